@@ -1,0 +1,1 @@
+"""Keeps HAProxy in step with tagged EC2 instances: one look, one rendered config, one careful rollout."""

@@ -1,0 +1,47 @@
+"""Every error this package raises on purpose.
+
+    SyncError
+     ├── SettingsError      an environment variable is missing or malformed
+     ├── BadRequest         an operator's request nobody can act on: says which actions exist
+     ├── RefusedValue       a value from outside is not on the allow-list
+     ├── TemplateError      template or variables cannot be rendered: file, line, name
+     └── Superseded         somebody moved the pointer since it was read: start again
+
+Errors carry their evidence as attributes; the message says what is wrong, where, and what to do.
+"""
+
+
+class SyncError(Exception):
+    """Root of the tree."""
+
+
+class SettingsError(SyncError):
+    """Names every missing or malformed variable at once."""
+
+
+class BadRequest(SyncError):
+    """The direct invoke is no known action, or its options are wrong."""
+
+
+class RefusedValue(SyncError):
+    """A value from EC2 that must not reach a config."""
+
+    def __init__(self, what: str, value: object) -> None:
+        self.what = what
+        self.value = value
+        super().__init__(f"{what} {str(value)[:64]!r} is not allowed")
+
+
+class TemplateError(SyncError):
+    """The template or its variables are at fault; the old config stays."""
+
+    def __init__(self, file: str, line: int | None, reason: str) -> None:
+        self.file = file
+        self.line = line
+        self.reason = reason
+        place = file if line is None else f"{file}:{line}"
+        super().__init__(f"{place}: {reason}")
+
+
+class Superseded(SyncError):
+    """The conditional write lost (412) or collided (409); the reconcile restarts from the read."""

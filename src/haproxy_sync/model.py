@@ -21,19 +21,22 @@ ZONE = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 WEIGHT = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
 
+MAX_PORT = 65535
+MAX_WEIGHT = 256  # HAProxy's own limit
+
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 def parse_port(text: str) -> int:
-    """The port a text names, 1 to 65535. Python's `int()` alone would take full-width digits."""
-    if not PORT.fullmatch(text) or int(text) > 65535:
+    """The port a text names, 1 to 65535 (`RefusedValue` otherwise). Python's `int()` alone would take full-width digits."""
+    if not PORT.fullmatch(text) or int(text) > MAX_PORT:
         raise RefusedValue("port", text)
     return int(text)
 
 
 def parse_weight(text: str) -> int:
-    """The weight a text names, HAProxy's 0 to 256."""
-    if not WEIGHT.fullmatch(text) or int(text) > 256:
+    """The weight a text names, 0 to 256 (`RefusedValue` otherwise)."""
+    if not WEIGHT.fullmatch(text) or int(text) > MAX_WEIGHT:
         raise RefusedValue("weight", text)
     return int(text)
 

@@ -28,7 +28,7 @@ NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 def parse_port(text: str) -> int:
-    """The port a text names, 1 to 65535 (`RefusedValue` otherwise). Python's `int()` alone would take full-width digits."""
+    """The port a text names, 1 to 65535 (`RefusedValue` otherwise). `int()` alone takes full-width digits."""
     if not PORT.fullmatch(text) or int(text) > MAX_PORT:
         raise RefusedValue("port", text)
     return int(text)

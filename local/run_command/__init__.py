@@ -1,0 +1,40 @@
+"""Stands in for SSM Run Command: as strict as the service about requests, documents, targets, limits and timing.
+
+`run_command_on_moto()` makes a service, `attach(service)` puts it behind the SSM client of this process's moto,
+`register` tells it of a host, and `tick` moves it to its clock's present.
+"""
+
+from local.run_command.agents import (
+    Agent,
+    Answer,
+    Clock,
+    DocumentResult,
+    Execution,
+    ManualClock,
+    Order,
+    ScriptedAgent,
+    StepResult,
+)
+from local.run_command.errors import ApiError
+from local.run_command.moto_patch import attach, run_command_on_moto
+from local.run_command.notifications import Event
+from local.run_command.service import RunCommand
+from local.run_command.statuses import Detail
+
+__all__ = [
+    "Agent",
+    "Answer",
+    "ApiError",
+    "Clock",
+    "Detail",
+    "DocumentResult",
+    "Event",
+    "Execution",
+    "ManualClock",
+    "Order",
+    "RunCommand",
+    "ScriptedAgent",
+    "StepResult",
+    "attach",
+    "run_command_on_moto",
+]

@@ -1,0 +1,180 @@
+"""A command and its invocations: their state, and how the API words it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from local.run_command.agents import DocumentResult, Execution, Order, StepResult
+from local.run_command.document import Document
+from local.run_command.statuses import COUNTED_ERRORS, Detail, folded, limit
+
+DEFAULT_DELIVERY_SECONDS = 3600
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One host's copy of a command."""
+
+    instance_id: str
+    detail: Detail = Detail.PENDING
+    execution: Execution | None = None
+    is_orphaned: bool = False
+    """The host went down while it ran; the agent will say Failed some time after it is back."""
+    steps: tuple[StepResult, ...] = ()
+    trace: str = ""
+
+    def finish(self, result: DocumentResult) -> None:
+        """Take the agent's report. A timed out step ends as ExecutionTimedOut."""
+        self.detail = result.detail
+        self.steps = result.steps
+        self.trace = result.trace
+        self.execution = None
+
+
+@dataclass(slots=True)
+class Command:
+    """One SendCommand and all that came of it."""
+
+    command_id: str
+    document: Document
+    request: Mapping[str, Any]
+    requested: datetime
+    invocations: tuple[Invocation, ...]
+    is_cancelled: bool = False
+    announced: dict[str, Detail] = field(default_factory=dict)
+
+    @property
+    def timeout_seconds(self) -> int:
+        """The delivery timeout."""
+        return int(self.request.get("TimeoutSeconds") or DEFAULT_DELIVERY_SECONDS)
+
+    @property
+    def deliver_before(self) -> datetime:
+        """A host that takes the command later does not run it."""
+        return self.requested + timedelta(seconds=self.timeout_seconds)
+
+    @property
+    def expires(self) -> datetime:
+        """Total timeout, delivery and execution: whatever is open then becomes DeliveryTimedOut."""
+        return self.deliver_before + timedelta(seconds=self.document.execution_seconds)
+
+    @property
+    def max_errors(self) -> int:
+        """Errors allowed."""
+        return limit(self.request.get("MaxErrors", "0"), len(self.invocations))
+
+    @property
+    def max_concurrency(self) -> int:
+        """Hosts allowed at once."""
+        return limit(self.request.get("MaxConcurrency", "50"), len(self.invocations))
+
+    @property
+    def details(self) -> tuple[Detail, ...]:
+        """States of all invocations."""
+        return tuple(invocation.detail for invocation in self.invocations)
+
+    @property
+    def detail(self) -> Detail:
+        """State of the command itself."""
+        return folded(self.details, self.max_errors, cancelled=self.is_cancelled)
+
+    def order_for(self, instance_id: str) -> Order:
+        """What that host is sent."""
+        parameters = {name: tuple(values) for name, values in self.request.get("Parameters", {}).items()}
+        return Order(self.command_id, instance_id, self.document.name, self.document.content, parameters)
+
+
+def described(command: Command) -> dict[str, Any]:
+    """The `Command` shape."""
+    request, details = command.request, command.details
+    return {
+        "CommandId": command.command_id,
+        "DocumentName": command.document.name,
+        "DocumentVersion": request.get("DocumentVersion", "$DEFAULT"),
+        "Comment": request.get("Comment", ""),
+        "ExpiresAfter": command.expires,
+        "Parameters": request.get("Parameters", {}),
+        "InstanceIds": request.get("InstanceIds", []),
+        "Targets": request.get("Targets", []),
+        "RequestedDateTime": command.requested,
+        "Status": command.detail.status,
+        "StatusDetails": command.detail.value,
+        "MaxConcurrency": request.get("MaxConcurrency", "50"),
+        "MaxErrors": request.get("MaxErrors", "0"),
+        "TargetCount": len(details),
+        "CompletedCount": sum(detail.is_final for detail in details),
+        "ErrorCount": sum(detail in COUNTED_ERRORS for detail in details),
+        "DeliveryTimedOutCount": details.count(Detail.DELIVERY_TIMED_OUT),
+        "ServiceRole": request.get("ServiceRoleArn", ""),
+        "TimeoutSeconds": command.timeout_seconds,
+        "OutputS3BucketName": request.get("OutputS3BucketName", ""),
+        "OutputS3KeyPrefix": request.get("OutputS3KeyPrefix", ""),
+    }
+
+
+def described_invocation(command: Command, invocation: Invocation, *, details: bool) -> dict[str, Any]:
+    """The `CommandInvocation` shape; steps only when details were asked for."""
+    return {
+        "CommandId": command.command_id,
+        "InstanceId": invocation.instance_id,
+        "InstanceName": "",
+        "Comment": command.request.get("Comment", ""),
+        "DocumentName": command.document.name,
+        "DocumentVersion": command.request.get("DocumentVersion", "$DEFAULT"),
+        "RequestedDateTime": command.requested,
+        "Status": invocation.detail.status,
+        "StatusDetails": invocation.detail.value,
+        "TraceOutput": invocation.trace[:2500],
+        "StandardOutputUrl": "",
+        "StandardErrorUrl": "",
+        "CommandPlugins": _plugins(command, invocation) if details else [],
+        "ServiceRole": "",
+    }
+
+
+def _plugins(command: Command, invocation: Invocation) -> list[dict[str, Any]]:
+    if invocation.detail.is_final:
+        return [_plugin(step) for step in invocation.steps]
+    waiting = {"Status": "Pending", "StatusDetails": "Pending", "ResponseCode": -1, "Output": ""}
+    return [{"Name": name, **waiting} for name in command.document.steps]
+
+
+def _plugin(step: StepResult) -> dict[str, Any]:
+    return {
+        "Name": step.name,
+        "Status": step.detail.status,
+        "StatusDetails": step.detail.value,
+        "ResponseCode": step.code,
+        "ResponseStartDateTime": step.started,
+        "ResponseFinishDateTime": step.finished,
+        "Output": step.output,
+        "StandardOutputUrl": "",
+        "StandardErrorUrl": "",
+    }
+
+
+def described_step(command: Command, invocation: Invocation, step: StepResult | None, name: str) -> dict[str, Any]:
+    """GetCommandInvocation's answer about one step; code -1 and empty times while it has not run."""
+    return {
+        "CommandId": command.command_id,
+        "InstanceId": invocation.instance_id,
+        "Comment": command.request.get("Comment", ""),
+        "DocumentName": command.document.name,
+        "DocumentVersion": command.request.get("DocumentVersion", "$DEFAULT"),
+        "PluginName": name,
+        "ResponseCode": step.code if step else -1,
+        "ExecutionStartDateTime": _text(step.started) if step else "",
+        "ExecutionEndDateTime": _text(step.finished) if step else "",
+        "ExecutionElapsedTime": f"PT{(step.finished - step.started).total_seconds():.3f}S" if step else "",
+        "Status": (step.detail if step else invocation.detail).status,
+        "StatusDetails": (step.detail if step else invocation.detail).value,
+        "StandardOutputContent": step.stdout[:24000] if step else "",
+        "StandardErrorContent": step.stderr[:8000] if step else "",
+        "StandardOutputUrl": "",
+        "StandardErrorUrl": "",
+    }
+
+
+def _text(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

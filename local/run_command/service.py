@@ -1,0 +1,221 @@
+"""The service: takes commands, ramps them over the hosts, delivers, times out, cancels and announces.
+
+Nothing happens between two calls: `tick` moves every open command forward to the clock's present. Tests call it under a
+clock of their own; the local system calls it from a thread, so every public method holds the lock. Events are handed
+over after the lock is released.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+from uuid import uuid4
+
+from local.run_command.agents import Agent, Clock, DocumentResult
+from local.run_command.commands import Command, Invocation
+from local.run_command.document import Document, check_parameters
+from local.run_command.errors import ApiError, validation_error
+from local.run_command.instances import ManagedInstance, has_tag
+from local.run_command.notifications import Event, announce
+from local.run_command.statuses import Detail, allowed_in_flight, exceeded
+
+CRASH_REPORT_SECONDS = 60
+"""How long after its return an agent reports what a crash of the host cut off."""
+
+NEW_AGENT = "3.3.3572.0"
+"""Knows `interpolationType: ENV_VAR`."""
+
+
+class Documents(Protocol):
+    """Where documents are kept."""
+
+    def find(self, name: str, version: str) -> Document:
+        """That version (a number, $DEFAULT or $LATEST); InvalidDocument or InvalidDocumentVersion otherwise."""
+
+
+def wall_clock() -> datetime:
+    """Real time."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class RunCommand:
+    """Run Command of one account and region."""
+
+    documents: Documents
+    account: str = "123456789012"
+    region: str = "eu-west-1"
+    clock: Clock = wall_clock
+    on_event: Callable[[Event], None] = lambda _event: None
+    tags_of: Callable[[str], Mapping[str, str]] = lambda _instance_id: {}
+    """Tags of an instance, for targets by tag."""
+    permits: Callable[[str], bool] = lambda _instance_id: True
+    """Whether the caller's policy lets it send to this instance; a no is AccessDenied in the invocation."""
+    consistency_seconds: float = 1.0
+    """How long a new command is unknown to the calls that read it."""
+    instances: dict[str, ManagedInstance] = field(default_factory=dict)
+    commands: list[Command] = field(default_factory=list)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def register(self, instance_id: str, agent: Agent, agent_version: str = NEW_AGENT) -> None:
+        """The host's agent came up for the first time."""
+        with self._lock:
+            now = self.clock()
+            self.instances[instance_id] = ManagedInstance(instance_id, agent, now, now, agent_version)
+
+    def deregister(self, instance_id: str) -> None:
+        """The instance is gone for good: what waits for it is Undeliverable, what runs there is never reported."""
+        with self._lock:
+            self.instances.pop(instance_id, None)
+
+    def disconnect(self, instance_id: str, *, crash: bool = False) -> None:
+        """The agent cannot be reached; called Online for minutes more. A crash also ends what it was running."""
+        with self._lock:
+            self.instances[instance_id].last_ping = self.clock()
+            if not crash:
+                return
+            for invocation in self._running_on(instance_id):
+                if invocation.execution:
+                    invocation.execution.cancel()
+                invocation.execution, invocation.is_orphaned = None, True
+
+    def reconnect(self, instance_id: str) -> None:
+        """The agent is back: waiting commands are delivered late, what a crash cut off is reported after a minute."""
+        with self._lock:
+            instance = self.instances[instance_id]
+            instance.last_ping = None
+            instance.connected = self.clock()
+
+    def _running_on(self, instance_id: str) -> list[Invocation]:
+        open_ones = (i for command in self.commands for i in command.invocations if not i.detail.is_final)
+        return [i for i in open_ones if i.instance_id == instance_id and i.detail is Detail.IN_PROGRESS]
+
+    def send(self, request: Mapping[str, Any]) -> Command:
+        """SendCommand, after the request passed the model's limits."""
+        with self._lock:
+            document = self.documents.find(request["DocumentName"], request.get("DocumentVersion", "$DEFAULT"))
+            given = request.get("DocumentHash")
+            if given and (request.get("DocumentHashType", "Sha256") != "Sha256" or given != document.sha256):
+                raise ApiError("InvalidDocument", "The hash of the document does not match DocumentHash")
+            check_parameters(document, request.get("Parameters", {}))
+            invocations = tuple(Invocation(instance_id) for instance_id in self._targets(request))
+            for invocation in invocations:
+                if not self.permits(invocation.instance_id):
+                    invocation.detail = Detail.ACCESS_DENIED
+            command = Command(str(uuid4()), document, request, self.clock(), invocations)
+            self.commands.append(command)
+            return command
+
+    def _targets(self, request: Mapping[str, Any]) -> Sequence[str]:
+        ids, targets = request.get("InstanceIds", ()), request.get("Targets", ())
+        if bool(ids) == bool(targets):
+            raise validation_error("Give either InstanceIds or Targets")
+        if targets:
+            return [instance_id for instance_id in sorted(self.instances) if self._is_target(instance_id, targets)]
+        if len(set(ids)) != len(ids):
+            raise ApiError("DuplicateInstanceId", "An instance id is given twice")
+        if unreachable := [instance_id for instance_id in ids if not self._is_online(instance_id)]:
+            raise ApiError(
+                "InvalidInstanceId", f"Instances {unreachable} not in a valid state for account {self.account}"
+            )
+        return list(ids)
+
+    def _is_online(self, instance_id: str) -> bool:
+        instance = self.instances.get(instance_id)
+        return instance is not None and instance.ping_status(self.clock()) == "Online"
+
+    def _is_target(self, instance_id: str, targets: Sequence[Mapping[str, Any]]) -> bool:
+        """Unregistered and unreachable hosts are left out without a word, as the service does."""
+        return self._is_online(instance_id) and all(self._satisfies(instance_id, target) for target in targets)
+
+    def _satisfies(self, instance_id: str, target: Mapping[str, Any]) -> bool:
+        key, values = target["Key"], target["Values"]
+        if key == "InstanceIds":
+            return instance_id in values
+        if key == "tag-key" or key.startswith("tag:"):
+            return has_tag(self.tags_of(instance_id), key, values)
+        raise validation_error(f"This stand-in knows no targets by {key}")
+
+    def cancel(self, command_id: str, instance_ids: Sequence[str] = ()) -> None:
+        """CancelCommand: waiting invocations end at once, running ones are killed by their agents."""
+        with self._lock:
+            command = self._command(command_id)
+            command.is_cancelled = True
+            for invocation in command.invocations:
+                if invocation.detail.is_final or (instance_ids and invocation.instance_id not in instance_ids):
+                    continue
+                if invocation.execution:
+                    invocation.execution.cancel()
+                else:
+                    invocation.detail = Detail.CANCELLED
+        self.tick()
+
+    def _command(self, command_id: str) -> Command:
+        for command in self.commands:
+            if command.command_id == command_id:
+                return command
+        raise ApiError("InvalidCommandId", f"Command {command_id} does not exist")
+
+    def visible(self) -> list[Command]:
+        """Commands that reading calls know already, newest first."""
+        with self._lock:
+            since = self.clock() - timedelta(seconds=self.consistency_seconds)
+            return [command for command in reversed(self.commands) if command.requested <= since]
+
+    def tick(self) -> None:
+        """Move every open command to the present and announce what changed."""
+        with self._lock:
+            now = self.clock()
+            events: list[Event] = []
+            for command in self.commands:
+                if not command.detail.is_final:
+                    self._collect(command, now)
+                    self._expire(command, now)
+                    self._deliver(command, now)
+                events += announce(command, self.account, self.region, now)
+        for event in events:
+            self.on_event(event)
+
+    def _collect(self, command: Command, now: datetime) -> None:
+        for invocation in command.invocations:
+            instance = self.instances.get(invocation.instance_id)
+            if instance is None or not instance.is_connected:
+                continue
+            if invocation.execution and (result := invocation.execution.result()):
+                invocation.finish(result)
+            back_for = now - instance.connected
+            if invocation.is_orphaned and back_for >= timedelta(seconds=CRASH_REPORT_SECONDS):
+                invocation.is_orphaned = False
+                invocation.finish(DocumentResult(Detail.FAILED, trace="the host went down while the document ran"))
+
+    def _expire(self, command: Command, now: datetime) -> None:
+        for invocation in command.invocations:
+            waits = invocation.detail in {Detail.PENDING, Detail.DELAYED}
+            if waits and invocation.instance_id not in self.instances:
+                invocation.detail = Detail.UNDELIVERABLE
+            elif now >= command.expires and not invocation.detail.is_final:
+                invocation.detail = Detail.DELIVERY_TIMED_OUT
+                invocation.execution = None
+
+    def _deliver(self, command: Command, now: datetime) -> None:
+        for invocation in command.invocations:
+            if invocation.detail not in {Detail.PENDING, Detail.DELAYED}:
+                continue
+            if exceeded(command.details, command.max_errors):
+                invocation.detail = Detail.TERMINATED
+            elif invocation.detail is Detail.DELAYED or self._may_start(command):
+                self._hand_over(command, invocation, now)
+
+    def _may_start(self, command: Command) -> bool:
+        finished = sum(detail.is_final for detail in command.details)
+        in_flight = sum(detail in {Detail.IN_PROGRESS, Detail.DELAYED} for detail in command.details)
+        return in_flight < allowed_in_flight(command.max_concurrency, finished)
+
+    def _hand_over(self, command: Command, invocation: Invocation, now: datetime) -> None:
+        instance = self.instances[invocation.instance_id]
+        if now < command.deliver_before and instance.is_connected:
+            invocation.detail = Detail.IN_PROGRESS
+            invocation.execution = instance.agent.start(command.order_for(invocation.instance_id))
+        else:
+            invocation.detail = Detail.DELAYED

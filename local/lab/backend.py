@@ -1,0 +1,113 @@
+"""Machines that answer HTTP with their name, and that can die, refuse, be slow or come later."""
+
+import asyncio
+import contextlib
+import functools
+import socket
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+from local.lab.network import Host, Network
+
+PORT = 8080
+
+_DROP_TCP = """
+table inet lab {
+    chain input {
+        type filter hook input priority 0
+        meta l4proto tcp drop
+    }
+}
+"""
+
+
+class BackendHost(Host):
+    """A machine with an HTTP server that answers its name, on `/health` its health; `/download?N` takes N seconds.
+
+    All servers of this process share one thread, so that a backend costs two idle processes and nothing else.
+    """
+
+    def __init__(self, network: Network, name: str, *, port: int = PORT, starts: bool = True, **options: Any) -> None:
+        """Make the machine and, unless it `starts` later, its server; `options` are those of `Host`."""
+        super().__init__(network, name, **{"own_files": False, **options})
+        self.port = port
+        self.is_healthy = True
+        self.delay_seconds = 0.0
+        self.requests = 0
+        """Requests answered so far, health checks not counted."""
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.StreamWriter] = set()
+        self.closing.callback(self.stop)
+        if starts:
+            self.start()
+
+    def start(self) -> None:
+        """Listen, if it does not yet."""
+        if not self._server:
+            listener = self.call(
+                lambda: socket.create_server(("", self.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=1024)
+            )
+            self._server = _run(asyncio.start_server(self._serve, sock=listener))
+
+    def stop(self) -> None:
+        """End the server: connections break, new ones are refused."""
+        if self._server:
+            _run(self._stop(self._server))
+            self._server = None
+
+    def vanish(self) -> None:
+        """Answer nothing any more, not even with a refusal, as a terminated instance does."""
+        self.run(["nft", "-f", "-"], stdin=_DROP_TCP)
+
+    def come_back(self) -> None:
+        """Undo `vanish`."""
+        self.run(["nft", "delete", "table", "inet", "lab"])
+
+    async def _stop(self, server: asyncio.Server) -> None:
+        server.close()
+        for writer in self._connections:
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.add(writer)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                while await self._answer(reader, writer):
+                    pass
+        finally:
+            self._connections.discard(writer)
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; whether the connection stays open."""
+        request = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        path = request.split(" ", 2)[1]
+        status = "200 OK"
+        if path == "/health":
+            status = status if self.is_healthy else "503 Service Unavailable"
+        else:
+            self.requests += 1
+            await asyncio.sleep(self.delay_seconds)
+        body = f"{self.name}\n".encode()
+        parts = int(path.partition("?")[2] or 3) * 10 if path.startswith("/download") else 1
+        writer.write(
+            f"HTTP/1.1 {status}\r\nContent-Length: {len(body) * parts}\r\nX-Backend: {self.name}\r\n\r\n".encode()
+        )
+        for part in range(parts):
+            if part:
+                await asyncio.sleep(0.1)
+            writer.write(body)
+            await writer.drain()
+        return "connection: close" not in request.lower()
+
+
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="backends", daemon=True).start()
+    return loop
+
+
+def _run[T](coroutine: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run_coroutine_threadsafe(coroutine, _loop()).result(timeout=10)

@@ -1,0 +1,187 @@
+"""Machines that run a real HAProxy, in the ways in which distributions start it."""
+
+import contextlib
+import shutil
+import socket
+import time
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from local.lab.network import Host, Network
+
+CONFIG = "/etc/haproxy/haproxy.cfg"
+PID_FILE = "/run/haproxy.pid"
+STATS_SOCKET = "/run/haproxy/admin.sock"
+MASTER_SOCKET = "/run/haproxy-master.sock"
+_TRIES = 100
+_POLL_SECONDS = 0.01
+SYSTEMCTL = Path(__file__).with_name("systemctl")
+
+
+class Style(StrEnum):
+    """How HAProxy was started."""
+
+    SYSV = "sysv"
+    """By Debian's `/etc/init.d/haproxy`."""
+    MASTER_WORKER = "master-worker"
+    """As the systemd unit does it, with a master socket; a stand-in for systemctl reloads it as the unit says."""
+    DAEMON = "daemon"
+    """By hand: `haproxy -D -p`, reloaded with `-sf`."""
+
+
+class ProxyHost(Host):
+    """A machine with HAProxy installed; it runs after `start`."""
+
+    def __init__(
+        self,
+        network: Network,
+        name: str,
+        style: Style = Style.SYSV,
+        *,
+        binary: Path | None = None,
+        libraries: Path | None = None,
+        **options: Any,
+    ) -> None:
+        """Make the machine; `options` are those of `Host`.
+
+        `binary` replaces the installed HAProxy; the directory `libraries` has shared libraries that it needs.
+        """
+        super().__init__(network, name, **options)
+        self.style = style
+        self.binary = binary or Path("/usr/sbin/haproxy")
+        self.libraries = libraries
+        for page in Path("/etc/haproxy/errors").glob("*.http"):
+            self.write(str(page), page.read_bytes())
+        if binary:
+            self.run(["mount", "--bind", str(binary), "/usr/sbin/haproxy"])
+        if libraries:
+            self.write("/etc/ld.so.conf.d/haproxy.conf", f"{libraries}\n")
+            self.run(["ldconfig"])
+        if style is Style.MASTER_WORKER:
+            shutil.copy(SYSTEMCTL, self.path("/usr/bin/systemctl"))
+            self.path("/run/systemd/system").mkdir(parents=True)
+
+    def start(self, config: str = "", timeout_seconds: float = 10) -> None:
+        """Start HAProxy, with a new config if one is given, and wait for its worker.
+
+        Raises CalledProcessError with HAProxy's message, TimeoutError if no worker stays.
+        """
+        if config:
+            self.write(CONFIG, config)
+        match self.style:
+            case Style.SYSV:
+                self.run(["/etc/init.d/haproxy", "start"])
+            case Style.MASTER_WORKER:
+                self.run(["systemctl", "start", "haproxy"])
+            case Style.DAEMON:
+                self.run(["haproxy", "-D", "-f", CONFIG, "-p", PID_FILE])
+        self.wait_until_ready(timeout_seconds)
+
+    def stop(self) -> None:
+        """Kill HAProxy, all of its processes."""
+        pids = [str(pid) for pid in self.processes()]
+        if pids:
+            self.run(["kill", "-KILL", *pids], check=False)
+        while self.processes():
+            time.sleep(_POLL_SECONDS)
+
+    def wait_until_ready(self, timeout_seconds: float = 10) -> None:
+        """Wait until a worker runs and, if the config has the usual stats socket, answers there."""
+        deadline = time.monotonic() + timeout_seconds
+        has_socket = STATS_SOCKET in self.read(CONFIG)
+        while not (self.workers() and (not has_socket or self._answers())):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.name}: no HAProxy worker: {self.log()}")
+            time.sleep(_POLL_SECONDS)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.ask("show info"))
+        except OSError:
+            return False
+
+    def processes(self) -> Mapping[int, int]:
+        """Process id -> parent of each HAProxy, oldest first, as the machine numbers them; checks (`-c`) do not count."""
+        found: dict[int, tuple[int, int]] = {}
+        for entry in self.path("/proc").glob("[0-9]*"):
+            try:
+                # What follows the name, which may hold anything: state, parent, ..., start time (proc(5), field 22).
+                name, _, rest = (entry / "stat").read_text().partition("(")[2].rpartition(")")
+                is_check = b"-c" in (entry / "cmdline").read_bytes().split(b"\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            fields = rest.split()
+            if name == "haproxy" and fields[0] != "Z" and not is_check:
+                found[int(entry.name)] = (int(fields[19]), int(fields[1]))
+        return {pid: found[pid][1] for pid in sorted(found, key=lambda pid: (found[pid][0], pid))}
+
+    def workers(self) -> tuple[int, ...]:
+        """Processes that serve, oldest first: all but masters. The last is the present one, the others are finishing."""
+        processes = self.processes()
+        if self.style is Style.MASTER_WORKER:
+            return tuple(pid for pid, parent in processes.items() if parent in processes)
+        return tuple(processes)
+
+    @property
+    def worker(self) -> int:
+        """The newest worker."""
+        return self.workers()[-1]
+
+    def ask(self, command: str, path: str = STATS_SOCKET, timeout_seconds: float = 5) -> str:
+        """What HAProxy answers to a command on its stats or master socket. Raises OSError if nobody listens."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(timeout_seconds)
+            connection.connect(str(self.path(path)))
+            connection.sendall(command.encode() + b"\n")
+            connection.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: connection.recv(65536), b"")).decode().strip()
+
+    def show_proc(self) -> str:
+        """What the master says about its workers; while it executes itself anew, as after each start and reload, it is waited for."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(ConnectionRefusedError):
+                return self.ask("show proc", MASTER_SOCKET)
+            time.sleep(_POLL_SECONDS)
+        return self.ask("show proc", MASTER_SOCKET)
+
+    def log(self) -> str:
+        """What HAProxy wrote to standard error since the machine is up (master-worker only)."""
+        log = self.path("/run/haproxy.log")
+        return log.read_text() if log.exists() else ""
+
+    def firewall(self) -> str:
+        """Every rule of iptables (either variant), ip6tables and nft, as text; empty when nothing filters."""
+        commands = "iptables-nft -S; ip6tables-nft -S; iptables-legacy -S; ip6tables-legacy -S; nft list ruleset"
+        lines = self.run(["sh", "-c", f"({commands}) 2> /dev/null"], check=False).stdout.splitlines()
+        return "\n".join(line for line in lines if " -j " in line or "drop" in line)
+
+
+def sample_config(
+    servers: Mapping[str, str], *, options: str = "check inter 500ms", extra: str = "", binds: str = ""
+) -> str:
+    """A small HTTP config: servers (name -> address:port) with their `options`, `extra` lines of global, more `binds`."""
+    lines = "\n".join(f"    server {name} {address} {options}" for name, address in servers.items())
+    return f"""\
+global
+    chroot /var/lib/haproxy
+    user haproxy
+    group haproxy
+    daemon
+    stats socket {STATS_SOCKET} mode 600 level admin expose-fd listeners
+    {extra}
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 10s
+    timeout server 10s
+frontend web
+    bind :80
+    bind :::80 v6only
+    {binds}
+    default_backend app
+backend app
+    balance roundrobin
+{lines}
+"""

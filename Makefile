@@ -1,0 +1,57 @@
+# Thin on purpose: each target is one line of the tool that does the work.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+ENV ?= staging
+PYTHON := .venv/bin/python
+SAM := .venv-sam/bin/sam
+UV := .tools/bin/uv
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export SAM_CLI_TELEMETRY := 0
+export AWS_DEFAULT_REGION ?= ap-southeast-2
+
+.PHONY: help setup setup-ansible lock demo invoke test lint format build deploy template-test render bench-reload clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+setup: ## what the other targets need: Debian packages, virtual environments (quick when done)
+	@bin/setup
+
+setup-ansible: ## the real Ansible, which the tests compare our rendering with
+	@bin/setup ansible
+
+lock: ## write the hashed requirement files anew from the .in files
+	@bin/lock
+
+demo: setup build ## the whole system on this machine, under traffic; KEEP=1 leaves it running
+	$(PYTHON) -m local demo $(if $(KEEP),--keep)
+
+invoke: ## send EVENT=events/....json to the system that `make demo KEEP=1` left running
+	$(PYTHON) -m local invoke $(EVENT)
+
+test: setup setup-ansible build lint ## lint and all tests
+	bin/test
+
+lint: setup ## what CI runs first
+	bin/lint
+
+format: setup ## fix what can be fixed
+	ruff check --fix-only --quiet . && ruff format . && shfmt -w bin src/host .ci/run
+
+build: setup ## function, layer and template into .aws-sam/build
+	$(SAM) build
+
+deploy: build ## to AWS; ENV=staging is a table of samconfig.toml
+	$(SAM) deploy --config-env $(ENV)
+
+template-test: setup ## try a template of yours: TEMPLATE=haproxy.cfg.j2 [VARS=vars.yml]
+	$(PYTHON) -m local.template_test $(TEMPLATE) $(if $(VARS),--vars $(VARS))
+
+render: setup ## print what a template gives: TEMPLATE=... INSTANCES=describe-instances.json [VARS=...] [PROXY=i-...]
+	$(PYTHON) -m local.render $(TEMPLATE) $(if $(INSTANCES),--instances $(INSTANCES)) $(if $(VARS),--vars $(VARS)) $(if $(PROXY),--proxy $(PROXY))
+
+bench-reload: setup ## reload methods against each other and against the seed; writes build/bench/reload.json
+	$(PYTHON) -m benchmarks.reload
+
+clean: ## all that can be made again
+	rm -rf .aws-sam build .venv .venv-sam .venv-ansible .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,8 +1,8 @@
 """A link with a round-trip time.
 
-Not every kernel has netem, so this is a cable made of two TAP interfaces and a process that carries each frame over after
-half the time. Run as a program (`delay.py PID INTERFACE PID INTERFACE MILLISECONDS`) it makes the interfaces in the network
-namespaces of two processes, prints a line when they are there, and carries until its standard input closes.
+Not every kernel has netem, so this is a cable made of two TAP interfaces and a process that carries each frame over
+after half the time. Run as a program (`delay.py PID INTERFACE PID INTERFACE MILLISECONDS`) it makes them in the
+networks of two processes, prints a line when they are there, and carries until its standard input closes.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """Namespaces that nothing has to clean up.
 
-Each set of namespaces is held by one process that reads a pipe from this process and ends with it, even when this process is
-killed; the kernel then kills whatever still runs inside and drops interfaces, rules, mounts and files. Nothing has a name on
-the machine, so nothing can collide.
+Each set of namespaces is held by one process that reads a pipe from this process and ends with it, even when this
+process is killed; the kernel then kills all that runs inside and drops interfaces, rules, mounts and files. Nothing
+has a name on the machine, so nothing can collide.
 """
 
 import contextlib
@@ -12,8 +12,8 @@ import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-# The shell reads its process id of the outer namespace before /proc is replaced. SIGCHLD is ignored so that the kernel reaps
-# orphans. `cat` becomes process 1: when the pipe closes it ends, and everything in the namespaces with it.
+# The shell reads its process id of the outer namespace before /proc is replaced. SIGCHLD is ignored so that the kernel
+# reaps orphans. `cat` becomes process 1: when the pipe closes it ends, and everything in the namespaces with it.
 _HOLDER = """
 set -e
 read -r pid rest < /proc/self/stat
@@ -59,7 +59,7 @@ def ip(pid: int, *lines: str) -> None:
 
 
 def inside[T](pid: int, function: Callable[[], T]) -> T:
-    """Call a function in a thread on the network of a process; a socket made there stays there. Raises what it raises."""
+    """Call a function in a thread on the network of a process, where its sockets stay. Raises what it raises."""
 
     def join() -> T:
         namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)

@@ -111,8 +111,8 @@ class Network:
 class Host:
     """A machine on a network; a context manager, closed with its network at the latest.
 
-    Of its files, `/run`, `/var/lib` and `/etc/haproxy` are its own and empty, all else of `/etc` and `/usr` is its own copy (so
-    tools can be removed or replaced); the rest, `/tmp` too, is shared with the real machine.
+    Of its files, `/run`, `/var/lib` and `/etc/haproxy` are its own and empty, the rest of `/etc` and `/usr` is a copy
+    (so tools can be removed or replaced); all else, `/tmp` too, is shared with the real machine.
     """
 
     def __init__(  # noqa: PLR0913 - a machine has that many properties; all but two have a default
@@ -199,11 +199,11 @@ class Host:
         return subprocess.CompletedProcess(list(command), process.returncode, stdout, stderr)
 
     def call[T](self, function: Callable[[], T]) -> T:
-        """Call a function in a thread on the machine's network; a socket made there stays there. Raises what it raises."""
+        """Call a function in a thread on the machine's network, where its sockets stay. Raises what it raises."""
         return inside(self.pid, function)
 
     def path(self, path: str) -> Path:
-        """Where the real machine sees a file. Not through absolute symbolic links, as `/var/run` is: they lead out."""
+        """Where the real machine sees a file; not through absolute symbolic links, as `/var/run` is: they lead out."""
         return Path(f"/proc/{self.pid}/root") / path.lstrip("/")
 
     def write(self, path: str, content: str | bytes, mode: int = 0o644) -> None:

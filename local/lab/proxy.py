@@ -103,7 +103,7 @@ class ProxyHost(Host):
             return False
 
     def processes(self) -> Mapping[int, int]:
-        """Process id -> parent of each HAProxy, oldest first, as the machine numbers them; checks (`-c`) do not count."""
+        """Process id -> parent of each HAProxy as the machine numbers them, oldest first, without checks (`-c`)."""
         found: dict[int, tuple[int, int]] = {}
         for entry in self.path("/proc").glob("[0-9]*"):
             try:
@@ -118,7 +118,7 @@ class ProxyHost(Host):
         return {pid: found[pid][1] for pid in sorted(found, key=lambda pid: (found[pid][0], pid))}
 
     def workers(self) -> tuple[int, ...]:
-        """Processes that serve, oldest first: all but masters. The last is the present one, the others are finishing."""
+        """Processes that serve: all but masters, oldest first. The last is the present one, the others finish."""
         processes = self.processes()
         if self.style is Style.MASTER_WORKER:
             return tuple(pid for pid, parent in processes.items() if parent in processes)
@@ -139,7 +139,10 @@ class ProxyHost(Host):
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode().strip()
 
     def show_proc(self) -> str:
-        """What the master says about its workers; while it executes itself anew, as after each start and reload, it is waited for."""
+        """What the master says about its workers.
+
+        It is waited for while it executes itself anew, as after each start and reload.
+        """
         for _ in range(_TRIES):
             with contextlib.suppress(ConnectionRefusedError):
                 return self.ask("show proc", MASTER_SOCKET)
@@ -161,7 +164,7 @@ class ProxyHost(Host):
 def sample_config(
     servers: Mapping[str, str], *, options: str = "check inter 500ms", extra: str = "", binds: str = ""
 ) -> str:
-    """A small HTTP config: servers (name -> address:port) with their `options`, `extra` lines of global, more `binds`."""
+    """A small HTTP config: servers (name -> address:port) and their `options`, `extra` global lines, more `binds`."""
     lines = "\n".join(f"    server {name} {address} {options}" for name, address in servers.items())
     return f"""\
 global

@@ -1,0 +1,583 @@
+#!/bin/bash
+# Makes the haproxy.cfg in the working directory this host's running configuration, or leaves the host as it was.
+#
+# In: SSM_Md5, SSM_Sha256, SSM_Generation, SSM_ConfigPath, SSM_ReloadMethod, SSM_ListenPorts (docs/architecture.md).
+# Out: the first line of standard output is the marker, `haproxy-ec2-sync {json}`; then a bounded log.
+#
+# The agent kills the process group with SIGKILL, so no trap can be trusted. After a kill at any instruction:
+#   the live file is wholly old or wholly new   (one rename, made durable first)
+#   ports open again within HOLD_SECONDS        (the SYN drop expires in the kernel)
+#   the next run finishes or repairs            (what is proven is written last; what is intended, first)
+# shellcheck disable=SC2015 # `a && b || fail` is meant: whichever of both fails
+# shellcheck disable=SC2154 # SSM_* come from the agent
+set -u
+export LC_ALL=C TZ=UTC PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+umask 022
+
+readonly HOLD_SECONDS=3      # longest time that a SYN is dropped, whatever dies
+readonly LOCK_SECONDS=60     # a command waits this long for another one
+readonly RELOAD_SECONDS=15   # for a new worker to be ready; 2.1 s of it go to HAProxy's own bind retries
+readonly WATCH_SECONDS=2     # a new worker has to live this long
+readonly KEEP_BACKUPS=5
+readonly STATE_DIR=/var/lib/haproxy-ec2-sync
+readonly STATE=$STATE_DIR/state HOLD_FILE=$STATE_DIR/hold START_LOG=$STATE_DIR/start.log
+readonly COMMENT=haproxy-ec2-sync TABLE=haproxy_ec2_sync
+
+md5_before="" md5_after="" running_md5="" method=none window_ms=0 backup="" style="" version="" notes="" log=""
+live="" candidate="" saved="" failure="" detail="" marked=""
+highest_generation=0 installed="" proven="" boot=""
+hold_tool="" hold_started=0
+binary="" pidfile="" master_socket="" is_master="" files=() options=()
+root="" worker="" worker_id="" unit="" roots=() workers=() known=" " stranger=""
+
+# --- words to the outside ---
+
+note() { [[ " $notes " == *" $1 "* ]] || notes="${notes:+$notes }$1"; }
+
+json() { # the text as the inside of a JSON string: printable ASCII, at most $2 characters
+  local text=${1//[^[:print:]]/ }
+  text=${text:0:$2}
+  text=${text//\\/\\\\}
+  printf '%s' "${text//\"/\\\"}"
+}
+
+finish() { # EXIT OUTCOME REASON [DETAIL]: the marker, the log, the end
+  local old_workers=$((${#workers[@]} > 0 ? ${#workers[@]} - 1 : 0))
+  release_hold
+  [ -z "$candidate" ] || rm -f -- "$candidate" "$saved"
+  marked=yes
+  printf '%s {"outcome":"%s","reason":"%s","generation":%s,"md5_before":"%s","md5_after":"%s","running_md5":"%s",' \
+    "$COMMENT" "$2" "$3" "${SSM_Generation:-0}" "$md5_before" "$md5_after" "$running_md5"
+  printf '"method":"%s","window_ms":%s,"backup":"%s","old_workers":%s,"haproxy_version":"%s","style":"%s",' \
+    "$method" "$window_ms" "$backup" "$old_workers" "$version" "$style"
+  printf '"notes":"%s","detail":"%s"}\n' "$(json "$notes" 200)" "$(json "${4:-}" 500)"
+  printf '%s' "${log:0:6000}"
+  exit "$1"
+}
+
+# shellcheck disable=SC2317,SC2329 # by the traps
+interrupted() { # a TERM or a bug: still says so, still opens the ports
+  [ -n "$marked" ] || { trap - EXIT && finish 31 failed interrupted "$failure"; }
+}
+
+now_ms() { # into `now`, without a fork
+  local uptime
+  read -r uptime _ </proc/uptime
+  now=$((10#${uptime/./} * 10))
+}
+
+# --- before anything is touched ---
+
+read_parameters() { # refuses what is unset (an agent that does not know ENV_VAR) or malformed
+  local name
+  for name in Md5 Sha256 Generation ConfigPath ReloadMethod ListenPorts; do
+    name=SSM_$name
+    [ -n "${!name+set}" ] ||
+      finish 11 failed agent-too-old "$name is unset: update the SSM agent to 3.3.2746.0 or later"
+  done
+  # A generation that is not a number must not reach the marker either.
+  [[ $SSM_Generation =~ ^[0-9]{1,15}$ ]] || { SSM_Generation=0 && finish 10 failed bad-parameter Generation; }
+  SSM_Generation=$((10#$SSM_Generation))
+  [[ $SSM_Md5 =~ ^[0-9a-f]{32}$ ]] || finish 10 failed bad-parameter Md5
+  [[ $SSM_Sha256 =~ ^[0-9a-f]{64}$ ]] || finish 10 failed bad-parameter Sha256
+  [[ $SSM_ConfigPath =~ ^/[A-Za-z0-9._/-]*[A-Za-z0-9]$ && $SSM_ConfigPath != *..* ]] ||
+    finish 10 failed bad-parameter ConfigPath
+  [[ $SSM_ReloadMethod =~ ^(syn-drop|seamless|runtime|auto)$ ]] || finish 10 failed bad-parameter ReloadMethod
+  [[ $SSM_ListenPorts =~ ^[0-9]{1,5}(,[0-9]{1,5}){0,14}$ ]] || finish 10 failed bad-parameter ListenPorts
+}
+
+lock() { # one run at a time on this host; children that stay behind are started with 9>&-
+  mkdir -p "$STATE_DIR" && chmod 0700 "$STATE_DIR" && exec 9>>"$STATE_DIR/lock" || finish 13 failed state-unwritable "$STATE_DIR"
+  flock -w "$LOCK_SECONDS" 9 || finish 12 failed locked "another run holds $STATE_DIR/lock"
+}
+
+load_state() { # what earlier runs left; anything unreadable counts as not known
+  local key value
+  read -r boot </proc/sys/kernel/random/boot_id
+  [ -r "$STATE" ] || return 0
+  while read -r key value; do
+    case $key in
+      generation) [[ $value =~ ^[0-9]{1,15}$ ]] && highest_generation=$value ;;
+      installed) installed=$value ;;
+      running) proven=$value ;;
+    esac
+  done <"$STATE"
+}
+
+save_state() { # durable before the name changes; a crash leaves the old state or the new one
+  printf 'generation %s\ninstalled %s\nrunning %s\n' "$highest_generation" "$installed" "$proven" |
+    dd of="$STATE.new" conv=fsync 2>/dev/null && mv -f "$STATE.new" "$STATE"
+}
+
+digest() { # both digests with one process; a missing file has none
+  local sum name
+  live=$SSM_ConfigPath
+  [ ! -L "$live" ] || live=$(readlink -m -- "$live")
+  candidate=${live%/*}/.${live##*/}.$COMMENT.new
+  saved=${live%/*}/.${live##*/}.$COMMENT.old
+  downloaded_md5=""
+  while read -r sum name; do
+    case $name in
+      ./haproxy.cfg) downloaded_md5=$sum ;;
+      "$live") md5_before=$sum ;;
+    esac
+  done < <(md5sum ./haproxy.cfg "$live" 2>/dev/null)
+  md5_after=$md5_before
+}
+
+# --- which HAProxy ---
+
+read_command_line() { # PID: binary, files, options and modes of a running HAProxy; 1 for one that only checks a file
+  local words=() word index=0
+  while IFS= read -r -d '' word; do words+=("$word"); done 2>/dev/null <"/proc/$1/cmdline"
+  [ ${#words[@]} -gt 0 ] || return 1
+  binary=${words[0]} pidfile="" master_socket="" is_master="" files=() options=()
+  while [ $((++index)) -lt ${#words[@]} ]; do
+    word=${words[index]}
+    case $word in
+      -c | -v | -vv) return 1 ;;
+      -W | -Ws) is_master=$word ;;
+      -D | -db | -q | -V | -d) ;;
+      -p) pidfile=${words[++index]-} ;;
+      -S) master_socket=${words[++index]-} && master_socket=${master_socket%%,*} ;;
+      -x) index=$((index + 1)) ;;
+      -sf | -st) while [[ ${words[index + 1]-} =~ ^[0-9]+$ ]]; do index=$((index + 1)); done ;;
+      -f) while [ -n "${words[index + 1]-}" ] && [[ ${words[index + 1]} != -* ]]; do files+=("${words[++index]}"); done ;;
+      --) files+=("${words[@]:index + 1}") && index=${#words[@]} ;;
+      -C | -L | -m | -n | -N) options+=("$word" "${words[++index]-}") ;;
+      *) options+=("$word") ;;
+    esac
+  done
+  [[ $binary == /* && -x $binary ]] || binary=$(readlink "/proc/$1/exe")
+  binary=${binary% (deleted)}
+}
+
+serves_live_file() { # PID: one of its -f is the live file, or the directory that holds it
+  local file
+  for file in ${files[@]+"${files[@]}"}; do
+    [[ $file == /* ]] || file=/proc/$1/cwd/$file
+    [ "$file" -ef "$live" ] || [ "$file" = "$SSM_ConfigPath" ] || [ "$file" -ef "${live%/*}" ] && return 0
+    stranger=$file
+  done
+  return 1
+}
+
+discover() { # root (master or daemon), newest worker and its identity, all others; nothing found leaves them empty
+  local dir pid comm stat fields newest=-1 pidfile_pid="" candidate_root=""
+  local -A parent=() start=()
+  root="" worker="" worker_id="" roots=() workers=()
+  for dir in /proc/[0-9]*; do
+    pid=${dir#/proc/}
+    { read -r comm <"$dir/comm"; } 2>/dev/null && [[ $comm == haproxy* ]] || continue
+    # A container's HAProxy is not ours.
+    [ "$dir/ns/net" -ef /proc/self/ns/net ] && [ "$dir/ns/pid" -ef /proc/self/ns/pid ] || continue
+    { read -r stat <"$dir/stat"; } 2>/dev/null || continue
+    read -r -a fields <<<"${stat##*) }"
+    [ "${fields[0]}" != Z ] && read_command_line "$pid" && serves_live_file "$pid" || continue
+    parent[$pid]=${fields[1]} start[$pid]=${fields[19]}
+  done
+  for pid in ${parent[@]+"${!parent[@]}"}; do
+    [ -n "${parent[${parent[$pid]}]-}" ] || roots+=("$pid")
+  done
+  [ ${#roots[@]} -gt 0 ] || return 0
+  for pid in "${roots[@]}"; do # the newest, unless the pid file names another
+    [ -n "$root" ] && [ "${start[$pid]}" -le "${start[$root]}" ] || root=$pid
+  done
+  read_command_line "$root" || return 0
+  if [ -n "$pidfile" ] && [ -r "$pidfile" ]; then
+    read -r pidfile_pid _ <"$pidfile" || :
+    for candidate_root in "${roots[@]}"; do [ "$candidate_root" != "$pidfile_pid" ] || root=$pidfile_pid; done
+  fi
+  for pid in "${!parent[@]}"; do
+    [ "${parent[$pid]}" = "$root" ] || continue
+    is_master=${is_master:--W}
+    [ "${start[$pid]}" -lt "$newest" ] || { newest=${start[$pid]} && worker=$pid; }
+  done
+  style=master-worker
+  [ -n "$is_master" ] || { style=daemon && worker=$root; }
+  for pid in "${!parent[@]}"; do
+    [ "$style/$pid" = "master-worker/$root" ] || workers+=("$pid")
+  done
+  [ -z "$worker" ] || worker_id="$worker ${start[$worker]} $boot"
+}
+
+find_unit() { # the systemd unit of the running HAProxy, where systemd runs
+  local line
+  unit=""
+  [ -d /run/systemd/system ] && command -v systemctl >/dev/null || return 0
+  while read -r line; do
+    [[ $line =~ /([^/]*haproxy[^/]*\.service)$ ]] && unit=${BASH_REMATCH[1]}
+  done <"/proc/$root/cgroup"
+}
+
+find_running_digest() { # what the present worker is proven to run: our own record, or it began after the file's last change
+  local key value changed
+  running_md5=""
+  [ -n "$worker" ] || return 0
+  if [ "${proven#* }" = "$worker_id" ]; then
+    running_md5=${proven%% *}
+    return
+  fi
+  [ -n "$md5_before" ] || return 0
+  while read -r key value; do [ "$key" != btime ] || break; done </proc/stat
+  changed=$(stat -c %Z -- "$live") || return 0
+  value=$((value + $(cut -d ' ' -f 2 <<<"$worker_id") / 100)) # USER_HZ is 100
+  # Two seconds: a worker reads the file before it is forked.
+  [ "$value" -lt $((changed + 2)) ] || { running_md5=$md5_before && proven="$md5_before $worker_id"; }
+}
+
+find_binary() { # the binary to check with, also when HAProxy is stopped
+  local line
+  if [ -z "$root" ]; then
+    binary=$(type -P haproxy) || finish 16 failed no-haproxy "haproxy is not on PATH and not running"
+    files=("$SSM_ConfigPath") options=()
+  fi
+  line=$("$binary" -v 2>/dev/null) || finish 16 failed no-haproxy "$binary -v fails"
+  [[ $line =~ version\ ([0-9]+\.[0-9]+[^ ]*) ]] && version=${BASH_REMATCH[1]}
+}
+
+environment() { # into `environ`: the running HAProxy's own, for what its file refers to
+  local pair
+  environ=()
+  [ -n "$root" ] || return 0
+  while IFS= read -r -d '' pair; do
+    [[ $pair == HAPROXY_* || $pair == NOTIFY_SOCKET=* || $pair == LISTEN_* ]] || environ+=("$pair")
+  done <"/proc/$root/environ"
+}
+
+run_haproxy() { # the binary with the running one's options and environment; nothing of ours left open in it
+  if [ -n "$root" ]; then
+    env -i "${environ[@]}" "$binary" "$@" </dev/null 9>&-
+  else
+    "$binary" "$@" </dev/null 9>&-
+  fi
+}
+
+# --- the file ---
+
+copy_candidate() { # the download beside the live file, durable, with the live file's owner and mode, digests proven
+  local owner=root:root mode=0644 sum
+  rm -f -- "$candidate" "$saved"
+  [ -z "$md5_before" ] || read -r owner mode < <(stat -c '%u:%g %a' -- "$live")
+  dd if=haproxy.cfg of="$candidate" bs=1M conv=fsync 2>/dev/null &&
+    chown "$owner" "$candidate" && chmod "$mode" "$candidate" ||
+    finish 18 failed cannot-write "no room or no right to write in ${live%/*}"
+  [ ! -e /sys/fs/selinux/enforce ] || [ -z "$md5_before" ] || chcon --reference="$live" "$candidate" || :
+  read -r sum _ < <(sha256sum -- "$candidate")
+  [ "$sum" = "$SSM_Sha256" ] || finish 15 failed checksum-mismatch "SHA-256 of the copy is $sum"
+}
+
+check_candidate() { # this host's own `haproxy -c`: any non-zero status is a no (2: would not start)
+  local file arguments=() output status
+  for file in "${files[@]}"; do
+    [ "$file" -ef "$live" ] || [ "$file" = "$SSM_ConfigPath" ] && file=$candidate
+    arguments+=(-f "$file")
+  done
+  environment
+  output=$(run_haproxy -c ${options[@]+"${options[@]}"} "${arguments[@]}" 2>&1)
+  status=$?
+  log+="$output"$'\n'
+  [ $status -eq 0 ] || finish 17 failed invalid-config "haproxy -c exits $status: $(grep -m 3 -F -e ALERT <<<"$output")"
+}
+
+back_up() { # a copy that appears whole; the newest five stay
+  local stamp old
+  [ -n "$md5_before" ] || return 0
+  printf -v stamp '%(%Y%m%dT%H%M%SZ)T' -1
+  backup=$SSM_ConfigPath.$stamp.${md5_before:0:8}.bak
+  cp -p -- "$live" "$saved" && mv -f -- "$saved" "$backup" ||
+    { backup="" && finish 18 failed cannot-write "no room for a backup in ${live%/*}"; }
+  old=("$SSM_ConfigPath".[0-9]*Z.????????.bak)
+  [ ${#old[@]} -le $KEEP_BACKUPS ] || rm -f -- "${old[@]:0:${#old[@]}-KEEP_BACKUPS}"
+}
+
+install_candidate() { # intent first, so that an older command cannot come back after a kill here
+  highest_generation=$SSM_Generation
+  installed="$md5_before $SSM_Md5"
+  save_state || finish 13 failed state-unwritable "$STATE"
+  mv -f -- "$candidate" "$live" || finish 18 failed cannot-write "rename to $live"
+  sync "${live%/*}" 2>/dev/null || :
+  md5_after=$SSM_Md5
+}
+
+restore_file() { # the file before this run, by the same one rename
+  if [ -z "$backup" ]; then
+    rm -f -- "$live"
+  else
+    cp -p -- "$backup" "$candidate" && mv -f -- "$candidate" "$live"
+  fi || return 1
+  md5_after=$md5_before installed=$md5_before
+  sync "${live%/*}" 2>/dev/null || :
+}
+
+# --- the hold: new SYNs are dropped while the old process stops ---
+
+nft_hold() { # one transaction for both families
+  local expiring=" timeout ${HOLD_SECONDS}s"
+  nft -f - 2>/dev/null <<RULES
+table inet $TABLE
+delete table inet $TABLE
+table inet $TABLE {
+  set ports { type inet_service; flags timeout; elements = { ${SSM_ListenPorts//,/$expiring, }$expiring }; }
+  chain input {
+    type filter hook input priority -10; policy accept;
+    iifname != "lo" tcp flags & (fin|syn|rst|ack) == syn tcp dport @ports counter drop comment "$COMMENT"
+  }
+}
+RULES
+}
+
+iptables_hold() { # both families or none; --datestop counts whole seconds
+  local tool stop
+  printf -v stop '%(%Y-%m-%dT%H:%M:%S)T' "$(($(date +%s) + HOLD_SECONDS))"
+  for tool in iptables ip6tables; do
+    [ $tool = iptables ] || [ -s /proc/net/if_inet6 ] || continue
+    $tool -w 2 -I INPUT ! -i lo -p tcp -m multiport --dports "$SSM_ListenPorts" --syn -m time --datestop "$stop" \
+      -m comment --comment "$COMMENT" -j DROP 2>/dev/null || { sweep_holds && return 1; }
+  done
+}
+
+hold() { # from here new SYNs on the listed ports are dropped; the kernel ends it after HOLD_SECONDS even if all of this dies
+  printf 'hold\n' >"$HOLD_FILE" || { note no-hold && return; }
+  now_ms
+  hold_started=$now
+  if command -v nft >/dev/null && nft_hold; then
+    hold_tool=nft
+  elif command -v iptables >/dev/null && iptables_hold; then
+    hold_tool=iptables
+  else
+    note no-hold
+    rm -f "$HOLD_FILE"
+  fi
+}
+
+release_hold() {
+  [ -n "$hold_tool" ] || return 0
+  sweep_holds
+  hold_tool=""
+  now_ms
+  window_ms=$((window_ms + now - hold_started))
+}
+
+sweep_holds() { # removes our rules and only ours: this run's, or the inert ones of a run that was killed
+  local tool rule words
+  [ -e "$HOLD_FILE" ] || return 0
+  [ "$hold_tool" = iptables ] || nft delete table inet "$TABLE" 2>/dev/null
+  if [ "$hold_tool" != nft ]; then
+    for tool in iptables{,-nft,-legacy} ip6tables{,-nft,-legacy}; do
+      command -v "$tool" >/dev/null || continue
+      [ -z "$hold_tool" ] || [[ $tool != *-* ]] || continue
+      while read -r rule; do
+        read -r -a words <<<"${rule#-A }"
+        "$tool" -w 2 -D "${words[@]}" 2>/dev/null || note hold-expires-by-itself
+      done < <("$tool" -w 2 -S INPUT 2>/dev/null | grep -F -e "--comment $COMMENT ")
+    done
+  fi
+  rm -f "$HOLD_FILE"
+}
+
+let_handshakes_end() { # inside the hold: nobody is left between SYN and accept, or 0.4 s are over
+  local filter turn
+  command -v ss >/dev/null || { sleep 0.2 && return; }
+  filter="( sport = :${SSM_ListenPorts//,/ or sport = :} )"
+  for turn in 1 2 3 4 5 6 7 8 9 10; do
+    # LISTEN lines carry the accept queue in Recv-Q.
+    ss -nat state syn-recv state listening "$filter" 2>/dev/null |
+      awk '$1 == "SYN-RECV" || ($1 == "LISTEN" && $2 > 0) { found = 1 } END { exit !found }' || return 0
+    sleep 0.04
+  done
+}
+
+# --- the reload ---
+
+remember_processes() { # what was there before; anything else is new
+  known=" $root ${workers[*]-} ${roots[*]-} "
+}
+
+is_new() { [ -n "$1" ] && [[ $known != *" $1 "* ]]; }
+
+listens() { # PID: holds a listening TCP socket
+  local sockets
+  if command -v ss >/dev/null; then
+    sockets=$(ss -lnte 2>/dev/null | sed -n 's/.* ino:\([0-9]*\) .*/socket:[\1]/p')
+  else
+    sockets=$(awk '$4 == "0A" { print "socket:[" $10 "]" }' /proc/net/tcp /proc/net/tcp6 2>/dev/null)
+  fi
+  find "/proc/$1/fd" -lname 'socket:*' -printf '%l\n' 2>/dev/null | grep -qxF -e "$sockets"
+}
+
+wait_for_new_worker() { # until a worker that was not there before is ready; 1 with `failure` when none comes
+  local deadline
+  now_ms
+  deadline=$((now + RELOAD_SECONDS * 1000))
+  while [ "$now" -lt "$deadline" ]; do
+    discover
+    if [ -z "$root" ]; then
+      failure=master-died
+      return 1
+    fi
+    if is_new "$worker" && listens "$worker"; then return 0; fi
+    sleep 0.02
+    now_ms
+  done
+  failure=no-new-worker
+  return 1
+}
+
+reload_master() { # USR2: the master loads the file and hands its sockets to a new worker
+  [ "$method" != syn-drop ] || hold
+  kill -USR2 "$root" && wait_for_new_worker
+}
+
+start_beside() { # a new process beside the old one, which nobody signals yet; fails at once where it cannot bind
+  local file arguments=()
+  for file in "${files[@]}"; do arguments+=(-f "$file"); done
+  [ -z "$pidfile" ] || arguments+=(-p "$pidfile")
+  run_haproxy -D ${options[@]+"${options[@]}"} "${arguments[@]}" "$@" >"$START_LOG" 2>&1 && return 0
+  failure='start-failed'
+  log+=$(head -c 2000 "$START_LOG")$'\n'
+  detail=$(grep -m 3 -F -e ALERT "$START_LOG")
+  return 1
+}
+
+stop_processes() { # PIDS: finish what they have, accept nothing new; back when none of them listens
+  local pid turn
+  kill -USR1 "$@" 2>/dev/null
+  for pid in "$@"; do
+    for turn in {1..50}; do
+      listens "$pid" || break
+      sleep 0.02
+    done
+  done
+}
+
+reload_daemon() { # new process first, so that the hold covers only the old one's stop
+  local old=("${roots[@]}") pid others=()
+  start_beside || return 1
+  wait_for_new_worker || return 1
+  for pid in "${old[@]}"; do [ "$pid" = "$root" ] || others+=("$pid"); done
+  if [ "$method" = syn-drop ]; then
+    hold
+    let_handshakes_end
+  fi
+  stop_processes ${others[@]+"${others[@]}"}
+}
+
+reload_unit() { # a daemon that systemd started must stay in its unit
+  [ "$method" != syn-drop ] || hold
+  timeout --foreground "$RELOAD_SECONDS" systemctl reload "$unit" 9>&- </dev/null >"$START_LOG" 2>&1 || :
+  wait_for_new_worker
+}
+
+watch_worker() { # the new worker lives through the watch window; an early death is a failure
+  local identity=$worker_id turn
+  for ((turn = 0; turn < WATCH_SECONDS * 5; turn++)); do
+    sleep 0.2
+    discover
+    [ "$worker_id" = "$identity" ] || { failure='worker-died' && return 1; }
+  done
+}
+
+reload() { # HAProxy runs the live file and its new worker is proven; otherwise 1 and `failure` says why
+  method=$SSM_ReloadMethod
+  remember_processes
+  case $style/${unit:+unit} in
+    master-worker/*) reload_master ;;
+    daemon/unit) reload_unit ;;
+    *) reload_daemon ;;
+  esac
+  local status=$?
+  release_hold
+  [ $status -eq 0 ] && watch_worker
+}
+
+start_again() { # HAProxy died of the new file: start it with the old one, the way it ran before
+  if [ -n "$unit" ]; then
+    timeout --foreground "$RELOAD_SECONDS" systemctl restart "$unit" 9>&- </dev/null >"$START_LOG" 2>&1
+  else
+    start_beside ${is_master:+"$is_master"} ${master_socket:+-S "$master_socket"}
+  fi
+  wait_for_new_worker
+}
+
+prove() { # the present worker runs the live file: written last, since it is the proof
+  running_md5=$md5_after
+  installed=$md5_after
+  proven="$md5_after $worker_id"
+  save_state || note state-not-saved
+}
+
+roll_back() { # old file, old behaviour, proven again; or says loudly that it is worse than before
+  local before=$1 reason=$failure why=$detail saved_root=$2
+  restore_file || finish 30 failed rollback-failed "$reason; $live could not be restored"
+  discover
+  if [ -z "$root" ]; then
+    read -r root _ <<<"$saved_root"
+    start_again || finish 30 failed rollback-failed "$reason; HAProxy does not start with the old file"
+  elif [ "$worker_id" != "$before" ] || ! listens "$worker"; then
+    reload || finish 30 failed rollback-failed "$reason; HAProxy does not reload the old file: $failure"
+  fi
+  if [ "$worker_id" != "$before" ] || [ -n "$running_md5" ]; then prove; else save_state || :; fi
+  finish 20 rolled-back "$reason" "$why"
+}
+
+# --- the run ---
+
+unchanged() { # file and running process are as wanted: writes only a newer generation
+  if [ "$SSM_Generation" -gt "$highest_generation" ] || [ "$installed" != "$SSM_Md5" ]; then
+    highest_generation=$SSM_Generation installed=$SSM_Md5
+    save_state || note state-not-saved
+  fi
+  [ ! -e "$candidate" ] || rm -f -- "$candidate" "$saved"
+  finish 0 unchanged "$1"
+}
+
+activate() { # OUTCOME REASON: reload, prove, or roll back
+  local before=$worker_id
+  find_unit
+  reload || roll_back "$before" "$root"
+  prove
+  finish 0 "$1" "$2"
+}
+
+main() {
+  trap interrupted EXIT
+  trap 'exit 31' TERM INT HUP
+  read_parameters
+  lock
+  load_state
+  sweep_holds
+  digest
+  discover
+  find_running_digest
+  [ "$SSM_Generation" -ge "$highest_generation" ] ||
+    finish 0 superseded older-generation "this host has generation $highest_generation"
+  [ -n "$downloaded_md5" ] || finish 14 failed download-missing "no haproxy.cfg in $PWD"
+  [ "$downloaded_md5" = "$SSM_Md5" ] || finish 15 failed checksum-mismatch "MD5 of the download is $downloaded_md5"
+  if [ "$md5_before" = "$SSM_Md5" ]; then
+    [ "$running_md5" != "$SSM_Md5" ] || unchanged same-digest
+    [ -n "$root" ] || { [ -n "$stranger" ] || finish 0 not-running stopped; }
+  fi
+  [ -n "$root" ] || [ -z "$stranger" ] || finish 19 failed config-not-used "HAProxy runs with -f $stranger"
+  find_binary
+  copy_candidate
+  check_candidate
+  local outcome=installed reason=changed
+  if [ "$md5_before" = "$SSM_Md5" ]; then
+    outcome=repaired reason=not-activated
+  elif [ -n "$installed" ] && [[ " $installed " != *" ${md5_before:-none} "* ]]; then
+    outcome=repaired reason=hand-edit
+  elif [ -z "$md5_before" ]; then
+    reason=no-file-before
+  fi
+  [ $reason = not-activated ] || back_up
+  install_candidate
+  if [ -z "$root" ]; then
+    proven="" installed=$SSM_Md5
+    save_state || note state-not-saved
+    finish 0 not-running stopped
+  fi
+  activate $outcome $reason
+}
+
+main

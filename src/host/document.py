@@ -1,0 +1,94 @@
+"""Makes `document.json`, the SSM Command document, from `apply.sh`: `python -m src.host.document`.
+
+The agent joins the elements of `runCommand` by newlines and adds one, so the script reaches the host byte for byte.
+Facts: agent sources `runscript.go`, `downloadcontent.go`, `docparser.go`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+SCRIPT = HERE / "apply.sh"
+DOCUMENT = HERE / "document.json"
+
+# Above the script's own limits: lock 60 s, reload and rollback 2 x 17 s, runtime changes 30 s.
+TIMEOUT_SECONDS = 180
+
+SOURCE_URL = (
+    r"^https://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\.s3\.[a-z0-9-]{1,32}\.amazonaws\.com(\.cn)?"
+    r"/configs/[A-Za-z0-9._-]{1,64}/[0-9a-f]{64}/haproxy\.cfg$"
+)
+
+
+def parameter(description: str, pattern: str, default: str) -> dict[str, str]:
+    """A parameter that reaches the script as `$SSM_<name>`, never as shell text (agent 3.3.2746.0 or later)."""
+    return {
+        "type": "String",
+        "description": description,
+        "allowedPattern": pattern,
+        "default": default,
+        "interpolationType": "ENV_VAR",
+    }
+
+
+def parameters() -> dict[str, dict[str, str]]:
+    """Every default matches its pattern, since the agent checks defaults too; no default is a config that exists."""
+    source = parameter("HTTPS address of the config in S3", SOURCE_URL, _default_url())
+    del source["interpolationType"]
+    return {
+        "SourceUrl": source,
+        "Md5": parameter("MD5 of the config", "^[0-9a-f]{32}$", "0" * 32),
+        "Sha256": parameter("SHA-256 of the config", "^[0-9a-f]{64}$", "0" * 64),
+        "Generation": parameter("Generation of the config; a host never goes back", "^[0-9]{1,15}$", "0"),
+        "ConfigPath": parameter(
+            "The live file", r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]*){1,16}$", "/etc/haproxy/haproxy.cfg"
+        ),
+        "ReloadMethod": parameter("How HAProxy takes the new file", "^(syn-drop|seamless|runtime|auto)$", "syn-drop"),
+        "ListenPorts": parameter("Ports of the SYN drop", "^[0-9]{1,5}(,[0-9]{1,5}){0,14}$", "80,443"),
+    }
+
+
+def _default_url() -> str:
+    return f"https://none.s3.us-east-1.amazonaws.com/configs/none/{'0' * 64}/haproxy.cfg"
+
+
+def document(script: str) -> dict[str, Any]:
+    """The document that runs this script. Stops after a failed download; runs on Linux only."""
+    if not script.startswith("#!/bin/bash\n") or not script.endswith("\n") or "\r" in script or "{{" in script:
+        raise ValueError("the script must begin with #!/bin/bash, have LF line ends, end in one, and hold no {{")
+    return {
+        "schemaVersion": "2.2",
+        "description": "Installs and activates a HAProxy configuration, or leaves the host as it was.",
+        "parameters": parameters(),
+        "mainSteps": [
+            {
+                "action": "aws:downloadContent",
+                "name": "download",
+                "inputs": {
+                    "sourceType": "S3",
+                    "sourceInfo": {"path": "{{ SourceUrl }}"},
+                    "destinationPath": "haproxy.cfg",
+                    "onFailure": "exit",
+                },
+            },
+            {
+                "action": "aws:runShellScript",
+                "name": "apply",
+                "precondition": {"StringEquals": ["platformType", "Linux"]},
+                "inputs": {
+                    "timeoutSeconds": str(TIMEOUT_SECONDS),
+                    "runCommand": script.removesuffix("\n").split("\n"),
+                },
+            },
+        ],
+    }
+
+
+def text() -> str:
+    """`document.json` as it must be committed."""
+    return json.dumps(document(SCRIPT.read_text()), indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(text())

@@ -18,7 +18,7 @@ from local.run_command.agents import (
 from local.run_command.errors import ApiError
 from local.run_command.moto_patch import attach, run_command_on_moto
 from local.run_command.notifications import Event
-from local.run_command.service import RunCommand
+from local.run_command.service import RunCommand, wall_clock
 from local.run_command.statuses import Detail
 
 __all__ = [
@@ -37,4 +37,5 @@ __all__ = [
     "StepResult",
     "attach",
     "run_command_on_moto",
+    "wall_clock",
 ]

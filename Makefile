@@ -3,8 +3,8 @@
 SHELL := /bin/bash
 ENV ?= staging
 PYTHON := .venv/bin/python
-SAM := .venv-sam/bin/sam
-UV := .tools/bin/uv
+# `sam build` wants a python3.13 with pip first on PATH.
+SAM := PATH=$(CURDIR)/.venv-sam/bin:$(PATH) sam
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= ap-southeast-2
@@ -20,7 +20,7 @@ setup: ## what the other targets need: Debian packages, virtual environments (qu
 setup-ansible: ## the real Ansible, which the tests compare our rendering with
 	@bin/setup ansible
 
-lock: ## write the hashed requirement files anew from the .in files
+lock: setup ## write the hashed requirement files anew from the .in files
 	@bin/lock
 
 demo: setup build ## the whole system on this machine, under traffic; KEEP=1 leaves it running
@@ -29,14 +29,16 @@ demo: setup build ## the whole system on this machine, under traffic; KEEP=1 lea
 invoke: ## send EVENT=events/....json to the system that `make demo KEEP=1` left running
 	$(PYTHON) -m local invoke $(EVENT)
 
-test: setup setup-ansible build lint ## lint and all tests
-	bin/test
+test: setup setup-ansible build lint ## lint and all tests, in stages that fit two cores
+	pytest -n 2 --ignore tests/host --ignore tests/end_to_end
+	pytest -n 3 tests/host
+	pytest -n 2 --dist loadgroup tests/end_to_end
 
 lint: setup ## what CI runs first
 	bin/lint
 
 format: setup ## fix what can be fixed
-	ruff check --fix-only --quiet . && ruff format . && shfmt -w bin src/host .ci/run
+	ruff check --fix-only --quiet . && ruff format . && shfmt -w bin .ci/run src/host/*.sh
 
 build: setup ## function, layer and template into .aws-sam/build
 	$(SAM) build

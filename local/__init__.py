@@ -1,0 +1,1 @@
+"""The whole system on one machine: small strict stand-ins for what AWS adds to the deployed application."""

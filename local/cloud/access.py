@@ -1,0 +1,96 @@
+"""Stands for IAM's enforcement: a request with a role's session credentials may do what the deployed role allows.
+
+Requests with other keys are the account's owner (the person who deploys, launches and tags) and may do everything.
+Also checked: S3 answers 403, not 404, for a missing key to whoever may not list the bucket.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+from moto.core.authorization import ActionAuthenticatorMixin
+from moto.core.exceptions import AccessDeniedError
+from moto.ec2.models import ec2_backends
+from moto.iam.models import iam_backends
+from moto.s3.exceptions import S3AccessDeniedError
+from moto.s3.models import s3_backends
+from moto.sts.models import sts_backends
+
+from local.cloud import ACCOUNT, PARTITION, REGION
+from local.cloud.policies import Request, allows
+
+CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/[^/]+/[^/]+/(?P<service>[^/]+)/")
+# API operations that IAM knows by another action's name.
+S3_ACTIONS = {
+    "HeadObject": "GetObject",
+    "ListObjects": "ListBucket",
+    "ListObjectsV2": "ListBucket",
+    "HeadBucket": "ListBucket",
+}
+
+
+def policies_of(role_arn: str) -> list[Any]:
+    """Every policy document, inline and attached, of a role."""
+    role = iam_backends[ACCOUNT][PARTITION].get_role_by_arn(role_arn)
+    attached = [policy.document for policy in role.managed_policies.values()]
+    return [
+        document if isinstance(document, dict) else json.loads(unquote(document))
+        for document in [*role.policies.values(), *attached]
+    ]
+
+
+def install() -> None:
+    """Judge each request to this process's moto."""
+    ActionAuthenticatorMixin._authenticate_and_authorize_action = _authorize  # type: ignore[method-assign]  # noqa: SLF001
+
+
+def _authorize(self: Any, _: type, resource: str = "*") -> None:
+    credential = CREDENTIAL.search(self.headers.get("Authorization", ""))
+    session = credential and sts_backends[ACCOUNT][PARTITION].get_assumed_role_from_access_key(credential["key"])
+    if not credential or not session:
+        return
+    operation = self._get_action()
+    policies = policies_of(session.role_arn)
+    for request in _requests(credential["service"], operation, resource, self):
+        if not allows(policies, request) or _hides_missing_key(policies, request):
+            if request.action.startswith("s3:"):
+                raise S3AccessDeniedError
+            raise AccessDeniedError(session.arn, f"{request.action} on {request.resource}")
+
+
+def _requests(service: str, operation: str, resource: str, call: Any) -> Iterator[Request]:
+    """What IAM is asked for one API call: one question for each resource that the action names."""
+    action = f"{service}:{operation}"
+    arn = f"arn:{PARTITION}:{service}:{REGION}:{ACCOUNT}:"
+    match service, operation:
+        case "s3", _:
+            prefix = {"s3:prefix": call.querystring.get("prefix", [""])[0]}
+            yield Request(f"s3:{S3_ACTIONS.get(operation, operation)}", resource, prefix)
+        case "sqs", _:
+            name = str(call._get_param("QueueUrl")).rsplit("/", 1)[-1]  # noqa: SLF001  # moto's way to read a request
+            yield Request(action, f"{arn}{name}")
+        case "ssm", "SendCommand":
+            yield Request(action, f"{arn}document/{call._get_param('DocumentName')}")  # noqa: SLF001
+            for instance_id in call._get_param("InstanceIds") or ():  # noqa: SLF001
+                yield Request(action, f"{arn}instance/{instance_id}".replace(":ssm:", ":ec2:"), _tags(instance_id))
+        case "ssm", "DescribeDocument" | "GetDocument":
+            yield Request(action, f"{arn}document/{call._get_param('Name')}")  # noqa: SLF001
+        case _:
+            yield Request(action, "*")
+
+
+def _tags(instance_id: str) -> dict[str, str]:
+    instance = ec2_backends[ACCOUNT][REGION].get_instance_by_id(instance_id)
+    tags = {tag["key"]: tag["value"] for tag in instance.get_tags()} if instance else {}
+    return {f"{prefix}/{key}": value for key, value in tags.items() for prefix in ("ssm:resourceTag", "aws:ResourceTag")}
+
+
+def _hides_missing_key(policies: list[Any], request: Request) -> bool:
+    if request.action != "s3:GetObject":
+        return False
+    bucket_arn, _, key = request.resource.partition("/")
+    listing = Request("s3:ListBucket", bucket_arn, {"s3:prefix": key})
+    bucket = bucket_arn.rsplit(":", 1)[-1]
+    return not allows(policies, listing) and not s3_backends[ACCOUNT][PARTITION].get_object(bucket, unquote(key))

@@ -1,0 +1,93 @@
+"""Stands for CloudFormation's macros: `AWS::Include` and `AWS::Serverless`, and for what moto skips of our stack.
+
+moto takes a template as it is, ignores queue policies, and gives a stack made by change set (as `sam deploy` makes it)
+no outputs. The transform is AWS's own translator; it refuses what the service refuses.
+"""
+
+import json
+from typing import Any
+
+import moto.cloudformation.models as moto_models
+import moto.cloudformation.responses as moto_responses
+from moto.core.common_models import CloudFormationModel
+from moto.s3.models import s3_backends
+from moto.sqs.models import sqs_backends
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+from local.cloud import ACCOUNT, PARTITION
+
+SAM = "AWS::Serverless-2016-10-31"
+
+
+def included(node: Any) -> Any:
+    """The template with each `AWS::Include` replaced by the object in S3 that it names."""
+    match node:
+        case {"Fn::Transform": {"Name": "AWS::Include", "Parameters": {"Location": str(location)}}}:
+            bucket, _, key = location.removeprefix("s3://").partition("/")
+            return yaml_parse(s3_backends[ACCOUNT][PARTITION].get_object(bucket, key).value.decode())
+        case dict():
+            return {key: included(value) for key, value in node.items()}
+        case list():
+            return [included(value) for value in node]
+        case _:
+            return node
+
+
+def expanded(text: str) -> str:
+    """The template that CloudFormation would really deploy, as JSON."""
+    template = included(yaml_parse(text))
+    if template.get("Transform") == SAM:
+        template = Translator({}, Parser()).translate(template, {})
+    return json.dumps(template)
+
+
+class QueuePolicy(CloudFormationModel):
+    """`AWS::SQS::QueuePolicy`: EventBridge may only send what it allows (see `eventbridge`)."""
+
+    def __init__(self, name: str) -> None:
+        self.physical_resource_id = name
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        """No property holds its name."""
+        return ""
+
+    @staticmethod
+    def cloudformation_type() -> str:
+        """As templates spell it."""
+        return "AWS::SQS::QueuePolicy"
+
+    @classmethod
+    def create_from_cloudformation_json(  # type: ignore[misc]  # moto's own signature has Any
+        cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **_: Any
+    ) -> "QueuePolicy":
+        """Put the policy on each queue that it names by URL."""
+        properties = cloudformation_json["Properties"]
+        for url in properties["Queues"]:
+            name = url.rsplit("/", 1)[-1]
+            policy = {"Policy": json.dumps(properties["PolicyDocument"])}
+            sqs_backends[account_id][region_name].set_queue_attributes(name, policy)
+        return cls(resource_name)
+
+
+def install() -> None:
+    """Teach this process's moto the macros, queue policies and outputs."""
+    plain = moto_responses.get_stack_from_s3_url
+    execute = moto_models.CloudFormationBackend.execute_change_set
+
+    def from_s3(template_url: str, account_id: str, partition: str) -> str:
+        return expanded(plain(template_url, account_id, partition))
+
+    def execute_change_set(
+        self: moto_models.CloudFormationBackend, change_set_name: str, stack_name: str | None = None
+    ) -> None:
+        execute(self, change_set_name, stack_name)
+        for stack in self.stacks.values():  # as moto does for stacks made without a change set
+            if isinstance(stack.template, str):
+                stack._parse_template()  # noqa: SLF001
+                stack.output_map = stack._create_output_map()  # noqa: SLF001
+
+    moto_responses.get_stack_from_s3_url = from_s3
+    moto_models.CloudFormationBackend.execute_change_set = execute_change_set  # type: ignore[method-assign]

@@ -1,0 +1,184 @@
+"""Stands for the Lambda service: runs the deployed artifact as Lambda does.
+
+Function and layer are unpacked from what `sam deploy` uploaded; environment variables, handler, timeout and role are the
+deployed ones. Each execution environment is one process, started on demand and kept warm; it sees the function, the
+layer, the runtime's own packages and session credentials of the function's role. An overrun timeout kills it.
+"""
+
+import io
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from moto.awslambda.models import LambdaFunction, LayerVersion
+from moto.awslambda.utils import get_backend
+from moto.sts.models import sts_backends
+
+from local.cloud import ACCOUNT, PARTITION, REGION
+from local.cloud.runtime_api import Answer, RuntimeApi
+from local.cloud.runtime_path import interpreter, link_runtime
+
+INIT_SECONDS = 30  # a busy machine is slower than Lambda's own 10
+MAX_ENVIRONMENTS = 8  # a bound for this machine; Lambda's is the account's concurrency
+
+
+def session_credentials(role_arn: str, session: str) -> dict[str, str]:
+    """Environment variables with new session credentials of a role, as the service hands them out."""
+    role = sts_backends[ACCOUNT][PARTITION].assume_role(REGION, session, role_arn, "", 3600, "")
+    return {
+        "AWS_ACCESS_KEY_ID": role.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": role.secret_access_key,
+        "AWS_SESSION_TOKEN": role.session_token,
+    }
+
+
+class ExecutionEnvironment:
+    """One process with its Runtime API."""
+
+    def __init__(self, deployed: LambdaFunction, folder: Path, endpoint: str) -> None:
+        self.api = RuntimeApi(deployed.function_arn, float(deployed.timeout))
+        self.timeout = float(deployed.timeout)
+        self.is_warm = False
+        log = (folder / "function.log").open("ab")
+        with log:
+            self.process = subprocess.Popen(
+                [interpreter(), "-S", "-m", "awslambdaric", str(deployed.handler)],
+                cwd=folder / "task",
+                env=_environment(deployed, folder, endpoint, self.api.address),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def invoke(self, payload: bytes) -> Answer:
+        """One invocation; after an error of the environment itself it is dead."""
+        request_id = self.api.send(payload)
+        deadline = time.monotonic() + self.timeout + (0 if self.is_warm else INIT_SECONDS)
+        self.is_warm = True
+        while time.monotonic() < deadline:
+            with suppress(queue.Empty):
+                answered, answer = self.api.answers.get(timeout=0.5)
+                if answered == "init":
+                    self.kill()
+                if answered in (request_id, "init"):
+                    return answer
+            if self.process.poll() is not None and self.api.answers.empty():
+                self.kill()
+                return Answer.of_error("Runtime.ExitError", f"the runtime exited with status {self.process.returncode}")
+        self.kill()
+        return Answer.of_error("Sandbox.Timedout", f"Task timed out after {self.timeout:.2f} seconds")
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can take another invocation."""
+        return self.process.poll() is None
+
+    def kill(self) -> None:
+        """End the process and all it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.api.close()
+
+
+class Functions:
+    """Every deployed function, invoked through the Lambda API or by an event source."""
+
+    def __init__(self, folder: Path, endpoint: str) -> None:
+        self.folder = folder
+        self.endpoint = endpoint
+        self._lock = threading.Lock()
+        self._idle: dict[str, list[ExecutionEnvironment]] = {}
+        self._slots = threading.BoundedSemaphore(MAX_ENVIRONMENTS)
+
+    def install(self) -> None:
+        """Run what the Lambda API of this process's moto invokes."""
+        functions = self
+
+        def run(self: LambdaFunction, event: Any = None) -> tuple[str, bool, str]:
+            answer = functions.invoke(self, json.dumps(event).encode())
+            return answer.payload.decode(), answer.is_error, ""
+
+        create = LambdaFunction.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+
+        def create_with_properties(cls: type, name: str, resource: Any, *args: Any, **kwargs: Any) -> LambdaFunction:
+            """Keep the properties that moto's CloudFormation drops."""
+            deployed: LambdaFunction = create(cls, name, resource, *args, **kwargs)
+            deployed.layers = deployed._get_layers_data(resource["Properties"].get("Layers", []))  # noqa: SLF001
+            deployed.logging_config = resource["Properties"].get("LoggingConfig", {})  # type: ignore[attr-defined]
+            return deployed
+
+        LayerVersion.physical_resource_id = property(lambda self: self.arn)  # type: ignore[attr-defined]  # what !Ref gives
+        LambdaFunction.create_from_cloudformation_json = classmethod(create_with_properties)  # type: ignore[assignment, method-assign]
+        LambdaFunction._invoke_lambda = run  # type: ignore[method-assign]  # noqa: SLF001  # where moto would start Docker
+
+    def invoke(self, deployed: LambdaFunction, payload: bytes) -> Answer:
+        """Run one invocation in a warm execution environment, or in a new one."""
+        with self._slots:
+            environment = self._take(deployed)
+            answer = environment.invoke(payload)
+            if environment.is_alive:
+                with self._lock:
+                    self._idle[deployed.function_arn].append(environment)
+            return answer
+
+    def close(self) -> None:
+        """End every execution environment."""
+        with self._lock:
+            for environments in self._idle.values():
+                while environments:
+                    environments.pop().kill()
+
+    def _take(self, deployed: LambdaFunction) -> ExecutionEnvironment:
+        with self._lock:
+            folder = self.folder / deployed.function_name
+            if deployed.function_arn not in self._idle:
+                _unpack(deployed, folder)
+                self._idle[deployed.function_arn] = []
+            idle = self._idle[deployed.function_arn]
+            while idle:
+                if (environment := idle.pop()).is_alive:
+                    return environment
+            return ExecutionEnvironment(deployed, folder, self.endpoint)
+
+
+def _unpack(deployed: LambdaFunction, folder: Path) -> None:
+    """Lay out /var/task, /opt and /var/runtime."""
+    zipfile.ZipFile(io.BytesIO(deployed.code_bytes)).extractall(folder / "task")
+    backend = get_backend(ACCOUNT, REGION)
+    for layer in deployed.layers:
+        version = backend.layers_versions_by_arn(layer["Arn"])
+        zipfile.ZipFile(io.BytesIO(version.code_bytes)).extractall(folder / "opt")
+    link_runtime(folder / "runtime")
+
+
+def _environment(deployed: LambdaFunction, folder: Path, endpoint: str, api: str) -> dict[str, str]:
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "PYTHONPATH": f"{folder / 'task'}:{folder / 'opt' / 'python'}:{folder / 'runtime'}",
+        "LAMBDA_TASK_ROOT": str(folder / "task"),
+        "_HANDLER": str(deployed.handler),
+        "AWS_LAMBDA_RUNTIME_API": api,
+        "AWS_LAMBDA_FUNCTION_NAME": deployed.function_name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(deployed.memory_size),
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_FORMAT": deployed.logging_config.get("LogFormat", "Text"),  # type: ignore[attr-defined]
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL": endpoint,
+        **session_credentials(deployed.role, deployed.function_name),
+        **{name: str(value) for name, value in deployed.environment_vars.items()},
+    }

@@ -1,0 +1,90 @@
+"""Judges IAM policy documents: what the deployed roles and queue policies allow, and nothing else.
+
+Stands for IAM's evaluation of identity and resource policies (no boundaries, no SCPs). An operator or a
+policy variable that it does not know is an error, never a silent yes.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+NEGATED = "Not"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to IAM: may this action be done to this resource, in this context?"""
+
+    action: str  # as IAM spells it: s3:GetObject
+    resource: str  # an ARN, or * for actions without one
+    context: Mapping[str, str] = field(default_factory=dict)
+    principal: str = ""  # only read by resource policies
+
+
+def allows(documents: Iterable[Mapping[str, Any]], request: Request) -> bool:
+    """Whether some statement allows the request and none denies it."""
+    effects = {
+        statement["Effect"]
+        for document in documents
+        for statement in _listed(document["Statement"])
+        if _applies(statement, request)
+    }
+    return effects == {"Allow"}
+
+
+def _applies(statement: Mapping[str, Any], request: Request) -> bool:
+    return (
+        _names_principal(statement, request)
+        and _covers(statement, "Action", request.action.lower(), lower=True)
+        and _covers(statement, "Resource", request.resource)
+        and all(
+            _holds(operator, key, _listed(values), request.context)
+            for operator, keys in statement.get("Condition", {}).items()
+            for key, values in keys.items()
+        )
+    )
+
+
+def _names_principal(statement: Mapping[str, Any], request: Request) -> bool:
+    principal = statement.get("Principal")
+    if principal is None or principal == "*":
+        return True
+    return any(request.principal in _listed(names) or "*" in _listed(names) for names in principal.values())
+
+
+def _covers(statement: Mapping[str, Any], element: str, value: str, *, lower: bool = False) -> bool:
+    negated = f"{NEGATED}{element}" in statement
+    patterns = _listed(statement.get(f"{NEGATED}{element}" if negated else element, "*"))
+    matched = any(like(pattern.lower() if lower else pattern, value) for pattern in patterns)
+    return matched != negated
+
+
+def _holds(operator: str, key: str, expected: list[str], context: Mapping[str, str]) -> bool:
+    base = operator.removesuffix("IfExists")
+    actual = {name.lower(): value for name, value in context.items()}.get(key.lower())
+    negated = NEGATED in base
+    if actual is None:
+        return base != operator or negated
+    match base.replace(NEGATED, ""):
+        case "StringEquals":
+            found = actual in expected
+        case "StringLike" | "ArnLike" | "ArnEquals":
+            found = any(like(pattern, actual) for pattern in expected)
+        case "Bool":
+            found = actual.lower() in [str(value).lower() for value in expected]
+        case unknown:
+            raise NotImplementedError(f"condition operator {unknown} is not judged here: add it to local/policies.py")
+    return found != negated
+
+
+def like(pattern: str, value: str) -> bool:
+    """IAM's wildcards: `*` is any text, `?` any one character."""
+    if "${" in pattern:
+        raise NotImplementedError(f"policy variable in {pattern} is not judged here: add it to local/policies.py")
+    expression = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern)
+    return re.fullmatch(expression, value, re.DOTALL) is not None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

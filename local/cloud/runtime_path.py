@@ -1,0 +1,42 @@
+"""Stands for what the python3.13 runtime itself brings: its interface client and boto3, and nothing else.
+
+The function must find all other packages in its own artifact and layer; those of the developer's environment are out
+of its sight.
+"""
+
+import re
+import sys
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+RUNTIME_PACKAGES = ("awslambdaric", "boto3")
+REQUIREMENT = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def interpreter() -> str:
+    """The interpreter below the virtual environment."""
+    return str(Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}"))
+
+
+def link_runtime(folder: Path) -> None:
+    """Fill a folder with links to the runtime's packages and to all that they require."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for package in _closure(RUNTIME_PACKAGES):
+        for top in {file.parts[0] for file in package.files or () if ".." not in file.parts}:
+            link = folder / top
+            if not link.exists():
+                link.symlink_to(Path(str(package.locate_file(top))))
+
+
+def _closure(names: tuple[str, ...]) -> list[Distribution]:
+    found: dict[str, Distribution] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found[name] = distribution(name)
+        for requirement in found[name].requires or ():
+            if "extra ==" not in requirement and (match := REQUIREMENT.match(requirement)):
+                waiting.append(match[0])
+    return list(found.values())

@@ -86,6 +86,7 @@ class RunCommand:
             instance = self.instances[instance_id]
             instance.last_ping = None
             instance.connected = self.clock()
+        self.tick()
 
     def _running_on(self, instance_id: str) -> list[Invocation]:
         open_ones = (i for command in self.commands for i in command.invocations if not i.detail.is_final)

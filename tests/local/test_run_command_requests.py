@@ -1,0 +1,241 @@
+"""What the Run Command stand-in refuses, and with which error: the service's own rules."""
+
+import copy
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from local.run_command.document import MAX_BYTES
+from tests.local.conftest import DOCUMENT, Bench, Json, ids
+
+HOST_DOCUMENT = Path(__file__).parents[2] / "src/host/document.json"
+
+
+def refused(call: Any, **request: Any) -> str:
+    """The code of the error that a call raises."""
+    with pytest.raises(ClientError) as caught:
+        call(**request)
+    return str(caught.value.response["Error"]["Code"])
+
+
+def changed(**changes: Any) -> Json:
+    """The sample document with changed keys."""
+    return {**copy.deepcopy(DOCUMENT), **changes}
+
+
+def with_parameter(**declaration: Any) -> Json:
+    """The sample document with one parameter more."""
+    return changed(parameters={**DOCUMENT["parameters"], "More": {"type": "String", **declaration}})
+
+
+def with_step(**step: Any) -> Json:
+    """The sample document with a changed step."""
+    return changed(mainSteps=[{**DOCUMENT["mainSteps"][0], **step}])
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        ({"TimeoutSeconds": 2_592_001}, "ValidationException"),
+        ({"Comment": "x" * 101}, "ValidationException"),
+        ({"InstanceIds": ids(51)}, "ValidationException"),
+        ({"InstanceIds": ["not-an-id"]}, "ValidationException"),
+        ({"DocumentName": "no spaces"}, "ValidationException"),
+        ({"DocumentVersion": "0"}, "ValidationException"),
+        ({"DocumentHash": "x" * 257}, "ValidationException"),
+        ({"DocumentHashType": "Md5"}, "ValidationException"),
+        ({"MaxConcurrency": "0"}, "ValidationException"),
+        ({"MaxConcurrency": "101%"}, "ValidationException"),
+        ({"MaxErrors": "-1"}, "ValidationException"),
+        ({"InstanceIds": []}, "ValidationException"),
+        ({"Targets": [{"Key": "tag:Type", "Values": ["haproxy"]}]}, "ValidationException"),
+        ({"InstanceIds": [ids(1)[0], ids(1)[0]]}, "DuplicateInstanceId"),
+        ({"InstanceIds": [*ids(2), "i-0123456789abcdef0"]}, "InvalidInstanceId"),
+        ({"DocumentName": "Unknown"}, "InvalidDocument"),
+        ({"DocumentVersion": "2"}, "InvalidDocumentVersion"),
+        ({"DocumentHash": "0" * 64}, "InvalidDocument"),
+        ({"Parameters": {}}, "InvalidParameters"),
+        ({"Parameters": {"Md5": ["abcd"], "Other": ["x"]}}, "InvalidParameters"),
+        ({"Parameters": {"Md5": ["abcde"]}}, "InvalidParameters"),
+        ({"Parameters": {"Md5": ["ABCD"]}}, "InvalidParameters"),
+        ({"Parameters": {"Md5": ["abcd", "abcd"]}}, "InvalidParameters"),
+        ({"Parameters": {"Md5": []}}, "InvalidParameters"),
+        ({"Parameters": {"Md5": ["abcd"], "Method": ["other"]}}, "InvalidParameters"),
+    ],
+)
+def test_a_wrong_send_command_is_refused_as_a_whole(bench: Bench, request_: Json, code: str) -> None:
+    """SendCommand answers a wrong request with the service's error and sends nothing to anybody."""
+    hosts = bench.hosts(2)
+    request = {"DocumentName": "Apply", "InstanceIds": hosts, "Parameters": {"Md5": ["abcd"]}, **request_}
+    assert refused(bench.ssm.send_command, **request) == code
+    bench.run(3)
+    assert bench.ssm.list_commands()["Commands"] == []
+
+
+def test_the_limits_themselves_are_allowed(bench: Bench) -> None:
+    """The greatest request that the model allows goes through."""
+    digest = hashlib.sha256(json.dumps(DOCUMENT).encode()).hexdigest()
+    command_id = bench.send(
+        bench.hosts(50),
+        TimeoutSeconds=30,
+        Comment="x" * 100,
+        MaxConcurrency="100%",
+        MaxErrors="100%",
+        DocumentVersion="1",
+        DocumentHash=digest,
+        DocumentHashType="Sha256",
+    )
+    bench.run(10)
+    assert bench.command(command_id)["StatusDetails"] == "Success"
+
+
+def test_one_unreachable_host_makes_the_whole_call_fail(bench: Bench) -> None:
+    """With InstanceIds, one agent that lost its connection fails the call for all."""
+    hosts = bench.hosts(2)
+    bench.service.disconnect(hosts[1])
+    bench.run(301)
+    assert refused(bench.send, instance_ids=hosts) == "InvalidInstanceId"
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ("{", "InvalidDocumentContent"),
+        ("[]", "InvalidDocumentContent"),
+        (changed(schemaVersion="1.2"), "InvalidDocumentSchemaVersion"),
+        (changed(steps=[]), "InvalidDocumentContent"),
+        (changed(mainSteps=[]), "InvalidDocumentContent"),
+        (changed(mainSteps=DOCUMENT["mainSteps"] * 2), "InvalidDocumentContent"),
+        (with_step(name="a name"), "InvalidDocumentContent"),
+        (with_step(action="aws:runShellScripts"), "InvalidDocumentContent"),
+        (with_step(onFailure="exit"), "InvalidDocumentContent"),
+        (with_step(inputs=None), "InvalidDocumentContent"),
+        (with_parameter(type="string"), "InvalidDocumentContent"),
+        (with_parameter(pattern="x"), "InvalidDocumentContent"),
+        (with_parameter(interpolationType="ENV"), "InvalidDocumentContent"),
+        (with_parameter(type="StringList", interpolationType="ENV_VAR"), "InvalidDocumentContent"),
+        (with_parameter(allowedPattern="("), "InvalidDocumentContent"),
+        (with_parameter(allowedPattern="^a$", default="b"), "InvalidDocumentContent"),
+        (changed(description="x" * MAX_BYTES), "MaxDocumentSizeExceeded"),
+    ],
+)
+def test_a_wrong_document_is_not_created(bench: Bench, content: str | Json, code: str) -> None:
+    """CreateDocument and UpdateDocument check the content."""
+    text = content if isinstance(content, str) else json.dumps(content)
+    assert refused(bench.ssm.create_document, Name="Wrong", Content=text, DocumentType="Command") == code
+    assert refused(bench.ssm.update_document, Name="Apply", Content=text, DocumentVersion="$LATEST") == code
+
+
+def test_parameters_count_against_the_size_of_the_document(bench: Bench) -> None:
+    """Document and parameter values together stay under 64 KB."""
+    content = json.dumps(changed(parameters={"Text": {"type": "String"}}))
+    bench.ssm.create_document(Name="Large", Content=content, DocumentType="Command")
+    room = MAX_BYTES - len(content)
+    hosts = bench.hosts(1)
+    bench.send(hosts, DocumentName="Large", Parameters={"Text": ["x" * room]})
+    request = {"DocumentName": "Large", "Parameters": {"Text": ["x" * (room + 1)]}}
+    assert refused(bench.send, instance_ids=hosts, **request) == "MaxDocumentSizeExceeded"
+
+
+def test_an_unanchored_pattern_lets_everything_around_it_through(bench: Bench) -> None:
+    """AllowedPattern is searched for, not matched as a whole, and `$` of the service accepts a final newline."""
+    document = changed(parameters={"Loose": {"type": "String", "allowedPattern": "[0-9]{4}"}})
+    bench.ssm.create_document(Name="Loose", Content=json.dumps(document), DocumentType="Command")
+    bench.send(bench.hosts(1), DocumentName="Loose", Parameters={"Loose": ["$(id) 1234 `id`"]})
+    bench.send(ids(1), Parameters={"Md5": ["abcd\n"]})
+
+
+@pytest.mark.fault("F59")
+@pytest.mark.parametrize("value", ['"; id; "', "$(id)", "a\nb", "{{ssm:x}}", "", "0" * 33, "A" * 32])
+def test_the_real_document_refuses_values_that_could_be_shell(bench: Bench, value: str) -> None:
+    """SendCommand with the project's document and a value that is no digest never reaches a host."""
+    bench.ssm.create_document(Name="Real", Content=HOST_DOCUMENT.read_text(), DocumentType="Command")
+    declared = json.loads(HOST_DOCUMENT.read_text())["parameters"]
+    good = {
+        "SourceUrl": "https://bucket.s3.eu-west-1.amazonaws.com/configs/staging/" + "a" * 64 + "/haproxy.cfg",
+        "Md5": "0" * 32,
+        "Sha256": "a" * 64,
+        "Generation": "7",
+        "ConfigPath": "/etc/haproxy/haproxy.cfg",
+        "ReloadMethod": "auto",
+        "ListenPorts": "80,443",
+    }
+    parameters = {name: [good[name]] for name in declared}
+    hosts = bench.hosts(1)
+    bench.send(hosts, DocumentName="Real", Parameters=parameters)
+    for name in declared:
+        request = {"DocumentName": "Real", "Parameters": {**parameters, name: [value]}}
+        assert refused(bench.send, instance_ids=hosts, **request) == "InvalidParameters"
+
+
+def test_versions_of_a_document_can_be_pinned(bench: Bench) -> None:
+    """$DEFAULT, $LATEST and a number name versions, and each has its hash."""
+    second = json.dumps(changed(description="second"))
+    bench.ssm.update_document(Name="Apply", Content=second, DocumentVersion="$LATEST")
+    hosts = bench.hosts(1)
+    digest = hashlib.sha256(second.encode()).hexdigest()
+    assert bench.ssm.describe_document(Name="Apply", DocumentVersion="$DEFAULT")["Document"]["DocumentVersion"] == "1"
+    assert bench.ssm.describe_document(Name="Apply", DocumentVersion="$LATEST")["Document"]["Hash"] == digest
+    assert bench.ssm.get_document(Name="Apply", DocumentVersion="$DEFAULT")["Content"] == json.dumps(DOCUMENT)
+    bench.send(hosts, DocumentVersion="2", DocumentHash=digest)
+    assert refused(bench.send, instance_ids=hosts, DocumentHash=digest) == "InvalidDocument"
+    assert refused(bench.ssm.describe_document, Name="Apply", DocumentVersion="9") == "InvalidDocumentVersion"
+
+
+def test_a_document_of_a_stack_is_checked_like_any_other(bench: Bench) -> None:
+    """CloudFormation hands the content over as a mapping; it can be sent, described and refused all the same."""
+    cloudformation = boto3.client("cloudformation")
+    template = {"Resources": {"Document": {"Type": "AWS::SSM::Document", "Properties": {"Content": DOCUMENT}}}}
+    cloudformation.create_stack(StackName="good", TemplateBody=json.dumps(template))
+    [resource] = cloudformation.describe_stack_resources(StackName="good")["StackResources"]
+    name = resource["PhysicalResourceId"]
+    digest = bench.ssm.describe_document(Name=name)["Document"]["Hash"]
+    bench.send(bench.hosts(1), DocumentName=name, DocumentHash=digest)
+    template["Resources"]["Document"]["Properties"] = {"Content": with_step(action="aws:none")}
+    # moto warns that CloudFormation's model does not know the error of another service.
+    with pytest.warns(UserWarning, match="InvalidDocumentContent"), pytest.raises(ClientError, match="not valid"):
+        cloudformation.create_stack(StackName="bad", TemplateBody=json.dumps(template))
+
+
+def test_nobody_else_is_sent_the_command(bench: Bench) -> None:
+    """Only the named instances get an invocation."""
+    hosts = bench.hosts(5)
+    command_id = bench.send(hosts[1:3])
+    bench.run(5)
+    assert list(bench.invocations(command_id)) == hosts[1:3]
+    assert bench.command(command_id)["TargetCount"] == 2
+
+
+def test_instance_information_pages_and_filters(bench: Bench) -> None:
+    """DescribeInstanceInformation gives ten at a time, at most 50, and filters as the service does."""
+    hosts = bench.hosts(60)
+    bench.service.disconnect(hosts[0])
+    bench.run(301)
+    describe = bench.ssm.describe_instance_information
+    assert len(describe()["InstanceInformationList"]) == 10
+    assert refused(describe, MaxResults=51) == "ValidationException"
+    assert refused(describe, NextToken="elsewhere") == "InvalidNextToken"
+    assert refused(describe, Filters=[{"Key": "Colour", "Values": ["red"]}]) == "InvalidFilterKey"
+    too_many = [{"Key": "InstanceIds", "Values": ids(101)}]
+    assert refused(describe, Filters=too_many) == "ValidationException"
+    pages = bench.ssm.get_paginator("describe_instance_information").paginate(
+        Filters=[{"Key": "PingStatus", "Values": ["Online"]}, {"Key": "InstanceIds", "Values": hosts[:55]}]
+    )
+    assert [one["InstanceId"] for page in pages for one in page["InstanceInformationList"]] == hosts[1:55]
+    lost = describe(Filters=[{"Key": "PingStatus", "Values": ["ConnectionLost"]}])["InstanceInformationList"]
+    assert [one["InstanceId"] for one in lost] == hosts[:1]
+
+
+def test_tag_filters_of_instance_information_stand_alone(bench: Bench) -> None:
+    """Instances are found by tag, but not by tag and something else."""
+    hosts = bench.hosts(3)
+    bench.tags[hosts[2]] = {"Type": "haproxy"}
+    by_tag = {"Key": "tag:Type", "Values": ["haproxy"]}
+    describe = bench.ssm.describe_instance_information
+    assert [one["InstanceId"] for one in describe(Filters=[by_tag])["InstanceInformationList"]] == [hosts[2]]
+    assert refused(describe, Filters=[by_tag, {"Key": "PingStatus", "Values": ["Online"]}]) == "InvalidFilterKey"

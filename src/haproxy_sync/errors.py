@@ -3,8 +3,10 @@
     SyncError
      ├── SettingsError      an environment variable is missing or malformed
      ├── BadRequest         an operator's request nobody can act on: says which actions exist
+     ├── BadEvent           a queue record nobody can act on: acknowledged and counted, never retried
      ├── RefusedValue       a value from outside is not on the allow-list
      ├── TemplateError      template or variables cannot be rendered: file, line, name
+     ├── CorruptPointer     the pointer cannot be read as one: what was published is unknown
      └── Superseded         somebody moved the pointer since it was read: start again
 
 Errors carry their evidence as attributes; the message says what is wrong, where, and what to do.
@@ -21,6 +23,10 @@ class SettingsError(SyncError):
 
 class BadRequest(SyncError):
     """The direct invoke is no known action, or its options are wrong."""
+
+
+class BadEvent(SyncError):
+    """The record is no event of ours, and never will be."""
 
 
 class RefusedValue(SyncError):
@@ -41,6 +47,10 @@ class TemplateError(SyncError):
         self.reason = reason
         place = file if line is None else f"{file}:{line}"
         super().__init__(f"{place}: {reason}")
+
+
+class CorruptPointer(SyncError):
+    """The object is there, and is no pointer (F48)."""
 
 
 class Superseded(SyncError):

@@ -5,8 +5,9 @@ accepts a newline or ` #` inside a name and means something else by it.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import md5, sha256
 from ipaddress import ip_address
 from types import MappingProxyType
@@ -82,6 +83,14 @@ class Backend(Host):
     backup: bool = False
     drain: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse what must not reach a config."""
+        Host.__post_init__(self)
+        if not 1 <= self.port <= MAX_PORT:
+            raise RefusedValue("port", self.port)
+        if self.weight is not None and not 0 <= self.weight <= MAX_WEIGHT:
+            raise RefusedValue("weight", self.weight)
+
 
 @dataclass(frozen=True, slots=True)
 class Proxy(Host):
@@ -105,6 +114,24 @@ class Fleet:
     proxies: tuple[Proxy, ...]
     others: tuple[Host, ...] = ()  # running instances of the environment with another type
     skipped: tuple[Skipped, ...] = ()
+
+
+def server_name(dns_name: str, instance_id: str) -> str:
+    """First label of the host name, or the instance id where there is none (F28, F29)."""
+    label = dns_name.partition(".")[0]
+    return label if NAME.fullmatch(label) else instance_id
+
+
+def unique_names[H: Host](hosts: Iterable[H]) -> tuple[H, ...]:
+    """The hosts sorted by id, each name its own: a label that two share is made longer by the instance id (F30)."""
+    ordered = sorted(hosts, key=lambda host: host.instance_id)
+    labels = [server_name(host.private_dns_name, host.instance_id) for host in ordered]
+    count = Counter(labels)
+    return tuple(
+        host if host.name == name else replace(host, name=name)
+        for host, label in zip(ordered, labels, strict=True)
+        for name in [label if count[label] == 1 else f"{label[:63]}-{host.instance_id}"]
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,34 @@
+"""Builds the clients, once per cold start: one session, short timeouts, one retry layer (the queue is the other)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+
+from haproxy_sync import __version__
+
+CONFIG = Config(
+    retries={"mode": "standard", "total_max_attempts": 3},
+    connect_timeout=3,
+    read_timeout=10,
+    tcp_keepalive=True,
+    user_agent_extra=f"haproxy-ec2-sync/{__version__}",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The four services we talk to."""
+
+    ec2: Any
+    s3: Any
+    ssm: Any
+    sqs: Any
+
+
+def clients(region: str) -> Clients:
+    """Clients of one session; timestamps stay text, which halves the time to read a long list of instances."""
+    session = botocore.session.get_session()
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=lambda text: text)
+    return Clients(*(session.create_client(name, region, config=CONFIG) for name in ("ec2", "s3", "ssm", "sqs")))

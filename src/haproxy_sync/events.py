@@ -1,0 +1,137 @@
+"""Raw records -> what they ask for. An event only says "look again": nothing here decides by what it claims."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from haproxy_sync.errors import BadEvent
+from haproxy_sync.model import INSTANCE_ID
+
+OWN_SOURCE = "haproxy-ec2-sync"
+REQUEUE = "Requeue"
+
+
+class Kind(StrEnum):
+    """Why we were woken."""
+
+    CHANGE = "change"  # EC2, tags, a template: something may be different
+    SWEEP = "sweep"  # the schedule
+    COMMAND = "command"  # a proxy reported
+    REQUEUE = "requeue"  # our own delayed message
+    OPERATOR = "operator"
+    FOREIGN = "foreign"  # another account or region (F14)
+
+
+KINDS = {
+    "aws.ec2": Kind.CHANGE,
+    "aws.tag": Kind.CHANGE,
+    "aws.autoscaling": Kind.CHANGE,
+    "aws.s3": Kind.CHANGE,
+    "aws.events": Kind.SWEEP,
+    "aws.scheduler": Kind.SWEEP,
+    "aws.ssm": Kind.COMMAND,
+    OWN_SOURCE: Kind.REQUEUE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The account and region this function runs in."""
+
+    account: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One reason to look. `sent_at` is when the queue got it, in unix seconds; nobody reads the event's own time."""
+
+    kind: Kind
+    why: str
+    sent_at: float = 0.0
+    look_after: float = 0.0  # a requeue is done once a look began at or after this
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """All events of one batch: many events, one reconcile."""
+
+    events: tuple[Event, ...]
+    allow_mass_removal: bool = False
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """What kinds of events there are."""
+        return frozenset(event.kind for event in self.events)
+
+    @property
+    def why(self) -> str:
+        """The distinct reasons, at most three, for the history."""
+        reasons = sorted({event.why for event in self.events})
+        more = f", and {len(reasons) - 3} more" if len(reasons) > 3 else ""  # noqa: PLR2004 # three read well
+        return ", ".join(reasons[:3]) + more
+
+
+def operator(why: str, *, allow_mass_removal: bool = False) -> Intent:
+    """What a person asked for."""
+    return Intent((Event(Kind.OPERATOR, why),), allow_mass_removal)
+
+
+def parse_record(record: Mapping[str, Any], home: Home) -> Event:
+    """One SQS record (`BadEvent` if it can never be read)."""
+    try:
+        body = json.loads(record["body"])
+        sent_at = int(record["attributes"]["SentTimestamp"]) / 1000
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadEvent(f"record is no SQS message with a JSON body: {type(error).__name__}: {error}") from error
+    return parse_event(body, home, sent_at)
+
+
+def parse_event(body: object, home: Home, sent_at: float = 0.0) -> Event:
+    """One EventBridge event, from the queue or bare (`BadEvent` if it is none of ours)."""
+    if not isinstance(body, dict) or not isinstance(body.get("detail-type"), str):
+        raise BadEvent("no EventBridge event: detail-type is missing")
+    detail = _detail(body)
+    kind = KINDS.get(body.get("source"))  # type: ignore[arg-type]  # any other type is no key
+    if kind is None:
+        raise BadEvent(f"source {str(body.get('source'))[:64]!r} is none of ours")
+    if (body.get("account"), body.get("region")) != (home.account, home.region):
+        return Event(Kind.FOREIGN, "foreign", sent_at)
+    return Event(kind, _why(kind, body), sent_at, _look_after(kind, detail))
+
+
+def _detail(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    detail = body.get("detail")
+    if detail in ("{}", ""):  # EventBridge Scheduler sends text
+        return {}
+    if not isinstance(detail, dict):
+        raise BadEvent("no EventBridge event: detail is missing")
+    return detail
+
+
+def _why(kind: Kind, body: Mapping[str, Any]) -> str:
+    """`ec2-instance-state-change-notification i-0abc`: for people, so only shapes we know pass."""
+    label = re.sub(r"[^a-z0-9]+", "-", body["detail-type"].lower())[:48].strip("-")
+    if kind is not Kind.CHANGE:
+        return str(kind)
+    resources = body.get("resources")
+    names = [str(name).rpartition("/")[2] for name in resources] if isinstance(resources, list) else []
+    ids = [name for name in names if INSTANCE_ID.fullmatch(name)]
+    return " ".join([label, *ids[:1]])
+
+
+def _look_after(kind: Kind, detail: Mapping[str, Any]) -> float:
+    if kind is not Kind.REQUEUE:
+        return 0.0
+    look_after = detail.get("look_after")
+    if not isinstance(look_after, int | float) or isinstance(look_after, bool):
+        raise BadEvent("requeue without look_after")
+    return float(look_after)
+
+
+def intent(events: Iterable[Event]) -> Intent:
+    """The batch's events that are ours."""
+    return Intent(tuple(event for event in events if event.kind is not Kind.FOREIGN))

@@ -1,0 +1,239 @@
+"""What a person can ask by direct invoke. Answers are JSON-able, their keys stable."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from haproxy_sync import events, steps, store
+from haproxy_sync.codec import jsonable
+from haproxy_sync.errors import BadRequest
+from haproxy_sync.pointer import HISTORY_LENGTH, Assignment, Change, Freeze, Pointer, Publication
+from haproxy_sync.reconcile import Reconciler, Result
+
+type Answer = dict[str, Any]
+type Action = Callable[[Reconciler, Mapping[str, Any]], Answer]
+
+FREEZE_MINUTES = 60
+MAX_FREEZE_MINUTES = 7 * 24 * 60
+REASON_LENGTH = 200
+
+
+def act(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
+    """Run the action; `BadRequest` says what is wrong and which actions there are."""
+    name = request.get("action")
+    if not isinstance(name, str) or name not in ACTIONS:
+        raise BadRequest(f"unknown action {str(name)[:64]!r}; actions: {', '.join(ACTIONS)}")
+    action, allowed = ACTIONS[name]
+    if unknown := sorted(request.keys() - {"action", *allowed}):
+        options = ", ".join(allowed) or "none"
+        raise BadRequest(f"{name} has no option {', '.join(map(str, unknown))[:64]}; options: {options}")
+    return {"action": name, "environment": reconciler.settings.environment} | action(reconciler, request)
+
+
+def sync(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
+    """Reconcile now. `allow_mass_removal` is for this one look: it cannot be left behind (F21)."""
+    allow = _option(request, "allow_mass_removal", bool, default=False)
+    reason = _reason(request)
+    why = f"operator sync{': ' + reason if reason else ''}"
+    return summary(reconciler.reconcile(events.operator(why, allow_mass_removal=allow)))
+
+
+def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
+    """What a sync would do; does nothing."""
+    allow = _option(request, "allow_mass_removal", bool, default=False)
+    pointer = reconciler.read().pointer
+    now = reconciler.clock()
+    intent = events.operator("plan", allow_mass_removal=allow)
+    observation = reconciler.observe(pointer, intent, now)
+    planned = observation.pointer
+    before, after = pointer.publication, planned.publication
+    changes = after is not None and (before is None or before.assignment != after.assignment)
+    entry = planned.history[-1] if changes else None
+    touched = [each.instance_id for each in steps.due(planned, reconciler.settings, now)]
+    return {
+        "changes": changes,
+        "servers": {key: list(getattr(entry, key, ())) for key in ("added", "removed", "changed")},
+        "diff": _diffs(reconciler, pointer, observation.configs) if changes else [],
+        "proxies": [key for key in touched if not steps.is_settled(planned, key)],
+        "hold": jsonable(planned.hold),
+        "freeze": jsonable(planned.freeze),
+        "template_error": planned.template_error,
+        "skipped": jsonable(planned.skipped),
+    }
+
+
+def _diffs(reconciler: Reconciler, pointer: Pointer, configs: tuple[Any, ...]) -> list[Any]:
+    """Each new config against what is published now; without a config of the same proxy, against nothing."""
+    from haproxy_sync import diff  # noqa: PLC0415 # only a plan pays for it
+
+    published = pointer.publication.assignment if pointer.publication else Assignment()
+    old = published.shared or next(iter(published.by_proxy.values()), None)
+    text = old and store.get_config(
+        reconciler.clients.s3, reconciler.settings.bucket, reconciler.settings.environment, old.sha256
+    )
+    return [diff.to_json(diff.semantic_diff(text or "", config.text)) for config in configs]
+
+
+def status(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:
+    """The pointer, for people: what is published, how far each proxy is, and since when all was well."""
+    snapshot = reconciler.read()
+    pointer, now = snapshot.pointer, reconciler.clock()
+    publication = pointer.publication
+    return {
+        "generation": publication.generation if publication else None,
+        "looked_at": pointer.looked_at or None,
+        "converged_at": pointer.converged_at or None,
+        "age_seconds": round(now - pointer.converged_at, 3) if pointer.converged_at else None,
+        "converged": steps.is_converged(pointer),
+        "backends": [backend.instance_id for backend in pointer.backends or ()],
+        "skipped": jsonable(pointer.skipped),
+        "hold": jsonable(pointer.hold),
+        "freeze": jsonable(pointer.freeze) if pointer.freeze and pointer.freeze.until > now else None,
+        "template_error": pointer.template_error,
+        "corruption": snapshot.corruption,
+        "rollout": _rollout(pointer),
+        "proxies": {proxy.instance_id: _proxy(pointer, proxy.instance_id) for proxy in pointer.proxies},
+        "history": [_entry(change) for change in reversed(pointer.history)],
+    }
+
+
+def _rollout(pointer: Pointer) -> Answer:
+    publication = pointer.publication
+    return {
+        "proven_by": publication.proven_by if publication else "",
+        "commands": [jsonable(command) for command in pointer.commands],
+    }
+
+
+def _proxy(pointer: Pointer, instance_id: str) -> Answer:
+    """Digests are MD5s, as `md5sum` on the proxy prints them."""
+    state = pointer.state(instance_id)
+    desired = pointer.publication.assignment[instance_id] if pointer.publication else None
+    return {
+        "desired": desired.md5 if desired else "",
+        "installed": state.installed,
+        "running": state.running,
+        "settled": steps.is_settled(pointer, instance_id),
+        "outcome": state.outcome or "not-tried",
+        "reason": state.reason,
+        "detail": state.detail,
+        "backup": state.backup,
+        "method": state.method,
+        "generation": state.generation or None,
+        "at": state.at or None,
+    }
+
+
+def _entry(change: Change) -> Answer:
+    entry: Answer = jsonable(change)
+    return entry
+
+
+def verify(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:
+    """Make every proxy compare now; frozen, it waits for the end of the freeze."""
+    return summary(reconciler.amend(lambda pointer, now: replace(pointer, verify_requested_at=now)))
+
+
+def freeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
+    """Publish and send nothing for some minutes; ends by itself."""
+    minutes, reason = _minutes(request), _reason(request)
+
+    def change(pointer: Pointer, now: float) -> Pointer:
+        return replace(pointer, freeze=Freeze(now + minutes * 60, reason or "operator"))
+
+    return summary(reconciler.amend(change))
+
+
+def unfreeze(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:
+    """End the freeze and reconcile."""
+    reconciler.amend(lambda pointer, _now: replace(pointer, freeze=None))
+    return summary(reconciler.reconcile(events.operator("operator unfreeze")))
+
+
+def rollback(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
+    """Publish the config that was current at a generation as a new generation, and freeze it."""
+    wanted = _option(request, "generation", int)
+    minutes, reason = _minutes(request), _reason(request)
+
+    def change(pointer: Pointer, now: float) -> Pointer:
+        entry = _current_at(pointer, wanted)
+        _check_stored(reconciler, entry.assignment)
+        why = f"operator rollback to {wanted}{': ' + reason if reason else ''}"
+        back = Change(pointer.generation, now, why, entry.assignment)
+        return replace(
+            pointer,
+            publication=Publication(pointer.generation, now, entry.assignment),
+            freeze=Freeze(now + minutes * 60, why, pointer.generation),
+            history=(*pointer.history, back)[-HISTORY_LENGTH:],
+        )
+
+    return summary(reconciler.amend(change))
+
+
+def _current_at(pointer: Pointer, generation: int) -> Change:
+    """The publication that was current when the pointer had that generation."""
+    older = [change for change in pointer.history if change.generation <= generation]
+    if not older or generation > pointer.generation:
+        known = ", ".join(str(change.generation) for change in pointer.history[-10:]) or "none"
+        raise BadRequest(f"no config is known that was current at generation {generation}; newest known: {known}")
+    return older[-1]
+
+
+def _check_stored(reconciler: Reconciler, assignment: Assignment) -> None:
+    digests = {assignment.shared} if assignment.shared else set(assignment.by_proxy.values())
+    settings = reconciler.settings
+    for digest in digests:
+        if store.get_config(reconciler.clients.s3, settings.bucket, settings.environment, digest.sha256) is None:
+            raise BadRequest(f"config {digest.sha256} of that generation has expired from the bucket")
+
+
+def summary(result: Result) -> Answer:
+    """What a reconcile found and did."""
+    pointer = result.after
+    publication = pointer.publication
+    return {
+        "result": str(result.action),
+        "generation": publication.generation if publication else None,
+        "published": result.is_published,
+        "converged": steps.is_converged(pointer),
+        "hold": jsonable(pointer.hold),
+        "freeze": jsonable(pointer.freeze),
+        "template_error": pointer.template_error,
+        "commands": [
+            {"command_id": command.command_id, "purpose": str(command.purpose), "targets": list(command.targets)}
+            for command in result.sent
+        ],
+        "missing": [
+            proxy.instance_id for proxy in pointer.proxies if pointer.state(proxy.instance_id).outcome == "missing"
+        ],
+        "reports": {report.instance_id: str(report.outcome) for _, report in result.reports},
+    }
+
+
+def _option[T](request: Mapping[str, Any], name: str, kind: type[T], default: T | None = None) -> T:
+    value = request.get(name, default)
+    if type(value) is not kind:
+        raise BadRequest(f"{name} must be {kind.__name__}, not {str(value)[:64]!r}")
+    return value
+
+
+def _minutes(request: Mapping[str, Any]) -> float:
+    minutes = request.get("minutes", FREEZE_MINUTES)
+    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes <= MAX_FREEZE_MINUTES:
+        raise BadRequest(f"minutes must be a number above 0, at most {MAX_FREEZE_MINUTES}")
+    return float(minutes)
+
+
+def _reason(request: Mapping[str, Any]) -> str:
+    return _option(request, "reason", str, "")[:REASON_LENGTH]
+
+
+ACTIONS: Mapping[str, tuple[Action, tuple[str, ...]]] = {
+    "sync": (sync, ("allow_mass_removal", "reason")),
+    "plan": (plan, ("allow_mass_removal",)),
+    "status": (status, ()),
+    "verify": (verify, ()),
+    "freeze": (freeze, ("minutes", "reason")),
+    "unfreeze": (unfreeze, ()),
+    "rollback": (rollback, ("generation", "minutes", "reason")),
+}

@@ -1,0 +1,105 @@
+"""Invocations -> what each proxy reported. Only the marker line proves anything, never a status (F54, F68)."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from haproxy_sync.pointer import Outcome
+
+MARKER = "haproxy-ec2-sync "
+APPLY_STEP = "apply"
+DOWNLOAD_STEP = "download"
+MD5 = re.compile(r"|[0-9a-f]{32}", re.ASCII)
+HOST_OUTCOMES = frozenset(Outcome) - {Outcome.MISSING, Outcome.DENIED, Outcome.NOT_TRIED}
+DETAIL_LENGTH = 300  # enough for the first ALERT lines
+
+FINAL = frozenset({"Success", "Failed", "TimedOut", "Cancelled"})
+# What Run Command itself says where the host said nothing: outcome and reason by status detail.
+UNREPORTED = {
+    "deliverytimedout": (Outcome.MISSING, "delivery-timed-out"),
+    "undeliverable": (Outcome.MISSING, "undeliverable"),
+    "accessdenied": (Outcome.DENIED, "access-denied"),
+    "terminated": (Outcome.NOT_TRIED, "stopped-by-max-errors"),
+    "executiontimedout": (Outcome.FAILED, "execution-timed-out"),
+    "invalidplatform": (Outcome.FAILED, "invalid-platform"),
+    "cancelled": (Outcome.FAILED, "cancelled"),
+    "success": (Outcome.FAILED, "no-marker"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One proxy's final word on one command. MD5s are empty where it proved nothing."""
+
+    instance_id: str
+    outcome: Outcome
+    reason: str = ""
+    detail: str = ""
+    is_heard: bool = False  # the host itself said it, by its marker
+    generation: int = 0  # the highest the host knows
+    installed: str = ""
+    running: str = ""
+    backup: str = ""
+    method: str = ""
+
+
+def fold(invocations: Iterable[Mapping[str, Any]]) -> tuple[Report, ...]:
+    """The final invocations as reports; the others are still under way."""
+    return tuple(_report(invocation) for invocation in invocations if invocation.get("Status") in FINAL)
+
+
+def _report(invocation: Mapping[str, Any]) -> Report:
+    instance_id = invocation["InstanceId"]
+    plugins = {plugin.get("Name"): plugin for plugin in invocation.get("CommandPlugins") or ()}
+    marker = parse_marker(str(plugins.get(APPLY_STEP, {}).get("Output") or ""))
+    if marker:
+        return _reported(instance_id, marker)
+    download = plugins.get(DOWNLOAD_STEP, {})
+    if download.get("Status") == "Failed":
+        return Report(instance_id, Outcome.FAILED, "download-failed", _short(download.get("Output")))
+    key = re.sub(r"[^a-z]", "", str(invocation.get("StatusDetails") or invocation["Status"]).lower())
+    outcome, reason = UNREPORTED.get(key, (Outcome.FAILED, "no-marker"))
+    said = plugins.get(APPLY_STEP, {}).get("Output") or invocation.get("TraceOutput")
+    return Report(instance_id, outcome, reason, _short(said))
+
+
+def _reported(instance_id: str, marker: Mapping[str, Any]) -> Report:
+    return Report(
+        instance_id,
+        Outcome(marker["outcome"]),
+        _short(marker.get("reason")),
+        _short(marker.get("detail")),
+        is_heard=True,
+        generation=marker["generation"],
+        installed=marker["md5_after"],
+        running=marker["running_md5"],
+        backup=_short(marker.get("backup")),
+        method=_short(marker.get("method")),
+    )
+
+
+def parse_marker(output: str) -> Mapping[str, Any] | None:
+    """The JSON of the marker, if the first line is one and every value has the promised shape."""
+    first = output.partition("\n")[0]
+    if not first.startswith(MARKER):
+        return None
+    try:
+        marker = json.loads(first.removeprefix(MARKER))
+    except ValueError:
+        return None
+    return marker if isinstance(marker, dict) and _is_sound(marker) else None
+
+
+def _is_sound(marker: Mapping[str, Any]) -> bool:
+    digests = (marker.get("md5_after"), marker.get("running_md5"))
+    return (
+        marker.get("outcome") in HOST_OUTCOMES
+        and type(marker.get("generation")) is int
+        and all(isinstance(digest, str) and MD5.fullmatch(digest) for digest in digests)
+    )
+
+
+def _short(text: object) -> str:
+    return str(text or "")[:DETAIL_LENGTH]

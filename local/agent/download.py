@@ -64,7 +64,7 @@ class Downloader:
         source = inputs.get("sourceInfo", {})
         try:
             url = (json.loads(source) if isinstance(source, str) else source)["path"]
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise DownloadFailed(f"sourceInfo could not be parsed: {source}") from error
         location = parse_url(url)
         destination = self._destination(inputs.get("destinationPath", ""), downloads, location)

@@ -38,4 +38,4 @@ def make_directory(path: Path) -> None:
     if path.is_dir():
         return
     make_directory(path.parent)
-    path.mkdir(mode=0o700)
+    path.mkdir(mode=0o700, exist_ok=True)

@@ -1,106 +1,17 @@
-"""A Run Command stand-in behind a real SSM client, under a clock that moves when told."""
+"""Fixtures of the tests of the local system's stand-ins for Run Command and its agent."""
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
 import boto3
 import pytest
 from moto import mock_aws
 
-from local.run_command import (
-    Answer,
-    Detail,
-    DocumentResult,
-    Event,
-    ManualClock,
-    Order,
-    RunCommand,
-    ScriptedAgent,
-    StepResult,
-    attach,
-    run_command_on_moto,
-)
-
-if TYPE_CHECKING:
-    from mypy_boto3_ssm import SSMClient
-
-type Json = dict[str, Any]
-
-DOCUMENT: Json = {
-    "schemaVersion": "2.2",
-    "parameters": {
-        "Md5": {"type": "String", "allowedPattern": "^[0-9a-f]{4}$"},
-        "Method": {"type": "String", "default": "auto", "allowedValues": ["auto", "seamless"]},
-    },
-    "mainSteps": [
-        {
-            "action": "aws:runShellScript",
-            "name": "apply",
-            "inputs": {"timeoutSeconds": "60", "runCommand": ["echo {{ Md5 }}"]},
-        }
-    ],
-}
-
-
-def ids(count: int) -> list[str]:
-    """That many instance ids."""
-    return [f"i-{number:017d}" for number in range(1, count + 1)]
-
-
-@dataclass
-class Bench:
-    """What a test needs at hand."""
-
-    ssm: "SSMClient"
-    service: RunCommand
-    clock: ManualClock
-    events: list[Event]
-    tags: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    def answering(self, code: int = 0, stdout: str = "done\n", stderr: str = "") -> Answer:
-        """An agent's answer: one step with this exit code and output."""
-
-        def answer(_order: Order) -> DocumentResult:
-            now = self.clock()
-            detail = {0: Detail.SUCCESS, 137: Detail.EXECUTION_TIMED_OUT}.get(code, Detail.FAILED)
-            return DocumentResult(detail, (StepResult("apply", detail, code, stdout, stderr, now, now),))
-
-        return answer
-
-    def hosts(self, count: int, **codes: int) -> list[str]:
-        """Register hosts that take a second; `h2=1` makes the second one exit 1."""
-        names = ids(count)
-        for number, name in enumerate(names, start=1):
-            self.service.register(name, ScriptedAgent(self.clock, self.answering(codes.get(f"h{number}", 0))))
-        return names
-
-    def send(self, instance_ids: list[str], **changes: Any) -> str:
-        """Send the sample document and give the command's id."""
-        request = {"DocumentName": "Apply", "InstanceIds": instance_ids, "Parameters": {"Md5": ["abcd"]}, **changes}
-        return self.ssm.send_command(**request)["Command"]["CommandId"]
-
-    def run(self, seconds: int) -> None:
-        """Let time pass, a second at a time."""
-        for _ in range(seconds):
-            self.clock.advance(1)
-            self.service.tick()
-
-    def command(self, command_id: str) -> Json:
-        """The command as ListCommands shows it."""
-        [command] = self.ssm.list_commands(CommandId=command_id)["Commands"]
-        return dict(command)
-
-    def invocations(self, command_id: str) -> Json:
-        """Invocations with their steps, by instance id."""
-        answer = self.ssm.list_command_invocations(CommandId=command_id, Details=True)
-        return {one["InstanceId"]: one for one in answer["CommandInvocations"]}
-
-    def details(self, command_id: str) -> list[str]:
-        """StatusDetails of the invocations."""
-        return [one["StatusDetails"] for one in self.invocations(command_id).values()]
+from local.run_command import Event, ManualClock, attach, run_command_on_moto
+from tests.local.agent_runner import Runner
+from tests.local.run_command_bench import DOCUMENT, Bench
 
 
 @pytest.fixture(autouse=True)
@@ -119,10 +30,27 @@ def bench() -> Iterator[Bench]:
     events: list[Event] = []
     tags: dict[str, dict[str, str]] = {}
     clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
-    tags_of: Callable[[str], dict[str, str]] = lambda instance_id: tags.get(instance_id, {})  # noqa: E731 - typed
     with mock_aws():
-        service = run_command_on_moto(clock=clock, on_event=events.append, tags_of=tags_of)
+        service = run_command_on_moto(
+            clock=clock, on_event=events.append, tags_of=lambda instance_id: tags.get(instance_id, {})
+        )
         with attach(service):
             ssm = boto3.client("ssm", region_name="eu-west-1")
             ssm.create_document(Name="Apply", Content=json.dumps(DOCUMENT), DocumentType="Command")
             yield Bench(ssm, service, clock, events, tags)
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[Runner]:
+    """A runner with a present-day agent."""
+    made = Runner(tmp_path / "ssm")
+    with made.agent:
+        yield made
+
+
+@pytest.fixture
+def old_runner(tmp_path: Path) -> Iterator[Runner]:
+    """A runner whose agent is one release too old for ENV_VAR."""
+    made = Runner(tmp_path / "ssm", version="3.3.2745.0")
+    with made.agent:
+        yield made

@@ -4,14 +4,17 @@ import copy
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from local.run_command.document import MAX_BYTES
-from tests.local.conftest import DOCUMENT, Bench, Json, ids
+from tests.local.run_command_bench import DOCUMENT, Bench, Json, ids
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm.type_defs import InstanceInformationStringFilterTypeDef
 
 HOST_DOCUMENT = Path(__file__).parents[2] / "src/host/document.json"
 
@@ -235,7 +238,7 @@ def test_tag_filters_of_instance_information_stand_alone(bench: Bench) -> None:
     """Instances are found by tag, but not by tag and something else."""
     hosts = bench.hosts(3)
     bench.tags[hosts[2]] = {"Type": "haproxy"}
-    by_tag = {"Key": "tag:Type", "Values": ["haproxy"]}
+    by_tag: InstanceInformationStringFilterTypeDef = {"Key": "tag:Type", "Values": ["haproxy"]}
     describe = bench.ssm.describe_instance_information
     assert [one["InstanceId"] for one in describe(Filters=[by_tag])["InstanceInformationList"]] == [hosts[2]]
     assert refused(describe, Filters=[by_tag, {"Key": "PingStatus", "Values": ["Online"]}]) == "InvalidFilterKey"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from local.run_command import Detail, DocumentResult, ScriptedAgent
 from local.run_command.statuses import allowed_in_flight, exceeded, folded, limit
-from tests.local.conftest import Bench, ids
+from tests.local.run_command_bench import Bench, ids
 
 
 def test_a_command_starts_on_one_host_and_doubles(bench: Bench) -> None:

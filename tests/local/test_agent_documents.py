@@ -1,0 +1,223 @@
+"""How the agent stand-in treats a document: parameters, flow control, workers, and its life inside Run Command."""
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from local.agent import Here, HostAgent
+from local.run_command import Detail, Order
+from tests.local.agent_runner import NO_S3, Runner, ended, finished, step
+from tests.local.run_command_bench import Bench, ids
+
+HOST_DOCUMENT = Path(__file__).parents[2] / "src/host/document.json"
+
+
+TEXT = {"P": {"type": "String"}}
+ENV_VAR = {"P": {"type": "String", "interpolationType": "ENV_VAR"}}
+
+
+def test_values_are_pasted_as_raw_text(runner: Runner) -> None:
+    """A value with a substitution in it runs on the host: only patterns and ENV_VAR protect a script."""
+    result = runner.run(step("apply", 'echo "{{ P }}" {{P}}'), parameters=TEXT, given={"P": ["$(echo ran)"]})
+    assert result.steps[0].stdout == "ran ran\n"
+
+
+def test_values_are_pasted_once(runner: Runner) -> None:
+    """A value that looks like a reference is not expanded again, and `$$` in it becomes `$`."""
+    parameters = {**TEXT, "Q": {"type": "String", "default": "inner"}}
+    result = runner.run(step("apply", "echo 'a {{ P }} z'"), parameters=parameters, given={"P": ["{{ Q }} $$5"]})
+    assert result.steps[0].stdout == "a {{ Q }} $5 z\n"
+
+
+def test_undeclared_and_empty_references(runner: Runner) -> None:
+    """An undeclared name stays as text, a declared one without value becomes `null`, a list becomes JSON."""
+    parameters = {**TEXT, "L": {"type": "StringList", "default": ["a<b", "c&d"]}}
+    result = runner.run(step("apply", "echo '{{ Nobody }} {{ P }} {{ L }}'"), parameters=parameters)
+    assert result.steps[0].stdout == '{{ Nobody }} null ["a\\u003cb","c\\u0026d"]\n'
+
+
+def test_env_var_parameters_never_touch_the_script(runner: Runner) -> None:
+    """ENV_VAR values arrive as SSM_<name>, quotes and substitutions included, and the text is left alone."""
+    value = "'\"$(id) `id` {{ P }}"
+    result = runner.run(step("apply", "printf %s \"$SSM_P\" '{{ P }}'"), parameters=ENV_VAR, given={"P": [value]})
+    assert result.steps[0].stdout == value + "{{ P }}"
+
+
+@pytest.mark.fault("F58")
+def test_an_old_agent_pastes_env_var_parameters(old_runner: Runner) -> None:
+    """Before 3.3.2746.0 the field is ignored: the value is pasted and SSM_<name> is unset."""
+    script = step("apply", 'echo "{{ P }}" "${SSM_P-unset}"')
+    result = old_runner.run(script, parameters=ENV_VAR, given={"P": ["$(echo ran)"]})
+    assert result.steps[0].stdout == "ran unset\n"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value"),
+    [("^[0-9]+$", "12a"), ("^[0-9]+$", "12\n"), ("^(?=1)[0-9]+$", "12"), ("^[0-9]+$", None)],
+    ids=["no match", "trailing newline", "not RE2", "neither value nor default"],
+)
+def test_the_agent_checks_patterns_itself(runner: Runner, tmp_path: Path, pattern: str, value: str | None) -> None:
+    """A refused value fails the document before any step, with a trace and no step results."""
+    parameters = {"P": {"type": "String", "allowedPattern": pattern}}
+    given = {} if value is None else {"P": [value]}
+    result = runner.run(step("apply", f"touch {tmp_path}/ran"), parameters=parameters, given=given)
+    assert (result.detail, result.steps) == (Detail.FAILED, ())
+    assert "P" in result.trace
+    assert not (tmp_path / "ran").exists()
+
+
+def test_patterns_are_searched_for(runner: Runner) -> None:
+    """An unanchored pattern lets everything around it through, on the host too."""
+    parameters = {"P": {"type": "String", "allowedPattern": "[0-9]+"}}
+    assert runner.run(step("apply", "true"), parameters=parameters, given={"P": ["x 1 y"]}).detail is Detail.SUCCESS
+
+
+def test_a_default_must_match_its_own_pattern(runner: Runner) -> None:
+    """Defaults are checked like values."""
+    parameters = {"P": {"type": "String", "allowedPattern": "^[0-9]+$", "default": "none"}}
+    assert runner.run(step("apply", "true"), parameters=parameters).detail is Detail.FAILED
+
+
+def test_values_for_odd_names_are_dropped(runner: Runner) -> None:
+    """A name with an underscore gets its default, whatever was sent."""
+    parameters = {"bad_name": {"type": "String", "default": "default", "interpolationType": "ENV_VAR"}}
+    result = runner.run(step("apply", 'echo "$SSM_bad_name"'), parameters=parameters, given={"bad_name": ["sent"]})
+    assert result.steps[0].stdout == "default\n"
+
+
+def test_values_can_name_the_parameter_store(tmp_path: Path) -> None:
+    """`{{ssm:name}}` in a value is resolved on the host; an unknown name fails the command."""
+    runner = Runner(tmp_path, parameter_store={"/known": "secret"})
+    with runner.agent:
+        known = runner.run(step("apply", "echo {{ P }}"), parameters=TEXT, given={"P": ["{{ssm:/known}}"]})
+        unknown = runner.run(
+            step("apply", "echo {{ P }}"), parameters=TEXT, given={"P": ["{{ssm:/other}}"]}, command_id="command-2"
+        )
+    assert known.steps[0].stdout == "secret\n"
+    assert (unknown.detail, unknown.steps) == (Detail.FAILED, ())
+
+
+@pytest.mark.fault("F59")
+def test_the_real_document_refuses_shell_on_the_host_too(runner: Runner) -> None:
+    """The project's document with a value that the service let through all the same runs no step."""
+    content = json.loads(HOST_DOCUMENT.read_text())
+    for name in content["parameters"]:
+        for number, value in enumerate(["$(id)", "a\nb", "{{ssm:x}}", '"'], start=1):
+            order = Order(f"{name}-{number}", "i-1", "Apply", content, {name: (value,)})
+            result = finished(runner.agent.start(order))
+            assert (result.detail, result.steps) == (Detail.FAILED, ())
+
+
+def test_steps_go_on_after_a_failure(runner: Runner) -> None:
+    """Without onFailure a failed step does not stop the document, which is Failed in the end."""
+    result = runner.run(step("first", "exit 3"), step("second", "true"))
+    assert ended(result) == [("Failed", 3), ("Success", 0)]
+    assert result.detail is Detail.FAILED
+
+
+def test_on_failure_exit_skips_the_rest(runner: Runner) -> None:
+    """A skipped step is reported as a success without the script's output, and both streams get a note."""
+    result = runner.run(step("first", "exit 3", onFailure="exit"), step("second", "echo marker"))
+    assert ended(result) == [("Failed", 3), ("Success", 0)]
+    assert "marker" not in result.steps[1].stdout
+    assert "onFailure" in result.steps[0].stdout
+    assert "onFailure" in result.steps[0].stderr
+    assert result.detail is Detail.FAILED
+
+
+def test_success_and_exit_hides_the_failure(runner: Runner) -> None:
+    """OnFailure successAndExit makes a failed document a successful one."""
+    result = runner.run(step("first", "exit 3", onFailure="successAndExit"), step("second", "true"))
+    assert ended(result) == [("Success", 168), ("Success", 0)]
+    assert result.detail is Detail.SUCCESS
+
+
+def test_on_success_exit_skips_the_rest(runner: Runner) -> None:
+    """OnSuccess exit ends the document early."""
+    result = runner.run(step("first", "true", onSuccess="exit"), step("second", "exit 1"))
+    assert ended(result) == [("Success", 0), ("Success", 0)]
+
+
+@pytest.mark.parametrize(("code", "detail"), [(168, Detail.SUCCESS), (169, Detail.FAILED)])
+def test_two_exit_codes_end_the_document(runner: Runner, code: int, detail: Detail) -> None:
+    """168 and 169 skip the rest, except a finally step."""
+    last = step("last", "echo finally", finallyStep=True)
+    result = runner.run(step("first", f"exit {code}"), step("second", "exit 1"), last)
+    assert ended(result) == [(detail.value, code), ("Success", 0), ("Success", 0)]
+    assert result.steps[2].stdout == "finally\n"
+    assert result.detail is detail
+
+
+def test_a_finally_step_must_be_the_last(runner: Runner) -> None:
+    """FinallyStep on another step is ignored."""
+    middle = step("middle", "echo finally", finallyStep=True)
+    result = runner.run(step("first", "exit 1", onFailure="exit"), middle, step("last", "true"))
+    assert "finally" not in result.steps[1].stdout
+
+
+@pytest.mark.fault("F68")
+def test_a_step_for_another_platform_counts_as_success(runner: Runner) -> None:
+    """A precondition that does not hold skips the step; the document is Success although nothing ran."""
+    windows = {**step("apply", "echo marker"), "precondition": {"StringEquals": ["platformType", "Windows"]}}
+    result = runner.run(windows)
+    assert result.detail is Detail.SUCCESS
+    assert "marker" not in result.steps[0].stdout
+    linux = {**step("apply", "echo marker"), "precondition": {"StringEquals": ["platformType", "Linux"]}}
+    assert runner.run(linux, command_id="command-2").steps[0].stdout == "marker\n"
+
+
+def test_cancelled_steps_do_not_run(runner: Runner, tmp_path: Path) -> None:
+    """After a cancel the running step is killed, and the rest is cancelled, a finally step included."""
+    execution = runner.start(
+        step("first", f"touch {tmp_path}/started", "sleep 60"),
+        step("second", "true"),
+        step("last", f"touch {tmp_path}/ran", finallyStep=True),
+    )
+    while not (tmp_path / "started").exists():
+        time.sleep(0.01)
+    execution.cancel()
+    result = finished(execution)
+    assert ended(result) == [("Cancelled", 137), ("Cancelled", 1), ("Cancelled", 1)]
+    assert result.detail is Detail.CANCELLED
+    assert not (tmp_path / "ran").exists()
+
+
+def test_five_commands_run_at_once(runner: Runner, tmp_path: Path) -> None:
+    """Of eight commands five run together; the others follow as these end."""
+    script = step("apply", f"touch {tmp_path}/$SSM_COMMAND_ID", f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done")
+    executions = [runner.start(script, command_id=f"command-{number}") for number in range(8)]
+    deadline = time.monotonic() + 10
+    while len(list(tmp_path.glob("command-*"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    assert len(list(tmp_path.glob("command-*"))) == 5
+    (tmp_path / "go").touch()
+    assert {finished(execution).detail for execution in executions} == {Detail.SUCCESS}
+    assert len(list(tmp_path.glob("command-*"))) == 8
+
+
+def test_a_command_is_not_run_twice(runner: Runner, tmp_path: Path) -> None:
+    """A command id that comes again gives the first report again."""
+    script = step("apply", f"echo run >> {tmp_path}/runs")
+    first = runner.run(script)
+    assert runner.run(script) == first
+    assert (tmp_path / "runs").read_text() == "run\n"
+
+
+def test_a_real_agent_behind_a_real_client(bench: Bench, tmp_path: Path) -> None:
+    """SendCommand reaches a script on this machine, and its output comes back through the API."""
+    [host] = ids(1)
+    with HostAgent(Here(), NO_S3, data=str(tmp_path)) as agent:
+        bench.service.register(host, agent)
+        command_id = bench.send([host])
+        ticking = threading.Event()
+        for _ in range(200):
+            bench.run(1)
+            if bench.command(command_id)["Status"] == "Success":
+                break
+            ticking.wait(0.02)
+    [plugin] = bench.invocations(command_id)[host]["CommandPlugins"]
+    assert (plugin["Name"], plugin["ResponseCode"], plugin["Output"]) == ("apply", 0, "abcd\n")

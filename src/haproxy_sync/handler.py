@@ -5,14 +5,15 @@ A failed reconcile returns the batch to the queue; a record that nobody can ever
 
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from haproxy_sync import aws, events, operator
+from haproxy_sync import aws, codec, events, operator, steps
 from haproxy_sync.coalesce import Action
 from haproxy_sync.errors import BadEvent, BadRequest
 from haproxy_sync.events import Event, Home, Kind
@@ -21,8 +22,10 @@ from haproxy_sync.settings import Settings
 
 type Record = Mapping[str, Any]
 
-logger = Logger(service="haproxy-ec2-sync")
-metrics = Metrics(namespace="HaproxyEc2Sync", service="haproxy-ec2-sync")
+NAME = "haproxy-ec2-sync"
+
+logger = Logger(service=NAME)
+metrics = Metrics(namespace=NAME, service=NAME)
 
 
 @cache
@@ -120,35 +123,43 @@ def _tell(result: Result, reconciler: Reconciler, kinds: frozenset[Kind]) -> Non
     if result.action in {Action.COVERED, Action.DEFERRED}:
         metrics.add_metric("Coalesced", MetricUnit.Count, 1)
         return
-    for name, value in _gauges(result, reconciler.clock(), kinds).items():
+    for name, value in _gauges(result, kinds).items():
         metrics.add_metric(name, MetricUnit.Count, value)
-    for _, report in result.reports:
-        logger.info(
-            "report", instance_id=report.instance_id, outcome=report.outcome, reason=report.reason, backup=report.backup
-        )
+    if converged_at := result.after.converged_at:
+        metrics.add_metric("SecondsSinceConvergence", MetricUnit.Seconds, reconciler.clock() - converged_at)
+    for command, report in result.reports:
+        logger.info("report", purpose=str(command.purpose), **codec.jsonable(report))
+    environment = reconciler.settings.environment
+    _count_by("ProxyReports", "outcome", environment, [str(report.outcome) for _, report in result.reports])
+    if result.fleet:
+        _count_by("SkippedInstances", "reason", environment, [skipped.reason for skipped in result.after.skipped])
 
 
-def _gauges(result: Result, now: float, kinds: frozenset[Kind]) -> dict[str, float]:
+def _gauges(result: Result, kinds: frozenset[Kind]) -> dict[str, float]:
     pointer = result.after
+    unsettled = [proxy for proxy in pointer.proxies if not steps.is_settled(pointer, proxy.instance_id)]
     values: dict[str, float] = {
         "Looks": int(result.action is Action.LOOK),
         "Generation": pointer.publication.generation if pointer.publication else 0,
+        "Publications": int(result.is_published),
+        "ChangesFoundBySweep": int(result.is_published and kinds == {Kind.SWEEP}),
         "Holds": int(pointer.hold is not None),
         "Frozen": int(pointer.freeze is not None),
         "TemplateErrors": int(bool(pointer.template_error)),
         "CorruptPointers": int(bool(result.corruption)),
-        "ChangesFoundBySweep": int(result.is_published and kinds == {Kind.SWEEP}),
-        "SecondsSinceConvergence": now - pointer.converged_at if pointer.converged_at else 0,
+        "ProxiesUnsettled": len(unsettled),
     }
     if result.fleet:
         values |= {"Backends": len(result.fleet.backends), "Proxies": len(result.fleet.proxies)}
-    for skipped in pointer.skipped if result.fleet else ():
-        name = "Skipped-" + skipped.reason
-        values[name] = values.get(name, 0) + 1
-    for _, report in result.reports:
-        name = f"Rollout-{report.outcome}"
-        values[name] = values.get(name, 0) + 1
     return values
+
+
+def _count_by(name: str, dimension: str, environment: str, words: list[str]) -> None:
+    """One metric per distinct word: rollouts by outcome, skipped instances by reason."""
+    for word, number in Counter(words).items():
+        dimensions = {"environment": environment, "service": NAME}
+        with single_metric(name, MetricUnit.Count, number, namespace=NAME, default_dimensions=dimensions) as metric:
+            metric.add_dimension(dimension, word)
 
 
 def _flush() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from haproxy_sync import events, steps, store
 from haproxy_sync.codec import jsonable
 from haproxy_sync.errors import BadRequest
-from haproxy_sync.pointer import HISTORY_LENGTH, Assignment, Change, Freeze, Pointer, Publication
+from haproxy_sync.pointer import HISTORY_LENGTH, Assignment, Change, Freeze, Outcome, Pointer, Publication
 from haproxy_sync.reconcile import Reconciler, Result
 
 type Answer = dict[str, Any]
@@ -49,17 +49,20 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
     before, after = pointer.publication, planned.publication
     changes = after is not None and (before is None or before.assignment != after.assignment)
     entry = planned.history[-1] if changes else None
-    touched = [each.instance_id for each in steps.due(planned, reconciler.settings, now)]
     return {
         "changes": changes,
         "servers": {key: list(getattr(entry, key, ())) for key in ("added", "removed", "changed")},
         "diff": _diffs(reconciler, pointer, observation.configs) if changes else [],
-        "proxies": [key for key in touched if not steps.is_settled(planned, key)],
+        "proxies": [] if steps.is_frozen(planned, now) else _unsettled(planned),
         "hold": jsonable(planned.hold),
         "freeze": jsonable(planned.freeze),
         "template_error": planned.template_error,
         "skipped": jsonable(planned.skipped),
     }
+
+
+def _unsettled(pointer: Pointer) -> list[str]:
+    return [proxy.instance_id for proxy in pointer.proxies if not steps.is_settled(pointer, proxy.instance_id)]
 
 
 def _diffs(reconciler: Reconciler, pointer: Pointer, configs: tuple[Any, ...]) -> list[Any]:
@@ -114,7 +117,7 @@ def _proxy(pointer: Pointer, instance_id: str) -> Answer:
         "installed": state.installed,
         "running": state.running,
         "settled": steps.is_settled(pointer, instance_id),
-        "outcome": state.outcome or "not-tried",
+        "outcome": str(state.outcome or Outcome.NOT_TRIED),
         "reason": state.reason,
         "detail": state.detail,
         "backup": state.backup,
@@ -204,7 +207,9 @@ def summary(result: Result) -> Answer:
             for command in result.sent
         ],
         "missing": [
-            proxy.instance_id for proxy in pointer.proxies if pointer.state(proxy.instance_id).outcome == "missing"
+            proxy.instance_id
+            for proxy in pointer.proxies
+            if pointer.state(proxy.instance_id).outcome is Outcome.MISSING
         ],
         "reports": {report.instance_id: str(report.outcome) for _, report in result.reports},
     }

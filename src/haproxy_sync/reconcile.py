@@ -314,7 +314,7 @@ def _echo(intent: Intent, before: Pointer, after: Pointer) -> float | None:
 def _scheduled(pointer: Pointer, times: list[float | None], now: float) -> tuple[Pointer, float | None]:
     """The pointer with the soonest wake-up, and when, if a message has to be sent for it."""
     soonest = min((time for time in times if time is not None), default=None)
-    if soonest is None or now < pointer.wake_at <= soonest:
+    if soonest is None or now < pointer.wake_at <= soonest + 1:  # whole seconds are all the queue knows
         return pointer, None
     wake_at = now + coalesce.delay(soonest, now)
     return replace(pointer, wake_at=wake_at), wake_at

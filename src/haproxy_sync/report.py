@@ -38,7 +38,6 @@ class Report:
     reason: str = ""
     detail: str = ""
     is_heard: bool = False  # the host itself said it, by its marker
-    generation: int = 0  # the highest the host knows
     installed: str = ""
     running: str = ""
     backup: str = ""
@@ -72,7 +71,6 @@ def _reported(instance_id: str, marker: Mapping[str, Any]) -> Report:
         _short(marker.get("reason")),
         _short(marker.get("detail")),
         is_heard=True,
-        generation=marker["generation"],
         installed=marker["md5_after"],
         running=marker["running_md5"],
         backup=_short(marker.get("backup")),

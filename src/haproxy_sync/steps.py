@@ -24,11 +24,13 @@ from haproxy_sync.report import Report
 from haproxy_sync.settings import Settings
 
 CHUNK = 50  # most instance ids one SendCommand takes
-VOID_SECONDS = 90  # a claim without command id is void then: longer than the function may run (F10, F11)
+VOID_SECONDS = 75  # a claim without command id is void then: longer than the function may run (F10, F11)
 LOST_SECONDS = 3600  # a command nobody reports on is given up then
 RETRY_SECONDS = 30  # doubles with every attempt
 MAX_RETRY_SECONDS = 1800
 PERCENT = 100
+# Worth another try, but not at once; a superseded one was just told a number that was too low.
+UNLUCKY = frozenset({Outcome.MISSING, Outcome.DENIED, Outcome.SUPERSEDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,49 +53,48 @@ class Step:
 
 def absorb(pointer: Pointer, command: Command, reports: Iterable[Report], now: float) -> Pointer:
     """The pointer after proxies reported on the command; each report counts once."""
-    waiting = set(command.targets)
-    states = dict(pointer.states)
-    publication = pointer.publication
-    generation = pointer.generation
-    for report in reports:
-        if report.instance_id not in waiting:
-            continue
-        waiting.discard(report.instance_id)
-        states[report.instance_id] = _after(pointer.state(report.instance_id), command, report, now)
-        if publication and command.generation == publication.generation:
-            if report.running == command.digest.md5 and not publication.proven_by:
-                publication = replace(publication, proven_by=report.instance_id)
-            if report.outcome is Outcome.SUPERSEDED:
-                # The host knows a higher number than we gave: the pointer was lost once. Overtake it.
-                generation = max(generation, report.generation + 1)
-    if publication and generation > pointer.generation:
-        publication = replace(publication, generation=generation)
-    rest = replace(command, targets=tuple(sorted(waiting)))
+    fresh = [report for report in reports if report.instance_id in command.targets]
+    states = {report.instance_id: _after(pointer.state(report.instance_id), command, report, now) for report in fresh}
+    reported = {report.instance_id for report in fresh}
+    rest = replace(command, targets=tuple(target for target in command.targets if target not in reported))
     commands = tuple(rest if each.claim == command.claim else each for each in pointer.commands)
     return replace(
         pointer,
-        generation=generation,
-        publication=publication,
-        states=MappingProxyType(states),
+        publication=_learnt(pointer, command, fresh),
+        states=MappingProxyType({**pointer.states, **states}),
         commands=tuple(each for each in commands if each.targets),
     )
 
 
+def _learnt(pointer: Pointer, command: Command, reports: list[Report]) -> Publication | None:
+    """What the reports say about the publication itself."""
+    publication = pointer.publication
+    if not publication or command.generation != publication.generation:
+        return publication
+    proofs = [report.instance_id for report in reports if report.running == command.digest.md5]
+    if proofs and not publication.proven_by:
+        publication = replace(publication, proven_by=proofs[0])
+    if any(report.outcome is Outcome.SUPERSEDED for report in reports):
+        # A host knows a higher number than we gave, so the pointer was lost once: overtake it.
+        publication = replace(publication, generation=pointer.generation)
+    return publication
+
+
 def _after(state: ProxyState, command: Command, report: Report, now: float) -> ProxyState:
     """The proxy's state after the report; what it did not say stays as it was known."""
-    is_fine = report.outcome in APPLIED
+    is_answered = report.is_heard or report.outcome in BROKEN
     return replace(
         state,
         outcome=report.outcome,
         reason=report.reason,
         detail=report.detail,
-        generation=command.generation if report.is_heard or report.outcome in BROKEN else state.generation,
+        generation=command.generation if is_answered else state.generation,
         installed=report.installed if report.is_heard else state.installed,
         running=report.running if report.is_heard else state.running,
         backup=report.backup or state.backup,
         method=report.method or state.method,
         at=now,
-        attempts=0 if is_fine or report.outcome is Outcome.NOT_TRIED else state.attempts + 1,
+        attempts=0 if report.outcome in APPLIED | {Outcome.NOT_TRIED} else state.attempts + 1,
     )
 
 
@@ -169,8 +170,7 @@ def due(pointer: Pointer, settings: Settings, now: float) -> tuple[Due, ...]:
 def _due(pointer: Pointer, publication: Publication, instance_id: str, settings: Settings) -> Due:
     state = pointer.state(instance_id)
     spaced = state.sent_at + settings.rollout_spacing_seconds if state.sent_at else 0.0
-    has_failed = _has_failed(state, publication)
-    if has_failed or (state.outcome in {Outcome.MISSING, Outcome.DENIED} and state.attempts):
+    if _has_failed(state, publication) or (state.outcome in UNLUCKY and state.attempts > 0):
         # The number of the exponent is bounded before it becomes a number with a thousand digits.
         backoff = min(RETRY_SECONDS * 2 ** min(state.attempts - 1, 10), MAX_RETRY_SECONDS)
         return Due(instance_id, Purpose.RETRY, max(spaced, state.at + backoff), is_healthy=False)

@@ -1,4 +1,4 @@
-"""A small world on moto and the Run Command stand-in: instances, proxies that behave as told, a clock of the test's own."""
+"""A small world on moto and the Run Command stand-in: instances, proxies that behave as told, its own clock."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -97,6 +97,7 @@ class World:
     service: RunCommand
     proxies: dict[str, ProxyHost] = field(default_factory=dict)
     inbox: list[dict[str, Any]] = field(default_factory=list)  # events on their way into the queue
+    delayed: list[tuple[float, float, dict[str, Any]]] = field(default_factory=list)  # due, sent, our own message
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
@@ -149,24 +150,19 @@ class World:
         """An operator's action."""
         return operator.act(self.reconciler(), {"action": action, **options})
 
-    def deliver(self, *bodies: Mapping[str, Any], context_id: str = "") -> list[str]:
+    def deliver(self, *bodies: object, sent_at: float | None = None) -> list[str]:
         """A batch of the queue through the real handler; the message ids that failed."""
-        records = [
-            {
-                "messageId": f"m-{number}",
-                "body": json.dumps(body),
-                "attributes": {"SentTimestamp": str(int(self.now * 1000))},
-                "eventSource": "aws:sqs",
-            }
-            for number, body in enumerate(bodies)
-        ]
+        sent = self.now if sent_at is None else sent_at
+        records = [record(f"m-{number}", json.dumps(body), sent) for number, body in enumerate(bodies)]
+        return self.invoke({"Records": records})
+
+    def invoke(self, event: Mapping[str, Any]) -> list[str]:
+        """The real handler, on a batch; the message ids that failed."""
         context = SimpleNamespace(
             invoked_function_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:reconcile",
-            aws_request_id=context_id or f"request-{next(self.numbers)}",
-            function_name="reconcile",
-            memory_limit_in_mb=512,
+            aws_request_id=f"request-{next(self.numbers)}",
         )
-        answer = handler.handler({"Records": records}, context)
+        answer = handler.handler(event, context)
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
     def sweep(self) -> list[str]:
@@ -174,16 +170,21 @@ class World:
         return self.deliver(SWEEP)
 
     def pass_time(self, seconds: float) -> None:
-        """The clock moves, hosts work, and their events arrive in batches of ten."""
+        """The clock moves, hosts work, and what they and we have sent arrives."""
         self.clock.advance(seconds)
         self.service.tick()
         self.deliver_events()
 
     def deliver_events(self) -> None:
-        """Whatever waits in the inbox, ten at a time."""
+        """Whatever waits in the inbox, ten at a time, then our own messages that are due."""
         while self.inbox:
             batch, self.inbox[:] = self.inbox[:10], self.inbox[10:]
             assert self.deliver(*batch) == []
+        for message in sorted(self.delayed, key=lambda message: message[0]):
+            due, sent, body = message
+            if due <= self.now:
+                self.delayed.remove(message)
+                assert self.deliver(body, sent_at=sent) == []
 
     def settle(self, seconds: int = 120) -> None:
         """Let the rollout go on by its events alone until nothing is left to happen, with no sweep."""
@@ -209,6 +210,12 @@ class World:
                     )
                     return text or ""
         return ""
+
+
+def record(message_id: str, body: str, sent_at: float) -> dict[str, Any]:
+    """A message as Lambda gets it from the queue."""
+    attributes = {"SentTimestamp": str(int(sent_at * 1000)), "ApproximateReceiveCount": "1"}
+    return {"messageId": message_id, "body": body, "attributes": attributes, "eventSource": "aws:sqs"}
 
 
 def event(source: str, detail_type: str, detail: Mapping[str, Any] | None = None, *resources: str) -> dict[str, Any]:
@@ -251,9 +258,18 @@ def new_world(**changes: Any) -> Iterator[World]:
                 environment="staging", region=REGION, bucket="bucket", queue_url=queue_url, document_name="apply"
             )
             world = World(replace(settings, **changes), clients, clock, service)
-            service.on_event = lambda event: _announce(world, event)
+            service.on_event = lambda said: _announce(world, said)
+            # moto's queue delays by the wall clock, we by the test's.
+            clients.sqs.meta.events.register(
+                "provide-client-params.sqs.SendMessage", lambda params, **_: _delay(world, params)
+            )
             with wired(world):
                 yield world
+
+
+def _delay(world: World, params: Mapping[str, Any]) -> None:
+    due = world.now + params["DelaySeconds"]
+    world.delayed.append((due, world.now, json.loads(params["MessageBody"])))
 
 
 def _announce(world: World, said: dict[str, Any]) -> None:

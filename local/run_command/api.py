@@ -16,6 +16,7 @@ type Response = dict[str, Any]
 def call(service: RunCommand, operation: str, request: Request) -> Response:
     """Answer one API call, or raise its ApiError."""
     check(operation, request)
+    service.tick()
     response = OPERATIONS[operation](service, request)
     service.tick()
     return response
@@ -31,7 +32,6 @@ def _cancel_command(service: RunCommand, request: Request) -> Response:
 
 
 def _list_commands(service: RunCommand, request: Request) -> Response:
-    service.tick()
     commands = [command for command in _selected(service, request) if _passes(described(command), request)]
     if wanted := request.get("InstanceId"):
         commands = [c for c in commands if any(i.instance_id == wanted for i in c.invocations)]
@@ -39,7 +39,6 @@ def _list_commands(service: RunCommand, request: Request) -> Response:
 
 
 def _list_command_invocations(service: RunCommand, request: Request) -> Response:
-    service.tick()
     if any(wanted["key"] == "ExecutionStage" for wanted in request.get("Filters", ())):
         raise ApiError("InvalidFilterKey", "ExecutionStage filters commands, not invocations")
     answers = [
@@ -52,7 +51,6 @@ def _list_command_invocations(service: RunCommand, request: Request) -> Response
 
 
 def _get_command_invocation(service: RunCommand, request: Request) -> Response:
-    service.tick()
     found = [
         (command, invocation)
         for command in service.visible()

@@ -25,7 +25,7 @@ class Invocation:
     trace: str = ""
 
     def finish(self, result: DocumentResult) -> None:
-        """Take the agent's report. A timed out step ends as ExecutionTimedOut."""
+        """Take the report; what the agent may say later is not heard."""
         self.detail = result.detail
         self.steps = result.steps
         self.trace = result.trace
@@ -78,6 +78,11 @@ class Command:
     def detail(self) -> Detail:
         """State of the command itself."""
         return folded(self.details, self.max_errors, cancelled=self.is_cancelled)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing will change any more and everybody was told."""
+        return self.announced.get("", Detail.PENDING).is_final
 
     def order_for(self, instance_id: str) -> Order:
         """What that host is sent."""

@@ -12,16 +12,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import uuid4
 
-from local.run_command.agents import Agent, Clock, DocumentResult
+from local.run_command.agents import Agent, Clock
 from local.run_command.commands import Command, Invocation
+from local.run_command.delivery import advance
 from local.run_command.document import Document, check_parameters
 from local.run_command.errors import ApiError, validation_error
 from local.run_command.instances import ManagedInstance, has_tag
 from local.run_command.notifications import Event, announce
-from local.run_command.statuses import Detail, allowed_in_flight, exceeded
-
-CRASH_REPORT_SECONDS = 60
-"""How long after its return an agent reports what a crash of the host cut off."""
+from local.run_command.statuses import Detail
 
 NEW_AGENT = "3.3.3572.0"
 """Knows `interpolationType: ENV_VAR`."""
@@ -150,7 +148,6 @@ class RunCommand:
                     invocation.execution.cancel()
                 else:
                     invocation.detail = Detail.CANCELLED
-        self.tick()
 
     def _command(self, command_id: str) -> Command:
         for command in self.commands:
@@ -170,53 +167,8 @@ class RunCommand:
             now = self.clock()
             events: list[Event] = []
             for command in self.commands:
-                if not command.detail.is_final:
-                    self._collect(command, now)
-                    self._expire(command, now)
-                    self._deliver(command, now)
-                events += announce(command, self.account, self.region, now)
+                if not command.is_settled:
+                    advance(command, self.instances, now)
+                    events += announce(command, self.account, self.region, now)
         for event in events:
             self.on_event(event)
-
-    def _collect(self, command: Command, now: datetime) -> None:
-        for invocation in command.invocations:
-            instance = self.instances.get(invocation.instance_id)
-            if instance is None or not instance.is_connected:
-                continue
-            if invocation.execution and (result := invocation.execution.result()):
-                invocation.finish(result)
-            back_for = now - instance.connected
-            if invocation.is_orphaned and back_for >= timedelta(seconds=CRASH_REPORT_SECONDS):
-                invocation.is_orphaned = False
-                invocation.finish(DocumentResult(Detail.FAILED, trace="the host went down while the document ran"))
-
-    def _expire(self, command: Command, now: datetime) -> None:
-        for invocation in command.invocations:
-            waits = invocation.detail in {Detail.PENDING, Detail.DELAYED}
-            if waits and invocation.instance_id not in self.instances:
-                invocation.detail = Detail.UNDELIVERABLE
-            elif now >= command.expires and not invocation.detail.is_final:
-                invocation.detail = Detail.DELIVERY_TIMED_OUT
-                invocation.execution = None
-
-    def _deliver(self, command: Command, now: datetime) -> None:
-        for invocation in command.invocations:
-            if invocation.detail not in {Detail.PENDING, Detail.DELAYED}:
-                continue
-            if exceeded(command.details, command.max_errors):
-                invocation.detail = Detail.TERMINATED
-            elif invocation.detail is Detail.DELAYED or self._may_start(command):
-                self._hand_over(command, invocation, now)
-
-    def _may_start(self, command: Command) -> bool:
-        finished = sum(detail.is_final for detail in command.details)
-        in_flight = sum(detail in {Detail.IN_PROGRESS, Detail.DELAYED} for detail in command.details)
-        return in_flight < allowed_in_flight(command.max_concurrency, finished)
-
-    def _hand_over(self, command: Command, invocation: Invocation, now: datetime) -> None:
-        instance = self.instances[invocation.instance_id]
-        if now < command.deliver_before and instance.is_connected:
-            invocation.detail = Detail.IN_PROGRESS
-            invocation.execution = instance.agent.start(command.order_for(invocation.instance_id))
-        else:
-            invocation.detail = Detail.DELAYED

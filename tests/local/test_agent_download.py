@@ -112,6 +112,12 @@ def test_an_absolute_destination_is_used_as_it_is(s3: "S3Client", tmp_path: Path
     assert (tmp_path / "etc").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_relative_working_directory_is_below_the_downloads(s3: "S3Client", tmp_path: Path) -> None:
+    """A script can start in a directory that came with the download."""
+    result = run(s3, tmp_path, download(URL, destinationPath="etc/"), step("apply", "ls *.cfg", workingDirectory="etc"))
+    assert result.steps[1].stdout == "haproxy.cfg\n"
+
+
 @pytest.mark.parametrize(
     ("url", "key"),
     [

@@ -98,6 +98,17 @@ def test_an_answer_that_never_comes_ends_as_a_delivery_timeout(bench: Bench) -> 
     assert bench.details(command_id) == ["DeliveryTimedOut"]
 
 
+def test_a_script_outlives_the_connection_of_its_agent(bench: Bench) -> None:
+    """What ran while the agent was away is reported once it is back."""
+    hosts = bench.hosts(1)
+    command_id = bench.send(hosts)
+    bench.service.disconnect(hosts[0])
+    bench.run(10)
+    assert bench.details(command_id) == ["InProgress"]
+    bench.service.reconnect(hosts[0])
+    assert bench.details(command_id) == ["Success"]
+
+
 def test_a_crash_is_reported_a_minute_after_the_return(bench: Bench) -> None:
     """What a crash of the host cut off is not run again and ends as Failed without steps."""
     hosts = bench.hosts(1)

@@ -1,0 +1,59 @@
+"""The agent stand-in on a host of the lab: other files, other network, other processes than this machine's."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.lab import Host, Network
+from tests.local.agent_runner import Runner, ended, finished, step
+
+DATA = "/var/lib/amazon/ssm"
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """A machine of its own."""
+    with Network() as network, Host(network, "proxy") as machine:
+        yield machine
+
+
+def test_a_script_runs_where_the_host_is(host: Host) -> None:
+    """It sees the host's name, address and files, in the agent's surroundings, and leaves its script there."""
+    runner = Runner(Path(DATA), host)
+    with runner.agent:
+        result = runner.run(step("apply", "hostname; pwd; echo ${HOME-none}; umask", "ip -4 -o address"))
+    output = result.steps[0].stdout
+    assert output.startswith("proxy\n/usr/bin\nnone\n0022\n")
+    assert str(host.ipv4) in output
+    assert "hostname" in host.read(f"{DATA}/i-1/document/orchestration/command-1/apply/_script.sh")
+    assert not Path(f"{DATA}/i-1/document/orchestration/command-1").exists()
+
+
+@pytest.mark.fault("F62")
+def test_a_kill_reaches_everything_on_the_host(host: Host) -> None:
+    """A cancel kills the script and its background children there; what has a session of its own goes on."""
+    runner = Runner(Path(DATA), host)
+    lines = (
+        "setsid sleep 4321 >/dev/null 2>&1 </dev/null &",
+        "sleep 1234 & sleep 1235 & echo $$ > /run/started",
+        "wait",
+    )
+    with runner.agent:
+        execution = runner.start(step("apply", *lines))
+        while not host.path("/run/started").exists():
+            time.sleep(0.02)
+        execution.cancel()
+        result = finished(execution)
+    assert ended(result) == [("Cancelled", 137)]
+    assert host.run(["pgrep", "--runstates=S", "-af", "sleep"], check=False).stdout.split()[1:] == ["sleep", "4321"]
+
+
+@pytest.mark.fault("F96")
+def test_a_noexec_data_directory_shows_in_the_report(host: Host) -> None:
+    """The script cannot start: code 126."""
+    host.run(["mount", "-t", "tmpfs", "-o", "noexec", "agent", "/var/lib"])
+    runner = Runner(Path(DATA), host)
+    with runner.agent:
+        assert ended(runner.run(step("apply", "#!/bin/bash", "true"))) == [("Failed", 126)]

@@ -10,17 +10,21 @@
 #   the next run finishes or repairs            (what is proven is written last; what is intended, first)
 # shellcheck disable=SC2015 # `a && b || fail` is meant: whichever of both fails
 # shellcheck disable=SC2154 # SSM_* come from the agent
+# shellcheck disable=SC2016 # the awk programs expand their own variables
 set -u
 export LC_ALL=C TZ=UTC PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 umask 022
 
-readonly HOLD_SECONDS=3      # longest time that a SYN is dropped, whatever dies
-readonly LOCK_SECONDS=60     # a command waits this long for another one
-readonly RELOAD_SECONDS=15   # for a new worker to be ready; 2.1 s of it go to HAProxy's own bind retries
-readonly WATCH_SECONDS=2     # a new worker has to live this long
+readonly HOLD_SECONDS=3    # longest time that a SYN is dropped, whatever dies
+readonly LOCK_SECONDS=60   # a command waits this long for another one
+readonly RELOAD_SECONDS=15 # for a new worker to be ready; 2.1 s of it go to HAProxy's own bind retries
+readonly WATCH_SECONDS=2   # a new worker has to live this long
+readonly WARM_SECONDS=4    # for the first good check of a server added at run time; later ones come up by themselves
+readonly SOCKET_SECONDS=5  # for an answer on a socket
 readonly KEEP_BACKUPS=5
 readonly STATE_DIR=/var/lib/haproxy-ec2-sync
 readonly STATE=$STATE_DIR/state HOLD_FILE=$STATE_DIR/hold START_LOG=$STATE_DIR/start.log
+readonly OLD_MODEL=$STATE_DIR/old.model NEW_MODEL=$STATE_DIR/new.model
 readonly COMMENT=haproxy-ec2-sync TABLE=haproxy_ec2_sync
 
 md5_before="" md5_after="" running_md5="" method=none window_ms=0 backup="" style="" version="" notes="" log=""
@@ -29,6 +33,7 @@ highest_generation=0 installed="" proven="" boot=""
 hold_tool="" hold_started=0
 binary="" pidfile="" master_socket="" is_master="" files=() options=()
 root="" worker="" worker_id="" unit="" roots=() workers=() known=" " stranger=""
+socket_tool="" admin_socket="" socket_level="" exposes_listeners="" state_file="" handover="" configured_pidfile="" failed_before=0
 
 # --- words to the outside ---
 
@@ -131,7 +136,7 @@ read_command_line() { # PID: binary, files, options and modes of a running HAPro
   local words=() word index=0
   while IFS= read -r -d '' word; do words+=("$word"); done 2>/dev/null <"/proc/$1/cmdline"
   [ ${#words[@]} -gt 0 ] || return 1
-  binary=${words[0]} pidfile="" master_socket="" is_master="" files=() options=()
+  binary=${words[0]} pidfile=$configured_pidfile master_socket="" is_master="" files=() options=()
   while [ $((++index)) -lt ${#words[@]} ]; do
     word=${words[index]}
     case $word in
@@ -143,7 +148,7 @@ read_command_line() { # PID: binary, files, options and modes of a running HAPro
       -x) index=$((index + 1)) ;;
       -sf | -st) while [[ ${words[index + 1]-} =~ ^[0-9]+$ ]]; do index=$((index + 1)); done ;;
       -f) while [ -n "${words[index + 1]-}" ] && [[ ${words[index + 1]} != -* ]]; do files+=("${words[++index]}"); done ;;
-      --) files+=("${words[@]:index + 1}") && index=${#words[@]} ;;
+      --) files+=("${words[@]:index+1}") && index=${#words[@]} ;;
       -C | -L | -m | -n | -N) options+=("$word" "${words[++index]-}") ;;
       *) options+=("$word") ;;
     esac
@@ -253,6 +258,132 @@ run_haproxy() { # the binary with the running one's options and environment; not
   fi
 }
 
+# --- what a file says ---
+
+# Lines, tab separated, never with an empty field:
+#   G  stats socket, state file and pid file; B  a bind address with what decides whether it can be bound
+#   S  backend/name address port weight rise checked disabled other-options, default-server merged in
+#   R  every other line: any difference here needs a new process
+# A line with quotes, escapes or variables is not understood and therefore an R line.
+readonly READ_MODEL='
+function word_or_dash(text) { return text == "" ? "-" : text }
+function server(    i, weight, rise, checked, disabled, others, at, address, port, options, n) {
+  weight = 1; rise = 2; checked = disabled = 0; others = ""
+  options = defaults_of_servers
+  for (i = 4; i <= NF; i++) options = options " " $i
+  n = split(options, option, " ")
+  for (i = 1; i <= n; i++) {
+    if (option[i] == "weight") { weight = option[++i]; continue }
+    if (option[i] == "disabled") { disabled = 1; continue }
+    if (option[i] == "enabled") { disabled = 0; continue }
+    if (option[i] == "rise") rise = option[i + 1]
+    if (option[i] == "check") checked = 1
+    if (option[i] == "no-check") checked = 0
+    others = others (others == "" ? "" : " ") option[i]
+  }
+  address = $3; port = "-"
+  at = match(address, /:[^:]*$/)
+  if (at) { port = substr(address, at + 1); address = substr(address, 1, at - 1) }
+  gsub(/[][]/, "", address)
+  print "S", section_name "/" $2, word_or_dash(address), word_or_dash(port), weight, rise, checked, disabled, word_or_dash(others)
+}
+BEGIN { OFS = "\t" }
+{ sub(/^[ \t]+/, ""); sub(/[ \t\r]+$/, "") }
+/^#/ || /^$/ { next }
+!/["\047\\]/ { sub(/[ \t]*#.*/, "") }
+{ plain = !/["\047\\$]/ }
+$1 ~ /^(global|defaults|frontend|backend|listen|peers|resolvers|mailers|userlist|ring|program|cache|http-errors|log-forward|log-profile|fcgi-app|crt-store|traces|acme)$/ {
+  section = $1; section_name = $2; base = latest_defaults
+  for (i = 2; i < NF; i++) if ($i == "from") base = $(i + 1)
+  defaults_of_servers = base_options[base]
+  if (section == "defaults") { latest_defaults = $2 == "" || $2 == "from" ? "." NR : $2; defaults_of_servers = $3 == "from" || $2 == "from" ? base_options[base] : "" }
+}
+$1 == "default-server" {
+  if (plain) for (i = 2; i <= NF; i++) defaults_of_servers = defaults_of_servers " " $i
+  else defaults_of_servers = defaults_of_servers " not-understood"
+}
+section == "defaults" { base_options[latest_defaults] = defaults_of_servers }
+section == "global" && $1 == "stats" && $2 == "socket" {
+  level = "operator"; exposes = "-"; path = $3; gsub(/["\047]/, "", path)
+  for (i = 4; i <= NF; i++) { if ($i == "level") level = $(i + 1); if ($i == "expose-fd") exposes = "expose" }
+  if (path ~ /^\//) print "G", "socket", path, level, exposes
+}
+section == "global" && $1 ~ /^(pidfile|server-state-file|server-state-base)$/ { path = $2; gsub(/["\047]/, "", path); print "G", $1, path, "-", "-" }
+$1 == "load-server-state-from-file" { print "G", "load", $2, "-", "-" }
+$1 == "bind" && $2 !~ /^(fd|unix|abns|abnsz|udp|udp4|udp6|quic4|quic6|sockpair|rhttp)@/ && $2 !~ /^\// {
+  extra = "-"
+  for (i = 3; i <= NF; i++) if ($i ~ /^(transparent|v4v6|v6only)$/) extra = extra " " $i; else if ($i ~ /^(interface|namespace)$/) extra = extra " " $i " " $(i + 1)
+  sub(/^- /, "", extra)
+  print "B", $2, extra
+}
+$1 == "server" && plain && (section == "backend" || section == "listen") { server(); next }
+{ print "R", $0 }
+'
+
+read_models() { # of the present file and of the candidate
+  awk "$READ_MODEL" "$candidate" >"$NEW_MODEL" || finish 13 failed state-unwritable "$NEW_MODEL"
+  if [ -n "$md5_before" ]; then awk "$READ_MODEL" "$live" >"$OLD_MODEL"; else : >"$OLD_MODEL"; fi
+}
+
+read_facts() { # MODEL: the stats socket, the state file, and a pid file that no command line names
+  local key value level exposes base="" load=""
+  admin_socket="" socket_level="" exposes_listeners="" state_file=""
+  while IFS=$'\t' read -r _ key value level exposes; do
+    case $key in
+      socket)
+        [ "$exposes" != expose ] || exposes_listeners=$value
+        [ "$socket_level" = admin ] || admin_socket=$value socket_level=$level
+        ;;
+      pidfile) configured_pidfile=$value ;;
+      server-state-file) state_file=$value ;;
+      server-state-base) base=${value%/}/ ;;
+      load) load=$value ;;
+    esac
+  done < <(grep -e "^G" "$1")
+  [[ $state_file == /* ]] || state_file=${state_file:+$base$state_file}
+  [ "$load" = global ] || state_file=""
+}
+
+# --- the sockets of the running HAProxy ---
+
+find_socket_tool() {
+  local tool
+  for tool in socat nc python3 perl; do
+    type -P $tool >/dev/null || continue
+    [ $tool != nc ] || [[ $(nc -h 2>&1) =~ [\ \[-]U|-[A-Za-z0-9]*U[A-Za-z0-9]*] ]] || continue
+    socket_tool=$tool
+    return
+  done
+  note no-socket-tool
+}
+
+ask() { # SOCKET COMMAND: the answer, whatever it is; a refusal is text, not a status
+  case $socket_tool in
+    socat) printf '%s\n' "$2" | timeout --foreground $SOCKET_SECONDS socat -t $SOCKET_SECONDS - "UNIX-CONNECT:$1" ;;
+    nc) printf '%s\n' "$2" | timeout --foreground $SOCKET_SECONDS nc -U "$1" ;;
+    python3)
+      timeout --foreground $SOCKET_SECONDS python3 -c 'import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(sys.argv[2].encode() + b"\n")
+sys.stdout.write(b"".join(iter(lambda: s.recv(65536), b"")).decode("latin-1"))' "$1" "$2"
+      ;;
+    perl)
+      timeout --foreground $SOCKET_SECONDS perl -MIO::Socket::UNIX -e '
+my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or exit 1; print $s "$ARGV[1]\n"; $s->flush; print while <$s>;' "$1" "$2"
+      ;;
+    *) return 1 ;;
+  esac 2>/dev/null </dev/null
+}
+
+answers() { # PID: is the process that answers on the stats socket
+  [ -n "$admin_socket" ] && [[ $'\n'$(ask "$admin_socket" "show info") == *$'\n'"Pid: $1"$'\n'* ]]
+}
+
+failed_reloads() { # the master's own count since its last good one; nothing where it cannot be asked
+  [ -n "$master_socket" ] && [[ $(ask "$master_socket" "show proc") =~ failed:\ ([0-9]+) ]] && printf %s "${BASH_REMATCH[1]}"
+}
+
 # --- the file ---
 
 copy_candidate() { # the download beside the live file, durable, with the live file's owner and mode, digests proven
@@ -278,6 +409,21 @@ check_candidate() { # this host's own `haproxy -c`: any non-zero status is a no 
   status=$?
   log+="$output"$'\n'
   [ $status -eq 0 ] || finish 17 failed invalid-config "haproxy -c exits $status: $(grep -m 3 -F -e ALERT <<<"$output")"
+}
+
+check_binds() { # every address that is new in the file can be bound: `-c` does not look, and a reload would pause all listeners
+  local said address extra
+  {
+    printf 'defaults\n mode tcp\n timeout connect 1s\n timeout client 1s\n timeout server 1s\nlisten new-addresses\n'
+    while IFS=$'\t' read -r _ address extra; do
+      printf ' bind %s %s\n' "$address" "${extra#-}"
+    done < <(grep -e "^B" "$NEW_MODEL" | grep -vxF -f "$OLD_MODEL")
+    # This one never binds, so that the process ends in any case, before it accepts anything.
+    printf ' bind unix@/dev/null/never\n'
+  } >"$STATE_DIR/binds.cfg" || finish 13 failed state-unwritable "$STATE_DIR"
+  [ "$(wc -l <"$STATE_DIR/binds.cfg")" -gt 7 ] || return 0
+  said=$(run_haproxy -db -f "$STATE_DIR/binds.cfg" 2>&1 | grep -e "cannot" | grep -v -F -e /dev/null/never)
+  [ -z "$said" ] || finish 21 failed cannot-bind "$said"
 }
 
 back_up() { # a copy that appears whole; the newest five stay
@@ -337,8 +483,14 @@ iptables_hold() { # both families or none; --datestop counts whole seconds
   done
 }
 
+migrate_handshakes() { # lets the kernel move what waits on a closing listener to another one; has to stay on to work
+  local switch=/proc/sys/net/ipv4/tcp_migrate_req now_on
+  { read -r now_on <"$switch"; } 2>/dev/null || return 1
+  [ "$now_on" = 1 ] || { printf '1\n' >"$switch" && note tcp-migrate-req-on; } 2>/dev/null
+}
+
 hold() { # from here new SYNs on the listed ports are dropped; the kernel ends it after HOLD_SECONDS even if all of this dies
-  printf 'hold\n' >"$HOLD_FILE" || { note no-hold && return; }
+  printf 'hold\n' >"$HOLD_FILE" || { note no-hold && migrate_handshakes && return; }
   now_ms
   hold_started=$now
   if command -v nft >/dev/null && nft_hold; then
@@ -346,8 +498,9 @@ hold() { # from here new SYNs on the listed ports are dropped; the kernel ends i
   elif command -v iptables >/dev/null && iptables_hold; then
     hold_tool=iptables
   else
-    note no-hold
     rm -f "$HOLD_FILE"
+    note no-hold
+    migrate_handshakes || :
   fi
 }
 
@@ -356,7 +509,8 @@ release_hold() {
   sweep_holds
   hold_tool=""
   now_ms
-  window_ms=$((window_ms + now - hold_started))
+  now=$((now - hold_started))
+  window_ms=$((window_ms + (now < HOLD_SECONDS * 1000 ? now : HOLD_SECONDS * 1000)))
 }
 
 sweep_holds() { # removes our rules and only ours: this run's, or the inert ones of a run that was killed
@@ -407,7 +561,7 @@ listens() { # PID: holds a listening TCP socket
 }
 
 wait_for_new_worker() { # until a worker that was not there before is ready; 1 with `failure` when none comes
-  local deadline
+  local deadline turn=0 seen=0 failed
   now_ms
   deadline=$((now + RELOAD_SECONDS * 1000))
   while [ "$now" -lt "$deadline" ]; do
@@ -416,7 +570,15 @@ wait_for_new_worker() { # until a worker that was not there before is ready; 1 w
       failure=master-died
       return 1
     fi
-    if is_new "$worker" && listens "$worker"; then return 0; fi
+    if is_new "$worker"; then
+      if answers "$worker"; then return 0; fi
+      # Nobody to ask: it listens. Not at once where it should answer, since a worker that cannot bind
+      # everything holds some sockets for 2.1 s before it gives up.
+      if { [ -z "$socket_tool$admin_socket" ] || [ $((seen++)) -gt 30 ]; } && listens "$worker"; then return 0; fi
+    elif [ $((++turn % 10)) -eq 0 ] && failed=$(failed_reloads) && [ "$failed" -gt "$failed_before" ]; then
+      failure=reload-failed
+      return 1
+    fi
     sleep 0.02
     now_ms
   done
@@ -425,6 +587,7 @@ wait_for_new_worker() { # until a worker that was not there before is ready; 1 w
 }
 
 reload_master() { # USR2: the master loads the file and hands its sockets to a new worker
+  failed_before=$(failed_reloads || printf 0)
   [ "$method" != syn-drop ] || hold
   kill -USR2 "$root" && wait_for_new_worker
 }
@@ -453,7 +616,7 @@ stop_processes() { # PIDS: finish what they have, accept nothing new; back when 
 
 reload_daemon() { # new process first, so that the hold covers only the old one's stop
   local old=("${roots[@]}") pid others=()
-  start_beside || return 1
+  if [ "$handover" = socket ]; then start_beside -x "$exposes_listeners"; else start_beside; fi || return 1
   wait_for_new_worker || return 1
   for pid in "${old[@]}"; do [ "$pid" = "$root" ] || others+=("$pid"); done
   if [ "$method" = syn-drop ]; then
@@ -478,9 +641,75 @@ watch_worker() { # the new worker lives through the watch window; an early death
   done
 }
 
-reload() { # HAProxy runs the live file and its new worker is proven; otherwise 1 and `failure` says why
-  method=$SSM_ReloadMethod
+choose_method() { # into `method` and `handover`: what was asked for, as far as this host can
+  method=$SSM_ReloadMethod handover=""
+  [ "$method" != syn-drop ] || return 0
+  method=seamless
+  if [ "$style" = master-worker ] && { [ -n "$exposes_listeners" ] || is_at_least 2 6; }; then
+    handover=master
+  elif [ "$style" = daemon ] && [ -z "$unit" ] && [ -n "$exposes_listeners" ] && ask "$exposes_listeners" "show info" >/dev/null; then
+    handover=socket
+  elif [ "$style" = daemon ] && migrate_handshakes; then
+    handover=kernel
+  else
+    method=syn-drop
+  fi
+}
+
+is_at_least() { # MAJOR MINOR of the HAProxy version
+  local major=${version%%.*} minor=${version#*.}
+  minor=${minor%%[!0-9]*}
+  [ "${major:-0}" -gt "$1" ] || { [ "${major:-0}" -eq "$1" ] && [ "${minor:-0}" -ge "$2" ]; }
+}
+
+# Lines of `show servers state` for the new worker: a server keeps what the present one knows of it; one that is new, or
+# has a new address, is born DOWN one good check below its `rise`, if its backend has another one that is UP.
+readonly MERGE_STATE='
+FILENAME == ARGV[1] {
+  if ($1 == "S") {
+    split($0, f, "\t")
+    address[f[2]] = f[3]; port[f[2]] = f[4]; weight[f[2]] = f[5]; rise[f[2]] = f[6]; checked[f[2]] = f[7]; disabled[f[2]] = f[8]
+  }
+  next
+}
+/^#/ { print; next }
+NF < 19 { print; next }
+{
+  name = $2 "/" $4
+  backend_id[$2] = $1
+  if (!(name in address) || $5 != address[name] || $19 != port[name]) next
+  known[name] = 1
+  if (int($7 / 4) % 2 && !disabled[name]) $7 -= 4
+  if ($6 > 0 && $7 == 0) up[$2] = 1
+  print
+}
+END {
+  for (name in address) {
+    split(name, part, "/")
+    if (known[name] || !checked[name] || disabled[name] || !up[part[1]] || port[name] !~ /^[0-9]+$/) continue
+    print backend_id[part[1]], part[1], 0, part[2], address[name], 0, 0, weight[name], weight[name], 0, 1, 0, (rise[name] > 1 ? rise[name] - 1 : 0), 6, 0, 0, 0, "-", port[name], "-", 0, 0, "-", "-", 0
+  }
+}
+'
+
+save_server_state() { # MODEL of the file to load: the new worker believes of the servers what the present one knows
+  local present=$admin_socket answer
+  read_facts "$1"
+  [ -n "$socket_tool" ] && [ -n "$present" ] || { note server-state-not-saved && return; }
+  [ -n "$state_file" ] || { note server-state-not-configured && return; }
+  answer=$(ask "$present" "show servers state")
+  [[ $answer == 1$'\n#'* ]] || { note server-state-not-saved && return; }
+  awk "$MERGE_STATE" "$1" - <<<"$answer" >"$state_file.new" && mv -f "$state_file.new" "$state_file" || note server-state-not-saved
+}
+
+forget_server_state() { # a start much later must not believe it
+  [ -z "$state_file" ] || [ ! -s "$state_file" ] || { printf '1\n' >"$state_file.new" && mv -f "$state_file.new" "$state_file"; } || :
+}
+
+reload() { # MODEL of the live file: HAProxy runs it and its new worker is proven; otherwise 1 and `failure` says why
+  choose_method
   remember_processes
+  save_server_state "$1"
   case $style/${unit:+unit} in
     master-worker/*) reload_master ;;
     daemon/unit) reload_unit ;;
@@ -488,7 +717,7 @@ reload() { # HAProxy runs the live file and its new worker is proven; otherwise 
   esac
   local status=$?
   release_hold
-  [ $status -eq 0 ] && watch_worker
+  [ $status -eq 0 ] && watch_worker && forget_server_state
 }
 
 start_again() { # HAProxy died of the new file: start it with the old one, the way it ran before
@@ -507,6 +736,11 @@ prove() { # the present worker runs the live file: written last, since it is the
   save_state || note state-not-saved
 }
 
+still_answers() { # a failed start takes the stats socket away from the old process
+  read_facts "$OLD_MODEL"
+  [ -z "$socket_tool$admin_socket" ] || [ ! -S "$admin_socket" ] || answers "$worker"
+}
+
 roll_back() { # old file, old behaviour, proven again; or says loudly that it is worse than before
   local before=$1 reason=$failure why=$detail saved_root=$2
   restore_file || finish 30 failed rollback-failed "$reason; $live could not be restored"
@@ -514,11 +748,147 @@ roll_back() { # old file, old behaviour, proven again; or says loudly that it is
   if [ -z "$root" ]; then
     read -r root _ <<<"$saved_root"
     start_again || finish 30 failed rollback-failed "$reason; HAProxy does not start with the old file"
-  elif [ "$worker_id" != "$before" ] || ! listens "$worker"; then
-    reload || finish 30 failed rollback-failed "$reason; HAProxy does not reload the old file: $failure"
+  elif [ "$worker_id" != "$before" ] || ! listens "$worker" || ! still_answers; then
+    reload "$OLD_MODEL" || finish 30 failed rollback-failed "$reason; HAProxy does not reload the old file: $failure"
   fi
   if [ "$worker_id" != "$before" ] || [ -n "$running_md5" ]; then prove; else save_state || :; fi
   finish 20 rolled-back "$reason" "$why"
+}
+
+# --- the change without a reload ---
+
+# From the models of both files and the present server state to steps, adds first: STEP backend/name address port weight options;
+# status 1 where a new process is needed: a change that the Runtime API cannot make, or makes with a loss.
+readonly PLAN_STEPS='
+FILENAME == ARGV[1] { if ($1 == "S") old[$2] = $0; next }
+FILENAME == ARGV[2] { if ($1 == "S") { new[$2] = $0; order[++count] = $2 } next }
+{ split($0, f, " "); if (f[6] > 0 && f[7] == 0) { up[f[2]]++; is_up[f[2] "/" f[4]] = 1 } }
+function unfit() { failed = 1; exit 1 }
+function step(what, name) { split(new[name], n, "\t"); print what, name, n[3], n[4], n[5], n[7], n[9] }
+END {
+  if (failed) exit 1
+  for (i = 1; i <= count; i++) {
+    name = order[i]
+    if (name in old && old[name] == new[name]) continue
+    split(new[name], n, "\t")
+    if (n[3] !~ /^([0-9]+[.][0-9]+[.][0-9]+[.][0-9]+|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)$/ || n[4] !~ /^[0-9]+$/) unfit()
+    if (!(name in old)) { step(n[8] ? "add-disabled" : "add", name); continue }
+    split(old[name], o, "\t")
+    if (n[9] != o[9] || n[8] != o[8] && n[9] ~ /on-marked-down/) unfit()
+    split(name, part, "/")
+    if (n[3] != o[3] || n[4] != o[4]) {
+      if (n[8] || o[8] || n[9] ~ /on-marked-down/ || up[part[1]] - is_up[name] < 1) unfit()
+      step("move", name)
+    }
+    if (n[5] != o[5]) step("weigh", name)
+    if (n[8] != o[8]) step(n[8] ? "stop" : "resume", name)
+  }
+  for (name in old) if (!(name in new)) {
+    if (old[name] ~ /on-marked-down/) unfit()
+    print "remove", name, "-", "-", "-", "-", "-"
+  }
+}
+'
+
+tell() { # COMMAND [EXPECTED]: the worker did it; 1 for any other answer
+  local answer
+  answer=$(ask "$admin_socket" "$1") || answer="no answer"
+  [[ $answer =~ ^[[:space:]]*(${2:-})[[:space:]]*$ ]] || { log+="$1: $answer"$'\n' && return 1; }
+}
+
+warm() { # SERVER CHECKED: out of maintenance, but DOWN until a check is good; a server that is never checked is ready
+  [ "$2" = 1 ] || { tell "set server $1 state ready" && return; }
+  # Leaving maintenance makes a server UP, so it leaves into drain, is put DOWN there, and only then is ready.
+  tell "set server $1 state drain" && tell "enable health $1" && tell "set server $1 health down" &&
+    tell "set server $1 state ready" && warming+=("$1")
+}
+
+take_step() { # one line of the plan
+  local step=$1 name=$2 address=$3 port=$4 weight=$5 checked=$6 keywords=${7#-}
+  case $step in
+    add | add-disabled)
+      [[ $address != *:* ]] || address="[$address]"
+      tell "add server $name $address:$port weight $weight $keywords" "New server registered\." || return 1
+      [[ " $keywords " != *" agent-check "* ]] || tell "enable agent $name" || return 1
+      [ "$step" = add-disabled ] || warm "$name" "$checked"
+      ;;
+    move)
+      tell "set server $name state maint" &&
+        tell "set server $name addr $address port $port" ".*changed from.*" && warm "$name" "$checked"
+      ;;
+    weigh) tell "set server $name weight $weight" ;;
+    stop) tell "set server $name state maint" ;;
+    resume) warm "$name" "$checked" ;;
+    remove) leaving+=("$name") && return 0 ;;
+  esac
+}
+
+let_warm() { # servers with a good check are UP at once; those without one in time come up by themselves
+  local name turn waiting
+  for ((turn = 0; turn < WARM_SECONDS * 5 && ${#warming[@]} > 0; turn++)); do
+    sleep 0.2
+    waiting=()
+    read_check_results
+    for name in "${warming[@]}"; do
+      [ "${check_result[$name]-}" = 3 ] && tell "set server $name health up" || waiting+=("$name")
+    done
+    warming=(${waiting[@]+"${waiting[@]}"})
+  done
+  [ ${#warming[@]} -eq 0 ] || note servers-not-up-yet
+}
+
+read_check_results() { # into `check_result`: 3 is passed
+  local words name
+  check_result=()
+  while read -r -a words; do
+    [ ${#words[@]} -ge 19 ] || continue
+    name=${words[1]}/${words[3]}
+    check_result[$name]=${words[11]}
+  done < <(ask "$admin_socket" "show servers state")
+}
+
+let_leave() { # out of the balance now; deleted once idle, or left in maintenance, where nothing reaches them
+  local name turn waiting
+  for name in ${leaving[@]+"${leaving[@]}"}; do tell "set server $name state maint" || return 1; done
+  for turn in 1 2 3 4 5; do
+    waiting=()
+    for name in ${leaving[@]+"${leaving[@]}"}; do
+      tell "del server $name" "Server deleted\." || waiting+=("$name")
+    done
+    leaving=(${waiting[@]+"${waiting[@]}"})
+    [ ${#leaving[@]} -gt 0 ] || return 0
+    sleep 0.2
+  done
+  note servers-left-in-maintenance
+}
+
+runs_model() { # MODEL: the worker has these servers with these addresses, and no other one in use
+  ask "$admin_socket" "show servers state" | awk '
+    FILENAME == ARGV[1] { if ($1 == "S") { split($0, f, "\t"); want[f[2]] = f[3] " " f[4] } next }
+    NF < 19 || /^#/ { next }
+    { name = $2 "/" $4; lines++ }
+    !(name in want) { if ($7 % 2 == 0) bad = 1; next }
+    want[name] != $5 " " $19 { bad = 1 }
+    { delete want[name] }
+    END { for (name in want) bad = 1; exit bad || !lines }' "$1" -
+}
+
+change_at_runtime() { # the running worker has the servers of the live file, nothing was reloaded; 1: a reload has to do it
+  local plan step warming=() leaving=()
+  local -A check_result=()
+  # Only from what the worker is proven to run, over a socket that may change it, and if nothing but servers differs.
+  [ "$running_md5" = "$md5_before" ] && [ -n "$socket_tool" ] && [ "$socket_level" = admin ] || return 1
+  cmp -s <(grep -e "^[RGB]" "$OLD_MODEL") <(grep -e "^[RGB]" "$NEW_MODEL") || return 1
+  plan=$(ask "$admin_socket" "show servers state" | awk -F '\t' -v OFS='\t' "$PLAN_STEPS" "$OLD_MODEL" "$NEW_MODEL" -) || return 1
+  # A kill from here on leaves a worker that is proven to run nothing, which the next run repairs.
+  proven=""
+  save_state || return 1
+  while IFS=$'\t' read -r -a step; do
+    [ ${#step[@]} -eq 0 ] || take_step "${step[@]}" || return 1
+  done <<<"$plan"
+  let_warm
+  let_leave && runs_model "$NEW_MODEL" || return 1
+  method=runtime
 }
 
 # --- the run ---
@@ -535,7 +905,12 @@ unchanged() { # file and running process are as wanted: writes only a newer gene
 activate() { # OUTCOME REASON: reload, prove, or roll back
   local before=$worker_id
   find_unit
-  reload || roll_back "$before" "$root"
+  read_facts "$OLD_MODEL"
+  if [[ $SSM_ReloadMethod =~ ^(runtime|auto)$ ]] && change_at_runtime; then
+    prove
+    finish 0 "$1" "$2"
+  fi
+  reload "$NEW_MODEL" || roll_back "$before" "$root"
   prove
   finish 0 "$1" "$2"
 }
@@ -562,6 +937,9 @@ main() {
   find_binary
   copy_candidate
   check_candidate
+  find_socket_tool
+  read_models
+  [ -z "$root" ] || [ -z "$md5_before" ] || check_binds
   local outcome=installed reason=changed
   if [ "$md5_before" = "$SSM_Md5" ]; then
     outcome=repaired reason=not-activated
@@ -577,6 +955,7 @@ main() {
     save_state || note state-not-saved
     finish 0 not-running stopped
   fi
+  [ "$running_md5" != "$SSM_Md5" ] || { prove && finish 0 $outcome $reason; }
   activate $outcome $reason
 }
 

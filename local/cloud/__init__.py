@@ -7,3 +7,5 @@ function, document) from the server and keep no copy of it, so that a wrong temp
 ACCOUNT = "123456789012"
 REGION = "ap-southeast-2"
 PARTITION = "aws"
+TRANSITION_SECONDS = 1.0
+"""How long an instance is pending, stopping or shutting down."""

@@ -34,7 +34,12 @@ S3_ACTIONS = {
 def policies_of(role_arn: str) -> list[Any]:
     """Every policy document, inline and attached, of a role."""
     role = iam_backends[ACCOUNT][PARTITION].get_role_by_arn(role_arn)
-    attached = [policy.document for policy in role.managed_policies.values()]
+    attached = [
+        version.document
+        for policy in role.managed_policies.values()
+        for version in policy.versions
+        if version.version_id == policy.default_version_id
+    ]
     return [
         document if isinstance(document, dict) else json.loads(unquote(document))
         for document in [*role.policies.values(), *attached]

@@ -13,10 +13,9 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.responses.tags import TagResponse
 
-from local.cloud import ACCOUNT, REGION, eventbridge
+from local.cloud import ACCOUNT, REGION, TRANSITION_SECONDS, eventbridge
 
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
-TRANSITION_SECONDS = 1.0
 type Tags = dict[str, dict[str, str]]
 
 

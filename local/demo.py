@@ -1,0 +1,159 @@
+"""`make demo`: the main job, live, under traffic. Ends with a summary, and with 0 only if all of it happened."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from rich.table import Table
+
+from local.cloud import TRANSITION_SECONDS
+from local.lab import Load, Style, Traffic
+from local.screen import Screen
+from local.system import SERVER_NAME, Backend, LocalSystem, Proxy
+
+CONNECTIONS_PER_SECOND = 20
+STEP_SECONDS = 60
+CONFIG = "/etc/haproxy/haproxy.cfg"
+SPEED = 6
+
+
+@dataclass(slots=True)
+class Demo:
+    """The story, told on a screen, in a system."""
+
+    system: LocalSystem
+    screen: Screen
+    traffic: Mapping[str, Traffic] = field(default_factory=dict)
+    started_at: float = 0.0
+
+    def run(self) -> bool:
+        """Tell it; whether no request was lost meanwhile. TimeoutError if something did not happen."""
+        first, second = self._set_up()
+        self.screen.footer = self._counts
+        with self._clients():
+            third = self._launch(first, second)
+            self._terminate(first, second, third)
+            self._retag(second, third)
+            self._repair()
+        self._summarize()
+        return not any(traffic.failed for traffic in self.traffic.values())
+
+    def _set_up(self) -> tuple[Backend, Backend]:
+        with self.screen.step("launch two backends and two proxies, and wait for HTTPS through both") as say:
+            backends = self.system.launch_backend(), self.system.launch_backend("ap-southeast-2b")
+            self.system.launch_proxy(Style.SYSV)
+            self.system.launch_proxy(Style.MASTER_WORKER, "ap-southeast-2b")
+            seconds = self.system.wait_until_serving(*backends, seconds=STEP_SECONDS)
+            self.system.wait_until("both proxies have reported", self._is_converged)
+            say(f"{seconds:.1f} s")
+        self.started_at = time.monotonic()
+        return backends
+
+    def _launch(self, *present: Backend) -> Backend:
+        with self.screen.step("launch a third backend") as say:
+            launched = time.time()
+            backend = self.system.launch_backend()
+            self.system.wait_until_serving(*present, backend, seconds=STEP_SECONDS)
+            running = launched + TRANSITION_SECONDS
+            waits = [self._first_answer(traffic, backend.name) - running for traffic in self.traffic.values()]
+            say(f"{backend.name} has traffic through both proxies {max(waits):.1f} s after its event")
+        self._reports("installed and reloaded on both proxies")
+        return backend
+
+    def _terminate(self, gone: Backend, *rest: Backend) -> None:
+        with self.screen.step("terminate a backend") as say:
+            self.system.terminate(gone.instance_id)
+            seconds = self.system.wait_until_serving(*rest, seconds=STEP_SECONDS)
+            say(f"{gone.name} is out of both proxies after {seconds:.1f} s")
+        self._reports("installed and reloaded on both proxies")
+
+    def _retag(self, leaving: Backend, staying: Backend) -> None:
+        with self.screen.step("change a tag: Type=batch") as say:
+            self.system.tag(leaving.instance_id, {"Type": "batch"})
+            seconds = self.system.wait_until_serving(staying, seconds=STEP_SECONDS)
+            say(f"{leaving.name} is out of both proxies after {seconds:.1f} s")
+        self._reports("installed and reloaded on both proxies")
+
+    def _repair(self) -> None:
+        proxy = next(iter(self.system.proxies.values()))
+        with self.screen.step(f"edit haproxy.cfg by hand on {proxy.host.name}") as say:
+            good = proxy.host.read(CONFIG)
+            proxy.host.write(CONFIG, good.replace("server ip-", "# server ip-"))
+            seconds = self.system.wait_until("the sweep repairs it", lambda: proxy.host.read(CONFIG) == good, STEP_SECONDS)
+            say(f"repaired by the sweep after {seconds:.1f} s (drift check every 9 s here, schedule {SPEED} times faster)")
+        self._reports("repair reported", {proxy.instance_id: "repaired"})
+
+    def _reports(self, title: str, wanted: Mapping[str, str] | None = None) -> None:
+        """Wait until every proxy has proved its config running and said how it came there."""
+        wanted = wanted or dict.fromkeys(self.system.proxies, "installed")
+
+        def told() -> bool:
+            proxies = self.system.status()["proxies"]
+            return self._is_converged() and all(proxies[key]["outcome"] == value for key, value in wanted.items())
+
+        with self.screen.step(title) as say:
+            self.system.wait_until(title, told, STEP_SECONDS)
+            say(f"generation {self.system.status()['generation']}")
+
+    def _is_converged(self) -> bool:
+        status = self.system.status()
+        proxies = status["proxies"].values()
+        return len(proxies) == len(self.system.proxies) and all(
+            proxy["desired"] and proxy["desired"] == proxy["running"] for proxy in proxies
+        )
+
+    @contextmanager
+    def _clients(self) -> Iterator[None]:
+        """Steady new HTTPS connections through each proxy."""
+        with ExitStack() as clients:
+            self.traffic = {
+                proxy.instance_id: clients.enter_context(self.system.client.traffic(_load(proxy)))
+                for proxy in self.system.proxies.values()
+            }
+            yield
+
+    @staticmethod
+    def _first_answer(traffic: Traffic, name: str) -> float:
+        return min(attempt.start for attempt in traffic.attempts if attempt.backend == name)
+
+    def _counts(self) -> str:
+        sent = sum(len(traffic.attempts) for traffic in self.traffic.values())
+        failed = sum(len(traffic.failed) for traffic in self.traffic.values())
+        return f"HTTPS requests through both proxies: {sent} sent, {failed} failed" if sent else ""
+
+    def _summarize(self) -> None:
+        status = self.system.status()
+        table = Table("proxy", "requests", "failed", "generation", "outcome", "method", "running config")
+        for instance_id, traffic in self.traffic.items():
+            report, name = status["proxies"][instance_id], self.system.proxies[instance_id].host.name
+            cells = (report["generation"], report["outcome"], report["method"], report["running"])
+            table.add_row(name, str(len(traffic.attempts)), str(len(traffic.failed)), *map(str, cells))
+        self.screen.console.print(table)
+        for failure in [attempt for traffic in self.traffic.values() for attempt in traffic.failed][:10]:
+            self.screen.console.print(f"failed: {failure}", markup=False)
+        self.screen.console.print(f"All of it happened, in {time.monotonic() - self.started_at:.0f} s after set-up.")
+
+
+def _load(proxy: Proxy) -> Load:
+    return Load((proxy.address,), 443, server_name=SERVER_NAME, connections_per_second=CONNECTIONS_PER_SECOND)
+
+
+def run(*, keep: bool) -> int:
+    """The whole demo; the status to exit with."""
+    with Screen() as screen, ExitStack() as closing:
+        try:
+            with screen.step("build with sam build, deploy with sam deploy to an AWS stand-in on loopback"):
+                system = closing.enter_context(LocalSystem(speed=SPEED))
+            is_clean = Demo(system, screen).run()
+        except TimeoutError as error:
+            screen.console.print(f"It did not happen: {error}", markup=False)
+            return 1
+        if keep:
+            _keep(system, screen)
+        return 0 if is_clean else 1
+
+
+def _keep(system: LocalSystem, screen: Screen) -> None:
+    """Keep the system for play until it is interrupted."""
+    raise NotImplementedError

@@ -1,0 +1,226 @@
+"""The whole system on one machine: the deployed stack, and a fleet of real HAProxy and HTTP hosts for its instances.
+
+Nothing outlives it: hosts end with the pipe that holds them, the AWS process with its standard input.
+"""
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from local.deployment import PROJECT, settings
+from local.lab import BackendHost, Client, Network, ProxyHost, Style, sample_config, self_signed
+from local.lab.client import Answer
+from local.stack import Stack
+
+FOLDERS = PROJECT / "build" / "local"
+CURRENT = FOLDERS / "current.json"
+CERTIFICATE = "/etc/haproxy/certs/local.pem"
+SERVER_NAME = "app.example"
+VPC = "10.77.0.0/16"
+ZONES = {"ap-southeast-2a": "10.77.0.0/20", "ap-southeast-2b": "10.77.16.0/20"}
+SHUTDOWN_SECONDS = 1.0
+"""How long a host still serves after the call that terminates it."""
+REGISTER_SECONDS = 3.0
+"""How long after the launch of a proxy its SSM agent registers."""
+LOCAL_PARAMETERS = {"DriftCheckMinutes": "0.15", "HoldMinutes": "0.25", "RolloutSpacingSeconds": "1"}
+"""Short waits, so that a person and a test see them end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A launched backend; `name` is also what its HTTP server answers."""
+
+    instance_id: str
+    host: BackendHost
+
+    @property
+    def name(self) -> str:
+        """First label of its private DNS name."""
+        return self.host.name
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A launched proxy."""
+
+    instance_id: str
+    host: ProxyHost
+
+    @property
+    def address(self) -> str:
+        """Its private IPv4 address."""
+        return str(self.host.ipv4)
+
+
+class LocalSystem:
+    """A context manager; `parameters` of the stack are added to `LOCAL_PARAMETERS`, `speed` multiplies schedules."""
+
+    def __init__(self, parameters: Mapping[str, str] | None = None, *, speed: float = 6) -> None:
+        self.parameters = {**LOCAL_PARAMETERS, **(parameters or {})}
+        self.speed = speed
+        self.environment = settings()["Environment"]
+        self.folder = _fresh_folder()
+        self.backends: dict[str, Backend] = {}
+        self.proxies: dict[str, Proxy] = {}
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Build, deploy, and lay the network."""
+        with ExitStack() as starting:
+            # The stack after the network, so that its agents end before their hosts do.
+            self.network = starting.enter_context(Network(VPC))
+            self.client = starting.enter_context(Client(self.network, ipv4="10.77.255.10"))
+            self.stack = starting.enter_context(Stack(self.folder, self.parameters, self.speed))
+            self._subnets = self._make_subnets()
+            self._profile = self._make_instance_profile()
+            CURRENT.write_text(
+                json.dumps({"endpoint": self.stack.endpoint, "function": self.stack.outputs["FunctionName"]})
+            )
+            self._closing = starting.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End everything."""
+        CURRENT.unlink(missing_ok=True)
+        self._closing.close()
+
+    def launch_backend(self, zone: str = "ap-southeast-2a", **tags: str) -> Backend:
+        """Run an instance tagged as a backend, with more tags or others (`Type="batch"`); it serves at once."""
+        instance = self._run(zone, {"Type": "tomcat", **tags})
+        name = instance["PrivateDnsName"].partition(".")[0]
+        host = BackendHost(self.network, name, ipv4=instance["PrivateIpAddress"])
+        backend = Backend(instance["InstanceId"], host)
+        self.backends[backend.instance_id] = backend
+        return backend
+
+    def launch_proxy(self, style: Style, zone: str = "ap-southeast-2a", **tags: str) -> Proxy:
+        """Run an instance tagged as a proxy: HAProxy runs with its image's config, the SSM agent registers later."""
+        instance = self._run(zone, {"Type": "haproxy", **tags}, IamInstanceProfile={"Name": self._profile})
+        name = instance["PrivateDnsName"].partition(".")[0]
+        host = ProxyHost(self.network, name, style, ipv4=instance["PrivateIpAddress"])
+        host.write(CERTIFICATE, self_signed(SERVER_NAME), mode=0o600)
+        host.start(sample_config({}))
+        proxy = Proxy(instance["InstanceId"], host)
+        self.proxies[proxy.instance_id] = proxy
+        _later(REGISTER_SECONDS, lambda: self._register(proxy))
+        return proxy
+
+    def terminate(self, instance_id: str) -> None:
+        """Terminate an instance; its host serves for a moment more, then is gone from the network."""
+        self.stack.ec2.terminate_instances(InstanceIds=[instance_id])
+        member = self.backends.pop(instance_id, None) or self.proxies.pop(instance_id, None)
+        if isinstance(member, Proxy):
+            self.stack.order(crash=instance_id)
+        if member:
+            _later(SHUTDOWN_SECONDS, member.host.close)
+
+    def tag(self, instance_id: str, tags: Mapping[str, str]) -> None:
+        """Create or overwrite tags."""
+        pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
+        self.stack.ec2.create_tags(Resources=[instance_id], Tags=pairs)  # type: ignore[arg-type]
+
+    def untag(self, instance_id: str, *keys: str) -> None:
+        """Delete tags, whatever their values."""
+        self.stack.ec2.delete_tags(Resources=[instance_id], Tags=[{"Key": key} for key in keys])
+
+    def invoke(self, event: Mapping[str, Any]) -> Any:
+        """What the function answers to a direct invoke."""
+        return self.stack.invoke(event)
+
+    def status(self) -> dict[str, Any]:
+        """The operator's view."""
+        status: dict[str, Any] = self.invoke({"action": "status"})
+        return status
+
+    def https_get(self, proxy: Proxy, path: str = "/") -> Answer:
+        """One request through a proxy. Raises OSError."""
+        return self.client.get(proxy.address, path, port=443, server_name=SERVER_NAME)
+
+    def reached(self, proxy: Proxy, requests: int = 12) -> set[str]:
+        """Names of the backends that answer through a proxy."""
+        answers = [self.https_get(proxy) for _ in range(requests)]
+        return {answer.body.strip() for answer in answers if answer.status < 400}  # noqa: PLR2004  # an HTTP status
+
+    def wait_until(self, what: str, condition: Callable[[], object], seconds: float = 60) -> float:
+        """Wait for a condition, however often it raises OSError; the seconds it took. TimeoutError says `what`."""
+        start = time.monotonic()
+        error: OSError | None = None
+        while time.monotonic() < start + seconds:
+            try:
+                if condition():
+                    return time.monotonic() - start
+            except OSError as failure:
+                error = failure
+            time.sleep(0.2)
+        raise TimeoutError(f"{what}: not within {seconds:.0f} s, logs in {self.folder}") from error
+
+    def wait_until_serving(self, *backends: Backend, seconds: float = 60) -> float:
+        """Wait until each proxy's clients reach exactly these backends; the seconds it took."""
+        wanted = {backend.name for backend in backends}
+
+        def serves() -> bool:
+            return all(self.reached(proxy, 3 * len(wanted)) == wanted for proxy in self.proxies.values())
+
+        return self.wait_until(f"clients reach {', '.join(sorted(wanted))}", serves, seconds)
+
+    def _run(self, zone: str, tags: Mapping[str, str], **options: Any) -> Any:
+        pairs = [{"Key": key, "Value": value} for key, value in {"Environment": self.environment, **tags}.items()]
+        answer = self.stack.ec2.run_instances(
+            ImageId="ami-12c6146b",
+            InstanceType="t3.micro",
+            MinCount=1,
+            MaxCount=1,
+            SubnetId=self._subnets[zone],
+            TagSpecifications=[{"ResourceType": "instance", "Tags": pairs}],  # type: ignore[typeddict-item]
+            **options,
+        )
+        return answer["Instances"][0]
+
+    def _register(self, proxy: Proxy) -> None:
+        if proxy.instance_id in self.proxies:
+            root = f"/proc/{proxy.host.pid}/root"
+            self.stack.order(register=proxy.instance_id, enter=proxy.host.enter, root=root)
+
+    def _make_subnets(self) -> dict[str, str]:
+        ec2 = self.stack.ec2
+        vpc = ec2.create_vpc(CidrBlock=VPC)["Vpc"]["VpcId"]
+        return {
+            zone: ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone)["Subnet"]["SubnetId"]
+            for zone, cidr in ZONES.items()
+        }
+
+    def _make_instance_profile(self) -> str:
+        """The proxies' instance profile, as the README tells the operator to make it."""
+        iam, name = self.stack.client("iam"), "haproxy"
+        trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
+        for arn in (self.stack.outputs["ProxyPolicyArn"], "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"):
+            iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+        iam.create_instance_profile(InstanceProfileName=name)
+        iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+        return name
+
+
+def _later(seconds: float, work: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, work)
+    timer.daemon = True
+    timer.start()
+
+
+def _fresh_folder() -> Path:
+    """A folder for this process's logs and artifacts; those of processes that ended are removed."""
+    FOLDERS.mkdir(parents=True, exist_ok=True)
+    for folder in FOLDERS.iterdir():
+        if folder.name.isdigit() and not Path("/proc", folder.name).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+    own = FOLDERS / str(os.getpid())
+    shutil.rmtree(own, ignore_errors=True)
+    own.mkdir()
+    return own

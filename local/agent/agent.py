@@ -12,7 +12,7 @@ from local.agent.download import RETRIES, Downloader, DownloadFailed
 from local.agent.host import Host
 from local.agent.parameters import Refused, fill_in, resolve
 from local.agent.script import EXIT_FAILED, EXIT_SUCCESS, REBOOT, Outcome, Place, ScriptRunner
-from local.run_command import Clock, Detail, DocumentResult, Order, StepResult, wall_clock
+from local.run_command import NEW_AGENT, Clock, Detail, DocumentResult, Order, StepResult, wall_clock
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -30,7 +30,7 @@ class HostAgent:
     host: Host
     s3: "S3Client"
     """Acts with the role of the host."""
-    version: str = "3.3.3572.0"
+    version: str = NEW_AGENT
     """Below 3.3.2746.0 `interpolationType` is ignored and values are pasted."""
     region: str = "eu-west-1"
     data: str = "/var/lib/amazon/ssm"

@@ -5,6 +5,7 @@
 """
 
 from local.run_command.agents import (
+    NEW_AGENT,
     Agent,
     Answer,
     Clock,
@@ -22,6 +23,7 @@ from local.run_command.service import RunCommand, wall_clock
 from local.run_command.statuses import Detail
 
 __all__ = [
+    "NEW_AGENT",
     "Agent",
     "Answer",
     "ApiError",

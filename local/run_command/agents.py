@@ -9,6 +9,9 @@ from local.run_command.statuses import Detail
 
 type Clock = Callable[[], datetime]
 
+NEW_AGENT = "3.3.3572.0"
+"""Knows `interpolationType: ENV_VAR`."""
+
 OUTPUT_LIMIT = 2500
 """Characters of a step's combined output that ListCommandInvocations shows."""
 
@@ -64,6 +67,10 @@ class Execution(Protocol):
 class Agent(Protocol):
     """Whatever runs documents on a host."""
 
+    @property
+    def version(self) -> str:
+        """As the service shows it."""
+
     def start(self, order: Order) -> Execution:
         """Begin and return at once."""
 
@@ -97,6 +104,7 @@ class ScriptedAgent:
     clock: Clock
     answer: Answer
     seconds: float = 1.0
+    version: str = NEW_AGENT
     orders: list[Order] = field(default_factory=list)
 
     def start(self, order: Order) -> Execution:

@@ -17,7 +17,8 @@ def call(service: RunCommand, operation: str, request: Request) -> Response:
     """Answer one API call, or raise its ApiError."""
     check(operation, request)
     service.tick()
-    response = OPERATIONS[operation](service, request)
+    with service.lock:
+        response = OPERATIONS[operation](service, request)
     service.tick()
     return response
 

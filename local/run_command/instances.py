@@ -29,7 +29,6 @@ class ManagedInstance:
     agent: Agent
     registered: datetime
     connected: datetime
-    agent_version: str
     last_ping: datetime | None = None
     """When the agent was heard last; None while it is connected."""
 
@@ -50,7 +49,7 @@ class ManagedInstance:
             "InstanceId": self.instance_id,
             "PingStatus": self.ping_status(now),
             "LastPingDateTime": self.last_ping or now,
-            "AgentVersion": self.agent_version,
+            "AgentVersion": self.agent.version,
             "IsLatestVersion": True,
             "PlatformType": "Linux",
             "PlatformName": "Debian GNU/Linux",

@@ -21,9 +21,6 @@ from local.run_command.instances import ManagedInstance, has_tag
 from local.run_command.notifications import Event, announce
 from local.run_command.statuses import Detail
 
-NEW_AGENT = "3.3.3572.0"
-"""Knows `interpolationType: ENV_VAR`."""
-
 
 class Documents(Protocol):
     """Where documents are kept."""
@@ -54,22 +51,23 @@ class RunCommand:
     """How long a new command is unknown to the calls that read it."""
     instances: dict[str, ManagedInstance] = field(default_factory=dict)
     commands: list[Command] = field(default_factory=list)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    """Held by whoever reads or changes commands and instances; never while an event is handed over."""
 
-    def register(self, instance_id: str, agent: Agent, agent_version: str = NEW_AGENT) -> None:
+    def register(self, instance_id: str, agent: Agent) -> None:
         """The host's agent came up for the first time."""
-        with self._lock:
+        with self.lock:
             now = self.clock()
-            self.instances[instance_id] = ManagedInstance(instance_id, agent, now, now, agent_version)
+            self.instances[instance_id] = ManagedInstance(instance_id, agent, now, now)
 
     def deregister(self, instance_id: str) -> None:
         """The instance is gone for good: what waits for it is Undeliverable, what runs there is never reported."""
-        with self._lock:
+        with self.lock:
             self.instances.pop(instance_id, None)
 
     def disconnect(self, instance_id: str, *, crash: bool = False) -> None:
         """The agent cannot be reached; called Online for minutes more. A crash also ends what it was running."""
-        with self._lock:
+        with self.lock:
             self.instances[instance_id].last_ping = self.clock()
             if not crash:
                 return
@@ -80,7 +78,7 @@ class RunCommand:
 
     def reconnect(self, instance_id: str) -> None:
         """The agent is back: waiting commands are delivered late, what a crash cut off is reported after a minute."""
-        with self._lock:
+        with self.lock:
             instance = self.instances[instance_id]
             instance.last_ping = None
             instance.connected = self.clock()
@@ -92,7 +90,7 @@ class RunCommand:
 
     def send(self, request: Mapping[str, Any]) -> Command:
         """SendCommand, after the request passed the model's limits."""
-        with self._lock:
+        with self.lock:
             document = self.documents.find(request["DocumentName"], request.get("DocumentVersion", "$DEFAULT"))
             given = request.get("DocumentHash")
             if given and (request.get("DocumentHashType", "Sha256") != "Sha256" or given != document.sha256):
@@ -138,7 +136,7 @@ class RunCommand:
 
     def cancel(self, command_id: str, instance_ids: Sequence[str] = ()) -> None:
         """CancelCommand: waiting invocations end at once, running ones are killed by their agents."""
-        with self._lock:
+        with self.lock:
             command = self._command(command_id)
             command.is_cancelled = True
             for invocation in command.invocations:
@@ -157,13 +155,13 @@ class RunCommand:
 
     def visible(self) -> list[Command]:
         """Commands that reading calls know already, newest first."""
-        with self._lock:
+        with self.lock:
             since = self.clock() - timedelta(seconds=self.consistency_seconds)
             return [command for command in reversed(self.commands) if command.requested <= since]
 
     def tick(self) -> None:
         """Move every open command to the present and announce what changed."""
-        with self._lock:
+        with self.lock:
             now = self.clock()
             events: list[Event] = []
             for command in self.commands:

@@ -33,9 +33,11 @@ def decide(intent: Intent, pointer: Pointer, now: float) -> Decision:
     """The cheapest action that loses nothing."""
     if Kind.OPERATOR in intent.kinds:
         return Decision(Action.LOOK)
-    open_events = [event for event in intent.events if not _is_covered(event, pointer)]
+    # A clock that was ahead once must not make everything look covered until then (F15).
+    looked_at = pointer.looked_at if pointer.looked_at <= now else 0.0
+    open_events = [event for event in intent.events if not _is_covered(event, looked_at)]
     kinds = {event.kind for event in open_events}
-    is_recent = now - MIN_LOOK_INTERVAL < pointer.looked_at <= now
+    is_recent = now - MIN_LOOK_INTERVAL < looked_at
     is_scheduled = now < pointer.wake_at <= now + 2 * MIN_LOOK_INTERVAL
     if not open_events:
         return Decision(Action.COVERED)
@@ -45,7 +47,7 @@ def decide(intent: Intent, pointer: Pointer, now: float) -> Decision:
         return Decision(Action.ADVANCE)
     if is_scheduled and all(event.sent_at <= pointer.wake_at - WAKE_MARGIN for event in open_events):
         return Decision(Action.COVERED)
-    base = pointer.wake_at if is_scheduled else pointer.looked_at
+    base = pointer.wake_at if is_scheduled else looked_at
     return Decision(Action.DEFERRED, now + delay(max(base + MIN_LOOK_INTERVAL, now + WAKE_MARGIN), now))
 
 
@@ -54,8 +56,8 @@ def delay(wake_at: float, now: float) -> int:
     return min(max(1, ceil(wake_at - now)), 900)
 
 
-def _is_covered(event: Event, pointer: Pointer) -> bool:
+def _is_covered(event: Event, looked_at: float) -> bool:
     if event.kind is Kind.REQUEUE:
-        return pointer.looked_at >= event.look_after
+        return looked_at >= event.look_after
     # Without a time (a bare event) nobody can tell.
-    return 0 < event.sent_at <= pointer.looked_at - SETTLE_SECONDS
+    return 0 < event.sent_at <= looked_at - SETTLE_SECONDS

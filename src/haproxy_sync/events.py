@@ -95,7 +95,7 @@ def parse_event(body: object, home: Home, sent_at: float = 0.0) -> Event:
     if not isinstance(body, dict) or not isinstance(body.get("detail-type"), str):
         raise BadEvent("no EventBridge event: detail-type is missing")
     detail = _detail(body)
-    kind = KINDS.get(body.get("source"))  # type: ignore[arg-type]  # any other type is no key
+    kind = KINDS.get(str(body.get("source")))
     if kind is None:
         raise BadEvent(f"source {str(body.get('source'))[:64]!r} is none of ours")
     if (body.get("account"), body.get("region")) != (home.account, home.region):

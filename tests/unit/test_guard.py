@@ -1,0 +1,171 @@
+"""No look empties or halves a pool by surprise."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from haproxy_sync.guard import Limits, Verdict, judge
+from haproxy_sync.model import Backend
+from haproxy_sync.pointer import Hold
+
+LIMITS = Limits(min_backends=1, max_loss_percent=50, hold_seconds=300)
+
+
+def backends(*numbers: int) -> tuple[Backend, ...]:
+    """A pool."""
+    return tuple(
+        Backend(f"i-{n:08x}", "tomcat", f"app-{n}", f"10.0.0.{n + 1}", "a", private_dns_name=f"app-{n}.x")
+        for n in sorted(numbers)
+    )
+
+
+def pool(size: int) -> tuple[Backend, ...]:
+    """That many."""
+    return backends(*range(size))
+
+
+def ids(verdict: Verdict) -> set[str]:
+    """Whom the verdict publishes."""
+    return {backend.instance_id for backend in verdict.pool or ()}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "holds"),
+    [
+        pytest.param(3, 0, True, marks=pytest.mark.fault("F18")),
+        pytest.param(10, 4, True, marks=pytest.mark.fault("F19")),
+        (10, 5, False),
+        (4, 2, False),
+        (3, 1, True),
+        pytest.param(2, 1, False, marks=pytest.mark.fault("F20")),
+        (1, 0, True),
+        (5, 5, False),
+        (5, 9, False),
+        (0, 0, False),
+        (0, 3, False),
+    ],
+)
+def test_when_a_loss_is_held(before: int, after: int, holds: bool) -> None:  # noqa: FBT001 # a column of the table
+    """Empty, or more than half and more than one."""
+    verdict = judge(pool(before), pool(after), None, LIMITS, now=0)
+    assert bool(verdict.hold) is holds
+    assert ids(verdict) == {backend.instance_id for backend in pool(max(before, after) if holds else after)}
+
+
+def test_the_floor_holds_even_one() -> None:
+    """Losing one is allowed above the floor, not through it."""
+    verdict = judge(pool(3), pool(2), None, Limits(3, 50, 300), now=0)
+    assert verdict.hold
+    assert "minimum 3" in verdict.hold.reason
+
+
+def test_growing_below_the_floor_is_no_loss() -> None:
+    """A small pool that grows is published."""
+    assert judge(pool(1), pool(2), None, Limits(3, 50, 300), now=0) == Verdict(pool(2))
+
+
+@pytest.mark.fault("F48")
+def test_nothing_known_from_before_leaves_the_floor_only() -> None:
+    """A corrupt pointer is no reason to hold a healthy pool, nor to publish an empty one."""
+    assert judge(None, pool(1), None, LIMITS, now=0) == Verdict(pool(1))
+    empty = judge(None, (), None, LIMITS, now=0)
+    assert empty.pool is None
+    assert empty.hold
+
+
+def test_additions_go_through_a_hold() -> None:
+    """The vanished stay beside the new ones."""
+    verdict = judge(backends(1, 2, 3, 4), backends(4, 7), None, LIMITS, now=0)
+    assert verdict.hold
+    assert verdict.pool == backends(1, 2, 3, 4, 7)
+
+
+def test_a_vanished_backend_whose_address_is_taken_is_not_kept() -> None:
+    """Its traffic would go to the new owner twice."""
+    heir = Backend("i-0000000f", "tomcat", "app-f", "10.0.0.2", "a")
+    verdict = judge(backends(1, 2, 3), (heir,), None, LIMITS, now=0)
+    assert ids(verdict) == {"i-0000000f", "i-00000002", "i-00000003"}
+
+
+def test_names_stay_unique_when_kept_and_new_meet() -> None:
+    """A name that comes back while its old owner is held is told apart."""
+    heir = Backend("i-0000000f", "tomcat", "app-1", "10.0.0.99", "a", private_dns_name="app-1.x")
+    verdict = judge(backends(1, 2, 3), (heir,), None, LIMITS, now=0)
+    names = [backend.name for backend in verdict.pool or ()]
+    assert len(set(names)) == 4
+
+
+def test_the_same_loss_is_believed_after_the_hold_time() -> None:
+    """And not a second before."""
+    first = judge(pool(4), pool(1), None, LIMITS, now=1000)
+    assert first.confirmable_at == 1300
+    second = judge(pool(4), pool(1), first.hold, LIMITS, now=1299)
+    assert second.hold == first.hold
+    assert judge(pool(4), pool(1), second.hold, LIMITS, now=1300) == Verdict(pool(1))
+
+
+def test_a_loss_that_grows_waits_for_the_newest() -> None:
+    """Each backend must have been missing for the whole time."""
+    first = judge(pool(4), pool(1), None, LIMITS, now=0)
+    second = judge(pool(4), (), first.hold, LIMITS, now=200)
+    assert second.confirmable_at == 500
+    assert judge(pool(4), (), second.hold, LIMITS, now=300).hold
+    assert judge(pool(4), (), second.hold, LIMITS, now=500).pool == ()
+
+
+def test_a_backend_that_came_back_starts_anew() -> None:
+    """Flapping is not confirmation."""
+    first = judge(pool(4), pool(1), None, LIMITS, now=0)
+    back = judge(pool(4), backends(0, 3), first.hold, LIMITS, now=100)
+    assert back.hold is None
+    again = judge(pool(4), pool(1), back.hold, LIMITS, now=310)
+    assert again.confirmable_at == 610
+
+
+def test_a_hold_time_of_zero_still_needs_a_second_look() -> None:
+    """One look alone never empties a pool."""
+    limits = Limits(1, 50, 0)
+    first = judge(pool(4), (), None, limits, now=0)
+    assert first.hold
+    assert judge(pool(4), (), first.hold, limits, now=0).pool == ()
+
+
+@pytest.mark.fault("F21")
+def test_an_override_is_for_one_look() -> None:
+    """It leaves nothing behind that a later look could find."""
+    verdict = judge(pool(4), (), None, LIMITS, now=0, allow_mass_removal=True)
+    assert verdict == Verdict(())
+    assert judge(pool(4), (), verdict.hold, LIMITS, now=1).hold
+
+
+@given(
+    st.lists(
+        st.tuples(st.frozensets(st.integers(0, 7)), st.floats(0.1, 400)),
+        min_size=1,
+        max_size=25,
+    )
+)
+def test_no_sequence_of_looks_takes_many_out_unconfirmed(looks: list[tuple[frozenset[int], float]]) -> None:
+    """Whatever EC2 answers: who leaves together with too many others was missing in every look for the hold time."""
+    accepted, hold, now = backends(*range(8)), None, 0.0
+    missing_since: dict[str, float] = {}
+    for present_numbers, gap in looks:
+        now += gap
+        present = backends(*present_numbers)
+        here = {backend.instance_id for backend in present}
+        known = {backend.instance_id for backend in accepted}
+        missing_since = {key: missing_since.get(key, now) for key in known - here}
+        verdict = judge(accepted, present, hold, LIMITS, now)
+        assert verdict.pool is not None
+        removed = known - ids(verdict)
+        surprising = not verdict.pool or (len(removed) > 1 and len(removed) * 100 > 50 * len(known))
+        if removed and surprising:
+            assert all(now - missing_since[key] >= LIMITS.hold_seconds for key in removed)
+        assert here <= ids(verdict)
+        accepted, hold = verdict.pool, verdict.hold
+
+
+def test_a_hold_says_why_and_since_when() -> None:
+    """The operator reads who is missing since when."""
+    verdict = judge(pool(4), pool(1), None, LIMITS, now=7)
+    assert verdict.hold == Hold("3 of 4 backends would vanish (limit 50 %)", 7, {f"i-{n:08x}": 7 for n in (1, 2, 3)})

@@ -1,0 +1,254 @@
+"""What EC2 describes becomes typed values or is skipped with a reason, whatever the text in it."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from haproxy_sync import inventory
+from haproxy_sync.model import Fleet, Skipped
+from haproxy_sync.settings import Settings
+
+SETTINGS = Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document")
+
+
+def instance(number: int = 1, kind: str | None = "tomcat", /, **changes: Any) -> dict[str, Any]:
+    """An instance as DescribeInstances shows it; `tags` are added to the usual two."""
+    tags = {"Environment": "staging"} | ({"Type": kind} if kind is not None else {}) | changes.pop("tags", {})
+    return {
+        "InstanceId": f"i-{number:017x}",
+        "State": {"Name": "running"},
+        "PrivateIpAddress": f"10.0.{number // 250}.{number % 250 + 1}",
+        "PrivateDnsName": f"ip-10-0-{number // 250}-{number % 250 + 1}.ap-southeast-2.compute.internal",
+        "LaunchTime": f"2026-11-22T03:{number % 60:02d}:05+00:00",
+        "Placement": {"AvailabilityZone": "ap-southeast-2a"},
+        "SubnetId": "subnet-0a1b2c3d4e5f60001",
+        "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+    } | changes
+
+
+def parse(*instances: dict[str, Any], settings: Settings = SETTINGS) -> Fleet:
+    """The fleet of these instances."""
+    return inventory.parse(instances, settings)
+
+
+def reasons(fleet: Fleet) -> list[str]:
+    """Why instances were skipped."""
+    return [skipped.reason for skipped in fleet.skipped]
+
+
+def test_types_go_to_their_places() -> None:
+    """Backends, proxies and the rest, each with what EC2 knows of it."""
+    fleet = parse(instance(1), instance(2, "haproxy"), instance(3, "postgres"))
+    assert [host.name for host in fleet.backends] == ["ip-10-0-0-2"]
+    assert [host.address for host in fleet.proxies] == ["10.0.0.3"]
+    assert [host.type for host in fleet.others] == ["postgres"]
+    assert fleet.backends[0].port == 8080
+    assert fleet.skipped == ()
+
+
+@pytest.mark.fault("F43")
+@given(st.permutations([instance(number, kind) for number in range(1, 7) for kind in ("tomcat",)]))
+def test_the_order_of_the_answer_does_not_matter(instances: list[dict[str, Any]]) -> None:
+    """The fleet is sorted by instance id."""
+    assert parse(*instances) == parse(*reversed(instances))
+    ids = [host.instance_id for host in parse(*instances).backends]
+    assert ids == sorted(ids)
+
+
+@pytest.mark.fault("F24")
+def test_an_instance_without_tags_is_no_member() -> None:
+    """It comes in when its tags do; one with an environment alone is no backend yet."""
+    bare = instance(1)
+    del bare["Tags"]
+    fleet = parse(bare, instance(2, None))
+    assert fleet.backends == fleet.proxies == ()
+    assert [host.type for host in fleet.others] == [""]
+
+
+@pytest.mark.fault("F25")
+@pytest.mark.parametrize("text", ["a\nb", "a #b", 'a"b', "a'b", "a\\b", "{{ a }}", "$(reboot)", "a b", "-a", "a_b"])
+def test_a_hostile_host_name_never_becomes_a_server_name(text: str) -> None:
+    """The name falls back to the instance id; the others are unaffected."""
+    fleet = parse(instance(1, PrivateDnsName=f"{text}.internal"), instance(2))
+    assert [host.name for host in fleet.backends] == [f"i-{1:017x}", "ip-10-0-0-3"]
+    assert fleet.backends[0].private_dns_name == ""
+
+
+@pytest.mark.fault("F25")
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("InstanceId", "i-1\n"),
+        ("PrivateIpAddress", "10.0.0.1 #"),
+        ("PrivateIpAddress", "ip-10-0-0-1"),
+        ("Placement", {"AvailabilityZone": "a\nb"}),
+    ],
+)
+def test_a_hostile_value_skips_its_instance(field: str, value: object) -> None:
+    """With a reason, and nobody else."""
+    fleet = parse(instance(1, **{field: value}), instance(2))
+    assert len(fleet.backends) == 1
+    assert reasons(fleet)[0].startswith("bad-")
+
+
+@pytest.mark.fault("F26")
+@pytest.mark.parametrize("text", ["🦊" * 60, "a\u200bb", "\u202eabc", "a\u2028b", "x" * 256])
+def test_strange_text_in_tags_harms_nobody(text: str) -> None:
+    """Tags are kept as they are, as data; options made of them are reported escaped and short."""
+    fleet = parse(instance(1, tags={"Name": text, "haproxy:weight": text}))
+    assert fleet.backends[0].tags["Name"] == text
+    assert fleet.backends[0].weight is None
+    assert reasons(fleet) == ["bad-weight"]
+    assert len(fleet.skipped[0].detail) <= 64
+
+
+@pytest.mark.fault("F27")
+def test_without_an_address_there_is_no_server() -> None:
+    """`server x :8080` would pass `haproxy -c`; an instance with IPv6 alone keeps that address."""
+    gone = instance(1, PrivateIpAddress="", PrivateDnsName="")
+    six = instance(2, PrivateIpAddress=None, Ipv6Address="2001:db8::7")
+    fleet = parse(gone, six)
+    assert [host.address for host in fleet.backends] == ["2001:db8::7"]
+    assert reasons(fleet) == ["no-address"]
+
+
+@pytest.mark.fault("F28")
+def test_without_a_host_name_the_instance_id_is_the_name() -> None:
+    """An empty private DNS name is nothing unusual."""
+    assert parse(instance(1, PrivateDnsName="")).backends[0].name == f"i-{1:017x}"
+
+
+@pytest.mark.fault("F29")
+@pytest.mark.parametrize(
+    ("dns_name", "name"),
+    [
+        ("ip-10-0-0-1.ec2.internal", "ip-10-0-0-1"),
+        ("ip-10-0-0-1.eu-west-1.compute.internal", "ip-10-0-0-1"),
+        ("i-0a1b2c3d4e5f60001.eu-west-1.compute.internal", "i-0a1b2c3d4e5f60001"),
+        ("app-7.shop.example", "app-7"),
+        ("app-7", "app-7"),
+    ],
+)
+def test_the_first_label_is_the_name(dns_name: str, name: str) -> None:
+    """As the origin did by cutting off the region's suffix, but for every kind of host name."""
+    assert parse(instance(1, PrivateDnsName=dns_name)).backends[0].name == name
+
+
+@pytest.mark.fault("F30")
+def test_equal_labels_are_told_apart_and_stay_so() -> None:
+    """Two VPCs may know the same host name; both get the instance id into it, whoever comes first."""
+    one, two = (instance(n, PrivateDnsName=f"app.vpc-{n}.example") for n in (1, 2))
+    names = [host.name for host in parse(one, two).backends]
+    assert names == [f"app-i-{1:017x}", f"app-i-{2:017x}"]
+    assert names == [host.name for host in parse(two, one).backends]
+
+
+@pytest.mark.fault("F31")
+def test_an_address_belongs_to_the_newest_launch() -> None:
+    """The older instance is reported, not served."""
+    old = instance(9, LaunchTime="2026-11-22T03:00:00+00:00", PrivateIpAddress="10.0.0.9")
+    new = instance(1, LaunchTime="2026-11-22T04:00:00+00:00", PrivateIpAddress="10.0.0.9")
+    fleet = parse(old, new)
+    assert [host.instance_id for host in fleet.backends] == [new["InstanceId"]]
+    assert fleet.skipped == (Skipped(old["InstanceId"], "address-reused", f"by {new['InstanceId']}"),)
+
+
+@pytest.mark.fault("F32")
+@pytest.mark.parametrize("state", ["pending", "stopping", "shutting-down", "stopped", "terminated"])
+def test_only_running_instances_are_members(state: str) -> None:
+    """Whatever the filter returned."""
+    assert parse(instance(1, State={"Name": state})) == Fleet((), ())
+
+
+@pytest.mark.fault("F32")
+def test_another_environment_is_not_ours() -> None:
+    """Whatever the filter returned."""
+    assert parse(instance(1, tags={"Environment": "production"})) == Fleet((), ())
+
+
+@pytest.mark.fault("F33")
+@pytest.mark.parametrize("tags", [{"type": "haproxy"}, {"Type": "tomcat,haproxy"}, {"Type": "haproxy; tomcat"}])
+def test_two_roles_are_none(tags: dict[str, str]) -> None:
+    """An instance that claims to be both is skipped and named."""
+    fleet = parse(instance(1, tags=tags))
+    assert (fleet.backends, fleet.proxies, reasons(fleet)) == ((), (), ["ambiguous"])
+
+
+@pytest.mark.fault("F34")
+@pytest.mark.parametrize("text", ["0", "70000", "80;80", "８０８０", "", " 80", "+80", "0x50", "80\n"])  # noqa: RUF001
+def test_a_bad_port_skips_the_backend(text: str) -> None:
+    """Traffic to a guessed port would be worse than none."""
+    fleet = parse(instance(1, tags={"haproxy:port": text}))
+    assert (fleet.backends, reasons(fleet)) == ((), ["bad-port"])
+
+
+def test_options_are_read_from_tags() -> None:
+    """Port, weight, backup and drain."""
+    tags = {"haproxy:port": "9000", "haproxy:weight": "0", "haproxy:backup": "true", "haproxy:drain": "YES"}
+    (backend,) = parse(instance(1, tags=tags)).backends
+    assert (backend.port, backend.weight, backend.backup, backend.drain) == (9000, 0, True, True)
+
+
+@pytest.mark.parametrize(
+    ("tag", "text", "reason"),
+    [
+        ("haproxy:weight", "257", "bad-weight"),
+        ("haproxy:weight", "-1", "bad-weight"),
+        ("haproxy:backup", "maybe", "bad-backup"),
+        ("haproxy:drain", "", "bad-drain"),
+    ],
+)
+def test_a_bad_option_is_skipped_alone(tag: str, text: str, reason: str) -> None:
+    """The backend stays, with the default."""
+    fleet = parse(instance(1, tags={tag: text}))
+    assert (len(fleet.backends), reasons(fleet)) == (1, [reason])
+    assert fleet.backends[0].weight is None
+    assert not fleet.backends[0].backup
+    assert not fleet.backends[0].drain
+
+
+@pytest.mark.fault("F38")
+def test_a_backend_of_a_foreign_subnet_is_refused_where_subnets_are_listed() -> None:
+    """Whoever may set the tag may join, unless the stack says from where."""
+    narrow = Settings("staging", "r", "b", "q", "d", backend_subnets=frozenset({"subnet-0a1b2c3d4e5f60001"}))
+    fleet = parse(instance(1), instance(2, SubnetId="subnet-0ffffffffffffffff"), settings=narrow)
+    assert (len(fleet.backends), reasons(fleet)) == (1, ["foreign-subnet"])
+
+
+def test_tags_reach_nobody_else() -> None:
+    """Each host carries its own tags, unchanged."""
+    fleet = parse(instance(1, tags={"Owner": "a"}), instance(2, tags={"Owner": "b"}))
+    assert [host.tags["Owner"] for host in fleet.backends] == ["a", "b"]
+
+
+hostile = st.text(max_size=30)
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda number, dns, port, weight, kind: instance(
+                number, kind, PrivateDnsName=dns, tags={"haproxy:port": port, "haproxy:weight": weight}
+            ),
+            st.integers(1, 40),
+            hostile,
+            hostile | st.just("80"),
+            hostile,
+            st.sampled_from(["tomcat", "haproxy", ""]),
+        ),
+        max_size=8,
+        unique_by=lambda each: each["InstanceId"],
+    )
+)
+def test_whatever_the_text_values_are_clean_and_nobody_is_lost(instances: list[dict[str, Any]]) -> None:
+    """Every instance is a host or is skipped; names are unique and of harmless characters."""
+    fleet = parse(*instances)
+    hosts = (*fleet.backends, *fleet.proxies, *fleet.others)
+    names = [host.name for host in hosts]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[A-Za-z0-9-]+", name, re.ASCII) for name in names)
+    seen = {host.instance_id for host in hosts} | {skipped.instance_id for skipped in fleet.skipped}
+    assert seen == {each["InstanceId"] for each in instances}

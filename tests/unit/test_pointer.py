@@ -1,0 +1,180 @@
+"""The pointer as values, and as JSON that survives every way of being wrong."""
+
+import json
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from haproxy_sync import codec
+from haproxy_sync.errors import CorruptPointer
+from haproxy_sync.model import Backend, Proxy, Skipped
+from haproxy_sync.pointer import (
+    HISTORY_LENGTH,
+    Assignment,
+    Command,
+    Digest,
+    Document,
+    Freeze,
+    Hold,
+    Outcome,
+    Pointer,
+    ProxyState,
+    Purpose,
+    publish,
+    successor,
+)
+
+DIGEST = Digest("a" * 64, "b" * 32)
+OTHER = Digest("c" * 64, "d" * 32)
+BACKEND = Backend("i-0000000a", "tomcat", "app", "10.0.0.1", "a", "app.x", 7, {"Name": "a\n#\u2028"}, 9000, 0, True)  # noqa: FBT003
+PROXY = Proxy("i-0000000b", "haproxy", "lb", "10.0.0.2", "a")
+
+
+def full() -> Pointer:
+    """A pointer that uses every field."""
+    published = publish(Pointer(generation=41), Assignment(DIGEST), "launch", 5.0, (BACKEND,))
+    assert published.publication
+    return replace(
+        published,
+        writer="request-1",
+        looked_at=1.5,
+        wake_at=2.0,
+        converged_at=3.0,
+        verify_requested_at=4.0,
+        template_error="haproxy.cfg.j2:3: 'x' is undefined",
+        proxies=(PROXY,),
+        skipped=(Skipped("i-0000000c", "no-address"),),
+        publication=replace(published.publication, proven_by=PROXY.instance_id, document=Document("3", "e" * 64)),
+        commands=(Command("41.0", Purpose.WAVE, 41, DIGEST, (PROXY.instance_id,), 6.0, "id"),),
+        states={PROXY.instance_id: ProxyState(Outcome.INSTALLED, installed=DIGEST.md5, attempts=2)},
+        hold=Hold("why", 7.0, {"i-0000000d": 8.0}),
+        freeze=Freeze(9.0, "deploy", 41),
+    )
+
+
+def test_a_pointer_survives_the_bucket() -> None:
+    """What is written is what is read."""
+    assert codec.loads(codec.dumps(full())) == full()
+    assert codec.loads(codec.dumps(full())).states == full().states
+    assert codec.loads(codec.dumps(Pointer())) == Pointer()
+
+
+def test_the_full_pointer_has_no_default_left() -> None:
+    """The test above would otherwise not see a field that is never written."""
+    assert all(getattr(full(), each.name) != getattr(Pointer(), each.name) for each in fields(Pointer))
+
+
+def test_a_pointer_of_another_release_is_readable() -> None:
+    """A field more or less is no corruption, so that a deployment can be rolled back."""
+    body = json.loads(codec.dumps(full()))
+    body["from_the_future"] = {"x": 1}
+    del body["verify_requested_at"]
+    assert codec.loads(json.dumps(body).encode()) == replace(full(), verify_requested_at=0.0)
+
+
+@pytest.mark.fault("F48")
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"null", b"7", b"\xff\xfe", b'{"generation": "41"}', b'{"generation": true}', b"[" * 9999],
+)
+def test_what_is_no_pointer_says_so(body: bytes) -> None:
+    """And nothing else is raised."""
+    with pytest.raises(CorruptPointer):
+        codec.loads(body)
+
+
+@pytest.mark.fault("F48")
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["backends", 0, "address"], "10.0.0.1 #"),
+        (["backends", 0, "port"], 0),
+        (["backends", 0, "name"], None),
+        (["commands", 0, "purpose"], "fun"),
+        (["publication", "assignment"], None),
+        (["states"], []),
+        (["hold", "missing"], {"i-1": "x"}),
+    ],
+)
+def test_an_edited_value_is_corruption(path: list[str | int], value: object) -> None:
+    """What an editor broke never reaches a config or a command."""
+    body: Any = json.loads(codec.dumps(full()))
+    place = body
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    with pytest.raises(CorruptPointer):
+        codec.loads(json.dumps(body).encode())
+
+
+@given(st.data())
+def test_any_broken_pointer_is_corrupt_or_sound(data: st.DataObject) -> None:
+    """Bytes cut out, doubled or changed anywhere: read or refused."""
+    body = bytearray(codec.dumps(full()))
+    at = data.draw(st.integers(0, len(body) - 1))
+    end = data.draw(st.integers(at, min(at + 40, len(body))))
+    body[at:end] = data.draw(st.binary(max_size=8))
+    try:
+        assert isinstance(codec.loads(bytes(body)), Pointer)
+    except CorruptPointer as corrupt:
+        assert str(corrupt)  # noqa: PT017 # either way is right
+
+
+@pytest.mark.fault("F51")
+@given(st.integers(0, 2**40), st.floats(0, 2**33))
+def test_a_successor_is_never_the_same(generation: int, now: float) -> None:
+    """Its generation only grows, so its bytes differ, so its ETag does."""
+    before = Pointer(generation=generation)
+    after = successor(before, now, "w")
+    assert after.generation > before.generation
+    assert codec.dumps(after) != codec.dumps(before)
+
+
+@pytest.mark.fault("F15")
+def test_a_clock_that_is_behind_does_not_let_numbers_fall() -> None:
+    """The previous number wins over the clock; a lost pointer starts at the clock."""
+    assert successor(Pointer(generation=2_000_000_000), 1_000, "w").generation == 2_000_000_001
+    assert successor(Pointer(), 1_900_000_000.9, "w").generation == 1_900_000_000
+
+
+def test_a_freeze_ends_by_itself() -> None:
+    """Nobody has to remember it."""
+    frozen = Pointer(freeze=Freeze(100.0, "deploy"))
+    assert successor(frozen, 99.9, "w").freeze
+    assert successor(frozen, 100.0, "w").freeze is None
+
+
+def test_the_history_tells_what_changed_by_instance() -> None:
+    """Added, removed and changed servers; an equal config is no entry."""
+    one = publish(Pointer(generation=1), Assignment(DIGEST), "launch", 1.0, (BACKEND,))
+    same = publish(replace(one, generation=2), Assignment(DIGEST), "sweep", 2.0, (BACKEND,))
+    assert same.history == one.history
+    assert same.publication == one.publication
+    moved = replace(BACKEND, port=9001)
+    new = replace(BACKEND, instance_id="i-0000000e", name="app-2", address="10.0.0.7")
+    two = publish(replace(same, generation=3), Assignment(OTHER), "tag", 3.0, (moved, new))
+    entry = two.history[-1]
+    assert (entry.generation, entry.why, entry.at) == (3, "tag", 3.0)
+    assert (entry.added, entry.removed, entry.changed) == (("i-0000000e",), (), ("i-0000000a",))
+    gone = publish(replace(two, generation=4), Assignment(DIGEST), "end", 4.0, (new,)).history[-1]
+    assert gone.removed == ("i-0000000a",)
+
+
+def test_the_history_keeps_the_newest_fifty() -> None:
+    """More would only make every read slower."""
+    pointer = Pointer()
+    for number in range(HISTORY_LENGTH + 9):
+        digest = Digest(f"{number:064x}", f"{number:032x}")
+        pointer = publish(replace(pointer, generation=number), Assignment(digest), "x", float(number), ())
+    assert [change.generation for change in pointer.history] == list(range(9, HISTORY_LENGTH + 9))
+
+
+def test_each_proxy_may_have_its_own_config() -> None:
+    """A template that mentions the rendering host assigns one per proxy."""
+    assignment = Assignment(by_proxy={"i-0000000b": DIGEST})
+    assert assignment["i-0000000b"] == DIGEST
+    assert assignment["i-0000000f"] is None
+    assert Assignment(OTHER)["i-0000000f"] == OTHER

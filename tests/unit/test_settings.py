@@ -1,0 +1,82 @@
+"""The environment is parsed once, whole, with every mistake named."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from haproxy_sync.errors import SettingsError
+from haproxy_sync.settings import Settings
+
+GOOD = {
+    "ENVIRONMENT": "staging",
+    "AWS_REGION": "ap-southeast-2",
+    "BUCKET": "haproxy-backends-staging-config",
+    "QUEUE_URL": "https://sqs.ap-southeast-2.amazonaws.com/123456789012/queue",
+    "DOCUMENT_NAME": "haproxy-backends-staging-ApplyDocument-AbC123dEfGhI",
+}
+
+
+def test_defaults_are_those_of_the_origin() -> None:
+    """Without more than the stack's own names, the settings are the playbook's."""
+    settings = Settings.from_env(GOOD)
+    assert (settings.environment_tag_key, settings.type_tag_key) == ("Environment", "Type")
+    assert (settings.backend_tag_value, settings.proxy_tag_value) == ("tomcat", "haproxy")
+    assert (settings.backend_port, settings.listen_ports) == (8080, (80, 443))
+    assert settings.config_path == "/etc/haproxy/haproxy.cfg"
+    assert settings.canary
+
+
+def test_minutes_may_be_fractions() -> None:
+    """A local run can hold and compare within seconds."""
+    settings = Settings.from_env(GOOD | {"HOLD_MINUTES": "0.2", "DRIFT_CHECK_MINUTES": "0.5"})
+    assert (settings.hold_seconds, settings.drift_check_seconds) == (12, 30)
+
+
+@pytest.mark.fault("F17")
+def test_every_bad_variable_is_named_at_once() -> None:
+    """One error tells all that is missing or malformed."""
+    bad = {
+        "BACKEND_PORT": "70000",
+        "LISTEN_PORTS": "80;443",
+        "CANARY": "yes",
+        "MAX_CONCURRENCY": "0",
+        "MAX_LOSS_PERCENT": "101",
+        "RELOAD_METHOD": "restart",
+        "HOLD_MINUTES": "-1",
+        "CONFIG_PATH": "/etc/../haproxy.cfg",
+    }
+    without = {key: value for key, value in GOOD.items() if key != "BUCKET"}
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env(without | bad)
+    for name in [*bad, "BUCKET"]:
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ENVIRONMENT", "stag*"),  # a wildcard of the EC2 filter
+        ("ENVIRONMENT", "a/b"),
+        ("ENVIRONMENT", ""),
+        ("QUEUE_URL", "queue"),
+        ("MAX_ERRORS", "ten"),
+        ("MAX_CONCURRENCY", "101%"),
+        ("LISTEN_PORTS", ",".join(["80"] * 16)),
+        ("BACKEND_SUBNETS", "subnet-1,vpc-2"),
+        ("BACKEND_PORT", "８０８０"),  # noqa: RUF001 # full-width digits are the point
+        ("BACKEND_TAG_VALUE", "haproxy"),
+    ],
+)
+def test_what_would_do_harm_later_is_refused_now(name: str, text: str) -> None:
+    """A value that another service would read in its own way never gets there."""
+    with pytest.raises(SettingsError, match=name):
+        Settings.from_env(GOOD | {name: text})
+
+
+@given(st.dictionaries(st.sampled_from([*GOOD, "BACKEND_PORT", "CANARY", "HOLD_MINUTES"]), st.text(max_size=40)))
+def test_any_environment_is_parsed_or_refused(environ: dict[str, str]) -> None:
+    """There is no third way out."""
+    try:
+        assert Settings.from_env(GOOD | environ).environment
+    except SettingsError as error:
+        assert str(error)  # noqa: PT017 # either way is right

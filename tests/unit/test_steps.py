@@ -1,0 +1,361 @@
+"""The rollout's next step, from values alone."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from haproxy_sync import steps
+from haproxy_sync.model import Proxy
+from haproxy_sync.pointer import (
+    Assignment,
+    Command,
+    Digest,
+    Freeze,
+    Outcome,
+    Pointer,
+    ProxyState,
+    Publication,
+    Purpose,
+)
+from haproxy_sync.report import Report
+from haproxy_sync.settings import Settings
+
+SETTINGS = Settings("staging", "r", "b", "q", "d")
+OLD = Digest("0" * 64, "0" * 32)
+NEW = Digest("1" * 64, "1" * 32)
+NOW = 10_000.0
+
+
+def proxy_id(number: int) -> str:
+    """The id of a proxy."""
+    return f"i-{number:08x}"
+
+
+def pointer(number: int = 3, digest: Digest = NEW, generation: int = 7) -> Pointer:
+    """Proxies that run the old config, and a publication of the new one."""
+    proxies = tuple(Proxy(proxy_id(n), "haproxy", f"lb-{n}", f"10.0.{n // 250}.{n % 250}", "a") for n in range(number))
+    ran = ProxyState(Outcome.INSTALLED, "", "", 5, 5, OLD.md5, OLD.md5, at=100.0, sent_at=100.0)
+    return Pointer(
+        generation=generation + 1,
+        proxies=proxies,
+        publication=Publication(generation, 9_000.0, Assignment(digest)),
+        states={proxy.instance_id: ran for proxy in proxies},
+    )
+
+
+def everybody(state: Pointer) -> frozenset[str]:
+    """All agents online."""
+    return frozenset(proxy.instance_id for proxy in state.proxies)
+
+
+def step(state: Pointer, now: float = NOW, settings: Settings = SETTINGS, offline: tuple[str, ...] = ()) -> steps.Step:
+    """The next step."""
+    return steps.next_step(state, everybody(state) - set(offline), settings, now)
+
+
+def targets(step_: steps.Step) -> list[str]:
+    """All it would send to."""
+    return [target for claim in step_.claims for target in claim.targets]
+
+
+def sent(state: Pointer, now: float = NOW, **options: object) -> Pointer:
+    """The pointer after the step was claimed and sent."""
+    claims = step(state, now, **options).claims  # type: ignore[arg-type]
+    assert claims
+    noted = {claim.claim: (replace(claim, command_id="id-" + claim.claim),) for claim in claims}
+    return steps.merge_sent(steps.claim(state, claims, now), noted)
+
+
+def said(
+    state: Pointer, outcome: Outcome, *instance_ids: str, running: Digest | None = NEW, now: float = NOW + 1
+) -> Pointer:
+    """The pointer after these proxies reported."""
+    for command in state.commands:
+        md5 = running.md5 if running else ""
+        reports = [Report(each, outcome, "why", is_heard=True, installed=md5, running=md5) for each in instance_ids]
+        state = steps.absorb(state, command, reports, now)
+    return replace(state, generation=state.generation + 1)
+
+
+def proven(number: int = 3) -> Pointer:
+    """The canary has succeeded."""
+    return said(sent(pointer(number)), Outcome.INSTALLED, proxy_id(0))
+
+
+def test_one_canary_comes_first() -> None:
+    """And nobody else while it is under way."""
+    first = step(pointer())
+    assert [claim.purpose for claim in first.claims] == [Purpose.CANARY]
+    assert targets(first) == [proxy_id(0)]
+    assert step(sent(pointer())).claims == ()
+
+
+def test_the_rest_comes_after_the_canary_proved_it() -> None:
+    """In one wave."""
+    wave = step(proven())
+    assert [claim.purpose for claim in wave.claims] == [Purpose.WAVE]
+    assert targets(wave) == [proxy_id(1), proxy_id(2)]
+
+
+@pytest.mark.fault("F68")
+@pytest.mark.parametrize("running", [OLD, None])
+def test_a_canary_that_does_not_run_the_new_digest_proves_nothing(running: Digest | None) -> None:
+    """Whatever word it reports."""
+    state = said(sent(pointer()), Outcome.INSTALLED, proxy_id(0), running=running)
+    assert state.publication
+    assert state.publication.proven_by == ""
+    assert Purpose.WAVE not in [claim.purpose for claim in step(state, NOW + 60).claims]
+
+
+def test_without_the_canary_setting_everybody_is_in_the_first_wave() -> None:
+    """The parameter turns it off."""
+    assert len(targets(step(pointer(), settings=replace(SETTINGS, canary=False)))) == 3
+
+
+@pytest.mark.fault("F65")
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.ROLLED_BACK])
+def test_a_failed_canary_stops_the_rollout(outcome: Outcome) -> None:
+    """Only itself is tried again, with growing spacing, until it succeeds."""
+    state = said(sent(pointer()), outcome, proxy_id(0), running=OLD)
+    assert step(state, NOW + 2).claims == ()
+    waits = []
+    now = NOW + 1
+    for _ in range(9):
+        wake_at = step(state, now).wake_at
+        assert wake_at
+        waits.append(wake_at - now)
+        now = wake_at
+        again = step(state, now)
+        assert targets(again) == [proxy_id(0)]
+        assert again.claims[0].purpose is Purpose.RETRY
+        state = said(sent(state, now), outcome, proxy_id(0), running=OLD, now=now)
+    assert waits[:3] == [30, 60, 120]
+    assert waits[-1] == steps.MAX_RETRY_SECONDS
+    cured = said(sent(state, now + 1800), Outcome.INSTALLED, proxy_id(0), now=now + 1801)
+    assert targets(step(cured, now + 1801)) == [proxy_id(1), proxy_id(2)]
+
+
+def test_a_canary_that_cannot_be_reached_is_replaced() -> None:
+    """Not reachable is no verdict on the config."""
+    assert targets(step(pointer(), offline=(proxy_id(0),))) == [proxy_id(1)]
+    missing = said(sent(pointer()), Outcome.MISSING, proxy_id(0), running=OLD)
+    assert targets(step(missing, NOW + 2)) == [proxy_id(1)]
+
+
+@pytest.mark.fault("F90")
+def test_a_stopped_haproxy_is_settled_and_proves_nothing() -> None:
+    """The next proxy becomes the canary."""
+    state = sent(pointer())
+    report = Report(proxy_id(0), Outcome.NOT_RUNNING, is_heard=True, installed=NEW.md5, running="")
+    state = steps.absorb(state, state.commands[0], [report], NOW + 1)
+    assert steps.is_settled(state, proxy_id(0))
+    assert targets(step(state, NOW + 2)) == [proxy_id(1)]
+
+
+def test_a_failure_in_the_wave_stops_the_next_one() -> None:
+    """What is not tried yet keeps the old config; the failed one is retried."""
+    state = sent(proven(80))
+    first = [target for command in state.commands for target in command.targets]
+    assert len(first) == steps.CHUNK
+    state = said(state, Outcome.FAILED, first[0], running=OLD)
+    state = said(state, Outcome.NOT_TRIED, *first[1:], running=OLD)
+    assert step(state, NOW + 20).claims == ()
+    later = step(state, NOW + 60)
+    assert targets(later) == [first[0]]
+    assert [claim.purpose for claim in later.claims] == [Purpose.RETRY]
+
+
+def test_max_errors_allows_that_many() -> None:
+    """The rollout goes on while no more have failed."""
+    tolerant = replace(SETTINGS, max_errors="1")
+    state = said(sent(proven(5)), Outcome.FAILED, proxy_id(1), running=OLD)
+    state = said(state, Outcome.NOT_TRIED, *(proxy_id(n) for n in (2, 3, 4)), running=OLD)
+    assert targets(step(state, NOW + 20, tolerant)) == [proxy_id(2), proxy_id(3), proxy_id(4)]
+
+
+def test_a_proxy_with_a_bad_record_does_not_hold_up_the_next_publication() -> None:
+    """It is tried last and alone, and is not the canary."""
+    state = pointer(3)
+    bad = replace(state.states[proxy_id(0)], outcome=Outcome.FAILED, generation=5, sent_generation=5)
+    state = replace(state, states={**state.states, proxy_id(0): bad})
+    assert targets(step(state)) == [proxy_id(1)]
+    state = said(sent(state), Outcome.INSTALLED, proxy_id(1))
+    assert targets(step(state, NOW + 10)) == [proxy_id(2)]
+    state = said(sent(state, NOW + 10), Outcome.INSTALLED, proxy_id(2))
+    assert targets(step(state, NOW + 20)) == [proxy_id(0)]
+
+
+def test_one_command_in_flight_per_proxy() -> None:
+    """A newer publication waits for the proxy, not for the old command's other targets."""
+    state = sent(proven())
+    newer = replace(state, publication=Publication(9, NOW, Assignment(OLD), proven_by=proxy_id(0)))
+    assert set(targets(step(newer, NOW + 20))).isdisjoint({proxy_id(1), proxy_id(2)})
+
+
+def test_commands_to_one_proxy_keep_their_distance() -> None:
+    """What is held back is due at a known time."""
+    state = said(sent(proven()), Outcome.INSTALLED, proxy_id(1), proxy_id(2))
+    newer = replace(state, publication=Publication(9, NOW, Assignment(OLD)))
+    assert step(newer, NOW + 4.9).claims == ()
+    assert step(newer, NOW + 4.9).wake_at == NOW + 5
+    assert targets(step(newer, NOW + 5)) == [proxy_id(0)]
+
+
+@pytest.mark.fault("F11")
+def test_a_command_that_may_still_arrive_unsettles_its_proxy() -> None:
+    """A claim that was perhaps sent could bring an older config back, so the newer number must get there too."""
+    state = pointer(1, digest=OLD)
+    state = replace(state, publication=Publication(7, NOW, Assignment(OLD), proven_by=proxy_id(0)))
+    assert steps.is_settled(state, proxy_id(0))
+    claimed = steps.claim(state, (Command("7.0", Purpose.WAVE, 6, NEW, (proxy_id(0),), NOW),), NOW)
+    void = steps.give_up(claimed, NOW + steps.VOID_SECONDS)
+    assert void.commands == ()
+    assert not steps.is_settled(void, proxy_id(0))
+    assert targets(step(void, NOW + steps.VOID_SECONDS)) == [proxy_id(0)]
+
+
+@pytest.mark.fault("F10")
+def test_a_claim_keeps_others_off_until_it_is_void() -> None:
+    """Whoever claimed it may be about to send."""
+    state = pointer()
+    claimed = steps.claim(state, step(state).claims, NOW)
+    assert step(claimed, NOW + 10).claims == ()
+    assert steps.give_up(claimed, NOW + steps.VOID_SECONDS - 1) == claimed
+    assert targets(step(steps.give_up(claimed, NOW + steps.VOID_SECONDS), NOW + steps.VOID_SECONDS)) == [proxy_id(0)]
+
+
+def test_a_command_nobody_reports_on_is_given_up() -> None:
+    """After an hour its targets are missing, and tried again."""
+    state = steps.give_up(sent(pointer()), NOW + steps.LOST_SECONDS)
+    assert state.commands == ()
+    assert state.state(proxy_id(0)).reason == "no-report"
+
+
+@pytest.mark.fault("F66")
+def test_a_terminated_proxy_leaves_the_rollout() -> None:
+    """It is gone, not failed, and nobody waits for it."""
+    state = sent(pointer())
+    left = steps.forget_gone(replace(state, proxies=state.proxies[1:]))
+    assert left.commands == ()
+    assert proxy_id(0) not in left.states
+    assert targets(step(left)) == [proxy_id(1)]
+
+
+def test_a_late_proxy_is_brought_up_alone() -> None:
+    """The publication is proven, so it needs no canary of its own."""
+    state = said(sent(proven()), Outcome.INSTALLED, proxy_id(1), proxy_id(2))
+    assert step(state, NOW + 60).claims == ()
+    late = Proxy(proxy_id(9), "haproxy", "lb-9", "10.0.0.9", "a")
+    assert targets(step(replace(state, proxies=(*state.proxies, late)), NOW + 60)) == [proxy_id(9)]
+
+
+def test_everybody_compares_once_per_drift_check() -> None:
+    """And at once when somebody asks."""
+    state = said(sent(proven()), Outcome.INSTALLED, proxy_id(1), proxy_id(2))
+    assert step(state, NOW + 1799).claims == ()
+    due = step(state, NOW + 1800)
+    assert {claim.purpose for claim in due.claims} == {Purpose.VERIFY}
+    assert len(targets(due)) == 3
+    assert due.wake_at is None
+    asked = step(replace(state, verify_requested_at=NOW + 50), NOW + 50)
+    assert len(targets(asked)) == 3
+
+
+def test_nothing_is_sent_while_frozen() -> None:
+    """But a rollback's own publication is."""
+    frozen = replace(pointer(), freeze=Freeze(NOW + 60, "deploy"))
+    assert step(frozen) == steps.Step()
+    assert targets(step(frozen, NOW + 60)) == [proxy_id(0)]
+    assert targets(step(replace(frozen, freeze=Freeze(NOW + 60, "rollback", generation=7)))) == [proxy_id(0)]
+    assert step(replace(frozen, freeze=Freeze(NOW + 60, "an older rollback", generation=6))) == steps.Step()
+
+
+def test_a_host_that_knows_a_higher_number_is_overtaken() -> None:
+    """A pointer that was lost must not leave hosts deaf."""
+    state = sent(pointer())
+    state = said(state, Outcome.SUPERSEDED, proxy_id(0), running=OLD)
+    assert state.publication
+    assert state.publication.generation > 7
+    assert targets(step(state, NOW + 60))
+
+
+def test_an_older_command_that_was_superseded_is_no_failure() -> None:
+    """The newer publication is sent as soon as the spacing allows."""
+    state = sent(pointer())
+    newer = replace(state, publication=Publication(9, NOW, Assignment(OLD), proven_by=proxy_id(1)))
+    newer = said(newer, Outcome.INSTALLED, proxy_id(0))
+    assert proxy_id(0) in targets(step(newer, NOW + 6))
+
+
+def test_each_config_goes_in_its_own_command_within_the_limit() -> None:
+    """Several commands at once start no more proxies than one may."""
+    own = {proxy_id(n): Digest(f"{n:064x}", f"{n:032x}") for n in range(30)}
+    state = replace(pointer(30), publication=Publication(7, 9_000.0, Assignment(by_proxy=own), proven_by=proxy_id(29)))
+    claims = step(state).claims
+    assert len(claims) == 10
+    assert all(len(claim.targets) == 1 for claim in claims)
+    assert [claim.digest for claim in claims] == [own[claim.targets[0]] for claim in claims]
+
+
+def test_who_is_offline_is_missing_by_name() -> None:
+    """And is found again by the step that sees it online."""
+    state = pointer()
+    wanted = steps.due(state, SETTINGS, NOW)
+    state = steps.note_unreachable(state, wanted, frozenset({proxy_id(0)}), NOW)
+    assert state.state(proxy_id(0)).outcome is Outcome.INSTALLED
+    assert state.state(proxy_id(1)).outcome is Outcome.MISSING
+    assert state.state(proxy_id(1)).reason == "agent-offline"
+    assert targets(step(said(sent(state), Outcome.INSTALLED, proxy_id(0)), NOW + 1)) == [proxy_id(1), proxy_id(2)]
+
+
+def test_no_proxies_is_no_convergence() -> None:
+    """An alarm shall ring for an environment without any."""
+    assert not steps.is_converged(pointer(0))
+    done = said(sent(proven()), Outcome.UNCHANGED, proxy_id(1), proxy_id(2))
+    assert steps.is_converged(done)
+
+
+OUTCOMES = st.sampled_from([Outcome.INSTALLED, Outcome.FAILED, Outcome.MISSING, Outcome.NOT_TRIED, Outcome.SUPERSEDED])
+
+
+@given(
+    st.lists(st.tuples(OUTCOMES, st.floats(0.5, 400), st.integers(0, 4), st.booleans()), max_size=40),
+    st.integers(1, 5),
+)
+def test_any_history_of_reports_ends_well(script: list[tuple[Outcome, float, int, bool]], number: int) -> None:
+    """Never two commands on one proxy, never a wave before the proof; once hosts behave, everybody gets there."""
+    state, now = pointer(number), NOW
+    for outcome, gap, which, republish in script:
+        state, now = _turn(state, now + gap, outcome, which)
+        if republish:
+            publication = Publication(state.generation, now, Assignment(OLD if which % 2 else NEW))
+            state = replace(state, publication=publication, generation=state.generation + 1)
+    for _ in range(3 * number + 6):
+        state, now = _turn(state, now + steps.MAX_RETRY_SECONDS, None, 0)
+    assert all(steps.is_settled(state, proxy.instance_id) for proxy in state.proxies)
+
+
+def _turn(state: Pointer, now: float, outcome: Outcome | None, which: int) -> tuple[Pointer, float]:
+    """One step and one command's reports; no outcome: every host does as it is told."""
+    before = state.in_flight
+    claims = step(state, now).claims
+    claimed = [target for claim in claims for target in claim.targets]
+    assert len(set(claimed)) == len(claimed)
+    assert before.isdisjoint(claimed)
+    assert state.publication
+    if not state.publication.proven_by:
+        assert len(claimed) <= 1
+    state = steps.claim(state, claims, now)
+    state = steps.merge_sent(state, {claim.claim: (replace(claim, command_id="id"),) for claim in claims})
+    for command in state.commands if outcome is None else state.commands[which : which + 1]:
+        good = outcome in {None, Outcome.INSTALLED}
+        md5 = command.digest.md5 if good else ""
+        heard = outcome not in {Outcome.MISSING, Outcome.NOT_TRIED}
+        reports = [
+            Report(target, outcome or Outcome.INSTALLED, is_heard=heard, installed=md5, running=md5)
+            for target in command.targets
+        ]
+        state = steps.absorb(state, command, reports, now)
+    return replace(state, generation=state.generation + 1), now

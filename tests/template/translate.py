@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import boto3
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 PROJECT = Path(__file__).parents[2]
 TEMPLATE = PROJECT / "template.yaml"
+REGION = "ap-southeast-2"
 
 Template = dict[str, Any]
 
@@ -31,7 +33,8 @@ def translate(template: Template) -> Template:
         for key in ("CodeUri", "ContentUri"):
             if key in resource.get("Properties", {}):
                 resource["Properties"][key] = "s3://artifacts/package.zip"
-    translated: Template = Translator({}, Parser()).translate(copy, {})
+    session = boto3.session.Session(region_name=REGION)
+    translated: Template = Translator({}, Parser(), boto_session=session).translate(copy, {})
     return translated
 
 

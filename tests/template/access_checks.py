@@ -1,0 +1,168 @@
+"""Who may do what: rules on the deployed stack's policies that public scanners do not have. Each yields complaints."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tests.template.stack import Stack, as_list, statements
+
+# Known to have no resource level (AWS service authorization reference).
+WITHOUT_RESOURCE_LEVEL = {
+    "ec2:DescribeInstances",
+    "ssm:DescribeInstanceInformation",
+    "ssm:ListCommandInvocations",
+    "ssm:ListCommands",
+}
+# Every action that the function calls, and nothing else: a misspelt action is not in here.
+FUNCTION_ACTIONS = WITHOUT_RESOURCE_LEVEL | {
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "s3:GetObject",
+    "s3:ListBucket",
+    "s3:PutObject",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:ReceiveMessage",
+    "sqs:SendMessage",
+    "ssm:DescribeDocument",
+    "ssm:SendCommand",
+}
+
+Statement = Mapping[str, Any]
+
+
+def function_statements(stack: Stack) -> list[Statement]:
+    """All statements of the function's role."""
+    role = stack.one("AWS::IAM::Role")
+    return [each for policy in role["Policies"] for each in statements(policy["PolicyDocument"])]
+
+
+def resource_policies(stack: Stack) -> Iterator[tuple[str, Statement]]:
+    """The statements of queue and bucket policies, with the policy's logical id."""
+    for type_name in ("AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"):
+        for logical_id, policy in stack.of_type(type_name).items():
+            for statement in statements(policy["PolicyDocument"]):
+                yield logical_id, statement
+
+
+def only_our_rules_send(stack: Stack) -> Iterator[str]:
+    """EventBridge may send to the queues for exactly the rules of this stack: no foreign rule can."""
+    rules = {stack.arn(rule) for rule in stack.of_type("AWS::Events::Rule")}
+    queues = {stack.arn(queue) for queue in stack.of_type("AWS::SQS::Queue")}
+    allowed = [each for _, each in resource_policies(stack) if each["Effect"] == "Allow"]
+    if len(allowed) != 1:
+        yield "there must be one Allow, for our rules"
+    for statement in allowed:
+        if statement["Principal"] != {"Service": "events.amazonaws.com"} or statement["Action"] != ["sqs:SendMessage"]:
+            yield f"{statement['Sid']} lets more than EventBridge send"
+        condition = statement.get("Condition", {})
+        if set(as_list(condition.get("ArnEquals", {}).get("aws:SourceArn", []))) != rules:
+            yield f"{statement['Sid']} does not name exactly our rules in aws:SourceArn"
+        if condition.get("StringEquals", {}).get("aws:SourceAccount") != "123456789012":
+            yield f"{statement['Sid']} does not name our account in aws:SourceAccount"
+        if set(statement["Resource"]) != queues:
+            yield f"{statement['Sid']} does not cover exactly the queue and its dead-letter queue"
+
+
+def nobody_is_everybody(stack: Stack) -> Iterator[str]:
+    """No resource policy allows anything to everybody, in any spelling."""
+    for logical_id, statement in resource_policies(stack):
+        principal = statement.get("Principal", "*")
+        open_to_all = "NotPrincipal" in statement or "*" in json.dumps(principal)
+        if statement["Effect"] == "Allow" and open_to_all:
+            yield f"{logical_id}: {statement.get('Sid')} allows everybody"
+
+
+def tls_only(stack: Stack) -> Iterator[str]:
+    """Queues and bucket refuse requests without TLS."""
+    denied = {
+        resource
+        for _, statement in resource_policies(stack)
+        if statement["Effect"] == "Deny"
+        and statement["Principal"] == "*"
+        and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        and any(action.endswith(":*") for action in statement["Action"])
+        for resource in statement["Resource"]
+    }
+    wanted = {stack.arn(queue) for queue in stack.of_type("AWS::SQS::Queue")}
+    for bucket in stack.of_type("AWS::S3::Bucket"):
+        wanted |= {stack.arn(bucket), stack.arn(bucket) + "/*"}
+    yield from (f"{resource} takes requests without TLS" for resource in sorted(wanted - denied))
+
+
+def function_acts_exactly(stack: Stack) -> Iterator[str]:
+    """The function's role has exactly the actions that the code calls, none of them a pattern."""
+    actions = {action for each in function_statements(stack) for action in each["Action"]}
+    yield from (f"{action} is not needed, or no action" for action in sorted(actions - FUNCTION_ACTIONS))
+    yield from (f"{action} is missing" for action in sorted(FUNCTION_ACTIONS - actions))
+    if stack.one("AWS::IAM::Role").get("ManagedPolicyArns"):
+        yield "the role has managed policies: more than we list"
+    trusted = stack.one("AWS::IAM::Role")["AssumeRolePolicyDocument"]["Statement"]
+    if [each["Principal"] for each in trusted] != [{"Service": "lambda.amazonaws.com"}]:
+        yield "others than Lambda may take the role"
+
+
+def function_reaches_its_own(stack: Stack) -> Iterator[str]:
+    """The function acts on this stack's resources alone, but for actions that know no resource level."""
+    for statement in function_statements(stack):
+        if statement["Effect"] != "Allow" or {"NotAction", "NotResource"} & statement.keys():
+            yield f"{statement['Sid']}: only plain Allow statements are wanted"
+        actions = set(statement["Action"])
+        if "*" in statement["Resource"] and not actions <= WITHOUT_RESOURCE_LEVEL:
+            yield f"{statement['Sid']}: {sorted(actions - WITHOUT_RESOURCE_LEVEL)} on every resource"
+        if "ssm:SendCommand" in actions:
+            continue
+        for resource in statement["Resource"]:
+            if resource != "*" and "haproxy-ec2-sync-staging-" not in resource:
+                yield f"{statement['Sid']}: {resource} is not of this stack"
+
+
+def commands_are_fenced(stack: Stack) -> Iterator[str]:
+    """SendCommand: our one document, on instances with both tags. `AWS-RunShellScript` would be root on every host."""
+    sending = [each for each in function_statements(stack) if "ssm:SendCommand" in each["Action"]]
+    (document,) = stack.of_type("AWS::SSM::Document")
+    name = f"{document}-AbC123dEfGhI"
+    expected = [
+        (f"arn:aws:ssm:ap-southeast-2:123456789012:document/haproxy-ec2-sync-staging-{name}", None),
+        (
+            "arn:aws:ec2:ap-southeast-2:123456789012:instance/*",
+            {"StringEquals": {"ssm:resourceTag/Environment": "staging", "ssm:resourceTag/Type": "haproxy"}},
+        ),
+    ]
+    if [(each["Resource"], each.get("Condition")) for each in sending] != [([arn], when) for arn, when in expected]:
+        yield "SendCommand is not fenced to our document and to instances with both tags"
+    if any(each["Action"] != ["ssm:SendCommand"] for each in sending):
+        yield "SendCommand shares a statement"
+    if "AWS-RunShellScript" in json.dumps(dict(stack.resources)):
+        yield "AWS-RunShellScript is named"
+
+
+def bucket_access_is_narrow(stack: Stack) -> Iterator[str]:
+    """The function writes the pointer and configs only; nobody deletes; nobody but the function lists."""
+    bucket = "arn:aws:s3:::haproxy-ec2-sync-staging-configbucket-1a2b3c4d5e6f"
+    allowed: dict[str, set[str]] = {}
+    for statement in function_statements(stack):
+        for action in statement["Action"]:
+            if action.startswith("s3:"):
+                allowed.setdefault(action, set()).update(statement["Resource"])
+    wanted = {
+        "s3:PutObject": {f"{bucket}/pointer/staging.json", f"{bucket}/configs/staging/*"},
+        "s3:GetObject": {
+            f"{bucket}/pointer/staging.json",
+            f"{bucket}/configs/staging/*",
+            f"{bucket}/templates/staging/*",
+            f"{bucket}/vars/staging.yml",
+        },
+        "s3:ListBucket": {bucket},
+    }
+    if allowed != wanted:
+        yield f"the function's access to the bucket is {allowed}, not {wanted}"
+
+
+def proxies_only_download(stack: Stack) -> Iterator[str]:
+    """A proxy's role may read the configs of its environment, and nothing else: no write, no list, no other prefix."""
+    policy = stack.one("AWS::IAM::ManagedPolicy")["PolicyDocument"]
+    found = [(each["Effect"], each["Action"], each["Resource"]) for each in statements(policy)]
+    configs = "arn:aws:s3:::haproxy-ec2-sync-staging-configbucket-1a2b3c4d5e6f/configs/staging/*"
+    if found != [("Allow", ["s3:GetObject"], [configs])]:
+        yield f"the proxies' policy is {found}"

@@ -1,0 +1,108 @@
+"""The SSM document as deployed: rules that the service does not check. Each yields complaints."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from tests.template.stack import Stack
+
+# What would end a word, start an expansion, or be resolved on the host.
+HOSTILE = ["'", '"', "`", "$", "$(id)", ";", "&", "|", "\\", " ", "\n", "{{ssm:/x}}", "{{ Md5 }}", "*", "\u00e9"]
+# RE2 (the agent) and Java (the service) must both compile a pattern: no look-around, back-reference, possessive.
+ONLY_ELSEWHERE = re.compile(r"\(\?|\\[1-9ZzAGbB]|[*+?}]\+")
+HOUR = 3600
+SIZE_LIMIT = 64 * 1024  # includes the parameters of a call
+
+
+def content(stack: Stack) -> dict[str, Any]:
+    """The document's content."""
+    return dict(stack.one("AWS::SSM::Document")["Content"])
+
+
+def step(stack: Stack, name: str) -> dict[str, Any]:
+    """The step of that name; {} if there is none."""
+    return next((each for each in content(stack)["mainSteps"] if each["name"] == name), {})
+
+
+def script(stack: Stack) -> str:
+    """The script as the agent writes it to the host."""
+    return "".join(f"{line}\n" for line in step(stack, "apply")["inputs"]["runCommand"])
+
+
+def updates_in_place(stack: Stack) -> Iterator[str]:
+    """A deploy makes a new version under the same name, so that a rollout under way keeps the version it pinned."""
+    document = stack.one("AWS::SSM::Document")
+    if document.get("UpdateMethod") != "NewVersion" or "VersionName" in document:
+        yield "a changed document must become a new version"
+    if (document["DocumentType"], document.get("TargetType")) != ("Command", "/AWS::EC2::Instance"):
+        yield "the document must be a Command for EC2 instances"
+    if content(stack).get("schemaVersion") != "2.2":
+        yield "the schema version must be 2.2"
+
+
+def parameters_are_hardened(stack: Stack) -> Iterator[str]:
+    """Every parameter is a String whose anchored pattern refuses all that a shell or the agent would interpret."""
+    for name, parameter in content(stack)["parameters"].items():
+        pattern = parameter.get("allowedPattern", "")
+        if not re.fullmatch(r"[a-zA-Z0-9]+", name):
+            yield f"{name}: the agent drops such a name"
+        if parameter["type"] != "String":
+            yield f"{name} is no String"
+        if not (pattern.startswith("^") and pattern.endswith("$")) or ONLY_ELSEWHERE.search(pattern):
+            yield f"{name}: the pattern is not anchored, or not for RE2 and Java"
+            continue
+        default = parameter.get("default", "")
+        if not re.search(pattern, default):
+            yield f"{name}: the agent refuses its default"
+        yield from (f"{name} takes {text!r}" for text in _accepted(pattern, default))
+
+
+def _accepted(pattern: str, good: str) -> Iterator[str]:
+    """Hostile texts that the pattern takes: alone, before, after and within a good value."""
+    # The agent's `$` is Python's `\Z`.
+    strict = re.compile(pattern.removesuffix("$") + r"\Z", re.ASCII)
+    for text in HOSTILE:
+        middle = len(good) // 2
+        for value in (text, text + good, good + text, good[:middle] + text + good[middle:]):
+            if strict.search(value):
+                yield value
+
+
+def nothing_is_pasted(stack: Stack) -> Iterator[str]:
+    """Values reach the script as environment variables; only the download's URL becomes part of the document's text."""
+    if "{{" in script(stack):
+        yield "the script holds {{: the agent would paste a value into it"
+    for name, parameter in content(stack)["parameters"].items():
+        if name != "SourceUrl" and parameter.get("interpolationType") != "ENV_VAR":
+            yield f"{name} is not passed as an environment variable"
+    for name in set(re.findall(r"\bSSM_([A-Za-z0-9]+)\b", script(stack))) - content(stack)["parameters"].keys():
+        if name.isidentifier() and not name.isupper():
+            yield f"the script reads SSM_{name}, which is no parameter"
+
+
+def script_starts_and_ends(stack: Stack) -> Iterator[str]:
+    """The script's first line is the shebang, its lines end in LF, and document and parameters stay below the limit."""
+    text = script(stack)
+    if not text.startswith("#!/bin/bash\n"):
+        yield "without a shebang in the first line, sh runs the script"
+    if "\r" in text:
+        yield "CRLF: the host answers 127, not found"
+    if len(json.dumps(content(stack))) > SIZE_LIMIT - 2048:
+        yield "no room for the parameters below 64 KB"
+
+
+def steps_stop(stack: Stack) -> Iterator[str]:
+    """A failed download ends the command; the script runs on Linux only, and not without a deadline."""
+    steps = [(each["action"], each["name"]) for each in content(stack)["mainSteps"]]
+    if steps != [("aws:downloadContent", "download"), ("aws:runShellScript", "apply")]:
+        yield f"the steps are {steps}"
+    download, apply = step(stack, "download"), step(stack, "apply")
+    if download.get("inputs", {}).get("onFailure") != "exit":
+        yield "after a failed download the script would run"
+    if download.get("inputs", {}).get("destinationPath", "/").startswith("/"):
+        yield "an absolute destination may hold the file of an earlier run"
+    if apply.get("precondition") != {"StringEquals": ["platformType", "Linux"]}:
+        yield "the script may run elsewhere than on Linux"
+    if not 60 <= int(apply.get("inputs", {}).get("timeoutSeconds", 0)) <= HOUR:
+        yield "the script has no sensible deadline"

@@ -1,0 +1,99 @@
+"""What `sam build` makes is what the function needs: its modules and templates, its layer, nothing of this machine."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.template.translate import PROJECT
+
+SAM = PROJECT / ".venv-sam" / "bin" / "sam"
+
+
+def sam(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the locked SAM CLI without credentials."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        "PATH": f"{SAM.parent}:{os.environ['PATH']}",
+        "SAM_CLI_TELEMETRY": "0",
+    }
+    return subprocess.run(
+        [SAM, *arguments], cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built stack, in a folder of its own; dependencies come from the cache of `make build`."""
+    folder = tmp_path_factory.mktemp("build")
+    done = sam("build", "--build-dir", str(folder))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_validate() -> None:
+    """`sam validate --lint` finds nothing."""
+    done = sam("validate", "--lint", "--region", "ap-southeast-2")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_function_package(build: Path) -> None:
+    """The function's package is the source, whole: modules and bundled templates."""
+    package, source = build / "ReconcileFunction" / "haproxy_sync", PROJECT / "src" / "haproxy_sync"
+    wanted = {path.relative_to(source) for path in source.rglob("*") if path.suffix in {".py", ".j2"}}
+    built = {path.relative_to(package) for path in package.rglob("*") if path.is_file()}
+    assert built - {path for path in built if "__pycache__" in path.parts} == wanted
+    assert all((package / path).read_bytes() == (source / path).read_bytes() for path in wanted)
+
+
+def test_layer(build: Path) -> None:
+    """The layer holds the locked versions, and neither boto3, which the runtime has, nor a tool."""
+    layer, lock = build / "DependencyLayer" / "python", PROJECT / "layers" / "deps" / "requirements.txt"
+    locked = re.findall(r"^([a-z0-9-]+)==([^ ]+) ", lock.read_text(), re.MULTILINE)
+    found = {path.name.removesuffix(".dist-info").lower() for path in layer.glob("*.dist-info")}
+    assert found == {f"{name.replace('-', '_')}-{version}" for name, version in locked}
+    assert not (layer / "boto3").exists()
+
+
+def test_imports_from_package_and_layer_alone(build: Path) -> None:
+    """The handler loads on what is deployed: function, layer, and the boto3 that the runtime brings."""
+    runtime = next(path for path in sys.path if path.endswith("site-packages"))
+    program = f"""
+import sys
+sys.path[:0] = [{str(build / "ReconcileFunction")!r}, {str(build / "DependencyLayer" / "python")!r}]
+before = set(sys.modules)
+sys.path.append({runtime!r})
+import haproxy_sync.handler
+import jinja2, yaml
+foreign = {{
+    name.partition(".")[0] for name in set(sys.modules) - before
+    if {runtime!r} in (getattr(sys.modules[name], "__file__", None) or "")
+}}
+print(sorted(foreign))
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    # botocore takes certifi if it is there, and does without.
+    allowed = {"boto3", "botocore", "s3transfer", "urllib3", "dateutil", "six", "jmespath", "certifi"}
+    assert set(re.findall(r"'([^']+)'", done.stdout)) <= allowed
+
+
+def test_function_names_its_handler(build: Path) -> None:
+    """The handler that the template names is in the package."""
+    handler = re.search(r"Handler: (\S+)", (build / "template.yaml").read_text())
+    assert handler
+    *module, function = handler[1].split(".")
+    text = (build / "ReconcileFunction" / Path(*module)).with_suffix(".py").read_text()
+    assert f"\ndef {function}(" in text
+
+
+def test_template_has_no_aliases(build: Path) -> None:
+    """CloudFormation knows no YAML aliases: the ones of the source are spelt out."""
+    text = (build / "template.yaml").read_text()
+    assert not re.search(r"[:-] [&*][A-Za-z]", text)
+    assert text.count("DeadLetterConfig:") == text.count("Type: AWS::Events::Rule")

@@ -1,0 +1,106 @@
+"""The rules' patterns let through what can change a config, judged by the samples in `events/`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.events.models import EventPattern
+
+from tests.template.stack import Stack, deployed
+from tests.template.translate import Template
+
+EVENTS = Path(__file__).parents[2] / "events"
+ACTIONS = {"sync", "plan", "status", "verify", "freeze", "unfreeze", "rollback"}
+# Which rule lets a sample through; the schedule has no pattern, and what is ours comes by the queue.
+MATCHES = {
+    "ec2-instance-state-running": "InstanceStateRule",
+    "ec2-instance-state-shutting-down": "InstanceStateRule",
+    "ec2-instance-state-stopped": "InstanceStateRule",
+    "ec2-instance-state-stopping": "InstanceStateRule",
+    "ec2-instance-state-terminated": "InstanceStateRule",
+    "tag-change-environment-updated": "InstanceTagRule",
+    "tag-change-type-added": "InstanceTagRule",
+    "tag-change-type-removed": "InstanceTagRule",
+    "tag-change-weight-set": "InstanceTagRule",
+    "ssm-command-failed": "CommandRule",
+    "ssm-command-success": "CommandRule",
+    "ssm-command-timedout": "CommandRule",
+    "s3-template-deleted": "UploadRule",
+    "s3-template-uploaded": "UploadRule",
+    "s3-variables-uploaded": "UploadRule",
+}
+
+
+def samples() -> dict[str, dict[str, Any]]:
+    """All samples, by name."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(EVENTS.glob("*.json"))}
+
+
+def matching(stack: Stack, event: Any) -> list[str]:
+    """The rules whose pattern lets the event through."""
+    return [
+        name
+        for name, rule in stack.of_type("AWS::Events::Rule").items()
+        if "EventPattern" in rule and EventPattern.load(json.dumps(rule["EventPattern"])).matches_event(event)
+    ]
+
+
+@pytest.mark.parametrize("name", samples())
+def test_patterns(name: str, staging: Stack) -> None:
+    """Each sample passes exactly the rule that is there for it; one that cannot change a config passes none."""
+    expected = [MATCHES[name]] if name in MATCHES else []
+    assert matching(staging, samples()[name]) == expected
+
+
+@pytest.mark.parametrize("key", ["haproxy:port", "haproxy:weight", "haproxy:backup", "haproxy:drain", "Type"])
+def test_each_tag_key_counts(key: str, staging: Stack) -> None:
+    """A change of any of our tag keys passes, alone or among others."""
+    event = samples()["tag-change-unrelated"]
+    event["detail"]["changed-tag-keys"] = ["Owner", key]
+    assert matching(staging, event) == ["InstanceTagRule"]
+
+
+def test_own_tag_keys(source: Template) -> None:
+    """The keys that the parameters name are the ones that count."""
+    stack = deployed(source, Environment="staging", EnvironmentTagKey="Stage", TypeTagKey="Role")
+    event = samples()["tag-change-type-added"]
+    assert matching(stack, event) == []
+    event["detail"]["changed-tag-keys"] = ["Role"]
+    assert matching(stack, event) == ["InstanceTagRule"]
+
+
+@pytest.mark.fault("F16")
+def test_unknown_states_pass(staging: Stack) -> None:
+    """A state that nobody knows yet still says: look again."""
+    state = samples()["ec2-instance-state-running"]
+    state["detail"]["state"] = "hibernated"
+    command = samples()["ssm-command-success"]
+    command["detail"]["status"] = "Undeliverable"
+    assert matching(staging, state) + matching(staging, command) == ["InstanceStateRule", "CommandRule"]
+
+
+def test_other_environments_stay_out(staging: Stack) -> None:
+    """An upload for another environment, or into another bucket, wakes nobody here."""
+    event = samples()["s3-template-uploaded"]
+    event["detail"]["object"]["key"] = "templates/staging-2/haproxy.cfg.j2"
+    assert matching(staging, event) == []
+    event = samples()["s3-template-uploaded"]
+    event["detail"]["bucket"]["name"] = "somebody-elses"
+    assert matching(staging, event) == []
+
+
+def test_samples_cover_every_input(staging: Stack) -> None:
+    """There is a sample for each rule, for the queue, and for each of the operator's actions."""
+    everything = samples()
+    assert {event["action"] for event in everything.values() if "action" in event} == ACTIONS
+    assert set(MATCHES.values()) | {"SweepRule"} == set(staging.of_type("AWS::Events::Rule"))
+    assert everything["schedule"]["resources"] == [staging.arn("SweepRule")]
+    assert {record["eventSourceARN"] for record in everything["sqs-batch"]["Records"]} == {staging.arn("EventQueue")}
+
+
+@pytest.mark.parametrize("name", [name for name, event in samples().items() if "source" in event])
+def test_samples_are_of_one_account(name: str) -> None:
+    """A sample sent to the local system is an event of its own account and region."""
+    event = samples()[name]
+    assert (event["account"], event["region"]) == ("123456789012", "ap-southeast-2")

@@ -1,0 +1,74 @@
+"""samconfig.toml: the SAM CLI ignores unknown keys and unknown environments in silence, so this does not."""
+
+import json
+import subprocess
+import tomllib
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.template.test_parameters import is_taken
+from tests.template.translate import PROJECT, Template
+
+OPTIONS = """
+import importlib, json, sys
+names = {}
+for module in sys.argv[1:]:
+    cli = importlib.import_module(f"samcli.commands.{module}").cli
+    names[module.partition(".")[0]] = [option.name for option in cli.params]
+print(json.dumps(names))
+"""
+EVERYWHERE = {"stack_name", "region"}  # the `global` table
+
+
+def samconfig() -> dict[str, Any]:
+    """The tables, by environment."""
+    tables = tomllib.loads((PROJECT / "samconfig.toml").read_text())
+    del tables["version"]
+    return tables
+
+
+@cache
+def options(*modules: str) -> dict[str, list[str]]:
+    """The options that the locked SAM CLI knows, by command."""
+    python = PROJECT / ".venv-sam" / "bin" / "python"
+    done = subprocess.run([python, "-c", OPTIONS, *modules], check=True, capture_output=True, text=True)
+    return dict(json.loads(done.stdout))
+
+
+def test_environments() -> None:
+    """There is a table for trying, for staging and for production."""
+    assert list(samconfig()) == ["default", "staging", "production"]
+
+
+@pytest.mark.parametrize("environment", samconfig())
+def test_keys_are_options(environment: str) -> None:
+    """Each key is an option of its command; a misspelt one would be ignored in silence."""
+    for command, table in samconfig()[environment].items():
+        known = (
+            EVERYWHERE
+            if command == "global"
+            else set(options("build.command", "deploy.command", "validate.validate")[command])
+        )
+        assert set(table["parameters"]) <= known, command
+
+
+@pytest.mark.parametrize("environment", samconfig())
+def test_each_stands_alone(environment: str, source: Template) -> None:
+    """Nothing is inherited, so each has a stack of its own, a region, and parameters that the template takes."""
+    tables = samconfig()[environment]
+    deploy = tables["deploy"]["parameters"]
+    overrides = deploy["parameter_overrides"]
+    assert tables["global"]["parameters"]["stack_name"] == f"haproxy-ec2-sync-{overrides['Environment']}"
+    assert tables["global"]["parameters"]["region"]
+    assert deploy["s3_prefix"] == tables["global"]["parameters"]["stack_name"]
+    assert f"environment={overrides['Environment']}" in deploy["tags"]
+    assert {"CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"} == set(deploy["capabilities"])
+    assert all(is_taken(source, name, value) for name, value in overrides.items())
+
+
+def test_production_asks_first() -> None:
+    """A person sees the change set of production before it runs."""
+    asks = {name: tables["deploy"]["parameters"]["confirm_changeset"] for name, tables in samconfig().items()}
+    assert asks == {"default": False, "staging": False, "production": True}

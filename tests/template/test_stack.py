@@ -1,0 +1,288 @@
+"""The deployed stack keeps the rules of the check modules, and each rule notices the fault that it is there for."""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.template import access_checks, document_checks, wiring_checks
+from tests.template.stack import Stack, deployed
+from tests.template.translate import Template, include
+
+type Check = Callable[[Stack], Iterator[str]]
+type Fault = Callable[[dict[str, Any]], object]
+
+
+def check(function: Check, *faults: str) -> Any:
+    """The check, with the faults of docs/faults.md that it stands for."""
+    return pytest.param(function, id=function.__name__, marks=[pytest.mark.fault(fault) for fault in faults])
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        check(access_checks.only_our_rules_send, "F07", "F97"),
+        check(access_checks.nobody_is_everybody, "F97"),
+        check(access_checks.tls_only),
+        check(access_checks.function_acts_exactly, "F100"),
+        check(access_checks.function_reaches_its_own, "F100"),
+        check(access_checks.commands_are_fenced, "F57", "F100"),
+        check(access_checks.bucket_access_is_narrow, "F98", "F100"),
+        check(access_checks.proxies_only_download, "F98", "F99"),
+        check(wiring_checks.queue_outlasts_function, "F52"),
+        check(wiring_checks.only_the_queue_invokes, "F06"),
+        check(wiring_checks.targets_lose_nothing, "F07"),
+        check(wiring_checks.a_beat_exists, "F03"),
+        check(wiring_checks.bucket_is_private),
+        check(wiring_checks.no_config_expires),
+        check(wiring_checks.deletion_is_decided),
+        check(wiring_checks.queues_are_encrypted, "F07"),
+        check(wiring_checks.log_is_kept_and_bounded),
+        check(wiring_checks.names_are_free),
+        check(wiring_checks.alarms_reach_somebody),
+        check(document_checks.updates_in_place, "F64"),
+        check(document_checks.parameters_are_hardened, "F59"),
+        check(document_checks.nothing_is_pasted, "F59"),
+        check(document_checks.script_starts_and_ends, "F96"),
+        check(document_checks.steps_stop),
+    ],
+)
+def test_stack_keeps(rule: Check, staging: Stack) -> None:
+    """The deployed stack gives a rule nothing to complain about."""
+    assert list(rule(staging)) == []
+
+
+def properties(template: Template, logical_id: str) -> dict[str, Any]:
+    """Properties of a resource, to be changed."""
+    found: dict[str, Any] = template["Resources"][logical_id]["Properties"]
+    return found
+
+
+def statement(template: Template, logical_id: str, sid: str) -> dict[str, Any]:
+    """A statement of a resource's policy, to be changed."""
+    policy = properties(template, logical_id)
+    documents = [each["PolicyDocument"] for each in policy.get("Policies", [policy])]
+    every = [each for document in documents for each in document.get("Statement", [])]
+    return next(each for each in every if each["Sid"] == sid)
+
+
+def queue_event(template: Template) -> dict[str, Any]:
+    """Properties of the function's only event."""
+    found: dict[str, Any] = properties(template, "ReconcileFunction")["Events"]["Queue"]["Properties"]
+    return found
+
+
+def target(template: Template) -> dict[str, Any]:
+    """A rule's target, to be changed."""
+    found: dict[str, Any] = properties(template, "UploadRule")["Targets"][0]
+    return found
+
+
+def document(template: Template) -> dict[str, Any]:
+    """The document's content, to be changed."""
+    found: dict[str, Any] = properties(template, "ApplyDocument")["Content"]
+    return found
+
+
+def edit_send_command(template: Template, old: str, new: str) -> None:
+    """Change the policy that is written as text."""
+    policy = properties(template, "ReconcileRole")["Policies"][1]
+    text = policy["PolicyDocument"]["Fn::Sub"]
+    assert old in text
+    policy["PolicyDocument"]["Fn::Sub"] = text.replace(old, new)
+
+
+FAULTS: dict[str, tuple[Check, Fault]] = {
+    "queue policy without source": (
+        access_checks.only_our_rules_send,
+        lambda t: statement(t, "QueuePolicy", "OurRules").pop("Condition"),
+    ),
+    "queue policy forgets a rule": (
+        access_checks.only_our_rules_send,
+        lambda t: statement(t, "QueuePolicy", "OurRules")["Condition"]["ArnEquals"]["aws:SourceArn"].pop(),
+    ),
+    "queue policy for everybody": (
+        access_checks.nobody_is_everybody,
+        lambda t: statement(t, "QueuePolicy", "OurRules").update(Principal="*"),
+    ),
+    "queue policy for every AWS account": (
+        access_checks.nobody_is_everybody,
+        lambda t: statement(t, "QueuePolicy", "OurRules").update(Principal={"AWS": "*"}),
+    ),
+    "visibility shorter than a run": (
+        wiring_checks.queue_outlasts_function,
+        lambda t: properties(t, "EventQueue").update(VisibilityTimeout=30),
+    ),
+    "visibility as long as a run": (
+        wiring_checks.queue_outlasts_function,
+        lambda t: properties(t, "EventQueue").update(VisibilityTimeout=60),
+    ),
+    "no dead-letter queue": (
+        wiring_checks.queue_outlasts_function,
+        lambda t: properties(t, "EventQueue").pop("RedrivePolicy"),
+    ),
+    "whole batch fails": (
+        wiring_checks.only_the_queue_invokes,
+        lambda t: queue_event(t).pop("FunctionResponseTypes"),
+    ),
+    "no maximum concurrency": (
+        wiring_checks.only_the_queue_invokes,
+        lambda t: queue_event(t).pop("ScalingConfig"),
+    ),
+    "maximum concurrency below the minimum": (
+        wiring_checks.only_the_queue_invokes,
+        lambda t: queue_event(t).update(ScalingConfig={"MaximumConcurrency": 1}),
+    ),
+    "batching window": (
+        wiring_checks.only_the_queue_invokes,
+        lambda t: queue_event(t).update(MaximumBatchingWindowInSeconds=10),
+    ),
+    "any document": (
+        access_checks.commands_are_fenced,
+        lambda t: edit_send_command(t, "document/${ApplyDocument}", "document/*"),
+    ),
+    "any instance of the environment": (
+        access_checks.commands_are_fenced,
+        lambda t: edit_send_command(t, '"ssm:resourceTag/${TypeTagKey}": "${ProxyTagValue}"', '"aws:x": "y"'),
+    ),
+    "no tag condition": (
+        access_checks.commands_are_fenced,
+        lambda t: edit_send_command(t, '"StringEquals"', '"StringNotEquals"'),
+    ),
+    "target without dead-letter queue": (
+        wiring_checks.targets_lose_nothing,
+        lambda t: target(t).pop("DeadLetterConfig"),
+    ),
+    "retry below the minimum": (
+        wiring_checks.targets_lose_nothing,
+        lambda t: target(t)["RetryPolicy"].update(MaximumEventAgeInSeconds=30),
+    ),
+    "misspelt rate": (
+        wiring_checks.a_beat_exists,
+        lambda t: properties(t, "SweepRule").update(ScheduleExpression="rate(5 minute)"),
+    ),
+    "sweep switched off": (
+        wiring_checks.a_beat_exists,
+        lambda t: properties(t, "SweepRule").update(State="DISABLED"),
+    ),
+    "pattern not anchored": (
+        document_checks.parameters_are_hardened,
+        lambda t: document(t)["parameters"]["Md5"].update(allowedPattern="[0-9a-f]{32}"),
+    ),
+    "pattern takes a quote": (
+        document_checks.parameters_are_hardened,
+        lambda t: document(t)["parameters"]["ConfigPath"].update(allowedPattern="^/.*$"),
+    ),
+    "pattern that RE2 refuses": (
+        document_checks.parameters_are_hardened,
+        lambda t: document(t)["parameters"]["Md5"].update(allowedPattern="^(?=[0-9a-f]{32})[0-9a-f]{32}$"),
+    ),
+    "value pasted into shell": (
+        document_checks.nothing_is_pasted,
+        lambda t: document(t)["mainSteps"][1]["inputs"]["runCommand"].append("echo {{ Md5 }}"),
+    ),
+    "value not as environment": (
+        document_checks.nothing_is_pasted,
+        lambda t: document(t)["parameters"]["Md5"].pop("interpolationType"),
+    ),
+    "wrong schema version": (
+        document_checks.updates_in_place,
+        lambda t: document(t).update(schemaVersion="2.0"),
+    ),
+    "document replaced on change": (
+        document_checks.updates_in_place,
+        lambda t: properties(t, "ApplyDocument").pop("UpdateMethod"),
+    ),
+    "CRLF in the script": (
+        document_checks.script_starts_and_ends,
+        lambda t: document(t)["mainSteps"][1]["inputs"]["runCommand"].insert(1, "true\r"),
+    ),
+    "comment before the shebang": (
+        document_checks.script_starts_and_ends,
+        lambda t: document(t)["mainSteps"][1]["inputs"]["runCommand"].insert(0, "# apply"),
+    ),
+    "script after a failed download": (
+        document_checks.steps_stop,
+        lambda t: document(t)["mainSteps"][0]["inputs"].pop("onFailure"),
+    ),
+    "bucket without TLS": (
+        access_checks.tls_only,
+        lambda t: statement(t, "ConfigBucketPolicy", "TlsOnly").update(Effect="Allow", Principal={"AWS": "1"}),
+    ),
+    "queue without TLS": (
+        access_checks.tls_only,
+        lambda t: statement(t, "QueuePolicy", "TlsOnly")["Resource"].pop(),
+    ),
+    "alarm that tells nobody": (
+        wiring_checks.alarms_reach_somebody,
+        lambda t: t["Resources"].update(
+            Alarm={"Type": "AWS::CloudWatch::Alarm", "Properties": {"TreatMissingData": "breaching"}}
+        ),
+    ),
+    "misspelt action": (
+        access_checks.function_acts_exactly,
+        lambda t: statement(t, "ReconcileRole", "LookAtFleet")["Action"].append("ec2:DescribeInstance"),
+    ),
+    "every action on the bucket": (
+        access_checks.function_acts_exactly,
+        lambda t: statement(t, "ReconcileRole", "ReadUploads").update(Action="s3:*"),
+    ),
+    "action dropped": (
+        access_checks.function_acts_exactly,
+        lambda t: statement(t, "ReconcileRole", "LookAtFleet")["Action"].pop(),
+    ),
+    "write access everywhere": (
+        access_checks.function_reaches_its_own,
+        lambda t: statement(t, "ReconcileRole", "KeepPointerAndConfigs").update(Resource="*"),
+    ),
+    "function may write templates": (
+        access_checks.bucket_access_is_narrow,
+        lambda t: statement(t, "ReconcileRole", "ReadUploads").update(Action=["s3:GetObject", "s3:PutObject"]),
+    ),
+    "proxies may write": (
+        access_checks.proxies_only_download,
+        lambda t: statement(t, "ProxyPolicy", "DownloadConfig").update(Action=["s3:GetObject", "s3:PutObject"]),
+    ),
+    "proxies may read everything": (
+        access_checks.proxies_only_download,
+        lambda t: statement(t, "ProxyPolicy", "DownloadConfig").update(Resource="*"),
+    ),
+    "log without retention": (
+        wiring_checks.log_is_kept_and_bounded,
+        lambda t: properties(t, "ReconcileLog").pop("RetentionInDays"),
+    ),
+    "public bucket": (
+        wiring_checks.bucket_is_private,
+        lambda t: properties(t, "ConfigBucket")["PublicAccessBlockConfiguration"].update(BlockPublicAcls=False),
+    ),
+    "uploads make no events": (
+        wiring_checks.bucket_is_private,
+        lambda t: properties(t, "ConfigBucket").pop("NotificationConfiguration"),
+    ),
+    "configs expire": (
+        wiring_checks.no_config_expires,
+        lambda t: properties(t, "ConfigBucket")["LifecycleConfiguration"]["Rules"][1].update(ExpirationInDays=30),
+    ),
+    "bucket deleted with the stack": (
+        wiring_checks.deletion_is_decided,
+        lambda t: t["Resources"]["ConfigBucket"].pop("DeletionPolicy"),
+    ),
+    "queue with a key of its own": (
+        wiring_checks.queues_are_encrypted,
+        lambda t: properties(t, "EventQueue").update(KmsMasterKeyId="alias/aws/sqs"),
+    ),
+    "fixed name": (
+        wiring_checks.names_are_free,
+        lambda t: properties(t, "EventQueue").update(QueueName="events"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_rule_notices(name: str, source: Template) -> None:
+    """A fault planted into the template makes the rule complain that is there for it."""
+    rule, plant = FAULTS[name]
+    faulty = include(copy.deepcopy(source))
+    plant(faulty)
+    assert list(rule(deployed(faulty, Environment="staging")))

@@ -1,0 +1,158 @@
+"""Containers of user variables whose values are templates, rendered one by one when they are read."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, SupportsIndex
+
+type Show = Callable[[Any, str], Any]
+"""Renders a raw value; the text is its path, for error messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    raw: Any
+
+
+class LazyDict(dict[Any, Any]):
+    """A mapping that renders a value when it is read first. A real `dict`, so every filter takes it."""
+
+    __slots__ = ("_path", "_show")
+
+    def __init__(self, raw: Mapping[Any, Any], show: Show, path: str) -> None:
+        super().__init__((key, _Unread(value)) for key, value in raw.items())
+        self._show = show
+        self._path = path
+
+    def _read_all(self) -> Self:
+        for key in dict.keys(self):
+            self[key]
+        return self
+
+    def __getitem__(self, key: Any) -> Any:
+        value = super().__getitem__(key)
+        if type(value) is _Unread:
+            value = self._show(value.raw, f"{self._path}.{key}")
+            super().__setitem__(key, value)
+        return value
+
+    def __iter__(self) -> Iterator[Any]:
+        # Overridden although it changes nothing: `dict(x)` copies the raw values of a dict without its own `__iter__`.
+        return super().__iter__()
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return self[key] if key in self else default  # noqa: SIM401 - this is `get`
+
+    def pop(self, key: Any, *default: Any) -> Any:
+        if key in self:
+            self[key]
+        return super().pop(key, *default)
+
+    def items(self) -> Any:
+        return dict.items(self._read_all())
+
+    def values(self) -> Any:
+        return dict.values(self._read_all())
+
+    def copy(self) -> dict[Any, Any]:
+        return dict(self.items())
+
+    def __eq__(self, other: object) -> bool:
+        return dict.__eq__(self._read_all(), other._read_all() if isinstance(other, LazyDict) else other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None
+
+    def __or__(self, other: Any) -> Any:
+        return self.copy() | dict(other)
+
+    def __ror__(self, other: Any) -> Any:
+        return dict(other) | self.copy()
+
+    def __repr__(self) -> str:
+        return dict.__repr__(self._read_all())
+
+
+class LazyList(list[Any]):
+    """A list that renders an item when it is read first."""
+
+    __slots__ = ("_path", "_show")
+
+    def __init__(self, raw: Iterable[Any], show: Show, path: str) -> None:
+        super().__init__(_Unread(value) for value in raw)
+        self._show = show
+        self._path = path
+
+    def _read(self, index: int) -> Any:
+        value = super().__getitem__(index)
+        if type(value) is _Unread:
+            value = self._show(value.raw, f"{self._path}[{index}]")
+            super().__setitem__(index, value)
+        return value
+
+    def _read_all(self) -> Self:
+        for index in range(len(self)):
+            self._read(index)
+        return self
+
+    def __getitem__(self, key: Any) -> Any:
+        return list.__getitem__(self._read_all(), key) if isinstance(key, slice) else self._read(key)
+
+    def __iter__(self) -> Iterator[Any]:
+        index = 0
+        while index < len(self):  # the template may append while it loops
+            yield self._read(index)
+            index += 1
+
+    def __reversed__(self) -> Iterator[Any]:
+        return list.__reversed__(self._read_all())
+
+    def __contains__(self, item: object) -> bool:
+        return list.__contains__(self._read_all(), item)
+
+    def __eq__(self, other: object) -> bool:
+        return list.__eq__(self._read_all(), other._read_all() if isinstance(other, LazyList) else other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None
+
+    def __lt__(self, other: list[Any]) -> bool:
+        return list(self) < list(other)
+
+    def __gt__(self, other: list[Any]) -> bool:
+        return list(self) > list(other)
+
+    def __add__(self, other: Any) -> list[Any]:
+        return list(self) + (list(other) if isinstance(other, LazyList) else other)
+
+    def __radd__(self, other: list[Any]) -> list[Any]:
+        return other + list(self)
+
+    def __mul__(self, times: SupportsIndex) -> list[Any]:
+        return list(self) * times
+
+    __rmul__ = __mul__
+
+    def __repr__(self) -> str:
+        return list.__repr__(self._read_all())
+
+    def copy(self) -> list[Any]:
+        return list(self)
+
+    def index(self, *args: Any) -> int:
+        return list.index(self._read_all(), *args)
+
+    def count(self, value: Any) -> int:
+        return list.count(self._read_all(), value)
+
+    def sort(self, **options: Any) -> None:
+        list.sort(self._read_all(), **options)
+
+    def remove(self, value: Any) -> None:
+        list.remove(self._read_all(), value)
+
+    def pop(self, index: SupportsIndex = -1) -> Any:
+        return list.pop(self._read_all(), index)

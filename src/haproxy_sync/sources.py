@@ -1,0 +1,116 @@
+"""Where the template and its variables come from: the bucket, else the deployed project, else the bundled ones.
+
+| from | template | variables |
+|---|---|---|
+| bucket | `templates/<environment>/haproxy.cfg.j2` and what it includes | `vars/<environment>.yml` |
+| project | `src/templates/`, deployed with the function | `src/vars/<environment>.yml` |
+| bundled | `haproxy_sync/templates/` | none |
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+
+from haproxy_sync.errors import TemplateError
+from haproxy_sync.render import TemplateSet
+from haproxy_sync.variables import parse_variables
+
+MAIN = "haproxy.cfg.j2"
+PACKAGE = Path(__file__).parent
+MAX_FILES = 100
+MAX_BYTES = 1024 * 1024
+
+
+class Place(Protocol):
+    """What `load` needs of the settings."""
+
+    @property
+    def bucket(self) -> str: ...  # noqa: D102
+    @property
+    def environment(self) -> str: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Templates and variables, and a version that changes when either does."""
+
+    templates: TemplateSet
+    variables: Mapping[str, Any] = field(repr=False)  # may hold secrets
+    version: str
+    origin: str
+
+
+def load(s3: Any, place: Place, known: Source | None = None, project: Path = PACKAGE.parent) -> Source:
+    """The source that is current now; `known` as it is where nothing was uploaded or removed since.
+
+    Two list requests where nothing was uploaded. Raises `TemplateError` (an upload is broken: file, line, reason) and
+    `ClientError`.
+    """
+    prefix, variables_key = f"templates/{place.environment}/", f"vars/{place.environment}.yml"
+    uploaded = _listed(s3, place.bucket, prefix)
+    stated = {key: tag for key, tag in _listed(s3, place.bucket, variables_key).items() if key == variables_key}
+    version = _version({**uploaded, **stated})
+    if known and known.version == version:
+        return known
+    texts = {key: _text(s3, place.bucket, key, tag) for key, tag in {**uploaded, **stated}.items()}
+    files: Mapping[str, str] = {key.removeprefix(prefix): texts[key] for key in uploaded}
+    origin = "bucket"
+    if not files:
+        origin, files = deployed(project)
+    if MAIN not in files:
+        raise TemplateError(f"{prefix}{MAIN}", None, f"it is missing beside {', '.join(sorted(files))}")
+    return Source(TemplateSet(MAIN, files), _variables(texts, variables_key, project), version, origin)
+
+
+def deployed(project: Path = PACKAGE.parent) -> tuple[str, Mapping[str, str]]:
+    """The project's templates, else the bundled ones, and which of the two."""
+    for origin, folder in (("project", project / "templates"), ("bundled", PACKAGE / "templates")):
+        if (folder / MAIN).is_file():
+            return origin, read_folder(folder)
+    raise FileNotFoundError(PACKAGE / "templates" / MAIN)
+
+
+def read_folder(folder: Path) -> Mapping[str, str]:
+    """Every file below a folder by its relative path."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): _decoded(path.name, path.read_bytes()) for path in paths}
+
+
+def _variables(texts: Mapping[str, str], key: str, project: Path) -> Mapping[str, Any]:
+    if key in texts:
+        return parse_variables(texts[key], key)
+    path = project / key
+    return parse_variables(path.read_text(encoding="utf-8"), f"src/{key}") if path.is_file() else {}
+
+
+def _listed(s3: Any, bucket: str, prefix: str) -> dict[str, str]:
+    """ETags by key."""
+    page = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=MAX_FILES + 1)
+    objects = [item for item in page.get("Contents", ()) if not item["Key"].endswith("/")]
+    if len(objects) > MAX_FILES:
+        raise TemplateError(prefix, None, f"more than {MAX_FILES} files")
+    for item in objects:
+        if item["Size"] > MAX_BYTES:
+            raise TemplateError(item["Key"], None, f"larger than {MAX_BYTES} bytes")
+    return {item["Key"]: item["ETag"] for item in objects}
+
+
+def _text(s3: Any, bucket: str, key: str, tag: str) -> str:
+    # If-Match: the version that was listed, or an error and another try.
+    return _decoded(key, s3.get_object(Bucket=bucket, Key=key, IfMatch=tag)["Body"].read())
+
+
+def _decoded(name: str, content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise TemplateError(name, line, "it is not UTF-8") from error
+
+
+def _version(tags: Mapping[str, str]) -> str:
+    if not tags:
+        return "deployed"
+    return sha256("\n".join(f"{key} {tag}" for key, tag in sorted(tags.items())).encode()).hexdigest()[:16]

@@ -1,16 +1,18 @@
 """`make demo`: the main job, live, under traffic. Ends with a summary, and with 0 only if all of it happened."""
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from rich.table import Table
 
-from local.cloud import TRANSITION_SECONDS
+from local.cloud import REGION, TRANSITION_SECONDS
+from local.forward import forwarded
 from local.lab import Load, Style, Traffic
 from local.screen import Screen
-from local.system import SERVER_NAME, Backend, LocalSystem, Proxy
+from local.system import LOCAL_PARAMETERS, SERVER_NAME, Backend, LocalSystem, Proxy
 
 CONNECTIONS_PER_SECOND = 20
 STEP_SECONDS = 60
@@ -80,8 +82,10 @@ class Demo:
         with self.screen.step(f"edit haproxy.cfg by hand on {proxy.host.name}") as say:
             good = proxy.host.read(CONFIG)
             proxy.host.write(CONFIG, good.replace("server ip-", "# server ip-"))
-            seconds = self.system.wait_until("the sweep repairs it", lambda: proxy.host.read(CONFIG) == good, STEP_SECONDS)
-            say(f"repaired by the sweep after {seconds:.1f} s (drift check every 9 s here, schedule {SPEED} times faster)")
+            seconds = self.system.wait_until(
+                "the sweep repairs it", lambda: proxy.host.read(CONFIG) == good, STEP_SECONDS
+            )
+            say(f"repaired by the sweep after {seconds:.1f} s (drift checks and sweeps come more often here)")
         self._reports("repair reported", {proxy.instance_id: "repaired"})
 
     def _reports(self, title: str, wanted: Mapping[str, str] | None = None) -> None:
@@ -143,8 +147,9 @@ def run(*, keep: bool) -> int:
     """The whole demo; the status to exit with."""
     with Screen() as screen, ExitStack() as closing:
         try:
-            with screen.step("build with sam build, deploy with sam deploy to an AWS stand-in on loopback"):
+            with screen.step("sam build, sam deploy to an AWS stand-in on loopback") as say:
                 system = closing.enter_context(LocalSystem(speed=SPEED))
+                say(f"schedules tick {SPEED} times as often as deployed, waits are short: {LOCAL_PARAMETERS}")
             is_clean = Demo(system, screen).run()
         except TimeoutError as error:
             screen.console.print(f"It did not happen: {error}", markup=False)
@@ -156,4 +161,27 @@ def run(*, keep: bool) -> int:
 
 def _keep(system: LocalSystem, screen: Screen) -> None:
     """Keep the system for play until it is interrupted."""
-    raise NotImplementedError
+    with ExitStack() as ports:
+        for proxy in system.proxies.values():
+            url = ports.enter_context(forwarded(system.client, proxy.address, 443))
+            screen.console.print(f"{proxy.instance_id}   curl -k https://{url}/", markup=False)
+        screen.console.print(_hints(system), markup=False, highlight=False)
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+def _hints(system: LocalSystem) -> str:
+    backend, proxy = next(iter(system.backends)), next(iter(system.proxies.values()))
+    return f"""
+Send a sample event or an operator's action, from another terminal:
+    make invoke EVENT=events/status.json
+    make invoke EVENT=events/plan.json
+AWS itself, with any client (here the AWS CLI), and what follows within seconds:
+    export AWS_ENDPOINT_URL={system.stack.endpoint} AWS_DEFAULT_REGION={REGION}
+    export AWS_ACCESS_KEY_ID=owner AWS_SECRET_ACCESS_KEY=owner
+    aws ec2 create-tags --resources {backend} --tags Key=haproxy:weight,Value=10
+    aws s3 ls --recursive s3://{system.stack.outputs["BucketName"]}
+A shell on a proxy, and the function's log:
+    {" ".join(proxy.host.enter)} bash
+    tail -f {system.folder}/*/function.log
+Ctrl-C ends it all."""

@@ -1,5 +1,6 @@
 """The deployed stack on the loopback AWS: the process that serves it, its clients, its outputs."""
 
+import io
 import json
 import subprocess
 import sys
@@ -12,12 +13,12 @@ import boto3
 from botocore.config import Config
 
 from local import deployment
+from local.cloud import REGION
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
 
-REGION = "ap-southeast-2"
 STOP_SECONDS = 20
 INVOKE_SECONDS = 90
 
@@ -44,6 +45,7 @@ class Stack:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
+                start_new_session=True,  # an interrupt at the terminal is for this process, which then ends that one
             )
         self.endpoint = ""
 
@@ -72,9 +74,7 @@ class Stack:
 
     def order(self, **order: Any) -> None:
         """Tell the AWS process about an agent, see `local.cloud.hosts`."""
-        assert self._process.stdin  # noqa: S101  # for the type checker
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
+        print(json.dumps(order), file=self._process.stdin, flush=True)
 
     def client(self, service: str) -> Any:
         """A boto3 client of the account's owner."""
@@ -83,12 +83,14 @@ class Stack:
     @property
     def ec2(self) -> "EC2Client":
         """The EC2 client of the account's owner."""
-        return self.client("ec2")  # type: ignore[no-any-return]
+        ec2: EC2Client = self.client("ec2")
+        return ec2
 
     @property
     def s3(self) -> "S3Client":
         """The S3 client of the account's owner."""
-        return self.client("s3")  # type: ignore[no-any-return]
+        s3: S3Client = self.client("s3")
+        return s3
 
     def invoke(self, event: Mapping[str, Any]) -> Any:
         """What the function answers to an event, through the Lambda API. Raises InvokeFailed."""
@@ -97,13 +99,14 @@ class Stack:
     def _deploy(self) -> None:
         with ThreadPoolExecutor(1) as thread:
             building = thread.submit(deployment.build, self.folder)
-            assert self._process.stdout  # noqa: S101  # for the type checker
-            self.endpoint = self._process.stdout.readline().strip()
+            self.endpoint = (self._process.stdout or io.StringIO()).readline().strip()
             template = building.result()
         if not self.endpoint:
             raise RuntimeError(f"AWS on loopback did not start, see {self.folder}/cloud.stderr")
         environment = {
-            "AWS_ENDPOINT_URL": self.endpoint.replace("127.0.0.1", "localhost"),  # the one spelling of template URLs that moto takes
+            "AWS_ENDPOINT_URL": self.endpoint.replace(
+                "127.0.0.1", "localhost"
+            ),  # the one spelling of template URLs that moto takes
             "AWS_ACCESS_KEY_ID": "owner",
             "AWS_SECRET_ACCESS_KEY": "owner",
         }
@@ -116,7 +119,8 @@ class Stack:
 def client(endpoint: str, service: str) -> Any:
     """A boto3 client of the account's owner."""
     config = Config(read_timeout=INVOKE_SECONDS, retries={"max_attempts": 0}, s3={"addressing_style": "path"})
-    return boto3.Session("owner", "owner", region_name=REGION).client(service, endpoint_url=endpoint, config=config)
+    session: Any = boto3.Session("owner", "owner", region_name=REGION)
+    return session.client(service, endpoint_url=endpoint, config=config)
 
 
 def invoke(endpoint: str, function_name: str, event: Mapping[str, Any]) -> Any:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
@@ -146,7 +147,7 @@ class LocalSystem:
     def reached(self, proxy: Proxy, requests: int = 12) -> set[str]:
         """Names of the backends that answer through a proxy."""
         answers = [self.https_get(proxy) for _ in range(requests)]
-        return {answer.body.strip() for answer in answers if answer.status < 400}  # noqa: PLR2004  # an HTTP status
+        return {answer.body.strip() for answer in answers if answer.status == HTTPStatus.OK}
 
     def wait_until(self, what: str, condition: Callable[[], object], seconds: float = 60) -> float:
         """Wait for a condition, however often it raises OSError; the seconds it took. TimeoutError says `what`."""
@@ -172,13 +173,14 @@ class LocalSystem:
 
     def _run(self, zone: str, tags: Mapping[str, str], **options: Any) -> Any:
         pairs = [{"Key": key, "Value": value} for key, value in {"Environment": self.environment, **tags}.items()]
-        answer = self.stack.ec2.run_instances(
+        ec2: Any = self.stack.ec2
+        answer = ec2.run_instances(
             ImageId="ami-12c6146b",
             InstanceType="t3.micro",
             MinCount=1,
             MaxCount=1,
             SubnetId=self._subnets[zone],
-            TagSpecifications=[{"ResourceType": "instance", "Tags": pairs}],  # type: ignore[typeddict-item]
+            TagSpecifications=[{"ResourceType": "instance", "Tags": pairs}],
             **options,
         )
         return answer["Instances"][0]
@@ -199,7 +201,11 @@ class LocalSystem:
     def _make_instance_profile(self) -> str:
         """The proxies' instance profile, as the README tells the operator to make it."""
         iam, name = self.stack.client("iam"), "haproxy"
-        trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+        trust = {
+            "Statement": [
+                {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+            ]
+        }
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
         for arn in (self.stack.outputs["ProxyPolicyArn"], "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"):
             iam.attach_role_policy(RoleName=name, PolicyArn=arn)

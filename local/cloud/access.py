@@ -48,7 +48,7 @@ def policies_of(role_arn: str) -> list[Any]:
 
 def install() -> None:
     """Judge each request to this process's moto."""
-    ActionAuthenticatorMixin._authenticate_and_authorize_action = _authorize  # type: ignore[method-assign]  # noqa: SLF001
+    ActionAuthenticatorMixin._authenticate_and_authorize_action = _authorize  # type: ignore[method-assign, assignment]
 
 
 def _authorize(self: Any, _: type, resource: str = "*") -> None:
@@ -74,14 +74,14 @@ def _requests(service: str, operation: str, resource: str, call: Any) -> Iterato
             prefix = {"s3:prefix": call.querystring.get("prefix", [""])[0]}
             yield Request(f"s3:{S3_ACTIONS.get(operation, operation)}", resource, prefix)
         case "sqs", _:
-            name = str(call._get_param("QueueUrl")).rsplit("/", 1)[-1]  # noqa: SLF001  # moto's way to read a request
+            name = str(call._get_param("QueueUrl")).rsplit("/", 1)[-1]  # moto's way to read a request
             yield Request(action, f"{arn}{name}")
         case "ssm", "SendCommand":
-            yield Request(action, f"{arn}document/{call._get_param('DocumentName')}")  # noqa: SLF001
-            for instance_id in call._get_param("InstanceIds") or ():  # noqa: SLF001
+            yield Request(action, f"{arn}document/{call._get_param('DocumentName')}")
+            for instance_id in call._get_param("InstanceIds") or ():
                 yield Request(action, f"{arn}instance/{instance_id}".replace(":ssm:", ":ec2:"), _tags(instance_id))
         case "ssm", "DescribeDocument" | "GetDocument":
-            yield Request(action, f"{arn}document/{call._get_param('Name')}")  # noqa: SLF001
+            yield Request(action, f"{arn}document/{call._get_param('Name')}")
         case _:
             yield Request(action, "*")
 
@@ -89,7 +89,9 @@ def _requests(service: str, operation: str, resource: str, call: Any) -> Iterato
 def _tags(instance_id: str) -> dict[str, str]:
     instance = ec2_backends[ACCOUNT][REGION].get_instance_by_id(instance_id)
     tags = {tag["key"]: tag["value"] for tag in instance.get_tags()} if instance else {}
-    return {f"{prefix}/{key}": value for key, value in tags.items() for prefix in ("ssm:resourceTag", "aws:ResourceTag")}
+    return {
+        f"{prefix}/{key}": value for key, value in tags.items() for prefix in ("ssm:resourceTag", "aws:ResourceTag")
+    }
 
 
 def _hides_missing_key(policies: list[Any], request: Request) -> bool:

@@ -5,10 +5,10 @@ no outputs. The transform is AWS's own translator; it refuses what the service r
 """
 
 import json
+from importlib import import_module
 from typing import Any
 
 import moto.cloudformation.models as moto_models
-import moto.cloudformation.responses as moto_responses
 from moto.core.common_models import CloudFormationModel
 from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
@@ -26,7 +26,8 @@ def included(node: Any) -> Any:
     match node:
         case {"Fn::Transform": {"Name": "AWS::Include", "Parameters": {"Location": str(location)}}}:
             bucket, _, key = location.removeprefix("s3://").partition("/")
-            return yaml_parse(s3_backends[ACCOUNT][PARTITION].get_object(bucket, key).value.decode())
+            snippet: Any = s3_backends[ACCOUNT][PARTITION].get_object(bucket, key)
+            return yaml_parse(snippet.value.decode())
         case dict():
             return {key: included(value) for key, value in node.items()}
         case list():
@@ -60,7 +61,7 @@ class QueuePolicy(CloudFormationModel):
         return "AWS::SQS::QueuePolicy"
 
     @classmethod
-    def create_from_cloudformation_json(  # type: ignore[misc]  # moto's own signature has Any
+    def create_from_cloudformation_json(
         cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **_: Any
     ) -> "QueuePolicy":
         """Put the policy on each queue that it names by URL."""
@@ -74,7 +75,8 @@ class QueuePolicy(CloudFormationModel):
 
 def install() -> None:
     """Teach this process's moto the macros, queue policies and outputs."""
-    plain = moto_responses.get_stack_from_s3_url
+    responses: Any = import_module("moto.cloudformation.responses")
+    plain = responses.get_stack_from_s3_url
     execute = moto_models.CloudFormationBackend.execute_change_set
 
     def from_s3(template_url: str, account_id: str, partition: str) -> str:
@@ -86,8 +88,8 @@ def install() -> None:
         execute(self, change_set_name, stack_name)
         for stack in self.stacks.values():  # as moto does for stacks made without a change set
             if isinstance(stack.template, str):
-                stack._parse_template()  # noqa: SLF001
-                stack.output_map = stack._create_output_map()  # noqa: SLF001
+                stack._parse_template()
+                stack.output_map = stack._create_output_map()
 
-    moto_responses.get_stack_from_s3_url = from_s3
+    responses.get_stack_from_s3_url = from_s3
     moto_models.CloudFormationBackend.execute_change_set = execute_change_set  # type: ignore[method-assign]

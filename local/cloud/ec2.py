@@ -67,7 +67,7 @@ def _change(instance: Instance, during: str, after: str) -> None:
 
 
 def _enter(instance: Instance, state: str) -> None:
-    instance._state.name, instance._state.code = state, CODES[state]  # noqa: SLF001  # moto has no other way in
+    instance._state.name, instance._state.code = state, CODES[state]  # moto has no other way in
     eventbridge.publish(
         "aws.ec2",
         "EC2 Instance State-change Notification",
@@ -78,8 +78,8 @@ def _enter(instance: Instance, state: str) -> None:
 
 def _told(plain: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: Any) -> Any:
-        instance_ids = [name for name in self._get_param("ResourceIds", []) if name.startswith("i-")]  # noqa: SLF001
-        instance_ids += [name for name in self._get_param("Resources", []) if name.startswith("i-")]  # noqa: SLF001
+        instance_ids = [name for name in self._get_param("ResourceIds", []) if name.startswith("i-")]
+        instance_ids += [name for name in self._get_param("Resources", []) if name.startswith("i-")]
         before = _tags(instance_ids)
         answer = plain(self)
         _tell_changes(before, _tags(instance_ids))

@@ -31,7 +31,7 @@ def install() -> None:
     delete = Queue.delete_message
 
     def delete_message(self: Queue, receipt_handle: str) -> None:
-        with self._messages_lock:  # noqa: SLF001  # moto copies the list of messages outside of its own lock
+        with self._messages_lock:  # moto copies the list of messages outside of its own lock
             delete(self, receipt_handle)
 
     Queue.delete_message = delete_message  # type: ignore[method-assign]
@@ -43,7 +43,7 @@ def poll_forever(functions: Functions, endpoint: str) -> None:
     known: set[str] = set()
     while True:
         backend = get_backend(ACCOUNT, REGION)
-        for mapping in backend.list_event_source_mappings(None, None):
+        for mapping in list(backend._event_source_mappings.values()):
             if mapping.uuid not in known:
                 known.add(mapping.uuid)
                 _start(mapping, functions, endpoint)
@@ -52,7 +52,9 @@ def poll_forever(functions: Functions, endpoint: str) -> None:
 
 def _start(mapping: EventSourceMapping, functions: Functions, endpoint: str) -> None:
     if mapping.filter_criteria or mapping.max_batch_window:
-        raise NotImplementedError("filters and batching windows are not polled here: add them to local/cloud/event_source.py")
+        raise NotImplementedError(
+            "filters and batching windows are not polled here: add them to local/cloud/event_source.py"
+        )
     pollers = (mapping.scaling_config or {}).get("MaximumConcurrency", DEFAULT_POLLERS)
     for _ in range(int(pollers)):
         poller = Poller(mapping, functions, endpoint)
@@ -100,7 +102,9 @@ class Poller:
         answer = self.functions.invoke(self.function, json.dumps({"Records": records}).encode())
         failed = failed_ids(answer, {record["messageId"] for record in records}, partial=self._is_partial)
         if failed:
-            log.warning("%s of %s messages will be delivered again: %s", len(failed), len(records), answer.payload[:500])
+            log.warning(
+                "%s of %s messages will be delivered again: %s", len(failed), len(records), answer.payload[:500]
+            )
         for message in messages:
             if message["MessageId"] not in failed:
                 self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
@@ -118,7 +122,7 @@ def failed_ids(answer: Answer, sent: set[str], *, partial: bool) -> set[str]:
     if not partial or not response or not response.get("batchItemFailures"):
         return set()
     named = {failure.get("itemIdentifier") for failure in response["batchItemFailures"]}
-    return named if named <= sent else sent
+    return sent if named - sent else named
 
 
 def _record(message: dict[str, Any], queue_arn: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ Delivered events have all fields of the real ones (moto leaves `account` out).
 import json
 import logging
 import re
-import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -37,19 +36,19 @@ def publish(source: str, detail_type: str, detail: Mapping[str, Any], *resources
 def put(event: Mapping[str, Any]) -> None:
     """Deliver a whole event by the enabled rules whose patterns match it."""
     for rule in _rules():
-        if rule.event_pattern.dump() and rule.event_pattern.matches_event(event):
+        if _matches(rule, event):
             _deliver(rule, event)
 
 
 def install() -> None:
     """Deliver what PutEvents brings to this process's moto in the same way."""
 
-    def send_to_targets(self: Rule, original_event: dict[str, Any], transform_input: bool = True) -> None:  # noqa: ARG001, FBT001, FBT002
+    def send_to_targets(self: Rule, original_event: Any, *_: Any) -> None:
         event = _event(original_event["source"], original_event["detail-type"], original_event["detail"])
-        if self.state == "ENABLED" and self.event_pattern.dump() and self.event_pattern.matches_event(event):
+        if self.state == "ENABLED" and _matches(self, event):
             _deliver(self, event)
 
-    Rule.send_to_targets = send_to_targets  # type: ignore[method-assign]
+    Rule.send_to_targets = send_to_targets  # type: ignore[assignment, method-assign]
 
 
 def _event(source: str, detail_type: str, detail: Mapping[str, Any], *resources: str) -> dict[str, Any]:
@@ -71,10 +70,17 @@ def _rules() -> list[Rule]:
     return [rule for rule in list(bus.rules.values()) if rule.state == "ENABLED"]
 
 
+def _matches(rule: Rule, event: Any) -> bool:
+    """A rule with a schedule alone has no pattern, which moto takes for one that everything matches."""
+    return bool(rule.event_pattern.dump()) and rule.event_pattern.matches_event(event)
+
+
 def _deliver(rule: Rule, event: Mapping[str, Any]) -> None:
     for target in rule.targets:
         if unknown := set(target) - HONOURED:
-            raise NotImplementedError(f"{', '.join(unknown)} of a target of {rule.name}: add it to local/cloud/eventbridge.py")
+            raise NotImplementedError(
+                f"{', '.join(unknown)} of a target of {rule.name}: add it to local/cloud/eventbridge.py"
+            )
         body = target.get("Input") or json.dumps(event)
         dead_letters = target.get("DeadLetterConfig", {}).get("Arn", "")
         if not (_send(rule, target["Arn"], body) or (dead_letters and _send(rule, dead_letters, body))):

@@ -1,8 +1,8 @@
 """Stands for the Lambda service: runs the deployed artifact as Lambda does.
 
-Function and layer are unpacked from what `sam deploy` uploaded; environment variables, handler, timeout and role are the
-deployed ones. Each execution environment is one process, started on demand and kept warm; it sees the function, the
-layer, the runtime's own packages and session credentials of the function's role. An overrun timeout kills it.
+Function and layer are unpacked from what `sam deploy` uploaded; environment variables, handler, timeout and role are
+the deployed ones. Each execution environment is one process, started on demand and kept warm; it sees the function,
+the layer, the runtime's own packages and session credentials of the function's role. An overrun timeout kills it.
 """
 
 import io
@@ -113,13 +113,13 @@ class Functions:
         def create_with_properties(cls: type, name: str, resource: Any, *args: Any, **kwargs: Any) -> LambdaFunction:
             """Keep the properties that moto's CloudFormation drops."""
             deployed: LambdaFunction = create(cls, name, resource, *args, **kwargs)
-            deployed.layers = deployed._get_layers_data(resource["Properties"].get("Layers", []))  # noqa: SLF001
+            deployed.layers = deployed._get_layers_data(resource["Properties"].get("Layers", []))
             deployed.logging_config = resource["Properties"].get("LoggingConfig", {})  # type: ignore[attr-defined]
             return deployed
 
         LayerVersion.physical_resource_id = property(lambda self: self.arn)  # type: ignore[attr-defined]  # what !Ref gives
         LambdaFunction.create_from_cloudformation_json = classmethod(create_with_properties)  # type: ignore[assignment, method-assign]
-        LambdaFunction._invoke_lambda = run  # type: ignore[method-assign]  # noqa: SLF001  # where moto would start Docker
+        LambdaFunction._invoke_lambda = run  # type: ignore[method-assign]  # where moto would start Docker
 
     def invoke(self, deployed: LambdaFunction, payload: bytes) -> Answer:
         """Run one invocation in a warm execution environment, or in a new one."""
@@ -156,7 +156,7 @@ def _unpack(deployed: LambdaFunction, folder: Path) -> None:
     zipfile.ZipFile(io.BytesIO(deployed.code_bytes)).extractall(folder / "task")
     backend = get_backend(ACCOUNT, REGION)
     for layer in deployed.layers:
-        version = backend.layers_versions_by_arn(layer["Arn"])
+        version: Any = backend.layers_versions_by_arn(layer["Arn"])
         zipfile.ZipFile(io.BytesIO(version.code_bytes)).extractall(folder / "opt")
     link_runtime(folder / "runtime")
 

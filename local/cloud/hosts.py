@@ -1,7 +1,7 @@
 """Stands for the hosts' side of SSM: whose agent is up, and the rights that its instance profile gives it.
 
-Checked: the instance runs and has an instance profile whose role may register (`ssm:UpdateInstanceInformation`); what the
-agent downloads, it downloads with that role's session credentials.
+Checked: the instance runs and has an instance profile whose role may register (`ssm:UpdateInstanceInformation`); what
+the agent downloads, it downloads with that role's session credentials.
 """
 
 import logging

@@ -14,7 +14,7 @@ NEGATED = "Not"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to IAM: may this action be done to this resource, in this context?"""
+    """One question to IAM: whether this action may be done to this resource, in this context."""
 
     action: str  # as IAM spells it: s3:GetObject
     resource: str  # an ARN, or * for actions without one

@@ -68,7 +68,7 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
         def log_message(self, *_: Any) -> None:
             """Say nothing: the function's own log says it."""
 
-        def do_GET(self) -> None:  # noqa: N802  # the name that http.server calls
+        def do_GET(self) -> None:  # the name that http.server calls
             if self.path != f"{API}/invocation/next":
                 self._reply(404)
                 return
@@ -81,8 +81,8 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
             }
             self._reply(200, payload, headers)
 
-        def do_POST(self) -> None:  # noqa: N802  # the name that http.server calls
-            body = self._body()
+        def do_POST(self) -> None:  # the name that http.server calls
+            body = _body(self)
             request_id, _, kind = self.path.removeprefix(f"{API}/").removeprefix("invocation/").partition("/")
             if kind not in ("response", "error"):
                 self._reply(404)
@@ -94,16 +94,6 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
             api.answers.put((request_id, answer))
             self._reply(202)
 
-        def _body(self) -> bytes:
-            if self.headers.get("Transfer-Encoding") != "chunked":
-                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            chunks = []
-            while size := int(self.rfile.readline(), 16):
-                chunks.append(self.rfile.read(size))
-                self.rfile.readline()
-            self.rfile.readline()
-            return b"".join(chunks)
-
         def _reply(self, status: int, body: bytes = b"{}", headers: dict[str, str] | None = None) -> None:
             self.send_response(status)
             for name, value in (headers or {}).items():
@@ -114,3 +104,14 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
     return Handler
+
+
+def _body(request: BaseHTTPRequestHandler) -> bytes:
+    if request.headers.get("Transfer-Encoding") != "chunked":
+        return request.rfile.read(int(request.headers.get("Content-Length") or 0))
+    chunks = []
+    while size := int(request.rfile.readline(), 16):
+        chunks.append(request.rfile.read(size))
+        request.rfile.readline()
+    request.rfile.readline()
+    return b"".join(chunks)

@@ -36,7 +36,6 @@ def _closure(names: tuple[str, ...]) -> list[Distribution]:
         if name in found:
             continue
         found[name] = distribution(name)
-        for requirement in found[name].requires or ():
-            if "extra ==" not in requirement and (match := REQUIREMENT.match(requirement)):
-                waiting.append(match[0])
+        unconditional = [each for each in found[name].requires or () if "extra ==" not in each]
+        waiting += [match[0] for match in map(REQUIREMENT.match, unconditional) if match]
     return list(found.values())

@@ -27,8 +27,8 @@ def install() -> None:
             bucket.notification_configuration = NotificationConfiguration(event_bridge={})
         return bucket
 
-    FakeBucket.create_from_cloudformation_json = classmethod(create_with_properties)  # type: ignore[assignment, method-assign]
-    notifications.send_event = _send  # type: ignore[assignment]
+    FakeBucket.create_from_cloudformation_json = classmethod(create_with_properties)  # type: ignore[assignment]
+    notifications.send_event = _send
 
 
 def _send(account_id: str, event_name: str, bucket: Any, key: Any) -> None:

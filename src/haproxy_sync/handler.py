@@ -18,6 +18,7 @@ from haproxy_sync.coalesce import Action
 from haproxy_sync.errors import BadEvent, BadRequest
 from haproxy_sync.events import Event, Home, Kind
 from haproxy_sync.reconcile import Reconciler, Result
+from haproxy_sync.renderer import Renderer
 from haproxy_sync.settings import Settings
 
 type Record = Mapping[str, Any]
@@ -38,6 +39,12 @@ def settings() -> Settings:
 def clients() -> aws.Clients:
     """The clients, made once per cold start."""
     return aws.clients(settings().region)
+
+
+@cache
+def renderer() -> Renderer:
+    """Remembers the last rendering."""
+    return Renderer()
 
 
 if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
@@ -70,6 +77,7 @@ def _reconciler(context: Any) -> Reconciler:
         home=Home(account=arn[4], region=arn[3]),
         writer=context.aws_request_id,
         clock=time.time,
+        renderer=renderer(),
     )
 
 

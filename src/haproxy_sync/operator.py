@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from difflib import unified_diff
 from typing import Any
 
 from haproxy_sync import events, steps, store
@@ -67,14 +68,14 @@ def _unsettled(pointer: Pointer) -> list[str]:
 
 def _diffs(reconciler: Reconciler, pointer: Pointer, configs: tuple[Any, ...]) -> list[Any]:
     """Each new config against what is published now; without a config of the same proxy, against nothing."""
-    from haproxy_sync import diff  # noqa: PLC0415 # only a plan pays for it
-
     published = pointer.publication.assignment if pointer.publication else Assignment()
     old = published.shared or next(iter(published.by_proxy.values()), None)
     text = old and store.get_config(
         reconciler.clients.s3, reconciler.settings.bucket, reconciler.settings.environment, old.sha256
     )
-    return [diff.to_json(diff.semantic_diff(text or "", config.text)) for config in configs]
+    return [
+        "\n".join(unified_diff((text or "").split("\n"), config.text.split("\n"), lineterm="")) for config in configs
+    ]
 
 
 def status(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:

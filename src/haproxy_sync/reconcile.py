@@ -27,6 +27,7 @@ from haproxy_sync.pointer import (
     publish,
     successor,
 )
+from haproxy_sync.renderer import Renderer
 from haproxy_sync.report import Report, fold
 from haproxy_sync.settings import Settings
 
@@ -77,6 +78,7 @@ class Reconciler:
     home: Home
     writer: str
     clock: Callable[[], float]
+    renderer: Renderer
 
     def reconcile(self, intent: Intent) -> Result:
         """Do what the batch needs; `Superseded` if others were faster again and again."""
@@ -159,7 +161,7 @@ class Reconciler:
             verdict = judge(pointer.backends, present, pointer.hold, limits, now, allow_mass_removal=allow)
             if verdict.pool is None:
                 return verdict, None, refused
-            rendering = self.render(replace(fleet, backends=verdict.pool))
+            rendering = self.renderer(self.clients.s3, self.settings, replace(fleet, backends=verdict.pool))
             refused |= frozenset(rendering.skipped)
             ids = {skipped.instance_id for skipped in rendering.skipped}
             left = tuple(backend for backend in present if backend.instance_id not in ids)
@@ -169,14 +171,6 @@ class Reconciler:
         if kept := sorted(ids & {backend.instance_id for backend in verdict.pool}):
             raise TemplateError("template", None, f"it cannot take the vanished backends that are held: {kept}")
         return verdict, rendering, refused
-
-    def render(self, fleet: Fleet) -> "Rendering":
-        """The fleet's configs (`TemplateError` if template or variables are at fault)."""
-        # Imported when something has to be rendered: an event that changes nothing does not pay for jinja2.
-        from haproxy_sync import render, sources  # noqa: PLC0415
-
-        source = sources.load(self.clients.s3, self.settings)
-        return render.render_fleet(source.templates, source.variables, fleet, self.settings)
 
     def _move(
         self,

@@ -18,6 +18,7 @@ from haproxy_sync.aws import Clients
 from haproxy_sync.events import Home
 from haproxy_sync.pointer import Pointer
 from haproxy_sync.reconcile import Reconciler
+from haproxy_sync.renderer import Renderer
 from haproxy_sync.settings import Settings
 from local.run_command import (
     Detail,
@@ -113,6 +114,7 @@ class World:
             Home(ACCOUNT, REGION),
             f"request-{next(self.numbers)}",
             lambda: self.now,
+            Renderer(),
         )
 
     def launch(self, kind: str = "tomcat", number: int = 1, **tags: str) -> list[str]:

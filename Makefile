@@ -6,6 +6,8 @@ PYTHON := .venv/bin/python
 # `sam build` wants a python3.13 with pip first on PATH.
 SAM := PATH=$(CURDIR)/.venv-sam/bin:$(PATH) sam
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Network namespaces and iptables are root's.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env env PATH="$(PATH)" PYTHONDONTWRITEBYTECODE=1)
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= ap-southeast-2
 
@@ -24,15 +26,15 @@ lock: setup ## write the hashed requirement files anew from the .in files
 	@bin/lock
 
 demo: setup build ## the whole system on this machine, under traffic; KEEP=1 leaves it running
-	$(PYTHON) -m local demo $(if $(KEEP),--keep)
+	$(AS_ROOT) $(PYTHON) -m local demo $(if $(KEEP),--keep)
 
 invoke: ## send EVENT=events/....json to the system that `make demo KEEP=1` left running
 	$(PYTHON) -m local invoke $(EVENT)
 
 test: setup setup-ansible build lint ## lint and all tests, in stages that fit two cores
 	pytest -n 2 --ignore tests/host --ignore tests/end_to_end
-	pytest -n 3 tests/host
-	pytest -n 2 --dist loadgroup tests/end_to_end
+	$(AS_ROOT) pytest -n 3 tests/host
+	$(AS_ROOT) pytest -n 2 --dist loadgroup tests/end_to_end
 
 lint: setup ## what CI runs first
 	bin/lint
@@ -53,7 +55,7 @@ render: setup ## print what a template gives: TEMPLATE=... INSTANCES=describe-in
 	$(PYTHON) -m local.render $(TEMPLATE) $(if $(INSTANCES),--instances $(INSTANCES)) $(if $(VARS),--vars $(VARS)) $(if $(PROXY),--proxy $(PROXY))
 
 bench-reload: setup ## reload methods against each other and against the seed; writes build/bench/reload.json
-	$(PYTHON) -m benchmarks.reload
+	$(AS_ROOT) $(PYTHON) -m benchmarks.reload
 
 clean: ## all that can be made again
 	rm -rf .aws-sam build .venv .venv-sam .venv-ansible .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import md5
 from itertools import count
 from pathlib import Path
@@ -66,9 +67,10 @@ class ProxyHost:
         assert md5(text, usedforsecurity=False).hexdigest() == digest
         if self.installed == self.running == digest:
             return self._say(generation, before, "unchanged", "")
+        is_drift = self.installed != self.running
         self.installed = self.running = digest
         self.reloads += 1
-        return self._say(generation, before, "installed", "")
+        return self._say(generation, before, "repaired" if is_drift else "installed", "")
 
     def _say(self, generation: int, before: str, outcome: str, reason: str) -> DocumentResult:
         marker = {
@@ -80,6 +82,7 @@ class ProxyHost:
             "running_md5": self.running,
             "method": "none",
             "window_ms": 0,
+            "backup": f"/etc/haproxy/haproxy.cfg.{before[:8]}.bak" if outcome == "repaired" else "",
         }
         is_bad = outcome in {"failed", "rolled-back"}
         detail = Detail.FAILED if is_bad else Detail.SUCCESS
@@ -195,6 +198,14 @@ class World:
             if self.act("status")["converged"]:
                 return
 
+    def orders(self) -> int:
+        """How many commands the proxies were given."""
+        return sum(len(host.agent.orders) for host in self.proxies.values())
+
+    def drift(self, instance_id: str, text: str = "edited by hand") -> None:
+        """Somebody edits the live file."""
+        self.proxies[instance_id].installed = md5(text.encode(), usedforsecurity=False).hexdigest()
+
     @property
     def pointer(self) -> Pointer:
         """The pointer as stored."""
@@ -249,7 +260,7 @@ def changed(instance_id: str = "i-0a1b2c3d4e5f60001", state: str = "running") ->
 def new_world(**changes: Any) -> Iterator[World]:
     """A world with an empty bucket, a queue and the document."""
     with mock_aws():
-        clients = aws.clients(REGION)
+        clients = _clients()
         clients.s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": REGION})
         queue_url = clients.sqs.create_queue(QueueName="queue")["QueueUrl"]
         clock = ManualClock(BEGIN)
@@ -262,16 +273,26 @@ def new_world(**changes: Any) -> Iterator[World]:
             world = World(replace(settings, **changes), clients, clock, service)
             service.on_event = lambda said: _announce(world, said)
             # moto's queue delays by the wall clock, we by the test's.
-            clients.sqs.meta.events.register(
-                "provide-client-params.sqs.SendMessage", lambda params, **_: _delay(world, params)
-            )
-            with wired(world):
+            with wired(world), _delayed(world):
                 yield world
 
 
-def _delay(world: World, params: Mapping[str, Any]) -> None:
-    due = world.now + params["DelaySeconds"]
-    world.delayed.append((due, world.now, json.loads(params["MessageBody"])))
+@cache
+def _clients() -> Clients:
+    """Made once: reading EC2's model takes longer than a test."""
+    return aws.clients(REGION)
+
+
+@contextmanager
+def _delayed(world: World) -> Iterator[None]:
+    def delay(params: Mapping[str, Any], **_: Any) -> None:
+        due = world.now + params["DelaySeconds"]
+        world.delayed.append((due, world.now, json.loads(params["MessageBody"])))
+
+    events = world.clients.sqs.meta.events
+    events.register("provide-client-params.sqs.SendMessage", delay)
+    yield
+    events.unregister("provide-client-params.sqs.SendMessage", delay)
 
 
 def _announce(world: World, said: dict[str, Any]) -> None:

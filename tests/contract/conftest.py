@@ -1,0 +1,26 @@
+"""The world as a fixture, small and fresh for every test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contract.world import World, new_world
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """An empty environment."""
+    with new_world() as made:
+        yield made
+
+
+@pytest.fixture
+def running(world: World) -> World:
+    """Three backends, three proxies, all of them settled."""
+    world.launch(number=3)
+    world.launch("haproxy", 3)
+    world.sweep()
+    world.settle()
+    assert world.act("status")["converged"]
+    world.pass_time(60)
+    return world

@@ -1,0 +1,100 @@
+"""Makes AWS calls fail: with an error instead of the deed, with an error after it, or with the death of the caller."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+import botocore.endpoint
+from moto.core.botocore_stubber import BotocoreStubber
+
+from haproxy_sync.aws import Clients
+
+type Answer = tuple[int, dict[str, str], bytes]
+type Chooser = Callable[[str], "Fault | None"]
+
+
+class Death(BaseException):
+    """The function's process ends here: nothing catches it."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to one request."""
+
+    status: int = 500
+    code: str = "InternalError"
+    is_done: bool = False  # the service did it, only the answer is lost
+    is_death: bool = False
+
+    def answer(self, operation: str) -> Answer:
+        """As the service would word it."""
+        if self.is_death:
+            raise Death(operation)
+        if operation.startswith("ssm."):
+            body = f'{{"__type": "{self.code}", "message": "no"}}'
+        elif operation.startswith("ec2."):
+            body = f"<Response><Errors><Error><Code>{self.code}</Code></Error></Errors></Response>"
+        else:
+            body = f"<Error><Code>{self.code}</Code><Message>no</Message></Error>"
+        return self.status, {"Content-Type": "text/xml"}, body.encode()
+
+
+@contextmanager
+def interposed(clients: Clients, choose: Chooser) -> Iterator[None]:
+    """Every call of the clients first asks `choose(operation)`; operations read `s3.PutObject`."""
+    sending: list[str] = []
+    real = BotocoreStubber.process_request
+
+    def process(stubber: BotocoreStubber, request: Any) -> Any:
+        operation = sending.pop() if sending else ""
+        fault = choose(operation)
+        if fault and not fault.is_done:
+            return fault.answer(operation)
+        done = real(stubber, request)
+        return fault.answer(operation) if fault else done
+
+    def note(event_name: str, **_: Any) -> None:
+        sending[:] = [event_name.removeprefix("before-send.")]
+
+    every = (clients.ec2, clients.s3, clients.ssm, clients.sqs)
+    for client in every:
+        client.meta.events.register_first("before-send", note)
+    try:
+        with (
+            patch.object(BotocoreStubber, "process_request", process),
+            patch.object(botocore.endpoint.time, "sleep", lambda _seconds: None),
+        ):
+            yield
+    finally:
+        for client in every:
+            client.meta.events.unregister("before-send", note)
+
+
+@contextmanager
+def failing(clients: Clients, operation: str, fault: Fault, times: int = 99) -> Iterator[list[str]]:
+    """The operation fails that many times; the list grows with each."""
+    failed: list[str] = []
+
+    def choose(called: str) -> Fault | None:
+        if called != operation or len(failed) >= times:
+            return None
+        failed.append(called)
+        return fault
+
+    with interposed(clients, choose):
+        yield failed
+
+
+@contextmanager
+def calls(clients: Clients) -> Iterator[list[str]]:
+    """Every call that is made, by operation."""
+    made: list[str] = []
+
+    def choose(called: str) -> Fault | None:
+        made.append(called)
+        return None
+
+    with interposed(clients, choose):
+        yield made

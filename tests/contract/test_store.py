@@ -1,0 +1,179 @@
+"""The bucket as the arbiter: conditional writes, and what every failure leaves behind."""
+
+from dataclasses import replace
+
+import pytest
+from botocore.exceptions import ClientError
+
+from haproxy_sync import store
+from haproxy_sync.errors import Superseded
+from haproxy_sync.model import Config
+from haproxy_sync.pointer import Pointer, successor
+from tests.contract.faults import Fault, failing, interposed
+from tests.contract.world import World
+
+ENVIRONMENT = "staging"
+KEY = "pointer/staging.json"
+
+
+def put(world: World, pointer: Pointer, etag: str | None) -> str:
+    """The pointer into the bucket."""
+    return store.put(world.clients.s3, "bucket", ENVIRONMENT, pointer, etag)
+
+
+def read(world: World) -> store.Snapshot:
+    """The pointer from the bucket."""
+    return store.read(world.clients.s3, "bucket", ENVIRONMENT)
+
+
+@pytest.mark.fault("F47")
+def test_of_two_first_runs_one_wins(world: World) -> None:
+    """Without a pointer it is created, not replaced."""
+    assert read(world) == store.Snapshot(Pointer(), None)
+    put(world, Pointer(generation=1, writer="a"), None)
+    with pytest.raises(Superseded):
+        put(world, Pointer(generation=1, writer="b"), None)
+    assert read(world).pointer.writer == "a"
+
+
+@pytest.mark.fault("F08")
+def test_only_the_version_that_was_read_is_replaced(world: World) -> None:
+    """Whoever read an older one starts again."""
+    first = put(world, Pointer(generation=1), None)
+    put(world, Pointer(generation=2), first)
+    with pytest.raises(Superseded):
+        put(world, Pointer(generation=3), first)
+    assert read(world).pointer.generation == 2
+
+
+@pytest.mark.fault("F51")
+def test_an_unchanged_world_still_gets_a_new_etag(world: World) -> None:
+    """Equal bytes would be an equal ETag, and the check blind."""
+    first = put(world, Pointer(generation=7), None)
+    second = put(world, successor(Pointer(generation=7), 0.0, ""), first)
+    assert first != second
+
+
+def test_a_put_that_the_sdk_repeats_is_still_ours(world: World) -> None:
+    """The first answer got lost, the second says 412: it was our own object."""
+    etag = put(world, Pointer(generation=1), None)
+    pointer = Pointer(generation=2, writer="me")
+    assert put(world, pointer, etag) == put(world, pointer, etag)
+    with pytest.raises(Superseded):
+        put(world, replace(pointer, writer="another"), etag)
+
+
+def test_a_pointer_that_vanished_meanwhile_is_read_again(world: World) -> None:
+    """Somebody deleted it between read and put."""
+    etag = put(world, Pointer(generation=1), None)
+    world.clients.s3.delete_object(Bucket="bucket", Key=KEY)
+    with pytest.raises(Superseded):
+        put(world, Pointer(generation=2), etag)
+
+
+@pytest.mark.fault("F48")
+@pytest.mark.parametrize("body", [b"", b"not json", b'{"generation": "x"}'])
+def test_a_corrupt_pointer_is_repaired_by_the_next_run(running: World, body: bytes) -> None:
+    """What was published is unknown then, so it is published again; the hosts see that nothing changed."""
+    reloads = [host.reloads for host in running.proxies.values()]
+    running.clients.s3.put_object(Bucket="bucket", Key=KEY, Body=body)
+    assert running.act("status")["corruption"]
+    running.sweep()
+    running.settle()
+    assert running.act("status")["converged"]
+    assert [host.reloads for host in running.proxies.values()] == reloads
+
+
+@pytest.mark.fault("F48")
+def test_a_corrupt_pointer_does_not_let_an_empty_look_through(running: World) -> None:
+    """The floor still holds."""
+    running.terminate(*[backend.instance_id for backend in running.pointer.backends or ()])
+    running.clients.s3.put_object(Bucket="bucket", Key=KEY, Body=b"{")
+    running.sweep()
+    assert running.pointer.publication is None
+    assert running.pointer.hold
+
+
+def test_a_config_is_created_once(world: World) -> None:
+    """The same text again is the same object, not another version."""
+    config = Config("global\n")
+    for _ in range(2):
+        store.put_config(world.clients.s3, "bucket", ENVIRONMENT, config)
+    assert store.get_config(world.clients.s3, "bucket", ENVIRONMENT, config.sha256) == "global\n"
+    assert store.get_config(world.clients.s3, "bucket", ENVIRONMENT, "0" * 64) is None
+
+
+@pytest.mark.fault("F49")
+@pytest.mark.parametrize(("status", "code"), [(500, "InternalError"), (503, "SlowDown")])
+@pytest.mark.parametrize("operation", ["s3.GetObject", "s3.PutObject"])
+def test_a_bucket_in_trouble_returns_the_message(running: World, operation: str, status: int, code: str) -> None:
+    """The SDK tries three times; then the message comes back and nothing has changed."""
+    before = running.pointer
+    with failing(running.clients, operation, Fault(status, code)) as failed:
+        assert running.sweep() == ["m-0"]
+    assert len(failed) == 3
+    assert running.pointer == before
+    assert running.sweep() == []
+
+
+@pytest.mark.fault("F49")
+def test_a_hiccup_of_the_bucket_goes_unnoticed(running: World) -> None:
+    """One retry of the SDK is enough."""
+    with failing(running.clients, "s3.PutObject", Fault(503, "SlowDown"), times=1):
+        assert running.sweep() == []
+
+
+@pytest.mark.fault("F49")
+def test_a_put_whose_answer_got_lost_is_not_somebody_elses(running: World) -> None:
+    """The SDK repeats it, meets its own object, and the run goes on with what it claimed."""
+    running.launch()
+    with failing(running.clients, "s3.PutObject", Fault(500, is_done=True), times=2):
+        assert running.sweep() == []
+    assert [command.command_id != "" for command in running.pointer.commands] == [True]
+
+
+@pytest.mark.fault("F49")
+def test_a_409_starts_again_from_the_read(running: World) -> None:
+    """Two at the same moment: neither is sure, both look again."""
+    before = running.pointer.generation
+    with failing(running.clients, "s3.PutObject", Fault(409, "ConditionalRequestConflict"), times=2) as failed:
+        assert running.sweep() == []
+    assert len(failed) == 2
+    assert running.pointer.generation > before
+
+
+@pytest.mark.fault("F52")
+@pytest.mark.parametrize("operation", ["s3.GetObject", "s3.PutObject"])
+def test_a_bucket_that_denies_leaves_the_proxies_alone(running: World, operation: str) -> None:
+    """A missing permission must not read as a missing pointer."""
+    orders = running.orders()
+    running.launch(number=2)
+    with failing(running.clients, operation, Fault(403, "AccessDenied")):
+        assert running.sweep() == ["m-0"]
+    assert running.orders() == orders
+
+
+@pytest.mark.fault("F50")
+def test_a_config_without_its_pointer_harms_nobody(running: World) -> None:
+    """Stored, but the pointer cannot be put: nothing is published, and the next run does it all."""
+    before = running.pointer
+    running.launch()
+    puts = []
+
+    def choose(operation: str) -> Fault | None:
+        puts.extend([operation] if operation == "s3.PutObject" else [])
+        return Fault(403, "AccessDenied") if operation == "s3.PutObject" and len(puts) > 1 else None
+
+    with interposed(running.clients, choose):
+        assert running.sweep() == ["m-0"]
+    assert running.clients.s3.list_objects_v2(Bucket="bucket", Prefix="configs/")["KeyCount"] == 2
+    assert running.pointer == before
+    assert running.sweep() == []
+    running.settle()
+    assert len(running.pointer.backends or ()) == 4
+
+
+def test_another_error_is_not_hidden(world: World) -> None:
+    """Only what means "somebody was faster" restarts."""
+    with failing(world.clients, "s3.PutObject", Fault(403, "AccessDenied")), pytest.raises(ClientError):
+        put(world, Pointer(), None)

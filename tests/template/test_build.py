@@ -1,5 +1,6 @@
 """What `sam build` makes is what the function needs: its modules and templates, its layer, nothing of this machine."""
 
+import fcntl
 import os
 import re
 import subprocess
@@ -29,7 +30,11 @@ def sam(*arguments: str) -> subprocess.CompletedProcess[str]:
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built stack, in a folder of its own; dependencies come from the cache of `make build`."""
     folder = tmp_path_factory.mktemp("build")
-    done = sam("build", "--build-dir", str(folder))
+    lock = PROJECT / ".aws-sam" / "lock"
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the cache takes one build at a time
+        done = sam("build", "--build-dir", str(folder))
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -1,0 +1,129 @@
+"""What the deployed policies answer to the requests that matter, asked of an IAM evaluator."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from local.cloud.policies import Request, allows
+from tests.template.stack import Stack
+
+EC2 = "arn:aws:ec2:ap-southeast-2:123456789012"
+SSM = "arn:aws:ssm:ap-southeast-2"
+BUCKET = "arn:aws:s3:::haproxy-ec2-sync-staging-configbucket-1a2b3c4d5e6f"
+DOCUMENT = f"{SSM}:123456789012:document/haproxy-ec2-sync-staging-ApplyDocument-AbC123dEfGhI"
+CONFIG = f"configs/staging/{'0' * 64}/haproxy.cfg"
+PROXY = {"Environment": "staging", "Type": "haproxy"}
+
+
+def tags(values: Mapping[str, str]) -> dict[str, str]:
+    """An instance's tags, as Run Command shows them to IAM."""
+    return {f"ssm:resourceTag/{key}": value for key, value in values.items()}
+
+
+def function_may(stack: Stack, action: str, resource: str, context: Mapping[str, str] | None = None) -> bool:
+    """Whether the function's role may do it."""
+    documents = [policy["PolicyDocument"] for policy in stack.one("AWS::IAM::Role")["Policies"]]
+    return allows(documents, Request(action, resource, context or {}))
+
+
+def proxy_may(stack: Stack, action: str, key: str) -> bool:
+    """Whether a proxy's role may do it to a key of the bucket; no key is the bucket itself."""
+    document = stack.one("AWS::IAM::ManagedPolicy")["PolicyDocument"]
+    return allows([document], Request(action, f"{BUCKET}/{key}" if key else BUCKET))
+
+
+def rule_may_send(stack: Stack, queue: str, rule_arn: str, account: str = "123456789012", tls: str = "true") -> bool:
+    """Whether the queue takes a message from a rule."""
+    context: dict[str, Any] = {
+        "aws:SourceArn": rule_arn,
+        "aws:SourceAccount": account,
+        "aws:SecureTransport": tls,
+    }
+    request = Request("sqs:SendMessage", stack.arn(queue), context, "events.amazonaws.com")
+    return allows([stack.one("AWS::SQS::QueuePolicy")["PolicyDocument"]], request)
+
+
+@pytest.mark.fault("F100")
+def test_function_commands_its_proxies(staging: Stack) -> None:
+    """The function may send our document to a proxy of its environment."""
+    assert function_may(staging, "ssm:SendCommand", DOCUMENT)
+    assert function_may(staging, "ssm:SendCommand", f"{EC2}:instance/i-0a1b2c3d4e5f60001", tags(PROXY))
+
+
+@pytest.mark.fault("F57")
+@pytest.mark.fault("F100")
+@pytest.mark.parametrize(
+    "labels",
+    [{}, {"Environment": "staging"}, {"Type": "haproxy"}, PROXY | {"Type": "tomcat"}, PROXY | {"Environment": "prod"}],
+)
+def test_function_commands_nobody_else(labels: dict[str, str], staging: Stack) -> None:
+    """An instance that lacks one of the two tags, or has another value, takes no command from us."""
+    assert not function_may(staging, "ssm:SendCommand", f"{EC2}:instance/i-0a1b2c3d4e5f60001", tags(labels))
+
+
+@pytest.mark.fault("F100")
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("ssm:SendCommand", f"{SSM}::document/AWS-RunShellScript"),
+        ("ssm:SendCommand", f"{DOCUMENT}-2"),
+        ("ssm:UpdateDocument", DOCUMENT),
+        ("ec2:TerminateInstances", f"{EC2}:instance/i-0a1b2c3d4e5f60001"),
+        ("ec2:CreateTags", f"{EC2}:instance/i-0a1b2c3d4e5f60001"),
+        ("iam:PassRole", "arn:aws:iam::123456789012:role/admin"),
+        ("s3:DeleteObject", f"{BUCKET}/pointer/staging.json"),
+        ("s3:PutObject", f"{BUCKET}/pointer/production.json"),
+        ("s3:PutObject", f"{BUCKET}/templates/staging/haproxy.cfg.j2"),
+        ("s3:PutBucketPolicy", BUCKET),
+        ("s3:GetObject", "arn:aws:s3:::somebody-elses/configs/staging/x"),
+        ("sqs:SendMessage", "arn:aws:sqs:ap-southeast-2:123456789012:somebody-elses"),
+    ],
+)
+def test_function_may_not(action: str, resource: str, staging: Stack) -> None:
+    """A function that was taken over still cannot leave its stack, or remove anything."""
+    assert not function_may(staging, action, resource, tags(PROXY))
+
+
+@pytest.mark.fault("F99")
+def test_proxy_downloads_its_config(staging: Stack) -> None:
+    """A proxy may read any config of its environment."""
+    assert proxy_may(staging, "s3:GetObject", CONFIG)
+
+
+@pytest.mark.fault("F98")
+@pytest.mark.fault("F99")
+@pytest.mark.parametrize(
+    ("action", "key"),
+    [
+        ("s3:PutObject", CONFIG),
+        ("s3:DeleteObject", CONFIG),
+        ("s3:ListBucket", ""),
+        ("s3:GetObject", "pointer/staging.json"),
+        ("s3:GetObject", "vars/staging.yml"),
+        ("s3:GetObject", CONFIG.replace("staging", "production")),
+        ("s3:GetObject", CONFIG.replace("staging", "staging-2")),
+        ("ssm:SendCommand", ""),
+    ],
+)
+def test_proxy_may_not(action: str, key: str, staging: Stack) -> None:
+    """A proxy that was taken over cannot write, list, or read beyond its environment's configs."""
+    assert not proxy_may(staging, action, key)
+
+
+@pytest.mark.fault("F07")
+@pytest.mark.parametrize("queue", ["EventQueue", "DeadLetterQueue"])
+def test_our_rules_may_send(queue: str, staging: Stack) -> None:
+    """Each of our rules may put its events into the queue, and what it cannot deliver beside it."""
+    for rule in staging.of_type("AWS::Events::Rule"):
+        assert rule_may_send(staging, queue, staging.arn(rule)), rule
+
+
+@pytest.mark.fault("F97")
+def test_foreign_rules_may_not_send(staging: Stack) -> None:
+    """A rule of another account, another rule of this account, and a request without TLS are refused."""
+    ours = staging.arn("SweepRule")
+    assert not rule_may_send(staging, "EventQueue", ours.replace("123456789012", "210987654321"), "210987654321")
+    assert not rule_may_send(staging, "EventQueue", ours, account="210987654321")
+    assert not rule_may_send(staging, "EventQueue", ours + "-2")
+    assert not rule_may_send(staging, "EventQueue", ours, tls="false")

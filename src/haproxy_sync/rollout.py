@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import batched
+from math import ceil
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from haproxy_sync.pointer import Command, Document, Purpose, config_key
 from haproxy_sync.settings import Settings
-from haproxy_sync.steps import CHUNK
+from haproxy_sync.steps import CHUNK, count
 
 DELIVERY_SECONDS = 60  # an agent that has not picked it up by then gets the next one instead
+ROUND_SECONDS = 30  # a host's work, amply; those behind it in the ramp wait that long each round
 NOT_FOUND = frozenset({"InvalidCommandId", "InvocationDoesNotExist"})
 
 
@@ -66,7 +68,7 @@ def send(ssm: Any, settings: Settings, claim: Command, pinned: Document) -> tupl
 
 
 def _request(settings: Settings, claim: Command, pinned: Document) -> dict[str, Any]:
-    is_wave = claim.purpose in {Purpose.WAVE, Purpose.VERIFY}
+    concurrency = settings.max_concurrency if claim.purpose in {Purpose.WAVE, Purpose.VERIFY} else "1"
     return {
         "DocumentName": settings.document_name,
         "DocumentVersion": pinned.version,
@@ -74,11 +76,18 @@ def _request(settings: Settings, claim: Command, pinned: Document) -> dict[str, 
         "DocumentHashType": "Sha256",
         "InstanceIds": list(claim.targets),
         "Parameters": {name: [value] for name, value in parameters(settings, claim).items()},
-        "TimeoutSeconds": DELIVERY_SECONDS,
-        "MaxConcurrency": settings.max_concurrency if is_wave else "1",
+        "TimeoutSeconds": delivery_seconds(len(claim.targets), concurrency),
+        "MaxConcurrency": concurrency,
         "MaxErrors": settings.max_errors if claim.purpose is not Purpose.CANARY else "0",
         "Comment": f"haproxy-ec2-sync {settings.environment[:40]} {claim.generation} {claim.purpose}",
     }
+
+
+def delivery_seconds(targets: int, concurrency: str) -> int:
+    """How long the last target may have to wait: the service starts with one host and doubles up to the limit."""
+    limit = max(1, count(concurrency, targets))
+    rounds = ceil(targets / limit) + limit.bit_length() - 1
+    return DELIVERY_SECONDS + ROUND_SECONDS * (rounds - 1)
 
 
 def parameters(settings: Settings, claim: Command) -> dict[str, str]:

@@ -227,7 +227,7 @@ def _after_canary(pointer: Pointer, publication: Publication, ready: list[Due], 
     # Those with a bad record go last and alone, so that MaxErrors does not stop the healthy because of them.
     wave = by_purpose[Purpose.WAVE]
     healthy = [each for each in wave if each.is_healthy] or wave
-    if failures <= _count(settings.max_errors, len(pointer.proxies)) and healthy:
+    if failures <= count(settings.max_errors, len(pointer.proxies)) and healthy:
         return healthy[:CHUNK]
     return (by_purpose[Purpose.RETRY] or by_purpose[Purpose.VERIFY])[:CHUNK]
 
@@ -241,7 +241,7 @@ def _claims(
         digest = publication.assignment[each.instance_id]
         if digest:
             groups.setdefault(digest, []).append(each)
-    limit = max(1, _count(settings.max_concurrency, len(pointer.proxies)))
+    limit = max(1, count(settings.max_concurrency, len(pointer.proxies)))
     claims: list[Command] = []
     for number, (digest, members) in enumerate(groups.items()):
         if claims and sum(len(claim.targets) for claim in claims) + len(members) > limit:
@@ -259,7 +259,7 @@ def _claims(
     return tuple(claims)
 
 
-def _count(text: str, total: int) -> int:
+def count(text: str, total: int) -> int:
     """What `10` or `25%` means here; a percentage rounds down."""
     return total * int(text[:-1]) // PERCENT if text.endswith("%") else int(text)
 

@@ -309,6 +309,7 @@ section == "global" && $1 == "stats" && $2 == "socket" {
   if (path ~ /^\//) print "G", "socket", path, level, exposes
 }
 section == "global" && $1 ~ /^(pidfile|server-state-file|server-state-base)$/ { path = $2; gsub(/["\047]/, "", path); print "G", $1, path, "-", "-" }
+section == "global" && $1 == "chroot" { path = $2; gsub(/["\047]/, "", path); print "G", "chroot", path, "-", "-" }
 $1 == "load-server-state-from-file" { print "G", "load", $2, "-", "-" }
 $1 == "bind" && $2 !~ /^(fd|unix|abns|abnsz|udp|udp4|udp6|quic4|quic6|sockpair|rhttp)@/ && $2 !~ /^\// {
   extra = "-"
@@ -376,6 +377,8 @@ my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or exit 1; print $s "$ARGV[1]\n"
   esac 2>/dev/null </dev/null
 }
 
+can_ask() { [ -n "$socket_tool" ] && [ -n "$admin_socket" ]; }
+
 answers() { # PID: is the process that answers on the stats socket
   [ -n "$admin_socket" ] && [[ $'\n'$(ask "$admin_socket" "show info") == *$'\n'"Pid: $1"$'\n'* ]]
 }
@@ -409,6 +412,15 @@ check_candidate() { # this host's own `haproxy -c`: any non-zero status is a no 
   status=$?
   log+="$output"$'\n'
   [ $status -eq 0 ] || finish 17 failed invalid-config "haproxy -c exits $status: $(grep -m 3 -F -e ALERT <<<"$output")"
+}
+
+check_directories() { # that HAProxy needs and `-c` does not look for
+  local key path
+  while IFS=$'\t' read -r _ key path _; do
+    [ "$key" != socket ] || path=${path%/*}
+    [[ $key != socket && $key != chroot ]] || [[ $path != /* ]] || [ -d "$path/" ] ||
+      finish 22 failed missing-directory "$path, which the new file needs, is not a directory"
+  done < <(grep -e "^G" "$NEW_MODEL")
 }
 
 check_binds() { # every address that is new in the file can be bound: `-c` does not look, and a reload would pause all listeners
@@ -574,7 +586,7 @@ wait_for_new_worker() { # until a worker that was not there before is ready; 1 w
       if answers "$worker"; then return 0; fi
       # Nobody to ask: it listens. Not at once where it should answer, since a worker that cannot bind
       # everything holds some sockets for 2.1 s before it gives up.
-      if { [ -z "$socket_tool$admin_socket" ] || [ $((seen++)) -gt 30 ]; } && listens "$worker"; then return 0; fi
+      if { ! can_ask || [ $((seen++)) -gt 30 ]; } && listens "$worker"; then return 0; fi
     elif [ $((++turn % 10)) -eq 0 ] && failed=$(failed_reloads) && [ "$failed" -gt "$failed_before" ]; then
       failure=reload-failed
       return 1
@@ -633,8 +645,10 @@ reload_unit() { # a daemon that systemd started must stay in its unit
 }
 
 watch_worker() { # the new worker lives through the watch window; an early death is a failure
-  local identity=$worker_id turn
-  for ((turn = 0; turn < WATCH_SECONDS * 5; turn++)); do
+  local identity=$worker_id turn turns=$((WATCH_SECONDS * 5))
+  # Who cannot be asked is watched for longer than HAProxy tries to bind (2.1 s).
+  can_ask || turns=$((turns * 3 / 2))
+  for ((turn = 0; turn < turns; turn++)); do
     sleep 0.2
     discover
     [ "$worker_id" = "$identity" ] || { failure='worker-died' && return 1; }
@@ -738,7 +752,7 @@ prove() { # the present worker runs the live file: written last, since it is the
 
 still_answers() { # a failed start takes the stats socket away from the old process
   read_facts "$OLD_MODEL"
-  [ -z "$socket_tool$admin_socket" ] || [ ! -S "$admin_socket" ] || answers "$worker"
+  ! can_ask || [ ! -S "$admin_socket" ] || answers "$worker"
 }
 
 roll_back() { # old file, old behaviour, proven again; or says loudly that it is worse than before
@@ -939,6 +953,7 @@ main() {
   check_candidate
   find_socket_tool
   read_models
+  check_directories
   [ -z "$root" ] || [ -z "$md5_before" ] || check_binds
   local outcome=installed reason=changed
   if [ "$md5_before" = "$SSM_Md5" ]; then

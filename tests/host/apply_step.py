@@ -1,0 +1,138 @@
+"""The document's script on a host of the lab, run as the agent runs it, and what it said."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import md5, sha256
+from pathlib import Path
+from typing import Any
+
+from local.lab import BackendHost, ProxyHost, Style, kill_group, sample_config
+
+DOCUMENT: Mapping[str, Any] = json.loads(Path("src/host/document.json").read_text())
+DOWNLOADS = "/var/lib/amazon/ssm/i-1/document/orchestration/command/downloads"
+SCRIPT = "/var/lib/amazon/ssm/i-1/document/orchestration/command/apply/_script.sh"
+STATE_DIR = "/var/lib/haproxy-ec2-sync"
+CONFIG = "/etc/haproxy/haproxy.cfg"
+MARKER = "haproxy-ec2-sync "
+STYLES = tuple(Style)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a run of the step left behind; shown whole where an assertion about it fails."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    def __getitem__(self, name: str) -> Any:
+        """A field of the marker."""
+        return self.marker[name]
+
+    @property
+    def marker(self) -> Mapping[str, Any]:
+        """The marker; an assertion fails where the first line is none."""
+        line = self.stdout.partition("\n")[0]
+        assert line.startswith(MARKER), self
+        assert len(line.encode()) <= 2000, line
+        fields: Mapping[str, Any] = json.loads(line.removeprefix(MARKER))
+        return fields
+
+    def says(self, outcome: str, reason: str = "", method: str = "") -> bool:
+        """Whether the marker has this outcome, and this reason and method where given."""
+        fields = self.marker
+        return (
+            fields["outcome"] == outcome
+            and reason in {"", fields["reason"]}
+            and method in {"", fields["method"]}
+            and (self.status == 0) == (outcome not in {"failed", "rolled-back"})
+        )
+
+
+class ApplyStep:
+    """The step on one host: script file, `sh -c`, own process group, downloads directory, parameters in SSM_*."""
+
+    def __init__(self, host: ProxyHost) -> None:
+        """Put the script where the agent would."""
+        self.host = host
+        self.generation = 0
+        lines = next(step for step in DOCUMENT["mainSteps"] if step["name"] == "apply")["inputs"]["runCommand"]
+        host.write(SCRIPT, "\n".join(lines) + "\n", mode=0o700)
+
+    def start(
+        self, config: str | None, tracer: Sequence[str] = (), **parameters: str | None
+    ) -> "subprocess.Popen[str]":
+        """Start the step for this download (None: it is missing), as a command of the next generation.
+
+        `parameters` replace those that fit the download (None: unset); `tracer` is a command that starts the step.
+        """
+        self.host.path(DOWNLOADS).mkdir(parents=True, exist_ok=True)
+        self.host.path(f"{DOWNLOADS}/haproxy.cfg").unlink(missing_ok=True)
+        if config is not None:
+            self.host.write(f"{DOWNLOADS}/haproxy.cfg", config, mode=0o700)
+        self.generation += 1
+        content = (config or "").encode()
+        values: dict[str, str | None] = {
+            "Md5": digest(config or ""),
+            "Sha256": sha256(content).hexdigest(),
+            "Generation": str(self.generation),
+            "ConfigPath": CONFIG,
+            "ReloadMethod": "syn-drop",
+            "ListenPorts": "80,443",
+            **parameters,
+        }
+        given = [f"SSM_{name}={value}" for name, value in values.items() if value is not None]
+        command = [*tracer, *self.host.enter, "env", f"--chdir={DOWNLOADS}", *given, "sh", "-c", SCRIPT]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        )
+
+    def run(self, config: str | None, **parameters: str | None) -> Answer:
+        """Run the step to its end."""
+        return finish(self.start(config, **parameters))
+
+
+def finish(process: "subprocess.Popen[str]") -> Answer:
+    """Wait for a step and give what it said; kills it after 100 seconds."""
+    with process:
+        try:
+            stdout, stderr = process.communicate(timeout=100)
+        except BaseException:
+            kill_group(process)
+            raise
+    return Answer(process.returncode, stdout, stderr)
+
+
+def digest(text: str) -> str:
+    """The MD5 that markers speak of."""
+    return md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def config(*hosts: BackendHost, **options: str) -> str:
+    """The lab's sample config with these backends."""
+    return sample_config({host.name: f"{host.ipv4}:{host.port}" for host in hosts}, **options)
+
+
+def stateful(*hosts: BackendHost, **options: str) -> str:
+    """The same, with the two keywords that carry the state of servers over a reload."""
+    text = config(*hosts, extra="server-state-file /var/lib/haproxy/server-state", **options)
+    return text.replace("defaults\n", "defaults\n    load-server-state-from-file global\n")
+
+
+def state_of(proxy: ProxyHost) -> dict[str, tuple[str, int, int, int]]:
+    """By server: address and port, operational state (2: up), admin state (0: ready), weight, as the worker sees it."""
+    lines = [line.split() for line in proxy.ask("show servers state").splitlines()[2:]]
+    return {words[3]: (f"{words[4]}:{words[18]}", int(words[5]), int(words[6]), int(words[7])) for words in lines}
+
+
+def backups(proxy: ProxyHost) -> list[Path]:
+    """The backups beside the live file, oldest first."""
+    return sorted(proxy.path("/etc/haproxy").glob("haproxy.cfg.*.bak"))
+
+
+def leftovers(proxy: ProxyHost) -> list[str]:
+    """Files in the config directory that are neither the live file nor a backup."""
+    return [path.name for path in proxy.path("/etc/haproxy").glob(".*")]

@@ -98,11 +98,10 @@ class Reconciler:
             case Action.DEFERRED:
                 return self._defer(snapshot, decision.wake_at, now)
             case Action.ADVANCE:
-                return self._move(snapshot, Observation(successor(snapshot.pointer, now, self.writer)), now)
+                observation = Observation(successor(snapshot.pointer, now, self.writer))
+                return self._move(snapshot, observation, now, decision.action, intent)
         observation = self.observe(snapshot.pointer, intent, now)
-        return self._move(
-            snapshot, observation, now, decision.action, _echo(intent, snapshot.pointer, observation.pointer)
-        )
+        return self._move(snapshot, observation, now, decision.action, intent)
 
     def _amend(self, change: Callable[[Pointer, float], Pointer]) -> Result:
         snapshot = self.read()
@@ -178,12 +177,13 @@ class Reconciler:
         observation: Observation,
         now: float,
         action: Action = Action.ADVANCE,
-        echo_at: float | None = None,
+        intent: Intent | None = None,
     ) -> Result:
         """Store what must be there before, move the pointer, then act on it."""
         for config in observation.configs:
             store.put_config(self.clients.s3, self.settings.bucket, self.settings.environment, config)
         pointer, reports = self._collect(observation.pointer, now)
+        echo_at = _echo(intent, snapshot.pointer, pointer, now) if intent else None
         pointer, step = self._plan(pointer, now)
         confirmable_at = observation.verdict.confirmable_at if observation.verdict else None
         pointer, wake_at = _scheduled(pointer, [step.wake_at, confirmable_at, echo_at], now)
@@ -299,10 +299,12 @@ def _digests(assignment: Assignment) -> tuple[Digest, ...]:
     return (assignment.shared,) if assignment.shared else tuple(assignment.by_proxy.values())
 
 
-def _echo(intent: Intent, before: Pointer, after: Pointer) -> float | None:
-    """An event came, and EC2 does not show it yet: look once more when it surely does."""
-    is_news = (before.backends, before.proxies) != (after.backends, after.proxies)
-    return after.looked_at + ECHO_SECONDS if Kind.CHANGE in intent.kinds and not is_news else None
+def _echo(intent: Intent, before: Pointer, after: Pointer, now: float) -> float | None:
+    """An event came, and EC2 or Run Command does not show it yet: look once more when it surely does."""
+    is_old_fleet = (before.backends, before.proxies) == (after.backends, after.proxies)
+    is_unheard = bool(after.commands) and before.commands == after.commands
+    is_outrun = (Kind.CHANGE in intent.kinds and is_old_fleet) or (Kind.COMMAND in intent.kinds and is_unheard)
+    return now + ECHO_SECONDS if is_outrun else None
 
 
 def _scheduled(pointer: Pointer, times: list[float | None], now: float) -> tuple[Pointer, float | None]:

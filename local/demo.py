@@ -53,29 +53,32 @@ class Demo:
         return backends
 
     def _launch(self, *present: Backend) -> Backend:
+        before = self._generation()
         with self.screen.step("launch a third backend") as say:
             launched = time.time()
             backend = self.system.launch_backend()
             self.system.wait_until_serving(*present, backend, seconds=STEP_SECONDS)
-            running = launched + TRANSITION_SECONDS
-            waits = [self._first_answer(traffic, backend.name) - running for traffic in self.traffic.values()]
-            say(f"{backend.name} has traffic through both proxies {max(waits):.1f} s after its event")
-        self._reports("installed and reloaded on both proxies")
+            self.system.wait_until("its clients' requests reach it", lambda: self._first_answer(backend), STEP_SECONDS)
+            seconds = self._first_answer(backend) - launched - TRANSITION_SECONDS
+            say(f"{backend.name} has traffic through both proxies {seconds:.1f} s after its event")
+        self._rolls_out(before)
         return backend
 
     def _terminate(self, gone: Backend, *rest: Backend) -> None:
+        before = self._generation()
         with self.screen.step("terminate a backend") as say:
             self.system.terminate(gone.instance_id)
             seconds = self.system.wait_until_serving(*rest, seconds=STEP_SECONDS)
-            say(f"{gone.name} is out of both proxies after {seconds:.1f} s")
-        self._reports("installed and reloaded on both proxies")
+            say(f"no request reaches {gone.name} any more after {seconds:.1f} s")
+        self._rolls_out(before)
 
     def _retag(self, leaving: Backend, staying: Backend) -> None:
+        before = self._generation()
         with self.screen.step("change a tag: Type=batch") as say:
             self.system.tag(leaving.instance_id, {"Type": "batch"})
             seconds = self.system.wait_until_serving(staying, seconds=STEP_SECONDS)
-            say(f"{leaving.name} is out of both proxies after {seconds:.1f} s")
-        self._reports("installed and reloaded on both proxies")
+            say(f"no request reaches {leaving.name} any more after {seconds:.1f} s")
+        self._rolls_out(before)
 
     def _repair(self) -> None:
         proxy = next(iter(self.system.proxies.values()))
@@ -86,19 +89,23 @@ class Demo:
                 "the sweep repairs it", lambda: proxy.host.read(CONFIG) == good, STEP_SECONDS
             )
             say(f"repaired by the sweep after {seconds:.1f} s (drift checks and sweeps come more often here)")
-        self._reports("repair reported", {proxy.instance_id: "repaired"})
+        with self.screen.step("repair reported") as say:
+            self.system.wait_until("repair reported", lambda: self._outcome(proxy) == "repaired", STEP_SECONDS)
+            say(str(self.system.status()["proxies"][proxy.instance_id]["backup"]))
 
-    def _reports(self, title: str, wanted: Mapping[str, str] | None = None) -> None:
-        """Wait until every proxy has proved its config running and said how it came there."""
-        wanted = wanted or dict.fromkeys(self.system.proxies, "installed")
+    def _rolls_out(self, before: int) -> None:
+        """Wait until every proxy has proved a newer generation running."""
+        with self.screen.step("new generation installed and reloaded, as both proxies report") as say:
+            self.system.wait_until(
+                "a rollout", lambda: self._generation() > before and self._is_converged(), STEP_SECONDS
+            )
+            say(f"generation {self._generation()}")
 
-        def told() -> bool:
-            proxies = self.system.status()["proxies"]
-            return self._is_converged() and all(proxies[key]["outcome"] == value for key, value in wanted.items())
+    def _generation(self) -> int:
+        return int(self.system.status()["generation"] or 0)
 
-        with self.screen.step(title) as say:
-            self.system.wait_until(title, told, STEP_SECONDS)
-            say(f"generation {self.system.status()['generation']}")
+    def _outcome(self, proxy: Proxy) -> str:
+        return str(self.system.status()["proxies"][proxy.instance_id]["outcome"])
 
     def _is_converged(self) -> bool:
         status = self.system.status()
@@ -117,9 +124,13 @@ class Demo:
             }
             yield
 
-    @staticmethod
-    def _first_answer(traffic: Traffic, name: str) -> float:
-        return min(attempt.start for attempt in traffic.attempts if attempt.backend == name)
+    def _first_answer(self, backend: Backend) -> float:
+        """When a client got an answer of the backend through the last proxy to give one; 0 while one has not."""
+        times = [
+            min((attempt.start for attempt in traffic.of("new") if attempt.backend == backend.name), default=0.0)
+            for traffic in self.traffic.values()
+        ]
+        return max(times) if all(times) else 0.0
 
     def _counts(self) -> str:
         sent = sum(len(traffic.attempts) for traffic in self.traffic.values())

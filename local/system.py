@@ -120,7 +120,7 @@ class LocalSystem:
         if isinstance(member, Proxy):
             self.stack.order(crash=instance_id)
         if member:
-            _later(SHUTDOWN_SECONDS, member.host.close)
+            _later(SHUTDOWN_SECONDS, lambda: _shut_down(member))
 
     def tag(self, instance_id: str, tags: Mapping[str, str]) -> None:
         """Create or overwrite tags."""
@@ -212,6 +212,12 @@ class LocalSystem:
         iam.create_instance_profile(InstanceProfileName=name)
         iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
         return name
+
+
+def _shut_down(member: Backend | Proxy) -> None:
+    if isinstance(member, Backend):
+        member.host.shut_down()
+    member.host.close()
 
 
 def _later(seconds: float, work: Callable[[], None]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from local.lab.network import Host, Network
 
 PORT = 8080
+_GRACE_SECONDS = 5
 
 _DROP_TCP = """
 table inet lab {
@@ -37,7 +38,8 @@ class BackendHost(Host):
         self.requests = 0
         """Requests answered so far, health checks not counted."""
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._connections: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
+        self._answering: set[asyncio.StreamWriter] = set()
         self.closing.callback(self.stop)
         if starts:
             self.start()
@@ -56,6 +58,12 @@ class BackendHost(Host):
             _run(self._stop(self._server))
             self._server = None
 
+    def shut_down(self) -> None:
+        """End the server as its init system does: no new connection, idle ones end, what was asked is answered."""
+        server, self._server = self._server, None
+        if server:
+            _run(self._drain(server))
+
     def vanish(self) -> None:
         """Answer nothing any more, not even with a refusal, as a terminated instance does."""
         self.run(["nft", "-f", "-"], stdin=_DROP_TCP)
@@ -69,19 +77,28 @@ class BackendHost(Host):
         for writer in self._connections:
             writer.transport.abort()
 
+    async def _drain(self, server: asyncio.Server) -> None:
+        server.close()
+        for writer in self._connections.keys() - self._answering:
+            writer.close()
+        if tasks := [task for task in self._connections.values() if task]:
+            await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
+        self._connections[writer] = asyncio.current_task()
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 while await self._answer(reader, writer):
                     pass
         finally:
-            self._connections.discard(writer)
+            self._connections.pop(writer)
+            self._answering.discard(writer)
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; whether the connection stays open."""
         request = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        self._answering.add(writer)
         path = request.split(" ", 2)[1]
         status = "200 OK"
         if path == "/health":
@@ -99,7 +116,8 @@ class BackendHost(Host):
                 await asyncio.sleep(0.1)
             writer.write(body)
             await writer.drain()
-        return "connection: close" not in request.lower()
+        self._answering.discard(writer)
+        return self._server is not None and "connection: close" not in request.lower()
 
 
 @functools.cache

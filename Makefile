@@ -3,9 +3,9 @@
 SHELL := /bin/bash
 ENV ?= staging
 PYTHON := .venv/bin/python
-# `sam build` wants a python3.13 with pip first on PATH.
-SAM := PATH=$(CURDIR)/.venv-sam/bin:$(PATH) sam
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
+SAM := .venv-sam/bin/sam
+# The tools first; then the python3.13 with pip that `sam build` looks for.
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.venv-sam/bin:$(PATH)
 # Network namespaces and iptables are root's.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env env PATH="$(PATH)" PYTHONDONTWRITEBYTECODE=1)
 export SAM_CLI_TELEMETRY := 0
@@ -25,7 +25,7 @@ setup-ansible: ## the real Ansible, which the tests compare our rendering with
 lock: setup ## write the hashed requirement files anew from the .in files
 	@bin/lock
 
-demo: setup build ## the whole system on this machine, under traffic; KEEP=1 leaves it running
+demo: setup ## the whole system on this machine, under traffic; KEEP=1 leaves it running
 	$(AS_ROOT) $(PYTHON) -m local demo $(if $(KEEP),--keep)
 
 invoke: ## send EVENT=events/....json to the system that `make demo KEEP=1` left running

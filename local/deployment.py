@@ -46,7 +46,8 @@ def _sam(folder: Path, arguments: list[str], environment: Mapping[str, str]) -> 
         done = subprocess.run(
             [str(SAM), *arguments, *options],
             cwd=PROJECT,
-            env={**inherited, "SAM_CLI_TELEMETRY": "0", **environment},
+            # `sam build` takes the first python3.13 with pip on PATH: the one beside it has it.
+            env={**inherited, "PATH": f"{SAM.parent}:{os.environ['PATH']}", "SAM_CLI_TELEMETRY": "0", **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

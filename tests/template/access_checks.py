@@ -54,8 +54,6 @@ def only_our_rules_send(stack: Stack) -> Iterator[str]:
         condition = statement.get("Condition", {})
         if set(as_list(condition.get("ArnEquals", {}).get("aws:SourceArn", []))) != rules:
             yield f"{statement['Sid']} does not name exactly our rules in aws:SourceArn"
-        if condition.get("StringEquals", {}).get("aws:SourceAccount") != "123456789012":
-            yield f"{statement['Sid']} does not name our account in aws:SourceAccount"
         if set(statement["Resource"]) != queues:
             yield f"{statement['Sid']} does not cover exactly the queue and its dead-letter queue"
 

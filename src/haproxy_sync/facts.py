@@ -80,7 +80,7 @@ def facts(host: Host) -> dict[str, Any]:
     family = f"ipv{ip_address(host.address).version}"
     return {
         "inventory_hostname": name,
-        "inventory_hostname_short": name.partition(".")[0],
+        "inventory_hostname_short": name if isinstance(host, Proxy) else name.partition(".")[0],
         "group_names": group_names(host),
         "ansible_host": host.address,
         "ansible_hostname": dns.partition(".")[0] or host.name,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from jinja2 import FunctionLoader, TemplateSyntaxError
+from jinja2 import FunctionLoader, TemplateNotFound, TemplateSyntaxError, nodes
 
 from haproxy_sync.ansible.environment import AnsibleEnvironment, AnsibleTemplate, ValueEnvironment, text
-from haproxy_sync.ansible.missing import Missing, MissingError
+from haproxy_sync.ansible.missing import MissingError
 from haproxy_sync.errors import TemplateError
 
 HEADER = "#jinja2:"
@@ -28,12 +28,13 @@ class Engine:
         """Raise `TemplateError` where `main` is missing or has a syntax error."""
         self.main = main
         self._files = files
+        self._environment = AnsibleEnvironment(loader=FunctionLoader(self._include))
         self._values = ValueEnvironment()
         self._compiled: dict[str, AnsibleTemplate | Exception] = {}
         if main not in files:
             raise TemplateError(main, None, "there is no such template")
         self._newlines = _trailing_newlines(files[main])
-        self._header_lines = files[main].startswith(HEADER)
+        self._header_lines = int(files[main].startswith(HEADER))
         self._template = self._located(self._compile_main)
 
     def render(self, variables: Mapping[str, Any]) -> str:
@@ -61,7 +62,9 @@ class Engine:
         found = self._compiled.get(source)
         if found is None:
             try:
-                found = _compile(self._values, source, None)
+                options, rest = _header(source)
+                values = ValueEnvironment(**options) if options else self._values
+                found = _compile(self._environment, values.parse(rest), None)
             except Exception as error:  # noqa: BLE001 - kept and raised below, each time the value is read
                 found = error
             self._compiled[source] = found
@@ -70,27 +73,12 @@ class Engine:
         return found
 
     def _compile_main(self) -> AnsibleTemplate:
-        environment: AnsibleEnvironment = AnsibleEnvironment(loader=FunctionLoader(self._include))
-        source = self._files[self.main]
-        if self._header_lines:
-            options, source = self._header(source)
-            environment = environment.overlay(**options)
+        try:
+            options, source = _header(self._files[self.main])
+        except ValueError as error:
+            raise TemplateError(self.main, 1, str(error)) from error
+        environment = AnsibleEnvironment(loader=self._environment.loader, **options) if options else self._environment
         return _compile(environment, source, self.main)
-
-    def _header(self, source: str) -> tuple[dict[str, Any], str]:
-        """The options of a `#jinja2: key: literal, ...` line, and the rest."""
-        line, _, rest = source.removeprefix(HEADER).partition("\n")
-        options = {}
-        for pair in line.split(","):
-            key, colon, value = pair.partition(":")
-            key = key.strip()
-            if not colon or key not in _OPTIONS:
-                raise TemplateError(self.main, 1, f"{HEADER} knows no option {pair.strip()!r}: {', '.join(_OPTIONS)}")
-            try:
-                options[key] = ast.literal_eval(value.strip())
-            except (ValueError, SyntaxError) as error:
-                raise TemplateError(self.main, 1, f"{HEADER} {key} takes a literal, not {value.strip()!r}") from error
-        return options, rest
 
     def _include(self, name: str) -> str | None:
         """An included file: beside the main one, or in `templates/` as Ansible searches it, too."""
@@ -115,10 +103,27 @@ class Engine:
 
     def _real(self, file: str, line: int) -> int:
         """The line in the file: Jinja never saw the header line."""
-        return line + 1 if line and self._header_lines and file == self.main else line
+        return line + self._header_lines if line and file == self.main else line
 
 
-def _compile(environment: AnsibleEnvironment, source: str, name: str | None) -> AnsibleTemplate:
+def _header(source: str) -> tuple[dict[str, Any], str]:
+    """The options of a `#jinja2: key: literal, ...` line, and the rest."""
+    if not source.startswith(HEADER):
+        return {}, source
+    line, _, rest = source.removeprefix(HEADER).partition("\n")
+    options = {}
+    for pair in line.split(","):
+        key, _, value = (part.strip() for part in pair.partition(":"))
+        if key not in _OPTIONS:
+            raise ValueError(f"{HEADER} knows no option {key!r}: {', '.join(sorted(_OPTIONS))}")
+        try:
+            options[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError) as error:
+            raise ValueError(f"{HEADER} {key} takes a literal, not {value!r}") from error
+    return options, rest
+
+
+def _compile(environment: AnsibleEnvironment, source: str | nodes.Template, name: str | None) -> AnsibleTemplate:
     code = environment.compile(source, name, name)
     template = environment.template_class.from_code(environment, code, environment.make_globals(None))
     assert isinstance(template, AnsibleTemplate)  # noqa: S101 - for the type checker
@@ -129,6 +134,8 @@ def _reason(error: BaseException) -> str:
     match error:
         case RecursionError():
             return "a variable refers to itself"
+        case TemplateNotFound():
+            return f"there is no template {error}; upload what is included beside the main one"
         case TemplateSyntaxError():
             return error.message or "syntax error"
         case _:
@@ -153,8 +160,3 @@ def _trailing_newlines(source: str) -> int:
 def _with_newlines(value: str, count: int) -> str:
     """Ansible's rule: Jinja drops the newline at the end of a template, Ansible counts and appends what is missing."""
     return value + "\n" * max(0, count - _trailing_newlines(value))
-
-
-def is_missing(value: object) -> bool:
-    """Whether a value is undefined."""
-    return isinstance(value, Missing)

@@ -181,7 +181,8 @@ class AnsibleEnvironment(SandboxedEnvironment):
     concat = staticmethod(concat)
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(trim_blocks=True, undefined=Missing, finalize=_keep, optimized=False, **options)
+        own: dict[str, Any] = {"undefined": Missing, "finalize": _keep, "optimized": False}
+        super().__init__(**{"trim_blocks": True, **options, **own})
         self.filters = cast("Any", _FILTERS)
         self.tests = cast("Any", _TESTS)
         self.globals.update(_GLOBALS)
@@ -207,7 +208,16 @@ class AnsibleEnvironment(SandboxedEnvironment):
         try:
             return obj[attribute]
         except (TypeError, LookupError):
-            return self.undefined(obj=obj, name=attribute) if safe else self.unsafe_undefined(obj, attribute)
+            if not safe:
+                return self.unsafe_undefined(obj, attribute)
+            return self.undefined(f"{_kind(obj)} has no attribute {attribute!r}", obj=obj, name=attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """The item, else the attribute of that name."""
+        found = super().getitem(obj, argument)
+        if isinstance(found, Missing) and found is not obj:
+            return self.undefined(f"{_kind(obj)} has no item {argument!r}", obj=obj, name=argument)
+        return found
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a macro, a method or a global; an undefined argument is the result."""
@@ -217,6 +227,11 @@ class AnsibleEnvironment(SandboxedEnvironment):
             return listed(super().call(context, obj, *args, **kwargs))
         except MissingError as error:
             return error.source
+
+
+def _kind(value: Any) -> str:
+    """What a template's author would call it."""
+    return next((kind.__name__ for kind in (dict, list) if isinstance(value, kind)), type(value).__name__)
 
 
 class _LiteralBackslashes(Lexer):
@@ -231,7 +246,7 @@ class _LiteralBackslashes(Lexer):
 
 
 class ValueEnvironment(AnsibleEnvironment):
-    """For templates inside variables."""
+    """Parses templates inside variables."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

@@ -1,0 +1,97 @@
+"""The fleet that both sides render for, and how each side gets it."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from haproxy_sync.ansible.engine import Engine
+from haproxy_sync.errors import SyncError
+from haproxy_sync.facts import Inventory, TagValue, facts
+from haproxy_sync.model import Backend, Fleet, Host, Proxy
+from haproxy_sync.scope import Scope, World
+from haproxy_sync.variables import parse_variables
+
+ROOT = Path(__file__).parents[2]
+PYTHON = ROOT / ".venv-ansible" / "bin" / "python"
+REGION = "ap-southeast-2"
+
+
+def _host(number: int) -> dict[str, Any]:
+    label = f"ip-10-0-{number}-10"
+    return {
+        "instance_id": f"i-{number:017x}",
+        "name": label,
+        "address": f"10.0.{number}.10",
+        "zone": f"{REGION}{'abc'[number % 3]}",
+        "private_dns_name": f"{label}.{REGION}.compute.internal",
+        "tags": {"Name": f"node {number}", "Role": "web" if number % 2 else "api"},
+    }
+
+
+FLEET = Fleet(
+    backends=tuple(Backend(type="tomcat", **_host(number)) for number in (1, 2, 3)),
+    proxies=tuple(Proxy(type="haproxy", **_host(number)) for number in (8, 9)),
+)
+PROXY = FLEET.proxies[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a stack would be set to."""
+
+    environment: str = "staging"
+    backend_tag_value: str = "tomcat"
+    proxy_tag_value: str = "haproxy"
+    backend_port: int = 8080
+    listen_ports: tuple[int, ...] = (80, 443)
+    zone_aware: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A template, the files it includes, its variables."""
+
+    name: str
+    main: str
+    files: Mapping[str, str]
+    variables: str = ""
+
+
+def ours(case: Case) -> str | None:
+    """What the project renders; None for an error."""
+    try:
+        variables = parse_variables(case.variables, "vars")
+        engine = Engine(case.main, case.files)
+        return engine.render(Scope(World(engine, Inventory(FLEET), variables, Parameters(), {}), PROXY))
+    except SyncError:
+        return None
+
+
+def ansible(cases: list[Case]) -> dict[str, str | None]:
+    """What ansible-core renders, all cases in one process; None for an error."""
+    files = {case.name: {"main": case.main, "files": case.files, "variables": case.variables} for case in cases}
+    request = {"hosts": inventory(), "host": PROXY.address, "cases": files}
+    script = [PYTHON, ROOT / "tests" / "oracle" / "ansible_oracle.py"]
+    run = subprocess.run(script, input=json.dumps(request), capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    return {name: answer.get("text") for name, answer in json.loads(run.stdout).items()}
+
+
+def inventory() -> dict[str, Any]:
+    """The fleet as the playbook's `add_host` tasks would build it, in the words of `ansible_oracle.py`."""
+    return {name: _inventory_entry(host) for name, host in Inventory(FLEET).hosts.items()}
+
+
+def _inventory_entry(host: Host) -> dict[str, Any]:
+    known = {name: value.value if isinstance(value, TagValue) else value for name, value in facts(host).items()}
+    return {
+        "groups": known["group_names"],
+        "vars": {"server_name": host.private_dns_name}
+        | {name: value for name, value in known.items() if name.startswith("ec2_") or name == "ansible_host"},
+        "facts": {
+            name: value for name, value in known.items() if name.startswith("ansible_") and name != "ansible_host"
+        },
+    }

@@ -172,7 +172,7 @@ class _Clients:
     ) -> _Connection | None:
         """Ask once and write down how it went; gives the connection if it may be used again."""
         start, began = time.time(), time.perf_counter()
-        connected = began
+        connected = began if connection else None
         result, backend = "ok", ""
         limit = self.load.timeout_seconds + self.load.download_seconds * (kind == "download")
         try:
@@ -186,7 +186,7 @@ class _Clients:
             result = _name(error)
         elapsed = time.perf_counter() - began
         family = 6 if ":" in address else 4
-        connect_ms = (connected - began if connected > began or result == "ok" else elapsed) * 1000
+        connect_ms = (elapsed if connected is None else connected - began) * 1000
         attempt = Attempt(kind, family, start, round(connect_ms, 2), round(elapsed * 1000, 2), result, backend)
         self.lines.append(json.dumps(dataclasses.astuple(attempt)) + "\n")
         if connection and (kind != "keep-alive" or result != "ok"):

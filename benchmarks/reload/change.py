@@ -1,0 +1,183 @@
+"""One change of a proxy's config, by one method, under traffic."""
+
+import csv
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import md5, sha256
+from pathlib import Path
+
+from benchmarks.reload.firewall import watched_firewall
+from benchmarks.reload.harm import Harm
+from local.lab import BackendHost, Client, Load, Network, ProxyHost, Style
+
+METHODS = ("seed", "plain", "syn-drop", "seamless", "runtime", "auto")
+SCENARIOS = ("alive", "dead", "unborn")
+
+SEED = (
+    "iptables -I INPUT -p tcp -m multiport --dports 80,443 --syn -j DROP; sleep 0.5; "
+    "/etc/init.d/haproxy reload; iptables -D INPUT -p tcp -m multiport --dports 80,443 --syn -j DROP"
+)
+"""The seed's handler as the shell sees it."""
+PLAIN = "/etc/init.d/haproxy reload"
+
+APPLY = Path("src/host/apply.sh")
+CONFIG = "/etc/haproxy/haproxy.cfg"
+DOWNLOADS = "/var/lib/amazon/ssm/i-0/document/orchestration/0/downloads"
+SCRIPT = "/var/lib/amazon/ssm/i-0/document/orchestration/0/apply/_script.sh"
+
+RTT_MS = 40
+PATIENCE_SECONDS = 3
+"""A client without an answer for so long has failed; a SYN's first retry comes after one."""
+_FILE_AGE_SECONDS = 2.5
+"""A worker that began this long after the file's last change has surely read it: our methods ask for that."""
+_SETTLE_SECONDS = 15
+_WARM_UP_SECONDS = 0.7
+_LEAST_SECONDS = 4
+_MOST_SECONDS = 16
+_POLL_SECONDS = 0.05
+
+_HEAD = """\
+global
+    chroot /var/lib/haproxy
+    user haproxy
+    group haproxy
+    daemon
+    stats socket /run/haproxy/admin.sock mode 660 level admin expose-fd listeners
+    server-state-file /var/lib/haproxy-ec2-sync/server-state
+    hard-stop-after 1h
+    {close_spread}
+defaults
+    mode http
+    option redispatch
+    load-server-state-from-file global
+    timeout connect 5s
+    timeout http-request 10s
+    timeout http-keep-alive 30s
+    timeout client 1h
+    timeout server 1h
+frontend http
+    bind 0.0.0.0:80
+    bind :::80 v6only
+    default_backend application
+backend application
+    balance roundrobin
+"""
+
+
+class Unmeasured(Exception):
+    """The run did not measure what it should have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """The servers before and after the change, and which of them answer."""
+
+    before: Sequence[BackendHost]
+    added: BackendHost
+    dead: Sequence[BackendHost]
+
+
+def stage(network: Network, scenario: str) -> Scenario:
+    """Set up backends: three that are well, one that is `dead`, one to add, which does not listen yet if `unborn`."""
+    well = [BackendHost(network, f"{scenario}-{number}") for number in (1, 2, 3)]
+    added = BackendHost(network, f"{scenario}-new", starts=scenario != "unborn")
+    dead = [BackendHost(network, "dead-gone")] if scenario == "dead" else []
+    for backend in dead:
+        backend.vanish()
+    return Scenario((*well, *dead), added, dead)
+
+
+def start_proxies(network: Network, scenarios: Mapping[str, Scenario]) -> dict[str, dict[str, ProxyHost]]:
+    """For each scenario and method a proxy with the config before the change, as Debian starts it."""
+    proxies = {
+        name: {method: ProxyHost(network, f"proxy-{name}-{method}", Style.SYSV) for method in METHODS}
+        for name in scenarios
+    }
+    every = [(scenarios[name], method, proxy) for name, of in proxies.items() for method, proxy in of.items()]
+    for scenario, method, proxy in every:
+        proxy.path("/var/lib/haproxy-ec2-sync").mkdir(mode=0o700)
+        proxy.write(CONFIG, config(method, scenario.before))
+    time.sleep(_FILE_AGE_SECONDS)
+    for _, _, proxy in every:
+        proxy.start()
+    return proxies
+
+
+def config(method: str, servers: Sequence[BackendHost]) -> str:
+    """The bundled template's global section and defaults, the seed's server lines.
+
+    `close-spread-time` is the one line that the seed's and the plain reload's file does not have.
+    """
+    close_spread = "" if method in ("seed", "plain") else "close-spread-time 60s"
+    lines = [f"    server {server.name} {server.ipv4}:{server.port} check observe layer7\n" for server in servers]
+    return _HEAD.format(close_spread=close_spread) + "".join(lines)
+
+
+def _wait_until_settled(proxy: ProxyHost, scenario: Scenario) -> None:
+    """Wait until the first checks are over: the dead server is out, all others are in. Raises Unmeasured."""
+    wanted = {server.name: "DOWN" if server in scenario.dead else "UP" for server in scenario.before}
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while (seen := _states(proxy)) != wanted:
+        if time.monotonic() > deadline:
+            raise Unmeasured(f"{proxy.name}: servers are {seen}")
+        time.sleep(_POLL_SECONDS)
+
+
+def _states(proxy: ProxyHost) -> Mapping[str, str]:
+    rows = csv.DictReader(proxy.ask("show stat").removeprefix("# ").splitlines())
+    # A server that no check has reached yet has no check status and counts as neither.
+    return {
+        row["svname"]: row["status"] if row["check_status"] not in ("", "INI") else ""
+        for row in rows
+        if row["type"] == "2"
+    }
+
+
+def change(proxy: ProxyHost, client: Client, method: str, scenario: Scenario, load: Load) -> Harm:
+    """Bring the proxy to the config after the change while the client asks; what that did. Raises Unmeasured."""
+    _wait_until_settled(proxy, scenario)
+    after = config(method, (*scenario.before, scenario.added))
+    for address in load.addresses:
+        client.get(address)  # who asks first waits for a neighbour's hardware address as well
+    with client.traffic(load) as traffic, watched_firewall(proxy) as firewall:
+        time.sleep(_WARM_UP_SECONDS)
+        started = time.time()
+        _apply(proxy, method, after)
+        _wait_for_old_workers(proxy, started)
+    if early := [attempt for attempt in traffic.failed if attempt.start < started - PATIENCE_SECONDS]:
+        raise Unmeasured(f"{method}: {len(early)} requests failed before anything was done, first {early[0]}")
+    if scenario.added.name not in _states(proxy):
+        raise Unmeasured(f"{method}: the new server is not in the running config")
+    return Harm.of([attempt for attempt in traffic.attempts if attempt.start >= started], firewall.hold_ms)
+
+
+def _apply(proxy: ProxyHost, method: str, after: str) -> None:
+    if method in ("seed", "plain"):
+        proxy.write(CONFIG, after)
+        proxy.run(["sh", "-c", SEED if method == "seed" else PLAIN])
+        return
+    proxy.write(f"{DOWNLOADS}/haproxy.cfg", after)
+    content = after.encode()
+    parameters = {
+        "SSM_Md5": md5(content, usedforsecurity=False).hexdigest(),
+        "SSM_Sha256": sha256(content).hexdigest(),
+        "SSM_Generation": "1",
+        "SSM_ConfigPath": CONFIG,
+        "SSM_ReloadMethod": method,
+        "SSM_ListenPorts": "80,443",
+    }
+    proxy.write(SCRIPT, APPLY.read_bytes(), mode=0o700)
+    done = proxy.run(["sh", "-c", SCRIPT], cwd=DOWNLOADS, env=parameters, check=False)
+    marker = json.loads(done.stdout.partition("\n")[0].removeprefix("haproxy-ec2-sync ") or "{}")
+    expected = {"auto": "runtime"}.get(method, method)
+    if (marker.get("outcome"), marker.get("method")) != ("installed", expected):
+        raise Unmeasured(f"{method}: {done.stdout}{done.stderr}")
+
+
+def _wait_for_old_workers(proxy: ProxyHost, started: float) -> None:
+    while time.time() < started + _LEAST_SECONDS or (
+        len(proxy.workers()) > 1 and time.time() < started + _MOST_SECONDS
+    ):
+        time.sleep(_POLL_SECONDS)

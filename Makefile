@@ -11,7 +11,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env env PATH="$(PATH
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= ap-southeast-2
 
-.PHONY: help setup setup-ansible lock demo invoke test lint format build deploy template-test render bench-reload clean
+.PHONY: help setup setup-ansible lock demo invoke test lint format document build deploy template-test render bench-reload clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -41,6 +41,9 @@ lint: setup ## what CI runs first
 
 format: setup ## fix what can be fixed
 	ruff check --fix-only --quiet . && ruff format . && shfmt -w bin .ci/run src/host/*.sh
+
+document: setup ## the SSM document anew from src/host/apply.sh
+	$(PYTHON) -m src.host.document
 
 build: setup ## function, layer and template into .aws-sam/build
 	$(SAM) build

@@ -6,8 +6,9 @@ PYTHON := .venv/bin/python
 SAM := .venv-sam/bin/sam
 # The tools first; then the python3.13 with pip that `sam build` looks for.
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.venv-sam/bin:$(PATH)
-# Network namespaces and iptables are root's.
-AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env env PATH="$(PATH)" PYTHONDONTWRITEBYTECODE=1)
+# Network namespaces and iptables are root's; it leaves no caches that are not yours.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env env PATH="$(PATH)" \
+	PYTHONDONTWRITEBYTECODE=1 PYTEST_ADDOPTS="-p no:cacheprovider")
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= ap-southeast-2
 

@@ -41,6 +41,7 @@ def check(function: Check, *faults: str) -> Any:
         check(wiring_checks.log_is_kept_and_bounded),
         check(wiring_checks.names_are_free),
         check(wiring_checks.alarms_reach_somebody),
+        check(wiring_checks.scanner_skips_have_reasons),
         check(document_checks.updates_in_place, "F64"),
         check(document_checks.parameters_are_hardened, "F59"),
         check(document_checks.nothing_is_pasted, "F59"),
@@ -271,6 +272,10 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     "queue with a key of its own": (
         wiring_checks.queues_are_encrypted,
         lambda t: properties(t, "EventQueue").update(KmsMasterKeyId="alias/aws/sqs"),
+    ),
+    "scanner silenced without a reason": (
+        wiring_checks.scanner_skips_have_reasons,
+        lambda t: t["Resources"]["EventQueue"]["Metadata"]["checkov"]["skip"][0].pop("comment"),
     ),
     "fixed name": (
         wiring_checks.names_are_free,

@@ -8,6 +8,16 @@ from tests.template.stack import Stack
 
 HOUR, DAY = 3600, 86400
 STATEFUL = {"AWS::S3::Bucket": "Retain", "AWS::Logs::LogGroup": "Retain", "AWS::SQS::Queue": "Delete"}
+# Of checkov; which of them are right for us is in docs/decisions.md.
+KEPT_FINDINGS = {
+    "CKV_AWS_18",  # access log of the bucket
+    "CKV_AWS_27",  # customer key for queues
+    "CKV_AWS_115",  # reserved concurrency
+    "CKV_AWS_116",  # dead-letter target of the function
+    "CKV_AWS_117",  # VPC
+    "CKV_AWS_158",  # customer key for logs
+    "CKV_AWS_173",  # customer key for the environment
+}
 # Physical names are left to CloudFormation, so that two stacks never fight for one.
 NAME_PROPERTIES = defaultdict(
     set,
@@ -142,3 +152,13 @@ def alarms_reach_somebody(stack: Stack) -> Iterator[str]:
             yield f"{name} tells nobody"
         if "TreatMissingData" not in alarm:
             yield f"{name} leaves missing data undecided"
+
+
+def scanner_skips_have_reasons(stack: Stack) -> Iterator[str]:
+    """Every finding of a scanner that we keep is known here, and says at its resource why."""
+    for name, resource in stack.resources.items():
+        for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", []):
+            if skip["id"] not in KEPT_FINDINGS:
+                yield f"{name}: {skip['id']} is not among the findings that we decided to keep"
+            if len(skip.get("comment", "")) < 20:
+                yield f"{name}: {skip['id']} has no reason"

@@ -4,7 +4,7 @@ Values from EC2 are data and never rendered as templates. A config that lacks a 
 anything is stored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -42,15 +42,33 @@ class Rendering:
     by_proxy: Mapping[str, Config]
     shared: Config | None
     skipped: tuple[Skipped, ...]
+    completed: bool = False
+    """A final newline was appended, which Ansible would not do: HAProxy 2.3 and later refuse a file without."""
+
+    @property
+    def configs(self) -> tuple[Config, ...]:
+        """Each distinct config once."""
+        configs = [self.shared] if self.shared else self.by_proxy.values()
+        return tuple({id(config): config for config in configs}.values())
 
 
 def render_fleet(
     templates: TemplateSet, variables: Mapping[str, Any], fleet: Fleet, parameters: Parameters
 ) -> Rendering:
-    """Render for every proxy, without the instances whose tag was read and refused.
+    """Render for every proxy, without the instances whose tag was read and refused, and check the result.
 
     Raises `TemplateError`: the template or its variables are at fault, or the config lacks a listener or a backend.
     """
+    rendering = render_unchecked(templates, variables, fleet, parameters)
+    if problem := next(problems(rendering, variables, fleet), None):
+        raise TemplateError(templates.main, None, problem)
+    return rendering
+
+
+def render_unchecked(
+    templates: TemplateSet, variables: Mapping[str, Any], fleet: Fleet, parameters: Parameters
+) -> Rendering:
+    """As `render_fleet`, whatever the result is worth."""
     engine = _engine(templates.main, tuple(sorted(templates.files.items())))
     skipped: list[Skipped] = []
     while True:
@@ -63,37 +81,33 @@ def render_fleet(
         if not attempt.refused:
             break
         # Exactly the tags that were read: the values were shown as they are, so the template took its usual way.
-        skipped += [Skipped(id_, "refused-tag", key) for id_, key in sorted(attempt.refused.items())]
-        fleet = _without(fleet, frozenset(attempt.refused))
-    for config in {id(config): config for config in configs.values()}.values():
-        check(config.text, fleet, variables, templates.main)
+        skipped += [Skipped(instance_id, "refused-tag", key) for instance_id, key in sorted(attempt.refused.items())]
+        fleet = _without(fleet, attempt.refused)
     shared = None if attempt.reads_host else next(iter(configs.values()))
     by_proxy = {} if shared else {proxy.instance_id: configs[proxy.instance_id] for proxy in fleet.proxies}
-    return Rendering(by_proxy, shared, tuple(skipped))
+    return Rendering(by_proxy, shared, tuple(skipped), attempt.completed)
 
 
-def check(text: str, fleet: Fleet, variables: Mapping[str, Any], main: str) -> None:
-    """Refuse what `haproxy -c` accepts and nobody wants: no listener, or a backend that no server line names (F46)."""
-    if not any(line.words[0] == "bind" for line in lines(text)):
-        raise TemplateError(main, None, "the config has no listener (no bind line)")
-    if variables.get(PARTIAL) is True:
-        return
-    named = {name for server in servers(text) for name in (server.name, server.host)}
-    lost = [backend.instance_id for backend in fleet.backends if named.isdisjoint(_names(backend))]
-    if lost:
-        raise TemplateError(
-            main,
-            None,
-            f"{len(lost)} of {len(fleet.backends)} backends are in no server line: {', '.join(lost[:5])}; "
-            f"if the template leaves them out on purpose, set the variable {PARTIAL}: true",
-        )
+def problems(rendering: Rendering, variables: Mapping[str, Any], fleet: Fleet) -> Iterator[str]:
+    """What `haproxy -c` accepts and nobody wants: no listener, or a backend that no server line names (F46)."""
+    backends = _without(fleet, {skipped.instance_id for skipped in rendering.skipped}).backends
+    for config in rendering.configs:
+        if not any(line.words[0] == "bind" for line in lines(config.text)):
+            yield "the config has no listener (no bind line)"
+        named = {name for server in servers(config.text) for name in (server.name, server.host)}
+        lost = [backend.instance_id for backend in backends if named.isdisjoint(_names(backend))]
+        if lost and variables.get(PARTIAL) is not True:
+            yield (
+                f"{len(lost)} of {len(backends)} backends are in no server line: {', '.join(lost[:5])}; "
+                f"if the template leaves them out on purpose, set the variable {PARTIAL}: true"
+            )
 
 
 def _names(backend: Backend) -> tuple[str, ...]:
     return backend.address, backend.name, backend.instance_id, backend.private_dns_name
 
 
-def _without(fleet: Fleet, refused: frozenset[str]) -> Fleet:
+def _without(fleet: Fleet, refused: Container[str]) -> Fleet:
     return replace(
         fleet,
         backends=tuple(host for host in fleet.backends if host.instance_id not in refused),
@@ -124,6 +138,7 @@ class _Attempt:
         self._parameters = parameters
         self._known: list[tuple[Scope, Config]] = []
         self.refused: dict[str, str] = {}
+        self.completed = False
 
     @property
     def reads_host(self) -> bool:
@@ -155,5 +170,7 @@ class _Attempt:
 
     def _text(self, scope: Scope) -> str:
         text = self._engine.render(scope)
-        # HAProxy 2.3 and later refuse a file without a final newline; Ansible would write it.
-        return text if text.endswith("\n") else text + "\n"
+        if text.endswith("\n"):
+            return text
+        self.completed = True
+        return text + "\n"

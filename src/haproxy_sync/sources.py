@@ -75,7 +75,7 @@ def deployed(project: Path = PACKAGE.parent) -> tuple[str, Mapping[str, str]]:
 def read_folder(folder: Path) -> Mapping[str, str]:
     """Every file below a folder by its relative path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): _decoded(path.name, path.read_bytes()) for path in paths}
+    return {path.relative_to(folder).as_posix(): decoded(path.name, path.read_bytes()) for path in paths}
 
 
 def _variables(texts: Mapping[str, str], key: str, project: Path) -> Mapping[str, Any]:
@@ -99,10 +99,11 @@ def _listed(s3: Any, bucket: str, prefix: str) -> dict[str, str]:
 
 def _text(s3: Any, bucket: str, key: str, tag: str) -> str:
     # If-Match: the version that was listed, or an error and another try.
-    return _decoded(key, s3.get_object(Bucket=bucket, Key=key, IfMatch=tag)["Body"].read())
+    return decoded(key, s3.get_object(Bucket=bucket, Key=key, IfMatch=tag)["Body"].read())
 
 
-def _decoded(name: str, content: bytes) -> str:
+def decoded(name: str, content: bytes) -> str:
+    """UTF-8 (`TemplateError` with the line where it is not)."""
     try:
         return content.decode()
     except UnicodeDecodeError as error:

@@ -115,6 +115,6 @@ def _play(folder: Path, names: list[str]) -> None:
     play = {"hosts": PROXY.address, "gather_facts": False, "vars": here, "tasks": [task]}
     (folder / "play.yml").write_text(json.dumps([play]))
     environment = {**os.environ, "ANSIBLE_HOME": str(folder), "HOME": str(folder), "ANSIBLE_NOCOLOR": "1"}
-    command = [PYTHON.parent / "ansible-playbook", "-i", "hosts.yml", "play.yml"]
+    command: list[str | Path] = [PYTHON.parent / "ansible-playbook", "-i", "hosts.yml", "play.yml"]
     run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]

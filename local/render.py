@@ -1,0 +1,172 @@
+"""Renders a template for a fleet, offline, with the very code of the function.
+
+    python -m local.render TEMPLATE --instances FILE.json --vars FILE.yml [--proxy INSTANCE_ID]
+
+FILE.json is what `aws ec2 describe-instances` printed. The config goes to standard output, everything else that is
+worth knowing to standard error. Exit code 1: it does not render. What renders and would not be published (no listener,
+a backend missing) is printed with the reason.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from haproxy_sync import aws, inventory, sources
+from haproxy_sync.errors import SyncError
+from haproxy_sync.model import Config, Fleet
+from haproxy_sync.render import Rendering, TemplateSet, problems, render_unchecked
+from haproxy_sync.settings import Settings
+from haproxy_sync.variables import parse_variables
+from local.fleets import NotInstances, environments, fixtures, fleet_of, read_instances, settings
+
+MAX_FILES = 500
+MAX_BYTES = 1024 * 1024
+
+
+class Unusable(Exception):
+    """The arguments do not fit together."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = argparse.ArgumentParser(prog="python -m local.render", description="Render a template for a fleet.")
+    add_source(arguments)
+    fleet = arguments.add_mutually_exclusive_group()
+    fleet.add_argument("--instances", type=Path, help="what `aws ec2 describe-instances` printed; default: a sample")
+    fleet.add_argument("--live", metavar="REGION", help="ask EC2 with the credentials of this shell")
+    arguments.add_argument("--proxy", metavar="INSTANCE_ID", help="render as on this proxy; default: the first one")
+    arguments.add_argument("--environment", help="default: the only one among the instances")
+    add_stack(arguments)
+    return arguments
+
+
+def add_source(arguments: argparse.ArgumentParser) -> None:
+    """Template and variables."""
+    arguments.add_argument("template", nargs="?", type=Path, help="default: the project's own, else the bundled one")
+    arguments.add_argument("--vars", type=Path, metavar="FILE.yml", help="variables, as vars/<environment>.yml")
+
+
+def add_stack(arguments: argparse.ArgumentParser) -> None:
+    """Parameters of the stack, with the stack's defaults."""
+    arguments.add_argument("--backend-port", type=int, default=8080)
+    arguments.add_argument("--backend-type", default="tomcat", help="value of the type tag of a backend")
+    arguments.add_argument("--proxy-type", default="haproxy", help="value of the type tag of a proxy")
+    arguments.add_argument("--environment-tag", default="Environment", help="tag key")
+    arguments.add_argument("--type-tag", default="Type", help="tag key")
+    arguments.add_argument("--zone-aware", action="store_true")
+
+
+def stack_of(options: argparse.Namespace, environment: str, **more: Any) -> Settings:
+    """Settings from the command line."""
+    return settings(
+        environment,
+        backend_port=options.backend_port,
+        backend_tag_value=options.backend_type,
+        proxy_tag_value=options.proxy_type,
+        environment_tag_key=options.environment_tag,
+        type_tag_key=options.type_tag,
+        zone_aware=options.zone_aware,
+        **more,
+    )
+
+
+def source_of(options: argparse.Namespace) -> tuple[TemplateSet, Mapping[str, Any]]:
+    """The template with what it may include, and the variables."""
+    if options.template:
+        files = {options.template.name: _read(options.template), **_beside(options.template)}
+        templates = TemplateSet(options.template.name, files)
+    else:
+        templates = TemplateSet(sources.MAIN, sources.deployed()[1])
+    return templates, parse_variables(_read(options.vars), str(options.vars)) if options.vars else {}
+
+
+def _read(path: Path) -> str:
+    return sources.decoded(str(path), path.read_bytes())
+
+
+def _beside(template: Path) -> dict[str, str]:
+    """Files in the template's folder and below it, as far as they can be templates."""
+    files: dict[str, str] = {}
+    for path in sorted(template.parent.glob("*")) + sorted(template.parent.glob("*/*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(template.parent).parts)
+        if hidden or not path.is_file() or path.stat().st_size > MAX_BYTES or len(files) == MAX_FILES:
+            continue
+        try:
+            files[path.relative_to(template.parent).as_posix()] = path.read_text(encoding="utf-8")
+        except (UnicodeDecodeError, OSError):
+            continue
+    return files
+
+
+def _fleet(options: argparse.Namespace) -> tuple[Fleet, Settings]:
+    if options.live:
+        if not options.environment:
+            raise Unusable("--live needs --environment")
+        stack = stack_of(options, options.environment, region=options.live)
+        return inventory.look(aws.clients(options.live).ec2, stack), stack
+    instances = read_instances(options.instances) if options.instances else fixtures()[2].instances
+    stack = stack_of(options, options.environment or _environment(instances, options))
+    return fleet_of(instances, stack), stack
+
+
+def _environment(instances: Sequence[Mapping[str, Any]], options: argparse.Namespace) -> str:
+    """The environment of the proxy asked for, else the only one."""
+    asked = [instance for instance in instances if instance.get("InstanceId") == options.proxy]
+    found = environments(asked or instances, options.environment_tag)
+    if len(found) != 1:
+        raise Unusable(f"--environment: one of {', '.join(found) or 'none: no running instance has the tag'}")
+    return found[0]
+
+
+def choose(rendering: Rendering, fleet: Fleet, instance_id: str | None) -> Config:
+    """The config of one proxy."""
+    proxies = {proxy.instance_id for proxy in fleet.proxies}
+    if instance_id and instance_id not in proxies:
+        raise Unusable(f"--proxy {instance_id} is no proxy of this environment: {', '.join(sorted(proxies)) or 'none'}")
+    if rendering.shared:
+        return rendering.shared
+    if not rendering.by_proxy:
+        raise Unusable("the template reads the host it is rendered for, and there is no proxy")
+    if instance_id is None:
+        return next(iter(rendering.by_proxy.values()))
+    if instance_id not in rendering.by_proxy:
+        raise Unusable(f"--proxy {instance_id}: its own tag was read and refused")
+    return rendering.by_proxy[instance_id]
+
+
+def _notes(rendering: Rendering, variables: Mapping[str, Any], fleet: Fleet, options: argparse.Namespace) -> list[str]:
+    notes = [
+        f"skipped: {skip.instance_id} {skip.reason} {skip.detail}" for skip in (*fleet.skipped, *rendering.skipped)
+    ]
+    notes += [f"would not be published: {problem}" for problem in problems(rendering, variables, fleet)]
+    if rendering.completed:
+        notes.append("the template has no final newline; the function appends one, as HAProxy 2.3 and later need it")
+    if len(rendering.configs) > 1 and not options.proxy:
+        notes.append(f"{len(rendering.configs)} different configs, this is the first; --proxy chooses")
+    if not options.instances and not options.live:
+        notes.append("a sample fleet; --instances takes yours")
+    return notes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the config; the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        templates, variables = source_of(options)
+        fleet, stack = _fleet(options)
+        rendering = render_unchecked(templates, variables, fleet, stack)
+        text = choose(rendering, fleet, options.proxy).text
+    except (SyncError, NotInstances, Unusable, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for note in _notes(rendering, variables, fleet, options):
+        print(note, file=sys.stderr)
+    # Exactly what the template says, so that it can be compared with what Ansible wrote.
+    sys.stdout.write(text.removesuffix("\n") if rendering.completed else text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

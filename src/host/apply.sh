@@ -485,11 +485,13 @@ table inet $TABLE {
 RULES
 }
 
+has_ipv6() { read -r _ </proc/net/if_inet6; } 2>/dev/null
+
 iptables_hold() { # both families or none; --datestop counts whole seconds
   local tool stop
   printf -v stop '%(%Y-%m-%dT%H:%M:%S)T' "$(($(date +%s) + HOLD_SECONDS))"
   for tool in iptables ip6tables; do
-    [ $tool = iptables ] || [ -s /proc/net/if_inet6 ] || continue
+    [ $tool = iptables ] || has_ipv6 || continue
     $tool -w 2 -I INPUT ! -i lo -p tcp -m multiport --dports "$SSM_ListenPorts" --syn -m time --datestop "$stop" \
       -m comment --comment "$COMMENT" -j DROP 2>/dev/null || { sweep_holds && return 1; }
   done

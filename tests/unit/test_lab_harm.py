@@ -23,7 +23,7 @@ def test_each_kind_of_harm_is_counted_once() -> None:
             *[attempt()] * 997,
             attempt(connect_ms=200),
             attempt(connect_ms=201),
-            attempt(connect_ms=3000, result="timeout"),
+            Attempt("new", 4, 0.0, connect_ms=3000, total_ms=3000, result="timeout", backend=""),
             attempt("download", result="closed"),
             attempt("keep-alive", result="closed"),
         ],

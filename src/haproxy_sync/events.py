@@ -11,7 +11,8 @@ from haproxy_sync.errors import BadEvent
 from haproxy_sync.model import INSTANCE_ID
 
 OWN_SOURCE = "haproxy-ec2-sync"
-REQUEUE = "Requeue"
+REQUEUED = "requeue"
+WHY = re.compile(r"[a-z0-9, -]{1,240}", re.ASCII)
 
 
 class Kind(StrEnum):
@@ -20,7 +21,7 @@ class Kind(StrEnum):
     CHANGE = "change"  # EC2, tags, a template: something may be different
     SWEEP = "sweep"  # the schedule
     COMMAND = "command"  # a proxy reported
-    REQUEUE = "requeue"  # our own delayed message
+    REQUEUE = REQUEUED  # our own delayed message
     OPERATOR = "operator"
     FOREIGN = "foreign"  # another account or region (F14)
 
@@ -80,6 +81,17 @@ def operator(why: str, *, allow_mass_removal: bool = False) -> Intent:
     return Intent((Event(Kind.OPERATOR, why),), allow_mass_removal)
 
 
+def requeue(home: Home, look_after: float, why: str) -> dict[str, Any]:
+    """Our own event: done once a look began at or after that time, and what it is for."""
+    return {
+        "source": OWN_SOURCE,
+        "detail-type": "Requeue",
+        "account": home.account,
+        "region": home.region,
+        "detail": {"look_after": look_after, "why": why},
+    }
+
+
 def parse_record(record: Mapping[str, Any], home: Home) -> Event:
     """One SQS record (`BadEvent` if it can never be read)."""
     try:
@@ -115,6 +127,9 @@ def _detail(body: Mapping[str, Any]) -> Mapping[str, Any]:
 def _why(kind: Kind, body: Mapping[str, Any]) -> str:
     """`ec2-instance-state-change-notification i-0abc`: for people, so only shapes we know pass."""
     label = re.sub(r"[^a-z0-9]+", "-", body["detail-type"].lower())[:48].strip("-")
+    if kind is Kind.REQUEUE:
+        why = body["detail"].get("why")
+        return why if isinstance(why, str) and WHY.fullmatch(why) else REQUEUED
     if kind is not Kind.CHANGE:
         return str(kind)
     resources = body.get("resources")

@@ -6,11 +6,12 @@ the read. Every other order loses updates (docs/decisions.md, tests/contract/tes
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from haproxy_sync import coalesce, inventory, queue, rollout, steps, store
+from haproxy_sync import coalesce, events, inventory, queue, rollout, steps, store
 from haproxy_sync.aws import Clients
 from haproxy_sync.coalesce import Action
 from haproxy_sync.errors import Superseded, TemplateError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 5
 ECHO_SECONDS = coalesce.SETTLE_SECONDS + 1  # an event whose look saw nothing new gets a second look then
+LISTED_SECONDS = 1  # a command that finished sooner than the service lists it is asked for again then
 CLIENT_ERROR = range(400, 500)
 
 
@@ -96,7 +98,7 @@ class Reconciler:
             case Action.COVERED:
                 return Result(decision.action, snapshot.pointer, snapshot.pointer)
             case Action.DEFERRED:
-                return self._defer(snapshot, decision.wake_at, now)
+                return self._defer(snapshot, decision.wake_at, now, intent.why)
             case Action.ADVANCE:
                 observation = Observation(successor(snapshot.pointer, now, self.writer))
                 return self._move(snapshot, observation, now, decision.action, intent)
@@ -116,14 +118,15 @@ class Reconciler:
     def _put(self, pointer: Pointer, etag: str | None) -> str:
         return store.put(self.clients.s3, self.settings.bucket, self.settings.environment, pointer, etag)
 
-    def _defer(self, snapshot: store.Snapshot, wake_at: float, now: float) -> Result:
+    def _defer(self, snapshot: store.Snapshot, wake_at: float, now: float, why: str) -> Result:
         pointer = replace(successor(snapshot.pointer, now, self.writer), wake_at=wake_at)
         self._put(pointer, snapshot.etag)
-        self._wake(wake_at, now)
+        self._wake(wake_at, now, why)
         return Result(Action.DEFERRED, snapshot.pointer, pointer)
 
-    def _wake(self, wake_at: float, now: float) -> None:
-        queue.wake(self.clients.sqs, self.settings.queue_url, self.home, wake_at, now)
+    def _wake(self, wake_at: float, now: float, why: str) -> None:
+        body = events.requeue(self.home, wake_at, why)
+        queue.send(self.clients.sqs, self.settings.queue_url, body, coalesce.delay(wake_at, now))
 
     def observe(self, previous: Pointer, intent: Intent, now: float) -> Observation:
         """What a look makes of the pointer. Writes nothing."""
@@ -156,6 +159,8 @@ class Reconciler:
         """The verdict and the rendering of its pool. A backend that the template cannot take is lost like any other."""
         present, refused = fleet.backends, frozenset[Skipped]()
         limits, allow = Limits.of(self.settings), intent.allow_mass_removal
+        if pointer.freeze:  # nothing is taken out now, so a loss that lasts stays on record
+            limits = replace(limits, hold_seconds=inf)
         while True:
             verdict = judge(pointer.backends, present, pointer.hold, limits, now, allow_mass_removal=allow)
             if verdict.pool is None:
@@ -189,7 +194,7 @@ class Reconciler:
         pointer, wake_at = _scheduled(pointer, [step.wake_at, confirmable_at, echo_at], now)
         etag = self._put(pointer, snapshot.etag)
         if wake_at:
-            self._wake(wake_at, now)
+            self._wake(wake_at, now, events.REQUEUED)
         claimed = pointer.generation
         if step.claims:
             pointer = self._send(pointer, etag, step.claims)
@@ -303,14 +308,15 @@ def _echo(intent: Intent, before: Pointer, after: Pointer, now: float) -> float 
     """An event came, and EC2 or Run Command does not show it yet: look once more when it surely does."""
     is_old_fleet = (before.backends, before.proxies) == (after.backends, after.proxies)
     is_unheard = bool(after.commands) and before.commands == after.commands
-    is_outrun = (Kind.CHANGE in intent.kinds and is_old_fleet) or (Kind.COMMAND in intent.kinds and is_unheard)
-    return now + ECHO_SECONDS if is_outrun else None
+    if Kind.COMMAND in intent.kinds and is_unheard:
+        return now + LISTED_SECONDS
+    return now + ECHO_SECONDS if Kind.CHANGE in intent.kinds and is_old_fleet else None
 
 
 def _scheduled(pointer: Pointer, times: list[float | None], now: float) -> tuple[Pointer, float | None]:
     """The pointer with the soonest wake-up, and when, if a message has to be sent for it."""
-    soonest = min((time for time in times if time is not None), default=None)
-    if soonest is None or now < pointer.wake_at <= soonest + 1:  # whole seconds are all the queue knows
+    soonest = min((time for time in times if time is not None), default=inf)
+    if soonest == inf or now < pointer.wake_at <= soonest + 1:  # whole seconds are all the queue knows
         return pointer, None
     wake_at = now + coalesce.delay(soonest, now)
     return replace(pointer, wake_at=wake_at), wake_at

@@ -137,7 +137,7 @@ def is_settled(pointer: Pointer, instance_id: str) -> bool:
 
 def is_converged(pointer: Pointer) -> bool:
     """Whether every proxy has the config of the last look."""
-    is_current = not (pointer.hold or pointer.freeze or pointer.template_error or pointer.commands)
+    is_current = not (pointer.hold or pointer.freeze or pointer.template_error)
     return (
         is_current
         and bool(pointer.proxies)

@@ -12,7 +12,7 @@ from moto.core.botocore_stubber import BotocoreStubber
 from haproxy_sync.aws import Clients
 
 type Answer = tuple[int, dict[str, str], bytes]
-type Chooser = Callable[[str], "Fault | None"]
+type Chooser = Callable[[str, str], "Fault | None"]
 
 
 class Death(BaseException):
@@ -43,13 +43,13 @@ class Fault:
 
 @contextmanager
 def interposed(clients: Clients, choose: Chooser) -> Iterator[None]:
-    """Every call of the clients first asks `choose(operation)`; operations read `s3.PutObject`."""
+    """Every call of the clients first asks `choose(operation, url)`; operations read `s3.PutObject`."""
     sending: list[str] = []
     real = BotocoreStubber.process_request
 
     def process(stubber: BotocoreStubber, request: Any) -> Any:
         operation = sending.pop() if sending else ""
-        fault = choose(operation)
+        fault = choose(operation, request.url)
         if fault and not fault.is_done:
             return fault.answer(operation)
         done = real(stubber, request)
@@ -77,7 +77,7 @@ def failing(clients: Clients, operation: str, fault: Fault, times: int = 99) -> 
     """The operation fails that many times; the list grows with each."""
     failed: list[str] = []
 
-    def choose(called: str) -> Fault | None:
+    def choose(called: str, _url: str) -> Fault | None:
         if called != operation or len(failed) >= times:
             return None
         failed.append(called)
@@ -92,7 +92,7 @@ def calls(clients: Clients) -> Iterator[list[str]]:
     """Every call that is made, by operation."""
     made: list[str] = []
 
-    def choose(called: str) -> Fault | None:
+    def choose(called: str, _url: str) -> Fault | None:
         made.append(called)
         return None
 

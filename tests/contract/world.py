@@ -176,7 +176,12 @@ class World:
 
     def pass_time(self, seconds: float) -> None:
         """The clock moves, hosts work, and what they and we have sent arrives."""
-        self.clock.advance(seconds)
+        end = self.now + seconds
+        while (due := min((message[0] for message in self.delayed), default=end)) < end:
+            self.clock.advance(max(0.0, due - self.now))
+            self.service.tick()
+            self.deliver_events()
+        self.clock.advance(end - self.now)
         self.service.tick()
         self.deliver_events()
 
@@ -195,7 +200,8 @@ class World:
         """Let the rollout go on by its events alone until nothing is left to happen, with no sweep."""
         for _ in range(seconds):
             self.pass_time(1)
-            if self.act("status")["converged"]:
+            status = self.act("status")
+            if status["converged"] and not status["rollout"]["commands"]:
                 return
 
     def orders(self) -> int:

@@ -1,0 +1,85 @@
+"""A deterministic scheduler: steps several tasks from one pause to the next, in every order or in a chosen one."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+type Task = Callable[[], None]
+type Choose = Callable[[int], int]
+
+
+class Worker:
+    """A task on a thread that runs only when told, up to its next pause."""
+
+    def __init__(self, task: Task) -> None:
+        self.is_done = False
+        self.error: BaseException | None = None
+        self._task = task
+        self._go, self._stopped = threading.Semaphore(0), threading.Semaphore(0)
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def step(self) -> None:
+        """Run up to the next pause, or to the end."""
+        self._go.release()
+        self._stopped.acquire()
+
+    def pause(self) -> None:
+        """Called by the task: wait for the next step."""
+        self._stopped.release()
+        self._go.acquire()
+
+    def _run(self) -> None:
+        self._go.acquire()
+        try:
+            self._task()
+        except BaseException as error:  # noqa: BLE001 # raised again on the test's thread
+            self.error = error
+        self.is_done = True
+        self._stopped.release()
+
+
+class Schedule:
+    """Runs tasks; before every paused operation `choose(n)` picks which of the n unfinished tasks does its own."""
+
+    def __init__(self, choose: Choose) -> None:
+        self._choose = choose
+        self._workers: list[Worker] = []
+
+    def pause(self) -> None:
+        """To be called by tasks right before each operation whose order matters."""
+        for worker in self._workers:
+            if worker.thread is threading.current_thread():
+                worker.pause()
+
+    def run(self, tasks: Sequence[Task]) -> None:
+        """All tasks to their ends; the first error of any of them is raised."""
+        self._workers = [Worker(task) for task in tasks]
+        for worker in self._workers:
+            worker.step()  # up to its first operation
+        while waiting := [worker for worker in self._workers if not worker.is_done]:
+            waiting[self._choose(len(waiting))].step()
+        for worker in self._workers:
+            if worker.error:
+                raise worker.error
+
+
+def every_order() -> Iterator[Choose]:
+    """One `choose` after the other until all orders were taken; each must be used up before the next is asked for."""
+    prefix: list[int] = []
+    while True:
+        taken: list[tuple[int, int]] = []
+        yield _recorded(tuple(prefix), taken)
+        while taken and taken[-1][0] + 1 == taken[-1][1]:
+            taken.pop()
+        if not taken:
+            return
+        prefix = [choice for choice, _ in taken[:-1]] + [taken[-1][0] + 1]
+
+
+def _recorded(prefix: tuple[int, ...], taken: list[tuple[int, int]]) -> Choose:
+    def choose(number: int) -> int:
+        choice = prefix[len(taken)] if len(taken) < len(prefix) else 0
+        taken.append((choice, number))
+        return choice
+
+    return choose

@@ -1,0 +1,207 @@
+"""Whatever happens, in whatever order: once it is over, every proxy runs the config of the world as it is.
+
+Backends and proxies come, go and change their tags; events are delivered, doubled, late or lost; the function dies at
+any call of AWS, before or after the deed; messages come back. Then only the sweep is left, and it must be enough.
+"""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from haproxy_sync import handler
+from haproxy_sync.model import Config, Fleet
+from haproxy_sync.pointer import Pointer
+from haproxy_sync.render import Rendering
+from tests.contract.faults import Death, Fault, interposed
+from tests.contract.world import SWEEP, World, changed, new_world
+from tests.fleet import instance
+
+
+class Ec2:
+    """EC2 as far as a look needs it."""
+
+    def __init__(self) -> None:
+        self.instances: dict[str, dict[str, Any]] = {}
+
+    def describe_instances(self, **_: Any) -> dict[str, Any]:
+        """Everything, in no particular order, whatever the filter."""
+        return {"Reservations": [{"Instances": [each]} for each in reversed(self.instances.values())]}
+
+
+def render(_s3: object, _settings: object, fleet: Fleet) -> Rendering:
+    """A config that differs whenever the pool does."""
+    lines = [f"server {each.name} {each.address}:{each.port} weight {each.weight}\n" for each in fleet.backends]
+    return Rendering({}, Config("".join(lines)), ())
+
+
+class AnyWorld(RuleBasedStateMachine):
+    """The rules are what may happen."""
+
+    @initialize(backends=st.integers(0, 5), proxies=st.integers(0, 3))
+    def begin(self, backends: int, proxies: int) -> None:
+        """An environment that was never reconciled."""
+        self.context = new_world(max_concurrency="2", drift_check_seconds=600.0)
+        self.world: World = self.context.__enter__()
+        self.ec2 = Ec2()
+        self.world.clients = replace(self.world.clients, ec2=self.ec2)
+        self.renderer, handler.renderer = handler.renderer, lambda: render  # type: ignore[assignment,return-value]
+        self.number = 0
+        self.batches: list[tuple[float, list[dict[str, Any]]]] = []
+        self.newest = Pointer()
+        for _ in range(backends):
+            self.launch_backend()
+        for _ in range(proxies):
+            self.launch_proxy(is_registered=True)
+
+    @rule()
+    def launch_backend(self) -> None:
+        """A backend comes up."""
+        self._launch("tomcat")
+
+    @rule(is_registered=st.booleans())
+    def launch_proxy(self, *, is_registered: bool) -> None:
+        """A proxy comes up; its agent may need longer."""
+        instance_id = self._launch("haproxy")
+        if is_registered:
+            self.world.join(instance_id)
+
+    def _launch(self, kind: str) -> str:
+        self.number += 1
+        made = instance(self.number, kind)
+        self.ec2.instances[made["InstanceId"]] = made
+        return str(made["InstanceId"])
+
+    @precondition(lambda self: self.ec2.instances)
+    @rule(data=st.data())
+    def terminate(self, data: st.DataObject) -> None:
+        """One goes for good."""
+        instance_id = data.draw(st.sampled_from(sorted(self.ec2.instances)))
+        del self.ec2.instances[instance_id]
+        self.world.proxies.pop(instance_id, None)
+        self.world.service.deregister(instance_id)
+
+    @precondition(lambda self: self.ec2.instances)
+    @rule()
+    def terminate_all_backends(self) -> None:
+        """A bad day, or a bad answer."""
+        gone = [key for key, each in self.ec2.instances.items() if {"Key": "Type", "Value": "tomcat"} in each["Tags"]]
+        for key in gone:
+            del self.ec2.instances[key]
+
+    @precondition(lambda self: self.ec2.instances)
+    @rule(data=st.data(), weight=st.sampled_from(["7", "seven"]))
+    def retag(self, data: st.DataObject, weight: str) -> None:
+        """Somebody sets a weight, or something that is none."""
+        instance_id = data.draw(st.sampled_from(sorted(self.ec2.instances)))
+        self.ec2.instances[instance_id]["Tags"].append({"Key": "haproxy:weight", "Value": weight})
+
+    @rule(number=st.integers(1, 10), is_lost=st.booleans())
+    def events(self, number: int, *, is_lost: bool) -> None:
+        """Events of whatever happened; they say nothing anyway."""
+        if not is_lost:
+            self.batches.append((self.world.now, [changed() for _ in range(number)]))
+
+    @precondition(lambda self: self.batches)
+    @rule(is_kept=st.booleans(), which=st.integers(0, 20))
+    def deliver(self, which: int, *, is_kept: bool) -> None:
+        """Some batch arrives; perhaps it will again."""
+        at = which % len(self.batches)
+        sent, bodies = self.batches[at] if is_kept else self.batches.pop(at)
+        self.world.deliver(*bodies, sent_at=sent)
+
+    @rule(at=st.integers(0, 9), is_done=st.booleans())
+    def die(self, at: int, *, is_done: bool) -> None:
+        """The function is killed at one of its calls; the message comes back."""
+        calls = 0
+
+        def choose(_operation: str, _url: str) -> Fault | None:
+            nonlocal calls
+            calls += 1
+            return Fault(is_death=True, is_done=is_done) if calls > at else None
+
+        with interposed(replace(self.world.clients, ec2=self.world.clients.s3), choose):
+            try:
+                self.world.deliver(SWEEP)
+            except Death:
+                self.batches.append((self.world.now, [SWEEP]))
+
+    @rule(seconds=st.sampled_from([0.1, 1, 3, 10, 80, 400]))
+    def wait(self, seconds: float) -> None:
+        """Hosts work, our own messages arrive."""
+        self.world.pass_time(seconds)
+
+    @rule()
+    def sweep(self) -> None:
+        """The schedule fires."""
+        assert self.world.sweep() == []
+
+    @rule(seconds=st.sampled_from([1, 5]))
+    def lose_what_is_under_way(self, seconds: int) -> None:
+        """Command events and our own messages vanish."""
+        self.world.clock.advance(seconds)
+        self.world.service.tick()
+        self.world.inbox.clear()
+        self.world.delayed.clear()
+
+    @precondition(lambda self: self.world.proxies)
+    @rule(data=st.data())
+    def edit_by_hand(self, data: st.DataObject) -> None:
+        """Somebody knows better."""
+        self.world.drift(data.draw(st.sampled_from(sorted(self.world.proxies))))
+
+    @invariant()
+    def never_backwards(self) -> None:
+        """Generations only grow, and no pointer is of an older look."""
+        if not hasattr(self, "world"):
+            return
+        pointer = self.world.pointer
+        assert pointer.generation >= self.newest.generation
+        assert pointer.looked_at >= self.newest.looked_at
+        self.newest = pointer
+
+    def teardown(self) -> None:
+        """It is over: agents register, and from now on there are only sweeps."""
+        if not hasattr(self, "world"):
+            return
+        try:
+            self._converges()
+        finally:
+            handler.renderer = self.renderer
+            self.context.__exit__(None, None, None)
+
+    def _converges(self) -> None:
+        kinds = {key: dict(_tags(each)) for key, each in self.ec2.instances.items()}
+        proxies = [key for key, tags in kinds.items() if tags["Type"] == "haproxy"]
+        backends = {key for key, tags in kinds.items() if tags["Type"] == "tomcat"}
+        for key in proxies:
+            if key not in self.world.proxies:
+                self.world.join(key)
+        for second in range(1200):
+            self.world.clock.advance(1)
+            if second % 10 == 0:
+                self.world.service.tick()
+                self.world.inbox.clear()
+                self.world.delayed.clear()
+            if second % 60 == 0:
+                assert self.world.sweep() == []
+        pointer = self.world.pointer
+        assert {backend.instance_id for backend in pointer.backends or ()} == backends
+        assert {proxy.instance_id for proxy in pointer.proxies} == set(proxies)
+        text = render(None, None, SimpleNamespace(backends=pointer.backends)).shared  # type: ignore[arg-type]
+        assert text
+        for key in proxies:
+            assert self.world.proxies[key].running == self.world.proxies[key].installed == text.md5
+        assert self.world.act("status")["converged"] == bool(proxies)
+
+
+def _tags(raw: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(tag["Key"], tag["Value"]) for tag in raw["Tags"]]
+
+
+TestAnyWorld = AnyWorld.TestCase
+# A failure is printed as found: making it smaller would take longer than the whole suite.
+TestAnyWorld.settings = settings(max_examples=12, stateful_step_count=25, phases=[Phase.generate])

@@ -1,0 +1,289 @@
+"""What a person can ask, and what the guard makes of a bad day."""
+
+from typing import Any
+
+import pytest
+
+from haproxy_sync.errors import BadRequest
+from tests.contract.faults import calls
+from tests.contract.world import World
+
+
+def backend_ids(world: World) -> list[str]:
+    """The accepted pool."""
+    return [backend.instance_id for backend in world.pointer.backends or ()]
+
+
+def served_addresses(world: World) -> set[str]:
+    """Whom the proxies send traffic to."""
+    (key, *_) = world.proxies
+    return {line.split()[2] for line in world.served(key).splitlines() if line.split()[:1] == ["server"]}
+
+
+@pytest.mark.fault("F18")
+def test_an_empty_answer_changes_nothing(running: World) -> None:
+    """The old config stays, and status says why."""
+    served = served_addresses(running)
+    running.terminate(*backend_ids(running))
+    running.pass_time(60)
+    running.sweep()
+    assert len(backend_ids(running)) == 3
+    assert "no backend is left" in running.act("status")["hold"]["reason"]
+    assert served_addresses(running) == served
+
+
+@pytest.mark.fault("F19")
+def test_a_mass_loss_is_believed_when_it_lasts(running: World) -> None:
+    """Held for five minutes of looks; the look that confirms it comes by itself."""
+    running.launch(number=7)
+    running.sweep()
+    running.settle()
+    gone = backend_ids(running)[:6]
+    running.terminate(*gone)
+    running.pass_time(60)
+    running.sweep()
+    assert len(backend_ids(running)) == 10
+    running.launch()
+    running.pass_time(60)
+    running.sweep()
+    assert len(backend_ids(running)) == 11
+    running.settle(20)
+    assert len(served_addresses(running)) == 11
+    running.pass_time(300 - 60 - 20 + 2)
+    assert len(backend_ids(running)) == 5
+    assert running.pointer.hold is None
+    running.settle()
+    assert len(served_addresses(running)) == 5
+
+
+@pytest.mark.fault("F19")
+def test_a_loss_that_was_a_mistake_leaves_no_trace(running: World) -> None:
+    """EC2 shows them again: the hold is gone, and no proxy has noticed."""
+    orders = running.orders()
+    ids = backend_ids(running)
+    running.clients.ec2.stop_instances(InstanceIds=ids)
+    running.pass_time(60)
+    running.sweep()
+    assert running.pointer.hold
+    running.clients.ec2.start_instances(InstanceIds=ids)
+    running.pass_time(60)
+    running.sweep()
+    assert running.pointer.hold is None
+    assert running.orders() == orders
+
+
+@pytest.mark.fault("F21")
+def test_an_override_ends_with_the_look_it_was_for(running: World) -> None:
+    """It is an option of one call; there is nothing to forget."""
+    running.launch(number=3)
+    running.sweep()
+    running.pass_time(60)
+    running.terminate(*backend_ids(running)[:4])
+    answer = running.act("sync", allow_mass_removal=True, reason="shrinking on purpose")
+    assert answer["published"]
+    assert len(backend_ids(running)) == 2
+    running.settle()
+    running.terminate(*backend_ids(running))
+    running.pass_time(60)
+    running.sweep()
+    assert running.pointer.hold
+
+
+def test_a_plan_says_what_a_sync_would_do_and_does_nothing(running: World) -> None:
+    """Servers by instance id, the text's difference, the proxies to be touched."""
+    (new,) = running.launch(**{"haproxy:port": "9000"})
+    gone = backend_ids(running)[0]
+    running.terminate(gone)
+    before = running.pointer
+    with calls(running.clients) as made:
+        plan = running.act("plan")
+    assert not {call for call in made if "Put" in call or "Send" in call}
+    assert running.pointer == before
+    assert plan["changes"]
+    assert plan["servers"] == {"added": [new], "removed": [gone], "changed": []}
+    assert sorted(plan["proxies"]) == sorted(running.proxies)
+    assert ":9000" in str(plan["diff"])
+    running.act("sync")
+    running.settle()
+    assert not running.act("plan")["changes"]
+    assert running.act("plan")["proxies"] == []
+
+
+def test_a_plan_shows_what_the_guard_would_say(running: World) -> None:
+    """Before anybody has to find out."""
+    running.terminate(*backend_ids(running))
+    plan = running.act("plan")
+    assert plan["hold"]
+    assert not plan["changes"]
+    assert running.act("plan", allow_mass_removal=True)["changes"]
+
+
+def test_status_tells_each_proxy_by_its_digests(running: World) -> None:
+    """Desired, installed, running, the last outcome and when."""
+    status = running.act("status")
+    assert status["generation"] == running.pointer.generation or status["generation"] < running.pointer.generation
+    for key, proxy in status["proxies"].items():
+        assert proxy["desired"] == proxy["installed"] == proxy["running"] == running.proxies[key].running
+        assert proxy["outcome"] == "installed"
+        assert 0 < running.now - proxy["at"] < 120
+    assert status["age_seconds"] == pytest.approx(running.now - status["converged_at"])
+    running.pass_time(40)
+    assert running.act("status")["age_seconds"] == pytest.approx(status["age_seconds"] + 40)
+
+
+def test_the_history_says_when_why_and_whom(running: World) -> None:
+    """Newest first; only what changed the config is in it."""
+    first = backend_ids(running)
+    (new,) = running.launch()
+    running.act("sync", reason="black friday")
+    running.pass_time(60)
+    running.sweep()
+    running.terminate(first[0])
+    running.pass_time(60)
+    running.sweep()
+    entries = running.act("status")["history"]
+    told = [(entry["why"], entry["added"], entry["removed"]) for entry in entries]
+    assert told == [
+        ("sweep", [], [first[0]]),
+        ("operator sync: black friday", [new], []),
+        ("sweep", sorted(first), []),
+    ]
+    assert entries[0]["at"] > entries[1]["at"]
+
+
+def test_verify_makes_every_proxy_compare_now(running: World) -> None:
+    """A hand edit is found without waiting for the drift check."""
+    (edited, *_) = running.proxies
+    running.drift(edited)
+    orders = running.orders()
+    answer = running.act("verify")
+    assert [command["purpose"] for command in answer["commands"]] == ["verify"]
+    running.settle(10)
+    assert running.orders() - orders == 3
+    outcomes = {key: proxy["outcome"] for key, proxy in running.act("status")["proxies"].items()}
+    assert outcomes == {key: "repaired" if key == edited else "unchanged" for key in running.proxies}
+
+
+def test_a_freeze_stops_everything_and_ends_by_itself(running: World) -> None:
+    """Looks go on, nothing is published or sent; afterwards everything is caught up."""
+    orders, publication = running.orders(), running.pointer.publication
+    answer = running.act("freeze", minutes=10, reason="deploy")
+    assert answer["freeze"]["reason"] == "deploy"
+    new = running.launch()
+    running.act("verify")
+    for _ in range(9):
+        running.pass_time(60)
+        running.sweep()
+    assert running.orders() == orders
+    assert running.pointer.publication == publication
+    assert running.act("status")["freeze"]
+    assert not running.act("status")["converged"]
+    running.pass_time(61)
+    running.sweep()
+    assert running.act("status")["freeze"] is None
+    running.settle()
+    assert new[0] in backend_ids(running)
+    assert len({host.running for host in running.proxies.values()}) == 1
+
+
+def test_unfreeze_catches_up_at_once(running: World) -> None:
+    """Without waiting for the sweep."""
+    running.act("freeze")
+    running.launch()
+    running.pass_time(60)
+    running.sweep()
+    assert len(backend_ids(running)) == 3
+    assert running.act("unfreeze")["published"]
+    running.settle()
+    assert len(backend_ids(running)) == 4
+
+
+def test_a_mass_loss_during_a_freeze_is_not_a_surprise_after_it(running: World) -> None:
+    """The guard keeps watching what is published."""
+    running.act("freeze", minutes=20)
+    running.terminate(*backend_ids(running)[:2])
+    for _ in range(6):
+        running.pass_time(60)
+        running.sweep()
+    assert running.act("unfreeze")["published"]
+    assert len(backend_ids(running)) == 1
+
+
+def test_rollback_brings_an_old_config_back_and_keeps_it(running: World) -> None:
+    """Canary first, as a new generation, frozen; when the freeze ends, the present returns."""
+    before = served_addresses(running)
+    good = running.act("status")["generation"]
+    running.launch(number=2)
+    running.sweep()
+    running.settle()
+    assert len(served_addresses(running)) == 5
+    running.pass_time(60)
+    answer = running.act("rollback", generation=good + 1, reason="bad release", minutes=5)
+    assert answer["generation"] > good
+    assert [command["purpose"] for command in answer["commands"]] == ["canary"]
+    running.settle(20)
+    assert served_addresses(running) == before
+    running.pass_time(120)
+    running.sweep()
+    assert served_addresses(running) == before
+    assert "bad release" in running.act("status")["history"][0]["why"]
+    running.pass_time(300)
+    running.sweep()
+    running.settle()
+    assert len(served_addresses(running)) == 5
+
+
+def test_a_proxy_that_joins_during_a_rollback_gets_what_the_others_have(running: World) -> None:
+    """One environment, one config."""
+    good = running.act("status")["generation"]
+    running.launch()
+    running.sweep()
+    running.settle()
+    running.pass_time(60)
+    running.act("rollback", generation=good)
+    running.settle(10)
+    (late,) = running.launch("haproxy")
+    running.pass_time(60)
+    running.sweep()
+    running.settle(10)
+    assert len({host.running for host in running.proxies.values()}) == 1
+    assert running.proxies[late].running
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"action": "rollback"}, "generation must be int"),
+        ({"action": "rollback", "generation": "41"}, "generation must be int"),
+        ({"action": "rollback", "generation": True}, "generation must be int"),
+        ({"action": "rollback", "generation": 41}, "no config is known"),
+        ({"action": "rollback", "generation": 2**40}, "no config is known"),
+        ({"action": "freeze", "minutes": 0}, "minutes must be"),
+        ({"action": "freeze", "minutes": "60"}, "minutes must be"),
+        ({"action": "freeze", "minutes": float("nan")}, "minutes must be"),
+        ({"action": "sync", "allow_mass_removal": "yes"}, "allow_mass_removal must be bool"),
+        ({"action": "status", "verbose": True}, "options: none"),
+    ],
+)
+def test_a_request_nobody_can_act_on_is_told_why(running: World, request_: dict[str, Any], message: str) -> None:
+    """And changes nothing."""
+    before = running.pointer
+    with pytest.raises(BadRequest, match=message):
+        running.act(**request_)
+    assert running.pointer == before
+
+
+def test_an_expired_config_cannot_be_rolled_back_to(running: World) -> None:
+    """The bucket's lifecycle may have removed it; nothing is published then."""
+    good = running.pointer.publication
+    assert good
+    assert good.assignment.shared
+    running.launch()
+    running.sweep()
+    running.settle()
+    key = f"configs/staging/{good.assignment.shared.sha256}/haproxy.cfg"
+    running.clients.s3.delete_object(Bucket="bucket", Key=key)
+    before = running.pointer
+    with pytest.raises(BadRequest, match="expired"):
+        running.act("rollback", generation=good.generation)
+    assert running.pointer == before

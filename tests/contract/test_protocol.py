@@ -1,0 +1,219 @@
+"""Several reconciles at once, in every order of their calls: the end state is that of the newest look.
+
+The checker is proved by protocols that are known to be wrong: it finds what they lose.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import count
+from random import Random
+from typing import Any
+
+import pytest
+
+from haproxy_sync import inventory, store
+from haproxy_sync.errors import Superseded
+from haproxy_sync.events import Home, operator
+from haproxy_sync.model import Config, Fleet
+from haproxy_sync.pointer import Assignment, Digest, Pointer, publish, successor
+from haproxy_sync.reconcile import Reconciler
+from haproxy_sync.render import Rendering
+from tests.contract.faults import Fault, interposed
+from tests.contract.interleaving import Choose, Schedule, every_order
+from tests.contract.world import ACCOUNT, REGION, World
+from tests.fleet import instance
+
+type Pool = frozenset[int]
+type Protocol = Callable[["Stage"], None]
+
+RUNS = count(1)
+
+
+class MovingEc2:
+    """EC2 whose backends come and go between two calls, and that remembers what each look saw."""
+
+    def __init__(self, environment: str, pause: Callable[[], None]) -> None:
+        self.running = {1, 2, 3}
+        self.looks: list[Pool] = []
+        self._environment, self._pause = environment, pause
+
+    def describe_instances(self, **_: Any) -> dict[str, Any]:
+        """The present, in one page."""
+        self._pause()
+        self.looks.append(frozenset(self.running))
+        instances = [instance(number, tags={"Environment": self._environment}) for number in self.running]
+        return {"Reservations": [{"Instances": instances}]}
+
+    def toggle(self, *numbers: int) -> None:
+        """Each of these comes, or goes."""
+        for number in numbers:
+            self._pause()
+            self.running ^= {number}
+
+
+class Stage:
+    """One run in an environment of its own: moto's bucket, a moving EC2, and a clock that ticks with every reading."""
+
+    def __init__(self, world: World, choose: Choose) -> None:
+        environment = f"run-{next(RUNS)}"
+        self.schedule = Schedule(choose)
+        self.ec2 = MovingEc2(environment, self.schedule.pause)
+        self.settings = replace(world.settings, environment=environment)
+        self.clients = replace(world.clients, ec2=self.ec2)
+        self.ticks = count(1_795_000_000)
+
+    def clock(self) -> float:
+        """A later time than ever before."""
+        return float(next(self.ticks))
+
+    def look(self) -> Fleet:
+        """The fleet now."""
+        return inventory.look(self.ec2, self.settings)
+
+    def read(self) -> store.Snapshot:
+        """The pointer."""
+        return store.read(self.clients.s3, "bucket", self.settings.environment)
+
+    def put(self, fleet: Fleet, snapshot: store.Snapshot) -> None:
+        """What a look makes of the pointer, under the ETag that was read."""
+        now = self.clock()
+        pointer = replace(successor(snapshot.pointer, now, str(now)), looked_at=now)
+        pointer = publish(pointer, Assignment(Digest.of(text(fleet))), "test", now, fleet.backends)
+        store.put(self.clients.s3, "bucket", self.settings.environment, pointer, snapshot.etag)
+
+    def run(self, protocol: Protocol, workers: int, *moves: int) -> str:
+        """Workers and the world, interleaved; what is wrong with the end, empty if nothing."""
+        ours(self)  # the beginning: three backends, published
+        tasks = [lambda: protocol(self)] * workers + [lambda: self.ec2.toggle(*moves)]
+        with interposed(self.clients_of_moto, self._gate):
+            self.schedule.run(tasks)
+        end = numbers(self.read().pointer)
+        newest = self.ec2.looks[-1]
+        return "" if end == newest else f"ends with {sorted(end)}, the newest look saw {sorted(newest)}"
+
+    @property
+    def clients_of_moto(self) -> Any:
+        """Those that can be interposed."""
+        return replace(self.clients, ec2=self.clients.s3)
+
+    def _gate(self, operation: str, url: str) -> Fault | None:
+        if operation in {"s3.GetObject", "s3.PutObject"} and "/pointer/" in url:
+            self.schedule.pause()
+        return None
+
+    def history(self) -> list[Pointer]:
+        """Every pointer that ever was, oldest first (the bucket keeps versions)."""
+        key = f"pointer/{self.settings.environment}.json"
+        versions = self.clients.s3.list_object_versions(Bucket="bucket", Prefix=key)["Versions"]
+        bodies = [
+            self.clients.s3.get_object(Bucket="bucket", Key=key, VersionId=version["VersionId"])["Body"].read()
+            for version in reversed(versions)
+        ]
+        return [store.codec.loads(body) for body in bodies]
+
+
+def numbers(pointer: Pointer) -> Pool:
+    """The accepted pool."""
+    return frozenset(int(backend.instance_id.removeprefix("i-"), 16) for backend in pointer.backends or ())
+
+
+def text(fleet: Fleet) -> Config:
+    """A config that differs with the pool."""
+    return Config("".join(f"server {backend.instance_id}\n" for backend in fleet.backends))
+
+
+def ours(stage: Stage) -> None:
+    """The real reconcile."""
+    Reconciler(
+        stage.settings,
+        stage.clients,
+        Home(ACCOUNT, REGION),
+        f"writer-{next(stage.ticks)}",
+        stage.clock,
+        lambda _s3, _settings, fleet: Rendering({}, text(fleet), ()),  # type: ignore[arg-type]  # it is called, no more
+    ).reconcile(operator("test"))
+
+
+def plain_put(stage: Stage) -> None:
+    """Wrong: describe, then put over whatever is there."""
+    fleet = stage.look()
+    while True:
+        try:
+            stage.put(fleet, stage.read())
+        except Superseded:
+            continue
+        return
+
+
+def look_before_read(stage: Stage) -> None:
+    """Wrong: describe, then read the ETag, then put under it."""
+    while True:
+        fleet = stage.look()
+        try:
+            stage.put(fleet, stage.read())
+        except Superseded:
+            continue
+        return
+
+
+def skip_unchanged(stage: Stage) -> None:
+    """Wrong: read, describe, but put only if something changed."""
+    while True:
+        snapshot = stage.read()
+        fleet = stage.look()
+        if Assignment(Digest.of(text(fleet))) == snapshot.pointer.history[-1].assignment:
+            return
+        try:
+            stage.put(fleet, snapshot)
+        except Superseded:
+            continue
+        return
+
+
+def give_up(stage: Stage) -> None:
+    """Wrong: read, describe, put, and be content with 412."""
+    snapshot = stage.read()
+    fleet = stage.look()
+    try:
+        stage.put(fleet, snapshot)
+    except Superseded:
+        return
+
+
+@pytest.mark.fault("F08")
+@pytest.mark.fault("F09")
+@pytest.mark.parametrize("moves", [(), (4,)])
+def test_in_every_order_of_two_the_newest_look_wins(world: World, moves: tuple[int, ...]) -> None:
+    """All interleavings of two reconciles, with the world standing still and moving."""
+    runs = 0
+    for choose in every_order():
+        assert Stage(world, choose).run(ours, 2, *moves) == ""
+        runs += 1
+    assert runs >= (20 if not moves else 140)  # of two and three calls each; restarts add more
+
+
+@pytest.mark.fault("F09")
+def test_three_at_once_in_a_moving_world_never_go_backwards(world: World) -> None:
+    """A sample of the orders of three, backends coming and going; and no pointer is older than the one before."""
+    world.clients.s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
+    for seed in range(40):
+        stage = Stage(world, Random(seed).randrange)
+        assert stage.run(ours, 3, 4, 4, 5) == ""
+        looked = [pointer.looked_at for pointer in stage.history()]
+        generations = [pointer.generation for pointer in stage.history()]
+        assert looked == sorted(looked)
+        assert generations == sorted(set(generations))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "moves"),
+    [(plain_put, (4,)), (look_before_read, (4,)), (skip_unchanged, (4, 4)), (give_up, (4,))],
+)
+def test_a_wrong_protocol_is_caught(world: World, protocol: Protocol, moves: tuple[int, ...]) -> None:
+    """Each loses an update in some order, and the checker finds it."""
+    assert any(_violations(world, protocol, moves))
+
+
+def _violations(world: World, protocol: Protocol, moves: tuple[int, ...]) -> Iterator[str]:
+    for choose in every_order():
+        yield Stage(world, choose).run(protocol, 2, *moves)

@@ -1,0 +1,260 @@
+"""What comes out of the queue: storms, losses, rubbish, and looks at EC2 that fail."""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from haproxy_sync import events, handler, inventory
+from haproxy_sync.errors import BadRequest, SettingsError
+from haproxy_sync.settings import Settings
+from tests.contract.faults import Fault, calls, failing
+from tests.contract.world import ACCOUNT, REGION, SWEEP, World, changed, event, record
+
+
+@pytest.mark.fault("F04")
+def test_a_thousand_events_in_ten_seconds(running: World) -> None:
+    """The first is acted on at once; at most ten looks and two rollouts, the rest costs one read of the bucket each."""
+    orders, reads_only = running.orders(), 0
+    running.launch()
+    looks: list[float] = []
+    for number in range(100):
+        if number == 10:
+            running.launch(number=3)
+        storm = [changed(f"i-{number * 10 + each:017x}") for each in range(10)]
+        with calls(running.clients) as made:
+            assert running.deliver(*storm) == []
+        looks += [running.now] * made.count("ec2.DescribeInstances")
+        reads_only += made == ["s3.GetObject"]
+        if number == 0:
+            assert looks
+        with calls(running.clients) as made:
+            running.pass_time(0.1)
+        looks += [running.now] * made.count("ec2.DescribeInstances")
+    with calls(running.clients) as made:
+        running.settle()
+    looks += [running.now] * made.count("ec2.DescribeInstances")
+    assert len(looks) <= 10
+    assert reads_only > 80
+    assert running.orders() - orders <= 2 * len(running.proxies)
+    assert len(running.pointer.backends or ()) == 7
+    assert running.act("status")["converged"]
+
+
+@pytest.mark.fault("F03")
+def test_when_every_event_is_lost_the_sweep_converges(running: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Within one period for the config; the commands' results are found by the next ones."""
+    new = running.launch()
+    for second in range(180):
+        running.clock.advance(1)
+        running.service.tick()
+        running.inbox.clear()
+        running.delayed.clear()
+        if second % 60 == 0:
+            running.sweep()
+    assert running.act("status")["converged"]
+    assert new[0] in {backend.instance_id for backend in running.pointer.backends or ()}
+    assert '"ChangesFoundBySweep":[1.0]' in capsys.readouterr().out
+
+
+@pytest.mark.fault("F05")
+def test_rubbish_is_acknowledged_and_the_rest_of_the_batch_works(
+    running: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would never get better by being tried again."""
+    running.launch()
+    assert running.deliver("rubbish", changed(), {"detail-type": "x", "source": "y", "detail": {}}) == []
+    assert len(running.pointer.backends or ()) == 4
+    assert '"BadEvents":[1.0, 1.0]' in capsys.readouterr().out.replace("1.0,1.0", "1.0, 1.0")
+
+
+@pytest.mark.fault("F06")
+def test_a_record_that_breaks_the_parser_comes_back_alone(running: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug of ours costs one message, until it is in the dead-letter queue."""
+    real = events.parse_record
+
+    def parse(raw: dict[str, Any], home: events.Home) -> events.Event:
+        if "poison" in raw["body"]:
+            raise ZeroDivisionError
+        return real(raw, home)
+
+    monkeypatch.setattr(events, "parse_record", parse)
+    running.launch()
+    assert running.deliver({"poison": 1}, changed()) == ["m-0"]
+    assert len(running.pointer.backends or ()) == 4
+
+
+@pytest.mark.fault("F14")
+def test_an_event_of_another_account_does_nothing(running: World) -> None:
+    """Not even a read of the bucket."""
+    with calls(running.clients) as made:
+        assert running.deliver(changed() | {"account": "999999999999"}) == []
+    assert made == []
+
+
+@pytest.mark.fault("F13")
+def test_an_event_redriven_hours_later_reconciles_now(running: World) -> None:
+    """What it says is long over; what is true now counts, and it costs no look that another one covers."""
+    running.pass_time(7200)
+    running.sweep()
+    before = running.pointer.publication
+    running.pass_time(3)
+    with calls(running.clients) as made:
+        assert running.deliver(changed(state="terminated"), sent_at=running.now - 7000) == []
+    assert made == ["s3.GetObject"]
+    assert running.pointer.publication == before
+
+
+@pytest.mark.fault("F22")
+def test_a_throttled_look_returns_the_message(running: World) -> None:
+    """Three tries of the SDK; nothing is written."""
+    before = running.pointer
+    with failing(running.clients, "ec2.DescribeInstances", Fault(503, "RequestLimitExceeded")) as failed:
+        assert running.sweep() == ["m-0"]
+    assert len(failed) == 3
+    assert running.pointer == before
+
+
+@pytest.mark.fault("F23")
+def test_half_an_answer_is_none(running: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second page fails: what the first one said is thrown away."""
+    monkeypatch.setattr(inventory, "PAGE_SIZE", 5)
+    for _ in range(6):
+        running.launch()
+    before = running.pointer
+    pages: list[str] = []
+
+    with calls(running.clients) as made:
+        inventory.look(running.clients.ec2, running.settings)
+    assert made.count("ec2.DescribeInstances") > 1
+
+    real = running.clients.ec2.describe_instances
+
+    def second_fails(**request: Any) -> Any:
+        pages.append(request.get("NextToken", ""))
+        if "NextToken" in request:
+            raise ConnectionError
+        return real(**request)
+
+    monkeypatch.setattr(running.clients.ec2, "describe_instances", second_fails)
+    assert running.sweep() == ["m-0"]
+    assert len(pages) == 2
+    assert running.pointer == before
+
+
+def test_every_page_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rival that read the first page only is why this test is here."""
+    monkeypatch.setattr(inventory, "PAGE_SIZE", 5)
+    ids = sorted(instance_id for _ in range(12) for instance_id in world.launch())
+    world.launch("haproxy", Environment="production")
+    fleet = inventory.look(world.clients.ec2, world.settings)
+    assert [backend.instance_id for backend in fleet.backends] == ids
+    assert fleet.proxies == ()
+
+
+@pytest.mark.fault("F24")
+def test_an_instance_comes_in_when_its_tags_do(running: World) -> None:
+    """Tags of an Auto Scaling group lag behind the state event."""
+    bare = running.clients.ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1)
+    instance_id = bare["Instances"][0]["InstanceId"]
+    running.deliver(changed(instance_id))
+    assert len(running.pointer.backends or ()) == 3
+    running.pass_time(30)
+    tags = [{"Key": "Environment", "Value": "staging"}, {"Key": "Type", "Value": "tomcat"}]
+    running.clients.ec2.create_tags(Resources=[instance_id], Tags=tags)
+    running.deliver(event("aws.tag", "Tag Change on Resource"))
+    assert len(running.pointer.backends or ()) == 4
+
+
+def test_an_event_that_ec2_does_not_show_yet_is_looked_at_again(running: World) -> None:
+    """EC2 is eventually consistent; the second look comes by itself, long before the sweep."""
+    running.deliver(changed())
+    running.launch()
+    running.pass_time(4)
+    assert len(running.pointer.backends or ()) == 4
+
+
+@pytest.mark.fault("F02")
+def test_the_order_of_events_does_not_matter(running: World) -> None:
+    """Terminated before running: only the look counts."""
+    (new,) = running.launch()
+    running.deliver(changed(new, "terminated"))
+    running.pass_time(10)
+    running.deliver(changed(new, "running"))
+    assert new in {backend.instance_id for backend in running.pointer.backends or ()}
+
+
+def test_a_bare_event_reconciles_too(running: World) -> None:
+    """As `sam remote invoke` sends it."""
+    running.launch()
+    answer = handler.handler(SWEEP, context())
+    assert answer["published"]
+    assert len(running.pointer.backends or ()) == 4
+    foreign = handler.handler(SWEEP | {"region": "us-east-1"}, context())
+    assert foreign["result"] == "ignored"
+
+
+@pytest.mark.parametrize("request_", [{}, {"action": "explode"}, {"action": ["sync"]}, {"action": "sync", "force": 1}])
+def test_anything_else_is_told_what_there_is(running: World, request_: dict[str, Any]) -> None:
+    """The error lists the actions or the options."""
+    with pytest.raises(BadRequest, match=r"actions: sync, plan|options: allow_mass_removal"):
+        handler.handler(request_, context())
+    assert running.act("status")["converged"]
+
+
+@pytest.mark.fault("F17")
+def test_a_bad_environment_fails_every_invocation_with_one_message(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is read or sent."""
+    monkeypatch.setattr(handler, "settings", lambda: Settings.from_env({"CANARY": "perhaps"}))
+    with pytest.raises(SettingsError, match=r"ENVIRONMENT is missing.*CANARY="):
+        world.invoke({"Records": [record("m", json.dumps(SWEEP), world.now)]})
+
+
+def context() -> SimpleNamespace:
+    """What Lambda hands over."""
+    return SimpleNamespace(
+        invoked_function_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:reconcile", aws_request_id="r"
+    )
+
+
+@pytest.mark.fault("F39")
+@pytest.mark.fault("F40")
+def test_a_broken_template_keeps_the_old_config(running: World) -> None:
+    """The message is done, the error is shown with file and line, and the next good upload heals it."""
+    before = running.pointer.publication
+    key = "templates/staging/haproxy.cfg.j2"
+    for broken in ("{% for %}", "listen x\n bind :80\n {{ nobody_knows }}\n"):
+        running.clients.s3.put_object(Bucket="bucket", Key=key, Body=broken.encode())
+        running.pass_time(60)
+        assert running.sweep() == []
+        status = running.act("status")
+        assert status["template_error"].startswith("haproxy.cfg.j2:")
+        assert not status["converged"]
+        assert running.pointer.publication == before
+    running.clients.s3.delete_object(Bucket="bucket", Key=key)
+    running.pass_time(60)
+    running.sweep()
+    assert running.act("status")["template_error"] == ""
+
+
+@pytest.mark.fault("F41")
+def test_a_template_without_end_costs_the_message_and_nothing_else(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The function's deadline ends it, nothing is stored, and the message goes where the alarm is."""
+    before = running.pointer
+    running.launch()
+    stored = running.clients.s3.list_objects_v2(Bucket="bucket")["KeyCount"]
+    reconciler = running.reconciler()
+
+    def never_ends(*_: Any) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(handler, "renderer", lambda: never_ends)
+    assert reconciler
+    assert running.sweep() == ["m-0"]
+    assert running.clients.s3.list_objects_v2(Bucket="bucket")["KeyCount"] == stored
+    assert running.pointer == before

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from difflib import unified_diff
 from typing import Any
 
 from haproxy_sync import events, steps, store
 from haproxy_sync.codec import jsonable
 from haproxy_sync.errors import BadRequest
-from haproxy_sync.pointer import HISTORY_LENGTH, Assignment, Change, Freeze, Outcome, Pointer, Publication
-from haproxy_sync.reconcile import Reconciler, Result
+from haproxy_sync.pointer import HISTORY_LENGTH, Assignment, Change, Digest, Freeze, Outcome, Pointer, Publication
+from haproxy_sync.reconcile import Observation, Reconciler, Result
 
 type Answer = dict[str, Any]
 type Action = Callable[[Reconciler, Mapping[str, Any]], Answer]
@@ -53,7 +52,7 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
     return {
         "changes": changes,
         "servers": {key: list(getattr(entry, key, ())) for key in ("added", "removed", "changed")},
-        "diff": _diffs(reconciler, pointer, observation.configs) if changes else [],
+        "diff": _diffs(reconciler, pointer, observation) if changes else [],
         "proxies": [] if steps.is_frozen(planned, now) else _unsettled(planned),
         "hold": jsonable(planned.hold),
         "freeze": jsonable(planned.freeze),
@@ -66,16 +65,36 @@ def _unsettled(pointer: Pointer) -> list[str]:
     return [proxy.instance_id for proxy in pointer.proxies if not steps.is_settled(pointer, proxy.instance_id)]
 
 
-def _diffs(reconciler: Reconciler, pointer: Pointer, configs: tuple[Any, ...]) -> list[Any]:
-    """Each new config against what is published now; without a config of the same proxy, against nothing."""
-    published = pointer.publication.assignment if pointer.publication else Assignment()
-    old = published.shared or next(iter(published.by_proxy.values()), None)
-    text = old and store.get_config(
-        reconciler.clients.s3, reconciler.settings.bucket, reconciler.settings.environment, old.sha256
-    )
-    return [
-        "\n".join(unified_diff((text or "").split("\n"), config.text.split("\n"), lineterm="")) for config in configs
-    ]
+def _diffs(reconciler: Reconciler, before: Pointer, planned: Observation) -> list[Answer]:
+    """What changes in each distinct config, and for whom."""
+    from haproxy_sync.diff import semantic_diff  # noqa: PLC0415 # only a plan pays for it
+
+    after = planned.pointer
+    texts = {Digest.of(config): config.text for config in planned.configs}
+    backends = (*(before.backends or ()), *(after.backends or ()))
+    diffs = []
+    for (old, new), proxies in _pairs(before, after).items():
+        was, now = (_text(reconciler, texts, digest) for digest in (old, new))
+        diffs.append({"proxies": proxies} | semantic_diff(was, now, backends).as_json())
+    return diffs
+
+
+def _pairs(before: Pointer, after: Pointer) -> Mapping[tuple[Digest | None, Digest | None], list[str]]:
+    """Old and new config, and the proxies that go from one to the other; one pair also where there is no proxy yet."""
+    old, new = (pointer.publication.assignment if pointer.publication else Assignment() for pointer in (before, after))
+    if not after.proxies:
+        return {(old.shared, new.shared): []}
+    pairs: dict[tuple[Digest | None, Digest | None], list[str]] = {}
+    for proxy in after.proxies:
+        pairs.setdefault((old[proxy.instance_id], new[proxy.instance_id]), []).append(proxy.instance_id)
+    return {(was, now): proxies for (was, now), proxies in pairs.items() if was != now}
+
+
+def _text(reconciler: Reconciler, texts: Mapping[Digest, str], digest: Digest | None) -> str:
+    if digest is None:
+        return ""
+    bucket, environment = reconciler.settings.bucket, reconciler.settings.environment
+    return texts.get(digest) or store.get_config(reconciler.clients.s3, bucket, environment, digest.sha256) or ""
 
 
 def status(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:

@@ -67,7 +67,7 @@ def region(zone: str) -> str:
 
 def group_names(host: Host) -> list[str]:
     """The groups of a host, sorted, without `all`."""
-    own = {host.type} if is_allowed(host.type) else set()
+    own = {host.type} if host.type and is_allowed(host.type) else set()
     if isinstance(host, Backend | Proxy):
         own.add(BACKENDS if isinstance(host, Backend) else PROXIES)
     return sorted(own)
@@ -143,12 +143,12 @@ class Groups(dict[str, list[str]]):
         super().__init__(all=list(inventory.hosts), ungrouped=[])
         self[BACKENDS] = [inventory_name(backend) for backend in fleet.backends]
         self[PROXIES] = [inventory_name(proxy) for proxy in fleet.proxies]
-        own = {BACKENDS, PROXIES}
         for name in types:
             self.setdefault(name, [])
         for name, host in inventory.hosts.items():
-            if host.type not in own and is_allowed(host.type):
-                self.setdefault(host.type, []).append(name)
+            for group in group_names(host):
+                if group not in {BACKENDS, PROXIES}:
+                    self.setdefault(group, []).append(name)
         self._inventory = inventory
         self._by_tag: dict[str, list[str]] | None = None
 

@@ -136,8 +136,7 @@ class World:
 
     def depends_on_host(self, name: str) -> bool:
         """Whether a variables file gives hosts different values of this name."""
-        layers = [layer for key in (GROUP_VARS, HOST_VARS) for layer in self.variables.get(key, {}).values()]
-        return any(name in layer for layer in layers)
+        return any(name in layer for key in (GROUP_VARS, HOST_VARS) for layer in self.variables.get(key, {}).values())
 
 
 class Scope(Mapping[str, Any]):
@@ -149,10 +148,9 @@ class Scope(Mapping[str, Any]):
         self._world = world
         self._facts = facts(host)
         self._variables = world.variables_of(host)
-        self._conveniences = conveniences(host)
+        self._conveniences = {**conveniences(host), "proxy": Instance(host, world.checked)}
         self._own: Mapping[str, Callable[[], Any]] = {
             "ansible_facts": self._ansible_facts,
-            "proxy": lambda: Instance(host, world.checked),
             "vars": lambda: HostVariables(self),
         }
         self._shown: dict[str, Any] = {}
@@ -169,7 +167,7 @@ class Scope(Mapping[str, Any]):
         """Where the value of a name comes from; the order is the precedence."""
         if name in self._facts:
             return partial(self._world.checked, self._facts[name], name)
-        for names in (self._world.names, {} if name in self._variables else self._own):
+        for names in (self._world.names, self._own):
             if name in names:
                 return names[name]
         if name in self._variables:

@@ -60,7 +60,7 @@ def lines(text: str) -> Iterator[Line]:
         found = words(line)
         if not found:
             continue
-        if found[0] in KEYWORDS and not line[0].isspace():
+        if found[0] in KEYWORDS:  # indented or not, as HAProxy reads it
             section = " ".join(found[:2])
         yield Line(section, found)
 

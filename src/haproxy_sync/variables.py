@@ -23,8 +23,10 @@ def parse_variables(text: str, file: str) -> Mapping[str, Any]:
         raise TemplateError(file, 1, f"variables are a mapping of names to values, not a {type(variables).__name__}")
     _check(variables, file)
     for key in (GROUP_VARS, HOST_VARS):
-        for name, own in _mapping(variables.get(key) or {}, key, file).items():
-            _check(_mapping(own or {}, f"{key}.{name}", file), file)
+        layers = {str(name): own or {} for name, own in _mapping(variables.get(key) or {}, key, file).items()}
+        for name, own in layers.items():
+            _check(_mapping(own, f"{key}.{name}", file), file)
+        variables[key] = layers
     return variables
 
 

@@ -1,0 +1,142 @@
+"""What `tests/oracle` cannot compare: filters outside ansible-core, repeatable answers, containers as Python sees them."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from haproxy_sync.ansible.engine import Engine
+from haproxy_sync.ansible.lazy import LazyDict, LazyList
+from haproxy_sync.errors import TemplateError
+
+
+def render(template: str, **variables: Any) -> str:
+    """The text of a template with ready values."""
+    return Engine("t.j2", {"t.j2": template}).render(variables)
+
+
+@pytest.mark.parametrize(
+    ("expression", "result"),
+    [
+        ("'2001:db8::1' | ipwrap", "[2001:db8::1]"),
+        ("'10.0.0.1' | ansible.utils.ipwrap", "10.0.0.1"),
+        ("'2001:db8::/32' | ipwrap", "[2001:db8::]/32"),
+        ("['::1', 'a.b', '10.0.0.1'] | ipwrap", "['[::1]', 'a.b', '10.0.0.1']"),
+        ("'10.0.0.1' | ipaddr", "10.0.0.1"),
+        ("'nonsense' | ipaddr", "False"),
+        ("'' | ipaddr", "False"),
+        ("none | ipaddr", "False"),
+        ("'10.0.3.7/24' | ansible.utils.ipaddr('network')", "10.0.3.0"),
+        ("'10.0.3.7/24' | ansible.netcommon.ipaddr('address')", "10.0.3.7"),
+        ("'10.0.3.7/24' | ipaddr('netmask')", "255.255.255.0"),
+        ("'10.0.3.7/24' | ipaddr('prefix')", "24"),
+        ("'10.0.3.7/24' | ipaddr('broadcast')", "10.0.3.255"),
+        ("'10.0.3.7/24' | ipaddr('subnet')", "10.0.3.0/24"),
+        ("'10.0.3.0/24' | ipaddr('net')", "10.0.3.0/24"),
+        ("'10.0.3.7/24' | ipaddr('net')", "False"),
+        ("'10.0.3.7/24' | ipaddr('host')", "10.0.3.7/24"),
+        ("'10.0.3.7' | ipaddr('private')", "10.0.3.7"),
+        ("'8.8.8.8' | ipaddr('private')", "False"),
+        ("['10.0.0.1', 'x', '::1'] | ipv4", "['10.0.0.1']"),
+        ("['10.0.0.1', 'x', '::1'] | ipv6", "['::1']"),
+        ("['10.0.0.1/8', 'x'] | ipaddr('address')", "['10.0.0.1']"),
+    ],
+)
+def test_addresses(expression: str, result: str) -> None:
+    """`ipaddr` and `ipwrap` of the ansible.utils collection answer the usual questions."""
+    assert render("{{ " + expression + " }}") == result
+
+
+def test_an_unknown_address_query_is_an_error() -> None:
+    """It is named, with those that are known."""
+    with pytest.raises(TemplateError, match=r"t\.j2:1: ipaddr\('revdns'\) is not known here: address, "):
+        render("{{ '10.0.0.1' | ipaddr('revdns') }}")
+
+
+@pytest.mark.parametrize(
+    ("expression", "result"),
+    [
+        ("['b', 'a'] | union(['c', 'a'])", "['b', 'a', 'c']"),
+        ("['b', 'a', 'b'] | intersect(['a', 'b'])", "['b', 'a']"),
+        ("['b', 'a', 'c'] | difference(['a'])", "['b', 'c']"),
+        ("['b', 'a'] | symmetric_difference(['a', 'c'])", "['b', 'c']"),
+    ],
+)
+def test_sets_keep_their_order(expression: str, result: str) -> None:
+    """Ansible's order depends on the hash seed of its process; here it is the same in every run."""
+    assert render("{{ " + expression + " }}") == result
+
+
+def test_a_broken_filter_argument_says_what_is_wrong() -> None:
+    """An error of a filter carries the line of the template."""
+    for call in (
+        "{} | comment('bash')",
+        "'a' | regex_search('a', 'b')",
+        "[1] | combine({})",
+        "'1.x' is version('2', 'strict')",
+    ):
+        with pytest.raises(TemplateError, match=r"t\.j2:2: "):
+            render("\n{{ " + call + " }}")
+
+
+def _json_like() -> st.SearchStrategy[Any]:
+    leaves = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+    return st.recursive(
+        leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    )
+
+
+def _lazy(value: Any) -> Any:
+    def show(raw: Any, path: str) -> Any:
+        if isinstance(raw, dict):
+            return LazyDict(raw, show, path)
+        return LazyList(raw, show, path) if isinstance(raw, list) else raw
+
+    return show(value, "value")
+
+
+@given(_json_like())
+def test_lazy_containers_look_like_what_they_hold(value: Any) -> None:
+    """However Python reads them: printed, compared, copied, iterated, as JSON."""
+    for read in (repr, str, _plain, lambda v: json.loads(json.dumps(_plain(v)))):
+        assert read(_lazy(value)) == read(value)
+    assert _lazy(value) == value
+    assert value == _lazy(value)
+    if isinstance(value, list):
+        assert list(reversed(_lazy(value))) == value[::-1]
+        assert _lazy(value) + value == value + _lazy(value) == value + value
+        assert [item in _lazy(value) for item in value] == [True] * len(value)
+        assert tuple(_lazy(value)) == tuple(value)
+    if isinstance(value, dict):
+        assert dict(_lazy(value)) == {**_lazy(value)} == value
+        assert list(_lazy(value).values()) == list(value.values())
+        assert _lazy(value) | {"k": 1} == value | {"k": 1}
+        assert {"k": 1} | _lazy(value) == {"k": 1} | value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else copy.copy(value)
+
+
+def test_only_what_is_read_is_rendered() -> None:
+    """One item of a container costs nothing for its neighbours."""
+    shown: list[str] = []
+
+    def show(raw: Any, path: str) -> Any:
+        shown.append(path)
+        return raw
+
+    values = LazyDict({"a": 1, "b": 2}, show, "d")
+    assert values.get("b") == values["b"] == 2
+    assert values.pop("b") == 2
+    assert shown == ["d.b"]
+    numbers = LazyList([1, 2, 3], show, "l")
+    assert numbers[-1] == 3
+    numbers.append(4)
+    assert shown == ["d.b", "l[-1]"]
+    assert numbers == [1, 2, 3, 4]

@@ -1,0 +1,396 @@
+"""A fleet and a template become configs: Ansible's names, EC2's values as data, nothing published that is not whole."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from haproxy_sync import inventory
+from haproxy_sync.ansible import environment
+from haproxy_sync.errors import TemplateError
+from haproxy_sync.model import Config, Fleet, Skipped
+from haproxy_sync.render import Rendering, TemplateSet, render_fleet
+from haproxy_sync.sections import servers
+from haproxy_sync.settings import Settings
+from tests.fleet import instance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SETTINGS = Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document")
+SEED = """listen app
+    bind *:80
+{% for backend in groups['backends'] %}
+    server {{ backend }} {{ backend }}:8080 check observe layer7
+{% endfor %}
+"""
+PROXY, OTHER_PROXY = f"i-{8:017x}", f"i-{9:017x}"
+
+
+def fleet(*more: dict[str, Any]) -> Fleet:
+    """Three backends, two proxies in two zones, and more."""
+    far = {"Placement": {"AvailabilityZone": "ap-southeast-2b"}}
+    proxies = (instance(8, "haproxy"), instance(9, "haproxy", **far))
+    return inventory.parse([instance(1), instance(2), instance(3, **far), *proxies, *more], SETTINGS)
+
+
+def render(template: str, of: Fleet | None = None, settings: Settings = SETTINGS, **variables: Any) -> Rendering:
+    """Render a template that needs no other file."""
+    return render_fleet(TemplateSet("main.j2", {"main.j2": template}), variables, of or fleet(), settings)
+
+
+def text(template: str, of: Fleet | None = None, **variables: Any) -> str:
+    """The end of the config that `template` adds to the seed's."""
+    rendering = render(SEED + template, of, **variables)
+    config = rendering.shared or rendering.by_proxy[PROXY]
+    return config.text.removeprefix(render(SEED, of).configs[0].text)
+
+
+def test_the_seeds_lines() -> None:
+    """The playbook's fragment gives the playbook's lines, byte for byte."""
+    assert render(SEED).configs[0].text == (
+        "listen app\n"
+        "    bind *:80\n"
+        "    server ip-10-0-0-2 ip-10-0-0-2:8080 check observe layer7\n"
+        "    server ip-10-0-0-3 ip-10-0-0-3:8080 check observe layer7\n"
+        "    server ip-10-0-0-4 ip-10-0-0-4:8080 check observe layer7\n"
+    )
+
+
+def test_typed_backends() -> None:
+    """The objects of `backends` carry what the names of `groups` do not."""
+    of = fleet(instance(4, tags={"haproxy:port": "9090", "haproxy:weight": "10", "haproxy:drain": "true"}))
+    template = (
+        "{% for b in backends %}{{ b.name }} {{ b.address }} {{ b.port }} {{ b.weight }} {{ b.drain }}|{% endfor %}"
+    )
+    lines = text(template, of).split("|")
+    assert lines[0] == "ip-10-0-0-2 10.0.0.2 8080  False"
+    assert lines[3] == "ip-10-0-0-5 10.0.0.5 9090 10 True"
+
+
+def test_groups_hold_every_type() -> None:
+    """A group per value of the type tag, the playbook's two, and those of EC2 inventories by tag."""
+    of = fleet(instance(20, "postgres", tags={"Role": "db-1"}))
+    assert text("{{ groups.postgres }} {{ groups['tag_Role_db_1'] }} {{ groups.haproxy }}", of) == (
+        "['ip-10-0-0-21'] ['ip-10-0-0-21'] ['10.0.0.9', '10.0.0.10']\n"
+    )
+    assert text("{{ groups.tomcat == groups.backends }} {{ groups['all'] | length }} {{ 'nobody' in groups }}", of) == (
+        "True 6 False\n"
+    )
+
+
+def test_empty_groups_exist() -> None:
+    """A fleet without backends renders: the guard decides about it, not an undefined name."""
+    empty = replace(fleet(), backends=())
+    assert list(servers(render(SEED + "{{ groups['tomcat'] }}", empty).configs[0].text)) == []
+
+
+@pytest.mark.parametrize("key", ["10.0.0.9", "ip-10-0-0-9", PROXY, "ip-10-0-0-9.ap-southeast-2.compute.internal"])
+def test_hostvars_knows_a_host_by_all_its_names(key: str) -> None:
+    """A template finds a proxy by address, label, DNS name and instance id."""
+    assert text(f"{{{{ hostvars['{key}'].ec2_id }}}}") == f"{PROXY}\n"
+
+
+class TestRenderingHost:
+    """Who gets which config."""
+
+    def test_shared_unless_the_host_is_read(self) -> None:
+        """A template that never reads the rendering host is rendered once, for future proxies as well."""
+        rendering = render(SEED + "{% if false %}{{ inventory_hostname }}{% endif %}")
+        assert rendering.shared is not None
+        assert rendering.by_proxy == {}
+
+    @pytest.mark.parametrize(
+        "name",
+        ["inventory_hostname", "ansible_host", "ec2_id", "zone", "proxy.name", "vars.zone", "ansible_facts.fqdn"],
+    )
+    def test_one_per_proxy_where_it_is_read(self, name: str) -> None:
+        """Whatever tells hosts apart makes the config that proxy's own."""
+        rendering = render(SEED + "{{ " + name + " }}")
+        assert rendering.shared is None
+        assert set(rendering.by_proxy) == {PROXY, OTHER_PROXY}
+        assert rendering.by_proxy[PROXY] != rendering.by_proxy[OTHER_PROXY]
+
+    def test_a_variable_that_reads_the_host_counts(self) -> None:
+        """The host may hide behind a user's variable, or behind a group's."""
+        assert render(SEED + "{{ me }}", me="{{ ansible_host }}").shared is None
+        assert render(SEED + "{{ who }}", host_vars={PROXY: {"who": "a"}}, who="b").shared is None
+
+    def test_equal_texts_are_one_object(self) -> None:
+        """Proxies with the same text share one config, and so one command."""
+        near = fleet(instance(10, "haproxy"))
+        rendering = render(SEED + "# {{ zone }}", near)
+        assert len(rendering.configs) == 2
+        assert rendering.by_proxy[PROXY] is rendering.by_proxy[f"i-{10:017x}"]
+        unread = render(SEED + "# {{ inventory_hostname | length > 1 }}", near)
+        assert len({id(config) for config in unread.by_proxy.values()}) == 1
+
+    def test_without_a_proxy(self) -> None:
+        """No proxy, no host to read: a template that reads none still has its config."""
+        alone = replace(fleet(), proxies=())
+        assert render(SEED, alone).shared is not None
+        assert render(SEED + "{{ inventory_hostname }}", alone).configs == ()
+
+
+@pytest.mark.fault("F43")
+@given(st.permutations(range(1, 8)))
+def test_the_same_fleet_gives_the_same_bytes(order: list[int]) -> None:
+    """Whatever order EC2 answers in."""
+    instances = [instance(number, tags={"Name": str(number)}) for number in order]
+    template = SEED + "{{ groups }}{% for b in backends %}{{ b.tags.Name }}{% endfor %}"
+    shuffled, ordered = (inventory.parse(each, SETTINGS) for each in (instances, [instance(n) for n in range(1, 8)]))
+    assert render(SEED, shuffled) == render(SEED, ordered)
+    names = text("{% for b in backends %}{{ b.tags.Name }}{% endfor %}", shuffled)
+    assert names == "1234567\n"
+    assert render(template, shuffled) == render(template, shuffled)
+
+
+class TestTags:
+    """Tags are hostile text."""
+
+    HOSTILE = (
+        "a\nb",
+        "a # b",
+        "a'b",
+        'a"b',
+        "a\\b",
+        "$HOME",
+        "$(id)",
+        "{{ 1 }}",
+        " a",
+        "a ",
+        "a\u2028b",
+        "a\u202eb",
+        "\x00",
+    )
+
+    @pytest.mark.fault("F25")
+    @pytest.mark.parametrize("value", HOSTILE)
+    @pytest.mark.parametrize(
+        "read",
+        [
+            "hostvars[h].ec2_tag_Name",
+            "hostvars[h]['ec2_tag_Name'] | default('x')",
+            "hostvars[h].tags.Name",
+            "hostvars[h].tags.values() | list",
+            "backends | map(attribute='tags') | map(attribute='Name') | list",
+            "hostvars[h].vars.ec2_tag_Name",
+        ],
+    )
+    def test_reading_a_bad_one_skips_the_instance(self, value: str, read: str) -> None:
+        """The instance whose tag is not on the allow-list is left out with a reason, all others stay."""
+        of = inventory.parse([instance(n, tags={"Name": value if n == 2 else "ok"}) for n in (1, 2, 3)], SETTINGS)
+        rendering = render(SEED + "{% for h in groups.backends %}# {{ " + read + " }}|\n{% endfor %}", of)
+        assert rendering.skipped == (Skipped(f"i-{2:017x}", "refused-tag", "Name"),)
+        config = rendering.configs[0].text
+        assert [server.name for server in servers(config)] == ["ip-10-0-0-2", "ip-10-0-0-4"]
+        assert f"# {value}|" not in config
+
+    @pytest.mark.fault("F25")
+    def test_an_unread_bad_tag_harms_nobody(self) -> None:
+        """Not even its own instance."""
+        of = inventory.parse([instance(1, tags={"Name": "a\nb", "Good": "x"})], SETTINGS)
+        rendering = render(SEED + "{{ hostvars[groups.backends[0]].ec2_tag_Good }}", of)
+        assert rendering.skipped == ()
+        assert len(list(servers(rendering.configs[0].text))) == 1
+
+    @pytest.mark.fault("F25")
+    @given(st.text(max_size=256))
+    def test_no_tag_adds_a_line_or_a_word(self, value: str) -> None:
+        """Any text at all either stands in the config as it is, in its place, or costs its instance."""
+        of = inventory.parse([instance(1, tags={"Name": value}), instance(2)], SETTINGS)
+        template = SEED + "{% for h in groups.backends %}# <{{ hostvars[h].ec2_tag_Name | default('') }}>\n{% endfor %}"
+        rendering = render(template, of)
+        comments = [line for line in rendering.configs[0].text.split("\n") if line.startswith("#")]
+        if rendering.skipped:
+            assert comments == ["# <>"]
+        else:
+            assert comments == [f"# <{value}>", "# <>"]
+
+    @pytest.mark.fault("F26")
+    @pytest.mark.parametrize("value", ["größer", "世界", "✓ done", "x" * 256, ""])
+    def test_words_of_any_script_are_fine(self, value: str) -> None:
+        """Only what is invisible or special is refused."""
+        of = inventory.parse([instance(1, tags={"Name": value})], SETTINGS)
+        assert text("{{ backends[0].tags.Name }}x", of) == f"{value}x\n"
+
+    def test_a_proxy_with_a_bad_tag_gets_no_config(self) -> None:
+        """Its own tag is read while rendering for it; the other proxy goes on."""
+        bad = fleet(instance(10, "haproxy", tags={"Name": "a\nb"}))
+        rendering = render(SEED + "{{ ec2_tag_Name | default('none') }}", bad)
+        assert set(rendering.by_proxy) == {PROXY, OTHER_PROXY}
+        assert rendering.skipped == (Skipped(f"i-{10:017x}", "refused-tag", "Name"),)
+
+    def test_a_tag_is_never_a_template(self) -> None:
+        """What the tag says is shown, what it would do as a template is not done."""
+        of = inventory.parse([instance(1, tags={"Name": "100%(a)s <b> [c] 50% off"})], SETTINGS)
+        assert text("{{ x }}|", of, x="{{ backends[0].tags.Name }}") == "100%(a)s <b> [c] 50% off|\n"
+
+
+class TestPrecedence:
+    """Which variable wins."""
+
+    def test_ec2_over_variables(self) -> None:
+        """No variable changes what EC2 says, whatever parsed it."""
+        assert text("{{ ansible_host }}", ansible_host="evil", groups={}) == "10.0.0.9\n"
+
+    def test_host_over_group_over_file(self) -> None:
+        """As in Ansible: all, then the groups, then the host."""
+        variables: dict[str, Any] = {
+            "a": "all", "b": "all", "c": "all",
+            "group_vars": {"haproxy": {"b": "group", "c": "group"}, "tomcat": {"a": "no"}},
+            "host_vars": {PROXY: {"c": "host of {{ b }}"}},
+        }  # fmt: skip
+        assert text("{{ a }} {{ b }} {{ c }}", **variables) == "all group host of group\n"
+
+    def test_variables_over_conveniences(self) -> None:
+        """A role's own `backends`, `zone` or `tags` keep working."""
+        assert text("{{ backends }} {{ zone }} {{ tags }}", backends=["x"], zone="z", tags="t") == "['x'] z t\n"
+
+    def test_stated_facts(self) -> None:
+        """Guest facts that EC2 cannot know are stated as variables and seen under both their names."""
+        stated: dict[str, Any] = {"ansible_os_family": "Debian", "ansible_facts": {"processor_vcpus": 2}}
+        assert text("{{ ansible_facts.os_family }} {{ ansible_facts.processor_vcpus }}", **stated) == "Debian 2\n"
+
+
+class TestRefusals:
+    """What must never be published."""
+
+    @pytest.mark.fault("F39")
+    def test_a_syntax_error_says_where(self) -> None:
+        """File and line of the mistake."""
+        with pytest.raises(TemplateError, match=r"^main\.j2:7: ") as caught:
+            render(SEED + "\n{% if %}\n")
+        assert (caught.value.file, caught.value.line) == ("main.j2", 7)
+
+    @pytest.mark.fault("F40")
+    def test_an_undefined_variable_says_which(self) -> None:
+        """File, line and name."""
+        with pytest.raises(TemplateError, match=r"main\.j2:6: 'nowhere' is undefined"):
+            render(SEED + "{{ nowhere }}")
+
+    @pytest.mark.fault("F40")
+    def test_an_error_inside_a_variable_says_both_places(self) -> None:
+        """The line of the template that reads it, and the variable."""
+        with pytest.raises(TemplateError, match=r"main\.j2:6: variable app\.port: .*unsupported operand"):
+            render(SEED + "{{ app.port }}", app={"port": "{{ 'a' - 1 }}"})
+
+    def test_a_line_after_the_header(self) -> None:
+        """The header line counts, although Jinja never sees it."""
+        with pytest.raises(TemplateError, match=r"main\.j2:3: 'x' is undefined"):
+            render("#jinja2: lstrip_blocks: True\n\n{{ x }}\n")
+
+    def test_an_error_in_an_included_file_names_that_file(self) -> None:
+        """Not the one that includes it."""
+        files = {"main.j2": "{% include 'part.j2' %}", "part.j2": "\n\n{{ x }}"}
+        with pytest.raises(TemplateError, match=r"part\.j2:3: 'x' is undefined"):
+            render_fleet(TemplateSet("main.j2", files), {}, fleet(), SETTINGS)
+
+    @pytest.mark.fault("F41")
+    def test_giant_output(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A cap, not the function's memory."""
+        monkeypatch.setattr(environment, "MAX_CHARACTERS", 1000)
+        with pytest.raises(TemplateError, match="the output exceeds 1000 characters"):
+            render(SEED + "{% for i in range(99) %}{{ 'x' * 20 }}{% endfor %}")
+
+    @pytest.mark.fault("F42")
+    @pytest.mark.parametrize(
+        "template",
+        [
+            "{{ ''.__class__.__mro__ }}",
+            "{{ backends[0].__init__.__globals__ }}",
+            "{{ '{0.__class__}'.format(1) }}x",
+            "{{ (''|attr('__class__')) ~ '' }}",
+            "{{ groups._inventory.fleet }}x",
+            "{{ backends[0]._host.tags }}x",
+            "{{ hostvars._world ~ '' }}",
+            "{{ proxy._show.__func__ }}x",
+            "{{ range.__self__ ~ '' }}",
+        ],
+    )
+    def test_python_internals(self, template: str) -> None:
+        """The sandbox holds."""
+        with pytest.raises(TemplateError):
+            render(SEED + template)
+
+    @pytest.mark.fault("F44")
+    @pytest.mark.parametrize("name", ["now()", "lipsum()", "[1, 2] | random", "[1, 2] | shuffle"])
+    def test_time_and_chance(self, name: str) -> None:
+        """What would differ in every run is refused, with the reason."""
+        with pytest.raises(TemplateError, match="differ in every run"):
+            render(SEED + "{{ " + name + " }}")
+
+    @pytest.mark.fault("F44")
+    def test_two_renders_are_equal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Should anything by chance slip through, two renders of one fleet give it away."""
+        numbers = iter(range(99))
+        monkeypatch.setitem(environment._FILTERS, "upper", lambda _value: next(numbers))  # noqa: SLF001 - a broken filter
+        with pytest.raises(TemplateError, match="two renders of the same fleet differ"):
+            render(SEED + "{{ 'x' | upper }}{{ 1 }}")
+
+    @pytest.mark.fault("F45")
+    @pytest.mark.parametrize("change", [lambda s: s.replace("\n", "\r\n"), lambda s: "\ufeff" + s, str.rstrip])
+    def test_editors_of_other_systems(self, change: Any) -> None:
+        """CRLF, a byte order mark or a missing final newline change nothing in the config."""
+        assert render(change(SEED)).configs[0].text == render(SEED).configs[0].text
+
+    @pytest.mark.fault("F46")
+    def test_no_listener(self) -> None:
+        """`haproxy -c` warns, and a reload with it is a total outage."""
+        with pytest.raises(TemplateError, match="no listener"):
+            render(SEED.replace("    bind *:80\n", ""))
+
+    @pytest.mark.fault("F46")
+    @pytest.mark.parametrize(
+        "loop", ["groups['backends'][:2]", "backends | rejectattr('zone', 'equalto', 'ap-southeast-2b')"]
+    )
+    def test_a_backend_is_missing(self, loop: str) -> None:
+        """Named by its instance id; how to allow it is said."""
+        template = SEED.replace("groups['backends']", loop)
+        with pytest.raises(TemplateError, match=rf"1 of 3 backends .* i-{3:017x}; .*allow_missing_backends"):
+            render(template)
+        assert len(list(servers(render(template, allow_missing_backends=True).configs[0].text))) == 2
+
+    @pytest.mark.fault("F46")
+    def test_other_servers_are_welcome(self) -> None:
+        """A template may list servers that are no backends, and name backends in any way that finds them."""
+        template = SEED + "    server legacy 192.0.2.1:80 backup\n"
+        assert len(list(servers(render(template).configs[0].text))) == 4
+        by_address = (
+            "listen a\n  bind :80\n{% for b in backends %}  server s{{ loop.index }} {{ b.address }}:1\n{% endfor %}"
+        )
+        assert len(list(servers(render(by_address).configs[0].text))) == 3
+
+    @pytest.mark.parametrize("call", ["lookup('env', 'HOME')", "query('file', '/etc/passwd')", "q('pipe', 'id')"])
+    def test_lookups(self, call: str) -> None:
+        """The construct, the line and what to do instead; unread, it harms nobody."""
+        with pytest.raises(TemplateError, match=r"main\.j2:6: (lookup|query|q)\(\) is not available: .*variables file"):
+            render(SEED + "{{ " + call + " }}")
+        with pytest.raises(TemplateError, match=r"main\.j2:6: variable secret: (lookup|query|q)\(\)"):
+            render(SEED + "{{ secret }}", secret="{{ " + call + " }}")
+        assert text("fine", unread="{{ " + call + " }}") == "fine\n"
+
+
+@pytest.mark.fault("F36")
+def test_five_thousand_backends() -> None:
+    """One line for each, in order of instance id."""
+    big = inventory.parse([instance(number) for number in range(1, 5001)], SETTINGS)
+    names = [server.name for server in servers(render(SEED, big).configs[0].text)]
+    assert names == [backend.name for backend in big.backends]
+    assert len(names) == 5000
+
+
+def test_a_config_knows_its_digests() -> None:
+    """As `md5sum` and `sha256sum` print them."""
+    config = Config("a\n")
+    assert config.md5 == "60b725f10c9c85c70d97880dfe8191b3"
+    assert config.sha256 == "87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7"
+
+
+def test_variables_are_not_changed_by_rendering() -> None:
+    """A template may append to a list; the next run starts from the file again."""
+    variables: Mapping[str, Any] = {"names": ["a"]}
+    assert text("{% set _ = names.append('b') %}{{ names }}", **variables) == "['a', 'b']\n"
+    assert variables == {"names": ["a"]}

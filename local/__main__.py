@@ -19,7 +19,10 @@ def main(arguments: list[str]) -> int:
         return _invoke(options.event)
     from local import demo as story  # noqa: PLC0415  # invoke needs none of it
 
-    return story.run(keep=options.keep)
+    try:
+        return story.run(keep=options.keep)
+    except KeyboardInterrupt:
+        return 130  # as shells say it
 
 
 def _invoke(path: Path) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from rich.table import Table
 
 from local.cloud import REGION, TRANSITION_SECONDS
+from local.deployment import settings
 from local.forward import forwarded
 from local.lab import Load, Style, Traffic
 from local.screen import Screen
@@ -28,6 +29,7 @@ class Demo:
     screen: Screen
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
     started_at: float = 0.0
+    event_to_traffic: float = 0.0
 
     def run(self) -> bool:
         """Tell it; whether no request was lost meanwhile. TimeoutError if something did not happen."""
@@ -59,8 +61,8 @@ class Demo:
             backend = self.system.launch_backend()
             self.system.wait_until_serving(*present, backend, seconds=STEP_SECONDS)
             self.system.wait_until("its clients' requests reach it", lambda: self._first_answer(backend), STEP_SECONDS)
-            seconds = self._first_answer(backend) - launched - TRANSITION_SECONDS
-            say(f"{backend.name} has traffic through both proxies {seconds:.1f} s after its event")
+            self.event_to_traffic = self._first_answer(backend) - launched - TRANSITION_SECONDS
+            say(f"{backend.name} has traffic through both proxies {self.event_to_traffic:.1f} s after its event")
         self._rolls_out(before)
         return backend
 
@@ -75,7 +77,7 @@ class Demo:
     def _retag(self, leaving: Backend, staying: Backend) -> None:
         before = self._generation()
         with self.screen.step("change a tag: Type=batch") as say:
-            self.system.tag(leaving.instance_id, {"Type": "batch"})
+            self.system.tag({"Type": "batch"}, leaving.instance_id)
             seconds = self.system.wait_until_serving(staying, seconds=STEP_SECONDS)
             say(f"no request reaches {leaving.name} any more after {seconds:.1f} s")
         self._rolls_out(before)
@@ -139,14 +141,17 @@ class Demo:
 
     def _summarize(self) -> None:
         status = self.system.status()
-        table = Table("proxy", "requests", "failed", "generation", "outcome", "method", "running config")
+        table = Table("proxy", "requests", "failed", "last report", "running config")
         for instance_id, traffic in self.traffic.items():
             report, name = status["proxies"][instance_id], self.system.proxies[instance_id].host.name
-            cells = (report["generation"], report["outcome"], report["method"], report["running"])
-            table.add_row(name, str(len(traffic.attempts)), str(len(traffic.failed)), *map(str, cells))
+            sent, failed = len(traffic.attempts), len(traffic.failed)
+            table.add_row(name, str(sent), str(failed), report["outcome"], f"md5 {report['running'][:8]}")
         self.screen.console.print(table)
         for failure in [attempt for traffic in self.traffic.values() for attempt in traffic.failed][:10]:
             self.screen.console.print(f"failed: {failure}", markup=False)
+        self.screen.console.print(
+            f"From an instance's event to its traffic through both proxies: {self.event_to_traffic:.1f} s."
+        )
         self.screen.console.print(f"All of it happened, in {time.monotonic() - self.started_at:.0f} s after set-up.")
 
 
@@ -187,11 +192,12 @@ def _hints(system: LocalSystem) -> str:
 Send a sample event or an operator's action, from another terminal:
     make invoke EVENT=events/status.json
     make invoke EVENT=events/plan.json
-AWS itself, with any client (here the AWS CLI), and what follows within seconds:
+AWS itself, with any client (here the AWS and SAM CLIs), and what follows within seconds:
     export AWS_ENDPOINT_URL={system.stack.endpoint} AWS_DEFAULT_REGION={REGION}
     export AWS_ACCESS_KEY_ID=owner AWS_SECRET_ACCESS_KEY=owner
     aws ec2 create-tags --resources {backend} --tags Key=haproxy:weight,Value=10
     aws s3 ls --recursive s3://{system.stack.outputs["BucketName"]}
+    sam remote invoke --stack-name {settings()["stack_name"]} --event-file events/plan.json
 A shell on a proxy, and the function's log:
     {" ".join(proxy.host.enter)} bash
     tail -f {system.folder}/*/function.log

@@ -64,13 +64,11 @@ class Stack:
 
     def close(self) -> None:
         """End the AWS process and all that runs for it."""
-        if self._process.stdin:
-            self._process.stdin.close()
         try:
-            self._process.wait(STOP_SECONDS)
+            self._process.communicate(timeout=STOP_SECONDS)  # closes its standard input
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            self._process.communicate()
 
     def order(self, **order: Any) -> None:
         """Tell the AWS process about an agent, see `local.cloud.hosts`."""

@@ -122,14 +122,14 @@ class LocalSystem:
         if member:
             _later(SHUTDOWN_SECONDS, lambda: _shut_down(member))
 
-    def tag(self, instance_id: str, tags: Mapping[str, str]) -> None:
-        """Create or overwrite tags."""
-        pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
-        self.stack.ec2.create_tags(Resources=[instance_id], Tags=pairs)  # type: ignore[arg-type]
+    def tag(self, tags: Mapping[str, str], *instance_ids: str) -> None:
+        """Create or overwrite tags, on all instances in one call."""
+        pairs: Any = [{"Key": key, "Value": value} for key, value in tags.items()]
+        self.stack.ec2.create_tags(Resources=list(instance_ids), Tags=pairs)
 
-    def untag(self, instance_id: str, *keys: str) -> None:
-        """Delete tags, whatever their values."""
-        self.stack.ec2.delete_tags(Resources=[instance_id], Tags=[{"Key": key} for key in keys])
+    def untag(self, key: str, *instance_ids: str) -> None:
+        """Delete a tag, whatever its values, from all instances in one call."""
+        self.stack.ec2.delete_tags(Resources=list(instance_ids), Tags=[{"Key": key}])
 
     def invoke(self, event: Mapping[str, Any]) -> Any:
         """What the function answers to a direct invoke."""

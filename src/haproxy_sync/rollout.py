@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import batched
-from math import ceil
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -86,7 +85,9 @@ def _request(settings: Settings, claim: Command, pinned: Document) -> dict[str, 
 def delivery_seconds(targets: int, concurrency: str) -> int:
     """How long the last target may have to wait: the service starts with one host and doubles up to the limit."""
     limit = max(1, count(concurrency, targets))
-    rounds = ceil(targets / limit) + limit.bit_length() - 1
+    started, width, rounds = 0, 1, 0
+    while started < targets:
+        started, width, rounds = started + width, min(2 * width, limit), rounds + 1
     return DELIVERY_SECONDS + ROUND_SECONDS * (rounds - 1)
 
 

@@ -695,7 +695,8 @@ NF < 19 { print; next }
   backend_id[$2] = $1
   if (!(name in address) || $5 != address[name] || $19 != port[name]) next
   known[name] = 1
-  if (int($7 / 4) % 2 && !disabled[name]) $7 -= 4
+  # 4: `disabled` in the old file, which also sets 1, forced maintenance.
+  if (int($7 / 4) % 2 && !disabled[name]) $7 -= 4 + $7 % 2
   if ($6 > 0 && $7 == 0) up[$2] = 1
   print
 }
@@ -778,11 +779,15 @@ roll_back() { # old file, old behaviour, proven again; or says loudly that it is
 readonly PLAN_STEPS='
 FILENAME == ARGV[1] { if ($1 == "S") old[$2] = $0; next }
 FILENAME == ARGV[2] { if ($1 == "S") { new[$2] = $0; order[++count] = $2 } next }
-{ split($0, f, " "); if (f[6] > 0 && f[7] == 0) { up[f[2]]++; is_up[f[2] "/" f[4]] = 1 } }
+split($0, f, " ") >= 19 && f[1] != "#" {
+  runs[f[2] "/" f[4]] = 1
+  if (f[6] > 0 && f[7] == 0) { up[f[2]]++; is_up[f[2] "/" f[4]] = 1 }
+}
 function unfit() { failed = 1; exit 1 }
 function step(what, name) { split(new[name], n, "\t"); print what, name, n[3], n[4], n[5], n[7], n[9] }
 END {
   if (failed) exit 1
+  for (name in runs) if (!(name in old)) print "forget", name, "-", "-", "-", "-", "-"
   for (i = 1; i <= count; i++) {
     name = order[i]
     if (name in old && old[name] == new[name]) continue
@@ -832,6 +837,7 @@ take_step() { # one line of the plan
       tell "set server $name state maint" &&
         tell "set server $name addr $address port $port" ".*changed from.*" && warm "$name" "$checked"
       ;;
+    forget) tell "del server $name" "Server deleted\\." || : ;; # in maintenance since an earlier run
     weigh) tell "set server $name weight $weight" ;;
     stop) tell "set server $name state maint" ;;
     resume) warm "$name" "$checked" ;;

@@ -8,7 +8,7 @@ from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
 
-from local.lab import BackendHost, ProxyHost, Style, kill_group, sample_config
+from local.lab import ENVIRONMENT, BackendHost, ProxyHost, Style, kill_group, sample_config
 
 DOCUMENT: Mapping[str, Any] = json.loads(Path("src/host/document.json").read_text())
 DOWNLOADS = "/var/lib/amazon/ssm/i-1/document/orchestration/command/downloads"
@@ -87,7 +87,13 @@ class ApplyStep:
         command = [*tracer, *self.host.enter, "env", f"--chdir={DOWNLOADS}", *given, "sh", "-c", SCRIPT]
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+            command,
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            start_new_session=True,
         )
 
     def run(self, config: str | None, **parameters: str | None) -> Answer:

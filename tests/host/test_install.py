@@ -62,9 +62,7 @@ def test_the_same_file_again_changes_nothing(
     assert (proxy.worker, proxy.path(CONFIG).stat().st_ino, backups(proxy)) == (worker, inode, kept)
 
 
-def test_a_host_that_already_runs_the_file_is_adopted(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
-) -> None:
+def test_a_host_that_already_runs_the_file_is_adopted(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
     """A worker that began well after the file's last change runs it: the first run on such a host reloads nothing."""
     proxy = make_proxy(Style.MASTER_WORKER)
     proxy.write(CONFIG, config(*backends))

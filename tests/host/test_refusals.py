@@ -187,7 +187,7 @@ def test_a_flood_of_messages_does_not_bury_the_marker(
     refused: Callable[..., Answer], backends: tuple[BackendHost, ...]
 ) -> None:
     """The marker is the first line and everything else stays far below the agent's 24,000 bytes."""
-    answer = refused(config(*backends) + "".join(f"    wrong-{number} \\xff\\\"\n" for number in range(2000)))
+    answer = refused(config(*backends) + "".join(f'    wrong-{number} \\xff\\"\n' for number in range(2000)))
     assert answer["reason"] == "invalid-config"
     assert len(answer.stdout.encode()) < 10_000
     assert len(answer.stderr.encode()) < 1_000

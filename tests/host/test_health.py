@@ -1,0 +1,167 @@
+"""What a new worker believes of the servers: nothing reaches one that is down, drained or not known to be well."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from local.lab import BackendHost, Client, Load, Network, ProxyHost, Style
+from tests.host.apply_step import STYLES, ApplyStep, config, state_of, stateful
+
+type MakeProxy = Callable[..., ProxyHost]
+
+
+@pytest.fixture
+def dead(network: Network) -> Iterator[BackendHost]:
+    """A machine that is listed but answers nothing, as a terminated instance."""
+    with BackendHost(network, f"dead-{len(network.hosts)}") as host:
+        host.vanish()
+        yield host
+
+
+@pytest.fixture
+def unborn(network: Network) -> Iterator[BackendHost]:
+    """A machine whose application does not listen yet."""
+    with BackendHost(network, f"unborn-{len(network.hosts)}", starts=False) as host:
+        yield host
+
+
+def wait_until_down(proxy: ProxyHost, server: str) -> None:
+    """Wait until HAProxy has noticed."""
+    deadline = time.monotonic() + 20
+    while state_of(proxy)[server][1] != 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.fault("F94")
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("method", ["syn-drop", "seamless"])
+def test_a_server_that_was_down_gets_nothing_from_the_new_worker(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    dead: BackendHost,
+    client: Client,
+    style: Style,
+    method: str,
+) -> None:
+    """HAProxy alone would send requests to it until its own checks have failed again."""
+    proxy = make_proxy(style)
+    proxy.start(stateful(*backends[:2], dead))
+    wait_until_down(proxy, dead.name)
+    with client.traffic(Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=60)) as traffic:
+        answer = ApplyStep(proxy).run(stateful(*backends[:2], dead, options="check inter 400ms"), ReloadMethod=method)
+    assert answer.says("installed", method=method), answer
+    assert "server-state" not in answer["notes"]
+    assert len(traffic.attempts) > 60
+    assert traffic.failed == []
+    assert {attempt.backend for attempt in traffic.attempts} == {"app-1", "app-2"}
+
+
+@pytest.mark.fault("F94")
+@pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])
+def test_a_new_server_gets_nothing_before_a_good_check(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    dead: BackendHost,
+    unborn: BackendHost,
+    client: Client,
+    style: Style,
+) -> None:
+    """A server that is new in the file is born DOWN; one that is well serves soon, one that is not costs no request."""
+    proxy = make_proxy(style)
+    proxy.start(stateful(*backends[:2]))
+    wait = Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=60)
+    with client.traffic(wait) as traffic:
+        answer = ApplyStep(proxy).run(stateful(*backends, dead, unborn))
+    assert answer.says("installed", method="syn-drop"), answer
+    assert traffic.failed == []
+    assert {attempt.backend for attempt in traffic.attempts} == {"app-1", "app-2", "app-3"}
+    unborn.start()
+    deadline = time.monotonic() + 10
+    while state_of(proxy)[unborn.name][1] == 0:
+        assert time.monotonic() < deadline, "it never comes up"
+        time.sleep(0.1)
+
+
+@pytest.mark.fault("F94")
+def test_a_drained_server_stays_drained(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+    """An operator's drain, maintenance and weight survive the reload."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.start(stateful(*backends))
+    proxy.ask("set server app/app-1 state drain; set server app/app-2 state maint; set server app/app-3 weight 50%")
+    drained, stopped = state_of(proxy)["app-1"][2], state_of(proxy)["app-2"][2]
+    assert drained
+    assert stopped
+    answer = ApplyStep(proxy).run(stateful(*backends, binds="bind :8081"))
+    assert answer.says("installed"), answer
+    assert (state_of(proxy)["app-1"][2], state_of(proxy)["app-2"][2]) == (drained, stopped)
+
+
+@pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])
+def test_a_changed_address_wins_over_the_saved_one(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], style: Style
+) -> None:
+    """A name that moved to another machine, another port, another weight is where the file says."""
+    proxy = make_proxy(style)
+    before = stateful(*backends)
+    after = before.replace("app-2 10.77.1.2:8080", "app-2 10.77.1.1:8080").replace(
+        "app-3 10.77.1.3:8080 check", "app-3 10.77.1.3:8081 check port 8080 weight 7"
+    )
+    proxy.start(before)
+    assert ApplyStep(proxy).run(after).says("installed")
+    state = state_of(proxy)
+    assert state["app-2"][0] == "10.77.1.1:8080"
+    assert state["app-3"][0] == "10.77.1.3:8081"
+    assert state["app-3"][3] == 7
+
+
+def test_a_server_that_was_disabled_in_the_file_is_enabled_by_the_next_one(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """What the old file said of a server is not mistaken for what an operator did."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.start(stateful(*backends).replace("app-2 10.77.1.2:8080", "app-2 10.77.1.2:8080 disabled"))
+    assert state_of(proxy)["app-2"][2]
+    assert ApplyStep(proxy).run(stateful(*backends)).says("installed")
+    assert state_of(proxy)["app-2"][2] == 0
+
+
+def test_servers_are_up_at_once_where_no_other_one_is(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+    """With all servers replaced, being born DOWN would empty the pool: they start as HAProxy starts them."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.start(stateful(backends[0], options="check inter 30s"))
+    assert ApplyStep(proxy).run(stateful(*backends[1:], options="check inter 30s")).says("installed")
+    assert [state[1] for state in state_of(proxy).values()] == [2, 2]
+
+
+def test_a_saved_state_is_not_believed_later(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+    """A drain that was lifted after the reload does not come back when HAProxy is started again weeks later."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.start(stateful(*backends))
+    proxy.ask("set server app/app-1 state drain")
+    assert ApplyStep(proxy).run(stateful(*backends, binds="bind :8081")).says("installed")
+    assert state_of(proxy)["app-1"][2]
+    proxy.ask("set server app/app-1 state ready")
+    proxy.stop()
+    proxy.start()
+    assert [state[2] for state in state_of(proxy).values()] == [0, 0, 0]
+
+
+def test_a_host_without_a_socket_tool_says_so(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+    """It reloads all the same, and proves the worker by its sockets."""
+    proxy = make_proxy(Style.MASTER_WORKER, hidden=["socat", "nc", "nc.openbsd", "python3", "perl"])
+    proxy.start(stateful(backends[0]))
+    answer = ApplyStep(proxy).run(stateful(*backends), ReloadMethod="auto")
+    assert answer.says("installed", method="seamless"), answer
+    assert {"no-socket-tool", "server-state-not-saved"} <= set(answer["notes"].split())
+    assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
+
+
+def test_a_file_without_the_two_keywords_is_reported(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+    """The script does not write where no config reads."""
+    proxy = make_proxy()
+    proxy.start(config(backends[0]))
+    answer = ApplyStep(proxy).run(config(*backends))
+    assert answer.says("installed")
+    assert "server-state-not-configured" in answer["notes"].split()

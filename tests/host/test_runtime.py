@@ -1,0 +1,241 @@
+"""Changes of servers without a reload: same worker, no failed request, no lost keep-alive connection; else a reload."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from local.lab import BackendHost, Client, Load, ProxyHost, Style, kill_group
+from tests.host.apply_step import CONFIG, Answer, ApplyStep, config, digest, state_of, stateful
+
+type MakeProxy = Callable[..., ProxyHost]
+
+
+class Runtime:
+    """A proxy that is proven to run a config, and changes at run time."""
+
+    def __init__(self, proxy: ProxyHost, text: str) -> None:
+        """Start it; the first run proves what it runs."""
+        self.proxy = proxy
+        self.step = ApplyStep(proxy)
+        self.text = text
+        proxy.start(text)
+        first = self.step.run(text, ReloadMethod="seamless")
+        assert first["running_md5"] == digest(text), first
+        self.worker = proxy.worker
+
+    def change(self, text: str, method: str = "runtime") -> Answer:
+        """Run the step and check that file and worker agree."""
+        answer = self.step.run(text, ReloadMethod=method)
+        assert answer["outcome"] == "installed", answer
+        assert answer["running_md5"] == digest(text)
+        assert self.proxy.read(CONFIG) == text
+        return answer
+
+    @property
+    def has_same_worker(self) -> bool:
+        """Whether no process was started."""
+        return self.proxy.workers() == (self.worker,)
+
+
+@pytest.fixture
+def start(make_proxy: MakeProxy) -> Callable[..., Runtime]:
+    """Start a proxy that runs this config."""
+
+    def make(text: str, style: Style = Style.MASTER_WORKER, **options: Any) -> Runtime:
+        return Runtime(make_proxy(style, **options), text)
+
+    return make
+
+
+@pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])
+def test_nobody_notices_servers_coming_and_going(
+    start: Callable[..., Runtime],
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    style: Style,
+    haproxy: dict[str, Any],
+) -> None:
+    """Added, removed, weight and address changed under traffic: nothing failed, delayed or lost; a later reload agrees."""
+    run = start(stateful(*backends[:2]), style, **haproxy)
+    load = Load((str(run.proxy.ipv4), str(run.proxy.ipv6)), connections_per_second=60, keepalive=8)
+    steps = [
+        stateful(*backends),
+        stateful(*backends[1:]),
+        stateful(*backends[1:]).replace("10.77.1.3:8080 check", "10.77.1.3:8080 check weight 9"),
+        stateful(*backends[1:]).replace("app-3 10.77.1.3", "app-3 10.77.1.1"),
+    ]
+    with client.traffic(load) as traffic:
+        for text in steps:
+            assert run.change(text).says("installed", method="runtime")
+            time.sleep(0.5)
+    assert run.has_same_worker
+    assert traffic.failed == []
+    assert traffic.delayed() == []
+    assert {attempt.backend for attempt in traffic.attempts} == {"app-1", "app-2", "app-3"}
+    expected = {"app-2": "10.77.1.2:8080", "app-3": "10.77.1.1:8080"}
+    in_use = {name: fields[0] for name, fields in state_of(run.proxy).items() if not fields[2]}
+    assert in_use == expected
+    assert run.change(steps[-1] + "# reload\n", "seamless").says("installed", method="seamless")
+    assert {name: fields[0] for name, fields in state_of(run.proxy).items()} == expected
+
+
+def test_a_server_that_is_not_well_gets_nothing(
+    start: Callable[..., Runtime], backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """A server added at run time is DOWN until a check is good, and comes up by itself when it is."""
+    run = start(config(*backends[:2]))
+    backends[2].stop()
+    try:
+        with client.traffic(Load((str(run.proxy.ipv4),), connections_per_second=60)) as traffic:
+            answer = run.change(config(*backends))
+            assert answer.says("installed", method="runtime"), answer
+            assert "servers-not-up-yet" in answer["notes"].split()
+        assert traffic.failed == []
+    finally:
+        backends[2].start()
+    deadline = time.monotonic() + 10
+    while state_of(run.proxy)["app-3"][1] != 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert run.has_same_worker
+
+
+def test_drain_and_back(start: Callable[..., Runtime], backends: tuple[BackendHost, ...], client: Client) -> None:
+    """Weight 0 drains, `disabled` stops, and both end without a new process."""
+    run = start(config(*backends))
+    line = "app-2 10.77.1.2:8080 check inter 500ms"
+    for change, expected in [(" weight 0", {"app-1", "app-3"}), (" disabled", {"app-1", "app-3"})]:
+        assert run.change(config(*backends).replace(line, line + change)).says("installed", method="runtime")
+        answers = {client.get(str(run.proxy.ipv4)).headers["x-backend"] for _ in range(9)}
+        assert answers == expected
+        assert run.change(config(*backends)).says("installed", method="runtime")
+        answers = {client.get(str(run.proxy.ipv4)).headers["x-backend"] for _ in range(9)}
+        assert answers == {"app-1", "app-2", "app-3"}
+    assert run.has_same_worker
+
+
+def test_what_default_server_says_holds_for_added_servers(
+    start: Callable[..., Runtime], backends: tuple[BackendHost, ...]
+) -> None:
+    """The Runtime API takes nothing from `default-server`, so the script gives it all."""
+    text = config(*backends[:1], options="").replace(
+        "    balance", "    default-server check inter 300ms rise 1 maxconn 77\n    balance"
+    )
+    run = start(text)
+    added = text + f"    server app-2 {backends[1].ipv4}:8080\n"
+    assert run.change(added).says("installed", method="runtime")
+    lines = {line.split(",")[1]: line.split(",") for line in run.proxy.ask("show stat").splitlines() if "app-" in line}
+    assert lines["app-2"][6] == lines["app-1"][6] == "77"
+    assert lines["app-2"][17] == "UP"
+
+
+@pytest.mark.parametrize("tool", ["socat", "nc", "python3", "perl"])
+def test_any_tool_that_can_talk_to_a_socket_will_do(
+    start: Callable[..., Runtime], backends: tuple[BackendHost, ...], tool: str
+) -> None:
+    """Each tool alone is enough."""
+    others = {"socat", "nc", "python3", "perl"} - {tool}
+    run = start(config(backends[0]), hidden=sorted(others))
+    assert run.change(config(*backends)).says("installed", method="runtime")
+    assert run.has_same_worker
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("    balance roundrobin", "    balance leastconn"),
+        ("    bind :80\n", "    bind :80\n    bind :8081\n"),
+        ("timeout server 10s", "timeout server 11s"),
+        ("check inter 500ms", "check inter 501ms"),
+        ("app-2 10.77.1.2:8080", "app-2 localhost:8080"),
+        ("    server app-2 10.77.1.2:8080 check inter 500ms", "    server app-2 10.77.1.2:8080 check resolve-prefer ipv4"),
+    ],
+    ids=["balance", "bind", "timeout", "keywords", "name-instead-of-address", "keyword-for-files-only"],
+)
+@pytest.mark.parametrize("method", ["runtime", "auto"])
+def test_what_does_not_fit_is_reloaded(
+    start: Callable[..., Runtime], backends: tuple[BackendHost, ...], old: str, new: str, method: str
+) -> None:
+    """Anything but servers that the Runtime API can change takes a new worker, without a hold."""
+    run = start(config(*backends))
+    changed = config(*backends).replace(old, new)
+    assert changed != run.text
+    assert run.change(changed, method).says("installed", method="seamless")
+    assert not run.has_same_worker
+
+
+def test_a_balance_that_takes_no_servers_is_reloaded(
+    start: Callable[..., Runtime], backends: tuple[BackendHost, ...]
+) -> None:
+    """HAProxy refuses `add server` for static-rr; its answer is read, not its status."""
+    before, after = (config(*hosts).replace("roundrobin", "static-rr") for hosts in (backends[:2], backends))
+    run = start(before)
+    assert run.change(after, "auto").says("installed", method="seamless")
+    assert set(state_of(run.proxy)) == {"app-1", "app-2", "app-3"}
+
+
+def test_a_socket_without_admin_level_is_reloaded(
+    start: Callable[..., Runtime], backends: tuple[BackendHost, ...]
+) -> None:
+    """The script does not try what the socket will not allow."""
+    before, after = (config(*hosts).replace("level admin", "level operator") for hosts in (backends[:2], backends))
+    run = start(before)
+    assert run.change(after, "runtime").says("installed", method="seamless")
+
+
+def test_comments_need_no_reload(start: Callable[..., Runtime], backends: tuple[BackendHost, ...]) -> None:
+    """A file that differs in comments only is installed and that is all."""
+    run = start(config(*backends))
+    assert run.change("# written at noon\n" + config(*backends)).says("installed", method="runtime")
+    assert run.has_same_worker
+
+
+def test_a_server_that_is_still_busy_stays_in_maintenance_and_can_come_back(
+    start: Callable[..., Runtime], backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """A download from a removed server goes on to its end; the same name later is no obstacle."""
+    run = start(config(*backends))
+    load = Load((str(run.proxy.ipv4),), downloads=3, download_seconds=5)
+    with client.traffic(load) as traffic:
+        time.sleep(1)
+        answer = run.change(config(*backends[1:]))
+        assert answer.says("installed", method="runtime"), answer
+        assert "servers-left-in-maintenance" in answer["notes"].split()
+        assert {client.get(str(run.proxy.ipv4)).headers["x-backend"] for _ in range(6)} == {"app-2", "app-3"}
+        assert run.change(config(*backends), "auto").says("installed", method="seamless")
+    assert traffic.failed == []
+    assert set(state_of(run.proxy)) == {"app-1", "app-2", "app-3"}
+
+
+def test_what_stayed_in_maintenance_goes_with_the_next_change(
+    start: Callable[..., Runtime], backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """A removed server that was busy is deleted by a later run, when it is idle."""
+    run = start(config(*backends))
+    with client.traffic(Load((str(run.proxy.ipv4),), downloads=3, download_seconds=3)):
+        time.sleep(1)
+        assert run.change(config(*backends[1:])).says("installed", method="runtime")
+        assert "app-1" in state_of(run.proxy)
+    assert run.change(config(*backends)).says("installed", method="runtime")
+    assert state_of(run.proxy)["app-1"][2] == 0
+    assert run.has_same_worker
+
+
+def test_a_kill_in_the_middle_is_repaired(start: Callable[..., Runtime], backends: tuple[BackendHost, ...]) -> None:
+    """A worker that got half of a change is proven to run nothing, so the next run reloads."""
+    run = start(config(backends[0]))
+    backends[2].stop()
+    try:
+        with run.step.start(config(*backends), ReloadMethod="runtime") as process:
+            while "app-3" not in state_of(run.proxy):
+                assert process.poll() is None
+            kill_group(process)
+    finally:
+        backends[2].start()
+    answer = run.step.run(config(*backends), ReloadMethod="runtime")
+    assert answer.says("repaired", "not-activated", "seamless"), answer
+    assert set(state_of(run.proxy)) == {"app-1", "app-2", "app-3"}
+
+

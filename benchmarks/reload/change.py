@@ -146,7 +146,7 @@ def change(proxy: ProxyHost, client: Client, method: str, scenario: Scenario, lo
         started = time.time()
         _apply(proxy, method, after)
         _wait_for_old_workers(proxy, started)
-    if early := [attempt for attempt in traffic.failed if attempt.start < started - PATIENCE_SECONDS]:
+    if early := [attempt for attempt in traffic.failed if attempt.start + attempt.total_ms / 1000 < started]:
         raise Unmeasured(f"{method}: {len(early)} requests failed before anything was done, first {early[0]}")
     if scenario.added.name not in _states(proxy):
         raise Unmeasured(f"{method}: the new server is not in the running config")

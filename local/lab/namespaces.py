@@ -12,8 +12,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-# The shell reads its process id of the outer namespace before /proc is replaced. SIGCHLD is ignored (by env:
-# dash does not pass its trap on) so that the kernel reaps orphans. `cat` becomes process 1: when the pipe closes it ends, and everything in the namespaces with it.
+# The shell reads its process id of the outer namespace before /proc is replaced. SIGCHLD is ignored (by env: dash does
+# not pass its trap on) so that the kernel reaps orphans. `cat` becomes process 1: when the pipe closes it ends, and
+# everything in the namespaces with it.
 _HOLDER = """
 set -e
 read -r pid rest < /proc/self/stat

@@ -111,7 +111,8 @@ def haproxy_verdict(text: str, fleet: Fleet) -> str:
         )
     if run.returncode == 0:
         return ""
-    alerts = [line for line in run.stderr.splitlines() if "[ALERT]" in line]
+    # Without process id and temporary path, so that the same complaint about two fleets is one.
+    alerts = [line.partition(" : ")[2].replace(folder, "") for line in run.stderr.splitlines() if "[ALERT]" in line]
     return f"haproxy -c: exit code {run.returncode}: " + " | ".join(alerts[:3])
 
 

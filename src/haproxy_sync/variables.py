@@ -22,8 +22,8 @@ def parse_variables(text: str, file: str) -> Mapping[str, Any]:
     if not isinstance(variables, dict):
         raise TemplateError(file, 1, f"variables are a mapping of names to values, not a {type(variables).__name__}")
     _check(variables, file)
-    for key in (GROUP_VARS, HOST_VARS):
-        layers = {str(name): own or {} for name, own in _mapping(variables.get(key) or {}, key, file).items()}
+    for key in {GROUP_VARS, HOST_VARS} & variables.keys():
+        layers = {str(name): own or {} for name, own in _mapping(variables[key] or {}, key, file).items()}
         for name, own in layers.items():
             _check(_mapping(own, f"{key}.{name}", file), file)
         variables[key] = layers

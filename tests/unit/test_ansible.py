@@ -1,4 +1,4 @@
-"""What `tests/oracle` cannot compare: filters outside ansible-core, repeatable answers, containers as Python sees them."""
+"""What `tests/oracle` cannot compare: filters outside ansible-core, repeatable answers, containers seen by Python."""
 
 import copy
 import json

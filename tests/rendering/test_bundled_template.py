@@ -1,0 +1,164 @@
+"""The bundled template, judged by the real HAProxy."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from haproxy_sync import inventory, sources
+from haproxy_sync.model import Fleet
+from haproxy_sync.render import TemplateSet, render_fleet
+from haproxy_sync.sections import lines, servers
+from haproxy_sync.settings import Settings
+from local.template_test import PRICES, findings, haproxy_verdict
+from tests.fleet import instance
+
+SETTINGS = Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document")
+ZONES = ("ap-southeast-2a", "ap-southeast-2b")
+TEMPLATES = TemplateSet(sources.MAIN, sources.read_folder(sources.PACKAGE / "templates"))
+
+EVERYTHING = yaml.safe_load(r"""
+maxconn: 20000
+bind_addresses: ["127.0.0.1", "[::1]"]
+http_port: 8080
+https_port: 8443
+certificates: /etc/haproxy/certs/site.pem
+session_timeout: 2h
+sticky_cookie: SERVERID
+hsts_max_age: 31536000
+health_check_path: /health
+health_check_host: app.internal
+balance: leastconn
+url_rewrites:
+  - {match: '^/old/(.*)', replace: '/new/\1'}
+errorfiles: {503: /etc/haproxy/errors/503.http, 504: /etc/haproxy/errors/504.http}
+stats_bind: 127.0.0.1:9999
+""")
+
+
+def fleet() -> Fleet:
+    """Two zones, each with a backend and a proxy; every option of a backend; one IPv6 address."""
+    ipv6 = {"PrivateIpAddress": None, "Ipv6Address": "2001:db8::5"}
+    tags: tuple[dict[str, str], ...] = (
+        {},
+        {},
+        {"haproxy:weight": "5"},
+        {"haproxy:backup": "true"},
+        {"haproxy:drain": "true"},
+    )
+    backends = [
+        instance(n, tags=own, Placement={"AvailabilityZone": ZONES[n % 2]}) for n, own in enumerate(tags, start=1)
+    ]
+    proxies = [instance(n, "haproxy", Placement={"AvailabilityZone": ZONES[n % 2]}) for n in (20, 21)]
+    return inventory.parse([*backends, instance(6, **ipv6), *proxies], SETTINGS)
+
+
+def config(settings: Settings = SETTINGS, proxy: int = 20, **variables: Any) -> str:
+    """The text that a proxy gets."""
+    rendering = render_fleet(TEMPLATES, variables, fleet(), settings)
+    return (rendering.shared or rendering.by_proxy[f"i-{proxy:017x}"]).text
+
+
+def options(text: str) -> dict[str, str]:
+    """What follows address and `check observe layer7`, by server."""
+    return {
+        server.name: " ".join(server.keywords).removeprefix("check observe layer7").strip() for server in servers(text)
+    }
+
+
+def test_it_survives_every_fleet() -> None:
+    """None, one, three and three hundred backends, odd names, zones: valid, complete, and nothing costs anything."""
+    found = list(findings(TEMPLATES, {}, lambda environment, **more: Settings(environment, "", "", "", "", **more)))
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, EVERYTHING, {"haproxy_version": "2.2"}, {**EVERYTHING, "haproxy_version": "2.2"}]
+)
+def test_haproxy_accepts_it(variables: dict[str, Any]) -> None:
+    """With no variable, with all of them, and in the words of HAProxy 2.2."""
+    assert haproxy_verdict(config(**variables), fleet()) == ""
+
+
+def test_haproxy_2_2_sees_no_conditions() -> None:
+    """`.if` is an unknown keyword before 2.4."""
+    assert ".if" not in config(haproxy_version="2.2.9")
+    assert ".if" in config()
+
+
+def test_server_lines() -> None:
+    """The seed's line, and what the tags add: draining is weight 0, as HAProxy's own drain state is."""
+    text = config()
+    assert "    server ip-10-0-0-2 10.0.0.2:8080 check observe layer7\n" in text
+    assert options(text) == {
+        "ip-10-0-0-2": "",
+        "ip-10-0-0-3": "",
+        "ip-10-0-0-4": "weight 5",
+        "ip-10-0-0-5": "backup",
+        "ip-10-0-0-6": "weight 0",
+        "ip-10-0-0-7": "",
+    }
+    assert "[2001:db8::5]:8080" in text
+
+
+def test_one_config_unless_zones_matter() -> None:
+    """Every proxy shares one config; with zone awareness, those of one zone do."""
+    assert render_fleet(TEMPLATES, {}, fleet(), SETTINGS).shared is not None
+    zone_aware = render_fleet(TEMPLATES, {}, fleet(), _zone_aware())
+    assert zone_aware.shared is None
+    assert len(zone_aware.configs) == 2
+
+
+def test_the_other_zone_waits() -> None:
+    """Same-zone backends take the traffic, the others are backups, all together."""
+    near, far = config(_zone_aware(), 20), config(_zone_aware(), 21)
+    assert _active(near) == {"ip-10-0-0-3", "ip-10-0-0-7"}
+    assert _active(far) == {"ip-10-0-0-2", "ip-10-0-0-4", "ip-10-0-0-6"}
+    assert any(line.words == ("option", "allbackups") for line in lines(near))
+
+
+def test_a_zone_without_backends_uses_all() -> None:
+    """No backend is a backup only because nobody is near."""
+    lonely = inventory.parse(
+        [instance(1), instance(2), instance(20, "haproxy", Placement={"AvailabilityZone": "ap-southeast-2c"})], SETTINGS
+    )
+    text = render_fleet(TEMPLATES, {}, lonely, _zone_aware()).configs[0].text
+    assert set(options(text).values()) == {""}
+
+
+def test_stickiness_keeps_the_drained_server_reachable() -> None:
+    """Each server has its cookie, the drained one too: its sessions go on."""
+    words = options(config(sticky_cookie="SERVERID"))
+    assert words["ip-10-0-0-6"] == "cookie ip-10-0-0-6 weight 0"
+
+
+def test_it_has_what_a_reload_needs() -> None:
+    """Everything whose absence `template_test` warns about."""
+    text = config()
+    assert [name for name in PRICES if name not in text] == []
+
+
+def test_variables_reach_their_lines() -> None:
+    """A representative of each part."""
+    text = config(**EVERYTHING)
+    for line in (
+        "maxconn 20000",
+        "bind [::1]:8443 ssl crt /etc/haproxy/certs/site.pem alpn h2,http/1.1",
+        "timeout client 2h",
+        "cookie SERVERID insert indirect nocache httponly secure",
+        'http-response set-header Strict-Transport-Security "max-age=31536000"',
+        "http-check send meth GET uri /health ver HTTP/1.1 hdr Host app.internal",
+        "balance leastconn",
+        r"http-request replace-path ^/old/(.*) /new/\1",
+        "errorfile 503 /etc/haproxy/errors/503.http",
+        "bind 127.0.0.1:9999",
+    ):
+        assert f"    {line}\n" in text
+
+
+def _active(text: str) -> set[str]:
+    return {name for name, words in options(text).items() if "backup" not in words}
+
+
+def _zone_aware() -> Settings:
+    return Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document", zone_aware=True)

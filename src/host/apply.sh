@@ -459,6 +459,7 @@ install_candidate() { # intent first, so that an older command cannot come back 
 }
 
 restore_file() { # the file before this run, by the same one rename
+  [ "$md5_before" != "$SSM_Md5" ] || return 0
   if [ -z "$backup" ]; then
     rm -f -- "$live"
   else
@@ -765,10 +766,14 @@ roll_back() { # old file, old behaviour, proven again; or says loudly that it is
   if [ -z "$root" ]; then
     read -r root _ <<<"$saved_root"
     start_again || finish 30 failed rollback-failed "$reason; HAProxy does not start with the old file"
-  elif [ "$worker_id" != "$before" ] || ! listens "$worker" || ! still_answers; then
+  elif [ "$worker_id" != "$before" ] || ! listens "$worker"; then
     reload "$OLD_MODEL" || finish 30 failed rollback-failed "$reason; HAProxy does not reload the old file: $failure"
+  elif ! still_answers && ! reload "$OLD_MODEL"; then
+    note stats-socket-lost
+    discover
   fi
-  if [ "$worker_id" != "$before" ] || [ -n "$running_md5" ]; then prove; else save_state || :; fi
+  if [ "$worker_id" != "$before" ] || [ -n "$running_md5" ]; then prove; else save_state || note state-not-saved; fi
+  [ "$md5_before" != "$SSM_Md5" ] || finish 23 failed "$reason" "$why"
   finish 20 rolled-back "$reason" "$why"
 }
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,20 @@ def test_backends_can_be_dead_refuse_and_come_back(lab: Network, client: Client)
         late.stop()
         with pytest.raises(ConnectionRefusedError):
             client.get(str(late.ipv4), port=8080)
+
+
+def test_a_backend_that_shuts_down_answers_what_was_asked(lab: Network, client: Client) -> None:
+    """A service stopped by its init system loses nobody's request, and takes no new one."""
+    with BackendHost(lab, "leaving") as leaving:
+        leaving.delay_seconds = 1
+        address = str(leaving.ipv4)
+        with ThreadPoolExecutor(1) as thread:
+            asked = thread.submit(client.get, address, port=8080)
+            _wait_for(lambda: leaving.requests)
+            leaving.shut_down()
+            assert asked.result().body == "leaving\n"
+        with pytest.raises(ConnectionRefusedError):
+            client.get(address, port=8080)
 
 
 def test_a_link_has_the_round_trip_time_it_was_given(lab: Network, backend: BackendHost) -> None:

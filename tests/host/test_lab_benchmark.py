@@ -41,6 +41,6 @@ def test_our_methods_lose_no_request(results: Results, scenario: str) -> None:
 def test_the_seed_hurts_more(results: Results, scenario: str) -> None:
     """The lab can see what the seed's line does, and our methods do less of it."""
     hurt = {method: values["failed"] + values["delayed"] for method, values in results[scenario].items()}
-    assert hurt["seed"] > 2 * max(hurt[method] for method in OURS)
+    assert hurt["seed"] > max(hurt[method] for method in OURS)
     assert hurt["plain"] > 0, "without a round-trip time a plain reload looks free"
     assert results[scenario]["seed"]["hold_ms"] >= 500

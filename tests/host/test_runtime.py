@@ -213,12 +213,14 @@ def test_what_stayed_in_maintenance_goes_with_the_next_change(
     start: Callable[..., Runtime], backends: tuple[BackendHost, ...], client: Client
 ) -> None:
     """A removed server that was busy is deleted by a later run, when it is idle."""
-    run = start(config(*backends))
+    options = "check inter 500ms pool-purge-delay 200ms"
+    run = start(config(*backends, options=options))
     with client.traffic(Load((str(run.proxy.ipv4),), downloads=3, download_seconds=3)):
         time.sleep(1)
-        assert run.change(config(*backends[1:])).says("installed", method="runtime")
+        assert run.change(config(*backends[1:], options=options)).says("installed", method="runtime")
         assert "app-1" in state_of(run.proxy)
-    assert run.change(config(*backends)).says("installed", method="runtime")
+    time.sleep(1)
+    assert run.change(config(*backends, options=options)).says("installed", method="runtime")
     assert state_of(run.proxy)["app-1"][2] == 0
     assert run.has_same_worker
 

@@ -13,7 +13,7 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from haproxy_sync import aws, codec, events, operator, steps
+from haproxy_sync import aws, codec, events, operator, progress
 from haproxy_sync.coalesce import Action
 from haproxy_sync.errors import BadEvent, BadRequest
 from haproxy_sync.events import Event, Home, Kind
@@ -145,7 +145,7 @@ def _tell(result: Result, reconciler: Reconciler, kinds: frozenset[Kind]) -> Non
 
 def _gauges(result: Result, kinds: frozenset[Kind]) -> dict[str, float]:
     pointer = result.after
-    unsettled = [proxy for proxy in pointer.proxies if not steps.is_settled(pointer, proxy.instance_id)]
+    unsettled = [proxy for proxy in pointer.proxies if not progress.is_settled(pointer, proxy.instance_id)]
     values: dict[str, float] = {
         "Looks": int(result.action is Action.LOOK),
         "Generation": pointer.publication.generation if pointer.publication else 0,

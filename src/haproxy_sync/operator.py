@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from haproxy_sync import events, steps, store
+from haproxy_sync import events, progress, steps, store
 from haproxy_sync.codec import jsonable
 from haproxy_sync.errors import BadRequest
+from haproxy_sync.observe import Observation
 from haproxy_sync.pointer import HISTORY_LENGTH, Assignment, Change, Digest, Freeze, Outcome, Pointer, Publication
-from haproxy_sync.reconcile import Observation, Reconciler, Result
+from haproxy_sync.reconcile import Reconciler, Result
 
 type Answer = dict[str, Any]
 type Action = Callable[[Reconciler, Mapping[str, Any]], Answer]
@@ -62,7 +63,7 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
 
 
 def _unsettled(pointer: Pointer) -> list[str]:
-    return [proxy.instance_id for proxy in pointer.proxies if not steps.is_settled(pointer, proxy.instance_id)]
+    return [proxy.instance_id for proxy in pointer.proxies if not progress.is_settled(pointer, proxy.instance_id)]
 
 
 def _diffs(reconciler: Reconciler, before: Pointer, planned: Observation) -> list[Answer]:
@@ -107,7 +108,7 @@ def status(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:
         "looked_at": pointer.looked_at or None,
         "converged_at": pointer.converged_at or None,
         "age_seconds": round(now - pointer.converged_at, 3) if pointer.converged_at else None,
-        "converged": steps.is_converged(pointer),
+        "converged": progress.is_converged(pointer),
         "backends": [backend.instance_id for backend in pointer.backends or ()],
         "skipped": jsonable(pointer.skipped),
         "hold": jsonable(pointer.hold),
@@ -136,7 +137,7 @@ def _proxy(pointer: Pointer, instance_id: str) -> Answer:
         "desired": desired.md5 if desired else "",
         "installed": state.installed,
         "running": state.running,
-        "settled": steps.is_settled(pointer, instance_id),
+        "settled": progress.is_settled(pointer, instance_id),
         "outcome": str(state.outcome or Outcome.NOT_TRIED),
         "reason": state.reason,
         "detail": state.detail,
@@ -203,9 +204,8 @@ def _current_at(pointer: Pointer, generation: int) -> Change:
 
 
 def _check_stored(reconciler: Reconciler, assignment: Assignment) -> None:
-    digests = {assignment.shared} if assignment.shared else set(assignment.by_proxy.values())
     settings = reconciler.settings
-    for digest in digests:
+    for digest in assignment.digests:
         if store.get_config(reconciler.clients.s3, settings.bucket, settings.environment, digest.sha256) is None:
             raise BadRequest(f"config {digest.sha256} of that generation has expired from the bucket")
 
@@ -218,7 +218,7 @@ def summary(result: Result) -> Answer:
         "result": str(result.action),
         "generation": publication.generation if publication else None,
         "published": result.is_published,
-        "converged": steps.is_converged(pointer),
+        "converged": progress.is_converged(pointer),
         "hold": jsonable(pointer.hold),
         "freeze": jsonable(pointer.freeze),
         "template_error": pointer.template_error,

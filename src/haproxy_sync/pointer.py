@@ -75,6 +75,11 @@ class Assignment:
         """The proxy's config; None if it has none here."""
         return self.shared or self.by_proxy.get(instance_id)
 
+    @property
+    def digests(self) -> frozenset[Digest]:
+        """Every distinct config."""
+        return frozenset([self.shared] if self.shared else self.by_proxy.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Document:

@@ -1,54 +1,28 @@
-"""One reconcile: pointer, look, guard, render, publish, next rollout step. It never waits for a host.
+"""One reconcile: read the pointer, observe, put the pointer, take the rollout's next step. It never waits for a host.
 
 The pointer is read before the look and put under its ETag afterwards, changed or not; whoever loses starts again from
 the read. Every other order loses updates (docs/decisions.md, tests/contract/test_protocol.py).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
-from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
-from haproxy_sync import coalesce, events, inventory, queue, rollout, steps, store
+from haproxy_sync import advance, coalesce, events, queue, store
+from haproxy_sync.advance import Reports
 from haproxy_sync.aws import Clients
 from haproxy_sync.coalesce import Action
-from haproxy_sync.errors import Superseded, TemplateError
+from haproxy_sync.errors import Superseded
 from haproxy_sync.events import Home, Intent, Kind
-from haproxy_sync.guard import Limits, Verdict, judge
-from haproxy_sync.model import Config, Fleet, Skipped
-from haproxy_sync.pointer import (
-    Assignment,
-    Command,
-    Digest,
-    Outcome,
-    Pointer,
-    Purpose,
-    publish,
-    successor,
-)
+from haproxy_sync.model import Fleet
+from haproxy_sync.observe import Observation, Observer
+from haproxy_sync.pointer import Command, Pointer, successor
 from haproxy_sync.renderer import Renderer
-from haproxy_sync.report import Report, fold
 from haproxy_sync.settings import Settings
-
-if TYPE_CHECKING:
-    from haproxy_sync.render import Rendering
 
 ATTEMPTS = 5
 ECHO_SECONDS = coalesce.SETTLE_SECONDS + 1  # an event whose look saw nothing new gets a second look then
 LISTED_SECONDS = 1  # a command that finished sooner than the service lists it is asked for again then
-CLIENT_ERROR = range(400, 500)
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What one look made of the pointer, and the configs that must be stored before it is put."""
-
-    pointer: Pointer
-    configs: tuple[Config, ...] = ()
-    verdict: Verdict | None = None
-    fleet: Fleet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +33,8 @@ class Result:
     before: Pointer
     after: Pointer
     fleet: Fleet | None = None
-    verdict: Verdict | None = None
     sent: tuple[Command, ...] = ()
-    reports: tuple[tuple[Command, Report], ...] = ()
+    reports: Reports = ()
     corruption: str = ""
 
     @property
@@ -90,6 +63,15 @@ class Reconciler:
         """Change the pointer and take the rollout's next step, without a look."""
         return _restarting(lambda: self._amend(change))
 
+    def read(self) -> store.Snapshot:
+        """The pointer as it is."""
+        return store.read(self.clients.s3, self.settings.bucket, self.settings.environment)
+
+    def observe(self, previous: Pointer, intent: Intent, now: float) -> Observation:
+        """What a look makes of the pointer; writes nothing."""
+        observer = Observer(self.settings, self.clients, self.renderer)
+        return observer.observe(successor(previous, now, self.writer), intent, now)
+
     def _reconcile(self, intent: Intent) -> Result:
         snapshot = self.read()
         now = self.clock()
@@ -101,22 +83,15 @@ class Reconciler:
                 return self._defer(snapshot, decision.wake_at, now, intent.why)
             case Action.ADVANCE:
                 observation = Observation(successor(snapshot.pointer, now, self.writer))
-                return self._move(snapshot, observation, now, decision.action, intent)
-        observation = self.observe(snapshot.pointer, intent, now)
-        return self._move(snapshot, observation, now, decision.action, intent)
+            case Action.LOOK:
+                observation = self.observe(snapshot.pointer, intent, now)
+        return self._move(snapshot, observation, now, intent)
 
     def _amend(self, change: Callable[[Pointer, float], Pointer]) -> Result:
         snapshot = self.read()
         now = self.clock()
         amended = change(successor(snapshot.pointer, now, self.writer), now)
-        return self._move(snapshot, Observation(amended), now)
-
-    def read(self) -> store.Snapshot:
-        """The pointer as it is."""
-        return store.read(self.clients.s3, self.settings.bucket, self.settings.environment)
-
-    def _put(self, pointer: Pointer, etag: str | None) -> str:
-        return store.put(self.clients.s3, self.settings.bucket, self.settings.environment, pointer, etag)
+        return self._move(snapshot, Observation(amended), now, Intent(()))
 
     def _defer(self, snapshot: store.Snapshot, wake_at: float, now: float, why: str) -> Result:
         pointer = replace(successor(snapshot.pointer, now, self.writer), wake_at=wake_at)
@@ -124,184 +99,47 @@ class Reconciler:
         self._wake(wake_at, now, why)
         return Result(Action.DEFERRED, snapshot.pointer, pointer)
 
-    def _wake(self, wake_at: float, now: float, why: str) -> None:
-        body = events.requeue(self.home, wake_at, why)
-        queue.send(self.clients.sqs, self.settings.queue_url, body, coalesce.delay(wake_at, now))
-
-    def observe(self, previous: Pointer, intent: Intent, now: float) -> Observation:
-        """What a look makes of the pointer. Writes nothing."""
-        fleet = inventory.look(self.clients.ec2, self.settings)
-        pointer = replace(
-            successor(previous, now, self.writer),
-            looked_at=now,
-            proxies=fleet.proxies,
-            skipped=fleet.skipped,
-            template_error="",
-        )
-        try:
-            verdict, rendering, refused = self._decide(pointer, fleet, now, intent)
-        except TemplateError as error:
-            # The old config stays; what is rolling out goes on (F39, F40, F42, F46).
-            return Observation(steps.forget_gone(replace(pointer, template_error=str(error))), fleet=fleet)
-        pointer = replace(pointer, hold=verdict.hold)
-        if rendering is None or verdict.pool is None or pointer.freeze:
-            return Observation(steps.forget_gone(pointer), verdict=verdict, fleet=fleet)
-        pointer = replace(pointer, skipped=tuple(sorted({*fleet.skipped, *refused})))
-        assignment, configs = assign(rendering)
-        pointer = publish(pointer, assignment, intent.why, now, verdict.pool)
-        known = set(_digests(previous.publication.assignment)) if previous.publication else set()
-        fresh = tuple(config for digest, config in configs.items() if digest not in known)
-        return Observation(steps.forget_gone(pointer), fresh, verdict, fleet)
-
-    def _decide(
-        self, pointer: Pointer, fleet: Fleet, now: float, intent: Intent
-    ) -> tuple[Verdict, "Rendering | None", frozenset[Skipped]]:
-        """The verdict and the rendering of its pool. A backend that the template cannot take is lost like any other."""
-        present, refused = fleet.backends, frozenset[Skipped]()
-        limits, allow = Limits.of(self.settings), intent.allow_mass_removal
-        if pointer.freeze:  # nothing is taken out now, so a loss that lasts stays on record
-            limits = replace(limits, hold_seconds=inf)
-        while True:
-            verdict = judge(pointer.backends, present, pointer.hold, limits, now, allow_mass_removal=allow)
-            if verdict.pool is None:
-                return verdict, None, refused
-            rendering = self.renderer(self.clients.s3, self.settings, replace(fleet, backends=verdict.pool))
-            refused |= frozenset(rendering.skipped)
-            ids = {skipped.instance_id for skipped in rendering.skipped}
-            left = tuple(backend for backend in present if backend.instance_id not in ids)
-            if left == present:
-                break
-            present = left
-        if kept := sorted(ids & {backend.instance_id for backend in verdict.pool}):
-            raise TemplateError("template", None, f"it cannot take the vanished backends that are held: {kept}")
-        return verdict, rendering, refused
-
-    def _move(
-        self,
-        snapshot: store.Snapshot,
-        observation: Observation,
-        now: float,
-        action: Action = Action.ADVANCE,
-        intent: Intent | None = None,
-    ) -> Result:
+    def _move(self, snapshot: store.Snapshot, observation: Observation, now: float, intent: Intent) -> Result:
         """Store what must be there before, move the pointer, then act on it."""
+        s3, ssm, settings = self.clients.s3, self.clients.ssm, self.settings
         for config in observation.configs:
-            store.put_config(self.clients.s3, self.settings.bucket, self.settings.environment, config)
-        pointer, reports = self._collect(observation.pointer, now)
-        echo_at = _echo(intent, snapshot.pointer, pointer, now) if intent else None
-        pointer, step = self._plan(pointer, now)
-        confirmable_at = observation.verdict.confirmable_at if observation.verdict else None
-        pointer, wake_at = _scheduled(pointer, [step.wake_at, confirmable_at, echo_at], now)
+            store.put_config(s3, settings.bucket, settings.environment, config)
+        pointer, reports = advance.collect(ssm, observation.pointer, now)
+        echo_at = _echo(intent, snapshot.pointer, pointer, now)
+        pointer, step = advance.plan(ssm, settings, pointer, now)
+        pointer, wake_at = _scheduled(pointer, [step.wake_at, observation.confirmable_at, echo_at], now)
         etag = self._put(pointer, snapshot.etag)
         if wake_at:
             self._wake(wake_at, now, events.REQUEUED)
-        claimed = pointer.generation
+        sent: tuple[Command, ...] = ()
         if step.claims:
-            pointer = self._send(pointer, etag, step.claims)
-        sent = tuple(command for command in pointer.commands if command.claim.startswith(f"{claimed}."))
-        return Result(
-            action,
-            snapshot.pointer,
-            pointer,
-            observation.fleet,
-            observation.verdict,
-            sent,
-            reports,
-            snapshot.corruption,
-        )
+            pointer, sent = self._send(pointer, etag, step.claims)
+        action = Action.LOOK if observation.fleet else Action.ADVANCE
+        return Result(action, snapshot.pointer, pointer, observation.fleet, sent, reports, snapshot.corruption)
 
-    def _collect(self, pointer: Pointer, now: float) -> tuple[Pointer, tuple[tuple[Command, Report], ...]]:
-        """What the commands in flight have brought since the last time."""
-        pointer = steps.give_up(pointer, now)
-        heard: list[tuple[Command, Report]] = []
-        for command in pointer.commands:
-            if not command.command_id:
-                continue
-            reports = [
-                r for r in fold(rollout.invocations(self.clients.ssm, command)) if r.instance_id in command.targets
-            ]
-            pointer = steps.absorb(pointer, command, reports, now)
-            heard += [(command, report) for report in reports]
-        return pointer, tuple(heard)
-
-    def _plan(self, pointer: Pointer, now: float) -> tuple[Pointer, steps.Step]:
-        """The next step, claimed in the pointer so that nobody else takes it too."""
-        wanted = steps.due(pointer, self.settings, now)
-        ready = [each.instance_id for each in wanted if each.at <= now]
-        online = rollout.online(self.clients.ssm, ready) if ready else frozenset()
-        pointer = steps.note_unreachable(pointer, wanted, online, now)
-        step = steps.next_step(pointer, online, self.settings, now)
-        pointer = self._pinned(steps.claim(pointer, step.claims, now), step.claims)
-        return (replace(pointer, converged_at=now) if steps.is_converged(pointer) else pointer), step
-
-    def _pinned(self, pointer: Pointer, claims: tuple[Command, ...]) -> Pointer:
-        """A wave runs the document that the canary ran; everything else the one that is current now (F64)."""
-        publication = pointer.publication
-        if not claims or not publication:
-            return pointer
-        if publication.document and claims[0].purpose is Purpose.WAVE:
-            return pointer
-        document = rollout.document(self.clients.ssm, self.settings.document_name)
-        return replace(pointer, publication=replace(publication, document=document))
-
-    def _send(self, pointer: Pointer, etag: str, claims: tuple[Command, ...]) -> Pointer:
-        """Send what was claimed and note the command ids. A claim that was surely not sent is withdrawn (F56)."""
-        assert pointer.publication  # noqa: S101 # claims come from a publication
-        document = pointer.publication.document
-        assert document  # noqa: S101 # pinned together with the claims
-        sent: dict[str, tuple[Command, ...]] = {}
-        failure: ClientError | None = None
-        for claim in claims:
-            if failure:
-                sent[claim.claim] = ()
-                continue
-            try:
-                sent[claim.claim] = rollout.send(self.clients.ssm, self.settings, claim, document)
-            except ClientError as error:
-                failure = error
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] in CLIENT_ERROR:
-                    sent[claim.claim] = ()
-        noted = self._note(pointer, etag, claims if not failure else (), sent)
-        if failure:
-            raise failure
-        return noted
-
-    def _note(
-        self, pointer: Pointer, etag: str, claims: tuple[Command, ...], sent: Mapping[str, tuple[Command, ...]]
-    ) -> Pointer:
-        """The pointer with the command ids; merged into whatever others made of it meanwhile."""
+    def _send(self, pointer: Pointer, etag: str, claims: tuple[Command, ...]) -> tuple[Pointer, tuple[Command, ...]]:
+        """Send what was claimed and note the command ids; then let a failure bring the message back."""
+        sent = advance.send(self.clients.ssm, self.settings, pointer, claims)
         for _ in range(ATTEMPTS):
-            now = self.clock()
-            noted = successor(pointer, now, self.writer)
-            for claim in claims:
-                reached = {target for command in sent[claim.claim] for target in command.targets}
-                missed = [target for target in claim.targets if target not in reached]
-                if missed and claim in noted.commands:
-                    reports = (Report(target, Outcome.MISSING, "not-reachable") for target in missed)
-                    noted = steps.absorb(noted, claim, reports, now)
-            noted = steps.merge_sent(noted, sent)
+            noted = advance.note(pointer, claims, sent, self.clock(), self.writer)
             try:
                 self._put(noted, etag)
+                break
             except Superseded:
                 snapshot = self.read()
                 pointer, etag = snapshot.pointer, snapshot.etag or ""
-                continue
-            return noted
-        raise Superseded("the ids of sent commands could not be noted: others keep moving the pointer")
+        else:
+            raise Superseded("the ids of sent commands could not be noted: others keep moving the pointer")
+        if sent.failure:
+            raise sent.failure
+        return noted, tuple(command for commands in sent.by_claim.values() for command in commands)
 
+    def _put(self, pointer: Pointer, etag: str | None) -> str:
+        return store.put(self.clients.s3, self.settings.bucket, self.settings.environment, pointer, etag)
 
-def assign(rendering: "Rendering") -> tuple[Assignment, Mapping[Digest, Config]]:
-    """Which proxy gets which config, and each distinct config by its digest."""
-    if rendering.shared is not None:
-        digest = Digest.of(rendering.shared)
-        return Assignment(shared=digest), {digest: rendering.shared}
-    digests = {id(config): Digest.of(config) for config in rendering.by_proxy.values()}
-    by_proxy = {instance_id: digests[id(config)] for instance_id, config in sorted(rendering.by_proxy.items())}
-    return Assignment(by_proxy=by_proxy), {digests[id(config)]: config for config in rendering.by_proxy.values()}
-
-
-def _digests(assignment: Assignment) -> tuple[Digest, ...]:
-    return (assignment.shared,) if assignment.shared else tuple(assignment.by_proxy.values())
+    def _wake(self, wake_at: float, now: float, why: str) -> None:
+        body = events.requeue(self.home, wake_at, why)
+        queue.send(self.clients.sqs, self.settings.queue_url, body, coalesce.delay(wake_at, now))
 
 
 def _echo(intent: Intent, before: Pointer, after: Pointer, now: float) -> float | None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from haproxy_sync.pointer import Outcome
-from haproxy_sync.steps import VOID_SECONDS
+from haproxy_sync.progress import VOID_SECONDS
 from tests.contract.faults import Death, Fault, failing
 from tests.contract.world import DOCUMENT, World, changed
 

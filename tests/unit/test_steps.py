@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_sync import steps
+from haproxy_sync import progress, steps
 from haproxy_sync.model import Proxy
 from haproxy_sync.pointer import (
     Assignment,
@@ -65,7 +65,7 @@ def sent(state: Pointer, now: float = NOW, **options: object) -> Pointer:
     claims = step(state, now, **options).claims  # type: ignore[arg-type]
     assert claims
     noted = {claim.claim: (replace(claim, command_id="id-" + claim.claim),) for claim in claims}
-    return steps.merge_sent(steps.claim(state, claims, now), noted)
+    return progress.merge_sent(progress.claim(state, claims, now), noted)
 
 
 def said(
@@ -75,7 +75,7 @@ def said(
     for command in state.commands:
         md5 = running.md5 if running else ""
         reports = [Report(each, outcome, "why", is_heard=True, installed=md5, running=md5) for each in instance_ids]
-        state = steps.absorb(state, command, reports, now)
+        state = progress.absorb(state, command, reports, now)
     return replace(state, generation=state.generation + 1)
 
 
@@ -149,8 +149,8 @@ def test_a_stopped_haproxy_is_settled_and_proves_nothing() -> None:
     """The next proxy becomes the canary."""
     state = sent(pointer())
     report = Report(proxy_id(0), Outcome.NOT_RUNNING, is_heard=True, installed=NEW.md5, running="")
-    state = steps.absorb(state, state.commands[0], [report], NOW + 1)
-    assert steps.is_settled(state, proxy_id(0))
+    state = progress.absorb(state, state.commands[0], [report], NOW + 1)
+    assert progress.is_settled(state, proxy_id(0))
     assert targets(step(state, NOW + 2)) == [proxy_id(1)]
 
 
@@ -208,27 +208,29 @@ def test_a_command_that_may_still_arrive_unsettles_its_proxy() -> None:
     """A claim that was perhaps sent could bring an older config back, so the newer number must get there too."""
     state = pointer(1, digest=OLD)
     state = replace(state, publication=Publication(7, NOW, Assignment(OLD), proven_by=proxy_id(0)))
-    assert steps.is_settled(state, proxy_id(0))
-    claimed = steps.claim(state, (Command("7.0", Purpose.WAVE, 6, NEW, (proxy_id(0),), NOW),), NOW)
-    void = steps.give_up(claimed, NOW + steps.VOID_SECONDS)
+    assert progress.is_settled(state, proxy_id(0))
+    claimed = progress.claim(state, (Command("7.0", Purpose.WAVE, 6, NEW, (proxy_id(0),), NOW),), NOW)
+    void = progress.give_up(claimed, NOW + progress.VOID_SECONDS)
     assert void.commands == ()
-    assert not steps.is_settled(void, proxy_id(0))
-    assert targets(step(void, NOW + steps.VOID_SECONDS)) == [proxy_id(0)]
+    assert not progress.is_settled(void, proxy_id(0))
+    assert targets(step(void, NOW + progress.VOID_SECONDS)) == [proxy_id(0)]
 
 
 @pytest.mark.fault("F10")
 def test_a_claim_keeps_others_off_until_it_is_void() -> None:
     """Whoever claimed it may be about to send."""
     state = pointer()
-    claimed = steps.claim(state, step(state).claims, NOW)
+    claimed = progress.claim(state, step(state).claims, NOW)
     assert step(claimed, NOW + 10).claims == ()
-    assert steps.give_up(claimed, NOW + steps.VOID_SECONDS - 1) == claimed
-    assert targets(step(steps.give_up(claimed, NOW + steps.VOID_SECONDS), NOW + steps.VOID_SECONDS)) == [proxy_id(0)]
+    assert progress.give_up(claimed, NOW + progress.VOID_SECONDS - 1) == claimed
+    assert targets(step(progress.give_up(claimed, NOW + progress.VOID_SECONDS), NOW + progress.VOID_SECONDS)) == [
+        proxy_id(0)
+    ]
 
 
 def test_a_command_nobody_reports_on_is_given_up() -> None:
     """After an hour its targets are missing, and tried again."""
-    state = steps.give_up(sent(pointer()), NOW + steps.LOST_SECONDS)
+    state = progress.give_up(sent(pointer()), NOW + progress.LOST_SECONDS)
     assert state.commands == ()
     assert state.state(proxy_id(0)).reason == "no-report"
 
@@ -237,7 +239,7 @@ def test_a_command_nobody_reports_on_is_given_up() -> None:
 def test_a_terminated_proxy_leaves_the_rollout() -> None:
     """It is gone, not failed, and nobody waits for it."""
     state = sent(pointer())
-    left = steps.forget_gone(replace(state, proxies=state.proxies[1:]))
+    left = progress.forget_gone(replace(state, proxies=state.proxies[1:]))
     assert left.commands == ()
     assert proxy_id(0) not in left.states
     assert targets(step(left)) == [proxy_id(1)]
@@ -302,8 +304,7 @@ def test_each_config_goes_in_its_own_command_within_the_limit() -> None:
 def test_who_is_offline_is_missing_by_name() -> None:
     """And is found again by the step that sees it online."""
     state = pointer()
-    wanted = steps.due(state, SETTINGS, NOW)
-    state = steps.note_unreachable(state, wanted, frozenset({proxy_id(0)}), NOW)
+    state = progress.note_unreachable(state, [proxy_id(1)])
     assert state.state(proxy_id(0)).outcome is Outcome.INSTALLED
     assert state.state(proxy_id(1)).outcome is Outcome.MISSING
     assert state.state(proxy_id(1)).reason == "agent-offline"
@@ -312,9 +313,9 @@ def test_who_is_offline_is_missing_by_name() -> None:
 
 def test_no_proxies_is_no_convergence() -> None:
     """An alarm shall ring for an environment without any."""
-    assert not steps.is_converged(pointer(0))
+    assert not progress.is_converged(pointer(0))
     done = said(sent(proven()), Outcome.UNCHANGED, proxy_id(1), proxy_id(2))
-    assert steps.is_converged(done)
+    assert progress.is_converged(done)
 
 
 OUTCOMES = st.sampled_from([Outcome.INSTALLED, Outcome.FAILED, Outcome.MISSING, Outcome.NOT_TRIED, Outcome.SUPERSEDED])
@@ -334,7 +335,7 @@ def test_any_history_of_reports_ends_well(script: list[tuple[Outcome, float, int
             state = replace(state, publication=publication, generation=state.generation + 1)
     for _ in range(3 * number + 6):
         state, now = _turn(state, now + steps.MAX_RETRY_SECONDS, None, 0)
-    assert all(steps.is_settled(state, proxy.instance_id) for proxy in state.proxies)
+    assert all(progress.is_settled(state, proxy.instance_id) for proxy in state.proxies)
 
 
 def _turn(state: Pointer, now: float, outcome: Outcome | None, which: int) -> tuple[Pointer, float]:
@@ -347,8 +348,8 @@ def _turn(state: Pointer, now: float, outcome: Outcome | None, which: int) -> tu
     assert state.publication
     if not state.publication.proven_by:
         assert len(claimed) <= 1
-    state = steps.claim(state, claims, now)
-    state = steps.merge_sent(state, {claim.claim: (replace(claim, command_id="id"),) for claim in claims})
+    state = progress.claim(state, claims, now)
+    state = progress.merge_sent(state, {claim.claim: (replace(claim, command_id="id"),) for claim in claims})
     for command in state.commands if outcome is None else state.commands[which : which + 1]:
         good = outcome in {None, Outcome.INSTALLED}
         md5 = command.digest.md5 if good else ""
@@ -357,5 +358,5 @@ def _turn(state: Pointer, now: float, outcome: Outcome | None, which: int) -> tu
             Report(target, outcome or Outcome.INSTALLED, is_heard=heard, installed=md5, running=md5)
             for target in command.targets
         ]
-        state = steps.absorb(state, command, reports, now)
+        state = progress.absorb(state, command, reports, now)
     return replace(state, generation=state.generation + 1), now

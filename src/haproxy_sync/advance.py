@@ -1,0 +1,89 @@
+"""The rollout's next step against Run Command: hear what came of the last one, plan the next, send what was claimed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from haproxy_sync import progress, rollout, steps
+from haproxy_sync.pointer import Command, Outcome, Pointer, Purpose, successor
+from haproxy_sync.report import Report, fold
+from haproxy_sync.settings import Settings
+
+CLIENT_ERROR = range(400, 500)
+
+type Reports = tuple[tuple[Command, Report], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The commands each claim became (none: surely not sent; absent: nobody knows), and what went wrong."""
+
+    by_claim: Mapping[str, tuple[Command, ...]]
+    failure: Exception | None = None
+
+
+def collect(ssm: Any, pointer: Pointer, now: float) -> tuple[Pointer, Reports]:
+    """What the commands in flight have brought since the last time."""
+    pointer = progress.give_up(pointer, now)
+    heard: list[tuple[Command, Report]] = []
+    for command in pointer.commands:
+        if not command.command_id:
+            continue
+        reports = [each for each in fold(rollout.invocations(ssm, command)) if each.instance_id in command.targets]
+        pointer = progress.absorb(pointer, command, reports, now)
+        heard += [(command, report) for report in reports]
+    return pointer, tuple(heard)
+
+
+def plan(ssm: Any, settings: Settings, pointer: Pointer, now: float) -> tuple[Pointer, steps.Step]:
+    """The next step, claimed in the pointer so that nobody else takes it too."""
+    wanted = steps.due(pointer, settings, now)
+    ready = [each.instance_id for each in wanted if each.at <= now]
+    online = rollout.online(ssm, ready) if ready else frozenset()
+    pointer = progress.note_unreachable(pointer, frozenset(ready) - online)
+    step = steps.next_step(pointer, online, settings, now)
+    pointer = _pinned(ssm, settings, progress.claim(pointer, step.claims, now), step.claims)
+    return (replace(pointer, converged_at=now) if progress.is_converged(pointer) else pointer), step
+
+
+def _pinned(ssm: Any, settings: Settings, pointer: Pointer, claims: tuple[Command, ...]) -> Pointer:
+    """A wave runs the document that the canary ran; everything else the one that is current now (F64)."""
+    publication = pointer.publication
+    if not claims or not publication or (publication.document and claims[0].purpose is Purpose.WAVE):
+        return pointer
+    document = rollout.document(ssm, settings.document_name)
+    return replace(pointer, publication=replace(publication, document=document))
+
+
+def send(ssm: Any, settings: Settings, pointer: Pointer, claims: tuple[Command, ...]) -> Sent:
+    """Send what the pointer claims; after the first failure nothing more (F56)."""
+    document = pointer.publication.document if pointer.publication else None
+    if document is None:
+        raise ValueError("claims without a pinned document")
+    by_claim: dict[str, tuple[Command, ...]] = {}
+    for number, claim in enumerate(claims):
+        try:
+            by_claim[claim.claim] = rollout.send(ssm, settings, claim, document)
+        except (ClientError, BotoCoreError) as error:
+            untried = claims[number:] if _is_refusal(error) else claims[number + 1 :]
+            return Sent(by_claim | {each.claim: () for each in untried}, error)
+    return Sent(by_claim)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the service surely did not do it; a lost answer or an error of its own leaves that open."""
+    return isinstance(error, ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] in CLIENT_ERROR
+
+
+def note(pointer: Pointer, claims: tuple[Command, ...], sent: Sent, now: float, writer: str) -> Pointer:
+    """The next pointer, with the command ids in place of the claims, whatever else others made of it meanwhile."""
+    noted = successor(pointer, now, writer)
+    for claim in claims if sent.failure is None else ():
+        reached = {target for command in sent.by_claim[claim.claim] for target in command.targets}
+        missed = [target for target in claim.targets if target not in reached]
+        if missed and claim in noted.commands:
+            reports = (Report(target, Outcome.MISSING, "not-reachable") for target in missed)
+            noted = progress.absorb(noted, claim, reports, now)
+    return progress.merge_sent(noted, sent.by_claim)

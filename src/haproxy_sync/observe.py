@@ -1,0 +1,91 @@
+"""Look, judge, render: what EC2 shows now as the pointer to be put. Writes nothing, so a plan is the same code."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import inf
+from typing import TYPE_CHECKING
+
+from haproxy_sync import inventory, progress
+from haproxy_sync.aws import Clients
+from haproxy_sync.errors import TemplateError
+from haproxy_sync.events import Intent
+from haproxy_sync.guard import Limits, Verdict, judge
+from haproxy_sync.model import Config, Fleet, Skipped
+from haproxy_sync.pointer import Assignment, Digest, Pointer, publish
+from haproxy_sync.renderer import Renderer
+from haproxy_sync.settings import Settings
+
+if TYPE_CHECKING:
+    from haproxy_sync.render import Rendering
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The pointer that should be put, and the configs that must be stored before it is."""
+
+    pointer: Pointer
+    configs: tuple[Config, ...] = ()
+    fleet: Fleet | None = None  # None: nobody looked
+    confirmable_at: float | None = None  # a look from then on believes the held loss
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Looks at EC2 through the guard and the template."""
+
+    settings: Settings
+    clients: Clients
+    renderer: Renderer
+
+    def observe(self, pointer: Pointer, intent: Intent, now: float) -> Observation:
+        """What a look makes of the pointer, which was read before: nobody may have looked later and put earlier."""
+        fleet = inventory.look(self.clients.ec2, self.settings)
+        before = pointer.publication
+        pointer = replace(pointer, looked_at=now, proxies=fleet.proxies, skipped=fleet.skipped, template_error="")
+        pointer = progress.forget_gone(pointer)
+        try:
+            verdict, rendering, refused = self._decide(pointer, fleet, now, intent)
+        except TemplateError as error:
+            # The old config stays; what is rolling out goes on (F39, F40, F42, F46).
+            return Observation(replace(pointer, template_error=str(error)), fleet=fleet)
+        pointer = replace(pointer, hold=verdict.hold, skipped=tuple(sorted({*fleet.skipped, *refused})))
+        if rendering is None or verdict.pool is None or pointer.freeze:
+            return Observation(pointer, (), fleet, verdict.confirmable_at)
+        assignment, configs = assign(rendering)
+        pointer = publish(pointer, assignment, intent.why, now, verdict.pool)
+        known = before.assignment.digests if before else frozenset()
+        fresh = tuple(config for digest, config in configs.items() if digest not in known)
+        return Observation(pointer, fresh, fleet, verdict.confirmable_at)
+
+    def _decide(
+        self, pointer: Pointer, fleet: Fleet, now: float, intent: Intent
+    ) -> tuple[Verdict, "Rendering | None", frozenset[Skipped]]:
+        """The verdict and the rendering of its pool. A backend that the template cannot take is lost like any other."""
+        present, refused = fleet.backends, frozenset[Skipped]()
+        limits, allow = Limits.of(self.settings), intent.allow_mass_removal
+        if pointer.freeze:  # nothing is taken out now, so a loss that lasts stays on record
+            limits = replace(limits, hold_seconds=inf)
+        while True:
+            verdict = judge(pointer.backends, present, pointer.hold, limits, now, allow_mass_removal=allow)
+            if verdict.pool is None:
+                return verdict, None, refused
+            rendering = self.renderer(self.clients.s3, self.settings, replace(fleet, backends=verdict.pool))
+            refused |= frozenset(rendering.skipped)
+            ids = {skipped.instance_id for skipped in rendering.skipped}
+            left = tuple(backend for backend in present if backend.instance_id not in ids)
+            if left == present:
+                break
+            present = left
+        if kept := sorted(ids & {backend.instance_id for backend in verdict.pool}):
+            raise TemplateError("template", None, f"it cannot take the vanished backends that are held: {kept}")
+        return verdict, rendering, refused
+
+
+def assign(rendering: "Rendering") -> tuple[Assignment, Mapping[Digest, Config]]:
+    """Which proxy gets which config, and each distinct config by its digest."""
+    if rendering.shared is not None:
+        digest = Digest.of(rendering.shared)
+        return Assignment(shared=digest), {digest: rendering.shared}
+    digests = {id(config): Digest.of(config) for config in rendering.by_proxy.values()}
+    by_proxy = {instance_id: digests[id(config)] for instance_id, config in sorted(rendering.by_proxy.items())}
+    return Assignment(by_proxy=by_proxy), {digests[id(config)]: config for config in rendering.by_proxy.values()}

@@ -27,12 +27,12 @@ def main(arguments: list[str]) -> int:
 
 def _invoke(path: Path) -> int:
     from local.stack import InvokeFailed, invoke  # noqa: PLC0415
-    from local.system import CURRENT  # noqa: PLC0415
+    from local.system import newest  # noqa: PLC0415
 
-    if not CURRENT.exists():
+    current = newest()
+    if not current:
         print("nothing runs here: start it with `make demo KEEP=1`", file=sys.stderr)
         return 1
-    current = json.loads(CURRENT.read_text())
     try:
         answer = invoke(current["endpoint"], current["function"], json.loads(path.read_text()))
     except InvokeFailed as error:

@@ -21,7 +21,7 @@ from local.lab.client import Answer
 from local.stack import Stack
 
 FOLDERS = PROJECT / "build" / "local"
-CURRENT = FOLDERS / "current.json"
+CURRENT = "current.json"
 CERTIFICATE = "/etc/haproxy/certs/local.pem"
 SERVER_NAME = "app.example"
 VPC = "10.77.0.0/16"
@@ -81,7 +81,7 @@ class LocalSystem:
             self.stack = starting.enter_context(Stack(self.folder, self.parameters, self.speed))
             self._subnets = self._make_subnets()
             self._profile = self._make_instance_profile()
-            CURRENT.write_text(
+            (self.folder / CURRENT).write_text(
                 json.dumps({"endpoint": self.stack.endpoint, "function": self.stack.outputs["FunctionName"]})
             )
             self._closing = starting.pop_all()
@@ -89,7 +89,7 @@ class LocalSystem:
 
     def __exit__(self, *_: object) -> None:
         """End everything."""
-        CURRENT.unlink(missing_ok=True)
+        (self.folder / CURRENT).unlink(missing_ok=True)
         self._closing.close()
 
     def launch_backend(self, zone: str = "ap-southeast-2a", **tags: str) -> Backend:
@@ -212,6 +212,15 @@ class LocalSystem:
         iam.create_instance_profile(InstanceProfileName=name)
         iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
         return name
+
+
+def newest() -> Mapping[str, str] | None:
+    """Endpoint and function of the system that was started last and still runs; None if none does."""
+    running = [file for file in FOLDERS.glob(f"*/{CURRENT}") if Path("/proc", file.parent.name).exists()]
+    if not running:
+        return None
+    current: dict[str, str] = json.loads(max(running, key=lambda file: file.stat().st_mtime).read_text())
+    return current
 
 
 def _shut_down(member: Backend | Proxy) -> None:

@@ -1,0 +1,89 @@
+"""The README is held to the code: commands, links, tables."""
+
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from haproxy_sync import operator
+
+PROJECT = Path(__file__).parents[2]
+README = (PROJECT / "README.md").read_text()
+CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+TYPED = {line[2:].split(" #")[0].strip() for block in CONSOLE for line in block.splitlines()}
+COMMANDS = sorted(TYPED | set(re.findall(r"`(make [^`]+)`", README)))
+
+# Which test runs each command for real; a new one needs a line here, and that test.
+RUN_BY = {
+    "make test": ".ci/run",
+    "make demo": "tests/end_to_end/test_demo.py",
+    "make lint": "Makefile",
+    "make demo KEEP=1": "tests/end_to_end/test_demo.py",
+    "make invoke EVENT=events/status.json": "tests/end_to_end/test_demo.py",
+    "make invoke EVENT=events/plan.json": "tests/end_to_end/test_demo.py",
+    "sam build": "tests/end_to_end/conftest.py",
+    "sam deploy --config-env staging": "tests/end_to_end/conftest.py",
+    "make template-test TEMPLATE=haproxy.cfg.j2": "tests/rendering/test_commands.py",
+    "aws s3 cp haproxy.cfg.j2 s3://<bucket>/templates/staging/haproxy.cfg.j2": "tests/end_to_end/test_template.py",
+}
+
+
+class _Cloudformation(yaml.SafeLoader):
+    """Reads a template; what an intrinsic says does not matter here."""
+
+
+_Cloudformation.add_multi_constructor("!", lambda _loader, _suffix, node: str(node.value))
+
+
+def _table(heading: str) -> list[list[str]]:
+    """Cells of the first table after the heading."""
+    section = README.split(f"{heading}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_every_command_is_run_by_a_test() -> None:
+    """No command stands in the README that nobody runs."""
+    assert sorted(RUN_BY) == COMMANDS
+    assert [path for path in RUN_BY.values() if not (PROJECT / path).exists()] == []
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])
+def test_make_knows_the_target(command: str) -> None:
+    """Every make command names a target and variables that exist."""
+    subprocess.run([*shlex.split(command), "--dry-run"], cwd=PROJECT, check=True, capture_output=True)
+    variables = re.findall(r"\b([A-Z]+)=", command)
+    assert all(f"$({name})" in (PROJECT / "Makefile").read_text() or name == "KEEP" for name in variables)
+
+
+def test_every_link_leads_somewhere() -> None:
+    """Links and named samples exist."""
+    paths = [*re.findall(r"\]\(([^)#]+)\)", README), *re.findall(r"events/[a-z-]+\.json", README)]
+    assert paths
+    assert [path for path in paths if not (PROJECT / path).exists()] == []
+
+
+def test_parameters_are_those_of_the_template() -> None:
+    """Names and defaults in the parameter table are the template's."""
+    parameters = yaml.load((PROJECT / "template.yaml").read_text(), _Cloudformation)["Parameters"]  # noqa: S506 # ours
+    for names, defaults, _ in _table("## Deploy to AWS"):
+        for name, default in zip(names.split(", "), defaults.split(", "), strict=True):
+            parameter: dict[str, Any] = parameters[name.strip("`")]
+            assert str(parameter.get("Default", "none")) == default.strip("`"), name
+
+
+def test_actions_are_those_of_the_function() -> None:
+    """The action table has every action, with options that it takes."""
+    seen = set()
+    for cell, _ in _table("## Operator actions"):
+        for text in re.findall(r"`(\{.*?\})`", cell):
+            request = json.loads(text)
+            _, options = operator.ACTIONS[request.pop("action")]
+            assert set(request) <= set(options)
+            seen.add(json.loads(text)["action"])
+    assert seen == set(operator.ACTIONS)

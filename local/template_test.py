@@ -101,13 +101,13 @@ def _strangers(config: Config, fleet: Fleet) -> Iterator[str]:
         yield f"{len(others)} servers are not in the fleet: {', '.join(others[:5])}"
 
 
-def haproxy_verdict(text: str, fleet: Fleet) -> str:
+def haproxy_verdict(text: str, fleet: Fleet, binary: str | Path = "haproxy") -> str:
     """What `haproxy -c` has against a config; empty if nothing. Files that only a proxy has are stood in for."""
     with tempfile.TemporaryDirectory(prefix="template-test-") as folder:
         path = Path(folder, "haproxy.cfg")
         path.write_text(_at_home(text, fleet, Path(folder)), encoding="utf-8")
         run = subprocess.run(
-            ["haproxy", "-c", "-f", path], capture_output=True, text=True, errors="replace", timeout=60, check=False
+            [binary, "-c", "-f", path], capture_output=True, text=True, errors="replace", timeout=60, check=False
         )
     if run.returncode == 0:
         return ""

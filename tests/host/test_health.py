@@ -58,6 +58,7 @@ def test_a_server_that_was_down_gets_nothing_from_the_new_worker(
     assert {attempt.backend for attempt in traffic.attempts} == {"app-1", "app-2"}
 
 
+@pytest.mark.fault("F37")
 @pytest.mark.fault("F94")
 @pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])
 def test_a_new_server_gets_nothing_before_a_good_check(

@@ -1,0 +1,21 @@
+"""docs/faults.md names, for every fault, the tests that really carry its number."""
+
+from tests.faults import DOCUMENT, markers, rewritten, rows
+
+NUMBERS = [f"F{number:02d}" for number in range(1, 101)]
+
+
+def test_every_fault_is_listed_once_and_in_order() -> None:
+    """F01 to F100, each with what is expected."""
+    assert [number for number, _, _ in rows(DOCUMENT.read_text())] == NUMBERS
+
+
+def test_every_fault_has_a_test() -> None:
+    """And no test covers a fault that nobody knows."""
+    assert sorted(markers(), key=lambda number: int(number[1:])) == NUMBERS
+
+
+def test_the_list_is_what_the_tests_say() -> None:
+    """Otherwise: `python -m tests.faults` writes it anew."""
+    text = DOCUMENT.read_text()
+    assert text == rewritten(text, markers())

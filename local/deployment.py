@@ -1,13 +1,18 @@
 """Builds and deploys the application with the real SAM CLI, to whatever endpoint it is given."""
 
+import contextlib
+import fcntl
 import os
+import shutil
 import subprocess
+import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent
 SAM = PROJECT / ".venv-sam" / "bin" / "sam"
+SAM_FOLDER = PROJECT / ".aws-sam"
 CONFIG_ENVIRONMENT = "staging"
 STEP_SECONDS = 300
 
@@ -22,12 +27,22 @@ def settings() -> Mapping[str, str]:
     return {**table["global"]["parameters"], **table["deploy"]["parameters"]["parameter_overrides"]}
 
 
-def build(folder: Path) -> Path:
-    """Run `sam build`; the built template."""
-    target = folder / "artifact"
-    cache = PROJECT / ".aws-sam" / "cache"
-    _sam(folder, ["build", "--build-dir", str(target), "--cached", "--cache-dir", str(cache)], {})
-    return target / "template.yaml"
+@contextlib.contextmanager
+def built(folder: Path) -> Iterator[Path]:
+    """Run `sam build`; the template of a copy of what it built, which no later build changes.
+
+    `folder` takes the log. The copy lies beside the original: the template includes the document by a relative path.
+    """
+    SAM_FOLDER.mkdir(exist_ok=True)
+    with (SAM_FOLDER / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the cache takes one build at a time
+        _sam(folder, ["build"], {})
+        copy = Path(tempfile.mkdtemp(prefix="local-", dir=SAM_FOLDER))
+        shutil.copytree(SAM_FOLDER / "build", copy, dirs_exist_ok=True)
+    try:
+        yield copy / "template.yaml"
+    finally:
+        shutil.rmtree(copy)
 
 
 def deploy(template: Path, folder: Path, environment: Mapping[str, str], parameters: Mapping[str, str]) -> None:

@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -95,20 +94,17 @@ class Stack:
         return invoke(self.endpoint, self.outputs["FunctionName"], event)
 
     def _deploy(self) -> None:
-        with ThreadPoolExecutor(1) as thread:
-            building = thread.submit(deployment.build, self.folder)
+        with deployment.built(self.folder) as template:  # meanwhile the AWS process starts
             self.endpoint = (self._process.stdout or io.StringIO()).readline().strip()
-            template = building.result()
-        if not self.endpoint:
-            raise RuntimeError(f"AWS on loopback did not start, see {self.folder}/cloud.stderr")
-        environment = {
-            "AWS_ENDPOINT_URL": self.endpoint.replace(
-                "127.0.0.1", "localhost"
-            ),  # the one spelling of template URLs that moto takes
-            "AWS_ACCESS_KEY_ID": "owner",
-            "AWS_SECRET_ACCESS_KEY": "owner",
-        }
-        deployment.deploy(template, self.folder, environment, self.parameters)
+            if not self.endpoint:
+                raise RuntimeError(f"AWS on loopback did not start, see {self.folder}/cloud.stderr")
+            environment = {
+                # The one spelling of template URLs that moto takes.
+                "AWS_ENDPOINT_URL": self.endpoint.replace("127.0.0.1", "localhost"),
+                "AWS_ACCESS_KEY_ID": "owner",
+                "AWS_SECRET_ACCESS_KEY": "owner",
+            }
+            deployment.deploy(template, self.folder, environment, self.parameters)
         stack_name = deployment.settings()["stack_name"]
         stack = self.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}

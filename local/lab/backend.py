@@ -12,12 +12,22 @@ from local.lab.network import Host, Network
 
 PORT = 8080
 _GRACE_SECONDS = 5
+_ACCEPT_SECONDS = 0.1
 
 _DROP_TCP = """
 table inet lab {
     chain input {
         type filter hook input priority 0
         meta l4proto tcp drop
+    }
+}
+"""
+
+_REFUSE_NEW = """
+table inet leaving {
+    chain input {
+        type filter hook input priority 0
+        tcp flags & (syn | ack) == syn reject with tcp reset
     }
 }
 """
@@ -62,6 +72,9 @@ class BackendHost(Host):
         """End the server as its init system does: no new connection, idle ones end, what was asked is answered."""
         server, self._server = self._server, None
         if server:
+            self.run(
+                ["nft", "-f", "-"], stdin=_REFUSE_NEW
+            )  # closing the listener alone resets who waits to be accepted
             _run(self._drain(server))
 
     def vanish(self) -> None:
@@ -78,6 +91,7 @@ class BackendHost(Host):
             writer.transport.abort()
 
     async def _drain(self, server: asyncio.Server) -> None:
+        await asyncio.sleep(_ACCEPT_SECONDS)
         server.close()
         for writer in self._connections.keys() - self._answering:
             writer.close()

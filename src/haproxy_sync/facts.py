@@ -5,7 +5,7 @@ Everything here is data: names, addresses and zones were checked by `model`, tag
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from ipaddress import ip_address
 from typing import Any
 
@@ -108,6 +108,13 @@ def conveniences(host: Host) -> dict[str, Any]:
         "tags": tag_values(host),
         "zone": host.zone,
     }
+
+
+@cache
+def reserved() -> frozenset[str]:
+    """Names that no variable can have: EC2 decides them."""
+    hosts = (Host("i-00000000", "none", "none", address, "none") for address in ("192.0.2.1", "2001:db8::1"))
+    return frozenset(name for host in hosts for name in facts(host)) | {"groups", "hostvars", "vars"}
 
 
 class Inventory:

@@ -13,8 +13,9 @@ from haproxy_sync.ansible.engine import Engine
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.facts import Inventory
 from haproxy_sync.model import Backend, Config, Fleet, Proxy, Skipped
-from haproxy_sync.scope import Parameters, Scope, World
+from haproxy_sync.scope import Scope, World
 from haproxy_sync.sections import lines, servers
+from haproxy_sync.settings import Settings
 
 PARTIAL = "allow_missing_backends"
 """Variable: the template leaves out backends on purpose."""
@@ -52,27 +53,25 @@ class Rendering:
         return tuple({id(config): config for config in configs}.values())
 
 
-def render_fleet(
-    templates: TemplateSet, variables: Mapping[str, Any], fleet: Fleet, parameters: Parameters
-) -> Rendering:
+def render_fleet(templates: TemplateSet, variables: Mapping[str, Any], fleet: Fleet, settings: Settings) -> Rendering:
     """Render for every proxy, without the instances whose tag was read and refused, and check the result.
 
     Raises `TemplateError`: the template or its variables are at fault, or the config lacks a listener or a backend.
     """
-    rendering = render_unchecked(templates, variables, fleet, parameters)
+    rendering = render_unchecked(templates, variables, fleet, settings)
     if problem := next(problems(rendering, variables, fleet), None):
         raise TemplateError(templates.main, None, problem)
     return rendering
 
 
 def render_unchecked(
-    templates: TemplateSet, variables: Mapping[str, Any], fleet: Fleet, parameters: Parameters
+    templates: TemplateSet, variables: Mapping[str, Any], fleet: Fleet, settings: Settings
 ) -> Rendering:
     """As `render_fleet`, whatever the result is worth."""
     engine = _engine(templates.main, tuple(sorted(templates.files.items())))
     skipped: list[Skipped] = []
     while True:
-        attempt = _Attempt(engine, Inventory(fleet), variables, parameters)
+        attempt = _Attempt(engine, Inventory(fleet), variables, settings)
         try:
             configs = attempt.configs()
         except TemplateError:
@@ -129,13 +128,11 @@ def _normalised(source: str) -> str:
 class _Attempt:
     """A config for every proxy; an earlier one where nothing that was read tells two proxies apart."""
 
-    def __init__(
-        self, engine: Engine, inventory: Inventory, variables: Mapping[str, Any], parameters: Parameters
-    ) -> None:
+    def __init__(self, engine: Engine, inventory: Inventory, variables: Mapping[str, Any], settings: Settings) -> None:
         self._engine = engine
         self._inventory = inventory
         self._variables = variables
-        self._parameters = parameters
+        self._settings = settings
         self._known: list[tuple[Scope, Config]] = []
         self.refused: dict[str, str] = {}
         self.completed = False
@@ -166,7 +163,7 @@ class _Attempt:
         return same
 
     def _scope(self, host: Any) -> Scope:
-        return Scope(World(self._engine, self._inventory, self._variables, self._parameters, self.refused), host)
+        return Scope(World(self._engine, self._inventory, self._variables, self._settings, self.refused), host)
 
     def _text(self, scope: Scope) -> str:
         text = self._engine.render(scope)

@@ -6,11 +6,12 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, partial
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 from haproxy_sync.ansible.engine import Engine
 from haproxy_sync.ansible.lazy import LazyDict, LazyList
+from haproxy_sync.ansible.raw import Data, Unreadable
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.facts import (
     Groups,
@@ -21,54 +22,15 @@ from haproxy_sync.facts import (
     group_names,
     inventory_name,
     is_allowed,
-    tag_values,
 )
 from haproxy_sync.model import Host
+from haproxy_sync.settings import Settings
+from haproxy_sync.views import HostVariables, HostVars, Instance
 
 GROUP_VARS, HOST_VARS = "group_vars", "host_vars"
 """Keys of the variables file whose values are variables by group, and by host."""
 
 ABSENT = object()
-
-
-class Parameters(Protocol):
-    """What `render` needs of the settings."""
-
-    @property
-    def environment(self) -> str: ...  # noqa: D102
-    @property
-    def backend_tag_value(self) -> str: ...  # noqa: D102
-    @property
-    def proxy_tag_value(self) -> str: ...  # noqa: D102
-    @property
-    def backend_port(self) -> int: ...  # noqa: D102
-    @property
-    def listen_ports(self) -> tuple[int, ...]: ...  # noqa: D102
-    @property
-    def zone_aware(self) -> bool: ...  # noqa: D102
-
-
-class Instance:
-    """A typed view of a host: `backends`, `proxies` and `proxy` are made of these."""
-
-    __slots__ = ("_host", "_show")
-
-    def __init__(self, host: Host, show: Callable[[Any, str], Any]) -> None:
-        self._host = host
-        self._show = show
-
-    @property
-    def tags(self) -> LazyDict:
-        """The tags by key, each checked when it is read."""
-        return LazyDict(tag_values(self._host), self._show, f"{self._host.name}.tags")
-
-    def __getattr__(self, name: str) -> Any:
-        """A field of the host: name, address, port, weight, backup, drain, zone, instance_id and so on."""
-        return getattr(self._host, name)
-
-    def __repr__(self) -> str:
-        """Its name, as the playbook's group would hold it."""
-        return self._host.name
 
 
 class World:
@@ -79,29 +41,29 @@ class World:
         engine: Engine,
         inventory: Inventory,
         variables: Mapping[str, Any],
-        parameters: Parameters,
+        settings: Settings,
         refused: dict[str, str],
     ) -> None:
         self.engine = engine
         self.inventory = inventory
         self.variables = variables
-        self.parameters = parameters
+        self.settings = settings
         self.refused = refused
         """Gets the tag key by instance id, for each read of a tag that may not stand in a config."""
         self._scopes: dict[str, Scope] = {}
         self.names: Mapping[str, Callable[[], Any]] = {
-            "groups": lambda: Groups(inventory, (parameters.backend_tag_value, parameters.proxy_tag_value)),
-            "hostvars": lambda: HostVars(self),
+            "groups": lambda: Groups(inventory, (settings.backend_tag_value, settings.proxy_tag_value)),
+            "hostvars": lambda: HostVars(inventory, self.scope),
         }
         fleet = inventory.fleet
         self.fallback_names: Mapping[str, Callable[[], Any]] = {
             "ansible_managed": lambda: "Ansible managed",
-            "backend_port": lambda: parameters.backend_port,
+            "backend_port": lambda: settings.backend_port,
             "backends": lambda: [Instance(backend, self.checked) for backend in fleet.backends],
-            "environment": lambda: parameters.environment,
-            "listen_ports": lambda: list(parameters.listen_ports),
+            "environment": lambda: settings.environment,
+            "listen_ports": lambda: list(settings.listen_ports),
             "proxies": lambda: [Instance(proxy, self.checked) for proxy in fleet.proxies],
-            "zone_aware": lambda: parameters.zone_aware,
+            "zone_aware": lambda: settings.zone_aware,
         }
 
     def checked(self, raw: Any, path: str) -> Any:
@@ -241,72 +203,3 @@ class Scope(Mapping[str, Any]):
     def __len__(self) -> int:
         """How many `__iter__` gives."""
         return sum(1 for _ in self)
-
-
-class HostVariables(Mapping[str, Any]):
-    """`hostvars[host]`: nothing but the names, for a template takes methods before keys."""
-
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
-
-    def __getitem__(self, name: str) -> Any:
-        """The value of a name, rendered for that host."""
-        return self._scope[name]
-
-    def __contains__(self, name: object) -> bool:
-        """Whether the host has the name."""
-        return name in self._scope
-
-    def __iter__(self) -> Iterator[str]:
-        """The names."""
-        return iter(self._scope)
-
-    def __len__(self) -> int:
-        """How many names."""
-        return len(self._scope)
-
-
-class HostVars(Mapping[str, HostVariables]):
-    """`hostvars`: by inventory name, and also by address, label, DNS name and instance id."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def __getitem__(self, name: str) -> HostVariables:
-        """The variables of a host (`KeyError` where there is none)."""
-        return HostVariables(self._world.scope(self._world.inventory.find(name)))
-
-    def __iter__(self) -> Iterator[str]:
-        """Inventory names, in order."""
-        return iter(self._world.inventory.hosts)
-
-    def __len__(self) -> int:
-        """How many hosts."""
-        return len(self._world.inventory.hosts)
-
-
-class Data:
-    """Text of the variables file that is no template (`!unsafe`)."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-class Unreadable:
-    """A value of the variables file that nobody can render; harmless as long as no template reads it."""
-
-    __slots__ = ("file", "line", "reason")
-
-    def __init__(self, file: str, line: int, reason: str) -> None:
-        self.file = file
-        self.line = line
-        self.reason = reason
-
-
-@cache
-def reserved() -> frozenset[str]:
-    """Names that no variable can have: EC2 decides them."""
-    hosts = (Host("i-00000000", "none", "none", address, "none") for address in ("192.0.2.1", "2001:db8::1"))
-    return frozenset(name for host in hosts for name in facts(host)) | {"groups", "hostvars", "vars"}

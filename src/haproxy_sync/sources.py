@@ -11,25 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.render import TemplateSet
+from haproxy_sync.settings import Settings
 from haproxy_sync.variables import parse_variables
 
 MAIN = "haproxy.cfg.j2"
 PACKAGE = Path(__file__).parent
 MAX_FILES = 100
 MAX_BYTES = 1024 * 1024
-
-
-class Place(Protocol):
-    """What `load` needs of the settings."""
-
-    @property
-    def bucket(self) -> str: ...  # noqa: D102
-    @property
-    def environment(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +34,19 @@ class Source:
     origin: str
 
 
-def load(s3: Any, place: Place, known: Source | None = None, project: Path = PACKAGE.parent) -> Source:
+def load(s3: Any, settings: Settings, known: Source | None = None, project: Path = PACKAGE.parent) -> Source:
     """The source that is current now; `known` as it is where nothing was uploaded or removed since.
 
     Two list requests where nothing was uploaded. Raises `TemplateError` (an upload is broken: file, line, reason) and
     `ClientError`.
     """
-    prefix, variables_key = f"templates/{place.environment}/", f"vars/{place.environment}.yml"
-    uploaded = _listed(s3, place.bucket, prefix)
-    stated = {key: tag for key, tag in _listed(s3, place.bucket, variables_key).items() if key == variables_key}
+    prefix, variables_key = f"templates/{settings.environment}/", f"vars/{settings.environment}.yml"
+    uploaded = _listed(s3, settings.bucket, prefix)
+    stated = {key: tag for key, tag in _listed(s3, settings.bucket, variables_key).items() if key == variables_key}
     version = _version({**uploaded, **stated})
     if known and known.version == version:
         return known
-    texts = {key: _text(s3, place.bucket, key, tag) for key, tag in {**uploaded, **stated}.items()}
+    texts = {key: _text(s3, settings.bucket, key, tag) for key, tag in {**uploaded, **stated}.items()}
     files: Mapping[str, str] = {key.removeprefix(prefix): texts[key] for key in uploaded}
     origin = "bucket"
     if not files:

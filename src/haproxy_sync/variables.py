@@ -4,8 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from haproxy_sync.ansible.raw import Data, Unreadable
 from haproxy_sync.errors import TemplateError
-from haproxy_sync.scope import GROUP_VARS, HOST_VARS, Data, Unreadable, reserved
+from haproxy_sync.facts import reserved
+from haproxy_sync.scope import GROUP_VARS, HOST_VARS
 
 ENCRYPTED_FILE = "$ANSIBLE_VAULT;"
 _ENCRYPTED = "it is encrypted with Ansible Vault; give it in the clear"

@@ -12,6 +12,7 @@ from haproxy_sync.errors import SyncError
 from haproxy_sync.facts import Inventory, TagValue, facts
 from haproxy_sync.model import Backend, Fleet, Host, Proxy
 from haproxy_sync.scope import Scope, World
+from haproxy_sync.settings import Settings
 from haproxy_sync.variables import parse_variables
 
 ROOT = Path(__file__).parents[2]
@@ -36,18 +37,7 @@ FLEET = Fleet(
     proxies=tuple(Proxy(type="haproxy", **_host(number)) for number in (8, 9)),
 )
 PROXY = FLEET.proxies[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """What a stack would be set to."""
-
-    environment: str = "staging"
-    backend_tag_value: str = "tomcat"
-    proxy_tag_value: str = "haproxy"
-    backend_port: int = 8080
-    listen_ports: tuple[int, ...] = (80, 443)
-    zone_aware: bool = False
+SETTINGS = Settings("staging", REGION, "bucket", "https://queue", "document")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +55,7 @@ def ours(case: Case) -> str | None:
     try:
         variables = parse_variables(case.variables, "vars")
         engine = Engine(case.main, case.files)
-        return engine.render(Scope(World(engine, Inventory(FLEET), variables, Parameters(), {}), PROXY))
+        return engine.render(Scope(World(engine, Inventory(FLEET), variables, SETTINGS, {}), PROXY))
     except SyncError:
         return None
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haproxy_sync import inventory
-from haproxy_sync.ansible import environment
+from haproxy_sync.ansible import output, plugins
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.model import Config, Fleet, Skipped
 from haproxy_sync.render import Rendering, TemplateSet, render_fleet
@@ -291,7 +291,7 @@ class TestRefusals:
     @pytest.mark.fault("F41")
     def test_giant_output(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A cap, not the function's memory."""
-        monkeypatch.setattr(environment, "MAX_CHARACTERS", 1000)
+        monkeypatch.setattr(output, "MAX_CHARACTERS", 1000)
         with pytest.raises(TemplateError, match="the output exceeds 1000 characters"):
             render(SEED + "{% for i in range(99) %}{{ 'x' * 20 }}{% endfor %}")
 
@@ -326,7 +326,7 @@ class TestRefusals:
     def test_two_renders_are_equal(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Should anything by chance slip through, two renders of one fleet give it away."""
         numbers = iter(range(99))
-        monkeypatch.setitem(environment._FILTERS, "upper", lambda _value: next(numbers))  # noqa: SLF001 - a broken filter
+        monkeypatch.setitem(plugins.FILTERS, "upper", lambda _value: next(numbers))
         with pytest.raises(TemplateError, match="two renders of the same fleet differ"):
             render(SEED + "{{ 'x' | upper }}{{ 1 }}")
 

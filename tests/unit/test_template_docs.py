@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 
 from haproxy_sync import sources
-from haproxy_sync.facts import conveniences
+from haproxy_sync.facts import conveniences, reserved
 from haproxy_sync.model import Host
-from haproxy_sync.scope import reserved
 
 DOCS = (Path(__file__).parents[2] / "docs" / "templates.md").read_text()
 BUNDLED = (sources.PACKAGE / "templates" / sources.MAIN).read_text()

@@ -8,8 +8,9 @@ from typing import Any
 
 from jinja2 import FunctionLoader, TemplateNotFound, TemplateSyntaxError, nodes
 
-from haproxy_sync.ansible.environment import AnsibleEnvironment, AnsibleTemplate, ValueEnvironment, text
+from haproxy_sync.ansible.environment import AnsibleEnvironment, AnsibleTemplate, ValueEnvironment
 from haproxy_sync.ansible.missing import MissingError
+from haproxy_sync.ansible.output import text
 from haproxy_sync.errors import TemplateError
 
 HEADER = "#jinja2:"

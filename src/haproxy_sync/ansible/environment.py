@@ -1,7 +1,7 @@
 """The Jinja2 environment: what a node prints, what an expression returns, which names exist."""
 
 from collections import ChainMap
-from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, cast, override
 
 from jinja2 import Template, nodes, pass_context
@@ -13,96 +13,9 @@ from jinja2.runtime import Context, Macro
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import missing as jinja_missing
 
-from haproxy_sync.ansible.filters import FILTERS
 from haproxy_sync.ansible.missing import Missing, MissingError, first_missing
-from haproxy_sync.ansible.tests import TESTS
-
-MAX_CHARACTERS = 16 * 1024 * 1024
-"""Cap on one rendered text: ten times the config of 50,000 servers, and far below the function's memory (F41)."""
-
-_VIEWS = (Iterator, KeysView, ValuesView, ItemsView)
-_PRINTED_AS_LIST = (list, tuple)
-
-
-class Refused(Exception):
-    """A construct of Ansible that has no meaning without a control node, or output that grew too large."""
-
-
-def plain(value: Any) -> Any:
-    """`value` with every container as plain `dict` and `list`: Ansible prints tuples as lists, too."""
-    if isinstance(value, dict):
-        return {plain(key): plain(item) for key, item in value.items()}
-    if type(value) in _PRINTED_AS_LIST or isinstance(value, list):
-        return [plain(item) for item in value]
-    return value
-
-
-def text(value: Any) -> str:
-    """What Ansible prints for a value of one node."""
-    return value if isinstance(value, str) else str(plain(value))
-
-
-def concat(nodes: Iterable[Any]) -> Any:
-    """The result of a template: nothing is None, a single node keeps its type, more become one text."""
-    parts = [node for node in nodes if node is not None]
-    if len(parts) <= 1:
-        return parts[0] if parts else None
-    texts = [part if type(part) is str else text(part) for part in parts]
-    if sum(map(len, texts)) > MAX_CHARACTERS:
-        raise Refused(f"the output exceeds {MAX_CHARACTERS} characters")
-    return "".join(texts)
-
-
-def listed(value: Any) -> Any:
-    """Filters and calls never return an iterator: Ansible makes it a list."""
-    return list(value) if isinstance(value, _VIEWS) else value
-
-
-def _tolerant(function: Callable[..., Any], *, takes_missing: bool) -> Callable[..., Any]:
-    """Wrap a filter or test: an undefined argument is its result, an iterator becomes a list."""
-
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if not takes_missing and (undefined := first_missing(args, kwargs)) is not None:
-            return undefined
-        try:
-            return listed(function(*args, **kwargs))
-        except MissingError as error:
-            return error.source
-
-    # Jinja marks `pass_environment` and the like by attributes of the function.
-    wrapper.__dict__.update(getattr(function, "__dict__", {}))
-    return wrapper
-
-
-_TAKES_MISSING = frozenset({"default", "d", "mandatory", "ternary", "type_debug", "defined", "undefined"})
-
-
-def _named(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """Every function under its own name and those it has as a part of a collection."""
-    wrapped: dict[str, Callable[..., Any]] = {}
-    for name, function in functions.items():
-        wrapped[name] = _tolerant(function, takes_missing=name in _TAKES_MISSING)
-        collections = ("ansible.utils", "ansible.netcommon") if name.startswith("ip") else ("ansible.builtin",)
-        for collection in collections:
-            wrapped[f"{collection}.{name}"] = wrapped[name]
-    return wrapped
-
-
-def _refusing(name: str, why: str) -> Callable[..., Any]:
-    def refuse(*_args: Any, **_kwargs: Any) -> Any:
-        raise Refused(f"{name}() is not available: {why}")
-
-    return refuse
-
-
-_LOOKUP = "there is no control node to look at; put the value into the variables file"
-_GLOBALS: Mapping[str, Callable[..., Any]] = {
-    "lookup": _refusing("lookup", _LOOKUP),
-    "query": _refusing("query", _LOOKUP),
-    "q": _refusing("q", _LOOKUP),
-    "now": _refusing("now", "a config with the time in it would differ in every run"),
-    "lipsum": _refusing("lipsum", "a config with random text would differ in every run"),
-}
+from haproxy_sync.ansible.output import concat, listed
+from haproxy_sync.ansible.plugins import FILTERS, GLOBALS, TESTS
 
 
 @pass_context
@@ -183,9 +96,9 @@ class AnsibleEnvironment(SandboxedEnvironment):
     def __init__(self, **options: Any) -> None:
         own: dict[str, Any] = {"undefined": Missing, "finalize": _keep, "optimized": False}
         super().__init__(**{"trim_blocks": True, **options, **own})
-        self.filters = cast("Any", _FILTERS)
-        self.tests = cast("Any", _TESTS)
-        self.globals.update(_GLOBALS)
+        self.filters = cast("Any", FILTERS)
+        self.tests = cast("Any", TESTS)
+        self.globals.update(GLOBALS)
 
     @staticmethod
     def read(found: Any) -> Any:
@@ -256,7 +169,3 @@ class ValueEnvironment(AnsibleEnvironment):
     def lexer(self) -> Lexer:
         """The lexer that keeps backslashes."""
         return self._lexer
-
-
-_FILTERS = _named(FILTERS)
-_TESTS = _named(TESTS)

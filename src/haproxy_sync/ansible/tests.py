@@ -9,6 +9,7 @@ from typing import Any, cast
 from jinja2.tests import TESTS as JINJA_TESTS
 
 from haproxy_sync.ansible.filters import YES
+from haproxy_sync.ansible.regex import matching, regex
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     **dict.fromkeys(("==", "=", "eq"), operator.eq),
@@ -65,31 +66,6 @@ _WORDS: Mapping[str, bool] = {
 }
 
 
-def _regex(method: Callable[..., Any]) -> Callable[..., bool]:
-    def test(
-        value: Any,
-        pattern: str = "",
-        ignorecase: bool = False,
-        multiline: bool = False,
-    ) -> bool:
-        flags = (re.IGNORECASE if ignorecase else re.NOFLAG) | (re.MULTILINE if multiline else re.NOFLAG)
-        return method(pattern, str(value), flags) is not None
-
-    return test
-
-
-def regex(
-    value: Any,
-    pattern: str = "",
-    ignorecase: bool = False,
-    multiline: bool = False,
-    match_type: str = "search",
-) -> bool:
-    """Whether the pattern fits, by `search`, `match` or `fullmatch`."""
-    methods = {"search": re.search, "match": re.match, "fullmatch": re.fullmatch}
-    return _regex(methods[match_type])(value, pattern, ignorecase, multiline)
-
-
 def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
@@ -110,10 +86,10 @@ _ANSIBLE: Mapping[str, Callable[..., Any]] = {
     "isnan": _is_nan,
     "issubset": _subset,
     "issuperset": _superset,
-    "match": _regex(re.match),
+    "match": matching(re.match),
     "nan": _is_nan,
     "regex": regex,
-    "search": _regex(re.search),
+    "search": matching(re.search),
     "subset": _subset,
     "superset": _superset,
     "truthy": truthy,

@@ -1,0 +1,91 @@
+"""Ansible's regular expressions, as filters and as tests."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+
+def _flags(*, ignorecase: bool, multiline: bool) -> re.RegexFlag:
+    return (re.IGNORECASE if ignorecase else re.NOFLAG) | (re.MULTILINE if multiline else re.NOFLAG)
+
+
+def regex_replace(
+    value: Any = "",
+    pattern: str = "",
+    replacement: str = "",
+    ignorecase: bool = False,
+    multiline: bool = False,
+    count: int = 0,
+    mandatory_count: int = 0,
+) -> str:
+    """Replace every match of the pattern."""
+    flags = _flags(ignorecase=ignorecase, multiline=multiline)
+    result, replaced = re.subn(pattern, replacement, str(value), count=count, flags=flags)
+    if mandatory_count and replaced != mandatory_count:
+        raise ValueError(f"{pattern!r} should match {mandatory_count} times, matches {replaced} times in {value!r}")
+    return result
+
+
+def regex_search(value: Any, pattern: str, *groups: str, ignorecase: bool = False, multiline: bool = False) -> Any:
+    r"""The first match, or the groups asked for as `\1` or `\g<name>`; None where nothing matches."""
+    match = re.search(pattern, str(value), _flags(ignorecase=ignorecase, multiline=multiline))
+    if match is None:
+        return None
+    if not groups:
+        return match.group()
+    return [_group(match, group) for group in groups]
+
+
+def _group(match: re.Match[str], reference: str) -> Any:
+    named = re.fullmatch(r"\\g<(\S+)>", reference)
+    numbered = re.fullmatch(r"\\(\d+)", reference)
+    if named:
+        return match.group(named[1])
+    if numbered:
+        return match.group(int(numbered[1]))
+    raise ValueError(rf"regex_search takes groups as \1 or \g<name>, not {reference!r}")
+
+
+def regex_findall(
+    value: Any,
+    pattern: str,
+    multiline: bool = False,
+    ignorecase: bool = False,
+) -> list[Any]:
+    """Every match."""
+    return re.findall(pattern, str(value), _flags(ignorecase=ignorecase, multiline=multiline))
+
+
+def regex_escape(value: Any, re_type: str = "python") -> str:
+    """The text with the pattern characters escaped."""
+    if re_type == "python":
+        return re.escape(str(value))
+    if re_type == "posix_basic":
+        return re.sub(r"([].[^$*\\])", r"\\\1", str(value))
+    raise ValueError(f"regex_escape knows python and posix_basic, not {re_type!r}")
+
+
+def matching(method: Callable[..., Any]) -> Callable[..., bool]:
+    """A test by one of the functions of `re`."""
+
+    def test(
+        value: Any,
+        pattern: str = "",
+        ignorecase: bool = False,
+        multiline: bool = False,
+    ) -> bool:
+        return method(pattern, str(value), _flags(ignorecase=ignorecase, multiline=multiline)) is not None
+
+    return test
+
+
+def regex(
+    value: Any,
+    pattern: str = "",
+    ignorecase: bool = False,
+    multiline: bool = False,
+    match_type: str = "search",
+) -> bool:
+    """Whether the pattern fits, by `search`, `match` or `fullmatch`."""
+    methods = {"search": re.search, "match": re.match, "fullmatch": re.fullmatch}
+    return matching(methods[match_type])(value, pattern, ignorecase, multiline)

@@ -16,7 +16,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from haproxy_sync import aws, codec, events, operator, progress
 from haproxy_sync.coalesce import Action
 from haproxy_sync.errors import BadEvent, BadRequest
-from haproxy_sync.events import Event, Home, Kind
+from haproxy_sync.events import Event, Home, Intent, Kind
 from haproxy_sync.reconcile import Reconciler, Result
 from haproxy_sync.renderer import Renderer
 from haproxy_sync.settings import Settings
@@ -57,11 +57,13 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     logger.append_keys(environment=reconciler.settings.environment, request_id=reconciler.writer)
     metrics.set_default_dimensions(environment=reconciler.settings.environment)
     try:
-        if "Records" in event:
-            return _batch(reconciler, event["Records"])
-        if "detail-type" in event:
-            return _bare(reconciler, event)
-        return operator.act(reconciler, event)
+        match event:
+            case {"Records": records}:
+                return _batch(reconciler, records)
+            case {"detail-type": _}:
+                return _bare(reconciler, event)
+            case _:
+                return operator.act(reconciler, event)
     except BadRequest as error:
         logger.warning("refused", reason=str(error))
         raise
@@ -78,6 +80,7 @@ def _reconciler(context: Any) -> Reconciler:
         writer=context.aws_request_id,
         clock=time.time,
         renderer=renderer(),
+        tell=_tell,
     )
 
 
@@ -85,9 +88,7 @@ def _bare(reconciler: Reconciler, event: Mapping[str, Any]) -> dict[str, Any]:
     parsed = events.parse_event(event, reconciler.home)
     if parsed.kind is Kind.FOREIGN:
         return {"result": "ignored", "reason": "event of another account or region"}
-    result = reconciler.reconcile(events.Intent((parsed,)))
-    _tell(result, reconciler, frozenset({parsed.kind}))
-    return operator.summary(result)
+    return operator.summary(reconciler.reconcile(events.Intent((parsed,))))
 
 
 def _batch(reconciler: Reconciler, records: list[Record]) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def _batch(reconciler: Reconciler, records: list[Record]) -> dict[str, Any]:
     failed = list(crashed)
     if intent.events:
         try:
-            _tell(reconciler.reconcile(intent), reconciler, intent.kinds)
+            reconciler.reconcile(intent)
         except Exception:  # whatever it was, the queue keeps the messages
             logger.exception("failed", messages=len(parsed))
             metrics.add_metric("Failures", MetricUnit.Count, 1)
@@ -125,19 +126,19 @@ def _parse(records: list[Record], home: Home) -> tuple[dict[str, Event], list[st
     return parsed, crashed
 
 
-def _tell(result: Result, reconciler: Reconciler, kinds: frozenset[Kind]) -> None:
+def _tell(result: Result, intent: Intent) -> None:
     """One log line and the metrics of one outcome."""
-    logger.info(str(result.action), **operator.summary(result))
+    logger.info(str(result.action), why=intent.why, **operator.summary(result))
     if result.action in {Action.COVERED, Action.DEFERRED}:
         metrics.add_metric("Coalesced", MetricUnit.Count, 1)
         return
-    for name, value in _gauges(result, kinds).items():
+    for name, value in _gauges(result, intent.kinds).items():
         metrics.add_metric(name, MetricUnit.Count, value)
     if converged_at := result.after.converged_at:
-        metrics.add_metric("SecondsSinceConvergence", MetricUnit.Seconds, reconciler.clock() - converged_at)
+        metrics.add_metric("SecondsSinceConvergence", MetricUnit.Seconds, time.time() - converged_at)
     for command, report in result.reports:
         logger.info("report", purpose=str(command.purpose), **codec.jsonable(report))
-    environment = reconciler.settings.environment
+    environment = settings().environment
     _count_by("ProxyReports", "outcome", environment, [str(report.outcome) for _, report in result.reports])
     if result.fleet:
         _count_by("SkippedInstances", "reason", environment, [skipped.reason for skipped in result.after.skipped])

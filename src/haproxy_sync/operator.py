@@ -21,7 +21,7 @@ REASON_LENGTH = 200
 
 def act(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
     """Run the action; `BadRequest` says what is wrong and which actions there are."""
-    name = request.get("action")
+    name = request.get("action") if isinstance(request, Mapping) else None
     if not isinstance(name, str) or name not in ACTIONS:
         raise BadRequest(f"unknown action {str(name)[:64]!r}; actions: {', '.join(ACTIONS)}")
     action, allowed = ACTIONS[name]
@@ -155,7 +155,7 @@ def _entry(change: Change) -> Answer:
 
 def verify(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:
     """Make every proxy compare now; frozen, it waits for the end of the freeze."""
-    return summary(reconciler.amend(lambda pointer, now: replace(pointer, verify_requested_at=now)))
+    return summary(reconciler.amend("verify", lambda pointer, now: replace(pointer, verify_requested_at=now)))
 
 
 def freeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
@@ -165,12 +165,12 @@ def freeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
     def change(pointer: Pointer, now: float) -> Pointer:
         return replace(pointer, freeze=Freeze(now + minutes * 60, reason or "operator"))
 
-    return summary(reconciler.amend(change))
+    return summary(reconciler.amend("freeze", change))
 
 
 def unfreeze(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:
     """End the freeze and reconcile."""
-    reconciler.amend(lambda pointer, _now: replace(pointer, freeze=None))
+    reconciler.amend("unfreeze", lambda pointer, _now: replace(pointer, freeze=None))
     return summary(reconciler.reconcile(events.operator("operator unfreeze")))
 
 
@@ -191,7 +191,7 @@ def rollback(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
             history=(*pointer.history, back)[-HISTORY_LENGTH:],
         )
 
-    return summary(reconciler.amend(change))
+    return summary(reconciler.amend("rollback", change))
 
 
 def _current_at(pointer: Pointer, generation: int) -> Change:

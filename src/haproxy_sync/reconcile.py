@@ -46,7 +46,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Everything a reconcile needs. `writer` is unique per invocation, `clock` gives unix seconds."""
+    """What a reconcile needs. `writer` is unique per invocation, `clock` in unix seconds; `tell` hears the end."""
 
     settings: Settings
     clients: Clients
@@ -54,14 +54,20 @@ class Reconciler:
     writer: str
     clock: Callable[[], float]
     renderer: Renderer
+    tell: Callable[[Result, Intent], None] = lambda _result, _intent: None
 
     def reconcile(self, intent: Intent) -> Result:
         """Do what the batch needs; `Superseded` if others were faster again and again."""
-        return _restarting(lambda: self._reconcile(intent))
+        result = _restarting(lambda: self._reconcile(intent))
+        self.tell(result, intent)
+        return result
 
-    def amend(self, change: Callable[[Pointer, float], Pointer]) -> Result:
+    def amend(self, why: str, change: Callable[[Pointer, float], Pointer]) -> Result:
         """Change the pointer and take the rollout's next step, without a look."""
-        return _restarting(lambda: self._amend(change))
+        intent = events.operator(why)
+        result = _restarting(lambda: self._amend(change, intent))
+        self.tell(result, intent)
+        return result
 
     def read(self) -> store.Snapshot:
         """The pointer as it is."""
@@ -87,11 +93,11 @@ class Reconciler:
                 observation = self.observe(snapshot.pointer, intent, now)
         return self._move(snapshot, observation, now, intent)
 
-    def _amend(self, change: Callable[[Pointer, float], Pointer]) -> Result:
+    def _amend(self, change: Callable[[Pointer, float], Pointer], intent: Intent) -> Result:
         snapshot = self.read()
         now = self.clock()
         amended = change(successor(snapshot.pointer, now, self.writer), now)
-        return self._move(snapshot, Observation(amended), now, Intent(()))
+        return self._move(snapshot, Observation(amended), now, intent)
 
     def _defer(self, snapshot: store.Snapshot, wake_at: float, now: float, why: str) -> Result:
         pointer = replace(successor(snapshot.pointer, now, self.writer), wake_at=wake_at)

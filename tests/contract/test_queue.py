@@ -1,7 +1,6 @@
 """What comes out of the queue: storms, losses, rubbish, and looks at EC2 that fail."""
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from haproxy_sync import events, handler, inventory
 from haproxy_sync.errors import BadRequest, SettingsError
 from haproxy_sync.settings import Settings
 from tests.contract.faults import Fault, calls, failing
-from tests.contract.world import ACCOUNT, REGION, SWEEP, World, changed, event, record
+from tests.contract.world import SWEEP, World, changed, event, record
 
 
 @pytest.mark.fault("F04")
@@ -188,18 +187,20 @@ def test_the_order_of_events_does_not_matter(running: World) -> None:
 def test_a_bare_event_reconciles_too(running: World) -> None:
     """As `sam remote invoke` sends it."""
     running.launch()
-    answer = handler.handler(SWEEP, context())
+    answer = running.handle(SWEEP)
     assert answer["published"]
     assert len(running.pointer.backends or ()) == 4
-    foreign = handler.handler(SWEEP | {"region": "us-east-1"}, context())
+    foreign = running.handle(SWEEP | {"region": "us-east-1"})
     assert foreign["result"] == "ignored"
 
 
-@pytest.mark.parametrize("request_", [{}, {"action": "explode"}, {"action": ["sync"]}, {"action": "sync", "force": 1}])
-def test_anything_else_is_told_what_there_is(running: World, request_: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "request_", [{}, [], "sync", None, {"action": "explode"}, {"action": ["sync"]}, {"action": "sync", "force": 1}]
+)
+def test_anything_else_is_told_what_there_is(running: World, request_: Any) -> None:
     """The error lists the actions or the options."""
     with pytest.raises(BadRequest, match=r"actions: sync, plan|options: allow_mass_removal"):
-        handler.handler(request_, context())
+        running.handle(request_)
     assert running.act("status")["converged"]
 
 
@@ -211,13 +212,6 @@ def test_a_bad_environment_fails_every_invocation_with_one_message(
     monkeypatch.setattr(handler, "settings", lambda: Settings.from_env({"CANARY": "perhaps"}))
     with pytest.raises(SettingsError, match=r"ENVIRONMENT is missing.*CANARY="):
         world.invoke({"Records": [record("m", json.dumps(SWEEP), world.now)]})
-
-
-def context() -> SimpleNamespace:
-    """What Lambda hands over."""
-    return SimpleNamespace(
-        invoked_function_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:reconcile", aws_request_id="r"
-    )
 
 
 @pytest.mark.fault("F39")
@@ -248,13 +242,11 @@ def test_a_template_without_end_costs_the_message_and_nothing_else(
     before = running.pointer
     running.launch()
     stored = running.clients.s3.list_objects_v2(Bucket="bucket")["KeyCount"]
-    reconciler = running.reconciler()
 
     def never_ends(*_: Any) -> None:
         raise TimeoutError
 
     monkeypatch.setattr(handler, "renderer", lambda: never_ends)
-    assert reconciler
     assert running.sweep() == ["m-0"]
     assert running.clients.s3.list_objects_v2(Bucket="bucket")["KeyCount"] == stored
     assert running.pointer == before

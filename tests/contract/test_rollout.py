@@ -9,7 +9,7 @@ import pytest
 
 from haproxy_sync.pointer import Outcome
 from haproxy_sync.progress import VOID_SECONDS
-from tests.contract.faults import Death, Fault, failing
+from tests.contract.faults import Death, Fault, failing, interposed
 from tests.contract.world import DOCUMENT, World, changed
 
 
@@ -419,3 +419,46 @@ def test_a_template_of_its_own_per_proxy(running: World) -> None:
     assert len(set(texts.values())) == 3
     for proxy in running.pointer.proxies:
         assert f"# {proxy.address}" in texts[proxy.instance_id]
+
+
+@pytest.mark.fault("F09")
+def test_a_pointer_moved_between_claim_and_id_keeps_both(running: World) -> None:
+    """Somebody freezes while the command is being sent: the id is merged into what they made of the pointer."""
+    running.launch()
+    moved: list[str] = []
+
+    def choose(operation: str, _url: str) -> Fault | None:
+        if operation == "ssm.SendCommand" and not moved:
+            moved.append(operation)
+            running.act("freeze", minutes=1, reason="somebody else")
+        return None
+
+    with interposed(running.clients, choose):
+        assert running.sweep() == []
+    assert moved
+    (command,) = running.pointer.commands
+    assert command.command_id == running.service.commands[-1].command_id
+    assert running.pointer.freeze
+    assert running.pointer.freeze.reason == "somebody else"
+
+
+def test_half_sent_is_half_noted(running: World) -> None:
+    """Of several commands the second is refused: the first is known by its id, the rest is sent later."""
+    template = "listen x\n bind :80\n # {{ inventory_hostname }}\n"
+    template += "{% for b in groups['backends'] %} server {{ b }} {{ b }}:8080\n{% endfor %}"
+    running.clients.s3.put_object(Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=template.encode())
+    running.sweep()
+    sends: list[str] = []
+
+    def choose(operation: str, _url: str) -> Fault | None:
+        sends.extend([operation] if operation == "ssm.SendCommand" else [])
+        return Fault(400, "ThrottlingException") if len(sends) in {2, 3, 4} and operation == sends[-1] else None
+
+    running.clock.advance(2)
+    with interposed(running.clients, choose):
+        assert running.sweep() == ["m-0"]
+    assert [bool(command.command_id) for command in running.pointer.commands] == [True]
+    running.pass_time(60)
+    running.sweep()
+    running.settle()
+    assert running.act("status")["converged"]

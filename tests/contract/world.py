@@ -14,12 +14,9 @@ from typing import Any
 
 from moto import mock_aws
 
-from haproxy_sync import aws, handler, operator, store
+from haproxy_sync import aws, handler, store
 from haproxy_sync.aws import Clients
-from haproxy_sync.events import Home
 from haproxy_sync.pointer import Pointer
-from haproxy_sync.reconcile import Reconciler
-from haproxy_sync.renderer import Renderer
 from haproxy_sync.settings import Settings
 from local.run_command import (
     Detail,
@@ -109,17 +106,6 @@ class World:
         """Unix seconds of the test's clock."""
         return self.clock().timestamp()
 
-    def reconciler(self, **changes: Any) -> Reconciler:
-        """As the handler wires one; each call is another invocation."""
-        return Reconciler(
-            replace(self.settings, **changes),
-            self.clients,
-            Home(ACCOUNT, REGION),
-            f"request-{next(self.numbers)}",
-            lambda: self.now,
-            Renderer(),
-        )
-
     def launch(self, kind: str = "tomcat", number: int = 1, **tags: str) -> list[str]:
         """Running instances; proxies come with an agent that is online."""
         every = {"Environment": self.settings.environment, "Type": kind} | tags
@@ -153,7 +139,7 @@ class World:
 
     def act(self, action: str, **options: Any) -> dict[str, Any]:
         """An operator's action."""
-        return operator.act(self.reconciler(), {"action": action, **options})
+        return self.handle({"action": action, **options})
 
     def deliver(self, *bodies: object, sent_at: float | None = None) -> list[str]:
         """A batch of the queue through the real handler; the message ids that failed."""
@@ -162,13 +148,16 @@ class World:
         return self.invoke({"Records": records})
 
     def invoke(self, event: Mapping[str, Any]) -> list[str]:
-        """The real handler, on a batch; the message ids that failed."""
+        """A batch; the message ids that failed."""
+        return [failure["itemIdentifier"] for failure in self.handle(event)["batchItemFailures"]]
+
+    def handle(self, event: Any) -> dict[str, Any]:
+        """The real handler, in an invocation of its own."""
         context = SimpleNamespace(
             invoked_function_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:reconcile",
             aws_request_id=f"request-{next(self.numbers)}",
         )
-        answer = handler.handler(event, context)
-        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+        return handler.handler(event, context)
 
     def sweep(self) -> list[str]:
         """The schedule fires."""

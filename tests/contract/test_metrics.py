@@ -1,0 +1,74 @@
+"""What CloudWatch is told: names and dimensions that alarms and the dashboard are built on."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.contract.world import World, changed
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, ...], float]:
+    """The last value of each metric in the log, by name and the value of its own dimension."""
+    values: dict[tuple[str, ...], float] = {}
+    for line in capsys.readouterr().out.splitlines():
+        entry: dict[str, Any] = json.loads(line)
+        for block in entry.get("_aws", {}).get("CloudWatchMetrics", ()):
+            assert block["Namespace"] == "haproxy-ec2-sync"
+            (dimensions,) = block["Dimensions"]
+            assert {"environment", "service"} <= set(dimensions)
+            own = [str(entry[name]) for name in dimensions if name not in {"environment", "service"}]
+            for metric in block["Metrics"]:
+                values[metric["Name"], *own] = entry[metric["Name"]][-1]
+    return values
+
+
+def test_a_look_tells_the_state_of_the_environment(running: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sizes, generation, what was skipped and why, and how long convergence is ago."""
+    running.launch(**{"haproxy:port": "0"})
+    running.launch(**{"haproxy:weight": "seven"})
+    capsys.readouterr()
+    running.sweep()
+    values = told(capsys)
+    publication = running.pointer.publication
+    assert publication
+    assert values["Looks",] == 1
+    assert (values["Backends",], values["Proxies",], values["ProxiesUnsettled",]) == (4, 3, 3)
+    assert values["Generation",] == publication.generation
+    assert (values["Publications",], values["ChangesFoundBySweep",]) == (1, 1)
+    assert values["SkippedInstances", "bad-port"] == 1
+    assert values["SkippedInstances", "bad-weight"] == 1
+    assert values["SecondsSinceConvergence",] > 0
+    assert (values["Holds",], values["Frozen",], values["TemplateErrors",]) == (0, 0, 0)
+
+
+def test_a_rollout_tells_its_outcomes(running: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """One metric per outcome; a change that an event brought is not the sweep's."""
+    (bad, *_) = sorted(running.proxies)
+    running.proxies[bad].breaks = lambda _: ("rolled-back", "bind-failed")
+    running.launch()
+    running.deliver(changed())
+    running.pass_time(2)
+    values = told(capsys)
+    assert values["ProxyReports", "rolled-back"] == 1
+    assert values["ChangesFoundBySweep",] == 0
+    running.act("freeze")
+    assert told(capsys)["Frozen",] == 1
+
+
+def test_a_bad_day_is_told(running: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """A hold, a broken template and a broken pointer each have a metric of their own."""
+    running.terminate(*[backend.instance_id for backend in running.pointer.backends or ()])
+    running.sweep()
+    assert told(capsys)["Holds",] == 1
+    s3 = running.clients.s3
+    s3.put_object(Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=b"{% for %}")
+    running.pass_time(60)
+    running.sweep()
+    assert told(capsys)["TemplateErrors",] == 1
+    s3.put_object(Bucket="bucket", Key="pointer/staging.json", Body=b"{")
+    running.pass_time(60)
+    running.sweep()
+    assert told(capsys)["CorruptPointers",] == 1
+    running.deliver("rubbish")
+    assert told(capsys)["BadEvents",] == 1

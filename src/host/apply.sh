@@ -92,7 +92,7 @@ read_parameters() { # refuses what is unset (an agent that does not know ENV_VAR
 }
 
 lock() { # one run at a time on this host; children that stay behind are started with 9>&-
-  mkdir -p "$STATE_DIR" && chmod 0700 "$STATE_DIR" && exec 9>>"$STATE_DIR/lock" || finish 13 failed state-unwritable "$STATE_DIR"
+  { [ -d "$STATE_DIR" ] || (umask 077 && mkdir -p "$STATE_DIR"); } && exec 9>>"$STATE_DIR/lock" || finish 13 failed state-unwritable "$STATE_DIR"
   flock -w "$LOCK_SECONDS" 9 || finish 12 failed locked "another run holds $STATE_DIR/lock"
 }
 
@@ -252,7 +252,7 @@ environment() { # into `environ`: the running HAProxy's own, for what its file r
 
 run_haproxy() { # the binary with the running one's options and environment; nothing of ours left open in it
   if [ -n "$root" ]; then
-    env -i "${environ[@]}" "$binary" "$@" </dev/null 9>&-
+    env -i ${environ[@]+"${environ[@]}"} "$binary" "$@" </dev/null 9>&-
   else
     "$binary" "$@" </dev/null 9>&-
   fi

@@ -98,7 +98,7 @@ class ApplyStep:
 
     def run(self, config: str | None, **parameters: str | None) -> Answer:
         """Run the step to its end."""
-        return finish(self.start(config, **parameters))
+        return finish(self.start(config, (), **parameters))
 
 
 def finish(process: "subprocess.Popen[str]") -> Answer:

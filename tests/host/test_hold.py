@@ -3,15 +3,18 @@
 import os
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 
 from local.lab import BackendHost, Client, Load, ProxyHost, Style, kill_group
 from tests.host.apply_step import ApplyStep, config, finish
+
+if TYPE_CHECKING:
+    import subprocess
 
 type MakeProxy = Callable[..., ProxyHost]
 
@@ -65,8 +68,7 @@ def held(proxy: ProxyHost, text: str) -> Iterator["subprocess.Popen[str]"]:
 def test_the_hold_ends_by_itself_when_everything_is_killed(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, firewall: str
 ) -> None:
-    """Killed between insert and delete: both families open again within the stated limit, and the next run removes
-    what is left."""
+    """Killed between insert and delete: both families open again in time, and the next run removes what is left."""
     proxy = with_firewall(make_proxy, firewall)
     proxy.start(config(backends[0]))
     before = time.monotonic()

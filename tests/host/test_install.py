@@ -1,4 +1,4 @@
-"""From a download to a running config: unchanged, installed, repaired, superseded, not running, and what is left on disk."""
+"""From a download to a running config: unchanged, installed, repaired, superseded, not running; what stays on disk."""
 
 import time
 from collections.abc import Callable

@@ -57,7 +57,7 @@ def test_nobody_notices_servers_coming_and_going(
     style: Style,
     haproxy: dict[str, Any],
 ) -> None:
-    """Added, removed, weight and address changed under traffic: nothing failed, delayed or lost; a later reload agrees."""
+    """Added, removed, weight and address changed under traffic: nothing failed or late; a later reload agrees."""
     run = start(stateful(*backends[:2]), style, **haproxy)
     load = Load((str(run.proxy.ipv4), str(run.proxy.ipv6)), connections_per_second=60, keepalive=8)
     steps = [
@@ -150,7 +150,10 @@ def test_any_tool_that_can_talk_to_a_socket_will_do(
         ("timeout server 10s", "timeout server 11s"),
         ("check inter 500ms", "check inter 501ms"),
         ("app-2 10.77.1.2:8080", "app-2 localhost:8080"),
-        ("    server app-2 10.77.1.2:8080 check inter 500ms", "    server app-2 10.77.1.2:8080 check resolve-prefer ipv4"),
+        (
+            "    server app-2 10.77.1.2:8080 check inter 500ms",
+            "    server app-2 10.77.1.2:8080 check resolve-prefer ipv4",
+        ),
     ],
     ids=["balance", "bind", "timeout", "keywords", "name-instead-of-address", "keyword-for-files-only"],
 )
@@ -239,5 +242,3 @@ def test_a_kill_in_the_middle_is_repaired(start: Callable[..., Runtime], backend
     answer = run.step.run(config(*backends), ReloadMethod="runtime")
     assert answer.says("repaired", "not-activated", "seamless"), answer
     assert set(state_of(run.proxy)) == {"app-1", "app-2", "app-3"}
-
-

@@ -1,0 +1,105 @@
+"""The committed document: the script byte for byte, and nothing that an agent would misread."""
+
+import json
+import re
+import subprocess
+
+import pytest
+import re2  # type: ignore[import-untyped]
+
+from host import document
+from tests.host.apply_step import DOCUMENT
+
+SERVICE_LIMIT = 64 * 1024
+"""Bytes that the service allows for a document and the parameters of a command together."""
+
+GOOD = {
+    "SourceUrl": f"https://stack-bucket-1.s3.cn-north-1.amazonaws.com.cn/configs/staging/{'a' * 64}/haproxy.cfg",
+    "Md5": "0123456789abcdef" * 2,
+    "Sha256": "0123456789abcdef" * 4,
+    "Generation": "1700000000",
+    "ConfigPath": "/etc/haproxy/haproxy.cfg",
+    "ReloadMethod": "seamless",
+    "ListenPorts": "80,443,8443",
+}
+BAD = {
+    "SourceUrl": ["s3://bucket/key", "https://example.org/configs/x/y/haproxy.cfg", "{{ssm:x}}"],
+    "Md5": ["", "0" * 31, "G" * 32, "0" * 32 + "\n"],
+    "Sha256": ["0" * 63, "$(id)" + "0" * 59],
+    "Generation": ["", "-1", "1" * 16, "1;id"],
+    "ConfigPath": ["haproxy.cfg", "/etc/haproxy.cfg;id", "/etc/../passwd", "/etc/ haproxy.cfg", "/"],
+    "ReloadMethod": ["none", "auto\n", "AUTO"],
+    "ListenPorts": ["", "80,", "80 -j ACCEPT", ",".join(["80"] * 16)],
+}
+
+
+def step(name: str) -> dict[str, object]:
+    """A step's inputs."""
+    inputs: dict[str, object] = next(step for step in DOCUMENT["mainSteps"] if step["name"] == name)["inputs"]
+    return inputs
+
+
+def test_the_document_is_the_script_byte_for_byte() -> None:
+    """What the agent writes to its script file is `apply.sh`: it joins the lines and adds the last newline."""
+    lines = step("apply")["runCommand"]
+    assert isinstance(lines, list)
+    assert ("\n".join(lines) + "\n").encode() == document.SCRIPT.read_bytes()
+
+
+def test_the_committed_document_is_the_generated_one() -> None:
+    """`python -m src.host.document` was run after the last change of the script."""
+    assert document.DOCUMENT.read_text() == document.text()
+
+
+@pytest.mark.fault("F96")
+def test_the_agent_can_start_the_script() -> None:
+    """The interpreter is in the very first line, and every line end is LF: CRLF would be exit 127."""
+    script = document.SCRIPT.read_bytes()
+    assert script.startswith(b"#!/bin/bash\n")
+    assert b"\r" not in script
+    assert document.SCRIPT.stat().st_mode & 0o111
+
+
+@pytest.mark.fault("F59")
+def test_nothing_is_pasted_into_the_script() -> None:
+    """No `{{`, which the agent replaces even in comments; only the address of the download is in braces."""
+    assert "{{" not in document.SCRIPT.read_text()
+    assert re.findall(r"{{.*?}}", document.text()) == ["{{ SourceUrl }}"]
+    kinds = {name: declaration.get("interpolationType") for name, declaration in DOCUMENT["parameters"].items()}
+    assert kinds.pop("SourceUrl") is None
+    assert set(kinds.values()) == {"ENV_VAR"}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_patterns_are_anchored_and_strict(name: str) -> None:
+    """Each pattern compiles in RE2, matches its own default and the good value, and no bad one, newlines included."""
+    declaration = DOCUMENT["parameters"][name]
+    pattern = re2.compile(declaration["allowedPattern"])
+    assert name.isalnum()
+    assert pattern.search(declaration["default"])
+    assert pattern.search(GOOD[name])
+    for value in [*BAD[name], f"{GOOD[name]} ", f"x {GOOD[name]}", f"{GOOD[name]}\nx", f"{GOOD[name]}'"]:
+        assert not pattern.search(value), value
+
+
+def test_the_document_fits() -> None:
+    """With room for the parameters, and the step's timeout above what the script itself may take."""
+    given = json.dumps(GOOD)
+    assert len(document.text()) + len(given) < SERVICE_LIMIT
+    # 60 s for the lock, two reloads of 15 s with their watch, 9 s of runtime changes.
+    assert int(str(step("apply")["timeoutSeconds"])) > 60 + 2 * (15 + 4) + 9
+
+
+def test_a_failed_download_ends_the_command() -> None:
+    """Without it the agent would go on to the next step; the destination is relative, so no old file is ever found."""
+    download = step("download")
+    assert download["onFailure"] == "exit"
+    assert download["destinationPath"] == "haproxy.cfg"
+
+
+def test_the_script_needs_no_newer_bash_than_42() -> None:
+    """Amazon Linux 2 has bash 4.2: nothing of 4.3 and later, and empty arrays never stand alone under `set -u`."""
+    script = document.SCRIPT.read_text()
+    newer = r"\$\{\w+@\w\}|wait -n|mapfile|readarray|(local|declare) -n|EPOCH|\[-1\]|\[\[ -v|inherit_errexit|BASH_ARGV0"
+    assert re.findall(newer, script) == []
+    subprocess.run(["shellcheck", "--shell=bash", document.SCRIPT], check=True)

@@ -1,0 +1,117 @@
+"""SIGKILL after each state-changing system call of the script and of what it starts, in turn."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from local.lab import BackendHost, Client, ProxyHost, Style
+from tests.host.apply_step import CONFIG, STATE_DIR, ApplyStep, digest, finish, leftovers, state_of, stateful
+
+type MakeProxy = Callable[..., ProxyHost]
+type Point = tuple[str, int]
+
+TRACER = Path(__file__).with_name("kill_at.py")
+HOLD_SECONDS = 3
+INSTALLED = "mv renameat .haproxy.cfg.haproxy-ec#-sync.new"
+
+
+class Sweep:
+    """One proxy that is changed back and forth between two configs, killed each time at another point."""
+
+    def __init__(self, proxy: ProxyHost, client: Client, method: str, events: Path) -> None:
+        """Take a proxy that runs."""
+        self.proxy, self.client, self.method, self.events = proxy, client, method, events
+        self.step = ApplyStep(proxy)
+        self.missed: list[Point] = []
+
+    def traced(self, text: str, call: str = "", occurrence: int = 0) -> list[str]:
+        """Run the step under the tracer; the calls it made until it was killed or ended."""
+        tracer = (sys.executable, str(TRACER), call, str(occurrence), str(self.events))
+        finish(self.step.start(text, tracer=tracer, ReloadMethod=self.method))
+        return self.events.read_text().splitlines()
+
+    def kill(self, text: str, point: Point) -> None:
+        """Kill a run that installs this text, and check what it left and what the next run makes of it."""
+        before = self.proxy.read(CONFIG)
+        if point[0].startswith("mkdir"):
+            self.proxy.run(["rm", "-rf", STATE_DIR])
+        calls = self.traced(text, *point)
+        if calls.count(point[0]) < point[1]:
+            self.missed.append(point)
+        assert self.proxy.read(CONFIG) in {before, text}, f"half a file after {point}"
+        self._wait_until_open(point)
+        answer = self.step.run(text, ReloadMethod=self.method)
+        assert answer.status == 0, (point, answer)
+        assert answer["running_md5"] == digest(text), (point, answer)
+        assert self.proxy.read(CONFIG) == text
+        assert leftovers(self.proxy) == [], point
+        assert not self.proxy.firewall(), point
+        self._wait_for_one_worker(point)
+
+    def _wait_until_open(self, point: Point) -> None:
+        """Ports answer within the stated limit; a second more is the client's own SYN timer."""
+        deadline = time.monotonic() + HOLD_SECONDS + 1
+        while True:
+            try:
+                if self.client.get(str(self.proxy.ipv4), timeout_seconds=1).status == 200:
+                    return
+            except OSError:
+                assert time.monotonic() < deadline, f"ports closed after {point}"
+
+    def _wait_for_one_worker(self, point: Point) -> None:
+        deadline = time.monotonic() + 5
+        while len(self.proxy.workers()) != 1:
+            assert time.monotonic() < deadline, f"workers {self.proxy.workers()} after {point}"
+            time.sleep(0.05)
+
+
+def points(calls: list[str]) -> Iterator[Point]:
+    """First and last occurrence of each call, and each answer of HAProxy's sockets."""
+    for call in dict.fromkeys(calls):
+        count = calls.count(call)
+        if call == "socat connect":
+            yield from ((call, occurrence) for occurrence in range(1, count + 1))
+        else:
+            yield call, 1
+            if call.startswith(("mv", "dd fsync")) and count > 1:
+                yield call, count
+
+
+@pytest.mark.fault("F62")
+@pytest.mark.fault("F85")
+@pytest.mark.parametrize(
+    ("style", "method", "part", "parts"),
+    [
+        *((Style.SYSV, "syn-drop", part, 4) for part in range(4)),
+        *((Style.MASTER_WORKER, "syn-drop", part, 2) for part in range(2)),
+        *((Style.MASTER_WORKER, "runtime", part, 2) for part in range(2)),
+    ],
+)
+def test_a_kill_at_any_point_is_survived(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    tmp_path: Path,
+    style: Style,
+    method: str,
+    part: int,
+    parts: int,
+) -> None:
+    """The file is wholly old or new, the ports open within the limit, the next run succeeds, one worker is left."""
+    proxy = make_proxy(style)
+    texts = [stateful(*backends[:2]), stateful(*backends[:2]).replace("app-2 10.77.1.2", "app-3 10.77.1.3")]
+    proxy.start(texts[1])
+    sweep = Sweep(proxy, client, method, tmp_path / "events")
+    assert sweep.step.run(texts[1], ReloadMethod="seamless").status == 0
+    calls = sweep.traced(texts[0])
+    if style is Style.MASTER_WORKER:  # up to the rename the script does the same for all
+        calls = calls[calls.index(INSTALLED) :]
+    mine = list(points(calls))[part::parts]
+    for number, point in enumerate(mine, start=1):
+        sweep.kill(texts[number % 2], point)
+    assert set(state_of(proxy)) >= {"app-1"}
+    # Calls that depend on timing do not occur in every run.
+    assert len(sweep.missed) <= len(mine) / 4, sweep.missed

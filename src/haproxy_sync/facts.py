@@ -5,8 +5,7 @@ Everything here is data: names, addresses and zones were checked by `model`, tag
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache, cached_property
-from ipaddress import ip_address
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from haproxy_sync.model import Backend, Fleet, Host, Proxy
@@ -49,6 +48,7 @@ def tag_values(host: Host) -> dict[str, TagValue]:
     return {key: TagValue(host.instance_id, key, host.tags[key]) for key in sorted(host.tags)}
 
 
+@lru_cache(maxsize=1024)
 def variable_name(text: str) -> str:
     """A tag key or value as a part of the name of a variable or group, as EC2 inventories spell it."""
     return re.sub(r"[^A-Za-z0-9_]", "_", text, flags=re.ASCII)
@@ -59,6 +59,7 @@ def inventory_name(host: Host) -> str:
     return host.address if isinstance(host, Proxy) else host.name
 
 
+@lru_cache(maxsize=64)
 def region(zone: str) -> str:
     """The region of an availability, local or wavelength zone."""
     match = re.match(r"[a-z]{2}(?:-[a-z]+)+-\d+", zone)
@@ -77,7 +78,7 @@ def facts(host: Host) -> dict[str, Any]:
     """What EC2 says about a host. A user's variable cannot have one of these names."""
     name = inventory_name(host)
     dns = host.private_dns_name
-    family = f"ipv{ip_address(host.address).version}"
+    family = "ipv6" if ":" in host.address else "ipv4"
     return {
         "inventory_hostname": name,
         "inventory_hostname_short": name if isinstance(host, Proxy) else name.partition(".")[0],
@@ -125,12 +126,37 @@ class Inventory:
         self.hosts: dict[str, Host] = {}
         for host in (*fleet.backends, *fleet.proxies, *fleet.others):
             self.hosts.setdefault(inventory_name(host), host)
+        self._facts: dict[str, Mapping[str, Any]] = {}
+
+    def facts(self, host: Host) -> Mapping[str, Any]:
+        """As the function `facts`, once per host however many proxies are rendered for."""
+        if host.instance_id not in self._facts:
+            self._facts[host.instance_id] = facts(host)
+        return self._facts[host.instance_id]
+
+    @cached_property
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Inventory names by group, in inventory order."""
+        members: dict[str, list[str]] = {BACKENDS: [], PROXIES: []}
+        for name, host in self.hosts.items():
+            for group in group_names(host):
+                members.setdefault(group, []).append(name)
+        return {"all": tuple(self.hosts), "ungrouped": ()} | {group: tuple(names) for group, names in members.items()}
+
+    @cached_property
+    def tag_groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Inventory names by `tag_<key>_<value>`, as EC2 inventories name groups."""
+        members: dict[str, list[str]] = {}
+        for name, host in self.hosts.items():
+            for key, value in host.tags.items():
+                members.setdefault(f"tag_{variable_name(key)}_{variable_name(value)}", []).append(name)
+        return {group: tuple(names) for group, names in members.items()}
 
     @cached_property
     def _aliases(self) -> Mapping[str, Host]:
         aliases: dict[str, Host] = {}
         for host in self.hosts.values():
-            for alias in (host.instance_id, host.name, host.address, host.private_dns_name):
+            for alias in (host.instance_id, host.name, host.address, host.private_dns_name or host.name):
                 aliases.setdefault(alias, host)
         return aliases
 
@@ -142,32 +168,18 @@ class Inventory:
 class Groups(dict[str, list[str]]):
     """`groups`: all, the playbook's two and one per value of the type tag.
 
-    Also `tag_<key>_<value>`, as EC2 inventories name them; those are made when the first one is asked for.
+    Also knows `tag_<key>_<value>`; those are made when the first one is asked for.
     """
 
     def __init__(self, inventory: Inventory, types: Iterable[str]) -> None:
-        fleet = inventory.fleet
-        super().__init__(all=list(inventory.hosts), ungrouped=[])
-        self[BACKENDS] = [inventory_name(backend) for backend in fleet.backends]
-        self[PROXIES] = [inventory_name(proxy) for proxy in fleet.proxies]
+        super().__init__({group: list(names) for group, names in inventory.groups.items()})
         for name in types:
             self.setdefault(name, [])
-        for name, host in inventory.hosts.items():
-            for group in group_names(host):
-                if group not in {BACKENDS, PROXIES}:
-                    self.setdefault(group, []).append(name)
         self._inventory = inventory
-        self._by_tag: dict[str, list[str]] | None = None
 
     def __missing__(self, group: str) -> list[str]:
         """A group of a tag (`KeyError` where no host has the tag)."""
-        if self._by_tag is None:
-            self._by_tag = {}
-            for name, host in self._inventory.hosts.items():
-                for key, value in host.tags.items():
-                    tag = f"tag_{variable_name(key)}_{variable_name(value)}"
-                    self._by_tag.setdefault(tag, []).append(name)
-        return self._by_tag[group]
+        return list(self._inventory.tag_groups[group])
 
     def get(self, group: str, default: Any = None) -> Any:
         """The group, or the default."""

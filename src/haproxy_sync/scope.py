@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from haproxy_sync.ansible.engine import Engine
@@ -18,7 +18,6 @@ from haproxy_sync.facts import (
     Inventory,
     TagValue,
     conveniences,
-    facts,
     group_names,
     inventory_name,
     is_allowed,
@@ -90,11 +89,13 @@ class World:
     def variables_of(self, host: Host) -> Mapping[str, Any]:
         """The user's variables that hold for a host."""
         by_group, by_host = (self.variables.get(key, {}) for key in (GROUP_VARS, HOST_VARS))
+        if not by_group and not by_host:
+            return self.variables
         groups = [by_group[group] for group in ("all", *group_names(host)) if group in by_group]
         aliases = (host.private_dns_name, host.address, host.name, host.instance_id)
         hosts = [by_host[alias] for alias in aliases if alias in by_host]
         own = {name: value for layer in (*groups, *hosts) for name, value in layer.items()}
-        return {**self.variables, **own} if own else self.variables
+        return {**self.variables, **own}
 
     def depends_on_host(self, name: str) -> bool:
         """Whether a variables file gives hosts different values of this name."""
@@ -108,15 +109,18 @@ class Scope(Mapping[str, Any]):
         self.reads: set[str] = set()
         self.host = host
         self._world = world
-        self._facts = facts(host)
+        self._facts = world.inventory.facts(host)
         self._variables = world.variables_of(host)
-        self._conveniences = {**conveniences(host), "proxy": Instance(host, world.checked)}
         self._own: Mapping[str, Callable[[], Any]] = {
             "ansible_facts": self._ansible_facts,
             "vars": lambda: HostVariables(self),
         }
         self._shown: dict[str, Any] = {}
         self._open: list[str] = []
+
+    @cached_property
+    def _conveniences(self) -> Mapping[str, Any]:
+        return {**conveniences(self.host), "proxy": Instance(self.host, self._world.checked)}
 
     def __getitem__(self, name: str) -> Any:
         """The value (`KeyError` where there is none)."""

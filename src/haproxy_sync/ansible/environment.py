@@ -96,6 +96,7 @@ class AnsibleEnvironment(SandboxedEnvironment):
     def __init__(self, **options: Any) -> None:
         own: dict[str, Any] = {"undefined": Missing, "finalize": _keep, "optimized": False}
         super().__init__(**{"trim_blocks": True, **options, **own})
+        self._known_safe: dict[tuple[type, str], bool] = {}
         self.filters = cast("Any", FILTERS)
         self.tests = cast("Any", TESTS)
         self.globals.update(GLOBALS)
@@ -116,7 +117,7 @@ class AnsibleEnvironment(SandboxedEnvironment):
         else:
             if (safe_format := self.wrap_str_format(value)) is not None:
                 return safe_format
-            if safe := self.is_safe_attribute(obj, attribute, value):
+            if safe := self._is_safe(obj, attribute):
                 return value
         try:
             return obj[attribute]
@@ -124,6 +125,13 @@ class AnsibleEnvironment(SandboxedEnvironment):
             if not safe:
                 return self.unsafe_undefined(obj, attribute)
             return self.undefined(f"{_kind(obj)} has no attribute {attribute!r}", obj=obj, name=attribute)
+
+    def _is_safe(self, obj: Any, attribute: str) -> bool:
+        """The sandbox's answer, which depends on nothing but type and name."""
+        key = (type(obj), attribute)
+        if key not in self._known_safe:
+            self._known_safe[key] = self.is_safe_attribute(obj, attribute, None)
+        return self._known_safe[key]
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """The item, else the attribute of that name."""

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from moto.core.authorization import ActionAuthenticatorMixin
-from moto.core.exceptions import AccessDeniedError
+from moto.core.exceptions import AccessDeniedError, JsonRESTError
 from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
 from moto.s3.exceptions import S3AccessDeniedError
@@ -60,9 +60,18 @@ def _authorize(self: Any, _: type, resource: str = "*") -> None:
     policies = policies_of(session.role_arn)
     for request in _requests(credential["service"], operation, resource, self):
         if not allows(policies, request) or _hides_missing_key(policies, request):
-            if request.action.startswith("s3:"):
-                raise S3AccessDeniedError
-            raise AccessDeniedError(session.arn, f"{request.action} on {request.resource}")
+            raise _refusal(credential["service"], session.arn, f"{request.action} on {request.resource}")
+
+
+def _refusal(service: str, who: str, what: str) -> Exception:
+    """The error in the service's own protocol."""
+    match service:
+        case "s3":
+            return S3AccessDeniedError()
+        case "ec2":
+            return AccessDeniedError(who, what)
+        case _:
+            return JsonRESTError("AccessDeniedException", f"{who} may not {what}")
 
 
 def _requests(service: str, operation: str, resource: str, call: Any) -> Iterator[Request]:

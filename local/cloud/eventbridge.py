@@ -23,7 +23,7 @@ from local.cloud.policies import Request, allows
 
 log = logging.getLogger(__name__)
 
-RATE = re.compile(r"rate\((?:1 (?P<unit>minute|hour|day)|(?P<count>\d+) (?P<units>minute|hour|day)s)\)")
+RATE = re.compile(r"rate\((?:1 (?P<unit>minute|hour|day)|(?P<count>[2-9]|[1-9]\d+) (?P<units>minute|hour|day)s)\)")
 SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
 HONOURED = {"Id", "Arn", "Input", "RetryPolicy", "DeadLetterConfig"}
 

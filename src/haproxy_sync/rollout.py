@@ -68,6 +68,8 @@ def send(ssm: Any, settings: Settings, claim: Command, pinned: Document) -> tupl
 
 def _request(settings: Settings, claim: Command, pinned: Document) -> dict[str, Any]:
     concurrency = settings.max_concurrency if claim.purpose in {Purpose.WAVE, Purpose.VERIFY} else "1"
+    # A comparison or a retry that fails says nothing about the other proxies: they have the config, or failed it too.
+    errors = {Purpose.CANARY: "0", Purpose.WAVE: settings.max_errors}.get(claim.purpose, "100%")
     return {
         "DocumentName": settings.document_name,
         "DocumentVersion": pinned.version,
@@ -77,7 +79,7 @@ def _request(settings: Settings, claim: Command, pinned: Document) -> dict[str, 
         "Parameters": {name: [value] for name, value in parameters(settings, claim).items()},
         "TimeoutSeconds": delivery_seconds(len(claim.targets), concurrency),
         "MaxConcurrency": concurrency,
-        "MaxErrors": settings.max_errors if claim.purpose is not Purpose.CANARY else "0",
+        "MaxErrors": errors,
         "Comment": f"haproxy-ec2-sync {settings.environment[:40]} {claim.generation} {claim.purpose}",
     }
 

@@ -62,7 +62,7 @@ def _due(pointer: Pointer, publication: Publication, instance_id: str, settings:
     state = pointer.state(instance_id)
     spaced = state.sent_at + settings.rollout_spacing_seconds if state.sent_at else 0.0
     if _has_failed(state, publication) or (state.outcome in UNLUCKY and state.attempts > 0):
-        # The number of the exponent is bounded before it becomes a number with a thousand digits.
+        # The exponent is bounded before it makes a number with a thousand digits.
         backoff = min(RETRY_SECONDS * 2 ** min(state.attempts - 1, 10), MAX_RETRY_SECONDS)
         return Due(instance_id, Purpose.RETRY, max(spaced, state.at + backoff), is_healthy=False)
     if not progress.is_settled(pointer, instance_id):
@@ -85,7 +85,8 @@ def next_step(pointer: Pointer, online: frozenset[str], settings: Settings, now:
     ready = [each for each in wanted if each.at <= now and each.instance_id in online]
     later = [each.at for each in wanted if each.at > now and each.purpose is not Purpose.VERIFY]
     wake_at = min(later, default=None)
-    if settings.canary and not publication.proven_by:
+    is_new = any(each.purpose is not Purpose.VERIFY for each in wanted)
+    if settings.canary and is_new and not publication.proven_by:
         chosen = _canary(pointer, publication, ready)
     else:
         chosen = _after_canary(pointer, publication, ready, settings)

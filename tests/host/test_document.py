@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import re2  # type: ignore[import-untyped]
@@ -100,6 +101,15 @@ def test_a_failed_download_ends_the_command() -> None:
 def test_the_script_needs_no_newer_bash_than_42() -> None:
     """Amazon Linux 2 has bash 4.2: nothing of 4.3 and later, and empty arrays never stand alone under `set -u`."""
     script = document.SCRIPT.read_text()
-    newer = r"\$\{\w+@\w\}|wait -n|mapfile|readarray|(local|declare) -n|EPOCH|\[-1\]|\[\[ -v|inherit_errexit|BASH_ARGV0"
+    newer = r"\$\{\w+@\w\}|wait -n|(mapfile|readarray) -d|(local|declare) -n|EPOCH|\[-1\]|\[\[ -v|inherit_errexit|BASH_ARGV0"
     assert re.findall(newer, script) == []
     subprocess.run(["shellcheck", "--shell=bash", document.SCRIPT], check=True)
+
+
+def test_every_reason_and_note_is_documented() -> None:
+    """Whoever reads a marker finds each of its words in docs/host.md."""
+    script = document.SCRIPT.read_text()
+    words = re.findall(r"(?:finish \d+ [a-z-]+ |failure='?|note |reason=)([a-z]+(?:-[a-z]+)+)", script)
+    described = Path("docs/host.md").read_text()
+    assert len(set(words)) > 30
+    assert [word for word in sorted(set(words)) if f"`{word}`" not in described] == []

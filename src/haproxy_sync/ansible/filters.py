@@ -27,13 +27,13 @@ from haproxy_sync.ansible.containers import (
     extract,
     flatten,
     intersect,
-    is_list,
     items2dict,
     subelements,
     symmetric_difference,
     union,
     unique,
 )
+from haproxy_sync.ansible.formats import from_yaml, to_json, to_nice_json, to_nice_yaml, to_yaml
 from haproxy_sync.ansible.missing import Missing
 from haproxy_sync.ansible.regex import regex_escape, regex_findall, regex_replace, regex_search
 
@@ -94,22 +94,6 @@ def comment(text: str, style: str = "plain", **options: Any) -> str:
     )
 
 
-def _json_value(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _json_value(item) for key, item in value.items()}
-    return [_json_value(item) for item in value] if is_list(value) else value
-
-
-def to_json(value: Any, **options: Any) -> str:
-    """One line of JSON."""
-    return json.dumps(_json_value(value), **options)
-
-
-def to_nice_json(value: Any, indent: int = 4, sort_keys: bool = True, **options: Any) -> str:
-    """Indented JSON with sorted keys."""
-    return to_json(value, indent=indent, sort_keys=sort_keys, **{**options, "separators": (",", ": ")})
-
-
 def random_item(values: Any, start: int = 0, step: int = 1, seed: Any = None) -> Any:
     """An item or number chosen by the seed."""
     if seed is None:
@@ -164,6 +148,7 @@ _ANSIBLE: Mapping[str, Callable[..., Any]] = {
     "extract": extract,
     "flatten": flatten,
     "from_json": json.loads,
+    "from_yaml": from_yaml,
     "hash": hash_of,
     "intersect": intersect,
     "ipaddr": ipaddr,
@@ -195,6 +180,8 @@ _ANSIBLE: Mapping[str, Callable[..., Any]] = {
     "ternary": ternary,
     "to_json": to_json,
     "to_nice_json": to_nice_json,
+    "to_nice_yaml": to_nice_yaml,
+    "to_yaml": to_yaml,
     "to_uuid": lambda value: str(uuid.uuid5(uuid.UUID("361E6D51-FAEC-444A-9079-341386DA8E2E"), value)),
     "type_debug": lambda value: type(value).__name__,
     "union": union,

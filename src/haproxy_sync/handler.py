@@ -13,7 +13,7 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from haproxy_sync import aws, codec, events, operator, progress
+from haproxy_sync import answers, aws, codec, events, operator
 from haproxy_sync.coalesce import Action
 from haproxy_sync.errors import BadEvent, BadRequest
 from haproxy_sync.events import Event, Home, Intent, Kind
@@ -88,7 +88,7 @@ def _bare(reconciler: Reconciler, event: Mapping[str, Any]) -> dict[str, Any]:
     parsed = events.parse_event(event, reconciler.home)
     if parsed.kind is Kind.FOREIGN:
         return {"result": "ignored", "reason": "event of another account or region"}
-    return operator.summary(reconciler.reconcile(events.Intent((parsed,))))
+    return answers.summary(reconciler.reconcile(events.Intent((parsed,))))
 
 
 def _batch(reconciler: Reconciler, records: list[Record]) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _parse(records: list[Record], home: Home) -> tuple[dict[str, Event], list[st
 
 def _tell(result: Result, intent: Intent) -> None:
     """One log line and the metrics of one outcome."""
-    logger.info(str(result.action), why=intent.why, **operator.summary(result))
+    logger.info(str(result.action), why=intent.why, **answers.summary(result))
     if result.action in {Action.COVERED, Action.DEFERRED}:
         metrics.add_metric("Coalesced", MetricUnit.Count, 1)
         return
@@ -146,7 +146,6 @@ def _tell(result: Result, intent: Intent) -> None:
 
 def _gauges(result: Result, kinds: frozenset[Kind]) -> dict[str, float]:
     pointer = result.after
-    unsettled = [proxy for proxy in pointer.proxies if not progress.is_settled(pointer, proxy.instance_id)]
     values: dict[str, float] = {
         "Looks": int(result.action is Action.LOOK),
         "Generation": pointer.publication.generation if pointer.publication else 0,
@@ -156,7 +155,7 @@ def _gauges(result: Result, kinds: frozenset[Kind]) -> dict[str, float]:
         "Frozen": int(pointer.freeze is not None),
         "TemplateErrors": int(bool(pointer.template_error)),
         "CorruptPointers": int(bool(result.corruption)),
-        "ProxiesUnsettled": len(unsettled),
+        "ProxiesUnsettled": len(answers.unsettled(pointer)),
     }
     if result.fleet:
         values |= {"Backends": len(result.fleet.backends), "Proxies": len(result.fleet.proxies)}

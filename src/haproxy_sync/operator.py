@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from haproxy_sync import events, progress, steps, store
+from haproxy_sync import answers, events, steps, store
+from haproxy_sync.answers import Answer, moves, summary, unsettled
 from haproxy_sync.codec import jsonable
 from haproxy_sync.errors import BadRequest
 from haproxy_sync.observe import Observation
-from haproxy_sync.pointer import HISTORY_LENGTH, Assignment, Change, Digest, Freeze, Outcome, Pointer, Publication
-from haproxy_sync.reconcile import Reconciler, Result
+from haproxy_sync.pointer import HISTORY_LENGTH, Assignment, Change, Digest, Freeze, Pointer, Publication
+from haproxy_sync.reconcile import Reconciler
 
-type Answer = dict[str, Any]
 type Action = Callable[[Reconciler, Mapping[str, Any]], Answer]
 
 FREEZE_MINUTES = 60
@@ -54,16 +54,12 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
         "changes": changes,
         "servers": {key: list(getattr(entry, key, ())) for key in ("added", "removed", "changed")},
         "diff": _diffs(reconciler, pointer, observation) if changes else [],
-        "proxies": [] if steps.is_frozen(planned, now) else _unsettled(planned),
+        "proxies": [] if steps.is_frozen(planned, now) else unsettled(planned),
         "hold": jsonable(planned.hold),
         "freeze": jsonable(planned.freeze),
         "template_error": planned.template_error,
         "skipped": jsonable(planned.skipped),
     }
-
-
-def _unsettled(pointer: Pointer) -> list[str]:
-    return [proxy.instance_id for proxy in pointer.proxies if not progress.is_settled(pointer, proxy.instance_id)]
 
 
 def _diffs(reconciler: Reconciler, before: Pointer, planned: Observation) -> list[Answer]:
@@ -74,21 +70,10 @@ def _diffs(reconciler: Reconciler, before: Pointer, planned: Observation) -> lis
     texts = {Digest.of(config): config.text for config in planned.configs}
     backends = (*(before.backends or ()), *(after.backends or ()))
     diffs = []
-    for (old, new), proxies in _pairs(before, after).items():
+    for (old, new), proxies in moves(before, after).items():
         was, now = (_text(reconciler, texts, digest) for digest in (old, new))
         diffs.append({"proxies": proxies} | semantic_diff(was, now, backends).as_json())
     return diffs
-
-
-def _pairs(before: Pointer, after: Pointer) -> Mapping[tuple[Digest | None, Digest | None], list[str]]:
-    """Old and new config, and the proxies that go from one to the other; one pair also where there is no proxy yet."""
-    old, new = (pointer.publication.assignment if pointer.publication else Assignment() for pointer in (before, after))
-    if not after.proxies:
-        return {(old.shared, new.shared): []}
-    pairs: dict[tuple[Digest | None, Digest | None], list[str]] = {}
-    for proxy in after.proxies:
-        pairs.setdefault((old[proxy.instance_id], new[proxy.instance_id]), []).append(proxy.instance_id)
-    return {(was, now): proxies for (was, now), proxies in pairs.items() if was != now}
 
 
 def _text(reconciler: Reconciler, texts: Mapping[Digest, str], digest: Digest | None) -> str:
@@ -99,58 +84,8 @@ def _text(reconciler: Reconciler, texts: Mapping[Digest, str], digest: Digest | 
 
 
 def status(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:
-    """The pointer, for people: what is published, how far each proxy is, and since when all was well."""
-    snapshot = reconciler.read()
-    pointer, now = snapshot.pointer, reconciler.clock()
-    publication = pointer.publication
-    return {
-        "generation": publication.generation if publication else None,
-        "looked_at": pointer.looked_at or None,
-        "converged_at": pointer.converged_at or None,
-        "age_seconds": round(now - pointer.converged_at, 3) if pointer.converged_at else None,
-        "converged": progress.is_converged(pointer),
-        "backends": [backend.instance_id for backend in pointer.backends or ()],
-        "skipped": jsonable(pointer.skipped),
-        "hold": jsonable(pointer.hold),
-        "freeze": jsonable(pointer.freeze) if pointer.freeze and pointer.freeze.until > now else None,
-        "template_error": pointer.template_error,
-        "corruption": snapshot.corruption,
-        "rollout": _rollout(pointer),
-        "proxies": {proxy.instance_id: _proxy(pointer, proxy.instance_id) for proxy in pointer.proxies},
-        "history": [_entry(change) for change in reversed(pointer.history)],
-    }
-
-
-def _rollout(pointer: Pointer) -> Answer:
-    publication = pointer.publication
-    return {
-        "proven_by": publication.proven_by if publication else "",
-        "commands": [jsonable(command) for command in pointer.commands],
-    }
-
-
-def _proxy(pointer: Pointer, instance_id: str) -> Answer:
-    """Digests are MD5s, as `md5sum` on the proxy prints them."""
-    state = pointer.state(instance_id)
-    desired = pointer.publication.assignment[instance_id] if pointer.publication else None
-    return {
-        "desired": desired.md5 if desired else "",
-        "installed": state.installed,
-        "running": state.running,
-        "settled": progress.is_settled(pointer, instance_id),
-        "outcome": str(state.outcome or Outcome.NOT_TRIED),
-        "reason": state.reason,
-        "detail": state.detail,
-        "backup": state.backup,
-        "method": state.method,
-        "generation": state.generation or None,
-        "at": state.at or None,
-    }
-
-
-def _entry(change: Change) -> Answer:
-    entry: Answer = jsonable(change)
-    return entry
+    """Where things stand; reads the pointer and nothing else."""
+    return answers.status(reconciler.read(), reconciler.clock())
 
 
 def verify(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:
@@ -208,31 +143,6 @@ def _check_stored(reconciler: Reconciler, assignment: Assignment) -> None:
     for digest in assignment.digests:
         if store.get_config(reconciler.clients.s3, settings.bucket, settings.environment, digest.sha256) is None:
             raise BadRequest(f"config {digest.sha256} of that generation has expired from the bucket")
-
-
-def summary(result: Result) -> Answer:
-    """What a reconcile found and did."""
-    pointer = result.after
-    publication = pointer.publication
-    return {
-        "result": str(result.action),
-        "generation": publication.generation if publication else None,
-        "published": result.is_published,
-        "converged": progress.is_converged(pointer),
-        "hold": jsonable(pointer.hold),
-        "freeze": jsonable(pointer.freeze),
-        "template_error": pointer.template_error,
-        "commands": [
-            {"command_id": command.command_id, "purpose": str(command.purpose), "targets": list(command.targets)}
-            for command in result.sent
-        ],
-        "missing": [
-            proxy.instance_id
-            for proxy in pointer.proxies
-            if pointer.state(proxy.instance_id).outcome is Outcome.MISSING
-        ],
-        "reports": {report.instance_id: str(report.outcome) for _, report in result.reports},
-    }
 
 
 def _option[T](request: Mapping[str, Any], name: str, kind: type[T], default: T | None = None) -> T:

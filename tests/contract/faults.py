@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-import botocore.endpoint
 from moto.core.botocore_stubber import BotocoreStubber
 
 from haproxy_sync.aws import Clients
@@ -64,7 +63,7 @@ def interposed(clients: Clients, choose: Chooser) -> Iterator[None]:
     try:
         with (
             patch.object(BotocoreStubber, "process_request", process),
-            patch.object(botocore.endpoint.time, "sleep", lambda _seconds: None),
+            patch("botocore.endpoint.time.sleep", lambda _seconds: None),
         ):
             yield
     finally:

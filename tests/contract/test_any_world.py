@@ -12,7 +12,6 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from haproxy_sync import handler
 from haproxy_sync.model import Config, Fleet
 from haproxy_sync.pointer import Pointer
 from haproxy_sync.render import Rendering
@@ -48,7 +47,7 @@ class AnyWorld(RuleBasedStateMachine):
         self.world: World = self.context.__enter__()
         self.ec2 = Ec2()
         self.world.clients = replace(self.world.clients, ec2=self.ec2)
-        self.renderer, handler.renderer = handler.renderer, lambda: render  # type: ignore[assignment,return-value]
+        self.world.renderer = render
         self.number = 0
         self.batches: list[tuple[float, list[dict[str, Any]]]] = []
         self.newest = Pointer()
@@ -170,7 +169,6 @@ class AnyWorld(RuleBasedStateMachine):
         try:
             self._converges()
         finally:
-            handler.renderer = self.renderer
             self.context.__exit__(None, None, None)
 
     def _converges(self) -> None:

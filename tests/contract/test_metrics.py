@@ -25,8 +25,8 @@ def told(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, ...], float]:
 
 def test_a_look_tells_the_state_of_the_environment(running: World, capsys: pytest.CaptureFixture[str]) -> None:
     """Sizes, generation, what was skipped and why, and how long convergence is ago."""
-    running.launch(**{"haproxy:port": "0"})
-    running.launch(**{"haproxy:weight": "seven"})
+    running.launch(tags={"haproxy:port": "0"})
+    running.launch(tags={"haproxy:weight": "seven"})
     capsys.readouterr()
     running.sweep()
     values = told(capsys)

@@ -91,7 +91,7 @@ def test_an_override_ends_with_the_look_it_was_for(running: World) -> None:
 
 def test_a_plan_says_what_a_sync_would_do_and_does_nothing(running: World) -> None:
     """Servers by instance id, the text's difference, the proxies to be touched."""
-    (new,) = running.launch(**{"haproxy:port": "9000"})
+    (new,) = running.launch(tags={"haproxy:port": "9000"})
     gone = backend_ids(running)[0]
     running.terminate(gone)
     before = running.pointer

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from haproxy_sync import inventory, store
+from haproxy_sync import codec, inventory, store
 from haproxy_sync.errors import Superseded
 from haproxy_sync.events import Home, operator
 from haproxy_sync.model import Config, Fleet
@@ -109,7 +109,7 @@ class Stage:
             self.clients.s3.get_object(Bucket="bucket", Key=key, VersionId=version["VersionId"])["Body"].read()
             for version in reversed(versions)
         ]
-        return [store.codec.loads(body) for body in bodies]
+        return [codec.loads(body) for body in bodies]
 
 
 def numbers(pointer: Pointer) -> Pool:

@@ -146,7 +146,7 @@ def test_every_page_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> No
     """The rival that read the first page only is why this test is here."""
     monkeypatch.setattr(inventory, "PAGE_SIZE", 5)
     ids = sorted(instance_id for _ in range(12) for instance_id in world.launch())
-    world.launch("haproxy", Environment="production")
+    world.launch("haproxy", tags={"Environment": "production"})
     fleet = inventory.look(world.clients.ec2, world.settings)
     assert [backend.instance_id for backend in fleet.backends] == ids
     assert fleet.proxies == ()
@@ -246,7 +246,7 @@ def test_a_template_without_end_costs_the_message_and_nothing_else(
     def never_ends(*_: Any) -> None:
         raise TimeoutError
 
-    monkeypatch.setattr(handler, "renderer", lambda: never_ends)
+    monkeypatch.setattr(running, "renderer", never_ends)
     assert running.sweep() == ["m-0"]
     assert running.clients.s3.list_objects_v2(Bucket="bucket")["KeyCount"] == stored
     assert running.pointer == before

@@ -12,11 +12,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from moto import mock_aws
 
 from haproxy_sync import aws, handler, store
 from haproxy_sync.aws import Clients
+from haproxy_sync.model import NO_TAGS
 from haproxy_sync.pointer import Pointer
+from haproxy_sync.renderer import Renderer
 from haproxy_sync.settings import Settings
 from local.run_command import (
     Detail,
@@ -99,6 +102,7 @@ class World:
     proxies: dict[str, ProxyHost] = field(default_factory=dict)
     inbox: list[dict[str, Any]] = field(default_factory=list)  # events on their way into the queue
     delayed: list[tuple[float, float, dict[str, Any]]] = field(default_factory=list)  # due, sent, our own message
+    renderer: Any = field(default_factory=Renderer)
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
@@ -106,9 +110,9 @@ class World:
         """Unix seconds of the test's clock."""
         return self.clock().timestamp()
 
-    def launch(self, kind: str = "tomcat", number: int = 1, **tags: str) -> list[str]:
+    def launch(self, kind: str = "tomcat", number: int = 1, tags: Mapping[str, str] = NO_TAGS) -> list[str]:
         """Running instances; proxies come with an agent that is online."""
-        every = {"Environment": self.settings.environment, "Type": kind} | tags
+        every = {"Environment": self.settings.environment, "Type": kind} | dict(tags)
         answer = self.clients.ec2.run_instances(
             ImageId="ami-12345678",
             MinCount=number,
@@ -300,10 +304,9 @@ def _announce(world: World, said: dict[str, Any]) -> None:
 @contextmanager
 def wired(world: World) -> Iterator[None]:
     """The handler's cold start, with the world's clients and clock."""
-    before = handler.settings, handler.clients, handler.time
-    handler.settings, handler.clients = (lambda: world.settings), (lambda: world.clients)  # type: ignore[assignment]
-    handler.time = SimpleNamespace(time=lambda: world.now)  # type: ignore[assignment]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handler, "settings", lambda: world.settings)
+        patch.setattr(handler, "clients", lambda: world.clients)
+        patch.setattr(handler, "renderer", lambda: world.renderer)
+        patch.setattr(handler, "time", SimpleNamespace(time=lambda: world.now))
         yield
-    finally:
-        handler.settings, handler.clients, handler.time = before  # type: ignore[assignment]

@@ -50,7 +50,7 @@ def test_an_instance_without_tags_is_no_member() -> None:
     bare = instance(1)
     del bare["Tags"]
     fleet = parse(bare, instance(2, None))
-    assert fleet.backends == fleet.proxies == ()
+    assert (fleet.backends, fleet.proxies) == ((), ())
     assert [host.type for host in fleet.others] == [""]
 
 

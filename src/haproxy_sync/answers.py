@@ -1,0 +1,102 @@
+"""Answers as JSON-able values with stable keys: what scripts and people read, and nothing that decides."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from haproxy_sync import progress
+from haproxy_sync.codec import jsonable
+from haproxy_sync.pointer import Assignment, Digest, Outcome, Pointer
+from haproxy_sync.reconcile import Result
+from haproxy_sync.store import Snapshot
+
+type Answer = dict[str, Any]
+
+
+def summary(result: Result) -> Answer:
+    """What a reconcile found and did."""
+    pointer = result.after
+    publication = pointer.publication
+    return {
+        "result": str(result.action),
+        "generation": publication.generation if publication else None,
+        "published": result.is_published,
+        "converged": progress.is_converged(pointer),
+        "hold": jsonable(pointer.hold),
+        "freeze": jsonable(pointer.freeze),
+        "template_error": pointer.template_error,
+        "commands": [
+            {"command_id": command.command_id, "purpose": str(command.purpose), "targets": list(command.targets)}
+            for command in result.sent
+        ],
+        "missing": [
+            proxy.instance_id
+            for proxy in pointer.proxies
+            if pointer.state(proxy.instance_id).outcome is Outcome.MISSING
+        ],
+        "reports": {report.instance_id: str(report.outcome) for _, report in result.reports},
+    }
+
+
+def status(snapshot: Snapshot, now: float) -> Answer:
+    """The pointer, for people: what is published, how far each proxy is, and since when all was well."""
+    pointer = snapshot.pointer
+    publication = pointer.publication
+    return {
+        "generation": publication.generation if publication else None,
+        "looked_at": pointer.looked_at or None,
+        "converged_at": pointer.converged_at or None,
+        "age_seconds": round(now - pointer.converged_at, 3) if pointer.converged_at else None,
+        "converged": progress.is_converged(pointer),
+        "backends": [backend.instance_id for backend in pointer.backends or ()],
+        "skipped": jsonable(pointer.skipped),
+        "hold": jsonable(pointer.hold),
+        "freeze": jsonable(pointer.freeze) if pointer.freeze and pointer.freeze.until > now else None,
+        "template_error": pointer.template_error,
+        "corruption": snapshot.corruption,
+        "rollout": {
+            "proven_by": publication.proven_by if publication else "",
+            "commands": jsonable(pointer.commands),
+        },
+        "proxies": {key: _proxy(pointer, key) for key in proxy_ids(pointer)},
+        "history": jsonable(tuple(reversed(pointer.history))),
+    }
+
+
+def _proxy(pointer: Pointer, instance_id: str) -> Answer:
+    """Digests are MD5s, as `md5sum` on the proxy prints them."""
+    state = pointer.state(instance_id)
+    desired = pointer.publication.assignment[instance_id] if pointer.publication else None
+    return {
+        "desired": desired.md5 if desired else "",
+        "installed": state.installed,
+        "running": state.running,
+        "settled": progress.is_settled(pointer, instance_id),
+        "outcome": str(state.outcome or Outcome.NOT_TRIED),
+        "reason": state.reason,
+        "detail": state.detail,
+        "backup": state.backup,
+        "method": state.method,
+        "generation": state.generation or None,
+        "at": state.at or None,
+    }
+
+
+def proxy_ids(pointer: Pointer) -> list[str]:
+    """The proxies of the last look."""
+    return [proxy.instance_id for proxy in pointer.proxies]
+
+
+def unsettled(pointer: Pointer) -> list[str]:
+    """Those that do not have yet what is published."""
+    return [key for key in proxy_ids(pointer) if not progress.is_settled(pointer, key)]
+
+
+def moves(before: Pointer, after: Pointer) -> Mapping[tuple[Digest | None, Digest | None], list[str]]:
+    """Old and new config, and the proxies that go from one to the other; one pair also where there is no proxy yet."""
+    old, new = (pointer.publication.assignment if pointer.publication else Assignment() for pointer in (before, after))
+    if not after.proxies:
+        return {(old.shared, new.shared): []}
+    pairs: dict[tuple[Digest | None, Digest | None], list[str]] = {}
+    for proxy in after.proxies:
+        pairs.setdefault((old[proxy.instance_id], new[proxy.instance_id]), []).append(proxy.instance_id)
+    return {(was, now): proxies for (was, now), proxies in pairs.items() if was != now}

@@ -12,11 +12,12 @@ from typing import Any
 from haproxy_sync.ansible.engine import Engine
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.facts import Inventory
-from haproxy_sync.model import Backend, Config, Fleet, Proxy, Skipped
+from haproxy_sync.model import Backend, Config, Fleet, Host, Proxy, Skipped
 from haproxy_sync.scope import Scope, World
 from haproxy_sync.sections import lines, servers
 from haproxy_sync.settings import Settings
 
+LISTENING = ("frontend", "listen")
 PARTIAL = "allow_missing_backends"
 """Variable: the template leaves out backends on purpose."""
 
@@ -91,9 +92,9 @@ def problems(rendering: Rendering, variables: Mapping[str, Any], fleet: Fleet) -
     """What `haproxy -c` accepts and nobody wants: no listener, or a backend that no server line names (F46)."""
     backends = _without(fleet, {skipped.instance_id for skipped in rendering.skipped}).backends
     for config in rendering.configs:
-        if not any(line.words[0] == "bind" for line in lines(config.text)):
+        if not any(line.words[0] == "bind" and line.section.startswith(LISTENING) for line in lines(config.text)):
             yield "the config has no listener (no bind line)"
-        named = {name for server in servers(config.text) for name in (server.name, server.host)}
+        named = {name for server in servers(config.text) for name in (server.name, server.host) if name}
         lost = [backend.instance_id for backend in backends if named.isdisjoint(_names(backend))]
         if lost and variables.get(PARTIAL) is not True:
             yield (
@@ -162,7 +163,7 @@ class _Attempt:
         self._known.append((scope, same))
         return same
 
-    def _scope(self, host: Any) -> Scope:
+    def _scope(self, host: Host) -> Scope:
         return Scope(World(self._engine, self._inventory, self._variables, self._settings, self.refused), host)
 
     def _text(self, scope: Scope) -> str:

@@ -339,9 +339,10 @@ class TestRefusals:
 
     @pytest.mark.fault("F46")
     def test_no_listener(self) -> None:
-        """`haproxy -c` warns, and a reload with it is a total outage."""
-        with pytest.raises(TemplateError, match="no listener"):
-            render(SEED.replace("    bind *:80\n", ""))
+        """`haproxy -c` warns, and a reload with it is a total outage; one for peers serves no client."""
+        for instead in ("", "    # bind *:80\n", "peers p\n    bind *:80\nbackend b\n"):
+            with pytest.raises(TemplateError, match="no listener"):
+                render(SEED.replace("    bind *:80\n", instead))
 
     @pytest.mark.fault("F46")
     @pytest.mark.parametrize(

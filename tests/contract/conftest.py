@@ -17,6 +17,11 @@ def world() -> Iterator[World]:
 @pytest.fixture
 def running(world: World) -> World:
     """Three backends, three proxies, all of them settled."""
+    return settled(world)
+
+
+def settled(world: World) -> World:
+    """The same, for fixtures of a wider scope."""
     world.launch(number=3)
     world.launch("haproxy", 3)
     world.sweep()

@@ -21,18 +21,19 @@ readonly RELOAD_SECONDS=15 # for a new worker to be ready; 2.1 s of it go to HAP
 readonly WATCH_SECONDS=2   # a new worker has to live this long
 readonly WARM_SECONDS=4    # for the first good check of a server added at run time; later ones come up by themselves
 readonly SOCKET_SECONDS=5  # for an answer on a socket
+readonly MAX_STEPS=50      # of a change at run time; a longer one is a reload
 readonly KEEP_BACKUPS=5
 readonly STATE_DIR=/var/lib/haproxy-ec2-sync
-readonly STATE=$STATE_DIR/state HOLD_FILE=$STATE_DIR/hold START_LOG=$STATE_DIR/start.log
+readonly STATE=$STATE_DIR/state HOLD_FILE=$STATE_DIR/hold START_LOG=$STATE_DIR/start.log TOUCHED=$STATE_DIR/touched
 readonly OLD_MODEL=$STATE_DIR/old.model NEW_MODEL=$STATE_DIR/new.model
 readonly COMMENT=haproxy-ec2-sync TABLE=haproxy_ec2_sync
 
 md5_before="" md5_after="" running_md5="" method=none window_ms=0 backup="" style="" version="" notes="" log=""
 live="" candidate="" saved="" failure="" detail="" marked=""
 highest_generation=0 installed="" proven="" boot=""
-hold_tool="" hold_started=0
-binary="" pidfile="" master_socket="" is_master="" files=() options=()
-root="" worker="" worker_id="" unit="" roots=() workers=() known=" " stranger=""
+hold_tool="" hold_started=0 half_changed=""
+binary="" pidfile="" master_socket="" is_master="" files=() options=() environ=()
+root="" worker="" worker_id="" unit="" roots=() workers=() masters=" " known=" " stranger=""
 socket_tool="" admin_socket="" socket_level="" exposes_listeners="" state_file="" handover="" configured_pidfile="" failed_before=0
 
 # --- words to the outside ---
@@ -168,9 +169,9 @@ serves_live_file() { # PID: one of its -f is the live file, or the directory tha
 }
 
 discover() { # root (master or daemon), newest worker and its identity, all others; nothing found leaves them empty
-  local dir pid comm stat fields newest=-1 pidfile_pid="" candidate_root=""
+  local dir pid comm stat fields newest=-1 rank best=-1 named
   local -A parent=() start=()
-  root="" worker="" worker_id="" roots=() workers=()
+  root="" worker="" worker_id="" roots=() workers=() masters=" "
   for dir in /proc/[0-9]*; do
     pid=${dir#/proc/}
     { read -r comm <"$dir/comm"; } 2>/dev/null && [[ $comm == haproxy* ]] || continue
@@ -185,24 +186,27 @@ discover() { # root (master or daemon), newest worker and its identity, all othe
     [ -n "${parent[${parent[$pid]}]-}" ] || roots+=("$pid")
   done
   [ ${#roots[@]} -gt 0 ] || return 0
-  for pid in "${roots[@]}"; do # the newest, unless the pid file names another
-    [ -n "$root" ] && [ "${start[$pid]}" -le "${start[$root]}" ] || root=$pid
+  for pid in "${roots[@]}"; do # the one that its pid file names, else a master, else the newest
+    read_command_line "$pid" || continue
+    rank=0 named=""
+    [ -z "$is_master" ] || { rank=1 && masters+="$pid "; }
+    [ -z "$pidfile" ] || { read -r named _ <"$pidfile"; } 2>/dev/null
+    [ "$named" != "$pid" ] || rank=2
+    [ $rank -lt $best ] || { [ $rank -eq $best ] && [ "${start[$pid]}" -le "${start[$root]}" ]; } || { root=$pid && best=$rank; }
   done
   read_command_line "$root" || return 0
-  if [ -n "$pidfile" ] && [ -r "$pidfile" ]; then
-    read -r pidfile_pid _ <"$pidfile" || :
-    for candidate_root in "${roots[@]}"; do [ "$candidate_root" != "$pidfile_pid" ] || root=$pidfile_pid; done
-  fi
   for pid in "${!parent[@]}"; do
     [ "${parent[$pid]}" = "$root" ] || continue
-    is_master=${is_master:--W}
     [ "${start[$pid]}" -lt "$newest" ] || { newest=${start[$pid]} && worker=$pid; }
   done
-  style=master-worker
-  [ -n "$is_master" ] || { style=daemon && worker=$root; }
-  for pid in "${!parent[@]}"; do
-    [ "$style/$pid" = "master-worker/$root" ] || workers+=("$pid")
-  done
+  # A daemon has children too, for a moment: those of `external-check`.
+  [ -n "$is_master" ] || [ -z "$worker" ] || ! grep -qE '^[[:space:]]*master-worker' "$live" || is_master=-W
+  if [ -n "$is_master" ]; then
+    style=master-worker
+    for pid in "${!parent[@]}"; do [ "$pid" = "$root" ] || workers+=("$pid"); done
+  else
+    style=daemon worker=$root workers=("${roots[@]}")
+  fi
   [ -z "$worker" ] || worker_id="$worker ${start[$worker]} $boot"
 }
 
@@ -213,6 +217,7 @@ find_unit() { # the systemd unit of the running HAProxy, where systemd runs
   while read -r line; do
     [[ $line =~ /([^/]*haproxy[^/]*\.service)$ ]] && unit=${BASH_REMATCH[1]}
   done <"/proc/$root/cgroup"
+  [ -n "$unit" ] || [ "$(systemctl show -p MainPID haproxy.service 2>/dev/null)" != "MainPID=$root" ] || unit=haproxy.service
 }
 
 find_running_digest() { # what the present worker is proven to run: our own record, or it began after the file's last change
@@ -224,6 +229,9 @@ find_running_digest() { # what the present worker is proven to run: our own reco
     return
   fi
   [ -n "$md5_before" ] || return 0
+  for key in "${roots[@]}"; do # a run killed before it stopped the old process leaves two that serve
+    [ "$key" = "$root" ] || ! listens "$key" || return 0
+  done
   while read -r key value; do [ "$key" != btime ] || break; done </proc/stat
   changed=$(stat -c %Z -- "$live") || return 0
   value=$((value + $(cut -d ' ' -f 2 <<<"$worker_id") / 100)) # USER_HZ is 100
@@ -250,9 +258,9 @@ environment() { # into `environ`: the running HAProxy's own, for what its file r
   done <"/proc/$root/environ"
 }
 
-run_haproxy() { # the binary with the running one's options and environment; nothing of ours left open in it
-  if [ -n "$root" ]; then
-    env -i ${environ[@]+"${environ[@]}"} "$binary" "$@" </dev/null 9>&-
+run_haproxy() { # the binary with the running one's options and environment, also after its death; nothing of ours left open in it
+  if [ ${#environ[@]} -gt 0 ]; then
+    env -i "${environ[@]}" "$binary" "$@" </dev/null 9>&-
   else
     "$binary" "$@" </dev/null 9>&-
   fi
@@ -298,6 +306,9 @@ $1 ~ /^(global|defaults|frontend|backend|listen|peers|resolvers|mailers|userlist
   defaults_of_servers = base_options[base]
   if (section == "defaults") { latest_defaults = $2 == "" || $2 == "from" ? "." NR : $2; defaults_of_servers = $3 == "from" || $2 == "from" ? base_options[base] : "" }
 }
+$1 == ".if" { depth++ }
+$1 == ".endif" { depth-- }
+depth { plain = 0 }
 $1 == "default-server" {
   if (plain) for (i = 2; i <= NF; i++) defaults_of_servers = defaults_of_servers " " $i
   else defaults_of_servers = defaults_of_servers " not-understood"
@@ -419,7 +430,7 @@ check_directories() { # that HAProxy needs and `-c` does not look for
   while IFS=$'\t' read -r _ key path _; do
     [ "$key" != socket ] || path=${path%/*}
     [[ $key != socket && $key != chroot ]] || [[ $path != /* ]] || [ -d "$path/" ] ||
-      finish 22 failed missing-directory "$path, which the new file needs, is not a directory"
+      finish 19 failed missing-directory "$path, which the new file needs, is not a directory"
   done < <(grep -e "^G" "$NEW_MODEL")
 }
 
@@ -435,7 +446,7 @@ check_binds() { # every address that is new in the file can be bound: `-c` does 
   } >"$STATE_DIR/binds.cfg" || finish 13 failed state-unwritable "$STATE_DIR"
   [ "$(wc -l <"$STATE_DIR/binds.cfg")" -gt 7 ] || return 0
   said=$(run_haproxy -db -f "$STATE_DIR/binds.cfg" 2>&1 | grep -e "cannot" | grep -v -F -e /dev/null/never)
-  [ -z "$said" ] || finish 21 failed cannot-bind "$said"
+  [ -z "$said" ] || finish 19 failed cannot-bind "$said"
 }
 
 back_up() { # a copy that appears whole; the newest five stay
@@ -633,7 +644,8 @@ reload_daemon() { # new process first, so that the hold covers only the old one'
   local old=("${roots[@]}") pid others=()
   if [ "$handover" = socket ]; then start_beside -x "$exposes_listeners"; else start_beside; fi || return 1
   wait_for_new_worker || return 1
-  for pid in "${old[@]}"; do [ "$pid" = "$root" ] || others+=("$pid"); done
+  # To a master, SIGUSR1 is the end of a service that systemd then starts again.
+  for pid in "${old[@]}"; do [ "$pid" = "$root" ] || [[ "$masters" == *" $pid "* ]] || others+=("$pid"); done
   if [ "$method" = syn-drop ]; then
     hold
     let_handshakes_end
@@ -648,14 +660,24 @@ reload_unit() { # a daemon that systemd started must stay in its unit
 }
 
 watch_worker() { # the new worker lives through the watch window; an early death is a failure
-  local identity=$worker_id turn turns=$((WATCH_SECONDS * 5))
+  local identity=$worker_id turn gone=0 replaced=0 turns=$((WATCH_SECONDS * 5))
   # Who cannot be asked is watched for longer than HAProxy tries to bind (2.1 s).
   can_ask || turns=$((turns * 3 / 2))
   for ((turn = 0; turn < turns; turn++)); do
     sleep 0.2
     discover
-    [ "$worker_id" = "$identity" ] || { failure='worker-died' && return 1; }
+    [ "$worker_id" != "$identity" ] || continue
+    # Somebody else's restart of the unit has a moment without any worker.
+    [ -n "$worker" ] || [ -z "$unit" ] || [ $((++gone)) -gt 5 ] || continue
+    # Somebody else's reload: a worker that is younger still is the one to watch.
+    is_new "$worker" && is_younger "$identity" && [ $((++replaced)) -le 2 ] || { failure='worker-died' && return 1; }
+    identity=$worker_id turn=0
   done
+}
+
+is_younger() { # IDENTITY: the present worker began after that one
+  local than=${1#* } began=${worker_id#* }
+  [ "${began% *}" -gt "${than% *}" ]
 }
 
 choose_method() { # into `method` and `handover`: what was asked for, as far as this host can
@@ -679,32 +701,41 @@ is_at_least() { # MAJOR MINOR of the HAProxy version
   [ "${major:-0}" -gt "$1" ] || { [ "${major:-0}" -eq "$1" ] && [ "${minor:-0}" -ge "$2" ]; }
 }
 
-# Lines of `show servers state` for the new worker: a server keeps what the present one knows of it; one that is new, or
-# has a new address, is born DOWN one good check below its `rise`, if its backend has another one that is UP.
+# Lines of `show servers state` for the new worker: a server keeps what the present one knows of it, unless that is our own
+# doing; one that is new, or has a new address, is born DOWN one good check below its `rise`, if its backend has another one
+# that is UP. Lines of servers that the model does not know (server-template, quotes) stay: HAProxy drops what it has not.
 readonly MERGE_STATE='
-FILENAME == ARGV[1] {
+function is_literal(text) { return text ~ /^[0-9.]+$/ || text ~ /:/ }
+input == "model" {
   if ($1 == "S") {
     split($0, f, "\t")
-    address[f[2]] = f[3]; port[f[2]] = f[4]; weight[f[2]] = f[5]; rise[f[2]] = f[6]; checked[f[2]] = f[7]; disabled[f[2]] = f[8]
+    sub(/^ipv[46]@/, "", f[3])
+    address[f[2]] = tolower(f[3]); port[f[2]] = f[4]; weight[f[2]] = f[5]; rise[f[2]] = f[6]; checked[f[2]] = f[7]; disabled[f[2]] = f[8]
   }
   next
 }
+input == "touched" { touched[$1] = 1; next }
 /^#/ { print; next }
 NF < 19 { print; next }
 {
   name = $2 "/" $4
   backend_id[$2] = $1
-  if (!(name in address) || $5 != address[name] || $19 != port[name]) next
+  if (name in touched) next
+  if (name in address) {
+    # 18: the name that the address came from; a name of SRV records has none of its own.
+    if (address[name] !~ /^_/ && address[name] != tolower(is_literal(address[name]) ? $5 : $18)) next
+    if (port[name] ~ /^[0-9]+$/ && $19 != port[name]) next
+  }
   known[name] = 1
   # 4: `disabled` in the old file, which also sets 1, forced maintenance.
   if (int($7 / 4) % 2 && !disabled[name]) $7 -= 4 + $7 % 2
-  if ($6 > 0 && $7 == 0) up[$2] = 1
+  if (name in address && $6 > 0 && $7 == 0) up[$2] = 1
   print
 }
 END {
   for (name in address) {
     split(name, part, "/")
-    if (known[name] || !checked[name] || disabled[name] || !up[part[1]] || port[name] !~ /^[0-9]+$/) continue
+    if (known[name] || !checked[name] || disabled[name] || !up[part[1]] || !is_literal(address[name]) || port[name] !~ /^[0-9]+$/) continue
     print backend_id[part[1]], part[1], 0, part[2], address[name], 0, 0, weight[name], weight[name], 0, 1, 0, (rise[name] > 1 ? rise[name] - 1 : 0), 6, 0, 0, 0, "-", port[name], "-", 0, 0, "-", "-", 0
   }
 }
@@ -717,7 +748,9 @@ save_server_state() { # MODEL of the file to load: the new worker believes of th
   [ -n "$state_file" ] || { note server-state-not-configured && return; }
   answer=$(ask "$present" "show servers state")
   [[ $answer == 1$'\n#'* ]] || { note server-state-not-saved && return; }
-  awk "$MERGE_STATE" "$1" - <<<"$answer" >"$state_file.new" && mv -f "$state_file.new" "$state_file" || note server-state-not-saved
+  [ -e "$TOUCHED" ] || : >"$TOUCHED"
+  awk "$MERGE_STATE" input=model "$1" input=touched "$TOUCHED" input=state - <<<"$answer" >"$state_file.new" &&
+    mv -f "$state_file.new" "$state_file" || note server-state-not-saved
 }
 
 forget_server_state() { # a start much later must not believe it
@@ -735,7 +768,7 @@ reload() { # MODEL of the live file: HAProxy runs it and its new worker is prove
   esac
   local status=$?
   release_hold
-  [ $status -eq 0 ] && watch_worker && forget_server_state
+  [ $status -eq 0 ] && watch_worker && forget_server_state && rm -f "$TOUCHED" && half_changed=""
 }
 
 start_again() { # HAProxy died of the new file: start it with the old one, the way it ran before
@@ -760,20 +793,19 @@ still_answers() { # a failed start takes the stats socket away from the old proc
 }
 
 roll_back() { # old file, old behaviour, proven again; or says loudly that it is worse than before
-  local before=$1 reason=$failure why=$detail saved_root=$2
+  local before=$1 reason=$failure why=$detail
   restore_file || finish 30 failed rollback-failed "$reason; $live could not be restored"
   discover
   if [ -z "$root" ]; then
-    read -r root _ <<<"$saved_root"
     start_again || finish 30 failed rollback-failed "$reason; HAProxy does not start with the old file"
-  elif [ "$worker_id" != "$before" ] || ! listens "$worker"; then
+  elif [ "$worker_id" != "$before" ] || [ -n "$half_changed" ] || ! listens "$worker"; then
     reload "$OLD_MODEL" || finish 30 failed rollback-failed "$reason; HAProxy does not reload the old file: $failure"
   elif ! still_answers && ! reload "$OLD_MODEL"; then
     note stats-socket-lost
     discover
   fi
   if [ "$worker_id" != "$before" ] || [ -n "$running_md5" ]; then prove; else save_state || note state-not-saved; fi
-  [ "$md5_before" != "$SSM_Md5" ] || finish 23 failed "$reason" "$why"
+  [ "$md5_before" != "$SSM_Md5" ] || finish 32 failed "$reason" "$why"
   finish 20 rolled-back "$reason" "$why"
 }
 
@@ -842,7 +874,7 @@ take_step() { # one line of the plan
       tell "set server $name state maint" &&
         tell "set server $name addr $address port $port" ".*changed from.*" && warm "$name" "$checked"
       ;;
-    forget) tell "del server $name" "Server deleted\\." || : ;; # in maintenance since an earlier run
+    forget) tell "del server $name" "Server deleted\\." || staying+=("$name") ;; # in maintenance since an earlier run
     weigh) tell "set server $name weight $weight" ;;
     stop) tell "set server $name state maint" ;;
     resume) warm "$name" "$checked" ;;
@@ -886,7 +918,12 @@ let_leave() { # out of the balance now; deleted once idle, or left in maintenanc
     [ ${#leaving[@]} -gt 0 ] || return 0
     sleep 0.2
   done
+  staying+=("${leaving[@]}")
   note servers-left-in-maintenance
+}
+
+remember_touched() { # SERVERS: what the worker says of them is our doing; durable, since no reload may carry it over
+  printf '%s\n' "$@" | dd of="$TOUCHED.new" conv=fsync 2>/dev/null && mv -f "$TOUCHED.new" "$TOUCHED"
 }
 
 runs_model() { # MODEL: the worker has these servers with these addresses, and no other one in use
@@ -901,20 +938,24 @@ runs_model() { # MODEL: the worker has these servers with these addresses, and n
 }
 
 change_at_runtime() { # the running worker has the servers of the live file, nothing was reloaded; 1: a reload has to do it
-  local plan step warming=() leaving=()
+  local plan step warming=() leaving=() staying=()
   local -A check_result=()
-  # Only from what the worker is proven to run, over a socket that may change it, and if nothing but servers differs.
+  # Only from what the worker is proven to run, over a socket that may change it, with one file, and if nothing but servers differs.
   [ "$running_md5" = "$md5_before" ] && [ -n "$socket_tool" ] && [ "$socket_level" = admin ] || return 1
+  [ ${#files[@]} -eq 1 ] && [ -f "${files[0]}" ] || return 1
   cmp -s <(grep -e "^[RGB]" "$OLD_MODEL") <(grep -e "^[RGB]" "$NEW_MODEL") || return 1
   plan=$(ask "$admin_socket" "show servers state" | awk -F '\t' -v OFS='\t' "$PLAN_STEPS" "$OLD_MODEL" "$NEW_MODEL" -) || return 1
+  [ "$(wc -l <<<"$plan")" -le $MAX_STEPS ] && runs_model "$OLD_MODEL" || return 1
   # A kill from here on leaves a worker that is proven to run nothing, which the next run repairs.
-  proven=""
-  save_state || return 1
+  proven="" running_md5="" half_changed=yes
+  mapfile -t step < <(cut -f 2 <<<"$plan" && cat "$TOUCHED" 2>/dev/null)
+  remember_touched "${step[@]}" && save_state || return 1
   while IFS=$'\t' read -r -a step; do
     [ ${#step[@]} -eq 0 ] || take_step "${step[@]}" || return 1
   done <<<"$plan"
   let_warm
   let_leave && runs_model "$NEW_MODEL" || return 1
+  remember_touched ${staying[@]+"${staying[@]}"} && half_changed=""
   method=runtime
 }
 
@@ -937,7 +978,7 @@ activate() { # OUTCOME REASON: reload, prove, or roll back
     prove
     finish 0 "$1" "$2"
   fi
-  reload "$NEW_MODEL" || roll_back "$before" "$root"
+  reload "$NEW_MODEL" || roll_back "$before"
   prove
   finish 0 "$1" "$2"
 }
@@ -960,7 +1001,7 @@ main() {
     [ "$running_md5" != "$SSM_Md5" ] || unchanged same-digest
     [ -n "$root" ] || { [ -n "$stranger" ] || finish 0 not-running stopped; }
   fi
-  [ -n "$root" ] || [ -z "$stranger" ] || finish 19 failed config-not-used "HAProxy runs with -f $stranger"
+  [ -n "$root" ] || [ -z "$stranger" ] || finish 16 failed config-not-used "HAProxy runs with -f $stranger"
   find_binary
   copy_candidate
   check_candidate

@@ -87,7 +87,7 @@ def document(script: str) -> dict[str, Any]:
 
 def text() -> str:
     """`document.json` as it must be committed."""
-    return json.dumps(document(SCRIPT.read_text()), indent=1) + "\n"
+    return json.dumps(document(SCRIPT.read_text()), indent=0) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,89 @@
+"""Other people and programs on the host while the step runs: their reloads, restarts and HAProxies are not the step's."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from local.lab import BackendHost, Client, ProxyHost, Style, kill_group
+from tests.host.apply_step import CONFIG, ApplyStep, config, digest, finish, state_of
+
+type MakeProxy = Callable[..., ProxyHost]
+
+
+def wait_for_another_worker(proxy: ProxyHost, than: int) -> None:
+    """Wait until a worker runs that is not this one."""
+    deadline = time.monotonic() + 20
+    while not (workers := proxy.workers()) or workers[-1] == than:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("action", ["reload", "restart"])
+def test_somebody_elses_reload_right_after_ours_is_no_death(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], action: str
+) -> None:
+    """The worker that the step watches is replaced by a younger one, which runs the same file: that one is proven."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.start(config(backends[0]))
+    worker = proxy.worker
+    process = ApplyStep(proxy).start(config(*backends))
+    wait_for_another_worker(proxy, worker)
+    time.sleep(0.8)
+    proxy.run(["systemctl", action, "haproxy"])
+    answer = finish(process)
+    assert answer.says("installed"), answer
+    assert answer["running_md5"] == digest(config(*backends))
+    assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
+    assert ApplyStep(proxy).run(config(*backends), Generation="9").says("unchanged")
+
+
+def test_a_second_haproxy_in_the_foreground_is_left_alone(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """Somebody looks for an error with `haproxy -db` beside the service: the service's master is the one that reloads."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    # Without a stats socket, which the second one would take away.
+    lines = config(*backends).splitlines(keepends=True)
+    after = "".join(line for line in lines if "stats socket" not in line)
+    before = after.replace("roundrobin", "leastconn")
+    proxy.start(before)
+    (master,) = (pid for pid, parent in proxy.processes().items() if parent not in proxy.processes())
+    with proxy.popen(["haproxy", "-db", "-f", CONFIG]) as foreground:
+        while len(proxy.processes()) < 3:
+            time.sleep(0.02)
+        own = set(proxy.processes())
+        answer = ApplyStep(proxy).run(after)
+        assert answer.says("installed"), answer
+        assert answer["style"] == "master-worker"
+        assert len(own & set(proxy.processes())) == 2, "the master and the one in the foreground"
+        assert proxy.processes()[proxy.worker] == master
+        kill_group(foreground)
+
+
+@pytest.mark.fault("F83")
+def test_a_rollback_after_an_early_death_has_the_environment(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """The old file refers to a variable of the init script's environment, which died with the process."""
+
+    def text(*hosts: BackendHost) -> str:
+        return config(*hosts).replace("timeout connect 2s", 'timeout connect "${CONNECT}"')
+
+    proxy = make_proxy(Style.SYSV)
+    proxy.write("/etc/default/haproxy", "export CONNECT=2s\n")
+    proxy.start(text(backends[0]))
+    worker = proxy.worker
+    process = ApplyStep(proxy).start(text(*backends))
+    wait_for_another_worker(proxy, worker)
+    while worker in proxy.workers():
+        time.sleep(0.02)
+    time.sleep(0.3)
+    proxy.run(["kill", "-KILL", str(proxy.worker)])
+    answer = finish(process)
+    assert answer.says("rolled-back", "worker-died"), answer
+    assert proxy.read(CONFIG) == text(backends[0])
+    assert client.get(str(proxy.ipv4)).status == 200
+    environment = proxy.path(f"/proc/{proxy.worker}/environ").read_bytes()
+    assert b"CONNECT=2s" in environment
+    assert b"SSM_" not in environment

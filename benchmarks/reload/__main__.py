@@ -70,7 +70,7 @@ def _at_once() -> Iterator[tuple[str, str, Harm]]:
         clients = {method: Client(network, f"client-{method}", rtt_ms=RTT_MS) for method in METHODS}
         for name, proxies in start_proxies(network, scenarios).items():
             runs = {
-                method: threads.submit(change, proxy, clients[method], method, scenarios[name], _load(proxy, 60, 6))
+                method: threads.submit(change, proxy, clients[method], method, scenarios[name], _load(proxy, 40, 4))
                 for method, proxy in proxies.items()
             }
             for method, run in runs.items():

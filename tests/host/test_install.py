@@ -116,8 +116,11 @@ def test_a_hand_edit_that_was_reloaded_is_undone_by_a_reload(
     proxy.start(config(backends[0]))
     step = ApplyStep(proxy)
     assert step.run(config(*backends)).says("installed")
+    worker = proxy.worker
     proxy.write(CONFIG, config(backends[1]))
     proxy.run(["/etc/init.d/haproxy", "reload"] if style is Style.SYSV else ["systemctl", "reload", "haproxy"])
+    while proxy.worker == worker:
+        time.sleep(0.02)
     answer = step.run(config(*backends))
     assert answer.says("repaired", "hand-edit", "syn-drop"), answer
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
@@ -307,3 +310,16 @@ def test_a_reboot_in_the_middle_is_finished_by_the_next_run(
     assert answer["running_md5"] == digest(config(*backends))
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
     assert leftovers(proxy) == []
+
+
+def test_two_daemons_that_both_serve_become_one(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+    """Left by a run that was killed before it stopped the old one: the newer one alone is no reason to do nothing."""
+    proxy = make_proxy(Style.SYSV)
+    proxy.start(config(backends[0]))
+    proxy.write(CONFIG, config(*backends))
+    time.sleep(3)
+    proxy.run(["haproxy", "-D", "-f", CONFIG, "-p", "/run/haproxy.pid"])
+    assert len(proxy.workers()) == 2
+    answer = ApplyStep(proxy).run(config(*backends))
+    assert answer.says("repaired", "not-activated"), answer
+    assert proxy.workers() == (proxy.worker,)

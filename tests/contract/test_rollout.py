@@ -218,6 +218,23 @@ def test_a_refused_send_returns_the_message_and_is_done_later(running: World, st
     assert digests(running) == {desired(running)}
 
 
+@pytest.mark.fault("F56")
+def test_a_send_whose_answer_got_lost_keeps_others_off(running: World) -> None:
+    """It may be under way: nobody sends again before the claim is void, and the host reloads once."""
+    running.launch()
+    before = {key: host.reloads for key, host in running.proxies.items()}
+    with failing(running.clients, "ssm.SendCommand", Fault(500, "InternalServerError", is_done=True)):
+        assert running.sweep() == ["m-0"]
+    sent = len(running.service.commands)
+    running.pass_time(10)
+    assert running.sweep() == []
+    assert len(running.service.commands) == sent
+    running.pass_time(VOID_SECONDS)
+    running.sweep()
+    running.settle()
+    assert {key: host.reloads - before[key] for key, host in running.proxies.items()} == dict.fromkeys(before, 1)
+
+
 @pytest.mark.fault("F10")
 def test_death_between_claim_and_send_is_healed(running: World) -> None:
     """The next run finds the generation not rolled out, and sends once the claim is void."""

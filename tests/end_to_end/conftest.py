@@ -13,6 +13,7 @@ POOL = (2, 3)
 """A test may rely on two backends and finds no more than three."""
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests that share the system run in one worker."""
     for item in items:

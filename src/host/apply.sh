@@ -29,10 +29,10 @@ readonly OLD_MODEL=$STATE_DIR/old.model NEW_MODEL=$STATE_DIR/new.model
 readonly COMMENT=haproxy-ec2-sync TABLE=haproxy_ec2_sync
 
 md5_before="" md5_after="" running_md5="" method=none window_ms=0 backup="" style="" version="" notes="" log=""
-live="" candidate="" saved="" failure="" detail="" marked=""
+live="" candidate="" saved="" fallback="" fallback_md5="" failure="" detail="" marked=""
 highest_generation=0 installed="" proven="" boot=""
 hold_tool="" hold_started=0 half_changed=""
-binary="" pidfile="" master_socket="" is_master="" files=() options=() environ=()
+binary="" pidfile="" master_socket="" master_option="" is_master="" files=() options=() environ=()
 root="" worker="" worker_id="" unit="" roots=() workers=() masters=" " known=" " stranger=""
 socket_tool="" admin_socket="" socket_level="" exposes_listeners="" state_file="" handover="" configured_pidfile="" failed_before=0
 
@@ -76,13 +76,14 @@ now_ms() { # into `now`, without a fork
 
 read_parameters() { # refuses what is unset (an agent that does not know ENV_VAR) or malformed
   local name
+  # A generation that is not a number must not reach the marker.
+  [[ ${SSM_Generation-0} =~ ^[0-9]{1,15}$ ]] || { SSM_Generation=0 && finish 10 failed bad-parameter Generation; }
   for name in Md5 Sha256 Generation ConfigPath ReloadMethod ListenPorts; do
     name=SSM_$name
     [ -n "${!name+set}" ] ||
       finish 11 failed agent-too-old "$name is unset: update the SSM agent to 3.3.2746.0 or later"
   done
-  # A generation that is not a number must not reach the marker either.
-  [[ $SSM_Generation =~ ^[0-9]{1,15}$ ]] || { SSM_Generation=0 && finish 10 failed bad-parameter Generation; }
+
   SSM_Generation=$((10#$SSM_Generation))
   [[ $SSM_Md5 =~ ^[0-9a-f]{32}$ ]] || finish 10 failed bad-parameter Md5
   [[ $SSM_Sha256 =~ ^[0-9a-f]{64}$ ]] || finish 10 failed bad-parameter Sha256
@@ -145,7 +146,7 @@ read_command_line() { # PID: binary, files, options and modes of a running HAPro
       -W | -Ws) is_master=$word ;;
       -D | -db | -q | -V | -d) ;;
       -p) pidfile=${words[++index]-} ;;
-      -S) master_socket=${words[++index]-} && master_socket=${master_socket%%,*} ;;
+      -S) master_option=${words[++index]-} && master_socket=${master_option%%,*} ;;
       -x) index=$((index + 1)) ;;
       -sf | -st) while [[ ${words[index + 1]-} =~ ^[0-9]+$ ]]; do index=$((index + 1)); done ;;
       -f) while [ -n "${words[index + 1]-}" ] && [[ ${words[index + 1]} != -* ]]; do files+=("${words[++index]}"); done ;;
@@ -315,7 +316,7 @@ $1 == "default-server" {
 }
 section == "defaults" { base_options[latest_defaults] = defaults_of_servers }
 section == "global" && $1 == "stats" && $2 == "socket" {
-  level = "operator"; exposes = "-"; path = $3; gsub(/["\047]/, "", path)
+  level = "operator"; exposes = "-"; path = $3; gsub(/["\047]/, "", path); sub(/^unix@/, "", path)
   for (i = 4; i <= NF; i++) { if ($i == "level") level = $(i + 1); if ($i == "expose-fd") exposes = "expose" }
   if (path ~ /^\//) print "G", "socket", path, level, exposes
 }
@@ -334,7 +335,16 @@ $1 == "server" && plain && (section == "backend" || section == "listen") { serve
 
 read_models() { # of the present file and of the candidate
   awk "$READ_MODEL" "$candidate" >"$NEW_MODEL" || finish 13 failed state-unwritable "$NEW_MODEL"
-  if [ -n "$md5_before" ]; then awk "$READ_MODEL" "$live" >"$OLD_MODEL"; else : >"$OLD_MODEL"; fi
+  [ "$md5_before" != "$SSM_Md5" ] || find_fallback
+  if [ -n "$md5_before" ]; then awk "$READ_MODEL" "${fallback:-$live}" >"$OLD_MODEL"; else : >"$OLD_MODEL"; fi
+}
+
+find_fallback() { # the backup of the file that last ran, where the live file was never activated
+  local ran=${running_md5:-${installed%% *}} file sum
+  for file in "$SSM_ConfigPath".[0-9]*Z."${ran:0:8}".bak; do
+    [ -f "$file" ] && read -r sum _ < <(md5sum -- "$file") || continue
+    [ "$sum" != "$ran" ] || [ "$sum" = "$SSM_Md5" ] || { fallback=$file && fallback_md5=$sum; }
+  done
 }
 
 read_facts() { # MODEL: the stats socket, the state file, and a pid file that no command line names
@@ -349,7 +359,7 @@ read_facts() { # MODEL: the stats socket, the state file, and a pid file that no
       pidfile) configured_pidfile=$value ;;
       server-state-file) state_file=$value ;;
       server-state-base) base=${value%/}/ ;;
-      load) load=$value ;;
+      load) [ "$value" != global ] || load=global ;;
     esac
   done < <(grep -e "^G" "$1")
   [[ $state_file == /* ]] || state_file=${state_file:+$base$state_file}
@@ -413,8 +423,11 @@ copy_candidate() { # the download beside the live file, durable, with the live f
 }
 
 check_candidate() { # this host's own `haproxy -c`: any non-zero status is a no (2: would not start)
-  local file arguments=() output status
-  for file in "${files[@]}"; do
+  local file loaded=() arguments=() output status
+  for file in "${files[@]}"; do # of a directory HAProxy reads *.cfg, in this order
+    if [ -d "$file" ]; then loaded+=("${file%/}"/*.cfg); else loaded+=("$file"); fi
+  done
+  for file in "${loaded[@]}"; do
     [ "$file" -ef "$live" ] || [ "$file" = "$SSM_ConfigPath" ] && file=$candidate
     arguments+=(-f "$file")
   done
@@ -434,19 +447,35 @@ check_directories() { # that HAProxy needs and `-c` does not look for
   done < <(grep -e "^G" "$NEW_MODEL")
 }
 
+# Bind lines of the new file that the old one has not and that no HAProxy on this host holds, whatever the spelling.
+readonly NEW_BINDS='
+function spelt(address,    at, host) {
+  at = match(address, /:[^:]*$/)
+  host = substr(address, 1, at - 1)
+  gsub(/[][]/, "", host)
+  return (host == "" || host == "0.0.0.0" || host == "*" ? any : host) substr(address, at)
+}
+input == "held" { any = $4 ~ /^[*]/ ? "::" : "*"; if (/"haproxy"/) held[spelt($4)] = 1; next }
+input == "old" { had[$0] = 1; next }
+$1 == "B" && !($0 in had) { any = "*"; if (NF > 3 || $3 !~ /^(-|v6only|v4v6)$/ || !(spelt($2) in held)) print " bind", $2, ($3 == "-" ? "" : $3), $4, $5 }
+'
+
 check_binds() { # every address that is new in the file can be bound: `-c` does not look, and a reload would pause all listeners
-  local said address extra
+  local said old=$OLD_MODEL
+  [ "$md5_before" != "$SSM_Md5" ] || [ -n "$fallback" ] || old=/dev/null
   {
     printf 'defaults\n mode tcp\n timeout connect 1s\n timeout client 1s\n timeout server 1s\nlisten new-addresses\n'
-    while IFS=$'\t' read -r _ address extra; do
-      printf ' bind %s %s\n' "$address" "${extra#-}"
-    done < <(grep -e "^B" "$NEW_MODEL" | grep -vxF -f "$OLD_MODEL")
+    awk "$NEW_BINDS" input=held <(ss -ltnp 2>/dev/null) input=old "$old" input=new "$NEW_MODEL"
     # This one never binds, so that the process ends in any case, before it accepts anything.
     printf ' bind unix@/dev/null/never\n'
   } >"$STATE_DIR/binds.cfg" || finish 13 failed state-unwritable "$STATE_DIR"
   [ "$(wc -l <"$STATE_DIR/binds.cfg")" -gt 7 ] || return 0
   said=$(run_haproxy -db -f "$STATE_DIR/binds.cfg" 2>&1 | grep -e "cannot" | grep -v -F -e /dev/null/never)
-  [ -z "$said" ] || finish 19 failed cannot-bind "$said"
+  [ -n "$said" ] || return 0
+  [ -n "$fallback" ] && restore_file || finish 19 failed cannot-bind "$said"
+  # The host must not start with a file that cannot start.
+  save_state || note state-not-saved
+  finish 20 rolled-back cannot-bind "$said"
 }
 
 back_up() { # a copy that appears whole; the newest five stay
@@ -456,6 +485,7 @@ back_up() { # a copy that appears whole; the newest five stay
   backup=$SSM_ConfigPath.$stamp.${md5_before:0:8}.bak
   cp -p -- "$live" "$saved" && mv -f -- "$saved" "$backup" ||
     { backup="" && finish 18 failed cannot-write "no room for a backup in ${live%/*}"; }
+  fallback=$backup fallback_md5=$md5_before
   old=("$SSM_ConfigPath".[0-9]*Z.????????.bak)
   [ ${#old[@]} -le $KEEP_BACKUPS ] || rm -f -- "${old[@]:0:${#old[@]}-KEEP_BACKUPS}"
 }
@@ -469,14 +499,14 @@ install_candidate() { # intent first, so that an older command cannot come back 
   md5_after=$SSM_Md5
 }
 
-restore_file() { # the file before this run, by the same one rename
-  [ "$md5_before" != "$SSM_Md5" ] || return 0
-  if [ -z "$backup" ]; then
+restore_file() { # the file that ran before, by the same one rename
+  [ "$md5_before" != "$SSM_Md5" ] || [ -n "$fallback" ] || return 0
+  if [ -z "$fallback" ]; then
     rm -f -- "$live"
   else
-    cp -p -- "$backup" "$candidate" && mv -f -- "$candidate" "$live"
+    cp -p -- "$fallback" "$candidate" && mv -f -- "$candidate" "$live"
   fi || return 1
-  md5_after=$md5_before installed=$md5_before
+  md5_after=$fallback_md5 installed=$fallback_md5
   sync "${live%/*}" 2>/dev/null || :
 }
 
@@ -516,9 +546,12 @@ migrate_handshakes() { # lets the kernel move what waits on a closing listener t
 }
 
 hold() { # from here new SYNs on the listed ports are dropped; the kernel ends it after HOLD_SECONDS even if all of this dies
-  printf 'hold\n' >"$HOLD_FILE" || { note no-hold && migrate_handshakes && return; }
   now_ms
   hold_started=$now
+  printf 'hold\n' >"$HOLD_FILE" || {
+    note no-hold && migrate_handshakes
+    return
+  }
   if command -v nft >/dev/null && nft_hold; then
     hold_tool=nft
   elif command -v iptables >/dev/null && iptables_hold; then
@@ -540,7 +573,7 @@ release_hold() {
 }
 
 sweep_holds() { # removes our rules and only ours: this run's, or the inert ones of a run that was killed
-  local tool rule words
+  local tool rule words left=""
   [ -e "$HOLD_FILE" ] || return 0
   [ "$hold_tool" = iptables ] || nft delete table inet "$TABLE" 2>/dev/null
   if [ "$hold_tool" != nft ]; then
@@ -549,11 +582,11 @@ sweep_holds() { # removes our rules and only ours: this run's, or the inert ones
       [ -z "$hold_tool" ] || [[ $tool != *-* ]] || continue
       while read -r rule; do
         read -r -a words <<<"${rule#-A }"
-        "$tool" -w 2 -D "${words[@]}" 2>/dev/null || note hold-expires-by-itself
+        "$tool" -w 2 -D "${words[@]}" 2>/dev/null || { left=yes && note hold-expires-by-itself; }
       done < <("$tool" -w 2 -S INPUT 2>/dev/null | grep -F -e "--comment $COMMENT ")
     done
   fi
-  rm -f "$HOLD_FILE"
+  [ -n "$left" ] || rm -f "$HOLD_FILE"
 }
 
 let_handshakes_end() { # inside the hold: nobody is left between SYN and accept, or 0.4 s are over
@@ -597,6 +630,7 @@ wait_for_new_worker() { # until a worker that was not there before is ready; 1 w
       return 1
     fi
     if is_new "$worker"; then
+      [ "$method/$style" != syn-drop/master-worker ] || [ "$hold_started" -gt 0 ] || hold
       if answers "$worker"; then return 0; fi
       # Nobody to ask: it listens. Not at once where it should answer, since a worker that cannot bind
       # everything holds some sockets for 2.1 s before it gives up.
@@ -614,7 +648,8 @@ wait_for_new_worker() { # until a worker that was not there before is ready; 1 w
 
 reload_master() { # USR2: the master loads the file and hands its sockets to a new worker
   failed_before=$(failed_reloads || printf 0)
-  [ "$method" != syn-drop ] || hold
+  # Where it hands them over, the hold waits for the new worker: parsing takes most of a reload.
+  [ "$method" != syn-drop ] || hands_over || hold
   kill -USR2 "$root" && wait_for_new_worker
 }
 
@@ -642,6 +677,11 @@ stop_processes() { # PIDS: finish what they have, accept nothing new; back when 
 
 reload_daemon() { # new process first, so that the hold covers only the old one's stop
   local old=("${roots[@]}") pid others=()
+  if [ "$handover" != socket ] && grep -qE '^R.*(noreuseport|abns@)' "$NEW_MODEL"; then # both cannot listen at a time
+    method=syn-drop && hold
+    start_beside -sf "${old[@]}" && wait_for_new_worker
+    return
+  fi
   if [ "$handover" = socket ]; then start_beside -x "$exposes_listeners"; else start_beside; fi || return 1
   wait_for_new_worker || return 1
   # To a master, SIGUSR1 is the end of a service that systemd then starts again.
@@ -684,7 +724,7 @@ choose_method() { # into `method` and `handover`: what was asked for, as far as 
   method=$SSM_ReloadMethod handover=""
   [ "$method" != syn-drop ] || return 0
   method=seamless
-  if [ "$style" = master-worker ] && { [ -n "$exposes_listeners" ] || is_at_least 2 6; }; then
+  if [ "$style" = master-worker ] && hands_over; then
     handover=master
   elif [ "$style" = daemon ] && [ -z "$unit" ] && [ -n "$exposes_listeners" ] && ask "$exposes_listeners" "show info" >/dev/null; then
     handover=socket
@@ -694,6 +734,8 @@ choose_method() { # into `method` and `handover`: what was asked for, as far as 
     method=syn-drop
   fi
 }
+
+hands_over() { [ -n "$exposes_listeners" ] || is_at_least 2 6; } # the master, its listening sockets
 
 is_at_least() { # MAJOR MINOR of the HAProxy version
   local major=${version%%.*} minor=${version#*.}
@@ -758,6 +800,7 @@ forget_server_state() { # a start much later must not believe it
 }
 
 reload() { # MODEL of the live file: HAProxy runs it and its new worker is proven; otherwise 1 and `failure` says why
+  hold_started=0
   choose_method
   remember_processes
   save_server_state "$1"
@@ -768,14 +811,16 @@ reload() { # MODEL of the live file: HAProxy runs it and its new worker is prove
   esac
   local status=$?
   release_hold
-  [ $status -eq 0 ] && watch_worker && forget_server_state && rm -f "$TOUCHED" && half_changed=""
+  [ $status -eq 0 ] && watch_worker || status=1
+  forget_server_state
+  [ $status -eq 0 ] && rm -f "$TOUCHED" && half_changed=""
 }
 
 start_again() { # HAProxy died of the new file: start it with the old one, the way it ran before
   if [ -n "$unit" ]; then
     timeout --foreground "$RELOAD_SECONDS" systemctl restart "$unit" 9>&- </dev/null >"$START_LOG" 2>&1
   else
-    start_beside ${is_master:+"$is_master"} ${master_socket:+-S "$master_socket"}
+    start_beside ${is_master:+"$is_master"} ${master_socket:+-S "$master_option"}
   fi
   wait_for_new_worker
 }
@@ -804,8 +849,8 @@ roll_back() { # old file, old behaviour, proven again; or says loudly that it is
     note stats-socket-lost
     discover
   fi
-  if [ "$worker_id" != "$before" ] || [ -n "$running_md5" ]; then prove; else save_state || note state-not-saved; fi
-  [ "$md5_before" != "$SSM_Md5" ] || finish 32 failed "$reason" "$why"
+  if [ "$worker_id" != "$before" ] || [ "$running_md5" = "$md5_after" ]; then prove; else save_state || note state-not-saved; fi
+  [ "$md5_after" != "$SSM_Md5" ] || finish 32 failed "$reason" "$why"
   finish 20 rolled-back "$reason" "$why"
 }
 
@@ -943,7 +988,7 @@ change_at_runtime() { # the running worker has the servers of the live file, not
   # Only from what the worker is proven to run, over a socket that may change it, with one file, and if nothing but servers differs.
   [ "$running_md5" = "$md5_before" ] && [ -n "$socket_tool" ] && [ "$socket_level" = admin ] || return 1
   [ ${#files[@]} -eq 1 ] && [ -f "${files[0]}" ] || return 1
-  cmp -s <(grep -e "^[RGB]" "$OLD_MODEL") <(grep -e "^[RGB]" "$NEW_MODEL") || return 1
+  [ "$(grep -e "^[RGB]" "$OLD_MODEL")" = "$(grep -e "^[RGB]" "$NEW_MODEL")" ] || return 1
   plan=$(ask "$admin_socket" "show servers state" | awk -F '\t' -v OFS='\t' "$PLAN_STEPS" "$OLD_MODEL" "$NEW_MODEL" -) || return 1
   [ "$(wc -l <<<"$plan")" -le $MAX_STEPS ] && runs_model "$OLD_MODEL" || return 1
   # A kill from here on leaves a worker that is proven to run nothing, which the next run repairs.
@@ -1004,6 +1049,7 @@ main() {
   [ -n "$root" ] || [ -z "$stranger" ] || finish 16 failed config-not-used "HAProxy runs with -f $stranger"
   find_binary
   copy_candidate
+  cd / # where services run: relative names in the file mean the same to a check and to a start
   check_candidate
   find_socket_tool
   read_models

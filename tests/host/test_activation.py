@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from local.lab import BackendHost, Client, Load, ProxyHost, Style
+from local.lab import BackendHost, Client, Load, ProxyHost, Style, kill_group
 from tests.host.apply_step import CONFIG, STYLES, ApplyStep, backups, config, digest, leftovers, state_of
 
 type MakeProxy = Callable[..., ProxyHost]
@@ -115,13 +115,46 @@ def test_a_repair_that_fails_keeps_the_file(make_proxy: MakeProxy, backends: tup
     proxy = make_proxy(Style.SYSV)
     proxy.start(config(backends[0]))
     worker = proxy.worker
-    # An address of the live file is not looked at again, and this one is on no interface.
+    # An address on no interface; the host knows no other file that it could go back to.
     wanted = config(*backends, binds="bind 10.99.0.2:8081")
     proxy.write(CONFIG, wanted)
     answer = ApplyStep(proxy).run(wanted)
-    assert answer.says("failed", "start-failed"), answer
+    assert answer.says("failed", "cannot-bind"), answer
     assert proxy.read(CONFIG) == wanted
     assert proxy.worker == worker
+
+
+@pytest.mark.fault("F82")
+@pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])
+def test_a_live_file_that_cannot_start_is_taken_back(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, style: Style
+) -> None:
+    """A killed run left a file that cannot bind: no reload is tried, and the next boot is safe."""
+    proxy = make_proxy(style)
+    good = config(backends[0])
+    proxy.start(good)
+    step = ApplyStep(proxy)
+    bad = config(*backends, binds="bind :8081")
+    with step.start(bad) as process:
+        while proxy.read(CONFIG) != bad:
+            assert process.poll() is None
+        kill_group(process)
+    proxy.stop()
+    proxy.write(CONFIG, good)
+    proxy.start()
+    proxy.write(CONFIG, bad)
+    worker = proxy.worker
+    with proxy.popen(["socat", "TCP-LISTEN:8081,fork", "EXEC:true"]) as other:
+        proxy.run(["sh", "-c", "until ss -ltn | grep -q :8081; do sleep 0.02; done"])
+        load = Load((str(proxy.ipv4),), connections_per_second=60)
+        with client.traffic(load) as traffic:
+            answer = step.run(bad)
+        kill_group(other)
+    assert answer.says("rolled-back", "cannot-bind"), answer
+    assert traffic.failed == []
+    assert proxy.read(CONFIG) == good
+    assert proxy.worker == worker
+    assert step.run(bad).says("installed")
 
 
 @pytest.mark.fault("F84")

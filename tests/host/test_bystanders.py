@@ -1,4 +1,4 @@
-"""Other people and programs on the host while the step runs: their reloads, restarts and HAProxies are not the step's."""
+"""Other people on the host while the step runs: their reloads, restarts and HAProxies are not the step's."""
 
 import time
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def test_somebody_elses_reload_right_after_ours_is_no_death(
 def test_a_second_haproxy_in_the_foreground_is_left_alone(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
 ) -> None:
-    """Somebody looks for an error with `haproxy -db` beside the service: the service's master is the one that reloads."""
+    """Somebody looks for an error with `haproxy -db` beside the service: the service's master is what reloads."""
     proxy = make_proxy(Style.MASTER_WORKER)
     # Without a stats socket, which the second one would take away.
     lines = config(*backends).splitlines(keepends=True)

@@ -89,7 +89,10 @@ def test_a_reload_that_fails_after_half_a_change_at_run_time_is_no_proof(
     assert step.run(text).says("installed")
     # HAProxy takes the change of weight and refuses the new server; then the first load fails, the second does not.
     gate = """
-if os.getenv("HAPROXY_MWORKER_REEXEC") and not io.open("/run/once") then io.open("/run/once", "w"):close() error("no") end
+if os.getenv("HAPROXY_MWORKER_REEXEC") and not io.open("/run/once") then
+  io.open("/run/once", "w"):close()
+  error("no")
+end
 """
     proxy.write("/etc/haproxy/gate.lua", gate)
     after = text.replace("app-1 10.77.1.1:8080 check", "app-1 10.77.1.1:8080 check weight 0")

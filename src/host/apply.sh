@@ -620,15 +620,17 @@ listens() { # PID: holds a listening TCP socket
 }
 
 wait_for_new_worker() { # until a worker that was not there before is ready; 1 with `failure` when none comes
-  local deadline turn=0 seen=0 failed
+  local deadline turn=0 seen=0 gone=0 failed
   now_ms
   deadline=$((now + RELOAD_SECONDS * 1000))
   while [ "$now" -lt "$deadline" ]; do
     discover
-    if [ -z "$root" ]; then
+    # A master that executes itself anew has no command line for a moment.
+    if [ -z "$root" ] && [ $((++gone)) -gt 20 ]; then
       failure=master-died
       return 1
     fi
+    [ -z "$root" ] || gone=0
     if is_new "$worker"; then
       [ "$method/$style" != syn-drop/master-worker ] || [ "$hold_started" -gt 0 ] || hold
       if answers "$worker"; then return 0; fi

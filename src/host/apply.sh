@@ -229,13 +229,14 @@ find_running_digest() { # what the present worker is proven to run: our own reco
     running_md5=${proven%% *}
     return
   fi
-  [ -n "$md5_before" ] || return 0
+  # A run that was killed on its way may have left a worker that read the other file.
+  [ -n "$md5_before" ] && [[ $installed != *" "* ]] || return 0
   for key in "${roots[@]}"; do # a run killed before it stopped the old process leaves two that serve
     [ "$key" = "$root" ] || ! listens "$key" || return 0
   done
   while read -r key value; do [ "$key" != btime ] || break; done </proc/stat
-  changed=$(stat -c %Z -- "$live") || return 0
-  value=$((value + $(cut -d ' ' -f 2 <<<"$worker_id") / 100)) # USER_HZ is 100
+  changed=$(stat -c %Z -- "$live" "$SSM_ConfigPath" | sort -n | tail -n 1) # of the file or of the link to it
+  value=$((value + $(cut -d ' ' -f 2 <<<"$worker_id") / 100))              # USER_HZ is 100
   # Two seconds: a worker reads the file before it is forked.
   [ "$value" -lt $((changed + 2)) ] || { running_md5=$md5_before && proven="$md5_before $worker_id"; }
 }

@@ -125,3 +125,17 @@ def test_a_socket_with_an_address_family_is_found(make_proxy: MakeProxy, backend
     assert answer.says("installed"), answer
     assert "server-state" not in answer["notes"]
     assert state_of(proxy)["app-1"][2]
+
+
+def test_a_link_to_another_file_is_a_change(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+    """The file behind the link is older than the worker, but the worker read the one that the link named before."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    wanted = config(*backends)
+    proxy.write("/etc/haproxy/first.cfg", config(backends[0]))
+    proxy.write("/etc/haproxy/second.cfg", wanted)
+    proxy.run(["ln", "-s", "first.cfg", CONFIG])
+    time.sleep(3)
+    proxy.start()
+    proxy.run(["ln", "-sfn", "second.cfg", CONFIG])
+    assert ApplyStep(proxy).run(wanted).says("repaired", "not-activated")
+    assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}

@@ -1,0 +1,66 @@
+"""A HAProxy that systemd started: reloads and restarts go through its unit, so that it stays the unit's own."""
+
+from collections.abc import Callable
+
+import pytest
+
+from local.lab import BackendHost, Client, ProxyHost, Style
+from tests.host.apply_step import CONFIG, ApplyStep, config, state_of
+
+type MakeProxy = Callable[..., ProxyHost]
+
+SYSTEMCTL = """\
+#!/bin/sh
+# A unit of Type=forking: `-D` and a pid file; each call is recorded.
+echo "$*" >>/run/calls
+pid=$(cat /run/haproxy.pid)
+case $1 in
+  show) echo "MainPID=$pid" ;;
+  reload) haproxy -D -f /etc/haproxy/haproxy.cfg -p /run/haproxy.pid -sf $pid ;;
+  restart) kill "$pid"; haproxy -D -f /etc/haproxy/haproxy.cfg -p /run/haproxy.pid ;;
+esac
+"""
+
+DIES = "core.register_task(function() core.msleep(500) os.exit(1) end)\n"
+
+
+def calls(proxy: ProxyHost) -> list[str]:
+    """What was asked of systemd, questions left out."""
+    return [line for line in proxy.read("/run/calls").splitlines() if not line.startswith("show")]
+
+
+@pytest.fixture
+def proxy(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> ProxyHost:
+    """A daemon in a unit."""
+    proxy = make_proxy(Style.DAEMON)
+    proxy.path("/run/systemd/system").mkdir(parents=True)
+    proxy.write("/usr/bin/systemctl", SYSTEMCTL, mode=0o755)
+    proxy.write("/etc/haproxy/dies.lua", DIES)
+    proxy.start(config(backends[0]))
+    return proxy
+
+
+@pytest.mark.parametrize("method", ["syn-drop", "seamless"])
+def test_a_daemon_in_a_unit_is_reloaded_by_systemd(
+    proxy: ProxyHost, backends: tuple[BackendHost, ...], method: str
+) -> None:
+    """A process that the step started itself would be in no unit, and end with the command."""
+    answer = ApplyStep(proxy).run(config(*backends), ReloadMethod=method)
+    assert answer.says("installed"), answer
+    assert answer["style"] == "daemon"
+    assert calls(proxy) == ["reload haproxy.service"]
+    assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
+    assert not proxy.firewall()
+
+
+@pytest.mark.fault("F83")
+def test_a_dead_unit_is_started_again_by_systemd(
+    proxy: ProxyHost, backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """The new process dies and leaves none: the old file is back and the unit is started with it."""
+    dying = config(*backends).replace("global\n", "global\n    lua-load /etc/haproxy/dies.lua\n", 1)
+    answer = ApplyStep(proxy).run(dying)
+    assert answer.says("rolled-back", "worker-died"), answer
+    assert calls(proxy)[-1] == "restart haproxy.service"
+    assert proxy.read(CONFIG) == config(backends[0])
+    assert client.get(str(proxy.ipv4)).status == 200

@@ -86,13 +86,12 @@ class BackendHost(Host):
         self.run(["nft", "delete", "table", "inet", "lab"])
 
     async def _stop(self, server: asyncio.Server) -> None:
-        server.close()
+        await _close(server)
         for writer in self._connections:
             writer.transport.abort()
 
     async def _drain(self, server: asyncio.Server) -> None:
-        await asyncio.sleep(_ACCEPT_SECONDS)
-        server.close()
+        await _close(server)
         for writer in self._connections.keys() - self._answering:
             writer.close()
         if tasks := [task for task in self._connections.values() if task]:
@@ -143,3 +142,11 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 def _run[T](coroutine: Coroutine[Any, Any, T]) -> T:
     return asyncio.run_coroutine_threadsafe(coroutine, _loop()).result(timeout=10)
+
+
+async def _close(server: asyncio.Server) -> None:
+    """Close a server when nothing is half accepted: asyncio loses what it accepts while the server closes."""
+    for listener in server.sockets:
+        asyncio.get_running_loop().remove_reader(listener.fileno())
+    await asyncio.sleep(_ACCEPT_SECONDS)
+    server.close()

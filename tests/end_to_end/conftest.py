@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # ships no types
 
 from local.lab import Style
 from local.system import LocalSystem, Proxy
@@ -13,12 +15,17 @@ POOL = (2, 3)
 """A test may rely on two backends and finds no more than three."""
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests that share the system run in one worker."""
-    for item in items:
-        if "system" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("system"))
+class TwoGroups(LoadScopeScheduling):  # type: ignore[misc]  # as above
+    """The demo in one worker, all tests that share the system in another."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "demo" if "test_demo" in nodeid else "system"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoGroups:
+    """Pytest-xdist's own marks for groups do nothing with this pytest."""
+    return TwoGroups(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,8 @@ import subprocess
 import sys
 import threading
 
-import pytest
-
 from local.deployment import PROJECT
 
-pytestmark = pytest.mark.xdist_group("demo")
 LIMIT_SECONDS = 300
 LAST_HINT = "Ctrl-C ends it all."
 

@@ -47,6 +47,8 @@ class RunCommand:
     """Tags of an instance, for targets by tag."""
     permits: Callable[[str], bool] = lambda _instance_id: True
     """Whether the caller's policy lets it send to this instance; a no is AccessDenied in the invocation."""
+    refuses: Callable[[str], bool] = lambda _instance_id: False
+    """Whether the caller's policy denies the whole call because of this instance (instance ids are resources)."""
     consistency_seconds: float = 1.0
     """How long a new command is unknown to the calls that read it."""
     instances: dict[str, ManagedInstance] = field(default_factory=dict)
@@ -96,6 +98,8 @@ class RunCommand:
             if given and (request.get("DocumentHashType", "Sha256") != "Sha256" or given != document.sha256):
                 raise ApiError("InvalidDocument", "The hash of the document does not match DocumentHash")
             check_parameters(document, request.get("Parameters", {}))
+            if denied := [each for each in self._targets(request) if self.refuses(each)]:
+                raise ApiError("AccessDeniedException", f"not authorized to perform: ssm:SendCommand on {denied[0]}")
             invocations = tuple(Invocation(instance_id) for instance_id in self._targets(request))
             for invocation in invocations:
                 if not self.permits(invocation.instance_id):

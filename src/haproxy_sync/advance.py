@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from haproxy_sync import progress, rollout, steps
-from haproxy_sync.pointer import Command, Outcome, Pointer, Purpose, successor
+from haproxy_sync.pointer import Command, Pointer, Purpose, successor
 from haproxy_sync.report import Report, fold
 from haproxy_sync.settings import Settings
 
@@ -18,9 +18,10 @@ type Reports = tuple[tuple[Command, Report], ...]
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The commands each claim became (none: surely not sent; absent: nobody knows), and what went wrong."""
+    """The command each claim became (None: surely not sent; absent: nobody knows), and what went wrong."""
 
-    by_claim: Mapping[str, tuple[Command, ...]]
+    by_claim: Mapping[str, Command | None]
+    refused: Reports = ()
     failure: Exception | None = None
 
 
@@ -62,14 +63,16 @@ def send(ssm: Any, settings: Settings, pointer: Pointer, claims: tuple[Command, 
     document = pointer.publication.document if pointer.publication else None
     if document is None:
         raise ValueError("claims without a pinned document")
-    by_claim: dict[str, tuple[Command, ...]] = {}
+    by_claim: dict[str, Command | None] = {}
+    refused: list[tuple[Command, Report]] = []
     for number, claim in enumerate(claims):
         try:
-            by_claim[claim.claim] = rollout.send(ssm, settings, claim, document)
+            by_claim[claim.claim], reports = rollout.send(ssm, settings, claim, document)
         except (ClientError, BotoCoreError) as error:
             untried = claims[number:] if _is_refusal(error) else claims[number + 1 :]
-            return Sent(by_claim | {each.claim: () for each in untried}, error)
-    return Sent(by_claim)
+            return Sent(by_claim | {each.claim: None for each in untried}, tuple(refused), error)
+        refused += [(claim, report) for report in reports]
+    return Sent(by_claim, tuple(refused))
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -77,13 +80,10 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] in CLIENT_ERROR
 
 
-def note(pointer: Pointer, claims: tuple[Command, ...], sent: Sent, now: float, writer: str) -> Pointer:
+def note(pointer: Pointer, sent: Sent, now: float, writer: str) -> Pointer:
     """The next pointer, with the command ids in place of the claims, whatever else others made of it meanwhile."""
     noted = successor(pointer, now, writer)
-    for claim in claims if sent.failure is None else ():
-        reached = {target for command in sent.by_claim[claim.claim] for target in command.targets}
-        missed = [target for target in claim.targets if target not in reached]
-        if missed and claim in noted.commands:
-            reports = (Report(target, Outcome.MISSING, "not-reachable") for target in missed)
-            noted = progress.absorb(noted, claim, reports, now)
+    for claim, report in sent.refused:
+        if claim.claim in {command.claim for command in noted.commands}:
+            noted = progress.absorb(noted, claim, [report], now)
     return progress.merge_sent(noted, sent.by_claim)

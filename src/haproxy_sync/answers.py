@@ -54,7 +54,7 @@ def status(snapshot: Snapshot, now: float) -> Answer:
         "template_error": pointer.template_error,
         "corruption": snapshot.corruption,
         "rollout": {
-            "proven_by": publication.proven_by if publication else "",
+            "proven_by": progress.proven_by(pointer),
             "commands": jsonable(pointer.commands),
         },
         "proxies": {key: _proxy(pointer, key) for key in proxy_ids(pointer)},

@@ -15,20 +15,23 @@ CONFIG = Config(
     tcp_keepalive=True,
     user_agent_extra=f"haproxy-ec2-sync/{__version__}",
 )
+ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1})
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """The four services we talk to."""
+    """The four services we talk to. `commands` is SSM without retries: a SendCommand repeated is a second command."""
 
     ec2: Any
     s3: Any
     ssm: Any
     sqs: Any
+    commands: Any
 
 
 def clients(region: str) -> Clients:
     """Clients of one session; timestamps stay text, which halves the time to read a long list of instances."""
     session = botocore.session.get_session()
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=lambda text: text)
-    return Clients(*(session.create_client(name, region, config=CONFIG) for name in ("ec2", "s3", "ssm", "sqs")))
+    every = {name: session.create_client(name, region, config=CONFIG) for name in ("ec2", "s3", "ssm", "sqs")}
+    return Clients(**every, commands=session.create_client("ssm", region, config=CONFIG.merge(ONCE)))

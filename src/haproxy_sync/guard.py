@@ -51,6 +51,8 @@ def judge(  # noqa: PLR0913 # the whole decision, and nothing but values
         return Verdict(present)
     missing, since = (hold.missing, hold.since) if hold else (NO_TIMES, now)
     held = Hold(reason, since, MappingProxyType({key: missing.get(key, now) for key in lost}))
+    if previous is None and not present:
+        return Verdict(None, held)  # a mistyped tag looks like this, and lasts: time proves nothing
     confirmable_at = max(held.missing.values(), default=since) + limits.hold_seconds
     if hold and now >= confirmable_at:
         return Verdict(present)

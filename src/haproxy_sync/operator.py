@@ -98,7 +98,8 @@ def freeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
     minutes, reason = _minutes(request), _reason(request)
 
     def change(pointer: Pointer, now: float) -> Pointer:
-        return replace(pointer, freeze=Freeze(now + minutes * 60, reason or "operator"))
+        allowed = pointer.freeze.generation if pointer.freeze else 0  # a rollback under way is finished
+        return replace(pointer, freeze=Freeze(now + minutes * 60, reason or "operator", allowed))
 
     return summary(reconciler.amend("freeze", change))
 

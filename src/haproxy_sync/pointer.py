@@ -96,7 +96,6 @@ class Publication:
     generation: int
     at: float
     assignment: Assignment
-    proven_by: str = ""  # the first proxy that proved its digest running
     document: Document | None = None  # what the canary ran
 
 
@@ -129,6 +128,7 @@ class ProxyState:
     at: float = 0.0
     sent_at: float = 0.0
     attempts: int = 0  # in a row without success, for the back-off
+    failed_generation: int = 0  # the publication that it tried last and failed, until it succeeds
 
 
 @dataclass(frozen=True, slots=True)

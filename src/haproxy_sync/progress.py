@@ -3,14 +3,16 @@
 A proxy is settled when it proved its digest running and no older command can still reach it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from haproxy_sync.pointer import APPLIED, BROKEN, Command, Outcome, Pointer, ProxyState, Publication
+from haproxy_sync.pointer import APPLIED, BROKEN, Command, Outcome, Pointer, ProxyState
 from haproxy_sync.report import Report
 
 VOID_SECONDS = 75  # a claim without command id is void then: longer than the function may run (F10, F11)
+HARMLESS = APPLIED | {Outcome.NOT_TRIED}
+OFFLINE = ", agent-offline"
 LOST_SECONDS = 3600  # a command nobody reports on is given up then
 
 
@@ -23,12 +25,15 @@ def claim(pointer: Pointer, claims: tuple[Command, ...], now: float) -> Pointer:
     return replace(pointer, commands=(*pointer.commands, *claims), states=MappingProxyType(states))
 
 
-def merge_sent(pointer: Pointer, sent: Mapping[str, tuple[Command, ...]]) -> Pointer:
-    """Each claim replaced by the commands it became (none: nothing was sent); a claim that is gone stays gone."""
-    commands: list[Command] = []
-    for command in pointer.commands:
-        commands += sent.get(command.claim, (command,))
-    return replace(pointer, commands=tuple(commands))
+def merge_sent(pointer: Pointer, sent: Mapping[str, Command | None]) -> Pointer:
+    """Each claim replaced by the command it became (None: nothing was sent); a claim that is gone stays gone."""
+    states, commands = dict(pointer.states), []
+    for claim in pointer.commands:
+        command = sent.get(claim.claim, claim)
+        commands += [command] if command else []
+        for target in set(claim.targets).difference(command.targets if command else ()):
+            states[target] = replace(pointer.state(target), sent_at=0.0)  # it had its turn on paper only
+    return replace(pointer, commands=tuple(commands), states=MappingProxyType(states))
 
 
 def absorb(pointer: Pointer, command: Command, reports: Iterable[Report], now: float) -> Pointer:
@@ -36,37 +41,42 @@ def absorb(pointer: Pointer, command: Command, reports: Iterable[Report], now: f
     fresh = [report for report in reports if report.instance_id in command.targets]
     states = {report.instance_id: _after(pointer.state(report.instance_id), command, report, now) for report in fresh}
     reported = {report.instance_id for report in fresh}
-    rest = replace(command, targets=tuple(target for target in command.targets if target not in reported))
-    commands = tuple(rest if each.claim == command.claim else each for each in pointer.commands)
-    return replace(
+    commands = tuple(_without(each, reported) if each.claim == command.claim else each for each in pointer.commands)
+    pointer = replace(
         pointer,
-        publication=_learnt(pointer, command, fresh),
         states=MappingProxyType({**pointer.states, **states}),
         commands=tuple(each for each in commands if each.targets),
     )
+    is_behind = any(report.outcome is Outcome.SUPERSEDED for report in fresh)
+    return _overtake(pointer) if is_behind and command.generation == _generation(pointer) else pointer
 
 
-def _learnt(pointer: Pointer, command: Command, reports: list[Report]) -> Publication | None:
-    """What the reports say about the publication itself."""
-    publication = pointer.publication
-    if not publication or command.generation != publication.generation:
-        return publication
-    proofs = [report.instance_id for report in reports if report.running == command.digest.md5]
-    if proofs and not publication.proven_by:
-        publication = replace(publication, proven_by=proofs[0])
-    if any(report.outcome is Outcome.SUPERSEDED for report in reports):
-        # A host knows a higher number than we gave, so the pointer was lost once: overtake it.
-        publication = replace(publication, generation=pointer.generation)
-    return publication
+def _without(command: Command, gone: Collection[str]) -> Command:
+    return replace(command, targets=tuple(target for target in command.targets if target not in gone))
+
+
+def _overtake(pointer: Pointer) -> Pointer:
+    """A host knows a higher number than we gave, so the pointer was lost once: publish the same under a new one."""
+    publication, freeze = pointer.publication, pointer.freeze
+    if publication and freeze and freeze.generation == publication.generation:
+        freeze = replace(freeze, generation=pointer.generation)
+    return replace(
+        pointer, publication=publication and replace(publication, generation=pointer.generation), freeze=freeze
+    )
+
+
+def _generation(pointer: Pointer) -> int:
+    return pointer.publication.generation if pointer.publication else 0
 
 
 def _after(state: ProxyState, command: Command, report: Report, now: float) -> ProxyState:
     """The proxy's state after the report; what it did not say stays as it was known."""
     is_answered = report.is_heard or report.outcome in BROKEN
+    is_unproven = _is_unproven(command, report)
     return replace(
         state,
         outcome=report.outcome,
-        reason=report.reason,
+        reason="unproven" if is_unproven else report.reason,
         detail=report.detail,
         generation=command.generation if is_answered else state.generation,
         installed=report.installed if report.is_heard else state.installed,
@@ -74,8 +84,21 @@ def _after(state: ProxyState, command: Command, report: Report, now: float) -> P
         backup=report.backup or state.backup,
         method=report.method or state.method,
         at=now,
-        attempts=0 if report.outcome in APPLIED | {Outcome.NOT_TRIED} else state.attempts + 1,
+        attempts=0 if report.outcome in HARMLESS and not is_unproven else state.attempts + 1,
+        failed_generation=_failed_generation(state, command, report),
     )
+
+
+def _failed_generation(state: ProxyState, command: Command, report: Report) -> int:
+    """Kept until the proxy itself succeeds: that it cannot be reached meanwhile says nothing new about the config."""
+    if report.outcome in BROKEN or _is_unproven(command, report):
+        return command.generation
+    return 0 if report.outcome in APPLIED else state.failed_generation
+
+
+def _is_unproven(command: Command, report: Report) -> bool:
+    """A success that nothing runs to prove; a HAProxy that somebody stopped cannot prove anything (F68, F90)."""
+    return report.outcome in APPLIED - {Outcome.NOT_RUNNING} and report.running != command.digest.md5
 
 
 def give_up(pointer: Pointer, now: float) -> Pointer:
@@ -93,10 +116,7 @@ def give_up(pointer: Pointer, now: float) -> Pointer:
 def forget_gone(pointer: Pointer) -> Pointer:
     """Without proxies that the last look no longer has: gone, not failed (F66)."""
     present = {proxy.instance_id for proxy in pointer.proxies}
-    commands = (
-        replace(command, targets=tuple(target for target in command.targets if target in present))
-        for command in pointer.commands
-    )
+    commands = (_without(command, set(command.targets) - present) for command in pointer.commands)
     return replace(
         pointer,
         states=MappingProxyType({key: state for key, state in pointer.states.items() if key in present}),
@@ -106,11 +126,19 @@ def forget_gone(pointer: Pointer) -> Pointer:
 
 def note_unreachable(pointer: Pointer, instance_ids: Iterable[str]) -> Pointer:
     """Proxies that should get a command and cannot are `missing`, by name (F53, F55)."""
-    missing = {
-        each: replace(pointer.state(each), outcome=Outcome.MISSING, reason="agent-offline", attempts=0)
-        for each in instance_ids
-    }
+    missing = {each: _unreachable(pointer, pointer.state(each)) for each in instance_ids}
     return replace(pointer, states=MappingProxyType({**pointer.states, **missing}))
+
+
+def _unreachable(pointer: Pointer, state: ProxyState) -> ProxyState:
+    if has_failed(pointer, state):  # what it failed with is what people want to know
+        return replace(state, reason=f"{state.reason.removesuffix(OFFLINE)}{OFFLINE}")
+    return replace(state, outcome=Outcome.MISSING, reason="agent-offline", attempts=0)
+
+
+def has_failed(pointer: Pointer, state: ProxyState) -> bool:
+    """Whether it tried what is published and did not succeed since."""
+    return bool(state.failed_generation) and state.failed_generation == _generation(pointer)
 
 
 def is_settled(pointer: Pointer, instance_id: str) -> bool:
@@ -122,6 +150,22 @@ def is_settled(pointer: Pointer, instance_id: str) -> bool:
     # HAProxy was stopped by somebody: the file is there, and nothing runs that could prove it (F90).
     proof = state.installed if state.outcome is Outcome.NOT_RUNNING else state.running
     return proof == desired.md5
+
+
+def proven_by(pointer: Pointer) -> str:
+    """A proxy that runs what is published, so that the others may have it too; empty while there is none.
+
+    Who has a config of its own proves it only by what it did since: the others' were never tried.
+    """
+    publication = pointer.publication
+    if not publication:
+        return ""
+    for proxy in pointer.proxies:
+        state, desired = pointer.state(proxy.instance_id), publication.assignment[proxy.instance_id]
+        is_tried = publication.assignment.shared is not None or state.generation == publication.generation
+        if desired and is_tried and state.running == desired.md5 and is_settled(pointer, proxy.instance_id):
+            return proxy.instance_id
+    return ""
 
 
 def is_converged(pointer: Pointer) -> bool:

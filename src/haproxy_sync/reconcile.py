@@ -46,7 +46,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """What a reconcile needs. `writer` is unique per invocation, `clock` in unix seconds; `tell` hears the end."""
+    """What a reconcile needs. `writer` is unique per invocation, `clock` in unix seconds; `tell` hears of every put."""
 
     settings: Settings
     clients: Clients
@@ -58,16 +58,12 @@ class Reconciler:
 
     def reconcile(self, intent: Intent) -> Result:
         """Do what the batch needs; `Superseded` if others were faster again and again."""
-        result = _restarting(lambda: self._reconcile(intent))
-        self.tell(result, intent)
-        return result
+        return _restarting(lambda: self._reconcile(intent))
 
     def amend(self, why: str, change: Callable[[Pointer, float], Pointer]) -> Result:
         """Change the pointer and take the rollout's next step, without a look."""
         intent = events.operator(why)
-        result = _restarting(lambda: self._amend(change, intent))
-        self.tell(result, intent)
-        return result
+        return _restarting(lambda: self._amend(change, intent))
 
     def read(self) -> store.Snapshot:
         """The pointer as it is."""
@@ -84,9 +80,9 @@ class Reconciler:
         decision = coalesce.decide(intent, snapshot.pointer, now)
         match decision.action:
             case Action.COVERED:
-                return Result(decision.action, snapshot.pointer, snapshot.pointer)
+                return self._told(Result(decision.action, snapshot.pointer, snapshot.pointer), intent)
             case Action.DEFERRED:
-                return self._defer(snapshot, decision.wake_at, now, intent.why)
+                return self._defer(snapshot, decision.wake_at, now, intent)
             case Action.ADVANCE:
                 observation = Observation(successor(snapshot.pointer, now, self.writer))
             case Action.LOOK:
@@ -99,11 +95,15 @@ class Reconciler:
         amended = change(successor(snapshot.pointer, now, self.writer), now)
         return self._move(snapshot, Observation(amended), now, intent)
 
-    def _defer(self, snapshot: store.Snapshot, wake_at: float, now: float, why: str) -> Result:
+    def _defer(self, snapshot: store.Snapshot, wake_at: float, now: float, intent: Intent) -> Result:
         pointer = replace(successor(snapshot.pointer, now, self.writer), wake_at=wake_at)
         self._put(pointer, snapshot.etag)
-        self._wake(wake_at, now, why)
-        return Result(Action.DEFERRED, snapshot.pointer, pointer)
+        self._wake(wake_at, now, intent.why)
+        return self._told(Result(Action.DEFERRED, snapshot.pointer, pointer), intent)
+
+    def _told(self, result: Result, intent: Intent) -> Result:
+        self.tell(result, intent)
+        return result
 
     def _move(self, snapshot: store.Snapshot, observation: Observation, now: float, intent: Intent) -> Result:
         """Store what must be there before, move the pointer, then act on it."""
@@ -115,19 +115,23 @@ class Reconciler:
         pointer, step = advance.plan(ssm, settings, pointer, now)
         pointer, wake_at = _scheduled(pointer, [step.wake_at, observation.confirmable_at, echo_at], now)
         etag = self._put(pointer, snapshot.etag)
-        if wake_at:
-            self._wake(wake_at, now, events.REQUEUED)
-        sent: tuple[Command, ...] = ()
-        if step.claims:
-            pointer, sent = self._send(pointer, etag, step.claims)
         action = Action.LOOK if observation.fleet else Action.ADVANCE
-        return Result(action, snapshot.pointer, pointer, observation.fleet, sent, reports, snapshot.corruption)
+        result = Result(action, snapshot.pointer, pointer, observation.fleet, (), reports, snapshot.corruption)
+        try:
+            if step.claims:
+                result = self._send(result, etag, step.claims)
+        finally:
+            self.tell(result, intent)  # what was heard now is gone from the next run
+            if wake_at:
+                self._wake(wake_at, now, intent.why)
+        return result
 
-    def _send(self, pointer: Pointer, etag: str, claims: tuple[Command, ...]) -> tuple[Pointer, tuple[Command, ...]]:
+    def _send(self, result: Result, etag: str, claims: tuple[Command, ...]) -> Result:
         """Send what was claimed and note the command ids; then let a failure bring the message back."""
-        sent = advance.send(self.clients.ssm, self.settings, pointer, claims)
+        pointer = result.after
+        sent = advance.send(self.clients.commands, self.settings, pointer, claims)
         for _ in range(ATTEMPTS):
-            noted = advance.note(pointer, claims, sent, self.clock(), self.writer)
+            noted = advance.note(pointer, sent, self.clock(), self.writer)
             try:
                 self._put(noted, etag)
                 break
@@ -138,7 +142,11 @@ class Reconciler:
             raise Superseded("the ids of sent commands could not be noted: others keep moving the pointer")
         if sent.failure:
             raise sent.failure
-        return noted, tuple(command for commands in sent.by_claim.values() for command in commands)
+        commands = tuple(command for command in sent.by_claim.values() if command)
+        if sent.refused and not commands:  # no command will end and wake us for the next in line
+            now = self.clock()
+            self._wake(now + LISTED_SECONDS, now, events.REQUEUED)
+        return replace(result, after=noted, sent=commands, reports=result.reports + sent.refused)
 
     def _put(self, pointer: Pointer, etag: str | None) -> str:
         return store.put(self.clients.s3, self.settings.bucket, self.settings.environment, pointer, etag)

@@ -7,12 +7,18 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from haproxy_sync.pointer import Command, Document, Purpose, config_key
+from haproxy_sync.pointer import Command, Document, Outcome, Purpose, config_key
+from haproxy_sync.report import Report
 from haproxy_sync.settings import Settings
 from haproxy_sync.steps import CHUNK, count
 
 DELIVERY_SECONDS = 60  # an agent that has not picked it up by then gets the next one instead
 ROUND_SECONDS = 30  # a host's work, amply; those behind it in the ramp wait that long each round
+# The whole call is refused because of one target; what that target is told apart as.
+REFUSALS = {
+    "InvalidInstanceId": (Outcome.MISSING, "not-reachable"),
+    "AccessDeniedException": (Outcome.DENIED, "access-denied"),
+}
 NOT_FOUND = frozenset({"InvalidCommandId", "InvocationDoesNotExist"})
 
 
@@ -47,23 +53,35 @@ def invocations(ssm: Any, command: Command) -> Iterator[Mapping[str, Any]]:
             raise
 
 
-def send(ssm: Any, settings: Settings, claim: Command, pinned: Document) -> tuple[Command, ...]:
-    """The commands that the claim became. Targets in none of them could not be reached.
+def send(ssm: Any, settings: Settings, claim: Command, pinned: Document) -> tuple[Command | None, tuple[Report, ...]]:
+    """The command that the claim became, for all of its targets or some, and those that are refused, by name.
 
-    One unreachable host makes the service refuse the whole call without saying which: the halves are tried then.
+    One bad host makes the service refuse the whole call without saying which: the halves are tried then, and the
+    first that is taken is enough: two commands at once would start twice what MaxConcurrency allows.
     """
     try:
         answer = ssm.send_command(**_request(settings, claim, pinned))
     except ClientError as error:
-        if error.response["Error"]["Code"] != "InvalidInstanceId":
+        refusal = REFUSALS.get(error.response["Error"]["Code"])
+        if refusal is None:
             raise
         if len(claim.targets) == 1:
-            return ()
-        half = len(claim.targets) // 2
-        halves = (claim.targets[:half], claim.targets[half:])
-        parts = (replace(claim, claim=f"{claim.claim}.{n}", targets=part) for n, part in enumerate(halves))
-        return tuple(sent for part in parts for sent in send(ssm, settings, part, pinned))
-    return (replace(claim, command_id=answer["Command"]["CommandId"]),)
+            return None, (Report(claim.targets[0], *refusal),)
+        return _first_taken(ssm, settings, claim, pinned)
+    return replace(claim, command_id=answer["Command"]["CommandId"]), ()
+
+
+def _first_taken(
+    ssm: Any, settings: Settings, claim: Command, pinned: Document
+) -> tuple[Command | None, tuple[Report, ...]]:
+    refused: tuple[Report, ...] = ()
+    half = len(claim.targets) // 2
+    for targets in (claim.targets[:half], claim.targets[half:]):
+        command, reports = send(ssm, settings, replace(claim, targets=targets), pinned)
+        refused += reports
+        if command:
+            return command, refused
+    return None, refused
 
 
 def _request(settings: Settings, claim: Command, pinned: Document) -> dict[str, Any]:

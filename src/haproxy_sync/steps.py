@@ -7,7 +7,7 @@ spacing, and everybody once per drift check.
 from dataclasses import dataclass, replace
 
 from haproxy_sync import progress
-from haproxy_sync.pointer import BROKEN, Command, Digest, Outcome, Pointer, ProxyState, Publication, Purpose
+from haproxy_sync.pointer import BROKEN, Command, Digest, Outcome, Pointer, Publication, Purpose
 from haproxy_sync.settings import Settings
 
 CHUNK = 50  # most instance ids one SendCommand takes
@@ -26,6 +26,7 @@ class Due:
     purpose: Purpose
     at: float
     is_healthy: bool = True
+    is_drift_check: bool = False  # nobody waits for it: the sweep sees it is time
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +52,26 @@ def due(pointer: Pointer, settings: Settings, now: float) -> tuple[Due, ...]:
         return ()
     in_flight = pointer.in_flight
     candidates = (
-        _due(pointer, publication, proxy.instance_id, settings)
+        _due(pointer, proxy.instance_id, settings)
         for proxy in pointer.proxies
         if proxy.instance_id not in in_flight and publication.assignment[proxy.instance_id]
     )
     return tuple(candidates)
 
 
-def _due(pointer: Pointer, publication: Publication, instance_id: str, settings: Settings) -> Due:
+def _due(pointer: Pointer, instance_id: str, settings: Settings) -> Due:
     state = pointer.state(instance_id)
     spaced = state.sent_at + settings.rollout_spacing_seconds if state.sent_at else 0.0
-    if _has_failed(state, publication) or (state.outcome in UNLUCKY and state.attempts > 0):
+    if progress.has_failed(pointer, state) or (state.outcome in UNLUCKY and state.attempts > 0):
         # The exponent is bounded before it makes a number with a thousand digits.
-        backoff = min(RETRY_SECONDS * 2 ** min(state.attempts - 1, 10), MAX_RETRY_SECONDS)
+        backoff = min(RETRY_SECONDS * 2 ** min(max(state.attempts, 1) - 1, 10), MAX_RETRY_SECONDS)
         return Due(instance_id, Purpose.RETRY, max(spaced, state.at + backoff), is_healthy=False)
     if not progress.is_settled(pointer, instance_id):
         return Due(instance_id, Purpose.WAVE, spaced, is_healthy=state.outcome not in BROKEN)
     if state.sent_at < pointer.verify_requested_at:
         return Due(instance_id, Purpose.VERIFY, spaced)
-    return Due(instance_id, Purpose.VERIFY, max(spaced, state.sent_at + settings.drift_check_seconds))
-
-
-def _has_failed(state: ProxyState, publication: Publication) -> bool:
-    return state.outcome in BROKEN and state.generation == publication.generation
+    drift_check_at = max(spaced, state.sent_at + settings.drift_check_seconds)
+    return Due(instance_id, Purpose.VERIFY, drift_check_at, is_drift_check=True)
 
 
 def next_step(pointer: Pointer, online: frozenset[str], settings: Settings, now: float) -> Step:
@@ -83,10 +81,10 @@ def next_step(pointer: Pointer, online: frozenset[str], settings: Settings, now:
     if not publication or not wanted:
         return Step()
     ready = [each for each in wanted if each.at <= now and each.instance_id in online]
-    later = [each.at for each in wanted if each.at > now and each.purpose is not Purpose.VERIFY]
+    later = [each.at for each in wanted if each.at > now and not each.is_drift_check]
     wake_at = min(later, default=None)
     is_new = any(each.purpose is not Purpose.VERIFY for each in wanted)
-    if settings.canary and is_new and not publication.proven_by:
+    if settings.canary and is_new and not progress.proven_by(pointer):
         chosen = _canary(pointer, publication, ready)
     else:
         chosen = _after_canary(pointer, publication, ready, settings)
@@ -97,10 +95,11 @@ def _canary(pointer: Pointer, publication: Publication, ready: list[Due]) -> lis
     """One proxy, nobody else, until it proved the digest running. The one that failed must succeed itself (F65)."""
     if any(command.generation == publication.generation for command in pointer.commands):
         return []
-    failed = [p.instance_id for p in pointer.proxies if _has_failed(pointer.state(p.instance_id), publication)]
-    if failed:
+    if failed := _failed(pointer):
         return [each for each in ready if each.instance_id in failed][:1]
     unsettled = [each for each in ready if each.purpose is not Purpose.VERIFY]
+    if not unsettled:  # those that are left cannot be reached now: nobody else waits for them
+        return _comparing(pointer, ready)
     best = sorted(unsettled, key=lambda each: (not each.is_healthy, each.instance_id))[:1]
     return [replace(each, purpose=Purpose.CANARY) for each in best]
 
@@ -114,14 +113,29 @@ def _after_canary(pointer: Pointer, publication: Publication, ready: list[Due], 
     ]
     if under_way:
         return []
-    failures = sum(_has_failed(pointer.state(p.instance_id), publication) for p in pointer.proxies)
     by_purpose = {purpose: [each for each in ready if each.purpose is purpose] for purpose in Purpose}
     # Those with a bad record go last and alone, so that MaxErrors does not stop the healthy because of them.
     wave = by_purpose[Purpose.WAVE]
     healthy = [each for each in wave if each.is_healthy] or wave
-    if failures <= count(settings.max_errors, len(pointer.proxies)) and healthy:
+    if len(_failed(pointer)) <= count(settings.max_errors, len(pointer.proxies)) and healthy:
         return healthy[:CHUNK]
-    return (by_purpose[Purpose.RETRY] or by_purpose[Purpose.VERIFY])[:CHUNK]
+    # The stop protects who serves something. Proxies without any config yet go on, one by one, until one fails.
+    has_config = {key for key, state in pointer.states.items() if state.running}
+    new = [each for each in healthy if each.is_healthy and each.instance_id not in has_config]
+    if new and has_config.issuperset(_failed(pointer)):
+        return new[:1]
+    return by_purpose[Purpose.RETRY][:CHUNK] or _comparing(pointer, by_purpose[Purpose.VERIFY])
+
+
+def _comparing(pointer: Pointer, ready: list[Due]) -> list[Due]:
+    """One chunk after the other: each command has a MaxConcurrency of its own."""
+    is_comparing = any(command.purpose is Purpose.VERIFY for command in pointer.commands)
+    return [] if is_comparing else ready[:CHUNK]
+
+
+def _failed(pointer: Pointer) -> list[str]:
+    ids = (proxy.instance_id for proxy in pointer.proxies)
+    return [each for each in ids if progress.has_failed(pointer, pointer.state(each))]
 
 
 def _claims(

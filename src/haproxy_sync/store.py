@@ -11,9 +11,10 @@ from haproxy_sync.model import Config
 from haproxy_sync.pointer import Pointer, config_key, pointer_key
 
 # 412: somebody was faster. 409: two at the same moment. 404: the object we matched is gone.
-LOST = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409", "NoSuchKey", "404"})
 EXISTS = frozenset({"PreconditionFailed", "412"})
+CONFLICT = frozenset({"ConditionalRequestConflict", "409"})
 ABSENT = frozenset({"NoSuchKey", "404"})
+LOST = EXISTS | CONFLICT | ABSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,16 @@ def _own_put(s3: Any, bucket: str, key: str, body: bytes, error: ClientError) ->
 
 
 def put_config(s3: Any, bucket: str, environment: str, config: Config) -> None:
-    """Store the config under its own digest; an equal one already there is the same thing."""
+    """Store the config under its own digest; an equal one already there is the same thing.
+
+    `Superseded` if somebody puts the same at this moment: whether they succeed is not known yet.
+    """
     key = config_key(environment, config.sha256)
     try:
         s3.put_object(Bucket=bucket, Key=key, Body=config.text.encode(), ContentType="text/plain", IfNoneMatch="*")
     except ClientError as error:
+        if _code(error) in CONFLICT:
+            raise Superseded(f"{key}: {_code(error)}") from error
         if _code(error) not in EXISTS:
             raise
 

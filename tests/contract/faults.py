@@ -57,7 +57,7 @@ def interposed(clients: Clients, choose: Chooser) -> Iterator[None]:
     def note(event_name: str, **_: Any) -> None:
         sending[:] = [event_name.removeprefix("before-send.")]
 
-    every = (clients.ec2, clients.s3, clients.ssm, clients.sqs)
+    every = (clients.ec2, clients.s3, clients.ssm, clients.sqs, clients.commands)
     for client in every:
         client.meta.events.register_first("before-send", note)
     try:

@@ -32,6 +32,21 @@ def test_an_empty_answer_changes_nothing(running: World) -> None:
     assert served_addresses(running) == served
 
 
+@pytest.mark.fault("F18")
+def test_a_mistyped_tag_at_the_first_deploy_leaves_the_proxies_alone(world: World) -> None:
+    """Nothing is known from before and nothing is found: however long that lasts, the playbook's file stays."""
+    world.launch("haproxy")
+    for _ in range(10):
+        world.sweep()
+        world.pass_time(60)
+    assert world.orders() == 0
+    assert "none is known from before" in world.act("status")["hold"]["reason"]
+    world.launch()
+    world.sweep()
+    world.settle()
+    assert world.act("status")["converged"]
+
+
 @pytest.mark.fault("F19")
 def test_a_mass_loss_is_believed_when_it_lasts(running: World) -> None:
     """Held for five minutes of looks; the look that confirms it comes by itself."""
@@ -234,6 +249,22 @@ def test_rollback_brings_an_old_config_back_and_keeps_it(running: World) -> None
     running.sweep()
     running.settle()
     assert len(served_addresses(running)) == 5
+
+
+def test_a_freeze_after_a_rollback_lets_it_finish(running: World) -> None:
+    """Longer frozen, and every proxy on the old config: not some of each."""
+    good = running.act("status")["generation"]
+    (old,) = {host.running for host in running.proxies.values()}
+    running.launch()
+    running.sweep()
+    running.settle()
+    running.pass_time(60)
+    running.act("rollback", generation=good, minutes=5)
+    running.act("freeze", minutes=240, reason="longer")
+    for _ in range(7):
+        running.pass_time(60)
+        running.sweep()
+    assert {host.running for host in running.proxies.values()} == {old}
 
 
 def test_a_proxy_that_joins_during_a_rollback_gets_what_the_others_have(running: World) -> None:

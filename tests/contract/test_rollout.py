@@ -1,7 +1,7 @@
 """The rollout through the real handler, S3 and a strict Run Command: who gets a command, when, and what we say."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
@@ -98,6 +98,9 @@ def test_a_bad_proxy_in_the_wave_stops_those_behind_it(running: World) -> None:
     slow = replace(running.settings, max_concurrency="1")
     running.settings = slow
     running.launch("haproxy", 3)
+    running.sweep()
+    running.settle()
+    running.pass_time(5)
     running.launch()
     running.sweep()
     first = canary(running)
@@ -191,10 +194,19 @@ def test_success_of_the_parent_is_not_believed(running: World) -> None:
 
 
 @pytest.mark.fault("F57")
-def test_a_denied_host_is_told_apart_and_the_others_go_on(running: World) -> None:
-    """The policy's tag condition answers in the invocation, not in the call."""
-    denied = max(running.proxies)
-    running.service.permits = lambda instance_id: instance_id != denied
+@pytest.mark.parametrize("which", [min, max])
+@pytest.mark.parametrize("is_whole_call", [False, True])
+def test_a_denied_host_is_told_apart_and_the_others_go_on(
+    running: World,
+    which: Callable[[Iterable[str]], str],
+    is_whole_call: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    """Whether the service says so in the invocation or refuses the whole call, the canary's or the wave's."""
+    denied = which(running.proxies)
+    if is_whole_call:
+        running.service.refuses = lambda instance_id: instance_id == denied
+    else:
+        running.service.permits = lambda instance_id: instance_id != denied
     running.launch()
     running.sweep()
     running.settle(20)
@@ -233,6 +245,34 @@ def test_a_send_whose_answer_got_lost_keeps_others_off(running: World) -> None:
     running.sweep()
     running.settle()
     assert {key: host.reloads - before[key] for key, host in running.proxies.items()} == dict.fromkeys(before, 1)
+
+
+def test_a_send_whose_answer_got_lost_is_not_repeated(running: World) -> None:
+    """Only we know what to do then: the SDK would start a second command on the same proxies."""
+    running.launch()
+    sent = len(running.service.commands)
+    with failing(running.clients, "ssm.SendCommand", Fault(500, "InternalServerError", is_done=True), times=1):
+        assert running.sweep() == ["m-0"]
+    assert len(running.service.commands) == sent + 1
+
+
+def test_claims_are_sent_and_reports_are_told_although_the_queue_refuses(
+    running: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rollout does not wait for a message that only schedules the next look."""
+    running.launch()
+    running.sweep()
+    running.clock.advance(3)
+    running.service.tick()
+    running.inbox.clear()
+    running.launch()
+    capsys.readouterr()
+    with (
+        failing(running.clients, "sqs.SendMessage", Fault(403, "AccessDenied")),
+        failing(running.clients, "ssm.SendCommand", Fault(400, "ThrottlingException")),
+    ):
+        assert running.deliver(changed()) == ["m-0"]
+    assert '"ProxyReports":[1.0]' in capsys.readouterr().out
 
 
 @pytest.mark.fault("F10")
@@ -439,6 +479,28 @@ def test_one_dead_agent_among_fifty_does_not_block_the_call(running: World) -> N
     assert running.pointer.state(gone).outcome is Outcome.MISSING
 
 
+def test_a_dead_agent_does_not_widen_the_wave(world: World) -> None:
+    """Nor does it let more than one proxy fail: there is one command at a time, with the limits of one."""
+    world.settings = replace(world.settings, max_concurrency="1")
+    world.launch(number=2)
+    world.launch("haproxy", 9)
+    world.sweep()
+    world.settle(60)
+    assert len(digests(world)) == 1
+    world.pass_time(5)
+    world.launch()
+    world.sweep()
+    first = canary(world)
+    for key, host in world.proxies.items():
+        host.breaks = (lambda _: None) if key == first else breaks
+    gone = max(key for key in world.proxies if key != first)
+    real = world.service._is_online  # noqa: SLF001 # as above
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(world.service), "_is_online", lambda _self, key: key != gone and real(key))
+        world.settle(20)
+    assert outcomes(world).count("rolled-back") == 1
+
+
 def test_a_template_of_its_own_per_proxy(running: World) -> None:
     """A template that mentions the rendering host gives each proxy its own text, and the right one."""
     template = "listen x\n bind :80\n # {{ inventory_hostname }}\n"
@@ -484,7 +546,7 @@ def test_half_sent_is_half_noted(running: World) -> None:
 
     def choose(operation: str, _url: str) -> Fault | None:
         sends.extend([operation] if operation == "ssm.SendCommand" else [])
-        return Fault(400, "ThrottlingException") if len(sends) in {2, 3, 4} and operation == sends[-1] else None
+        return Fault(400, "ThrottlingException") if len(sends) == 2 and operation == sends[-1] else None
 
     running.clock.advance(2)
     with interposed(running.clients, choose):

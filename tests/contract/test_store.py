@@ -176,3 +176,20 @@ def test_another_error_is_not_hidden(world: World) -> None:
     """Only what means "somebody was faster" restarts."""
     with failing(world.clients, "s3.PutObject", Fault(403, "AccessDenied")), pytest.raises(ClientError):
         put(world, Pointer(), None)
+
+
+def test_two_that_store_the_same_config_at_once_do_not_fail(world: World) -> None:
+    """S3 answers 409 to one of them: it starts again from the read and finds the config there."""
+    world.launch()
+    raced: list[str] = []
+
+    def choose(operation: str, url: str) -> Fault | None:
+        if operation != "s3.PutObject" or "configs/" not in url or raced:
+            return None
+        raced.append(url)
+        return Fault(409, "ConditionalRequestConflict")
+
+    with interposed(world.clients, choose):
+        assert world.sweep() == []
+    assert raced
+    assert world.pointer.publication

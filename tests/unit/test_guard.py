@@ -71,6 +71,10 @@ def test_nothing_known_from_before_leaves_the_floor_only() -> None:
     empty = judge(None, (), None, LIMITS, now=0)
     assert empty.pool is None
     assert empty.hold
+    later = judge(None, (), empty.hold, LIMITS, now=30 * LIMITS.hold_seconds)
+    assert later.pool is None
+    assert later.hold == empty.hold
+    assert judge(None, (), later.hold, LIMITS, now=0, allow_mass_removal=True) == Verdict(())
 
 
 def test_additions_go_through_a_hold() -> None:

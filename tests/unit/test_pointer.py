@@ -47,7 +47,7 @@ def full() -> Pointer:
         template_error="haproxy.cfg.j2:3: 'x' is undefined",
         proxies=(PROXY,),
         skipped=(Skipped("i-0000000c", "no-address"),),
-        publication=replace(published.publication, proven_by=PROXY.instance_id, document=Document("3", "e" * 64)),
+        publication=replace(published.publication, document=Document("3", "e" * 64)),
         commands=(Command("41.0", Purpose.WAVE, 41, DIGEST, (PROXY.instance_id,), 6.0, "id"),),
         states={PROXY.instance_id: ProxyState(Outcome.INSTALLED, installed=DIGEST.md5, attempts=2)},
         hold=Hold("why", 7.0, {"i-0000000d": 8.0}),

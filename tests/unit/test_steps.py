@@ -35,13 +35,23 @@ def proxy_id(number: int) -> str:
 
 def pointer(number: int = 3, digest: Digest = NEW, generation: int = 7) -> Pointer:
     """Proxies that run the old config, and a publication of the new one."""
-    proxies = tuple(Proxy(proxy_id(n), "haproxy", f"lb-{n}", f"10.0.{n // 250}.{n % 250}", "a") for n in range(number))
-    ran = ProxyState(Outcome.INSTALLED, "", "", 5, 5, OLD.md5, OLD.md5, at=100.0, sent_at=100.0)
     return Pointer(
         generation=generation + 1,
-        proxies=proxies,
+        proxies=proxies(number),
         publication=Publication(generation, 9_000.0, Assignment(digest)),
-        states={proxy.instance_id: ran for proxy in proxies},
+        states={proxy.instance_id: ran(OLD, 5) for proxy in proxies(number)},
+    )
+
+
+def proxies(number: int) -> tuple[Proxy, ...]:
+    """That many."""
+    return tuple(Proxy(proxy_id(n), "haproxy", f"lb-{n}", f"10.0.{n // 250}.{n % 250}", "a") for n in range(number))
+
+
+def ran(digest: Digest, generation: int) -> ProxyState:
+    """A proxy that proved the config long ago."""
+    return ProxyState(
+        Outcome.INSTALLED, "", "", generation, generation, digest.md5, digest.md5, at=100.0, sent_at=100.0
     )
 
 
@@ -64,7 +74,7 @@ def sent(state: Pointer, now: float = NOW, **options: object) -> Pointer:
     """The pointer after the step was claimed and sent."""
     claims = step(state, now, **options).claims  # type: ignore[arg-type]
     assert claims
-    noted = {claim.claim: (replace(claim, command_id="id-" + claim.claim),) for claim in claims}
+    noted = {claim.claim: replace(claim, command_id="id-" + claim.claim) for claim in claims}
     return progress.merge_sent(progress.claim(state, claims, now), noted)
 
 
@@ -104,8 +114,7 @@ def test_the_rest_comes_after_the_canary_proved_it() -> None:
 def test_a_canary_that_does_not_run_the_new_digest_proves_nothing(running: Digest | None) -> None:
     """Whatever word it reports."""
     state = said(sent(pointer()), Outcome.INSTALLED, proxy_id(0), running=running)
-    assert state.publication
-    assert state.publication.proven_by == ""
+    assert progress.proven_by(state) == ""
     assert Purpose.WAVE not in [claim.purpose for claim in step(state, NOW + 60).claims]
 
 
@@ -190,7 +199,7 @@ def test_a_proxy_with_a_bad_record_does_not_hold_up_the_next_publication() -> No
 def test_one_command_in_flight_per_proxy() -> None:
     """A newer publication waits for the proxy, not for the old command's other targets."""
     state = sent(proven())
-    newer = replace(state, publication=Publication(9, NOW, Assignment(OLD), proven_by=proxy_id(0)))
+    newer = replace(state, publication=Publication(9, NOW, Assignment(OLD)))
     assert set(targets(step(newer, NOW + 20))).isdisjoint({proxy_id(1), proxy_id(2)})
 
 
@@ -207,7 +216,7 @@ def test_commands_to_one_proxy_keep_their_distance() -> None:
 def test_a_command_that_may_still_arrive_unsettles_its_proxy() -> None:
     """A claim that was perhaps sent could bring an older config back, so the newer number must get there too."""
     state = pointer(1, digest=OLD)
-    state = replace(state, publication=Publication(7, NOW, Assignment(OLD), proven_by=proxy_id(0)))
+    state = replace(state, publication=Publication(7, NOW, Assignment(OLD)))
     assert progress.is_settled(state, proxy_id(0))
     claimed = progress.claim(state, (Command("7.0", Purpose.WAVE, 6, NEW, (proxy_id(0),), NOW),), NOW)
     void = progress.give_up(claimed, NOW + progress.VOID_SECONDS)
@@ -274,6 +283,92 @@ def test_a_publication_that_changes_nobody_needs_no_canary() -> None:
     assert len(targets(compared)) == 3
 
 
+def test_back_to_what_runs_needs_no_proof() -> None:
+    """A -> B -> A before anybody got B: comparing goes on, and a proxy that joins gets A at once."""
+    state = replace(pointer(digest=OLD), verify_requested_at=NOW)
+    assert {claim.purpose for claim in step(state).claims} == {Purpose.VERIFY}
+    joined = replace(state, proxies=proxies(5))
+    assert targets(step(joined)) == [proxy_id(3), proxy_id(4)]
+
+
+def test_own_configs_are_proven_by_what_was_done_since() -> None:
+    """One that kept its config says nothing about the configs of the others."""
+    own = {proxy_id(0): OLD, proxy_id(1): NEW, proxy_id(2): NEW}
+    state = replace(pointer(), publication=Publication(7, NOW, Assignment(by_proxy=own)), verify_requested_at=NOW)
+    assert targets(step(state)) == [proxy_id(1)]
+    assert step(state).claims[0].purpose is Purpose.CANARY
+    unreachable = step(state, offline=(proxy_id(1), proxy_id(2)))
+    assert targets(unreachable) == [proxy_id(0)]
+    assert unreachable.claims[0].purpose is Purpose.VERIFY
+
+
+@pytest.mark.fault("F65")
+def test_a_failed_canary_stays_the_canary_when_it_cannot_be_reached() -> None:
+    """Whether it is seen offline or its retry is never delivered: nobody else tries the config, and why is kept."""
+    state = said(sent(pointer()), Outcome.FAILED, proxy_id(0), running=OLD)
+    offline = progress.note_unreachable(progress.note_unreachable(state, [proxy_id(0)]), [proxy_id(0)])
+    assert offline.state(proxy_id(0)).reason == "why, agent-offline"
+    assert step(offline, NOW + 60, offline=(proxy_id(0),)).claims == ()
+    assert targets(step(offline, NOW + 60)) == [proxy_id(0)]
+    again = sent(state, NOW + 60)
+    lost = progress.absorb(again, again.commands[0], [Report(proxy_id(0), Outcome.MISSING)], NOW + 100)
+    assert step(lost, NOW + 110).claims == ()
+    assert targets(step(lost, NOW + 1000)) == [proxy_id(0)]
+
+
+def test_a_new_proxy_is_not_kept_waiting_by_a_broken_one() -> None:
+    """The stop protects those that serve; those that have nothing yet go one by one, up to the first that fails."""
+    state = said(sent(proven()), Outcome.FAILED, proxy_id(1), running=OLD)
+    state = said(state, Outcome.INSTALLED, proxy_id(2))
+    state = replace(state, proxies=proxies(5))
+    assert targets(step(state, NOW + 5)) == [proxy_id(3)]
+    served = said(sent(state, NOW + 5), Outcome.INSTALLED, proxy_id(3), now=NOW + 6)
+    assert targets(step(served, NOW + 7)) == [proxy_id(4)]
+    stopped = said(sent(state, NOW + 5), Outcome.FAILED, proxy_id(3), running=None, now=NOW + 6)
+    assert step(stopped, NOW + 7).claims == ()
+
+
+@pytest.mark.fault("F68")
+def test_an_unproven_success_is_a_failure() -> None:
+    """It stops the rollout, is named so, and is tried again with growing spacing."""
+    state, now = pointer(), NOW
+    for wait in (30, 60, 120):
+        state = said(sent(state, now), Outcome.INSTALLED, proxy_id(0), running=OLD, now=now)
+        assert state.state(proxy_id(0)).reason == "unproven"
+        assert step(state, now).wake_at == now + wait
+        assert step(state, now + wait - 1).claims == ()
+        now += wait
+
+
+def test_comparing_keeps_to_one_command_at_a_time() -> None:
+    """Each has a MaxConcurrency of its own."""
+    state = replace(pointer(120, digest=OLD), verify_requested_at=NOW)
+    state = sent(state)
+    assert step(state, NOW + 10).claims == ()
+    state = said(state, Outcome.UNCHANGED, *state.commands[0].targets, running=OLD)
+    assert len(targets(step(state, NOW + 10))) == steps.CHUNK
+
+
+def test_asked_to_compare_within_the_spacing_somebody_will_look_again() -> None:
+    """What is held back has a time; a drift check has none, the sweep finds it."""
+    state = said(sent(proven()), Outcome.INSTALLED, proxy_id(1), proxy_id(2))
+    asked = step(replace(state, verify_requested_at=NOW + 2), NOW + 2)
+    assert (asked.claims, asked.wake_at) == ((), NOW + 5)
+
+
+def test_what_was_claimed_and_not_sent_is_due_again() -> None:
+    """The part of a claim that was left out, and the claim that was refused, wait for no spacing."""
+    state = proven(5)
+    (claim,) = step(state).claims
+    claimed = progress.claim(state, (claim,), NOW)
+    half = replace(claim, targets=claim.targets[:2], command_id="id")
+    left = progress.merge_sent(claimed, {claim.claim: half})
+    assert left.in_flight == set(claim.targets[:2])
+    left = said(left, Outcome.INSTALLED, *claim.targets[:2])
+    assert targets(step(left, NOW + 1)) == list(claim.targets[2:])
+    assert targets(step(progress.merge_sent(claimed, {claim.claim: None}), NOW + 1)) == list(claim.targets)
+
+
 def test_nothing_is_sent_while_frozen() -> None:
     """But a rollback's own publication is."""
     frozen = replace(pointer(), freeze=Freeze(NOW + 60, "deploy"))
@@ -285,7 +380,7 @@ def test_nothing_is_sent_while_frozen() -> None:
 
 def test_a_host_that_knows_a_higher_number_is_overtaken() -> None:
     """A pointer that was lost must not leave hosts deaf."""
-    state = sent(pointer())
+    state = sent(replace(pointer(), freeze=Freeze(NOW + 600, "rollback", 7)))
     state = said(state, Outcome.SUPERSEDED, proxy_id(0), running=OLD)
     assert state.publication
     assert state.publication.generation > 7
@@ -295,15 +390,20 @@ def test_a_host_that_knows_a_higher_number_is_overtaken() -> None:
 def test_an_older_command_that_was_superseded_is_no_failure() -> None:
     """The newer publication is sent as soon as the spacing allows."""
     state = sent(pointer())
-    newer = replace(state, publication=Publication(9, NOW, Assignment(OLD), proven_by=proxy_id(1)))
+    newer = replace(state, publication=Publication(9, NOW, Assignment(OLD)))
     newer = said(newer, Outcome.INSTALLED, proxy_id(0))
     assert proxy_id(0) in targets(step(newer, NOW + 6))
 
 
 def test_each_config_goes_in_its_own_command_within_the_limit() -> None:
     """Several commands at once start no more proxies than one may."""
-    own = {proxy_id(n): Digest(f"{n:064x}", f"{n:032x}") for n in range(30)}
-    state = replace(pointer(30), publication=Publication(7, 9_000.0, Assignment(by_proxy=own), proven_by=proxy_id(29)))
+    own = {proxy_id(n): Digest(f"{n:064x}", f"{n:032x}") for n in range(31)}
+    state = replace(pointer(30), publication=Publication(7, 9_000.0, Assignment(by_proxy=own)))
+    state = replace(
+        state,
+        proxies=(*state.proxies, proxies(31)[30]),
+        states={**state.states, proxy_id(30): ran(own[proxy_id(30)], 7)},
+    )
     claims = step(state).claims
     assert len(claims) == 10
     assert all(len(claim.targets) == 1 for claim in claims)
@@ -355,10 +455,10 @@ def _turn(state: Pointer, now: float, outcome: Outcome | None, which: int) -> tu
     assert len(set(claimed)) == len(claimed)
     assert before.isdisjoint(claimed)
     assert state.publication
-    if not state.publication.proven_by:
+    if not progress.proven_by(state):
         assert sum(len(claim.targets) for claim in claims if claim.purpose is not Purpose.VERIFY) <= 1
     state = progress.claim(state, claims, now)
-    state = progress.merge_sent(state, {claim.claim: (replace(claim, command_id="id"),) for claim in claims})
+    state = progress.merge_sent(state, {claim.claim: replace(claim, command_id="id") for claim in claims})
     for command in state.commands if outcome is None else state.commands[which : which + 1]:
         good = outcome in {None, Outcome.INSTALLED}
         md5 = command.digest.md5 if good else ""

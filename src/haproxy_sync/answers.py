@@ -1,11 +1,10 @@
 """Answers as JSON-able values with stable keys: what scripts and people read, and nothing that decides."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from haproxy_sync import progress
 from haproxy_sync.codec import jsonable
-from haproxy_sync.pointer import Assignment, Digest, Outcome, Pointer
+from haproxy_sync.pointer import Outcome, Pointer
 from haproxy_sync.reconcile import Result
 from haproxy_sync.store import Snapshot
 
@@ -89,14 +88,3 @@ def proxy_ids(pointer: Pointer) -> list[str]:
 def unsettled(pointer: Pointer) -> list[str]:
     """Those that do not have yet what is published."""
     return [key for key in proxy_ids(pointer) if not progress.is_settled(pointer, key)]
-
-
-def moves(before: Pointer, after: Pointer) -> Mapping[tuple[Digest | None, Digest | None], list[str]]:
-    """Old and new config, and the proxies that go from one to the other; one pair also where there is no proxy yet."""
-    old, new = (pointer.publication.assignment if pointer.publication else Assignment() for pointer in (before, after))
-    if not after.proxies:
-        return {(old.shared, new.shared): []}
-    pairs: dict[tuple[Digest | None, Digest | None], list[str]] = {}
-    for proxy in after.proxies:
-        pairs.setdefault((old[proxy.instance_id], new[proxy.instance_id]), []).append(proxy.instance_id)
-    return {(was, now): proxies for (was, now), proxies in pairs.items() if was != now}

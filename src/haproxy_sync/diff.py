@@ -1,6 +1,6 @@
 """Two configs -> servers added, removed and changed, by section and instance; everything else as a unified diff."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Any
@@ -37,6 +37,11 @@ class ServerChange:
         changes = {keyword: [self.before.get(keyword), self.after.get(keyword)] for keyword in keywords}
         return {"section": self.section, "name": self.name, "instance_id": self.instance_id, "changes": changes}
 
+    def words(self) -> str:
+        """The keywords that differ: `weight 10` where only one side has it, `weight 10 -> 20` where both do."""
+        keywords = sorted({*self.before, *self.after})
+        return ", ".join(_words(keyword, self.before.get(keyword), self.after.get(keyword)) for keyword in keywords)
+
 
 @dataclass(frozen=True, slots=True)
 class ConfigDiff:
@@ -53,13 +58,20 @@ class ConfigDiff:
         return bool(self.added or self.removed or self.changed or self.other)
 
     def as_json(self) -> dict[str, Any]:
-        """For the answer of `plan`, history and logs."""
+        """For the answer of `plan`."""
         return {
             "added": [change.as_json() for change in self.added],
             "removed": [change.as_json() for change in self.removed],
             "changed": [change.as_json() for change in self.changed],
             "other": "\n".join(self.other),
         }
+
+    def lines(self) -> Iterator[str]:
+        """For history and log: a line per server, the changed keywords with old and new value, then the rest."""
+        for sign, changes in (("+", self.added), ("-", self.removed), ("~", self.changed)):
+            for change in changes:
+                yield f"{sign} {change.section}/{change.name} ({change.instance_id or 'no instance'}) {change.words()}"
+        yield from self.other
 
 
 def semantic_diff(old: str, new: str, backends: Iterable[Backend] = ()) -> ConfigDiff:
@@ -73,6 +85,11 @@ def semantic_diff(old: str, new: str, backends: Iterable[Backend] = ()) -> Confi
         changed=tuple(_change(was, now, ids) for was, now in pairs if was and now and _keywords(was) != _keywords(now)),
         other=tuple(unified_diff(_without_servers(old), _without_servers(new), "old", "new", n=2, lineterm="")),
     )
+
+
+def _words(keyword: str, *values: str | bool | None) -> str:
+    shown = " -> ".join(str(value) for value in values if value not in (None, True))
+    return f"{keyword} {shown}" if shown else keyword
 
 
 def _change(was: Server | None, now: Server | None, ids: Mapping[str, str]) -> ServerChange:

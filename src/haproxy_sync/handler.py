@@ -129,6 +129,8 @@ def _parse(records: list[Record], home: Home) -> tuple[dict[str, Event], list[st
 def _tell(result: Result, intent: Intent) -> None:
     """One log line and the metrics of one outcome."""
     logger.info(str(result.action), why=intent.why, **answers.summary(result))
+    if result.is_published:
+        logger.info("published", why=intent.why, diff=result.after.history[-1].diff)
     if result.action in {Action.COVERED, Action.DEFERRED}:
         metrics.add_metric("Coalesced", MetricUnit.Count, 1)
         return

@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from haproxy_sync import answers, events, steps, store
-from haproxy_sync.answers import Answer, moves, summary, unsettled
+from haproxy_sync.answers import Answer, summary, unsettled
 from haproxy_sync.codec import jsonable
 from haproxy_sync.errors import BadRequest
 from haproxy_sync.observe import Observation
-from haproxy_sync.pointer import HISTORY_LENGTH, Assignment, Change, Digest, Freeze, Pointer, Publication
+from haproxy_sync.pointer import HISTORY_LENGTH, Assignment, Change, Freeze, Pointer, Publication
 from haproxy_sync.reconcile import Reconciler
 
 type Action = Callable[[Reconciler, Mapping[str, Any]], Answer]
@@ -64,23 +64,11 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
 
 def _diffs(reconciler: Reconciler, before: Pointer, planned: Observation) -> list[Answer]:
     """What changes in each distinct config, and for whom."""
-    from haproxy_sync.diff import semantic_diff  # noqa: PLC0415 # only a plan pays for it
+    from haproxy_sync.changes import differences  # noqa: PLC0415 # only a plan pays for it
 
-    after = planned.pointer
-    texts = {Digest.of(config): config.text for config in planned.configs}
-    backends = (*(before.backends or ()), *(after.backends or ()))
-    diffs = []
-    for (old, new), proxies in moves(before, after).items():
-        was, now = (_text(reconciler, texts, digest) for digest in (old, new))
-        diffs.append({"proxies": proxies} | semantic_diff(was, now, backends).as_json())
-    return diffs
-
-
-def _text(reconciler: Reconciler, texts: Mapping[Digest, str], digest: Digest | None) -> str:
-    if digest is None:
-        return ""
-    bucket, environment = reconciler.settings.bucket, reconciler.settings.environment
-    return texts.get(digest) or store.get_config(reconciler.clients.s3, bucket, environment, digest.sha256) or ""
+    s3, settings = reconciler.clients.s3, reconciler.settings
+    found = differences(s3, settings, before, planned.pointer, planned.configs)
+    return [{"proxies": proxies} | diff.as_json() for proxies, diff in found]
 
 
 def status(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:

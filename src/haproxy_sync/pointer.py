@@ -160,6 +160,7 @@ class Change:
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    diff: tuple[str, ...] = ()  # what changes in the configs, in lines (`changes`)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,7 @@ class Reconciler:
         echo_at = _echo(intent, snapshot.pointer, pointer, now)
         pointer, step = advance.plan(ssm, settings, pointer, now)
         pointer, wake_at = _scheduled(pointer, [step.wake_at, observation.confirmable_at, echo_at], now)
+        pointer = self._explained(snapshot.pointer, pointer, observation)
         etag = self._put(pointer, snapshot.etag)
         action = Action.LOOK if observation.fleet else Action.ADVANCE
         result = Result(action, snapshot.pointer, pointer, observation.fleet, (), reports, snapshot.corruption)
@@ -125,6 +126,16 @@ class Reconciler:
             if wake_at:
                 self._wake(wake_at, now, intent.why)
         return result
+
+    def _explained(self, before: Pointer, after: Pointer, observation: Observation) -> Pointer:
+        """The pointer whose newest history entry says what its publication changes in the configs."""
+        if after.history[-1:] == before.history[-1:] or not before.publication:
+            return after  # the first one changes all there is
+        from haproxy_sync import changes  # noqa: PLC0415 # only a publication pays for it
+
+        diffs = changes.differences(self.clients.s3, self.settings, before, after, observation.configs)
+        newest = replace(after.history[-1], diff=changes.in_lines(diffs))
+        return replace(after, history=(*after.history[:-1], newest))
 
     def _send(self, result: Result, etag: str, claims: tuple[Command, ...]) -> Result:
         """Send what was claimed and note the command ids; then let a failure bring the message back."""

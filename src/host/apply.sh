@@ -458,7 +458,13 @@ function spelt(address,    at, host) {
 }
 input == "held" { any = $4 ~ /^[*]/ ? "::" : "*"; if (/"haproxy"/) held[spelt($4)] = 1; next }
 input == "old" { had[$0] = 1; next }
-$1 == "B" && !($0 in had) { any = "*"; if (NF > 3 || $3 !~ /^(-|v6only|v4v6)$/ || !(spelt($2) in held)) print " bind", $2, ($3 == "-" ? "" : $3), $4, $5 }
+$1 == "B" && !($0 in had) {
+  any = "*"
+  if (NF == 3 && $3 ~ /^(-|v6only|v4v6)$/ && spelt($2) in held) next
+  sub(/^B\t/, " bind ")
+  sub(/\t-$/, "")
+  print
+}
 '
 
 check_binds() { # every address that is new in the file can be bound: `-c` does not look, and a reload would pause all listeners

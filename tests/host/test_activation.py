@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -26,10 +27,10 @@ def dying(text: str) -> str:
 @pytest.mark.fault("F83")
 @pytest.mark.parametrize("style", STYLES)
 def test_a_worker_that_dies_early_is_undone(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], style: Style, client: Client
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], style: Style, client: Client, haproxy: dict[str, Any]
 ) -> None:
     """The new worker dies after a second, and with it the master: the old file is back, runs, and serves."""
-    proxy = make_proxy(style)
+    proxy = make_proxy(style, **haproxy)
     proxy.write("/etc/haproxy/dies.lua", DIES.format(milliseconds=1000))
     before = config(backends[0])
     proxy.start(before)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -68,9 +69,10 @@ def test_a_new_server_gets_nothing_before_a_good_check(
     unborn: BackendHost,
     client: Client,
     style: Style,
+    haproxy: dict[str, Any],
 ) -> None:
     """A server that is new in the file is born DOWN; one that is well serves soon, one that is not costs no request."""
-    proxy = make_proxy(style)
+    proxy = make_proxy(style, **haproxy)
     proxy.start(stateful(*backends[:2]))
     wait = Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=60)
     with client.traffic(wait) as traffic:
@@ -86,9 +88,11 @@ def test_a_new_server_gets_nothing_before_a_good_check(
 
 
 @pytest.mark.fault("F94")
-def test_a_drained_server_stays_drained(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_a_drained_server_stays_drained(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any]
+) -> None:
     """An operator's drain, maintenance and weight survive the reload."""
-    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
     proxy.start(stateful(*backends))
     proxy.ask("set server app/app-1 state drain; set server app/app-2 state maint; set server app/app-3 weight 50%")
     drained, stopped = state_of(proxy)["app-1"][2], state_of(proxy)["app-2"][2]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,9 @@ type MakeProxy = Callable[..., ProxyHost]
 
 
 @pytest.fixture
-def step(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> ApplyStep:
+def step(make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any]) -> ApplyStep:
     """A proxy that is proven to run two servers, both known to be well."""
-    step = ApplyStep(make_proxy(Style.MASTER_WORKER))
+    step = ApplyStep(make_proxy(Style.MASTER_WORKER, **haproxy))
     text = stateful(*backends[:2])
     step.host.start(text)
     first = step.run(text, ReloadMethod="seamless")

@@ -716,8 +716,8 @@ watch_worker() { # the new worker lives through the watch window; an early death
     sleep 0.2
     discover
     [ "$worker_id" != "$identity" ] || continue
-    # Somebody else's restart of the unit has a moment without any worker.
-    [ -n "$worker" ] || [ -z "$unit" ] || [ $((++gone)) -gt 5 ] || continue
+    # Somebody else's reload has a moment without a command line, a restart of the unit one without any worker.
+    [ -n "$worker" ] || [ $((++gone)) -gt $((${#unit} > 0 ? 5 : 1)) ] || continue
     # Somebody else's reload: a worker that is younger still is the one to watch.
     is_new "$worker" && is_younger "$identity" && [ $((++replaced)) -le 2 ] || { failure='worker-died' && return 1; }
     identity=$worker_id turn=0

@@ -51,6 +51,7 @@ def connects(client: Client, address: str, seconds: float = 0.5) -> bool:
 def held(proxy: ProxyHost, text: str) -> Iterator["subprocess.Popen[str]"]:
     """The moment at which a run holds new connections back, frozen: all of the run is stopped."""
     rules = 1 if proxy.path("/usr/sbin/nft").exists() else 2  # iptables has one for each family
+    proxy.remove_tool("ss")  # then the hold lasts 0.2 s at least, long enough to be seen on a busy machine
     with ApplyStep(proxy).start(text) as process:
         deadline = time.monotonic() + 20
         while len(proxy.firewall().splitlines()) < rules:

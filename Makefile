@@ -35,7 +35,7 @@ invoke: ## send EVENT=events/....json to the system that `make demo KEEP=1` left
 test: setup setup-ansible build lint ## lint and all tests, in stages that fit two cores
 	pytest -n 2 --ignore tests/host --ignore tests/local --ignore tests/end_to_end
 	$(AS_ROOT) pytest -n 3 tests/host tests/local
-	$(AS_ROOT) pytest -n 2 --dist loadgroup tests/end_to_end
+	$(AS_ROOT) pytest -n 2 tests/end_to_end
 
 lint: setup ## what CI runs first
 	bin/lint

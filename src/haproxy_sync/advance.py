@@ -7,8 +7,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from haproxy_sync import progress, rollout, steps
-from haproxy_sync.pointer import Command, Pointer, Purpose, successor
-from haproxy_sync.report import Report, fold
+from haproxy_sync.pointer import Command, Document, Pointer, Purpose, successor
+from haproxy_sync.report import FINAL, Report, fold
 from haproxy_sync.settings import Settings
 
 CLIENT_ERROR = range(400, 500)
@@ -32,8 +32,11 @@ def collect(ssm: Any, pointer: Pointer, now: float) -> tuple[Pointer, Reports]:
     for command in pointer.commands:
         if not command.command_id:
             continue
-        reports = [each for each in fold(rollout.invocations(ssm, command)) if each.instance_id in command.targets]
+        invocations = tuple(rollout.invocations(ssm, command))
+        reports = [each for each in fold(invocations) if each.instance_id in command.targets]
         pointer = progress.absorb(pointer, command, reports, now)
+        is_taken = not invocations or any(each["Status"] not in {"Pending", *FINAL} for each in invocations)
+        pointer = progress.note_stalled(pointer, command, is_taken, now)
         heard += [(command, report) for report in reports]
     return pointer, tuple(heard)
 
@@ -50,12 +53,25 @@ def plan(ssm: Any, settings: Settings, pointer: Pointer, now: float) -> tuple[Po
 
 
 def _pinned(ssm: Any, settings: Settings, pointer: Pointer, claims: tuple[Command, ...]) -> Pointer:
-    """A wave runs the document that the canary ran; everything else the one that is current now (F64)."""
+    """A rollout runs the document that its canary ran, to the end (F64).
+
+    What is not yet proven, or stopped, starts anew with the one that is current; so does what comes after the end.
+    """
     publication = pointer.publication
-    if not claims or not publication or (publication.document and claims[0].purpose is Purpose.WAVE):
+    if not claims or not publication:
         return pointer
-    document = rollout.document(ssm, settings.document_name)
-    return replace(pointer, publication=replace(publication, document=document))
+    is_wave = claims[0].purpose is Purpose.WAVE
+    is_rolling = not steps.has_stopped(pointer, settings) and not all(
+        progress.is_settled(pointer, proxy.instance_id) for proxy in pointer.proxies
+    )
+    if publication.document and (is_wave or (is_rolling and progress.proven_by(pointer))):
+        return pointer
+    return _with_document(pointer, rollout.document(ssm, settings.document_name))
+
+
+def _with_document(pointer: Pointer, document: Document | None) -> Pointer:
+    publication = pointer.publication
+    return replace(pointer, publication=publication and replace(publication, document=document))
 
 
 def send(ssm: Any, settings: Settings, pointer: Pointer, claims: tuple[Command, ...]) -> Sent:
@@ -86,4 +102,6 @@ def note(pointer: Pointer, sent: Sent, now: float, writer: str) -> Pointer:
     for claim, report in sent.refused:
         if claim.claim in {command.claim for command in noted.commands}:
             noted = progress.absorb(noted, claim, [report], now)
+    if isinstance(sent.failure, ClientError) and sent.failure.response["Error"]["Code"].startswith("InvalidDocument"):
+        noted = _with_document(noted, None)  # that version is gone: the next try takes the current one
     return progress.merge_sent(noted, sent.by_claim)

@@ -43,8 +43,8 @@ def decide(intent: Intent, pointer: Pointer, now: float) -> Decision:
         return Decision(Action.COVERED)
     if Kind.REQUEUE in kinds or not (is_recent or is_scheduled):
         return Decision(Action.LOOK)  # a requeue is the look that others wait for
-    if Kind.COMMAND in kinds:
-        return Decision(Action.ADVANCE)
+    if Kind.COMMAND in kinds:  # what waited for the rollout may be published now
+        return Decision(Action.LOOK if pointer.held_back else Action.ADVANCE)
     if is_scheduled and all(event.sent_at <= pointer.wake_at - WAKE_MARGIN for event in open_events):
         return Decision(Action.COVERED)
     base = pointer.wake_at if is_scheduled else looked_at

@@ -17,6 +17,7 @@ from haproxy_sync import answers, aws, codec, events, operator
 from haproxy_sync.coalesce import Action
 from haproxy_sync.errors import BadEvent, BadRequest
 from haproxy_sync.events import Event, Home, Intent, Kind
+from haproxy_sync.pointer import Pointer
 from haproxy_sync.reconcile import Reconciler, Result
 from haproxy_sync.renderer import Renderer
 from haproxy_sync.settings import Settings
@@ -48,7 +49,10 @@ def renderer() -> Renderer:
 
 
 if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
-    clients()  # the init phase has the full CPU, the handler only its share
+    # The init phase has the full CPU, the handler only its share; the first invocation always renders.
+    from haproxy_sync import render, sources  # noqa: F401
+
+    clients()
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
@@ -136,8 +140,7 @@ def _tell(result: Result, intent: Intent) -> None:
         return
     for name, value in _gauges(result, intent.kinds).items():
         metrics.add_metric(name, MetricUnit.Count, value)
-    if converged_at := result.after.converged_at:
-        metrics.add_metric("SecondsSinceConvergence", MetricUnit.Seconds, time.time() - converged_at)
+    metrics.add_metric("SecondsSinceConvergence", MetricUnit.Seconds, time.time() - _converged_at(result.after))
     for command, report in result.reports:
         logger.info("report", purpose=str(command.purpose), **codec.jsonable(report))
     environment = settings().environment
@@ -162,6 +165,12 @@ def _gauges(result: Result, kinds: frozenset[Kind]) -> dict[str, float]:
     if result.fleet:
         values |= {"Backends": len(result.fleet.backends), "Proxies": len(result.fleet.proxies)}
     return values
+
+
+def _converged_at(pointer: Pointer) -> float:
+    """When all was well last; an environment that never was counts from what is known of its beginning."""
+    beginnings = [change.at for change in pointer.history[:1]] + [pointer.hold.since if pointer.hold else time.time()]
+    return pointer.converged_at or min(beginnings)
 
 
 def _count_by(name: str, dimension: str, environment: str, words: list[str]) -> None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
 
-from haproxy_sync import inventory, progress
+from haproxy_sync import inventory, progress, steps
 from haproxy_sync.aws import Clients
 from haproxy_sync.errors import TemplateError
-from haproxy_sync.events import Intent
+from haproxy_sync.events import Intent, Kind
 from haproxy_sync.guard import Limits, Verdict, judge
 from haproxy_sync.model import Config, Fleet, Skipped
 from haproxy_sync.pointer import Assignment, Digest, Pointer, publish
@@ -18,6 +18,8 @@ from haproxy_sync.settings import Settings
 if TYPE_CHECKING:
     from haproxy_sync.render import Rendering
 
+PACE_SECONDS = 30  # changes do not wait longer than that for a slow rollout
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -26,7 +28,7 @@ class Observation:
     pointer: Pointer
     configs: tuple[Config, ...] = ()
     fleet: Fleet | None = None  # None: nobody looked
-    confirmable_at: float | None = None  # a look from then on believes the held loss
+    look_again_at: float | None = None  # a look from then on believes the held loss, or publishes what is held back
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,9 @@ class Observer:
     def observe(self, pointer: Pointer, intent: Intent, now: float) -> Observation:
         """What a look makes of the pointer, which was read before: nobody may have looked later and put earlier."""
         fleet = inventory.look(self.clients.ec2, self.settings)
-        before = pointer.publication
-        pointer = replace(pointer, looked_at=now, proxies=fleet.proxies, skipped=fleet.skipped, template_error="")
+        before, before_hold, why = pointer.publication, pointer.hold, pointer.held_back or intent.why
+        pointer = replace(pointer, looked_at=now, proxies=fleet.proxies, skipped=fleet.skipped)
+        pointer = replace(pointer, template_error="", held_back="")
         pointer = progress.forget_gone(pointer)
         try:
             verdict, rendering, refused = self._decide(pointer, fleet, now, intent)
@@ -52,10 +55,23 @@ class Observer:
         if rendering is None or verdict.pool is None or pointer.freeze:
             return Observation(pointer, (), fleet, verdict.confirmable_at)
         assignment, configs = assign(rendering)
-        pointer = publish(pointer, assignment, intent.why, now, verdict.pool)
+        is_urgent = Kind.OPERATOR in intent.kinds or (before_hold and not verdict.hold)
+        if not is_urgent and (paced_until := self._paced_until(pointer, assignment, now)):
+            return Observation(replace(pointer, held_back=why), (), fleet, paced_until)
+        published = publish(pointer, assignment, why, now, verdict.pool)
         known = before.assignment.digests if before else frozenset()
+        if any(state.reason == "download-failed" for state in pointer.states.values()):
+            known = frozenset()  # somebody deleted it: a put of what is there costs nothing
         fresh = tuple(config for digest, config in configs.items() if digest not in known)
-        return Observation(pointer, fresh, fleet, verdict.confirmable_at)
+        return Observation(published, fresh, fleet, verdict.confirmable_at)
+
+    def _paced_until(self, pointer: Pointer, assignment: Assignment, now: float) -> float | None:
+        """Until when the publication is not replaced, because its rollout is under way."""
+        publication = pointer.publication
+        if not publication or publication.assignment == assignment:
+            return None
+        until = publication.at + PACE_SECONDS
+        return until if now < until and not steps.is_at_rest(pointer, self.settings, now) else None
 
     def _decide(
         self, pointer: Pointer, fleet: Fleet, now: float, intent: Intent

@@ -9,7 +9,7 @@ from haproxy_sync.answers import Answer, summary, unsettled
 from haproxy_sync.codec import jsonable
 from haproxy_sync.errors import BadRequest
 from haproxy_sync.observe import Observation
-from haproxy_sync.pointer import HISTORY_LENGTH, Assignment, Change, Freeze, Pointer, Publication
+from haproxy_sync.pointer import HISTORY_LENGTH, Assignment, Change, Freeze, Pointer, Publication, successor
 from haproxy_sync.reconcile import Reconciler
 
 type Action = Callable[[Reconciler, Mapping[str, Any]], Answer]
@@ -45,7 +45,7 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
     pointer = reconciler.read().pointer
     now = reconciler.clock()
     intent = events.operator("plan", allow_mass_removal=allow)
-    observation = reconciler.observe(pointer, intent, now)
+    observation = reconciler.observe(successor(pointer, now, reconciler.writer), intent, now)
     planned = observation.pointer
     before, after = pointer.publication, planned.publication
     changes = after is not None and (before is None or before.assignment != after.assignment)
@@ -55,6 +55,7 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
         "servers": {key: list(getattr(entry, key, ())) for key in ("added", "removed", "changed")},
         "diff": _diffs(reconciler, pointer, observation) if changes else [],
         "proxies": [] if steps.is_frozen(planned, now) else unsettled(planned),
+        "verdict": "hold" if planned.hold else "proceed",
         "hold": jsonable(planned.hold),
         "freeze": jsonable(planned.freeze),
         "template_error": planned.template_error,

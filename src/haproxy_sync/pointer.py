@@ -110,6 +110,7 @@ class Command:
     targets: tuple[str, ...]
     claimed_at: float
     command_id: str = ""  # empty: claimed, SendCommand may or may not have happened
+    is_stalled: bool = False  # no agent has taken it for so long that nobody else waits for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ class Pointer:
     converged_at: float = 0.0
     verify_requested_at: float = 0.0
     template_error: str = ""
+    held_back: str = ""  # why there is a change that waits for the rollout under way
     backends: tuple[Backend, ...] | None = None  # the accepted pool; None: nothing accepted yet, or unknown (F48)
     proxies: tuple[Proxy, ...] = ()
     skipped: tuple[Skipped, ...] = ()

@@ -13,6 +13,7 @@ from haproxy_sync.report import Report
 VOID_SECONDS = 75  # a claim without command id is void then: longer than the function may run (F10, F11)
 HARMLESS = APPLIED | {Outcome.NOT_TRIED}
 OFFLINE = ", agent-offline"
+STALL_SECONDS = 15  # an agent that is well takes a command within a second or two
 LOST_SECONDS = 3600  # a command nobody reports on is given up then
 
 
@@ -101,6 +102,15 @@ def _is_unproven(command: Command, report: Report) -> bool:
     return report.outcome in APPLIED - {Outcome.NOT_RUNNING} and report.running != command.digest.md5
 
 
+def note_stalled(pointer: Pointer, command: Command, taken: bool, now: float) -> Pointer:  # noqa: FBT001 # one fact
+    """A command that no agent has taken for long: it stays in flight for its own proxies, nobody else waits for it."""
+    is_stalled = not taken and now - command.claimed_at >= STALL_SECONDS
+    commands = (
+        replace(each, is_stalled=is_stalled) if each.claim == command.claim else each for each in pointer.commands
+    )
+    return replace(pointer, commands=tuple(commands))
+
+
 def give_up(pointer: Pointer, now: float) -> Pointer:
     """Without void claims and without commands that nobody will report on any more."""
     for command in pointer.commands:
@@ -170,7 +180,7 @@ def proven_by(pointer: Pointer) -> str:
 
 def is_converged(pointer: Pointer) -> bool:
     """Whether every proxy has the config of the last look."""
-    is_current = not (pointer.hold or pointer.freeze or pointer.template_error)
+    is_current = not (pointer.hold or pointer.freeze or pointer.template_error or pointer.held_back)
     return (
         is_current
         and bool(pointer.proxies)

@@ -69,10 +69,9 @@ class Reconciler:
         """The pointer as it is."""
         return store.read(self.clients.s3, self.settings.bucket, self.settings.environment)
 
-    def observe(self, previous: Pointer, intent: Intent, now: float) -> Observation:
+    def observe(self, pointer: Pointer, intent: Intent, now: float) -> Observation:
         """What a look makes of the pointer; writes nothing."""
-        observer = Observer(self.settings, self.clients, self.renderer)
-        return observer.observe(successor(previous, now, self.writer), intent, now)
+        return Observer(self.settings, self.clients, self.renderer).observe(pointer, intent, now)
 
     def _reconcile(self, intent: Intent) -> Result:
         snapshot = self.read()
@@ -83,17 +82,18 @@ class Reconciler:
                 return self._told(Result(decision.action, snapshot.pointer, snapshot.pointer), intent)
             case Action.DEFERRED:
                 return self._defer(snapshot, decision.wake_at, now, intent)
-            case Action.ADVANCE:
-                observation = Observation(successor(snapshot.pointer, now, self.writer))
-            case Action.LOOK:
-                observation = self.observe(snapshot.pointer, intent, now)
-        return self._move(snapshot, observation, now, intent)
+            case action:
+                pointer = successor(snapshot.pointer, now, self.writer)
+                pointer, reports = advance.collect(self.clients.ssm, pointer, now)
+                is_look = action is Action.LOOK
+                observation = self.observe(pointer, intent, now) if is_look else Observation(pointer)
+        return self._move(snapshot, observation, reports, now, intent)
 
     def _amend(self, change: Callable[[Pointer, float], Pointer], intent: Intent) -> Result:
         snapshot = self.read()
         now = self.clock()
-        amended = change(successor(snapshot.pointer, now, self.writer), now)
-        return self._move(snapshot, Observation(amended), now, intent)
+        pointer, reports = advance.collect(self.clients.ssm, successor(snapshot.pointer, now, self.writer), now)
+        return self._move(snapshot, Observation(change(pointer, now)), reports, now, intent)
 
     def _defer(self, snapshot: store.Snapshot, wake_at: float, now: float, intent: Intent) -> Result:
         pointer = replace(successor(snapshot.pointer, now, self.writer), wake_at=wake_at)
@@ -105,15 +105,16 @@ class Reconciler:
         self.tell(result, intent)
         return result
 
-    def _move(self, snapshot: store.Snapshot, observation: Observation, now: float, intent: Intent) -> Result:
+    def _move(
+        self, snapshot: store.Snapshot, observation: Observation, reports: Reports, now: float, intent: Intent
+    ) -> Result:
         """Store what must be there before, move the pointer, then act on it."""
         s3, ssm, settings = self.clients.s3, self.clients.ssm, self.settings
         for config in observation.configs:
             store.put_config(s3, settings.bucket, settings.environment, config)
-        pointer, reports = advance.collect(ssm, observation.pointer, now)
-        echo_at = _echo(intent, snapshot.pointer, pointer, now)
-        pointer, step = advance.plan(ssm, settings, pointer, now)
-        pointer, wake_at = _scheduled(pointer, [step.wake_at, observation.confirmable_at, echo_at], now)
+        echo_at = _echo(intent, snapshot.pointer, observation.pointer, now)
+        pointer, step = advance.plan(ssm, settings, observation.pointer, now)
+        pointer, wake_at = _scheduled(pointer, [step.wake_at, observation.look_again_at, echo_at], now)
         pointer = self._explained(snapshot.pointer, pointer, observation)
         etag = self._put(pointer, snapshot.etag)
         action = Action.LOOK if observation.fleet else Action.ADVANCE

@@ -74,6 +74,38 @@ def _due(pointer: Pointer, instance_id: str, settings: Settings) -> Due:
     return Due(instance_id, Purpose.VERIFY, drift_check_at, is_drift_check=True)
 
 
+def is_at_rest(pointer: Pointer, settings: Settings, now: float) -> bool:
+    """Whether nothing would be cut short by another publication: the rollout came to its end, or stopped at a failure.
+
+    One publication after the other, or those in the last wave would never get any while changes keep coming.
+    """
+    if has_stopped(pointer, settings):
+        return True
+    waiting = (
+        each.purpose is Purpose.WAVE
+        and each.is_healthy
+        and pointer.state(each.instance_id).outcome is not Outcome.MISSING
+        for each in due(pointer, settings, now)
+    )
+    return not (_under_way(pointer) or any(waiting))
+
+
+def has_stopped(pointer: Pointer, settings: Settings) -> bool:
+    """Whether so many failed that no wave follows."""
+    return len(_failed(pointer)) > count(settings.max_errors, len(pointer.proxies))
+
+
+def _under_way(pointer: Pointer) -> list[Command]:
+    """What others wait for. A comparison changes nothing, and one that no agent takes must not block the rest."""
+    publication = pointer.publication
+    return [
+        command
+        for command in pointer.commands
+        if publication and command.generation == publication.generation
+        if command.purpose is not Purpose.VERIFY and not command.is_stalled
+    ]
+
+
 def next_step(pointer: Pointer, online: frozenset[str], settings: Settings, now: float) -> Step:
     """What to send now, to whom. `online` are the proxies whose agent can be reached."""
     publication = pointer.publication
@@ -82,42 +114,41 @@ def next_step(pointer: Pointer, online: frozenset[str], settings: Settings, now:
         return Step()
     ready = [each for each in wanted if each.at <= now and each.instance_id in online]
     later = [each.at for each in wanted if each.at > now and not each.is_drift_check]
-    wake_at = min(later, default=None)
     is_new = any(each.purpose is not Purpose.VERIFY for each in wanted)
     if settings.canary and is_new and not progress.proven_by(pointer):
-        chosen = _canary(pointer, publication, ready)
+        chosen = _canary(pointer, ready)
     else:
-        chosen = _after_canary(pointer, publication, ready, settings)
-    return Step(_claims(pointer, publication, chosen, settings, now), wake_at)
+        chosen = _after_canary(pointer, ready, settings)
+    claims = _claims(pointer, publication, chosen, settings, now)
+    canaries = [each.claimed_at for each in (*claims, *_under_way(pointer)) if each.purpose is Purpose.CANARY]
+    later += [at + progress.STALL_SECONDS for at in canaries if at + progress.STALL_SECONDS > now]
+    return Step(claims, min(later, default=None))
 
 
-def _canary(pointer: Pointer, publication: Publication, ready: list[Due]) -> list[Due]:
+def _canary(pointer: Pointer, ready: list[Due]) -> list[Due]:
     """One proxy, nobody else, until it proved the digest running. The one that failed must succeed itself (F65)."""
-    if any(command.generation == publication.generation for command in pointer.commands):
+    if _under_way(pointer):
         return []
     if failed := _failed(pointer):
         return [each for each in ready if each.instance_id in failed][:1]
     unsettled = [each for each in ready if each.purpose is not Purpose.VERIFY]
     if not unsettled:  # those that are left cannot be reached now: nobody else waits for them
         return _comparing(pointer, ready)
-    best = sorted(unsettled, key=lambda each: (not each.is_healthy, each.instance_id))[:1]
+    best = sorted(
+        unsettled, key=lambda each: (not each.is_healthy, not _was_claimed(pointer, each), _turn(pointer, each))
+    )[:1]
     return [replace(each, purpose=Purpose.CANARY) for each in best]
 
 
-def _after_canary(pointer: Pointer, publication: Publication, ready: list[Due], settings: Settings) -> list[Due]:
+def _after_canary(pointer: Pointer, ready: list[Due], settings: Settings) -> list[Due]:
     """The next wave, unless one is under way or too many failed; then the failed ones; then whoever must compare."""
-    under_way = [
-        command
-        for command in pointer.commands
-        if command.generation == publication.generation and command.purpose is not Purpose.VERIFY
-    ]
-    if under_way:
+    if _under_way(pointer):
         return []
     by_purpose = {purpose: [each for each in ready if each.purpose is purpose] for purpose in Purpose}
     # Those with a bad record go last and alone, so that MaxErrors does not stop the healthy because of them.
     wave = by_purpose[Purpose.WAVE]
-    healthy = [each for each in wave if each.is_healthy] or wave
-    if len(_failed(pointer)) <= count(settings.max_errors, len(pointer.proxies)) and healthy:
+    healthy = sorted((each for each in wave if each.is_healthy), key=lambda each: _turn(pointer, each)) or wave
+    if healthy and not has_stopped(pointer, settings):
         return healthy[:CHUNK]
     # The stop protects who serves something. Proxies without any config yet go on, one by one, until one fails.
     has_config = {key for key, state in pointer.states.items() if state.running}
@@ -131,6 +162,17 @@ def _comparing(pointer: Pointer, ready: list[Due]) -> list[Due]:
     """One chunk after the other: each command has a MaxConcurrency of its own."""
     is_comparing = any(command.purpose is Purpose.VERIFY for command in pointer.commands)
     return [] if is_comparing else ready[:CHUNK]
+
+
+def _was_claimed(pointer: Pointer, each: Due) -> bool:
+    """It may have been sent this already: no second one shall be at risk."""
+    generation = pointer.publication.generation if pointer.publication else 0
+    return pointer.state(each.instance_id).sent_generation == generation
+
+
+def _turn(pointer: Pointer, each: Due) -> tuple[float, str]:
+    """Whoever waits longest is first, so that nobody is always last."""
+    return pointer.state(each.instance_id).sent_at, each.instance_id
 
 
 def _failed(pointer: Pointer) -> list[str]:

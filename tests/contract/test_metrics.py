@@ -72,3 +72,17 @@ def test_a_bad_day_is_told(running: World, capsys: pytest.CaptureFixture[str]) -
     assert told(capsys)["CorruptPointers",] == 1
     running.deliver("rubbish")
     assert told(capsys)["BadEvents",] == 1
+
+
+@pytest.mark.parametrize("backends", [0, 2])
+def test_an_environment_that_never_converged_can_ring_an_alarm(
+    world: World, capsys: pytest.CaptureFixture[str], backends: int
+) -> None:
+    """Whether there are no proxies or nothing to publish: the time counts from the beginning."""
+    for _ in range(backends):
+        world.launch()
+    world.sweep()
+    world.pass_time(600)
+    capsys.readouterr()
+    world.sweep()
+    assert told(capsys)["SecondsSinceConvergence",] >= 600

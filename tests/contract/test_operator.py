@@ -131,9 +131,11 @@ def test_a_plan_shows_what_the_guard_would_say(running: World) -> None:
     """Before anybody has to find out."""
     running.terminate(*backend_ids(running))
     plan = running.act("plan")
-    assert plan["hold"]
+    assert plan["verdict"] == "hold"
+    assert "no backend is left" in plan["hold"]["reason"]
     assert not plan["changes"]
-    assert running.act("plan", allow_mass_removal=True)["changes"]
+    allowed = running.act("plan", allow_mass_removal=True)
+    assert (allowed["verdict"], allowed["changes"]) == ("proceed", True)
 
 
 def test_status_tells_each_proxy_by_its_digests(running: World) -> None:
@@ -154,8 +156,10 @@ def test_the_history_says_when_why_and_whom(running: World) -> None:
     first = backend_ids(running)
     (new,) = running.launch()
     running.act("sync", reason="black friday")
+    running.settle()
     running.pass_time(60)
     running.sweep()
+    running.pass_time(10)
     running.terminate(first[0])
     running.pass_time(60)
     running.sweep()

@@ -487,7 +487,7 @@ def test_a_dead_agent_does_not_widen_the_wave(world: World) -> None:
     world.sweep()
     world.settle(60)
     assert len(digests(world)) == 1
-    world.pass_time(5)
+    world.pass_time(30)
     world.launch()
     world.sweep()
     first = canary(world)
@@ -556,3 +556,75 @@ def test_half_sent_is_half_noted(running: World) -> None:
     running.sweep()
     running.settle()
     assert running.act("status")["converged"]
+
+
+@pytest.mark.parametrize(("seconds", "every"), [(6, 5), (4, 3)])
+def test_changes_that_keep_coming_leave_no_proxy_behind(world: World, seconds: int, every: int) -> None:
+    """A rollout takes longer than the next change: each proxy is served all the same, and the end is right."""
+    world.launch(number=3)
+    world.launch("haproxy", 8)
+    world.sweep()
+    world.settle()
+    world.pass_time(30)
+    for host in world.proxies.values():
+        host.agent.seconds = seconds
+    reloads = {key: host.reloads for key, host in world.proxies.items()}
+    for second in range(60):
+        if second % every == 0:
+            world.deliver(changed(*world.launch()))
+        world.pass_time(1)
+    assert all(host.reloads > reloads[key] for key, host in world.proxies.items())
+    world.settle(60)
+    assert digests(world) == {desired(world)}
+    assert len(world.pointer.backends or ()) == 3 + 60 // every
+
+
+def test_a_dead_agent_that_is_still_called_online_holds_up_nobody(running: World) -> None:
+    """The canary's command waits for it for minutes; another one becomes the canary meanwhile."""
+    gone = min(running.proxies)
+    running.service.disconnect(gone)
+    running.launch()
+    running.sweep()
+    assert canary(running) == gone
+    for _ in range(30):
+        running.pass_time(1)
+    assert {host.running for key, host in running.proxies.items() if key != gone} == {desired(running)}
+
+
+def test_a_config_that_vanished_from_the_bucket_is_stored_again(running: World) -> None:
+    """Found by the next proxy that needs it, healed by the next look."""
+    publication = running.pointer.publication
+    assert publication
+    assert publication.assignment.shared
+    key = f"configs/staging/{publication.assignment.shared.sha256}/haproxy.cfg"
+    running.clients.s3.delete_object(Bucket="bucket", Key=key)
+    (late,) = running.launch("haproxy")
+    running.proxies[late].breaks = lambda _: ("failed", "download-failed")
+    running.sweep()
+    running.pass_time(5)
+    running.proxies[late].breaks = lambda _: None
+    running.pass_time(60)
+    running.sweep()
+    running.settle()
+    assert running.proxies[late].running == desired(running)
+
+
+@pytest.mark.fault("F64")
+def test_a_retry_in_the_middle_keeps_the_document_of_the_rollout(running: World) -> None:
+    """Only what comes after the end takes the new one, or what was stopped."""
+    running.settings = replace(running.settings, max_errors="1")
+    first, bad, late = sorted(running.proxies)
+    running.service.disconnect(late)
+    running.pass_time(301)
+    running.proxies[bad].breaks = breaks
+    running.launch()
+    running.sweep()
+    running.pass_time(5)
+    other = json.loads(DOCUMENT.read_text()) | {"description": "another"}
+    version = running.clients.ssm.update_document(Content=json.dumps(other), Name="apply", DocumentVersion="$LATEST")
+    number = version["DocumentDescription"]["DocumentVersion"]
+    running.clients.ssm.update_document_default_version(Name="apply", DocumentVersion=number)
+    running.pass_time(40)
+    assert len(running.proxies[bad].agent.orders) > 2
+    assert running.proxies[first].running == desired(running)
+    assert {command.document.version for command in running.service.commands} == {"1"}

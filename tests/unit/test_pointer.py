@@ -44,6 +44,7 @@ def full() -> Pointer:
         wake_at=2.0,
         converged_at=3.0,
         verify_requested_at=4.0,
+        held_back="sweep",
         template_error="haproxy.cfg.j2:3: 'x' is undefined",
         proxies=(PROXY,),
         skipped=(Skipped("i-0000000c", "no-address"),),

@@ -6,14 +6,14 @@ A failed reconcile returns the batch to the queue; a record that nobody can ever
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from haproxy_sync import answers, aws, codec, events, operator
+from haproxy_sync import answers, aws, codec, events, operator, steps
 from haproxy_sync.coalesce import Action
 from haproxy_sync.errors import BadEvent, BadRequest
 from haproxy_sync.events import Event, Home, Intent, Kind
@@ -145,6 +145,7 @@ def _tell(result: Result, intent: Intent) -> None:
         logger.info("report", purpose=str(command.purpose), **codec.jsonable(report))
     environment = settings().environment
     _count_by("ProxyReports", "outcome", environment, [str(report.outcome) for _, report in result.reports])
+    _count_by("Rollouts", "outcome", environment, steps.ended(result.before, result.after, settings()))
     if result.fleet:
         _count_by("SkippedInstances", "reason", environment, [skipped.reason for skipped in result.after.skipped])
 
@@ -173,7 +174,7 @@ def _converged_at(pointer: Pointer) -> float:
     return pointer.converged_at or min(beginnings)
 
 
-def _count_by(name: str, dimension: str, environment: str, words: list[str]) -> None:
+def _count_by(name: str, dimension: str, environment: str, words: Iterable[str]) -> None:
     """One metric per distinct word: rollouts by outcome, skipped instances by reason."""
     for word, number in Counter(words).items():
         dimensions = {"environment": environment, "service": NAME}

@@ -95,6 +95,13 @@ def has_stopped(pointer: Pointer, settings: Settings) -> bool:
     return len(_failed(pointer)) > count(settings.max_errors, len(pointer.proxies))
 
 
+def ended(before: Pointer, after: Pointer, settings: Settings) -> tuple[str, ...]:
+    """The outcome of a rollout that came to its end between two pointers; nothing while it goes on."""
+    if progress.is_converged(after) and not progress.is_converged(before):
+        return ("completed",)
+    return ("stopped",) if has_stopped(after, settings) and not has_stopped(before, settings) else ()
+
+
 def _under_way(pointer: Pointer) -> list[Command]:
     """What others wait for. A comparison changes nothing, and one that no agent takes must not block the rest."""
     publication = pointer.publication

@@ -51,9 +51,21 @@ def test_a_rollout_tells_its_outcomes(running: World, capsys: pytest.CaptureFixt
     running.pass_time(2)
     values = told(capsys)
     assert values["ProxyReports", "rolled-back"] == 1
+    assert values["Rollouts", "stopped"] == 1
     assert values["ChangesFoundBySweep",] == 0
     running.act("freeze")
     assert told(capsys)["Frozen",] == 1
+
+
+def test_a_rollout_that_reached_all_is_told_once(running: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Completed when the last proxy proved it, and not again while nothing changes."""
+    running.launch()
+    running.sweep()
+    running.settle()
+    assert told(capsys)["Rollouts", "completed"] == 1
+    running.pass_time(60)
+    running.sweep()
+    assert ("Rollouts", "completed") not in told(capsys)
 
 
 def test_a_bad_day_is_told(running: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Builds the clients, once per cold start: one session, short timeouts, one retry layer (the queue is the other)."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,16 @@ class Clients:
     ssm: Any
     sqs: Any
     commands: Any
+
+
+def pages(call: Any, name: str, **request: Any) -> Iterator[Mapping[str, Any]]:
+    """The items called `name` of every page; an error on any page is raised where its items would have come."""
+    while True:
+        page = call(**request)
+        yield from page[name]
+        if not page.get("NextToken"):
+            return
+        request["NextToken"] = page["NextToken"]
 
 
 def clients(region: str) -> Clients:

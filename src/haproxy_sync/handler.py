@@ -49,10 +49,7 @@ def renderer() -> Renderer:
 
 
 if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
-    # The init phase has the full CPU, the handler only its share; the first invocation always renders.
-    from haproxy_sync import render, sources  # noqa: F401
-
-    clients()
+    clients()  # the init phase has the full CPU, the handler only its share
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:

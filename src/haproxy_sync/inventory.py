@@ -6,6 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from haproxy_sync.aws import pages
 from haproxy_sync.errors import RefusedValue
 from haproxy_sync.model import (
     DNS_NAME,
@@ -42,14 +43,8 @@ def describe(ec2: Any, settings: Settings) -> Iterator[Mapping[str, Any]]:
         {"Name": f"tag:{settings.environment_tag_key}", "Values": [settings.environment]},
         {"Name": "instance-state-name", "Values": ["running"]},
     ]
-    token: dict[str, str] = {}
-    while True:
-        page = ec2.describe_instances(Filters=filters, MaxResults=PAGE_SIZE, **token)
-        for reservation in page["Reservations"]:
-            yield from reservation["Instances"]
-        if not page.get("NextToken"):
-            return
-        token = {"NextToken": page["NextToken"]}
+    for reservation in pages(ec2.describe_instances, "Reservations", Filters=filters, MaxResults=PAGE_SIZE):
+        yield from reservation["Instances"]
 
 
 def parse(instances: Iterable[Mapping[str, Any]], settings: Settings) -> Fleet:

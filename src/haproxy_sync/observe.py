@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import inf
-from typing import TYPE_CHECKING
 
 from haproxy_sync import inventory, progress, steps
 from haproxy_sync.aws import Clients
@@ -12,11 +11,9 @@ from haproxy_sync.events import Intent, Kind
 from haproxy_sync.guard import Limits, Verdict, judge
 from haproxy_sync.model import Config, Fleet, Skipped
 from haproxy_sync.pointer import Assignment, Digest, Pointer, publish
+from haproxy_sync.render import Rendering
 from haproxy_sync.renderer import Renderer
 from haproxy_sync.settings import Settings
-
-if TYPE_CHECKING:
-    from haproxy_sync.render import Rendering
 
 PACE_SECONDS = 30  # changes do not wait longer than that for a slow rollout
 
@@ -75,7 +72,7 @@ class Observer:
 
     def _decide(
         self, pointer: Pointer, fleet: Fleet, now: float, intent: Intent
-    ) -> tuple[Verdict, "Rendering | None", frozenset[Skipped]]:
+    ) -> tuple[Verdict, Rendering | None, frozenset[Skipped]]:
         """The verdict and the rendering of its pool. A backend that the template cannot take is lost like any other."""
         present, refused = fleet.backends, frozenset[Skipped]()
         limits, allow = Limits.of(self.settings), intent.allow_mass_removal
@@ -97,7 +94,7 @@ class Observer:
         return verdict, rendering, refused
 
 
-def assign(rendering: "Rendering") -> tuple[Assignment, Mapping[Digest, Config]]:
+def assign(rendering: Rendering) -> tuple[Assignment, Mapping[Digest, Config]]:
     """Which proxy gets which config, and each distinct config by its digest."""
     if rendering.shared is not None:
         digest = Digest.of(rendering.shared)

@@ -6,10 +6,11 @@ from typing import Any
 
 from haproxy_sync import answers, events, steps, store
 from haproxy_sync.answers import Answer, summary, unsettled
+from haproxy_sync.changes import differences
 from haproxy_sync.codec import jsonable
 from haproxy_sync.errors import BadRequest
 from haproxy_sync.observe import Observation
-from haproxy_sync.pointer import HISTORY_LENGTH, Assignment, Change, Freeze, Pointer, Publication, successor
+from haproxy_sync.pointer import Assignment, Change, Freeze, Pointer, enact, successor
 from haproxy_sync.reconcile import Reconciler
 
 type Action = Callable[[Reconciler, Mapping[str, Any]], Answer]
@@ -65,8 +66,6 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
 
 def _diffs(reconciler: Reconciler, before: Pointer, planned: Observation) -> list[Answer]:
     """What changes in each distinct config, and for whom."""
-    from haproxy_sync.changes import differences  # noqa: PLC0415 # only a plan pays for it
-
     s3, settings = reconciler.clients.s3, reconciler.settings
     found = differences(s3, settings, before, planned.pointer, planned.configs)
     return [{"proxies": proxies} | diff.as_json() for proxies, diff in found]
@@ -108,13 +107,8 @@ def rollback(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
         entry = _current_at(pointer, wanted)
         _check_stored(reconciler, entry.assignment)
         why = f"operator rollback to {wanted}{': ' + reason if reason else ''}"
-        back = Change(pointer.generation, now, why, entry.assignment)
-        return replace(
-            pointer,
-            publication=Publication(pointer.generation, now, entry.assignment),
-            freeze=Freeze(now + minutes * 60, why, pointer.generation),
-            history=(*pointer.history, back)[-HISTORY_LENGTH:],
-        )
+        frozen = replace(pointer, freeze=Freeze(now + minutes * 60, why, pointer.generation))
+        return enact(frozen, Change(pointer.generation, now, why, entry.assignment))
 
     return summary(reconciler.amend("rollback", change))
 

@@ -222,9 +222,13 @@ def publish(pointer: Pointer, assignment: Assignment, why: str, now: float, pool
         removed=tuple(sorted(before.keys() - after.keys())),
         changed=tuple(sorted(key for key in after.keys() & before.keys() if after[key] != before[key])),
     )
+    return enact(replace(pointer, backends=pool), change)
+
+
+def enact(pointer: Pointer, change: Change) -> Pointer:
+    """The pointer whose publication is what the change says, and which remembers it."""
     return replace(
         pointer,
-        backends=pool,
-        publication=Publication(pointer.generation, now, assignment),
+        publication=Publication(change.generation, change.at, change.assignment),
         history=(*pointer.history, change)[-HISTORY_LENGTH:],
     )

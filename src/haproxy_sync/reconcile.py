@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
-from haproxy_sync import advance, coalesce, events, queue, store
+from haproxy_sync import advance, changes, coalesce, events, queue, store
 from haproxy_sync.advance import Reports
 from haproxy_sync.aws import Clients
 from haproxy_sync.coalesce import Action
@@ -132,8 +132,6 @@ class Reconciler:
         """The pointer whose newest history entry says what its publication changes in the configs."""
         if after.history[-1:] == before.history[-1:] or not before.publication:
             return after  # the first one changes all there is
-        from haproxy_sync import changes  # noqa: PLC0415 # only a publication pays for it
-
         diffs = changes.differences(self.clients.s3, self.settings, before, after, observation.configs)
         newest = replace(after.history[-1], diff=changes.in_lines(diffs))
         return replace(after, history=(*after.history[:-1], newest))

@@ -1,32 +1,27 @@
 """Renders the fleet from the current template; what was rendered last is not rendered again."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from haproxy_sync import sources
 from haproxy_sync.model import Fleet
+from haproxy_sync.render import Rendering, render_fleet
 from haproxy_sync.settings import Settings
-
-if TYPE_CHECKING:
-    from haproxy_sync.render import Rendering
-    from haproxy_sync.sources import Source
 
 
 class Renderer:
     """Lives as long as the function's process, which has one fleet, one template and mostly the same answer."""
 
     def __init__(self) -> None:
-        self._source: Source | None = None
+        self._source: sources.Source | None = None
         self._last: tuple[str, Fleet, Rendering] | None = None
 
-    def __call__(self, s3: Any, settings: Settings, fleet: Fleet) -> "Rendering":
+    def __call__(self, s3: Any, settings: Settings, fleet: Fleet) -> Rendering:
         """The configs of the fleet (`TemplateError` if template or variables are at fault)."""
-        # Imported when something has to be rendered: a batch that needs no look does not pay for jinja2.
-        from haproxy_sync import render, sources  # noqa: PLC0415
-
         fleet = replace(fleet, skipped=())
         self._source = sources.load(s3, settings, self._source)
         if self._last and self._last[:2] == (self._source.version, fleet):
             return self._last[2]
-        rendering = render.render_fleet(self._source.templates, self._source.variables, fleet, settings)
+        rendering = render_fleet(self._source.templates, self._source.variables, fleet, settings)
         self._last = (self._source.version, fleet, rendering)
         return rendering

@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from haproxy_sync.aws import pages
 from haproxy_sync.pointer import Command, Document, Outcome, Purpose, config_key
 from haproxy_sync.report import Report
 from haproxy_sync.settings import Settings
@@ -27,8 +28,8 @@ def online(ssm: Any, instance_ids: Iterable[str]) -> frozenset[str]:
     found: set[str] = set()
     for ids in batched(sorted(instance_ids), CHUNK, strict=False):
         filters = [{"Key": "InstanceIds", "Values": list(ids)}]
-        pages = _pages(ssm.describe_instance_information, "InstanceInformationList", Filters=filters, MaxResults=CHUNK)
-        found.update(each["InstanceId"] for each in pages if each["PingStatus"] == "Online")
+        listed = pages(ssm.describe_instance_information, "InstanceInformationList", Filters=filters, MaxResults=CHUNK)
+        found.update(each["InstanceId"] for each in listed if each["PingStatus"] == "Online")
     return frozenset(found)
 
 
@@ -41,7 +42,7 @@ def document(ssm: Any, name: str) -> Document:
 def invocations(ssm: Any, command: Command) -> Iterator[Mapping[str, Any]]:
     """What each target has to say so far; none while the service does not know the command yet."""
     try:
-        yield from _pages(
+        yield from pages(
             ssm.list_command_invocations,
             "CommandInvocations",
             CommandId=command.command_id,
@@ -124,12 +125,3 @@ def parameters(settings: Settings, claim: Command) -> dict[str, str]:
         "ReloadMethod": settings.reload_method,
         "ListenPorts": ",".join(map(str, settings.listen_ports)),
     }
-
-
-def _pages(call: Any, name: str, **request: Any) -> Iterator[Mapping[str, Any]]:
-    while True:
-        page = call(**request)
-        yield from page[name]
-        if not page.get("NextToken"):
-            return
-        request["NextToken"] = page["NextToken"]

@@ -112,6 +112,14 @@ def finish(process: "subprocess.Popen[str]") -> Answer:
     return Answer(process.returncode, stdout, stderr)
 
 
+def installed(proxy: ProxyHost, before: str, after: str, **parameters: str | None) -> ApplyStep:
+    """The step on a proxy that ran `before` and for which the first run installed `after`."""
+    proxy.start(before)
+    step = ApplyStep(proxy)
+    assert step.run(after, **parameters).says("installed")
+    return step
+
+
 def digest(text: str) -> str:
     """The MD5 that markers speak of."""
     return md5(text.encode(), usedforsecurity=False).hexdigest()

@@ -15,6 +15,7 @@ from tests.host.apply_step import (
     config,
     digest,
     finish,
+    installed,
     leftovers,
     state_of,
 )
@@ -52,9 +53,7 @@ def test_the_same_file_again_changes_nothing(
 ) -> None:
     """A proven file is not installed, not backed up and not reloaded again: same worker, same inode."""
     proxy = make_proxy(style)
-    proxy.start(config(backends[0]))
-    step = ApplyStep(proxy)
-    assert step.run(config(*backends)).says("installed")
+    step = installed(proxy, config(backends[0]), config(*backends))
     worker, inode, kept = proxy.worker, proxy.path(CONFIG).stat().st_ino, backups(proxy)
     answer = step.run(config(*backends))
     assert answer.says("unchanged", method="none"), answer
@@ -92,9 +91,7 @@ def test_a_file_that_was_never_activated_is_activated(
 def test_a_hand_edit_is_undone_kept_and_reported(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
     """The edit is kept as a backup; nobody reloaded it, so the worker already runs what is restored."""
     proxy = make_proxy(Style.MASTER_WORKER)
-    proxy.start(config(backends[0]))
-    step = ApplyStep(proxy)
-    assert step.run(config(*backends)).says("installed")
+    step = installed(proxy, config(backends[0]), config(*backends))
     worker = proxy.worker
     edited = config(*backends).replace("roundrobin", "leastconn")
     proxy.write(CONFIG, edited)
@@ -113,9 +110,7 @@ def test_a_hand_edit_that_was_reloaded_is_undone_by_a_reload(
 ) -> None:
     """The worker of the edit is not the proven one."""
     proxy = make_proxy(style)
-    proxy.start(config(backends[0]))
-    step = ApplyStep(proxy)
-    assert step.run(config(*backends)).says("installed")
+    step = installed(proxy, config(backends[0]), config(*backends))
     worker = proxy.worker
     proxy.write(CONFIG, config(backends[1]))
     proxy.run(["/etc/init.d/haproxy", "reload"] if style is Style.SYSV else ["systemctl", "reload", "haproxy"])
@@ -130,9 +125,7 @@ def test_a_hand_edit_that_was_reloaded_is_undone_by_a_reload(
 def test_an_older_command_changes_nothing(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
     """A command that was delivered late is told that the host has a higher generation."""
     proxy = make_proxy()
-    proxy.start(config(backends[0]))
-    step = ApplyStep(proxy)
-    assert step.run(config(*backends), Generation="1700000001").says("installed")
+    step = installed(proxy, config(backends[0]), config(*backends), Generation="1700000001")
     worker = proxy.worker
     answer = step.run(config(backends[0]), Generation="1700000000")
     assert answer.says("superseded"), answer
@@ -145,9 +138,7 @@ def test_an_older_command_changes_nothing(make_proxy: MakeProxy, backends: tuple
 def test_an_unchanged_file_raises_the_fence_too(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
     """A generation with the same text still makes every older command late."""
     proxy = make_proxy()
-    proxy.start(config(backends[0]))
-    step = ApplyStep(proxy)
-    assert step.run(config(*backends), Generation="1700000001").says("installed")
+    step = installed(proxy, config(backends[0]), config(*backends), Generation="1700000001")
     assert step.run(config(*backends), Generation="1700000003").says("unchanged")
     assert step.run(config(backends[0]), Generation="1700000002").says("superseded")
 

@@ -44,13 +44,24 @@ class Demo:
         return not any(traffic.failed for traffic in self.traffic.values())
 
     def _set_up(self) -> tuple[Backend, Backend]:
-        with self.screen.step("launch two backends and two proxies, and wait for HTTPS through both") as say:
+        with self.screen.step("launch two backends and two proxies") as say:
             backends = self.system.launch_backend(), self.system.launch_backend("ap-southeast-2b")
-            self.system.launch_proxy(Style.SYSV)
-            self.system.launch_proxy(Style.MASTER_WORKER, "ap-southeast-2b")
+            proxies = (
+                self.system.launch_proxy(Style.SYSV),
+                self.system.launch_proxy(Style.MASTER_WORKER, "ap-southeast-2b"),
+            )
+            own = [proxy.host.read(CONFIG) for proxy in proxies]
+            self.system.wait_until("a look at all of them", self._is_seen, STEP_SECONDS)
+            say(f"{len(own)} proxies with a config of their own")
+        with self.screen.step("a new environment is frozen: plan, then unfreeze") as say:
+            plan = self.system.invoke({"action": "plan"})
+            if [proxy.host.read(CONFIG) for proxy in proxies] != own or plan["verdict"] != "waits: frozen":
+                raise TimeoutError("a proxy was touched before anybody had looked")
+            added, touched = len(plan["servers"]["added"]), len(plan["proxies"])
+            self.system.invoke({"action": "unfreeze"})
             seconds = self.system.wait_until_serving(*backends, seconds=STEP_SECONDS)
             self.system.wait_until("both proxies have reported", self._is_converged)
-            say(f"{seconds:.1f} s")
+            say(f"planned {added} servers on {touched} proxies; HTTPS through both {seconds:.1f} s after unfreeze")
         self.started_at = time.monotonic()
         return backends
 
@@ -102,6 +113,12 @@ class Demo:
                 "a rollout", lambda: self._generation() > before and self._is_converged(), STEP_SECONDS
             )
             say(f"generation {self._generation()}")
+
+    def _is_seen(self) -> bool:
+        """Whether every agent is online, and a look has seen every proxy and would take in every backend."""
+        plan = self.system.invoke({"action": "plan"})
+        seen = {*plan["servers"]["added"], *self.system.status()["proxies"]}
+        return self.system.online() == {*self.system.proxies} and seen == {*self.system.backends, *self.system.proxies}
 
     def _generation(self) -> int:
         return int(self.system.status()["generation"] or 0)

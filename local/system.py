@@ -140,6 +140,11 @@ class LocalSystem:
         status: dict[str, Any] = self.invoke({"action": "status"})
         return status
 
+    def online(self) -> set[str]:
+        """The proxies whose SSM agent Run Command can reach."""
+        listed = self.stack.client("ssm").describe_instance_information()["InstanceInformationList"]
+        return {each["InstanceId"] for each in listed if each["PingStatus"] == "Online"}
+
     def https_get(self, proxy: Proxy, path: str = "/") -> Answer:
         """One request through a proxy. Raises OSError."""
         return self.client.get(proxy.address, path, port=443, server_name=SERVER_NAME)

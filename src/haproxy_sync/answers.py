@@ -1,14 +1,21 @@
 """Answers as JSON-able values with stable keys: what scripts and people read, and nothing that decides."""
 
+from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 from haproxy_sync import progress
 from haproxy_sync.codec import jsonable
-from haproxy_sync.pointer import Outcome, Pointer
+from haproxy_sync.pointer import Hold, Outcome, Pointer
 from haproxy_sync.reconcile import Result
 from haproxy_sync.store import Snapshot
 
 type Answer = dict[str, Any]
+
+ENDS_ALWAYS = "when the vanished are back; by sync with allow_mass_removal"
+FIRST_FREEZE = (
+    "first deploy, nothing was ever published here: look at plan, then unfreeze (or deploy StartFrozen=false)"
+)
 
 
 def summary(result: Result) -> Answer:
@@ -20,8 +27,8 @@ def summary(result: Result) -> Answer:
         "generation": publication.generation if publication else None,
         "published": result.is_published,
         "converged": progress.is_converged(pointer),
-        "hold": jsonable(pointer.hold),
-        "freeze": jsonable(pointer.freeze),
+        "hold": hold(pointer),
+        "freeze": freeze(pointer),
         "template_error": pointer.template_error,
         "commands": [
             {"command_id": command.command_id, "purpose": str(command.purpose), "targets": list(command.targets)}
@@ -48,8 +55,8 @@ def status(snapshot: Snapshot, now: float) -> Answer:
         "converged": progress.is_converged(pointer),
         "backends": [backend.instance_id for backend in pointer.backends or ()],
         "skipped": jsonable(pointer.skipped),
-        "hold": jsonable(pointer.hold),
-        "freeze": jsonable(pointer.freeze) if pointer.freeze and pointer.freeze.until > now else None,
+        "hold": hold(pointer),
+        "freeze": freeze(pointer, now),
         "template_error": pointer.template_error,
         "corruption": snapshot.corruption,
         "rollout": {
@@ -59,6 +66,29 @@ def status(snapshot: Snapshot, now: float) -> Answer:
         "proxies": {key: _proxy(pointer, key) for key in proxy_ids(pointer)},
         "history": jsonable(tuple(reversed(pointer.history))),
     }
+
+
+def hold(pointer: Pointer) -> Answer | None:
+    """Who is held since when, when time ends that (`ends_at`, None: time does not), and in words what ends it."""
+    if not pointer.hold:
+        return None
+    held: Answer = jsonable(pointer.hold)
+    return held | {"ends": _ends(pointer.hold, is_frozen=pointer.is_frozen)}
+
+
+def _ends(hold: Hold, *, is_frozen: bool) -> str:
+    if is_frozen:
+        return f"not before the freeze; {ENDS_ALWAYS}"
+    if hold.ends_at is None:
+        return f"not by time (EmptyPool=hold); when enough others join (MinBackends); {ENDS_ALWAYS}"
+    return f"at {datetime.fromtimestamp(ceil(hold.ends_at), UTC):%Y-%m-%dT%H:%M:%SZ}; {ENDS_ALWAYS}"
+
+
+def freeze(pointer: Pointer, now: float = 0.0) -> Answer | None:
+    """What keeps configs from the proxies, until when (None: until somebody ends it) and why."""
+    if pointer.first_freeze:  # outlasts any other
+        return {"until": None, "reason": FIRST_FREEZE, "generation": 0}
+    return jsonable(pointer.freeze) if pointer.freeze and pointer.freeze.until > now else None
 
 
 def _proxy(pointer: Pointer, instance_id: str) -> Answer:

@@ -155,7 +155,7 @@ def _gauges(result: Result, kinds: frozenset[Kind]) -> dict[str, float]:
         "Publications": int(result.is_published),
         "ChangesFoundBySweep": int(result.is_published and kinds == {Kind.SWEEP}),
         "Holds": int(pointer.hold is not None),
-        "Frozen": int(pointer.freeze is not None),
+        "Frozen": int(pointer.is_frozen),
         "TemplateErrors": int(bool(pointer.template_error)),
         "CorruptPointers": int(bool(result.corruption)),
         "ProxiesUnsettled": len(answers.unsettled(pointer)),

@@ -49,7 +49,7 @@ class Observer:
             # The old config stays; what is rolling out goes on (F39, F40, F42, F46).
             return Observation(replace(pointer, template_error=str(error)), fleet=fleet)
         pointer = replace(pointer, hold=verdict.hold, skipped=tuple(sorted({*fleet.skipped, *refused})))
-        if rendering is None or verdict.pool is None or pointer.freeze:
+        if rendering is None or verdict.pool is None or pointer.is_frozen:
             return Observation(pointer, (), fleet, verdict.confirmable_at)
         assignment, configs = assign(rendering)
         is_urgent = Kind.OPERATOR in intent.kinds or (before_hold and not verdict.hold)
@@ -76,7 +76,7 @@ class Observer:
         """The verdict and the rendering of its pool. A backend that the template cannot take is lost like any other."""
         present, refused = fleet.backends, frozenset[Skipped]()
         limits, allow = Limits.of(self.settings), intent.allow_mass_removal
-        if pointer.freeze:  # nothing is taken out now, so a loss that lasts stays on record
+        if pointer.is_frozen:  # nothing is taken out now, so a loss that lasts stays on record
             limits = replace(limits, hold_seconds=inf)
         while True:
             verdict = judge(pointer.backends, present, pointer.hold, limits, now, allow_mass_removal=allow)

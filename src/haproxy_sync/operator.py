@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from haproxy_sync import answers, events, steps, store
+from haproxy_sync import answers, events, store
 from haproxy_sync.answers import Answer, summary, unsettled
 from haproxy_sync.changes import differences
 from haproxy_sync.codec import jsonable
-from haproxy_sync.errors import BadRequest
+from haproxy_sync.errors import BadRequest, TemplateError
 from haproxy_sync.observe import Observation
 from haproxy_sync.pointer import Assignment, Change, Freeze, Pointer, enact, successor
 from haproxy_sync.reconcile import Reconciler
@@ -41,12 +41,12 @@ def sync(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
 
 
 def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
-    """What a sync would do; does nothing."""
+    """What a sync would do, or while frozen what `unfreeze` would; does nothing."""
     allow = _option(request, "allow_mass_removal", bool, default=False)
-    pointer = reconciler.read().pointer
     now = reconciler.clock()
+    pointer = successor(reconciler.read().pointer, now, reconciler.writer)
     intent = events.operator("plan", allow_mass_removal=allow)
-    observation = reconciler.observe(successor(pointer, now, reconciler.writer), intent, now)
+    observation = reconciler.observe(_thawed(pointer), intent, now)
     planned = observation.pointer
     before, after = pointer.publication, planned.publication
     changes = after is not None and (before is None or before.assignment != after.assignment)
@@ -55,13 +55,34 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
         "changes": changes,
         "servers": {key: list(getattr(entry, key, ())) for key in ("added", "removed", "changed")},
         "diff": _diffs(reconciler, pointer, observation) if changes else [],
-        "proxies": [] if steps.is_frozen(planned, now) else unsettled(planned),
-        "verdict": "hold" if planned.hold else "proceed",
-        "hold": jsonable(planned.hold),
-        "freeze": jsonable(planned.freeze),
+        "proxies": unsettled(planned),
+        "verdict": _verdict(pointer, planned),
+        "hold": answers.hold(planned),
+        "freeze": answers.freeze(pointer),
         "template_error": planned.template_error,
         "skipped": jsonable(planned.skipped),
-    }
+    } | _origins(reconciler)
+
+
+def _thawed(pointer: Pointer) -> Pointer:
+    """As if nothing were frozen."""
+    return replace(pointer, freeze=None, first_freeze=False)
+
+
+def _verdict(pointer: Pointer, planned: Pointer) -> str:
+    """Whether the plan would happen now, and if not, what it waits for."""
+    if pointer.is_frozen:
+        return "waits: frozen"
+    return "hold" if planned.hold else "proceed"
+
+
+def _origins(reconciler: Reconciler) -> Answer:
+    """Where template and variables come from; None where the upload cannot be read (`template_error` says why)."""
+    try:
+        source = reconciler.renderer.source(reconciler.clients.s3, reconciler.settings)
+    except TemplateError:
+        return {"template": None, "variables": None}
+    return {"template": {"origin": source.origin}, "variables": {"origin": source.variables_origin}}
 
 
 def _diffs(reconciler: Reconciler, before: Pointer, planned: Observation) -> list[Answer]:
@@ -94,7 +115,7 @@ def freeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
 
 def unfreeze(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:
     """End the freeze and reconcile."""
-    reconciler.amend("unfreeze", lambda pointer, _now: replace(pointer, freeze=None))
+    reconciler.amend("unfreeze", lambda pointer, _now: _thawed(pointer))
     return summary(reconciler.reconcile(events.operator("operator unfreeze")))
 
 

@@ -18,9 +18,14 @@ def pointer_key(environment: str) -> str:
     return f"pointer/{environment}.json"
 
 
+def config_prefix(environment: str) -> str:
+    """Below which all configs of the environment are, and nobody else's."""
+    return f"configs/{environment}/"
+
+
 def config_key(environment: str, sha256: str) -> str:
     """Where a config is."""
-    return f"configs/{environment}/{sha256}/haproxy.cfg"
+    return f"{config_prefix(environment)}{sha256}/haproxy.cfg"
 
 
 class Purpose(StrEnum):
@@ -139,6 +144,8 @@ class Hold:
     reason: str
     since: float
     missing: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    before: int = 0  # size of the pool before the loss
+    ends_at: float | None = None  # unix seconds; None: not by time alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +191,17 @@ class Pointer:
     states: Mapping[str, ProxyState] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     hold: Hold | None = None
     freeze: Freeze | None = None
+    first_freeze: bool = False  # nothing was ever published here, and nobody has ended it (`StartFrozen`)
     history: tuple[Change, ...] = ()  # newest last
 
     def state(self, instance_id: str) -> ProxyState:
         """What is known of the proxy."""
         return self.states.get(instance_id, NOTHING_KNOWN)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing new is published. A freeze that is over is gone from every `successor`."""
+        return self.first_freeze or self.freeze is not None
 
     @property
     def in_flight(self) -> frozenset[str]:

@@ -180,7 +180,7 @@ def proven_by(pointer: Pointer) -> str:
 
 def is_converged(pointer: Pointer) -> bool:
     """Whether every proxy has the config of the last look."""
-    is_current = not (pointer.hold or pointer.freeze or pointer.template_error or pointer.held_back)
+    is_current = not (pointer.hold or pointer.is_frozen or pointer.template_error or pointer.held_back)
     return (
         is_current
         and bool(pointer.proxies)

@@ -66,8 +66,10 @@ class Reconciler:
         return _restarting(lambda: self._amend(change, intent))
 
     def read(self) -> store.Snapshot:
-        """The pointer as it is."""
-        return store.read(self.clients.s3, self.settings.bucket, self.settings.environment)
+        """The pointer as it is. Here the first freeze begins, and ends when the stack is deployed without it."""
+        snapshot = store.read(self.clients.s3, self.settings.bucket, self.settings.environment)
+        first_freeze = self.settings.start_frozen and (snapshot.is_first or snapshot.pointer.first_freeze)
+        return replace(snapshot, pointer=replace(snapshot.pointer, first_freeze=first_freeze))
 
     def observe(self, pointer: Pointer, intent: Intent, now: float) -> Observation:
         """What a look makes of the pointer; writes nothing."""

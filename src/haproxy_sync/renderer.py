@@ -19,9 +19,14 @@ class Renderer:
     def __call__(self, s3: Any, settings: Settings, fleet: Fleet) -> Rendering:
         """The configs of the fleet (`TemplateError` if template or variables are at fault)."""
         fleet = replace(fleet, skipped=())
-        self._source = sources.load(s3, settings, self._source)
-        if self._last and self._last[:2] == (self._source.version, fleet):
+        source = self.source(s3, settings)
+        if self._last and self._last[:2] == (source.version, fleet):
             return self._last[2]
-        rendering = render_fleet(self._source.templates, self._source.variables, fleet, settings)
-        self._last = (self._source.version, fleet, rendering)
+        rendering = render_fleet(source.templates, source.variables, fleet, settings)
+        self._last = (source.version, fleet, rendering)
         return rendering
+
+    def source(self, s3: Any, settings: Settings) -> sources.Source:
+        """Template and variables as they are now, read only where they changed (`TemplateError` as above)."""
+        self._source = sources.load(s3, settings, self._source)
+        return self._source

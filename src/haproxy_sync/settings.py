@@ -9,6 +9,7 @@ from haproxy_sync.errors import RefusedValue, SettingsError
 from haproxy_sync.model import parse_port
 
 RELOAD_METHODS = ("syn-drop", "seamless", "runtime", "auto")
+EMPTY_POOLS = ("hold", "publish")
 MAX_LISTEN_PORTS = 15  # iptables multiport takes no more
 
 # An environment is a tag value, a folder in the bucket and a filter, where `*`, `?` and `\` are wildcards.
@@ -39,6 +40,7 @@ class Settings:
     bucket: str
     queue_url: str
     document_name: str
+    start_frozen: bool = True
     environment_tag_key: str = "Environment"
     type_tag_key: str = "Type"
     backend_tag_value: str = "tomcat"
@@ -55,6 +57,7 @@ class Settings:
     min_backends: int = 1
     max_loss_percent: int = 50
     hold_seconds: float = 300
+    empty_pool: str = "hold"
     drift_check_seconds: float = 1800
     zone_aware: bool = False
 
@@ -68,6 +71,7 @@ class Settings:
             "bucket": read("BUCKET", _text(BUCKET)),
             "queue_url": read("QUEUE_URL", _text(QUEUE_URL)),
             "document_name": read("DOCUMENT_NAME", _text(DOCUMENT)),
+            "start_frozen": read("START_FROZEN", _boolean, "true"),
             "environment_tag_key": read("ENVIRONMENT_TAG_KEY", _text(TAG_KEY), "Environment"),
             "type_tag_key": read("TYPE_TAG_KEY", _text(TAG_KEY), "Type"),
             "backend_tag_value": read("BACKEND_TAG_VALUE", _text(TAG_VALUE), "tomcat"),
@@ -84,6 +88,7 @@ class Settings:
             "min_backends": read("MIN_BACKENDS", _number, "1"),
             "max_loss_percent": read("MAX_LOSS_PERCENT", _percent, "50"),
             "hold_seconds": read("HOLD_MINUTES", _minutes, "5"),
+            "empty_pool": read("EMPTY_POOL", _one_of(EMPTY_POOLS), "hold"),
             "drift_check_seconds": read("DRIFT_CHECK_MINUTES", _minutes, "30"),
             "zone_aware": read("ZONE_AWARE", _boolean, "false"),
         }

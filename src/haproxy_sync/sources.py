@@ -31,7 +31,8 @@ class Source:
     templates: TemplateSet
     variables: Mapping[str, Any] = field(repr=False)  # may hold secrets
     version: str
-    origin: str
+    origin: str  # of the templates, as in the table above
+    variables_origin: str  # likewise, or "none"
 
 
 def load(s3: Any, settings: Settings, known: Source | None = None, project: Path = PACKAGE.parent) -> Source:
@@ -53,7 +54,8 @@ def load(s3: Any, settings: Settings, known: Source | None = None, project: Path
         origin, files = deployed(project)
     if MAIN not in files:
         raise TemplateError(f"{prefix}{MAIN}", None, f"it is missing beside {', '.join(sorted(files))}")
-    return Source(TemplateSet(MAIN, files), _variables(texts, variables_key, project), version, origin)
+    variables_origin, variables = _variables(texts, variables_key, project)
+    return Source(TemplateSet(MAIN, files), variables, version, origin, variables_origin)
 
 
 def deployed(project: Path = PACKAGE.parent) -> tuple[str, Mapping[str, str]]:
@@ -70,11 +72,14 @@ def read_folder(folder: Path) -> Mapping[str, str]:
     return {path.relative_to(folder).as_posix(): decoded(path.name, path.read_bytes()) for path in paths}
 
 
-def _variables(texts: Mapping[str, str], key: str, project: Path) -> Mapping[str, Any]:
+def _variables(texts: Mapping[str, str], key: str, project: Path) -> tuple[str, Mapping[str, Any]]:
+    """Where the variables come from, and they themselves."""
     if key in texts:
-        return parse_variables(texts[key], key)
+        return "bucket", parse_variables(texts[key], key)
     path = project / key
-    return parse_variables(path.read_text(encoding="utf-8"), f"src/{key}") if path.is_file() else {}
+    if path.is_file():
+        return "project", parse_variables(path.read_text(encoding="utf-8"), f"src/{key}")
+    return "none", {}
 
 
 def _listed(s3: Any, bucket: str, prefix: str) -> dict[str, str]:

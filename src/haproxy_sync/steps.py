@@ -40,6 +40,8 @@ class Step:
 def is_frozen(pointer: Pointer, now: float) -> bool:
     """Whether nothing may be sent. A rollback's own publication may."""
     freeze, publication = pointer.freeze, pointer.publication
+    if pointer.first_freeze:
+        return True
     if not freeze or freeze.until <= now:
         return False
     return not publication or freeze.generation != publication.generation

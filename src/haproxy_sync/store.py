@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from haproxy_sync import codec
 from haproxy_sync.errors import CorruptPointer, Superseded
 from haproxy_sync.model import Config
-from haproxy_sync.pointer import Pointer, config_key, pointer_key
+from haproxy_sync.pointer import Pointer, config_key, config_prefix, pointer_key
 
 # 412: somebody was faster. 409: two at the same moment. 404: the object we matched is gone.
 EXISTS = frozenset({"PreconditionFailed", "412"})
@@ -24,6 +24,7 @@ class Snapshot:
     pointer: Pointer
     etag: str | None
     corruption: str = ""  # why the object is no pointer; then `pointer` is empty (F48)
+    is_first: bool = False  # no pointer to be had and not one config: nothing was ever published here
 
 
 def read(s3: Any, bucket: str, environment: str) -> Snapshot:
@@ -32,13 +33,13 @@ def read(s3: Any, bucket: str, environment: str) -> Snapshot:
         answer = s3.get_object(Bucket=bucket, Key=pointer_key(environment))
     except ClientError as error:
         if _code(error) in ABSENT:
-            return Snapshot(Pointer(), None)
+            return Snapshot(Pointer(), None, is_first=not has_configs(s3, bucket, environment))
         raise
     body, etag = answer["Body"].read(), answer["ETag"]
     try:
         return Snapshot(codec.loads(body), etag)
     except CorruptPointer as error:
-        return Snapshot(Pointer(), etag, str(error))
+        return Snapshot(Pointer(), etag, str(error), is_first=not has_configs(s3, bucket, environment))
 
 
 def put(s3: Any, bucket: str, environment: str, pointer: Pointer, etag: str | None) -> str:
@@ -79,6 +80,12 @@ def put_config(s3: Any, bucket: str, environment: str, config: Config) -> None:
             raise Superseded(f"{key}: {_code(error)}") from error
         if _code(error) not in EXISTS:
             raise
+
+
+def has_configs(s3: Any, bucket: str, environment: str) -> bool:
+    """Whether a config of the environment is stored: they outlive the pointer, and are put before it."""
+    page = s3.list_objects_v2(Bucket=bucket, Prefix=config_prefix(environment), MaxKeys=1)
+    return bool(page.get("Contents"))
 
 
 def get_config(s3: Any, bucket: str, environment: str, sha256: str) -> str | None:

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from haproxy_sync.model import Config, Fleet
 from haproxy_sync.pointer import Pointer
 from haproxy_sync.render import Rendering
+from haproxy_sync.settings import EMPTY_POOLS
 from tests.contract.faults import Death, Fault, interposed
 from tests.contract.world import SWEEP, World, changed, new_world
 from tests.fleet import instance
@@ -40,10 +41,10 @@ def render(_s3: object, _settings: object, fleet: Fleet) -> Rendering:
 class AnyWorld(RuleBasedStateMachine):
     """The rules are what may happen."""
 
-    @initialize(backends=st.integers(0, 5), proxies=st.integers(0, 3))
-    def begin(self, backends: int, proxies: int) -> None:
+    @initialize(backends=st.integers(0, 5), proxies=st.integers(0, 3), empty_pool=st.sampled_from(EMPTY_POOLS))
+    def begin(self, backends: int, proxies: int, empty_pool: str) -> None:
         """An environment that was never reconciled."""
-        self.context = new_world(max_concurrency="2", drift_check_seconds=600.0)
+        self.context = new_world(max_concurrency="2", drift_check_seconds=600.0, empty_pool=empty_pool)
         self.world: World = self.context.__enter__()
         self.ec2 = Ec2()
         self.world.clients = replace(self.world.clients, ec2=self.ec2)
@@ -187,7 +188,12 @@ class AnyWorld(RuleBasedStateMachine):
             if second % 60 == 0:
                 assert self.world.sweep() == []
         pointer = self.world.pointer
-        assert {backend.instance_id for backend in pointer.backends or ()} == backends
+        is_held = not backends and bool(pointer.backends)
+        if is_held:  # the last ones to leave are kept, whatever time has passed
+            assert self.world.settings.empty_pool == "hold"
+            assert pointer.hold
+        else:
+            assert {backend.instance_id for backend in pointer.backends or ()} == backends
         assert {proxy.instance_id for proxy in pointer.proxies} == set(proxies)
         if pointer.backends is None:  # none was ever seen: that is not believed, however long it lasts
             assert not backends
@@ -197,7 +203,7 @@ class AnyWorld(RuleBasedStateMachine):
         assert text
         for key in proxies:
             assert self.world.proxies[key].running == self.world.proxies[key].installed == text.md5
-        assert self.world.act("status")["converged"] == bool(proxies)
+        assert self.world.act("status")["converged"] == (bool(proxies) and not is_held)
 
 
 def _tags(raw: dict[str, Any]) -> list[tuple[str, str]]:

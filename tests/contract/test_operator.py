@@ -1,12 +1,14 @@
 """What a person can ask, and what the guard makes of a bad day."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from haproxy_sync.errors import BadRequest
+from tests.contract.conftest import settled
 from tests.contract.faults import calls
-from tests.contract.world import World
+from tests.contract.world import World, changed, new_world
 
 
 def backend_ids(world: World) -> list[str]:
@@ -69,6 +71,73 @@ def test_a_mass_loss_is_believed_when_it_lasts(running: World) -> None:
     assert running.pointer.hold is None
     running.settle()
     assert len(served_addresses(running)) == 5
+
+
+@pytest.mark.fault("F19")
+def test_newcomers_do_not_end_a_hold(running: World) -> None:
+    """Six of ten are gone by somebody's mistake; two that join a minute later change nothing for the six."""
+    running.launch(number=7)
+    running.sweep()
+    running.settle()
+    lost = backend_ids(running)[:6]
+    running.pass_time(60)
+    running.clients.ec2.create_tags(Resources=lost, Tags=[{"Key": "Environment", "Value": "stagign"}])
+    running.sweep()
+    since = running.now
+    running.pass_time(60)
+    new = running.launch(number=2)
+    running.deliver(changed(new[0]))
+    running.pass_time(120)
+    status = running.act("status")
+    assert {*lost, *new} <= set(status["backends"])
+    assert status["hold"]["ends_at"] == since + 300
+    ends = datetime.fromtimestamp(since + 300, UTC)
+    assert status["hold"]["ends"].startswith(f"at {ends:%Y-%m-%dT%H:%M:%SZ}; ")
+    running.pass_time(300 - 180 + 2)
+    assert set(backend_ids(running)) & {*lost, *new} == set(new)
+
+
+@pytest.mark.fault("F18")
+def test_an_emptied_pool_is_never_published_by_time_alone(running: World) -> None:
+    """However long it lasts, every proxy keeps its servers, and `status` says what ends that."""
+    served = served_addresses(running)
+    running.terminate(*backend_ids(running))
+    for _ in range(90):
+        running.pass_time(60)
+        running.sweep()
+    assert served_addresses(running) == served
+    status = running.act("status")
+    assert not status["converged"]
+    assert status["hold"]["ends_at"] is None
+    assert status["hold"]["ends"].startswith("not by time (EmptyPool=hold)")
+    (new,) = running.launch()
+    running.sweep()
+    running.settle()
+    assert backend_ids(running) == [new]
+    assert running.act("status")["converged"]
+
+
+def test_a_hold_does_not_end_during_a_freeze(running: World) -> None:
+    """And `status` says so."""
+    running.act("freeze", minutes=60)
+    running.terminate(*backend_ids(running)[:2])
+    running.pass_time(60)
+    running.sweep()
+    assert running.act("status")["hold"]["ends"].startswith("not before the freeze")
+
+
+def test_a_nightly_shutdown_is_published_where_the_stack_says_so() -> None:
+    """`EmptyPool=publish`, after `HoldMinutes`."""
+    with new_world(empty_pool="publish") as world:
+        settled(world)
+        world.terminate(*backend_ids(world))
+        world.sweep()
+        world.pass_time(299)
+        assert len(served_addresses(world)) == 3
+        world.pass_time(3)
+        world.settle()
+        assert served_addresses(world) == set()
+        assert world.act("status")["converged"]
 
 
 @pytest.mark.fault("F19")

@@ -29,7 +29,7 @@ def read(world: World) -> store.Snapshot:
 @pytest.mark.fault("F47")
 def test_of_two_first_runs_one_wins(world: World) -> None:
     """Without a pointer it is created, not replaced."""
-    assert read(world) == store.Snapshot(Pointer(), None)
+    assert read(world) == store.Snapshot(Pointer(), None, is_first=True)
     put(world, Pointer(generation=1, writer="a"), None)
     with pytest.raises(Superseded):
         put(world, Pointer(generation=1, writer="b"), None)

@@ -267,7 +267,12 @@ def new_world(**changes: Any) -> Iterator[World]:
         with attach(service):
             clients.ssm.create_document(Content=DOCUMENT.read_text(), Name="apply", DocumentType="Command")
             settings = Settings(
-                environment="staging", region=REGION, bucket="bucket", queue_url=queue_url, document_name="apply"
+                environment="staging",
+                region=REGION,
+                bucket="bucket",
+                queue_url=queue_url,
+                document_name="apply",
+                start_frozen=False,  # what happens before somebody has looked is test_first_freeze's
             )
             world = World(replace(settings, **changes), clients, clock, service)
             service.on_event = lambda said: _announce(world, said)

@@ -1,7 +1,9 @@
 """One whole system for all tests of this folder: deployed stack, two proxies, a pool that each test finds settled."""
 
 import os
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -28,15 +30,47 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoGroups:
     return TwoGroups(config, log)
 
 
+@dataclass(frozen=True)
+class Takeover:
+    """A fleet that was there before the stack, seen first and after the stack had looked, and the plan for it."""
+
+    system: LocalSystem
+    backends: set[str]
+    found: dict[str, tuple[str, int]]
+    """Config and HAProxy process of each proxy, before the stack knew them."""
+    left: dict[str, tuple[str, int]]
+    """The same, when all was there that a rollout needs but the word of somebody."""
+    plan: dict[str, Any]
+
+
 @pytest.fixture(scope="session")
-def deployed() -> Iterator[LocalSystem]:
-    """The system: SysV and master-worker HAProxy, each in a zone of its own."""
+def takeover() -> Iterator[Takeover]:
+    """The system with SysV and master-worker HAProxy, each in a zone of its own; nobody has ended its first freeze."""
     if os.geteuid() != 0:
         pytest.fail("tests/end_to_end make network namespaces and run HAProxy: run them as root")
     with LocalSystem(PARAMETERS) as system:
+        for _ in range(POOL[0]):
+            system.launch_backend()
         system.launch_proxy(Style.SYSV)
         system.launch_proxy(Style.MASTER_WORKER, "ap-southeast-2b")
-        yield system
+        found = running(system)
+        system.wait_until("agents", lambda: system.online() == set(system.proxies))
+        now = time.time()
+        system.wait_until("a look since then", lambda: (system.status()["looked_at"] or 0) > now)
+        plan = system.invoke({"action": "plan"})
+        yield Takeover(system, set(system.backends), found, running(system), plan)
+
+
+@pytest.fixture(scope="session")
+def deployed(takeover: Takeover) -> LocalSystem:
+    """The system after somebody has looked."""
+    takeover.system.invoke({"action": "unfreeze"})
+    return takeover.system
+
+
+def running(system: LocalSystem) -> dict[str, tuple[str, int]]:
+    """Each proxy's live file and the process that serves."""
+    return {proxy.instance_id: (config(proxy), proxy.host.worker) for proxy in system.proxies.values()}
 
 
 @pytest.fixture

@@ -66,6 +66,8 @@ GOOD: dict[str, list[str]] = {
     "ReloadMethod": ["syn-drop", "seamless", "runtime", "auto"],
     "ZoneAware": ["true", "false"],
     "Canary": ["true", "false"],
+    "StartFrozen": ["true", "false"],
+    "EmptyPool": ["hold", "publish"],
     "SweepRate": ["rate(1 minute)", "rate(5 minutes)", "rate(1 hour)"],
 }
 BAD: dict[str, list[str]] = {
@@ -82,6 +84,8 @@ BAD: dict[str, list[str]] = {
     "ReloadMethod": ["restart"],
     "ZoneAware": ["yes"],
     "Canary": ["True"],
+    "StartFrozen": ["yes", ""],
+    "EmptyPool": ["empty"],
     "SweepRate": ["rate(1 minutes)", "rate(5 minute)", "rate(0 minutes)", "cron(* * * * ? *)", "1 minute"],
 }
 

@@ -1,5 +1,7 @@
 """No look empties or halves a pool by surprise."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from haproxy_sync.model import Backend
 from haproxy_sync.pointer import Hold
 
 LIMITS = Limits(min_backends=1, max_loss_percent=50, hold_seconds=300)
+PUBLISHES_EMPTY = replace(LIMITS, publishes_empty=True)
 
 
 def backends(*numbers: int) -> tuple[Backend, ...]:
@@ -110,11 +113,87 @@ def test_the_same_loss_is_believed_after_the_hold_time() -> None:
 
 def test_a_loss_that_grows_waits_for_the_newest() -> None:
     """Each backend must have been missing for the whole time."""
-    first = judge(pool(4), pool(1), None, LIMITS, now=0)
-    second = judge(pool(4), (), first.hold, LIMITS, now=200)
+    first = judge(pool(4), pool(1), None, PUBLISHES_EMPTY, now=0)
+    second = judge(pool(4), (), first.hold, PUBLISHES_EMPTY, now=200)
     assert second.confirmable_at == 500
-    assert judge(pool(4), (), second.hold, LIMITS, now=300).hold
-    assert judge(pool(4), (), second.hold, LIMITS, now=500).pool == ()
+    assert judge(pool(4), (), second.hold, PUBLISHES_EMPTY, now=300).hold
+    assert judge(pool(4), (), second.hold, PUBLISHES_EMPTY, now=500).pool == ()
+
+
+@pytest.mark.fault("F19")
+def test_a_loss_is_made_no_smaller_by_who_joins_meanwhile() -> None:
+    """Six of ten are missing; two newcomers make it six of twelve, which is no surprise by itself."""
+    present = backends(6, 7, 8, 9)
+    joined = backends(6, 7, 8, 9, 20, 21)
+    first = judge(pool(10), present, None, LIMITS, now=1000)
+    second = judge(first.pool, joined, first.hold, LIMITS, now=1060)
+    third = judge(second.pool, joined, second.hold, LIMITS, now=1065)
+    assert third.hold
+    assert third.hold.reason == "6 of 10 backends would vanish (limit 50 %)"
+    assert ids(third) == {backend.instance_id for backend in backends(*range(10), 20, 21)}
+    assert third.confirmable_at == 1300
+    assert judge(third.pool, joined, third.hold, LIMITS, now=1300) == Verdict(joined)
+
+
+def test_the_return_of_so_many_that_the_rest_is_no_surprise_ends_the_hold() -> None:
+    """Again against the pool before the loss: who joined meanwhile does not count."""
+    first = judge(pool(10), pool(2), None, LIMITS, now=0)
+    second = judge(first.pool, backends(0, 1, 2, 3, *range(20, 30)), first.hold, LIMITS, now=60)
+    assert second.hold
+    assert set(second.hold.missing) == {f"i-{n:08x}" for n in range(4, 10)}
+    third = judge(second.pool, backends(*range(5), *range(20, 30)), second.hold, LIMITS, now=120)
+    assert third == Verdict(backends(*range(5), *range(20, 30)))
+
+
+def test_another_loss_while_the_held_come_back_is_a_loss_of_its_own() -> None:
+    """With a time of its own, against the pool that it is lost from."""
+    first = judge(pool(10), pool(4), None, LIMITS, now=0)
+    second = judge(first.pool, backends(4, 5, 6, 7, 8, 9), first.hold, LIMITS, now=299)
+    assert second == Verdict(backends(4, 5, 6, 7, 8, 9))
+    second = judge(first.pool, backends(4, 5, 6, 7, 8, 9), first.hold, replace(LIMITS, max_loss_percent=30), now=299)
+    assert second.confirmable_at == 599
+
+
+def test_who_vanishes_during_a_hold_is_held_too() -> None:
+    """One after the other is no way round the limit while one loss is in doubt."""
+    first = judge(pool(10), pool(4), None, LIMITS, now=0)
+    second = judge(first.pool, pool(3), first.hold, LIMITS, now=60)
+    assert ids(second) == {backend.instance_id for backend in pool(10)}
+
+
+@pytest.mark.fault("F18")
+@pytest.mark.parametrize(
+    ("limits", "left"), [(LIMITS, 0), (replace(LIMITS, min_backends=3), 2), (replace(LIMITS, min_backends=0), 0)]
+)
+def test_an_empty_or_too_small_pool_is_never_believed_by_time_alone(limits: Limits, left: int) -> None:
+    """A role that may no longer describe, or a tag renamed in Terraform, lasts longer than any patience."""
+    first = judge(pool(4), pool(left), None, limits, now=0)
+    assert first.hold
+    assert first.confirmable_at is None
+    month = judge(first.pool, pool(left), first.hold, limits, now=30 * 24 * 3600)
+    assert month.hold == first.hold
+    assert ids(month) == {backend.instance_id for backend in pool(4)}
+    assert judge(month.pool, pool(left), month.hold, limits, now=1, allow_mass_removal=True) == Verdict(pool(left))
+
+
+def test_others_in_their_place_end_the_hold_of_an_emptied_pool() -> None:
+    """The new day's instances replace last night's, whose time is long over."""
+    first = judge(pool(4), (), None, LIMITS, now=0)
+    morning = judge(first.pool, backends(10, 11), first.hold, LIMITS, now=36000)
+    assert morning == Verdict(backends(10, 11))
+
+
+def test_a_nightly_shutdown_is_believed_where_the_stack_says_so() -> None:
+    """After the hold time, with `EmptyPool=publish`; but not where nothing was ever known."""
+    first = judge(pool(4), (), None, PUBLISHES_EMPTY, now=0)
+    assert first.confirmable_at == 300
+    assert judge(first.pool, (), first.hold, PUBLISHES_EMPTY, now=300) == Verdict(())
+    unknown = judge(None, (), None, PUBLISHES_EMPTY, now=0)
+    assert judge(None, (), unknown.hold, PUBLISHES_EMPTY, now=30000).pool is None
+    floor = replace(PUBLISHES_EMPTY, min_backends=3)
+    few = judge(None, pool(1), None, floor, now=0)
+    assert few.pool is None
+    assert judge(None, pool(1), few.hold, floor, now=300) == Verdict(pool(1))
 
 
 def test_a_backend_that_came_back_starts_anew() -> None:
@@ -128,7 +207,7 @@ def test_a_backend_that_came_back_starts_anew() -> None:
 
 def test_a_hold_time_of_zero_still_needs_a_second_look() -> None:
     """One look alone never empties a pool."""
-    limits = Limits(1, 50, 0)
+    limits = Limits(1, 50, 0, publishes_empty=True)
     first = judge(pool(4), (), None, limits, now=0)
     assert first.hold
     assert judge(pool(4), (), first.hold, limits, now=0).pool == ()
@@ -166,10 +245,12 @@ def test_no_sequence_of_looks_takes_many_out_unconfirmed(looks: list[tuple[froze
         if removed and surprising:
             assert all(now - missing_since[key] >= LIMITS.hold_seconds for key in removed)
         assert here <= ids(verdict)
+        assert verdict.pool
         accepted, hold = verdict.pool, verdict.hold
 
 
 def test_a_hold_says_why_and_since_when() -> None:
     """The operator reads who is missing since when."""
     verdict = judge(pool(4), pool(1), None, LIMITS, now=7)
-    assert verdict.hold == Hold("3 of 4 backends would vanish (limit 50 %)", 7, {f"i-{n:08x}": 7 for n in (1, 2, 3)})
+    missing = {f"i-{n:08x}": 7 for n in (1, 2, 3)}
+    assert verdict.hold == Hold("3 of 4 backends would vanish (limit 50 %)", 7, missing, before=4, ends_at=307)

@@ -29,6 +29,11 @@ _DETAILS = {
     KILLED: Detail.EXECUTION_TIMED_OUT,
 }
 
+_REFUSAL = (
+    "Invalid format in plugin properties {inputs};\n"
+    "error json: cannot unmarshal {found} into Go struct field RunScriptPluginInput.RunCommand of type {wanted}"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -72,9 +77,12 @@ class ScriptRunner:
 
     def run(self, step: str, inputs: Mapping[str, Any]) -> Outcome:
         """Write the script, run it to its end, its deadline or the cancel, and keep its output."""
+        commands = inputs.get("runCommand", [])
+        if misfit := _misfit(commands):
+            return Outcome(Detail.FAILED, 1, "", _REFUSAL.format(inputs=inputs, **misfit))
         directory = posixpath.join(self.place.orchestration, step)
         script = posixpath.join(directory, "_script.sh")
-        self._write(script, _joined(inputs.get("runCommand", ())))
+        self._write(script, "\n".join(commands) + "\n")
         working_directory = self._working_directory(str(inputs.get("workingDirectory") or ""))
         if working_directory is None:
             return Outcome(Detail.FAILED, 1, "", f"chdir {inputs['workingDirectory']}: no such file or directory")
@@ -121,9 +129,17 @@ class ScriptRunner:
                 return _ended(process.returncode, _text(stdout), _text(stderr))
 
 
-def _joined(commands: Any) -> str:
-    lines = [commands] if isinstance(commands, str) else commands
-    return "\n".join(lines) + "\n"
+def _misfit(commands: Any) -> Mapping[str, str] | None:
+    """What the agent's strict reading finds where it wants a list of strings."""
+    if not isinstance(commands, list):
+        return {"found": _kind(commands), "wanted": "[]string"}
+    odd = next((item for item in commands if not isinstance(item, str)), None)
+    return None if odd is None else {"found": _kind(odd), "wanted": "string"}
+
+
+def _kind(value: Any) -> str:
+    """Go's word for a JSON value."""
+    return {str: "string", dict: "object", list: "array", bool: "bool"}.get(type(value), "number")
 
 
 def _killed(process: "subprocess.Popen[bytes]", detail: Detail) -> Outcome:

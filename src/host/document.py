@@ -1,6 +1,7 @@
 """Makes `document.json`, the SSM Command document, from `apply.sh`: `python -m src.host.document`.
 
-The agent joins the elements of `runCommand` by newlines and adds one, so the script reaches the host byte for byte.
+The agent joins the strings of `runCommand` by newlines and adds one, so the script reaches the host byte for byte.
+It is a list of one string: a bare string fails the step, and each string costs the agent a search for every parameter.
 Facts: agent sources `runscript.go`, `downloadcontent.go`, `docparser.go`.
 """
 
@@ -78,7 +79,7 @@ def document(script: str) -> dict[str, Any]:
                 "precondition": {"StringEquals": ["platformType", "Linux"]},
                 "inputs": {
                     "timeoutSeconds": str(TIMEOUT_SECONDS),
-                    "runCommand": script.removesuffix("\n").split("\n"),
+                    "runCommand": [script.removesuffix("\n")],
                 },
             },
         ],

@@ -58,8 +58,8 @@ class ApplyStep:
         """Put the script where the agent would."""
         self.host = host
         self.generation = 0
-        lines = next(step for step in DOCUMENT["mainSteps"] if step["name"] == "apply")["inputs"]["runCommand"]
-        host.write(SCRIPT, "\n".join(lines) + "\n", mode=0o700)
+        texts = next(step for step in DOCUMENT["mainSteps"] if step["name"] == "apply")["inputs"]["runCommand"]
+        host.write(SCRIPT, "\n".join(texts) + "\n", mode=0o700)
 
     def start(
         self, config: str | None, tracer: Sequence[str] = (), **parameters: str | None

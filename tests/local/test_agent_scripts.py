@@ -29,13 +29,24 @@ def alive(pid_file: Path) -> bool:
 
 
 def test_the_script_is_a_file_of_joined_lines(runner: Runner, tmp_path: Path) -> None:
-    """The elements are joined by newlines, with one at the end, into a file that only root may touch."""
+    """The strings are joined by newlines, with one at the end, into a file that only root may touch."""
     runner.run(step("apply", "#!/bin/bash", "echo one", "echo two"))
     script = tmp_path / SCRIPT
     assert script.read_bytes() == b"#!/bin/bash\necho one\necho two\n"
     assert script.stat().st_mode & 0o777 == 0o700
     assert script.parent.stat().st_mode & 0o777 == 0o700
     assert (script.parent / "stdout").read_text() == "one\ntwo\n"
+
+
+@pytest.mark.parametrize(
+    ("commands", "kind"), [("echo one", "string"), ({"a": "b"}, "object"), (["echo", 1], "number")]
+)
+def test_a_script_that_is_no_list_of_strings_fails(runner: Runner, tmp_path: Path, commands: Any, kind: str) -> None:
+    """The agent reads the step's inputs strictly: not even a bare string is taken, and nothing runs."""
+    result = runner.run({**step("apply"), "inputs": {"runCommand": commands}})
+    assert ended(result) == [("Failed", 1)]
+    assert f"cannot unmarshal {kind} into Go struct field" in result.steps[0].stderr
+    assert not (tmp_path / SCRIPT).exists()
 
 
 def test_the_shebang_of_the_first_line_is_obeyed(runner: Runner) -> None:

@@ -27,7 +27,7 @@ def step(stack: Stack, name: str) -> dict[str, Any]:
 
 def script(stack: Stack) -> str:
     """The script as the agent writes it to the host."""
-    return "".join(f"{line}\n" for line in step(stack, "apply")["inputs"]["runCommand"])
+    return "\n".join(step(stack, "apply")["inputs"]["runCommand"]) + "\n"
 
 
 def updates_in_place(stack: Stack) -> Iterator[str]:
@@ -82,8 +82,10 @@ def nothing_is_pasted(stack: Stack) -> Iterator[str]:
 
 
 def script_starts_and_ends(stack: Stack) -> Iterator[str]:
-    """The script's first line is the shebang, its lines end in LF, and document and parameters stay below the limit."""
-    text = script(stack)
+    """The script is one string, first line shebang, line ends LF; document and parameters stay below the limit."""
+    commands, text = step(stack, "apply")["inputs"]["runCommand"], script(stack)
+    if not isinstance(commands, list) or len(commands) != 1:
+        yield "the script is no list of one string: the agent refuses a string, and is slow with many"
     if not text.startswith("#!/bin/bash\n"):
         yield "without a shebang in the first line, sh runs the script"
     if "\r" in text:

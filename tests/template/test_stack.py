@@ -86,6 +86,18 @@ def document(template: Template) -> dict[str, Any]:
     return found
 
 
+def apply(template: Template) -> dict[str, Any]:
+    """Inputs of the step that runs the script, to be changed."""
+    inputs: dict[str, Any] = document(template)["mainSteps"][1]["inputs"]
+    return inputs
+
+
+def edit_script(template: Template, change: Callable[[str], str]) -> None:
+    """Change the script."""
+    inputs = apply(template)
+    inputs["runCommand"] = [change(text) for text in inputs["runCommand"]]
+
+
 def edit_send_command(template: Template, old: str, new: str) -> None:
     """Change the policy that is written as text."""
     policy = properties(template, "ReconcileRole")["Policies"][1]
@@ -181,7 +193,7 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "value pasted into shell": (
         document_checks.nothing_is_pasted,
-        lambda t: document(t)["mainSteps"][1]["inputs"]["runCommand"].append("echo {{ Md5 }}"),
+        lambda t: edit_script(t, lambda text: f"{text}\necho {{{{ Md5 }}}}"),
     ),
     "value not as environment": (
         document_checks.nothing_is_pasted,
@@ -197,11 +209,19 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "CRLF in the script": (
         document_checks.script_starts_and_ends,
-        lambda t: document(t)["mainSteps"][1]["inputs"]["runCommand"].insert(1, "true\r"),
+        lambda t: edit_script(t, lambda text: text.replace("\n", "\r\n")),
+    ),
+    "script as a bare string": (
+        document_checks.script_starts_and_ends,
+        lambda t: apply(t).update(runCommand=apply(t)["runCommand"][0]),
+    ),
+    "script in lines": (
+        document_checks.script_starts_and_ends,
+        lambda t: apply(t).update(runCommand=apply(t)["runCommand"][0].split("\n")),
     ),
     "comment before the shebang": (
         document_checks.script_starts_and_ends,
-        lambda t: document(t)["mainSteps"][1]["inputs"]["runCommand"].insert(0, "# apply"),
+        lambda t: edit_script(t, lambda text: f"# apply\n{text}"),
     ),
     "script after a failed download": (
         document_checks.steps_stop,

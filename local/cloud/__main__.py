@@ -17,7 +17,7 @@ os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # read when moto is impor
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from local.cloud import ACCOUNT, REGION, access, cloudformation, ec2, event_source, eventbridge, s3
+from local.cloud import ACCOUNT, REGION, access, cloudformation, ec2, event_source, eventbridge, s3, sqs
 from local.cloud.function import Functions
 from local.cloud.hosts import Hosts
 from local.run_command import attach, run_command_on_moto
@@ -33,7 +33,7 @@ def main(folder: Path, speed: float) -> None:
     application = DomainDispatcherApplication(create_backend_app)
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
     endpoint = f"http://127.0.0.1:{server.server_port}"
-    for module in (access, cloudformation, ec2, event_source, eventbridge, s3):
+    for module in (access, cloudformation, ec2, event_source, eventbridge, s3, sqs):
         module.install()
     functions = Functions(folder, endpoint)
     functions.install()

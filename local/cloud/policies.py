@@ -27,7 +27,7 @@ def allows(documents: Iterable[Mapping[str, Any]], request: Request) -> bool:
     effects = {
         statement["Effect"]
         for document in documents
-        for statement in _listed(document["Statement"])
+        for statement in listed(document["Statement"])
         if _applies(statement, request)
     }
     return effects == {"Allow"}
@@ -39,7 +39,7 @@ def _applies(statement: Mapping[str, Any], request: Request) -> bool:
         and _covers(statement, "Action", request.action.lower(), lower=True)
         and _covers(statement, "Resource", request.resource)
         and all(
-            _holds(operator, key, _listed(values), request.context)
+            _holds(operator, key, listed(values), request.context)
             for operator, keys in statement.get("Condition", {}).items()
             for key, values in keys.items()
         )
@@ -50,12 +50,12 @@ def _names_principal(statement: Mapping[str, Any], request: Request) -> bool:
     principal = statement.get("Principal")
     if principal is None or principal == "*":
         return True
-    return any(request.principal in _listed(names) or "*" in _listed(names) for names in principal.values())
+    return any(request.principal in listed(names) or "*" in listed(names) for names in principal.values())
 
 
 def _covers(statement: Mapping[str, Any], element: str, value: str, *, lower: bool = False) -> bool:
     negated = f"{NEGATED}{element}" in statement
-    patterns = _listed(statement.get(f"{NEGATED}{element}" if negated else element, "*"))
+    patterns = listed(statement.get(f"{NEGATED}{element}" if negated else element, "*"))
     matched = any(like(pattern.lower() if lower else pattern, value) for pattern in patterns)
     return matched != negated
 
@@ -86,5 +86,6 @@ def like(pattern: str, value: str) -> bool:
     return re.fullmatch(expression, value, re.DOTALL) is not None
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
+    """One or many, as many."""
     return value if isinstance(value, list) else [value]

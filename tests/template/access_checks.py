@@ -8,6 +8,8 @@ from typing import Any
 from botocore import xform_name
 from botocore.session import get_session
 
+from local.cloud import sqs
+from local.cloud.policies import Request, allows
 from tests.template.stack import Stack, as_list, statements
 from tests.template.translate import PROJECT
 
@@ -41,21 +43,45 @@ def resource_policies(stack: Stack) -> Iterator[tuple[str, Statement]]:
                 yield logical_id, statement
 
 
+def queue_policies(stack: Stack) -> dict[str, list[Mapping[str, Any]]]:
+    """The policies that hang on each queue, by the queue's ARN: a policy reaches no other queue, whatever it names."""
+    policies = stack.of_type("AWS::SQS::QueuePolicy").values()
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for arn in map(stack.arn, stack.of_type("AWS::SQS::Queue")):
+        name = arn.rpartition(":")[2]
+        hanging = [each for each in policies if name in {url.rpartition("/")[2] for url in each["Queues"]}]
+        found[arn] = [each["PolicyDocument"] for each in hanging]
+    return found
+
+
+def may_send(documents: list[Mapping[str, Any]], queue: str, rule: str, tls: str = "true") -> bool:
+    """Whether a queue with these policies takes a message from EventBridge's rule."""
+    context = {"aws:SourceArn": rule, "aws:SecureTransport": tls}
+    return allows(documents, Request("sqs:SendMessage", queue, context, "events.amazonaws.com"))
+
+
 def only_our_rules_send(stack: Stack) -> Iterator[str]:
-    """EventBridge may send to the queues for exactly the rules of this stack: no foreign rule can."""
+    """EventBridge may send to each queue for exactly the rules of this stack: no foreign rule can."""
     rules = {stack.arn(rule) for rule in stack.of_type("AWS::Events::Rule")}
-    queues = {stack.arn(queue) for queue in stack.of_type("AWS::SQS::Queue")}
-    allowed = [each for _, each in resource_policies(stack) if each["Effect"] == "Allow"]
-    if len(allowed) != 1:
-        yield "there must be one Allow, for our rules"
-    for statement in allowed:
+    for queue, documents in queue_policies(stack).items():
+        yield from (
+            f"{queue} does not take what {rule} sends" for rule in rules if not may_send(documents, queue, rule)
+        )
+    for _, statement in resource_policies(stack):
+        if statement["Effect"] != "Allow":
+            continue
         if statement["Principal"] != {"Service": "events.amazonaws.com"} or statement["Action"] != ["sqs:SendMessage"]:
             yield f"{statement['Sid']} lets more than EventBridge send"
         condition = statement.get("Condition", {})
         if set(as_list(condition.get("ArnEquals", {}).get("aws:SourceArn", []))) != rules:
             yield f"{statement['Sid']} does not name exactly our rules in aws:SourceArn"
-        if set(statement["Resource"]) != queues:
-            yield f"{statement['Sid']} does not cover exactly the queue and its dead-letter queue"
+
+
+def sqs_takes_queue_policies(stack: Stack) -> Iterator[str]:
+    """Each queue policy is one that SQS accepts; no scanner knows what it refuses."""
+    for logical_id, policy in stack.of_type("AWS::SQS::QueuePolicy").items():
+        text = json.dumps(policy["PolicyDocument"])
+        yield from (f"{logical_id}: {complaint}" for complaint in sqs.complaints(text))
 
 
 def nobody_is_everybody(stack: Stack) -> Iterator[str]:
@@ -69,19 +95,23 @@ def nobody_is_everybody(stack: Stack) -> Iterator[str]:
 
 def tls_only(stack: Stack) -> Iterator[str]:
     """Queues and bucket refuse requests without TLS."""
-    denied = {
-        resource
-        for _, statement in resource_policies(stack)
-        if statement["Effect"] == "Deny"
+    for queue, documents in queue_policies(stack).items():
+        if not any(_denies_plain(each) & {"*", queue} for document in documents for each in statements(document)):
+            yield f"{queue} takes requests without TLS"
+    for bucket in map(stack.arn, stack.of_type("AWS::S3::Bucket")):
+        denied = {resource for _, each in resource_policies(stack) for resource in _denies_plain(each)}
+        yield from (f"{each} takes requests without TLS" for each in (bucket, f"{bucket}/*") if each not in denied)
+
+
+def _denies_plain(statement: Statement) -> set[str]:
+    """The resources for which the statement denies everything to everybody who comes without TLS."""
+    is_meant = (
+        statement["Effect"] == "Deny"
         and statement["Principal"] == "*"
         and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
         and any(action.endswith(":*") for action in statement["Action"])
-        for resource in statement["Resource"]
-    }
-    wanted = {stack.arn(queue) for queue in stack.of_type("AWS::SQS::Queue")}
-    for bucket in stack.of_type("AWS::S3::Bucket"):
-        wanted |= {stack.arn(bucket), stack.arn(bucket) + "/*"}
-    yield from (f"{resource} takes requests without TLS" for resource in sorted(wanted - denied))
+    )
+    return set(statement["Resource"]) if is_meant else set()
 
 
 def called() -> set[str]:

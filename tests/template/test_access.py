@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from local.cloud.policies import Request, allows
+from tests.template.access_checks import may_send, queue_policies
 from tests.template.stack import Stack
 
 EC2 = "arn:aws:ec2:ap-southeast-2:123456789012"
@@ -34,9 +35,8 @@ def proxy_may(stack: Stack, action: str, key: str) -> bool:
 
 def rule_may_send(stack: Stack, queue: str, rule_arn: str, tls: str = "true") -> bool:
     """Whether the queue takes a message from a rule."""
-    context = {"aws:SourceArn": rule_arn, "aws:SecureTransport": tls}
-    request = Request("sqs:SendMessage", stack.arn(queue), context, "events.amazonaws.com")
-    return allows([stack.one("AWS::SQS::QueuePolicy")["PolicyDocument"]], request)
+    arn = stack.arn(queue)
+    return may_send(queue_policies(stack)[arn], arn, rule_arn, tls)
 
 
 @pytest.mark.fault("F100")

@@ -23,6 +23,7 @@ def check(function: Check, *faults: str) -> Any:
     "rule",
     [
         check(access_checks.only_our_rules_send, "F07", "F97"),
+        check(access_checks.sqs_takes_queue_policies),
         check(access_checks.nobody_is_everybody, "F97"),
         check(access_checks.tls_only),
         check(access_checks.function_acts_exactly, "F100"),
@@ -114,6 +115,24 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     "queue policy forgets a rule": (
         access_checks.only_our_rules_send,
         lambda t: statement(t, "QueuePolicy", "OurRules")["Condition"]["ArnEquals"]["aws:SourceArn"].pop(),
+    ),
+    "queue policy of one queue only": (
+        access_checks.only_our_rules_send,
+        lambda t: properties(t, "QueuePolicy")["Queues"].pop(),
+    ),
+    "queue policy names another queue": (
+        access_checks.only_our_rules_send,
+        lambda t: statement(t, "QueuePolicy", "OurRules").update(Resource={"Fn::GetAtt": ["EventQueue", "Arn"]}),
+    ),
+    "queue policy also lets others read": (
+        access_checks.only_our_rules_send,
+        lambda t: statement(t, "QueuePolicy", "OurRules").update(Action=["sqs:SendMessage", "sqs:ReceiveMessage"]),
+    ),
+    "queue policy with two resources in a statement": (
+        access_checks.sqs_takes_queue_policies,
+        lambda t: statement(t, "QueuePolicy", "TlsOnly").update(
+            Resource=[{"Fn::GetAtt": [queue, "Arn"]} for queue in ("EventQueue", "DeadLetterQueue")]
+        ),
     ),
     "queue policy for everybody": (
         access_checks.nobody_is_everybody,
@@ -233,7 +252,7 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "queue without TLS": (
         access_checks.tls_only,
-        lambda t: statement(t, "QueuePolicy", "TlsOnly")["Resource"].pop(),
+        lambda t: statement(t, "QueuePolicy", "TlsOnly").update(Resource={"Fn::GetAtt": ["EventQueue", "Arn"]}),
     ),
     "alarm that tells nobody": (
         wiring_checks.alarms_reach_somebody,

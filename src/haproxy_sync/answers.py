@@ -12,7 +12,8 @@ from haproxy_sync.store import Snapshot
 
 type Answer = dict[str, Any]
 
-ENDS_ALWAYS = "when the vanished are back; by sync with allow_mass_removal"
+BACK = "when the vanished are back"
+OVERRIDE = "by sync with allow_mass_removal"
 FIRST_FREEZE = (
     "first deploy, nothing was ever published here: look at plan, then unfreeze (or deploy StartFrozen=false)"
 )
@@ -55,7 +56,7 @@ def status(snapshot: Snapshot, now: float) -> Answer:
         "converged": progress.is_converged(pointer),
         "backends": [backend.instance_id for backend in pointer.backends or ()],
         "skipped": jsonable(pointer.skipped),
-        "hold": hold(pointer),
+        "hold": hold(pointer, now),
         "freeze": freeze(pointer, now),
         "template_error": pointer.template_error,
         "corruption": snapshot.corruption,
@@ -68,27 +69,38 @@ def status(snapshot: Snapshot, now: float) -> Answer:
     }
 
 
-def hold(pointer: Pointer) -> Answer | None:
+def hold(pointer: Pointer, now: float = 0.0) -> Answer | None:
     """Who is held since when, when time ends that (`ends_at`, None: time does not), and in words what ends it."""
     if not pointer.hold:
         return None
     held: Answer = jsonable(pointer.hold)
-    return held | {"ends": _ends(pointer.hold, is_frozen=pointer.is_frozen)}
+    ends_at, ends = _end(pointer, pointer.hold, now)
+    return held | {"ends_at": ends_at, "ends": ends}
 
 
-def _ends(hold: Hold, *, is_frozen: bool) -> str:
-    if is_frozen:
-        return f"not before the freeze; {ENDS_ALWAYS}"
+def _end(pointer: Pointer, hold: Hold, now: float) -> tuple[float | None, str]:
+    """When time ends the hold, and in words what does; the first that applies."""
+    if freeze(pointer, now):
+        return None, f"not before the freeze ends; then: {BACK}"
+    if pointer.template_error:
+        return None, f"not before the template renders again; then: {BACK}"
+    if not hold.missing:
+        return hold.ends_at, f"when enough backends are found (MinBackends); {OVERRIDE}"
     if hold.ends_at is None:
-        return f"not by time (EmptyPool=hold); when enough others join (MinBackends); {ENDS_ALWAYS}"
-    return f"at {datetime.fromtimestamp(ceil(hold.ends_at), UTC):%Y-%m-%dT%H:%M:%SZ}; {ENDS_ALWAYS}"
+        return None, f"not by time while so few are left (MinBackends, EmptyPool): {BACK}; {OVERRIDE}"
+    return hold.ends_at, f"at {_clock(hold.ends_at)}; {BACK}; {OVERRIDE}"
+
+
+def _clock(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(ceil(seconds), UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def freeze(pointer: Pointer, now: float = 0.0) -> Answer | None:
     """What keeps configs from the proxies, until when (None: until somebody ends it) and why."""
-    if pointer.first_freeze:  # outlasts any other
-        return {"until": None, "reason": FIRST_FREEZE, "generation": 0}
-    return jsonable(pointer.freeze) if pointer.freeze and pointer.freeze.until > now else None
+    frozen = jsonable(pointer.freeze) if pointer.freeze and pointer.freeze.until > now else None
+    if pointer.first_freeze:
+        return {"until": None, "reason": FIRST_FREEZE, "generation": 0, "then": frozen}
+    return frozen
 
 
 def _proxy(pointer: Pointer, instance_id: str) -> Answer:

@@ -1,8 +1,7 @@
 """Judges whether a look may take backends out of the config. Removal is dangerous; additions always go through."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import inf
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from haproxy_sync.model import Backend, unique_names
@@ -10,7 +9,7 @@ from haproxy_sync.pointer import Hold
 from haproxy_sync.settings import Settings
 
 PERCENT = 100
-NO_TIMES = MappingProxyType[str, float]({})
+UNKNOWN = ""  # whoever was there before, where nobody knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +34,7 @@ class Verdict:
 
     pool: tuple[Backend, ...] | None
     hold: Hold | None = None
-
-    @property
-    def confirmable_at(self) -> float | None:
-        """A look from then on believes the same loss."""
-        return self.hold.ends_at if self.hold else None
+    look_again_at: float | None = None  # a look from then on believes that some of the vanished are gone
 
 
 def judge(  # noqa: PLR0913 # the whole decision, and nothing but values
@@ -50,37 +45,57 @@ def judge(  # noqa: PLR0913 # the whole decision, and nothing but values
     now: float,
     *,
     allow_mass_removal: bool = False,
+    is_frozen: bool = False,
+    occupied: frozenset[str] = frozenset(),
 ) -> Verdict:
     """The pool after this look. `previous` None means that nothing was accepted yet, or nobody knows what.
 
-    A loss is judged against the pool before it, at every look: who joins meanwhile makes it no smaller. So a hold lasts
-    until its time, the return of the vanished, or an override.
+    Who is held stays until it is back, was missing for the whole hold time, or an operator lets it go: who joins
+    meanwhile, and which others come back, changes nothing for it. While `is_frozen` nobody is let go. `occupied` are
+    addresses that belong to instances which are no backends.
     """
     known = {backend.instance_id: backend for backend in previous or ()}
     lost = sorted(known.keys() - {backend.instance_id for backend in present})
-    if hold and previous is not None and hold.missing.keys().isdisjoint(lost):
-        hold = None  # they are back; whoever is missing now is another loss
-    before = hold.before if hold else len(known)
-    reason = suspicion(before, len(lost), len(present), limits, is_known=previous is not None)
-    if not reason or allow_mass_removal:
+    is_known = previous is not None
+    if hold and is_known and hold.missing.keys().isdisjoint(lost):
+        hold = None  # all are back; whoever is missing now is another loss
+    reason = suspicion(len(known), len(lost), len(present), limits, is_known=is_known)
+    if not reason and hold and is_known:
+        reason = f"{len(lost)} of {len(known)} backends are missing, not for the whole hold time yet"
+    if not reason or (allow_mass_removal and not is_frozen):
         return Verdict(present)
-    times, since = (hold.missing, hold.since) if hold else (NO_TIMES, now)
-    missing = MappingProxyType({key: times.get(key, now) for key in lost})
-    held = Hold(reason, since, missing, before, _ends_at(since, missing, present, limits))
-    if hold and held.ends_at is not None and now >= held.ends_at:
+    held = _held(reason, lost, present, hold, limits, now)
+    ends = _ends(held, limits)
+    may_end = hold is not None and not is_frozen  # one look alone never takes many out
+    over = {key for key, end in ends.items() if may_end and end <= now}
+    if over and over == ends.keys():
         return Verdict(present)
-    pool = None if previous is None else keep(present, tuple(known[key] for key in lost))
-    return Verdict(pool, held)
+    later = [end for key, end in ends.items() if key not in over]
+    missing = MappingProxyType({key: time for key, time in held.missing.items() if key not in over})
+    held = replace(held, missing=missing, ends_at=max(later, default=None))
+    pool = keep(present, tuple(known[key] for key in missing), occupied) if is_known else None
+    return Verdict(pool, held, None if is_frozen else min(later, default=None))
 
 
-def _ends_at(since: float, missing: Mapping[str, float], present: tuple[Backend, ...], limits: Limits) -> float | None:
-    """When time alone ends the hold: each of the vanished was missing for the whole hold time by then. None: never."""
-    if not present and not missing:
-        return None  # nothing is known and nothing found: a mistyped tag looks like this, and lasts
-    if len(present) < max(1, limits.min_backends) and not limits.publishes_empty:
-        return None
-    ends_at = max(missing.values(), default=since) + limits.hold_seconds
-    return ends_at if ends_at < inf else None
+def _held(  # noqa: PLR0913, PLR0917 # as above
+    reason: str, lost: list[str], present: tuple[Backend, ...], hold: Hold | None, limits: Limits, now: float
+) -> Hold:
+    """Those of before and those of now, each with the time when it was missed first."""
+    before = hold or Hold(reason, now)
+    is_enough = len(present) >= max(1, limits.min_backends)
+    # Where nothing is known and nothing found, nothing was lost: a mistyped tag looks like this, and lasts.
+    may_pass = is_enough or (limits.publishes_empty and bool(lost or present))
+    first = now if before.enough_since is None else before.enough_since
+    missing = MappingProxyType({key: before.missing.get(key, now) for key in lost})
+    return Hold(reason, before.since, missing, first if may_pass else None)
+
+
+def _ends(hold: Hold, limits: Limits) -> Mapping[str, float]:
+    """When time lets each of the vanished go; nobody goes for as long as too few would be left."""
+    if hold.enough_since is None:
+        return {}
+    times = hold.missing or {UNKNOWN: hold.since}
+    return {key: max(time, hold.enough_since) + limits.hold_seconds for key, time in times.items()}
 
 
 def suspicion(before: int, lost: int, after: int, limits: Limits, *, is_known: bool) -> str:
@@ -97,7 +112,9 @@ def suspicion(before: int, lost: int, after: int, limits: Limits, *, is_known: b
     return ""
 
 
-def keep(present: tuple[Backend, ...], vanished: tuple[Backend, ...]) -> tuple[Backend, ...]:
+def keep(
+    present: tuple[Backend, ...], vanished: tuple[Backend, ...], occupied: frozenset[str] = frozenset()
+) -> tuple[Backend, ...]:
     """The present backends and the vanished ones, unless their address has a new owner (F31)."""
-    taken = {backend.address for backend in present}
+    taken = occupied.union(backend.address for backend in present)
     return unique_names([*present, *(backend for backend in vanished if backend.address not in taken)])

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import inf
 
 from haproxy_sync import inventory, progress, steps
 from haproxy_sync.aws import Clients
@@ -50,7 +49,7 @@ class Observer:
             return Observation(replace(pointer, template_error=str(error)), fleet=fleet)
         pointer = replace(pointer, hold=verdict.hold, skipped=tuple(sorted({*fleet.skipped, *refused})))
         if rendering is None or verdict.pool is None or pointer.is_frozen:
-            return Observation(pointer, (), fleet, verdict.confirmable_at)
+            return Observation(pointer, (), fleet, verdict.look_again_at)
         assignment, configs = assign(rendering)
         is_urgent = Kind.OPERATOR in intent.kinds or (before_hold and not verdict.hold)
         if not is_urgent and (paced_until := self._paced_until(pointer, assignment, now)):
@@ -60,7 +59,7 @@ class Observer:
         if any(state.reason == "download-failed" for state in pointer.states.values()):
             known = frozenset()  # somebody deleted it: a put of what is there costs nothing
         fresh = tuple(config for digest, config in configs.items() if digest not in known)
-        return Observation(published, fresh, fleet, verdict.confirmable_at)
+        return Observation(published, fresh, fleet, verdict.look_again_at)
 
     def _paced_until(self, pointer: Pointer, assignment: Assignment, now: float) -> float | None:
         """Until when the publication is not replaced, because its rollout is under way."""
@@ -75,11 +74,18 @@ class Observer:
     ) -> tuple[Verdict, Rendering | None, frozenset[Skipped]]:
         """The verdict and the rendering of its pool. A backend that the template cannot take is lost like any other."""
         present, refused = fleet.backends, frozenset[Skipped]()
-        limits, allow = Limits.of(self.settings), intent.allow_mass_removal
-        if pointer.is_frozen:  # nothing is taken out now, so a loss that lasts stays on record
-            limits = replace(limits, hold_seconds=inf)
+        occupied = frozenset(host.address for host in (*fleet.proxies, *fleet.others))
         while True:
-            verdict = judge(pointer.backends, present, pointer.hold, limits, now, allow_mass_removal=allow)
+            verdict = judge(
+                pointer.backends,
+                present,
+                pointer.hold,
+                Limits.of(self.settings),
+                now,
+                allow_mass_removal=intent.allow_mass_removal,
+                is_frozen=pointer.is_frozen,  # nothing is taken out now, so a loss that lasts stays on record
+                occupied=occupied,
+            )
             if verdict.pool is None:
                 return verdict, None, refused
             rendering = self.renderer(self.clients.s3, self.settings, replace(fleet, backends=verdict.pool))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from haproxy_sync import answers, events, store
+from haproxy_sync import answers, events, sources, store
 from haproxy_sync.answers import Answer, summary, unsettled
 from haproxy_sync.changes import differences
 from haproxy_sync.codec import jsonable
@@ -48,6 +48,8 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
     intent = events.operator("plan", allow_mass_removal=allow)
     observation = reconciler.observe(_thawed(pointer), intent, now)
     planned = observation.pointer
+    template_error = planned.template_error or _unreadable(reconciler)
+    origins = sources.origins(reconciler.clients.s3, reconciler.settings)
     before, after = pointer.publication, planned.publication
     changes = after is not None and (before is None or before.assignment != after.assignment)
     entry = planned.history[-1] if changes else None
@@ -56,12 +58,14 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
         "servers": {key: list(getattr(entry, key, ())) for key in ("added", "removed", "changed")},
         "diff": _diffs(reconciler, pointer, observation) if changes else [],
         "proxies": unsettled(planned),
-        "verdict": _verdict(pointer, planned),
+        "verdict": _verdict(pointer, planned, template_error),
         "hold": answers.hold(planned),
         "freeze": answers.freeze(pointer),
-        "template_error": planned.template_error,
+        "template_error": template_error,
+        "template": {"origin": origins.template},
+        "variables": {"origin": origins.variables},
         "skipped": jsonable(planned.skipped),
-    } | _origins(reconciler)
+    }
 
 
 def _thawed(pointer: Pointer) -> Pointer:
@@ -69,20 +73,22 @@ def _thawed(pointer: Pointer) -> Pointer:
     return replace(pointer, freeze=None, first_freeze=False)
 
 
-def _verdict(pointer: Pointer, planned: Pointer) -> str:
+def _verdict(pointer: Pointer, planned: Pointer, template_error: str) -> str:
     """Whether the plan would happen now, and if not, what it waits for."""
     if pointer.is_frozen:
         return "waits: frozen"
+    if template_error:
+        return "blocked: template error"
     return "hold" if planned.hold else "proceed"
 
 
-def _origins(reconciler: Reconciler) -> Answer:
-    """Where template and variables come from; None where the upload cannot be read (`template_error` says why)."""
+def _unreadable(reconciler: Reconciler) -> str:
+    """What is wrong with an upload, also where no backend made anybody render it."""
     try:
-        source = reconciler.renderer.source(reconciler.clients.s3, reconciler.settings)
-    except TemplateError:
-        return {"template": None, "variables": None}
-    return {"template": {"origin": source.origin}, "variables": {"origin": source.variables_origin}}
+        reconciler.renderer.source(reconciler.clients.s3, reconciler.settings)
+    except TemplateError as error:
+        return str(error)
+    return ""
 
 
 def _diffs(reconciler: Reconciler, before: Pointer, planned: Observation) -> list[Answer]:
@@ -114,9 +120,8 @@ def freeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
 
 
 def unfreeze(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:
-    """End the freeze and reconcile."""
-    reconciler.amend("unfreeze", lambda pointer, _now: _thawed(pointer))
-    return summary(reconciler.reconcile(events.operator("operator unfreeze")))
+    """End every freeze and reconcile: one look, so that nothing older than what it sees is sent before."""
+    return summary(reconciler.reconcile(events.operator("operator unfreeze"), _thawed))
 
 
 def rollback(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:

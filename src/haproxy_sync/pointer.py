@@ -144,8 +144,8 @@ class Hold:
     reason: str
     since: float
     missing: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), hash=False)
-    before: int = 0  # size of the pool before the loss
-    ends_at: float | None = None  # unix seconds; None: not by time alone
+    enough_since: float | None = None  # since when as many are there as time may let go on with; None: fewer
+    ends_at: float | None = None  # unix seconds; None: not by time
 
 
 @dataclass(frozen=True, slots=True)

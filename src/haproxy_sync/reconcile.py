@@ -56,9 +56,9 @@ class Reconciler:
     renderer: Renderer
     tell: Callable[[Result, Intent], None] = lambda _result, _intent: None
 
-    def reconcile(self, intent: Intent) -> Result:
-        """Do what the batch needs; `Superseded` if others were faster again and again."""
-        return _restarting(lambda: self._reconcile(intent))
+    def reconcile(self, intent: Intent, change: Callable[[Pointer], Pointer] = lambda pointer: pointer) -> Result:
+        """Do what the batch needs, from the changed pointer; `Superseded` if others were faster again and again."""
+        return _restarting(lambda: self._reconcile(intent, change))
 
     def amend(self, why: str, change: Callable[[Pointer, float], Pointer]) -> Result:
         """Change the pointer and take the rollout's next step, without a look."""
@@ -75,7 +75,7 @@ class Reconciler:
         """What a look makes of the pointer; writes nothing."""
         return Observer(self.settings, self.clients, self.renderer).observe(pointer, intent, now)
 
-    def _reconcile(self, intent: Intent) -> Result:
+    def _reconcile(self, intent: Intent, change: Callable[[Pointer], Pointer]) -> Result:
         snapshot = self.read()
         now = self.clock()
         decision = coalesce.decide(intent, snapshot.pointer, now)
@@ -85,7 +85,7 @@ class Reconciler:
             case Action.DEFERRED:
                 return self._defer(snapshot, decision.wake_at, now, intent)
             case action:
-                pointer = successor(snapshot.pointer, now, self.writer)
+                pointer = change(successor(snapshot.pointer, now, self.writer))
                 pointer, reports = advance.collect(self.clients.ssm, pointer, now)
                 is_look = action is Action.LOOK
                 observation = self.observe(pointer, intent, now) if is_look else Observation(pointer)

@@ -31,8 +31,14 @@ class Source:
     templates: TemplateSet
     variables: Mapping[str, Any] = field(repr=False)  # may hold secrets
     version: str
-    origin: str  # of the templates, as in the table above
-    variables_origin: str  # likewise, or "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """The rows of the table above that template and variables come from."""
+
+    template: str
+    variables: str  # "none" where there are none
 
 
 def load(s3: Any, settings: Settings, known: Source | None = None, project: Path = PACKAGE.parent) -> Source:
@@ -42,20 +48,27 @@ def load(s3: Any, settings: Settings, known: Source | None = None, project: Path
     `ClientError`.
     """
     prefix, variables_key = f"templates/{settings.environment}/", f"vars/{settings.environment}.yml"
-    uploaded = _listed(s3, settings.bucket, prefix)
-    stated = {key: tag for key, tag in _listed(s3, settings.bucket, variables_key).items() if key == variables_key}
-    version = _version({**uploaded, **stated})
+    uploaded = _bounded(prefix, _listed(s3, settings.bucket, prefix))
+    stated = _bounded(variables_key, _listed(s3, settings.bucket, variables_key, exactly=True))
+    version = _version({key: item["ETag"] for key, item in {**uploaded, **stated}.items()})
     if known and known.version == version:
         return known
-    texts = {key: _text(s3, settings.bucket, key, tag) for key, tag in {**uploaded, **stated}.items()}
+    texts = {key: _text(s3, settings.bucket, key, item["ETag"]) for key, item in {**uploaded, **stated}.items()}
     files: Mapping[str, str] = {key.removeprefix(prefix): texts[key] for key in uploaded}
-    origin = "bucket"
     if not files:
-        origin, files = deployed(project)
+        _, files = deployed(project)
     if MAIN not in files:
         raise TemplateError(f"{prefix}{MAIN}", None, f"it is missing beside {', '.join(sorted(files))}")
-    variables_origin, variables = _variables(texts, variables_key, project)
-    return Source(TemplateSet(MAIN, files), variables, version, origin, variables_origin)
+    return Source(TemplateSet(MAIN, files), _variables(texts, variables_key, project), version)
+
+
+def origins(s3: Any, settings: Settings, project: Path = PACKAGE.parent) -> Origins:
+    """Where both come from now, whether or not they can be read."""
+    prefix, variables_key = f"templates/{settings.environment}/", f"vars/{settings.environment}.yml"
+    template = "bucket" if _listed(s3, settings.bucket, prefix) else deployed(project)[0]
+    if _listed(s3, settings.bucket, variables_key, exactly=True):
+        return Origins(template, "bucket")
+    return Origins(template, "project" if (project / variables_key).is_file() else "none")
 
 
 def deployed(project: Path = PACKAGE.parent) -> tuple[str, Mapping[str, str]]:
@@ -72,26 +85,28 @@ def read_folder(folder: Path) -> Mapping[str, str]:
     return {path.relative_to(folder).as_posix(): decoded(path.name, path.read_bytes()) for path in paths}
 
 
-def _variables(texts: Mapping[str, str], key: str, project: Path) -> tuple[str, Mapping[str, Any]]:
-    """Where the variables come from, and they themselves."""
+def _variables(texts: Mapping[str, str], key: str, project: Path) -> Mapping[str, Any]:
     if key in texts:
-        return "bucket", parse_variables(texts[key], key)
+        return parse_variables(texts[key], key)
     path = project / key
-    if path.is_file():
-        return "project", parse_variables(path.read_text(encoding="utf-8"), f"src/{key}")
-    return "none", {}
+    return parse_variables(path.read_text(encoding="utf-8"), f"src/{key}") if path.is_file() else {}
 
 
-def _listed(s3: Any, bucket: str, prefix: str) -> dict[str, str]:
-    """ETags by key."""
+def _listed(s3: Any, bucket: str, prefix: str, *, exactly: bool = False) -> dict[str, Mapping[str, Any]]:
+    """The objects below a prefix, or only the one that is called so, by key."""
     page = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=MAX_FILES + 1)
-    objects = [item for item in page.get("Contents", ()) if not item["Key"].endswith("/")]
+    objects = {item["Key"]: item for item in page.get("Contents", ()) if not item["Key"].endswith("/")}
+    return {key: item for key, item in objects.items() if key == prefix or not exactly}
+
+
+def _bounded(prefix: str, objects: dict[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The objects, or why they are too many or too large."""
     if len(objects) > MAX_FILES:
         raise TemplateError(prefix, None, f"more than {MAX_FILES} files")
-    for item in objects:
+    for key, item in objects.items():
         if item["Size"] > MAX_BYTES:
-            raise TemplateError(item["Key"], None, f"larger than {MAX_BYTES} bytes")
-    return {item["Key"]: item["ETag"] for item in objects}
+            raise TemplateError(key, None, f"larger than {MAX_BYTES} bytes")
+    return objects
 
 
 def _text(s3: Any, bucket: str, key: str, tag: str) -> str:

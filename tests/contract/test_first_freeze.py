@@ -103,10 +103,29 @@ def test_the_plan_names_origins_when_the_template_is_broken_or_nothing_is_render
         assert plan["template"] == {"origin": "bucket"}
 
 
+def test_the_plan_says_what_is_wrong_with_an_upload_before_there_is_a_backend() -> None:
+    """Template and variables come first when a fleet is taken over."""
+    with new_world(start_frozen=True) as world:
+        world.launch("haproxy")
+        world.clients.s3.put_object(Bucket="bucket", Key="vars/staging.yml", Body=b"a: [")
+        plan = world.act("plan")
+        assert "vars/staging.yml" in plan["template_error"]
+        assert (plan["template"]["origin"], plan["variables"]["origin"]) == ("bundled", "bucket")
+
+
 def test_an_operators_freeze_does_not_shorten_the_first_one(fresh: World) -> None:
     """It ends by itself, and nobody has looked."""
-    fresh.act("freeze", minutes=1, reason="lunch")
+    answer = fresh.act("freeze", minutes=1, reason="lunch")
+    assert answer["freeze"]["until"] is None
+    assert answer["freeze"]["then"]["reason"] == "lunch"
     sweeps(fresh)
+    assert is_untouched(fresh)
+
+
+def test_sync_publishes_nothing_while_frozen(fresh: World) -> None:
+    """Whatever it allows."""
+    assert not fresh.act("sync", allow_mass_removal=True)["published"]
+    fresh.pass_time(60)
     assert is_untouched(fresh)
 
 

@@ -109,21 +109,107 @@ def test_an_emptied_pool_is_never_published_by_time_alone(running: World) -> Non
     status = running.act("status")
     assert not status["converged"]
     assert status["hold"]["ends_at"] is None
-    assert status["hold"]["ends"].startswith("not by time (EmptyPool=hold)")
+    assert status["hold"]["ends"].startswith("not by time while so few are left (MinBackends, EmptyPool)")
+    old = backend_ids(running)
     (new,) = running.launch()
     running.sweep()
-    running.settle()
+    running.settle(60)
+    assert backend_ids(running) == sorted([*old, new])
+    running.pass_time(300)
     assert backend_ids(running) == [new]
+    running.settle()
     assert running.act("status")["converged"]
 
 
+@pytest.mark.fault("F18")
+def test_a_mistake_can_be_undone_one_by_one(running: World) -> None:
+    """Everybody was retagged and is held without end; the first that is back does not cost the others their traffic."""
+    ids = backend_ids(running)
+    running.clients.ec2.create_tags(Resources=ids, Tags=[{"Key": "Environment", "Value": "stagign"}])
+    for _ in range(10):
+        running.pass_time(60)
+        running.sweep()
+    for number, instance_id in enumerate(ids):
+        running.clients.ec2.create_tags(Resources=[instance_id], Tags=[{"Key": "Environment", "Value": "staging"}])
+        running.pass_time(60)
+        running.sweep()
+        assert backend_ids(running) == ids, number
+    assert running.pointer.hold is None
+
+
 def test_a_hold_does_not_end_during_a_freeze(running: World) -> None:
-    """And `status` says so."""
+    """Neither by time nor by an override, which could not be published; `status` says so."""
     running.act("freeze", minutes=60)
     running.terminate(*backend_ids(running)[:2])
+    running.sweep()
+    before = running.act("status")["hold"]
+    assert before["ends"].startswith("not before the freeze")
+    assert before["ends_at"] is None
+    running.act("sync", allow_mass_removal=True)
+    running.pass_time(600)
+    running.sweep()
+    assert running.act("status")["hold"]["missing"] == before["missing"]
+    running.clock.advance(3600)
+    status = running.act("status")
+    assert status["freeze"] is None
+    assert status["hold"]["ends"].startswith("at ")
+
+
+def test_a_hold_is_not_said_to_end_while_the_template_is_broken(running: World) -> None:
+    """Nothing can be published then."""
+    running.terminate(*backend_ids(running)[:2])
+    running.sweep()
+    running.clients.s3.put_object(Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=b"{{ nobody }}")
+    running.pass_time(600)
+    running.sweep()
+    hold = running.act("status")["hold"]
+    assert hold["ends_at"] is None
+    assert hold["ends"].startswith("not before the template renders")
+
+
+def test_a_held_address_that_another_kind_of_instance_got_is_given_up(running: World) -> None:
+    """The pool is empty and held without end; a Redis in the environment gets an address of it."""
+    (taken, *rest) = running.pointer.backends or ()
+    running.terminate(*backend_ids(running))
     running.pass_time(60)
     running.sweep()
-    assert running.act("status")["hold"]["ends"].startswith("not before the freeze")
+    running.clients.ec2.run_instances(
+        ImageId="ami-12345678",
+        MinCount=1,
+        MaxCount=1,
+        PrivateIpAddress=taken.address,
+        TagSpecifications=[
+            {
+                "ResourceType": "instance",
+                "Tags": [{"Key": "Environment", "Value": "staging"}, {"Key": "Type", "Value": "redis"}],
+            }
+        ],
+    )
+    running.pass_time(60)
+    running.sweep()
+    running.settle(20)
+    assert backend_ids(running) == [each.instance_id for each in rest]
+    assert taken.address not in {address.partition(":")[0] for address in served_addresses(running)}
+
+
+def test_a_plan_never_proceeds_beside_a_template_error(running: World) -> None:
+    """It could not."""
+    running.launch()
+    running.clients.s3.put_object(Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=b"{{ nobody }}")
+    assert running.act("plan")["verdict"] == "blocked: template error"
+
+
+def test_unfreeze_sends_nothing_older_than_what_it_sees(running: World) -> None:
+    """A proxy that came during the freeze gets the present config, not the one of before first."""
+    running.act("freeze")
+    running.launch()
+    (late,) = running.launch("haproxy")
+    running.pass_time(60)
+    running.sweep()
+    running.act("unfreeze")
+    running.settle()
+    digests = {order.parameters["Md5"][0] for order in running.proxies[late].agent.orders}
+    assert digests == {running.proxies[late].running}
 
 
 def test_a_nightly_shutdown_is_published_where_the_stack_says_so() -> None:

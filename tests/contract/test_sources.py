@@ -12,6 +12,7 @@ from moto import mock_aws
 from haproxy_sync import sources
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.settings import Settings
+from haproxy_sync.sources import Origins
 
 SETTINGS = Settings("staging", "eu-west-1", "haproxy-config", "https://queue", "document")
 
@@ -41,11 +42,11 @@ def test_nothing_uploaded_means_the_bundled_template(s3: Any, project: Path) -> 
     made: list[str] = []
     s3.meta.events.register("before-call.s3", lambda model, **_: made.append(model.name))
     source = sources.load(s3, SETTINGS, project=project)
-    assert source.origin == "bundled"
     assert source.variables == {}
     assert "server" in source.templates.files[source.templates.main]
     assert made == ["ListObjectsV2", "ListObjectsV2"]
     assert sources.load(s3, SETTINGS, source, project) is source
+    assert sources.origins(s3, SETTINGS, project) == Origins("bundled", "none")
 
 
 def test_the_projects_template_and_variables(s3: Any, project: Path) -> None:
@@ -58,7 +59,7 @@ def test_the_projects_template_and_variables(s3: Any, project: Path) -> None:
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(text)
     source = sources.load(s3, SETTINGS, project=project)
-    assert source.origin == "project"
+    assert sources.origins(s3, SETTINGS, project) == Origins("project", "project")
     assert source.templates.files == {"haproxy.cfg.j2": "a", "parts/b.j2": "b"}
     assert source.variables == {"c": 1}
 
@@ -71,7 +72,7 @@ def test_an_upload_wins(s3: Any, project: Path) -> None:
     put(s3, "vars/staging.yml", "a: 1")
     put(s3, "vars/staging.yml.bak", "a: 2")
     source = sources.load(s3, SETTINGS, project=project)
-    assert source.origin == "bucket"
+    assert sources.origins(s3, SETTINGS, project).template == "bucket"
     assert source.templates.files == {"haproxy.cfg.j2": "uploaded", "parts/b.j2": "b"}
     assert source.variables == {"a": 1}
 
@@ -80,7 +81,8 @@ def test_variables_for_the_bundled_template(s3: Any, project: Path) -> None:
     """The usual case: nobody needs a template of their own to set a timeout."""
     put(s3, "vars/staging.yml", "session_timeout: 2h")
     source = sources.load(s3, SETTINGS, project=project)
-    assert (source.origin, source.variables) == ("bundled", {"session_timeout": "2h"})
+    assert sources.origins(s3, SETTINGS, project) == Origins("bundled", "bucket")
+    assert source.variables == {"session_timeout": "2h"}
 
 
 def test_every_change_has_a_version(s3: Any, project: Path) -> None:

@@ -105,7 +105,7 @@ def test_names_stay_unique_when_kept_and_new_meet() -> None:
 def test_the_same_loss_is_believed_after_the_hold_time() -> None:
     """And not a second before."""
     first = judge(pool(4), pool(1), None, LIMITS, now=1000)
-    assert first.confirmable_at == 1300
+    assert first.look_again_at == 1300
     second = judge(pool(4), pool(1), first.hold, LIMITS, now=1299)
     assert second.hold == first.hold
     assert judge(pool(4), pool(1), second.hold, LIMITS, now=1300) == Verdict(pool(1))
@@ -115,9 +115,13 @@ def test_a_loss_that_grows_waits_for_the_newest() -> None:
     """Each backend must have been missing for the whole time."""
     first = judge(pool(4), pool(1), None, PUBLISHES_EMPTY, now=0)
     second = judge(pool(4), (), first.hold, PUBLISHES_EMPTY, now=200)
-    assert second.confirmable_at == 500
-    assert judge(pool(4), (), second.hold, PUBLISHES_EMPTY, now=300).hold
-    assert judge(pool(4), (), second.hold, PUBLISHES_EMPTY, now=500).pool == ()
+    assert second.hold
+    assert (second.look_again_at, second.hold.ends_at) == (300, 500)
+    third = judge(pool(4), (), second.hold, PUBLISHES_EMPTY, now=300)
+    assert third.pool == pool(1)
+    assert third.hold
+    assert (third.look_again_at, third.hold.ends_at) == (500, 500)
+    assert judge(third.pool, (), third.hold, PUBLISHES_EMPTY, now=500).pool == ()
 
 
 @pytest.mark.fault("F19")
@@ -129,29 +133,69 @@ def test_a_loss_is_made_no_smaller_by_who_joins_meanwhile() -> None:
     second = judge(first.pool, joined, first.hold, LIMITS, now=1060)
     third = judge(second.pool, joined, second.hold, LIMITS, now=1065)
     assert third.hold
-    assert third.hold.reason == "6 of 10 backends would vanish (limit 50 %)"
     assert ids(third) == {backend.instance_id for backend in backends(*range(10), 20, 21)}
-    assert third.confirmable_at == 1300
+    assert third.hold.ends_at == 1300
     assert judge(third.pool, joined, third.hold, LIMITS, now=1300) == Verdict(joined)
 
 
-def test_the_return_of_so_many_that_the_rest_is_no_surprise_ends_the_hold() -> None:
-    """Again against the pool before the loss: who joined meanwhile does not count."""
-    first = judge(pool(10), pool(2), None, LIMITS, now=0)
-    second = judge(first.pool, backends(0, 1, 2, 3, *range(20, 30)), first.hold, LIMITS, now=60)
+def test_a_newcomer_with_the_address_of_one_of_them_does_not_end_the_hold() -> None:
+    """It takes that one's place, and only that."""
+    heir = replace(backends(20)[0], address=backends(0)[0].address)
+    joined = (*backends(6, 7, 8, 9), heir)
+    first = judge(pool(10), backends(6, 7, 8, 9), None, LIMITS, now=1000)
+    second = judge(first.pool, joined, first.hold, LIMITS, now=1010)
+    third = judge(second.pool, joined, second.hold, LIMITS, now=1015)
+    assert ids(third) == {backend.instance_id for backend in (*backends(*range(1, 10)), heir)}
+
+
+def test_the_return_of_some_does_not_end_the_hold_of_the_others() -> None:
+    """Each is back, or missing for the whole time: one flickering answer proves nothing about the rest."""
+    first = judge(pool(10), pool(4), None, LIMITS, now=0)
+    second = judge(first.pool, pool(8), first.hold, LIMITS, now=60)
     assert second.hold
-    assert set(second.hold.missing) == {f"i-{n:08x}" for n in range(4, 10)}
-    third = judge(second.pool, backends(*range(5), *range(20, 30)), second.hold, LIMITS, now=120)
-    assert third == Verdict(backends(*range(5), *range(20, 30)))
+    assert set(second.hold.missing) == {"i-00000008", "i-00000009"}
+    assert second.hold.reason == "2 of 10 backends are missing, not for the whole hold time yet"
+    assert judge(second.pool, pool(10), second.hold, LIMITS, now=120) == Verdict(pool(10))
+    assert judge(second.pool, pool(8), second.hold, LIMITS, now=300) == Verdict(pool(8))
 
 
-def test_another_loss_while_the_held_come_back_is_a_loss_of_its_own() -> None:
-    """With a time of its own, against the pool that it is lost from."""
+def test_another_loss_when_the_held_are_back_is_a_loss_of_its_own() -> None:
+    """With a time of its own."""
     first = judge(pool(10), pool(4), None, LIMITS, now=0)
     second = judge(first.pool, backends(4, 5, 6, 7, 8, 9), first.hold, LIMITS, now=299)
     assert second == Verdict(backends(4, 5, 6, 7, 8, 9))
-    second = judge(first.pool, backends(4, 5, 6, 7, 8, 9), first.hold, replace(LIMITS, max_loss_percent=30), now=299)
-    assert second.confirmable_at == 599
+    strict = replace(LIMITS, max_loss_percent=30)
+    assert judge(first.pool, backends(4, 5, 6, 7, 8, 9), first.hold, strict, now=299).look_again_at == 599
+
+
+def test_a_hold_lets_each_go_at_its_own_time() -> None:
+    """A pool that breathes while two are held: nobody is kept for longer than the hold time because of others."""
+    verdict = judge(pool(2), (), None, LIMITS, now=0)
+    present, now = list(range(100, 120)), 10.0
+    verdict = judge(verdict.pool, backends(*present), verdict.hold, LIMITS, now)
+    for step in range(24):
+        now += 240
+        present = [*present[1:], 120 + step]
+        verdict = judge(verdict.pool, backends(*present), verdict.hold, LIMITS, now)
+        assert len(verdict.pool or ()) <= len(present) + 4
+
+
+def test_an_address_that_something_else_has_is_given_up() -> None:
+    """A hold without end must not send requests to whatever got the address."""
+    first = judge(pool(4), (), None, LIMITS, now=0)
+    occupied = frozenset({backends(2)[0].address})
+    assert ids(judge(first.pool, (), first.hold, LIMITS, now=60, occupied=occupied)) == {
+        backend.instance_id for backend in backends(0, 1, 3)
+    }
+
+
+def test_nobody_is_let_go_during_a_freeze() -> None:
+    """Neither by time nor by an override that could not be published; and the record stays."""
+    first = judge(pool(4), pool(1), None, LIMITS, now=0, is_frozen=True)
+    assert first.look_again_at is None
+    later = judge(pool(4), pool(1), first.hold, LIMITS, now=900, allow_mass_removal=True, is_frozen=True)
+    assert later.hold == first.hold
+    assert judge(pool(4), pool(1), later.hold, LIMITS, now=901) == Verdict(pool(1))
 
 
 def test_who_vanishes_during_a_hold_is_held_too() -> None:
@@ -169,24 +213,32 @@ def test_an_empty_or_too_small_pool_is_never_believed_by_time_alone(limits: Limi
     """A role that may no longer describe, or a tag renamed in Terraform, lasts longer than any patience."""
     first = judge(pool(4), pool(left), None, limits, now=0)
     assert first.hold
-    assert first.confirmable_at is None
+    assert (first.look_again_at, first.hold.ends_at) == (None, None)
     month = judge(first.pool, pool(left), first.hold, limits, now=30 * 24 * 3600)
     assert month.hold == first.hold
     assert ids(month) == {backend.instance_id for backend in pool(4)}
     assert judge(month.pool, pool(left), month.hold, limits, now=1, allow_mass_removal=True) == Verdict(pool(left))
 
 
-def test_others_in_their_place_end_the_hold_of_an_emptied_pool() -> None:
-    """The new day's instances replace last night's, whose time is long over."""
+@pytest.mark.fault("F18")
+def test_an_emptied_pool_is_let_go_when_enough_others_were_there_for_the_hold_time() -> None:
+    """Its time begins then: the first one that comes back, or a newcomer that is not even up, must not end many."""
     first = judge(pool(4), (), None, LIMITS, now=0)
-    morning = judge(first.pool, backends(10, 11), first.hold, LIMITS, now=36000)
-    assert morning == Verdict(backends(10, 11))
+    morning = judge(first.pool, backends(3, 10), first.hold, LIMITS, now=36000)
+    assert morning.hold
+    assert morning.hold.ends_at == 36300
+    assert ids(morning) == {backend.instance_id for backend in backends(0, 1, 2, 3, 10)}
+    empty = judge(morning.pool, (), morning.hold, LIMITS, now=36100)
+    again = judge(empty.pool, backends(10), empty.hold, LIMITS, now=36400)
+    assert again.hold
+    assert again.hold.ends_at == 36700
+    assert judge(again.pool, backends(10), again.hold, LIMITS, now=36700) == Verdict(backends(10))
 
 
 def test_a_nightly_shutdown_is_believed_where_the_stack_says_so() -> None:
     """After the hold time, with `EmptyPool=publish`; but not where nothing was ever known."""
     first = judge(pool(4), (), None, PUBLISHES_EMPTY, now=0)
-    assert first.confirmable_at == 300
+    assert first.look_again_at == 300
     assert judge(first.pool, (), first.hold, PUBLISHES_EMPTY, now=300) == Verdict(())
     unknown = judge(None, (), None, PUBLISHES_EMPTY, now=0)
     assert judge(None, (), unknown.hold, PUBLISHES_EMPTY, now=30000).pool is None
@@ -200,9 +252,10 @@ def test_a_backend_that_came_back_starts_anew() -> None:
     """Flapping is not confirmation."""
     first = judge(pool(4), pool(1), None, LIMITS, now=0)
     back = judge(pool(4), backends(0, 3), first.hold, LIMITS, now=100)
-    assert back.hold is None
-    again = judge(pool(4), pool(1), back.hold, LIMITS, now=310)
-    assert again.confirmable_at == 610
+    again = judge(back.pool, pool(1), back.hold, LIMITS, now=200)
+    assert again.hold
+    assert again.hold.missing["i-00000003"] == 200
+    assert again.hold.ends_at == 500
 
 
 def test_a_hold_time_of_zero_still_needs_a_second_look() -> None:
@@ -239,13 +292,13 @@ def test_no_sequence_of_looks_takes_many_out_unconfirmed(looks: list[tuple[froze
         known = {backend.instance_id for backend in accepted}
         missing_since = {key: missing_since.get(key, now) for key in known - here}
         verdict = judge(accepted, present, hold, LIMITS, now)
-        assert verdict.pool is not None
+        assert verdict.pool
         removed = known - ids(verdict)
-        surprising = not verdict.pool or (len(removed) > 1 and len(removed) * 100 > 50 * len(known))
-        if removed and surprising:
+        surprising = len(removed) > 1 and len(removed) * 100 > 50 * len(known)
+        is_held = hold is not None and not hold.missing.keys().isdisjoint(known - here)
+        if removed and (surprising or is_held):
             assert all(now - missing_since[key] >= LIMITS.hold_seconds for key in removed)
         assert here <= ids(verdict)
-        assert verdict.pool
         accepted, hold = verdict.pool, verdict.hold
 
 
@@ -253,4 +306,4 @@ def test_a_hold_says_why_and_since_when() -> None:
     """The operator reads who is missing since when."""
     verdict = judge(pool(4), pool(1), None, LIMITS, now=7)
     missing = {f"i-{n:08x}": 7 for n in (1, 2, 3)}
-    assert verdict.hold == Hold("3 of 4 backends would vanish (limit 50 %)", 7, missing, before=4, ends_at=307)
+    assert verdict.hold == Hold("3 of 4 backends would vanish (limit 50 %)", 7, missing, enough_since=7, ends_at=307)

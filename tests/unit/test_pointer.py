@@ -51,7 +51,7 @@ def full() -> Pointer:
         publication=replace(published.publication, document=Document("3", "e" * 64)),
         commands=(Command("41.0", Purpose.WAVE, 41, DIGEST, (PROXY.instance_id,), 6.0, "id"),),
         states={PROXY.instance_id: ProxyState(Outcome.INSTALLED, installed=DIGEST.md5, attempts=2)},
-        hold=Hold("why", 7.0, {"i-0000000d": 8.0}, before=3, ends_at=308.0),
+        hold=Hold("why", 7.0, {"i-0000000d": 8.0}, enough_since=8.0, ends_at=308.0),
         freeze=Freeze(9.0, "deploy", 41),
         first_freeze=True,
     )

@@ -1,20 +1,24 @@
 """Decides whether a batch needs a look of its own. Many events, few looks; the sweep looks anyway."""
 
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import ceil
 
 from haproxy_sync.events import Event, Intent, Kind
 from haproxy_sync.pointer import Pointer
+from haproxy_sync.settings import Settings
 
 MIN_LOOK_INTERVAL = 2.0  # seconds between two looks while events keep coming
 SETTLE_SECONDS = 2.0  # EC2 is eventually consistent: a look this long after an event is sure to have seen it
 WAKE_MARGIN = 1.0  # an event this long before a scheduled look needs no look of its own
+MAX_ASKED = 200  # values that a filter of EC2 takes
 
 
 class Action(StrEnum):
     """What to do with a batch."""
 
+    UNRELATED = "unrelated"  # all of it is about instances that are not ours
     COVERED = "covered"  # a later look saw it all, or a scheduled one will
     DEFERRED = "deferred"  # schedule one look for all that come now
     ADVANCE = "advance"  # no look, only the rollout's next step
@@ -49,6 +53,27 @@ def decide(intent: Intent, pointer: Pointer, now: float) -> Decision:
         return Decision(Action.COVERED)
     base = pointer.wake_at if is_scheduled else looked_at
     return Decision(Action.DEFERRED, now + delay(max(base + MIN_LOOK_INTERVAL, now + WAKE_MARGIN), now))
+
+
+def doubtful(intent: Intent, pointer: Pointer, settings: Settings, now: float) -> tuple[Event, ...]:
+    """Events about instances of which none is known: EC2 is asked whose they are. None where that saves nothing."""
+    known = pointer.instance_ids
+    unknown = tuple(event for event in intent.events if _is_of_unknown(event, known, settings))
+    rest = replace(intent, events=tuple(event for event in intent.events if event not in unknown))
+    is_look_due = decide(rest, pointer, now).action is Action.LOOK
+    is_covered = decide(intent, pointer, now).action is Action.COVERED
+    return () if is_look_due or is_covered or len(named(unknown)) > MAX_ASKED else unknown
+
+
+def _is_of_unknown(event: Event, known: AbstractSet[str], settings: Settings) -> bool:
+    """A tag that makes the instance ours is believed at once: EC2 may show it a little later than the event tells."""
+    is_claimed = event.tags.get(settings.environment_tag_key) == settings.environment
+    return bool(event.instance_ids) and known.isdisjoint(event.instance_ids) and not is_claimed
+
+
+def named(events: tuple[Event, ...]) -> frozenset[str]:
+    """The instances that the events name."""
+    return frozenset(instance_id for event in events for instance_id in event.instance_ids)
 
 
 def delay(wake_at: float, now: float) -> int:

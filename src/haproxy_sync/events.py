@@ -1,14 +1,14 @@
-"""Raw records -> what they ask for. An event only says "look again": nothing here decides by what it claims."""
+"""Raw records -> what they ask for. An event only says "look again", and about whom: nothing is taken from its word."""
 
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from haproxy_sync.errors import BadEvent
-from haproxy_sync.model import INSTANCE_ID
+from haproxy_sync.model import INSTANCE_ID, NO_TAGS
 
 OWN_SOURCE = "haproxy-ec2-sync"
 REQUEUED = "requeue"
@@ -54,6 +54,8 @@ class Event:
     why: str
     sent_at: float = 0.0
     look_after: float = 0.0  # a requeue is done once a look began at or after this
+    instance_ids: tuple[str, ...] = ()  # it is about these and nothing else; empty: about anything
+    tags: Mapping[str, str] = field(default=NO_TAGS, hash=False)  # what a tag change claims that they have now
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,15 @@ def parse_event(body: object, home: Home, sent_at: float = 0.0) -> Event:
         raise BadEvent(f"source {str(body.get('source'))[:64]!r} is none of ours")
     if (body.get("account"), body.get("region")) != (home.account, home.region):
         return Event(Kind.FOREIGN, "foreign", sent_at)
-    return Event(kind, _why(kind, body), sent_at, _look_after(kind, detail))
+    tags = detail.get("tags")
+    return Event(
+        kind,
+        _why(kind, body),
+        sent_at,
+        _look_after(kind, detail),
+        _instance_ids(kind, body, detail),
+        tags if isinstance(tags, dict) else NO_TAGS,
+    )
 
 
 def _detail(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -132,10 +142,22 @@ def _why(kind: Kind, body: Mapping[str, Any]) -> str:
         return why if isinstance(why, str) and WHY.fullmatch(why) else REQUEUED
     if kind is not Kind.CHANGE:
         return str(kind)
-    resources = body.get("resources")
-    names = [str(name).rpartition("/")[2] for name in resources] if isinstance(resources, list) else []
-    ids = [name for name in names if INSTANCE_ID.fullmatch(name)]
+    ids = [name for name in _resources(body) if INSTANCE_ID.fullmatch(name)]
     return " ".join([label, *ids[:1]])
+
+
+def _resources(body: Mapping[str, Any]) -> list[str]:
+    """The resources' names, without the rest of their ARNs; what is no list is one name that fits nothing."""
+    resources = body.get("resources", [])
+    return [str(name).rpartition("/")[2] for name in resources] if isinstance(resources, list) else [""]
+
+
+def _instance_ids(kind: Kind, body: Mapping[str, Any], detail: Mapping[str, Any]) -> tuple[str, ...]:
+    """The instances of a change that is about instances and nothing else, in the shape that we know."""
+    if kind is not Kind.CHANGE or (body["source"] == "aws.tag" and not isinstance(detail.get("tags"), dict)):
+        return ()
+    named = {*_resources(body), *([str(detail["instance-id"])] if "instance-id" in detail else [])}
+    return tuple(sorted(named)) if all(map(INSTANCE_ID.fullmatch, named)) else ()
 
 
 def _look_after(kind: Kind, detail: Mapping[str, Any]) -> float:

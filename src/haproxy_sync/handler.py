@@ -132,6 +132,8 @@ def _tell(result: Result, intent: Intent) -> None:
     logger.info(str(result.action), why=intent.why, **answers.summary(result))
     if result.is_published:
         logger.info("published", why=intent.why, diff=result.after.history[-1].diff)
+    if result.action is Action.UNRELATED:
+        return
     if result.action in {Action.COVERED, Action.DEFERRED}:
         metrics.add_metric("Coalesced", MetricUnit.Count, 1)
         return

@@ -32,6 +32,12 @@ YES = frozenset({"true", "yes", "1", "on"})
 NO = frozenset({"false", "no", "0", "off"})
 
 
+def strangers(ec2: Any, settings: Settings, instance_ids: Iterable[str]) -> frozenset[str]:
+    """Those of the instances that EC2 shows without our environment's tag; one that it does not show may be ours."""
+    shown = _shown(ec2, {"Name": "instance-id", "Values": sorted(instance_ids)})
+    return frozenset(raw["InstanceId"] for raw in shown if not _is_ours(raw, settings))
+
+
 def look(ec2: Any, settings: Settings) -> Fleet:
     """The running instances of the environment, now. Any error on any page discards the look (F22, F23)."""
     return parse(describe(ec2, settings), settings)
@@ -39,10 +45,14 @@ def look(ec2: Any, settings: Settings) -> Fleet:
 
 def describe(ec2: Any, settings: Settings) -> Iterator[Mapping[str, Any]]:
     """`DescribeInstances`, page by page, filtered by the service."""
-    filters = [
+    return _shown(
+        ec2,
         {"Name": f"tag:{settings.environment_tag_key}", "Values": [settings.environment]},
         {"Name": "instance-state-name", "Values": ["running"]},
-    ]
+    )
+
+
+def _shown(ec2: Any, *filters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for reservation in pages(ec2.describe_instances, "Reservations", Filters=filters, MaxResults=PAGE_SIZE):
         yield from reservation["Instances"]
 
@@ -108,8 +118,11 @@ class _Unfit(Exception):
 
 def _is_member(raw: Mapping[str, Any], settings: Settings) -> bool:
     """Whatever the filter returned (F32)."""
-    running = raw["State"]["Name"] == "running"
-    return running and _tags(raw).get(settings.environment_tag_key) == settings.environment
+    return raw["State"]["Name"] == "running" and _is_ours(raw, settings)
+
+
+def _is_ours(raw: Mapping[str, Any], settings: Settings) -> bool:
+    return _tags(raw).get(settings.environment_tag_key) == settings.environment
 
 
 def _tags(raw: Mapping[str, Any]) -> dict[str, str]:

@@ -40,6 +40,7 @@ class Observer:
         fleet = inventory.look(self.clients.ec2, self.settings)
         before, before_hold, why = pointer.publication, pointer.hold, pointer.held_back or intent.why
         pointer = replace(pointer, looked_at=now, proxies=fleet.proxies, skipped=fleet.skipped)
+        pointer = replace(pointer, others=tuple(host.instance_id for host in fleet.others))
         pointer = replace(pointer, template_error="", held_back="")
         pointer = progress.forget_gone(pointer)
         try:

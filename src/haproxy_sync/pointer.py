@@ -186,6 +186,7 @@ class Pointer:
     backends: tuple[Backend, ...] | None = None  # the accepted pool; None: nothing accepted yet, or unknown (F48)
     proxies: tuple[Proxy, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    others: tuple[str, ...] = ()  # ids of the environment's other running instances: templates may show them
     publication: Publication | None = None
     commands: tuple[Command, ...] = ()
     states: Mapping[str, ProxyState] = field(default_factory=lambda: MappingProxyType({}), hash=False)
@@ -202,6 +203,12 @@ class Pointer:
     def is_frozen(self) -> bool:
         """Whether nothing new is published. A freeze that is over is gone from every `successor`."""
         return self.first_freeze or self.freeze is not None
+
+    @property
+    def instance_ids(self) -> frozenset[str]:
+        """Every instance that was ours at the last look, or is in the config."""
+        hosts = (*(self.backends or ()), *self.proxies)
+        return frozenset(self.others).union(each.instance_id for known in (hosts, self.skipped) for each in known)
 
     @property
     def in_flight(self) -> frozenset[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
-from haproxy_sync import advance, changes, coalesce, events, queue, store
+from haproxy_sync import advance, changes, coalesce, events, inventory, queue, store
 from haproxy_sync.advance import Reports
 from haproxy_sync.aws import Clients
 from haproxy_sync.coalesce import Action
@@ -22,6 +22,7 @@ from haproxy_sync.settings import Settings
 
 ATTEMPTS = 5
 ECHO_SECONDS = coalesce.SETTLE_SECONDS + 1  # an event whose look saw nothing new gets a second look then
+RECHECK_SECONDS = 10  # most that a look which an instance joined waits for a later one; a rollout's looks often do
 LISTED_SECONDS = 1  # a command that finished sooner than the service lists it is asked for again then
 
 
@@ -78,6 +79,10 @@ class Reconciler:
     def _reconcile(self, intent: Intent, change: Callable[[Pointer], Pointer]) -> Result:
         snapshot = self.read()
         now = self.clock()
+        related = self._related(intent, snapshot.pointer, now)
+        if not related.events:
+            return self._told(Result(Action.UNRELATED, snapshot.pointer, snapshot.pointer), intent)
+        intent = related
         decision = coalesce.decide(intent, snapshot.pointer, now)
         match decision.action:
             case Action.COVERED:
@@ -90,6 +95,15 @@ class Reconciler:
                 is_look = action is Action.LOOK
                 observation = self.observe(pointer, intent, now) if is_look else Observation(pointer)
         return self._move(snapshot, observation, reports, now, intent)
+
+    def _related(self, intent: Intent, pointer: Pointer, now: float) -> Intent:
+        """The batch without events whose instances EC2 shows as somebody else's. A failure is that of a look."""
+        doubtful = coalesce.doubtful(intent, pointer, self.settings, now)
+        if not doubtful:
+            return intent
+        strangers = inventory.strangers(self.clients.ec2, self.settings, coalesce.named(doubtful))
+        dropped = [event for event in doubtful if strangers.issuperset(event.instance_ids)]
+        return replace(intent, events=tuple(event for event in intent.events if event not in dropped))
 
     def _amend(self, change: Callable[[Pointer, float], Pointer], intent: Intent) -> Result:
         snapshot = self.read()
@@ -128,7 +142,14 @@ class Reconciler:
             self.tell(result, intent)  # what was heard now is gone from the next run
             if wake_at:
                 self._wake(wake_at, now, intent.why)
+            if pointer.instance_ids - snapshot.pointer.instance_ids:
+                self._recheck(now, intent.why)
         return result
+
+    def _recheck(self, now: float, why: str) -> None:
+        """One more look: until this put nobody knew who joined, so an event that says it left may have been dropped."""
+        body = events.requeue(self.home, now + coalesce.SETTLE_SECONDS, why)
+        queue.send(self.clients.sqs, self.settings.queue_url, body, RECHECK_SECONDS)
 
     def _explained(self, before: Pointer, after: Pointer, observation: Observation) -> Pointer:
         """The pointer whose newest history entry says what its publication changes in the configs."""

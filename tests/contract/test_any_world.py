@@ -1,9 +1,11 @@
 """Whatever happens, in whatever order: once it is over, every proxy runs the config of the world as it is.
 
-Backends and proxies come, go and change their tags; events are delivered, doubled, late or lost; the function dies at
-any call of AWS, before or after the deed; messages come back. Then only the sweep is left, and it must be enough.
+Backends and proxies come, go and change their tags, and others' instances become ours and ours theirs; events are
+delivered, doubled, late or lost, and name whomever; the function dies at any call of AWS, before or after the deed;
+messages come back. Then only the sweep is left, and it must be enough.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from haproxy_sync.model import Config, Fleet
+from haproxy_sync.model import NO_TAGS, Config, Fleet
 from haproxy_sync.pointer import Pointer
 from haproxy_sync.render import Rendering
 from haproxy_sync.settings import EMPTY_POOLS
@@ -27,9 +29,12 @@ class Ec2:
     def __init__(self) -> None:
         self.instances: dict[str, dict[str, Any]] = {}
 
-    def describe_instances(self, **_: Any) -> dict[str, Any]:
-        """Everything, in no particular order, whatever the filter."""
-        return {"Reservations": [{"Instances": [each]} for each in reversed(self.instances.values())]}
+    def describe_instances(self, **request: Any) -> dict[str, Any]:
+        """Everything, in no particular order, whatever the filter, unless it is for ids."""
+        (first, *_) = request["Filters"]
+        asked = first["Values"] if first["Name"] == "instance-id" else self.instances
+        found = [each for key, each in self.instances.items() if key in asked]
+        return {"Reservations": [{"Instances": [each]} for each in reversed(found)]}
 
 
 def render(_s3: object, _settings: object, fleet: Fleet) -> Rendering:
@@ -52,6 +57,8 @@ class AnyWorld(RuleBasedStateMachine):
         self.number = 0
         self.batches: list[tuple[float, list[dict[str, Any]]]] = []
         self.newest = Pointer()
+        for _ in range(2):
+            self._launch("tomcat", {"Environment": "production"})
         for _ in range(backends):
             self.launch_backend()
         for _ in range(proxies):
@@ -69,9 +76,9 @@ class AnyWorld(RuleBasedStateMachine):
         if is_registered:
             self.world.join(instance_id)
 
-    def _launch(self, kind: str) -> str:
+    def _launch(self, kind: str, tags: Mapping[str, str] = NO_TAGS) -> str:
         self.number += 1
-        made = instance(self.number, kind)
+        made = instance(self.number, kind, tags=dict(tags))
         self.ec2.instances[made["InstanceId"]] = made
         return str(made["InstanceId"])
 
@@ -99,11 +106,25 @@ class AnyWorld(RuleBasedStateMachine):
         instance_id = data.draw(st.sampled_from(sorted(self.ec2.instances)))
         self.ec2.instances[instance_id]["Tags"].append({"Key": "haproxy:weight", "Value": weight})
 
-    @rule(number=st.integers(1, 10), is_lost=st.booleans())
-    def events(self, number: int, *, is_lost: bool) -> None:
-        """Events of whatever happened; they say nothing anyway."""
-        if not is_lost:
-            self.batches.append((self.world.now, [changed() for _ in range(number)]))
+    @precondition(lambda self: self.ec2.instances)
+    @rule(data=st.data(), environment=st.sampled_from(["staging", "production"]), is_told=st.booleans())
+    def hand_over(self, data: st.DataObject, environment: str, *, is_told: bool) -> None:
+        """One becomes ours, or somebody else's."""
+        instance_id = data.draw(st.sampled_from(sorted(self.ec2.instances)))
+        tags = dict(_tags(self.ec2.instances[instance_id])) | {"Environment": environment}
+        self.ec2.instances[instance_id]["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
+        if is_told:
+            assert self.world.deliver(changed(instance_id)) == []
+
+    @rule(data=st.data(), number=st.integers(1, 10), fate=st.sampled_from(["at once", "late", "lost"]))
+    def events(self, data: st.DataObject, number: int, fate: str) -> None:
+        """Events of whatever happened, to anybody; they say nothing anyway."""
+        name = data.draw(st.sampled_from([*sorted(self.ec2.instances), "i-0a1b2c3d4e5f60001"]))
+        batch = [changed(name) for _ in range(number)]
+        if fate == "at once":
+            assert self.world.deliver(*batch) == []
+        elif fate == "late":
+            self.batches.append((self.world.now, batch))
 
     @precondition(lambda self: self.batches)
     @rule(is_kept=st.booleans(), which=st.integers(0, 20))
@@ -173,7 +194,8 @@ class AnyWorld(RuleBasedStateMachine):
             self.context.__exit__(None, None, None)
 
     def _converges(self) -> None:
-        kinds = {key: dict(_tags(each)) for key, each in self.ec2.instances.items()}
+        every = {key: dict(_tags(each)) for key, each in self.ec2.instances.items()}
+        kinds = {key: tags for key, tags in every.items() if tags["Environment"] == "staging"}
         proxies = [key for key, tags in kinds.items() if tags["Type"] == "haproxy"]
         backends = {key for key, tags in kinds.items() if tags["Type"] == "tomcat"}
         for key in proxies:

@@ -5,6 +5,7 @@ The checker is proved by protocols that are known to be wrong: it finds what the
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from random import Random
 from typing import Any
@@ -13,13 +14,13 @@ import pytest
 
 from haproxy_sync import codec, inventory, store
 from haproxy_sync.errors import Superseded
-from haproxy_sync.events import Home, operator
+from haproxy_sync.events import Event, Home, Intent, Kind, operator, parse_event
 from haproxy_sync.model import Config, Fleet
 from haproxy_sync.pointer import Assignment, Digest, Pointer, publish, successor
 from haproxy_sync.reconcile import Reconciler
 from haproxy_sync.render import Rendering
 from tests.contract.faults import Fault, interposed
-from tests.contract.interleaving import Choose, Schedule, every_order
+from tests.contract.interleaving import Choose, Schedule, Task, every_order
 from tests.contract.world import ACCOUNT, REGION, World
 from tests.fleet import instance
 
@@ -54,10 +55,10 @@ class MovingEc2:
 class Stage:
     """One run in an environment of its own: moto's bucket, a moving EC2, and a clock that ticks with every reading."""
 
-    def __init__(self, world: World, choose: Choose) -> None:
+    def __init__(self, world: World, choose: Choose, kind: type[MovingEc2] = MovingEc2) -> None:
         environment = f"run-{next(RUNS)}"
         self.schedule = Schedule(choose)
-        self.ec2 = MovingEc2(environment, self.schedule.pause)
+        self.ec2 = kind(environment, self.schedule.pause)
         self.settings = replace(world.settings, environment=environment)
         self.clients = replace(world.clients, ec2=self.ec2)
         self.ticks = count(1_795_000_000)
@@ -84,12 +85,15 @@ class Stage:
     def run(self, protocol: Protocol, workers: int, *moves: int) -> str:
         """Workers and the world, interleaved; what is wrong with the end, empty if nothing."""
         ours(self)  # the beginning: three backends, published
-        tasks = [lambda: protocol(self)] * workers + [lambda: self.ec2.toggle(*moves)]
-        with interposed(self.clients_of_moto, self._gate):
-            self.schedule.run(tasks)
+        self.interleave(*[lambda: protocol(self)] * workers, lambda: self.ec2.toggle(*moves))
         end = numbers(self.read().pointer)
         newest = self.ec2.looks[-1]
         return "" if end == newest else f"ends with {sorted(end)}, the newest look saw {sorted(newest)}"
+
+    def interleave(self, *tasks: Task) -> None:
+        """The tasks, with their calls in the order that was chosen."""
+        with interposed(self.clients_of_moto, self._gate):
+            self.schedule.run(tasks)
 
     @property
     def clients_of_moto(self) -> Any:
@@ -122,8 +126,23 @@ def text(fleet: Fleet) -> Config:
     return Config("".join(f"server {backend.instance_id}\n" for backend in fleet.backends))
 
 
-def ours(stage: Stage) -> None:
-    """The real reconcile."""
+class TaggedEc2(MovingEc2):
+    """EC2 whose instances always run; what comes and goes is the tag that makes them ours."""
+
+    def describe_instances(self, **request: Any) -> dict[str, Any]:
+        """Those that are ours, or those that are asked for by id, whoever's they are."""
+        (first, *_) = request["Filters"]
+        if first["Name"] != "instance-id":
+            return super().describe_instances()
+        self._pause()
+        asked = [int(instance_id.removeprefix("i-"), 16) for instance_id in first["Values"]]
+        owner = {number: self._environment if number in self.running else "somebody-elses" for number in asked}
+        instances = [instance(number, tags={"Environment": owner[number]}) for number in asked]
+        return {"Reservations": [{"Instances": instances}]}
+
+
+def ours(stage: Stage, intent: Intent | None = None) -> None:
+    """The real reconcile; of a person who wants a look, if nothing else is asked for."""
     Reconciler(
         stage.settings,
         stage.clients,
@@ -131,7 +150,7 @@ def ours(stage: Stage) -> None:
         f"writer-{next(stage.ticks)}",
         stage.clock,
         lambda _s3, _settings, fleet: Rendering({}, text(fleet), ()),  # type: ignore[arg-type]  # it is called, no more
-    ).reconcile(operator("test"))
+    ).reconcile(intent or operator("test"))
 
 
 def plain_put(stage: Stage) -> None:
@@ -217,3 +236,30 @@ def test_a_wrong_protocol_is_caught(world: World, protocol: Protocol, moves: tup
 def _violations(world: World, protocol: Protocol, moves: tuple[int, ...]) -> Iterator[str]:
     for choose in every_order():
         yield Stage(world, choose).run(protocol, 2, *moves)
+
+
+def tell_late(stage: Stage, *numbers: int) -> None:
+    """Tags come and go, one after the other; then an event tells of it that claims nothing."""
+    stage.ec2.toggle(*numbers)
+    event = Event(Kind.CHANGE, "test", instance_ids=tuple(f"i-{number:017x}" for number in sorted({*numbers})))
+    ours(stage, Intent((event,)))
+
+
+@pytest.mark.fault("F09")
+@pytest.mark.parametrize("changes", [(4,), (4, 4), (4, 4, 4)])
+def test_a_dropped_event_loses_nothing(world: World, changes: tuple[int, ...]) -> None:
+    """An instance joins and leaves while another worker looks: what that one saw, and puts later, does not stay.
+
+    There is no sweep; what the workers asked the queue for comes at the end.
+    """
+    runs = 0
+    for choose in every_order():
+        world.delayed.clear()
+        stage = Stage(world, choose, TaggedEc2)
+        ours(stage)
+        stage.interleave(partial(ours, stage), partial(tell_late, stage, *changes))
+        for _, _, body in list(world.delayed):
+            ours(stage, Intent((parse_event(body, Home(ACCOUNT, REGION)),)))
+        assert numbers(stage.read().pointer) == stage.ec2.running
+        runs += 1
+    assert runs >= 20

@@ -51,6 +51,50 @@ def test_the_state_an_event_claims_is_not_read(state: str) -> None:
     assert events.parse_event(state_change(detail=detail), HOME) == events.parse_event(state_change(), HOME)
 
 
+ARN = "arn:aws:ec2:ap-southeast-2:123456789012:instance/"
+TAGGED: dict[str, Any] = {
+    "source": "aws.tag",
+    "resources": [f"{ARN}i-0000000a"],
+    "detail": {"tags": {"Type": "tomcat"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ("i-0a1b2c3d4e5f60001",)),
+        ({"resources": []}, ("i-0a1b2c3d4e5f60001",)),
+        ({"detail": {"instance-id": "i-0000000a"}}, ("i-0000000a", "i-0a1b2c3d4e5f60001")),
+        ({"resources": [f"{ARN}i-0000000b", f"{ARN}i-0000000a"], "detail": {}}, ("i-0000000a", "i-0000000b")),
+        (TAGGED, ("i-0000000a",)),
+        # Odd ones are about anything.
+        ({"resources": [f"{ARN}i-0000000b", "arn:aws:autoscaling:x"]}, ()),
+        ({"resources": [f"{ARN}i-0000000b\n"]}, ()),
+        ({"resources": [f"{ARN}i-0000000b*"]}, ()),
+        ({"resources": [7]}, ()),
+        ({"detail": {"instance-id": "i-*"}}, ()),
+        ({"detail": {"instance-id": ["i-0000000a"]}}, ()),
+        ({"resources": "i-0000000a", "detail": {}}, ()),
+        ({"resources": {"x": 1}}, ()),
+        (TAGGED | {"detail": {}}, ()),
+        (TAGGED | {"detail": {"tags": ["Type"]}}, ()),
+        ({"source": "aws.s3", "resources": ["arn:aws:s3:::bucket"], "detail": {}}, ()),
+        ({"source": "aws.events"}, ()),
+        ({"source": "aws.ssm"}, ()),
+    ],
+)
+def test_whom_an_event_is_about(changes: dict[str, Any], expected: tuple[str, ...]) -> None:
+    """Instances and nothing else, in the shape that is known; everything else is about anything, so it is looked at."""
+    assert events.parse_event(state_change(**changes), HOME).instance_ids == expected
+
+
+def test_what_a_tag_change_claims_is_kept() -> None:
+    """As it came, hostile or not: it is only compared."""
+    claimed = {"Environment": "staging\n", "x": 7}
+    assert events.parse_event(state_change(**TAGGED | {"detail": {"tags": claimed}}), HOME).tags == claimed
+    assert events.parse_event(state_change(), HOME).tags == {}
+
+
 @pytest.mark.fault("F15")
 @pytest.mark.parametrize("time", ["2099-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "yesterday"])
 def test_the_time_an_event_claims_is_not_read(time: str) -> None:

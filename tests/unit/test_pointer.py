@@ -48,6 +48,7 @@ def full() -> Pointer:
         template_error="haproxy.cfg.j2:3: 'x' is undefined",
         proxies=(PROXY,),
         skipped=(Skipped("i-0000000c", "no-address"),),
+        others=("i-0000000e",),
         publication=replace(published.publication, document=Document("3", "e" * 64)),
         commands=(Command("41.0", Purpose.WAVE, 41, DIGEST, (PROXY.instance_id,), 6.0, "id"),),
         states={PROXY.instance_id: ProxyState(Outcome.INSTALLED, installed=DIGEST.md5, attempts=2)},

@@ -1,0 +1,222 @@
+"""Events about anybody's instances: what is surely not ours costs one question to EC2 and leaves no trace."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from tests.contract.faults import Fault, calls, failing
+from tests.contract.world import ACCOUNT, REGION, SWEEP, World, changed, event
+
+PRODUCTION = {"Environment": "production"}
+KEY = "pointer/staging.json"
+
+
+@pytest.fixture
+def busy(running: World) -> World:
+    """A settled environment in an account where others live too; the bucket keeps versions, as ours does."""
+    running.clients.s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
+    return running
+
+
+def traces(world: World) -> tuple[Any, ...]:
+    """What anything that was done leaves behind: the pointer's versions, our own messages, commands."""
+    versions = world.clients.s3.list_object_versions(Bucket="bucket")["Versions"]
+    return [(each["Key"], each["VersionId"], each["ETag"]) for each in versions], list(world.delayed), world.orders()
+
+
+def tags_changed(world: World, claimed: dict[str, str], *instance_ids: str) -> dict[str, Any]:
+    """The event of a tag change that claims these tags."""
+    detail = {"changed-tag-keys": ["Environment"], "service": "ec2", "resource-type": "instance", "tags": claimed}
+    arns = [f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{instance_id}" for instance_id in instance_ids]
+    assert world.settings.environment_tag_key == "Environment"
+    return event("aws.tag", "Tag Change on Resource", detail, *arns)
+
+
+def bare(world: World) -> str:
+    """An instance without any tags."""
+    made = world.clients.ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1)["Instances"]
+    return str(made[0]["InstanceId"])
+
+
+def ids(hosts: Iterable[Any] | None) -> set[str]:
+    """Instance ids of hosts."""
+    return {host.instance_id for host in hosts or ()}
+
+
+@pytest.mark.parametrize("state", ["running", "stopped", "terminated"])
+@pytest.mark.parametrize("is_tagged", [True, False])
+def test_a_state_change_of_somebody_elses_instance_leaves_no_trace(busy: World, state: str, *, is_tagged: bool) -> None:
+    """One read of the bucket, one question to EC2; no put, no message, no second look."""
+    stranger = busy.launch(tags=PRODUCTION)[0] if is_tagged else bare(busy)
+    if state != "running":
+        call = busy.clients.ec2.stop_instances if state == "stopped" else busy.clients.ec2.terminate_instances
+        call(InstanceIds=[stranger])
+    before = traces(busy)
+    with calls(busy.clients) as made:
+        assert busy.deliver(changed(stranger, state)) == []
+        busy.pass_time(10)
+    assert traces(busy) == before
+    assert made == ["s3.GetObject", "ec2.DescribeInstances"]
+
+
+def test_a_thousand_of_them_write_nothing(busy: World) -> None:
+    """An account of others that come and go all day: what we pay is the reading."""
+    strangers = busy.launch(number=10, tags=PRODUCTION)
+    before = traces(busy)
+    with calls(busy.clients) as made:
+        for number in range(100):
+            assert busy.deliver(*(changed(each, ("running", "stopped")[number % 2]) for each in strangers)) == []
+            busy.pass_time(1)
+    assert traces(busy) == before
+    assert len(made) == 200
+
+
+def test_the_log_and_the_answer_have_a_word_for_it(busy: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Not `covered`: nobody looked, and nobody will."""
+    (stranger,) = busy.launch(tags=PRODUCTION)
+    caplog.clear()
+    busy.deliver(changed(stranger))
+    assert [record.message for record in caplog.records] == ["unrelated"]
+    assert stranger in vars(caplog.records[0])["why"]
+    assert busy.handle(changed(stranger))["result"] == "unrelated"
+
+
+def test_a_launch_of_ours_is_looked_at_at_once(busy: World) -> None:
+    """It is not known yet, so it is asked for; then everything is as ever."""
+    orders = busy.orders()
+    (new,) = busy.launch()
+    assert busy.deliver(changed(new)) == []
+    assert new in ids(busy.pointer.backends)
+    busy.pass_time(1)
+    assert busy.orders() > orders
+
+
+@pytest.mark.parametrize("kind", ["tomcat", "redis"])
+@pytest.mark.parametrize("is_stopped", [True, False])
+def test_ours_by_its_tags_is_ours(busy: World, kind: str, *, is_stopped: bool) -> None:
+    """Whatever its type, and also when it does not run."""
+    (new,) = busy.launch(kind)
+    if is_stopped:
+        busy.clients.ec2.stop_instances(InstanceIds=[new])
+    before = busy.pointer
+    assert busy.deliver(changed(new)) == []
+    assert busy.pointer.looked_at > before.looked_at
+
+
+def test_what_ec2_does_not_show_may_be_ours(busy: World) -> None:
+    """EC2 is eventually consistent: an id that does not come back is looked at, and once more later."""
+    (stranger,) = busy.launch(tags=PRODUCTION)
+    both = changed(stranger) | {"resources": ["arn:aws:ec2:::instance/i-0a1b2c3d4e5f60001"]}
+    before = busy.pointer
+    assert busy.deliver(both) == []
+    assert busy.pointer.looked_at > before.looked_at
+    (new,) = busy.launch()
+    busy.pass_time(4)
+    assert new in ids(busy.pointer.backends)
+
+
+@pytest.mark.fault("F24")
+def test_a_tag_that_ec2_does_not_show_yet_is_believed_when_it_makes_it_ours(busy: World) -> None:
+    """EC2 still shows the instance without tags when the event comes: it is in long before the sweep."""
+    late = bare(busy)
+    assert busy.deliver(tags_changed(busy, {"Environment": "staging", "Type": "tomcat"}, late)) == []
+    tags = [{"Key": "Environment", "Value": "staging"}, {"Key": "Type", "Value": "tomcat"}]
+    busy.clients.ec2.create_tags(Resources=[late], Tags=tags)
+    busy.pass_time(4)
+    assert late in ids(busy.pointer.backends)
+
+
+def test_a_tag_change_of_somebody_elses_instance_leaves_no_trace(busy: World) -> None:
+    """Its claim is not what decides: EC2 is asked."""
+    (stranger, ours) = (*busy.launch(tags=PRODUCTION), *busy.launch())
+    before = traces(busy)
+    assert busy.deliver(tags_changed(busy, PRODUCTION, stranger)) == []
+    assert traces(busy) == before
+    assert busy.deliver(tags_changed(busy, PRODUCTION, ours)) == []
+    assert ours in ids(busy.pointer.backends)
+
+
+@pytest.mark.parametrize("kind", ["tomcat", "redis"])
+def test_what_leaves_is_known_although_it_is_no_longer_ours(busy: World, kind: str) -> None:
+    """A backend, or another instance that a template may show: without its tag it is looked at all the same."""
+    (leaving,) = busy.launch(kind)
+    busy.sweep()
+    busy.settle()
+    busy.pass_time(60)
+    assert leaving in ids(busy.pointer.backends) | set(busy.pointer.others)
+    busy.clients.ec2.delete_tags(Resources=[leaving], Tags=[{"Key": "Environment"}])
+    assert busy.deliver(tags_changed(busy, {"Type": kind}, leaving)) == []
+    assert leaving not in ids(busy.pointer.backends) | set(busy.pointer.others)
+
+
+def test_a_skipped_instance_is_known(busy: World) -> None:
+    """Its port was bad; nothing of it is in the config, but the state names it."""
+    (bad,) = busy.launch(tags={"haproxy:port": "0"})
+    busy.sweep()
+    busy.pass_time(60)
+    busy.clients.ec2.delete_tags(Resources=[bad], Tags=[{"Key": "Environment"}])
+    assert bad in ids(busy.pointer.skipped)
+    assert busy.deliver(tags_changed(busy, {}, bad)) == []
+    assert bad not in ids(busy.pointer.skipped)
+
+
+@pytest.mark.fault("F22")
+def test_a_question_that_fails_returns_the_batch(busy: World) -> None:
+    """As a look that fails does: the message comes back, and nothing is written."""
+    (stranger,) = busy.launch(tags=PRODUCTION)
+    before = traces(busy)
+    with failing(busy.clients, "ec2.DescribeInstances", Fault(503, "RequestLimitExceeded")):
+        assert busy.deliver(changed(stranger)) == ["m-0"]
+    assert traces(busy) == before
+
+
+def test_beside_what_wants_a_look_nobody_is_asked_for(busy: World) -> None:
+    """One look for the batch, and no question: it would save nothing."""
+    (stranger,) = busy.launch(tags=PRODUCTION)
+    (known, *_) = sorted(ids(busy.pointer.backends))
+    for relevant in (changed(known), SWEEP, event("aws.s3", "Object Created")):
+        busy.pass_time(60)
+        before = busy.pointer
+        with calls(busy.clients) as made:
+            assert busy.deliver(changed(stranger), relevant) == []
+        assert made.count("ec2.DescribeInstances") == 1
+        assert busy.pointer.looked_at > before.looked_at
+
+
+def test_what_a_look_has_seen_is_not_asked_for(busy: World) -> None:
+    """Covered is covered, whoever's it is."""
+    (stranger,) = busy.launch(tags=PRODUCTION)
+    busy.sweep()
+    with calls(busy.clients) as made:
+        assert busy.deliver(changed(stranger), sent_at=busy.now - 5) == []
+    assert made == ["s3.GetObject"]
+
+
+def test_right_after_a_look_a_stranger_schedules_none(busy: World) -> None:
+    """Where an event of ours would wait for the next look, one of somebody else's is done."""
+    (stranger,) = busy.launch(tags=PRODUCTION)
+    busy.sweep()
+    before = traces(busy)
+    assert busy.deliver(changed(stranger)) == []
+    assert traces(busy) == before
+
+
+def test_a_stranger_beside_a_command_costs_no_look(busy: World) -> None:
+    """The rollout's next step is taken; nothing is looked at, now or later."""
+    (stranger,) = busy.launch(tags=PRODUCTION)
+    busy.sweep()
+    looked_at = busy.pointer.looked_at
+    assert busy.deliver(changed(stranger), event("aws.ssm", "EC2 Command Status-change Notification")) == []
+    busy.pass_time(10)
+    assert busy.pointer.looked_at == looked_at
+
+
+def test_more_than_a_filter_takes_is_just_looked_at(busy: World) -> None:
+    """No event of EC2 names so many; whatever does gets a look."""
+    strangers = [f"i-{number:017x}" for number in range(201)]
+    before = busy.pointer
+    with calls(busy.clients) as made:
+        assert busy.deliver(tags_changed(busy, PRODUCTION, *strangers)) == []
+    assert made.count("ec2.DescribeInstances") == 1
+    assert busy.pointer.looked_at > before.looked_at

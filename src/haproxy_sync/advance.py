@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from haproxy_sync import progress, rollout, steps
 from haproxy_sync.pointer import Command, Document, Pointer, Purpose, successor
-from haproxy_sync.report import FINAL, Report, fold
+from haproxy_sync.report import Report, fold
 from haproxy_sync.settings import Settings
 
 CLIENT_ERROR = range(400, 500)
@@ -26,17 +26,20 @@ class Sent:
 
 
 def collect(ssm: Any, pointer: Pointer, now: float) -> tuple[Pointer, Reports]:
-    """What the commands in flight have brought since the last time."""
+    """What the commands in flight have brought since the last time, and those that were silent before."""
     pointer = progress.give_up(pointer, now)
     heard: list[tuple[Command, Report]] = []
+    for command in pointer.late:  # first: what a newer command brought is said last
+        pointer, reports = progress.hear_late(pointer, command, fold(rollout.invocations(ssm, command)), now)
+        heard += [(command, report) for report in reports]
     for command in pointer.commands:
         if not command.command_id:
             continue
         invocations = tuple(rollout.invocations(ssm, command))
-        reports = [each for each in fold(invocations) if each.instance_id in command.targets]
-        pointer = progress.absorb(pointer, command, reports, now)
-        is_taken = not invocations or any(each["Status"] not in {"Pending", *FINAL} for each in invocations)
-        pointer = progress.note_stalled(pointer, command, is_taken, now)
+        pointer, reports = progress.hear(pointer, command, fold(invocations), now)
+        left = set(command.targets).difference(report.instance_id for report in reports)
+        waiting = [each["Status"] == "Pending" for each in invocations if each["InstanceId"] in left]
+        pointer = progress.note_stalled(pointer, command, not all(waiting) or not invocations, now)
         heard += [(command, report) for report in reports]
     return pointer, tuple(heard)
 
@@ -49,6 +52,8 @@ def plan(ssm: Any, settings: Settings, pointer: Pointer, now: float) -> tuple[Po
     pointer = progress.note_unreachable(pointer, frozenset(ready) - online)
     step = steps.next_step(pointer, online, settings, now)
     pointer = _pinned(ssm, settings, progress.claim(pointer, step.claims, now), step.claims)
+    times = (step.wake_at, progress.listen_again_at(pointer, now))
+    step = replace(step, wake_at=min((time for time in times if time is not None), default=None))
     return (replace(pointer, converged_at=now) if progress.is_converged(pointer) else pointer), step
 
 

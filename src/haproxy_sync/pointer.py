@@ -116,6 +116,8 @@ class Command:
     claimed_at: float
     command_id: str = ""  # empty: claimed, SendCommand may or may not have happened
     is_stalled: bool = False  # no agent has taken it for so long that nobody else waits for it
+    # Since when a target's final status is there without what the host said.
+    silent: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,7 @@ class Pointer:
     others: tuple[str, ...] = ()  # ids of the environment's other running instances: templates may show them
     publication: Publication | None = None
     commands: tuple[Command, ...] = ()
+    late: tuple[Command, ...] = ()  # targets that failed by their silence: what they say yet still counts
     states: Mapping[str, ProxyState] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     hold: Hold | None = None
     freeze: Freeze | None = None

@@ -15,6 +15,9 @@ HARMLESS = APPLIED | {Outcome.NOT_TRIED}
 OFFLINE = ", agent-offline"
 STALL_SECONDS = 15  # an agent that is well takes a command within a second or two
 LOST_SECONDS = 3600  # a command nobody reports on is given up then
+# When to look for the output after a final status without any; the last time its absence is believed.
+LISTEN_SECONDS = (1, 3, 7, 15, 30)
+LATE_SECONDS = 600  # longer than an agent takes to send again what got lost
 
 
 def claim(pointer: Pointer, claims: tuple[Command, ...], now: float) -> Pointer:
@@ -47,13 +50,55 @@ def absorb(pointer: Pointer, command: Command, reports: Iterable[Report], now: f
         pointer,
         states=MappingProxyType({**pointer.states, **states}),
         commands=tuple(each for each in commands if each.targets),
+        late=_all_without(pointer.late, reported),  # what somebody said of an older command is old news now
     )
     is_behind = any(report.outcome is Outcome.SUPERSEDED for report in fresh)
     return _overtake(pointer) if is_behind and command.generation == _generation(pointer) else pointer
 
 
+def hear(
+    pointer: Pointer, command: Command, reports: Iterable[Report], now: float
+) -> tuple[Pointer, tuple[Report, ...]]:
+    """The pointer after what the service shows of a command, and the reports that count by now.
+
+    Who is silent is remembered, and believed to have failed only after a while; even then a marker still counts.
+    """
+    fresh = tuple(report for report in reports if report.instance_id in command.targets)
+    silent = {report.instance_id: now for report in fresh if report.is_silent} | dict(command.silent)
+    waiting = {target for target, since in silent.items() if since + LISTEN_SECONDS[-1] > now}
+    believed = tuple(report for report in fresh if not (report.is_silent and report.instance_id in waiting))
+    known = replace(command, silent=MappingProxyType(silent))
+    commands = tuple(known if each.claim == command.claim else each for each in pointer.commands)
+    pointer = absorb(replace(pointer, commands=commands), known, believed, now)
+    failed = {report.instance_id for report in believed if report.is_silent}
+    late = _all_without([known], set(known.targets) - failed)
+    return replace(pointer, late=(*pointer.late, *late)), believed
+
+
+def hear_late(
+    pointer: Pointer, command: Command, reports: Iterable[Report], now: float
+) -> tuple[Pointer, tuple[Report, ...]]:
+    """The same for a command whose silence was believed: only what the host itself says counts."""
+    heard = tuple(report for report in reports if report.is_heard and report.instance_id in command.targets)
+    return absorb(pointer, command, heard, now), heard
+
+
+def listen_again_at(pointer: Pointer, now: float) -> float | None:
+    """When to look again for what the silent have to say."""
+    silences = (since for command in pointer.commands for since in command.silent.values())
+    times = (since + seconds for since in silences for seconds in LISTEN_SECONDS)
+    return min((time for time in times if time > now), default=None)
+
+
+def _all_without(commands: Iterable[Command], gone: Collection[str]) -> tuple[Command, ...]:
+    """The commands that have other targets left."""
+    return tuple(left for left in (_without(command, gone) for command in commands) if left.targets)
+
+
 def _without(command: Command, gone: Collection[str]) -> Command:
-    return replace(command, targets=tuple(target for target in command.targets if target not in gone))
+    silent = {target: since for target, since in command.silent.items() if target not in gone}
+    targets = tuple(target for target in command.targets if target not in gone)
+    return replace(command, targets=targets, silent=MappingProxyType(silent))
 
 
 def _overtake(pointer: Pointer) -> Pointer:
@@ -113,6 +158,9 @@ def note_stalled(pointer: Pointer, command: Command, taken: bool, now: float) ->
 
 def give_up(pointer: Pointer, now: float) -> Pointer:
     """Without void claims and without commands that nobody will report on any more."""
+    silences = [(target, since) for command in pointer.late for target, since in command.silent.items()]
+    over = {target for target, since in silences if since + LATE_SECONDS <= now}
+    pointer = replace(pointer, late=_all_without(pointer.late, over))
     for command in pointer.commands:
         age = now - command.claimed_at
         if not command.command_id and age >= VOID_SECONDS:
@@ -126,11 +174,12 @@ def give_up(pointer: Pointer, now: float) -> Pointer:
 def forget_gone(pointer: Pointer) -> Pointer:
     """Without proxies that the last look no longer has: gone, not failed (F66)."""
     present = {proxy.instance_id for proxy in pointer.proxies}
-    commands = (_without(command, set(command.targets) - present) for command in pointer.commands)
+    gone = {*pointer.states, *pointer.in_flight} - present
     return replace(
         pointer,
         states=MappingProxyType({key: state for key, state in pointer.states.items() if key in present}),
-        commands=tuple(command for command in commands if command.targets),
+        commands=_all_without(pointer.commands, gone),
+        late=_all_without(pointer.late, gone),
     )
 
 

@@ -15,7 +15,8 @@ MD5 = re.compile(r"|[0-9a-f]{32}", re.ASCII)
 HOST_OUTCOMES = frozenset(Outcome) - {Outcome.MISSING, Outcome.DENIED, Outcome.NOT_TRIED}
 DETAIL_LENGTH = 300  # enough for the first ALERT lines
 
-FINAL = frozenset({"Success", "Failed", "TimedOut", "Cancelled"})
+FINAL = frozenset({"Success", "Failed", "TimedOut", "Cancelled"})  # of an invocation and of a step alike
+SPEAKING = frozenset({"Success", "Failed"})  # a step that ends so printed something
 # What Run Command itself says where the host said nothing: outcome and reason by status detail.
 UNREPORTED = {
     "deliverytimedout": (Outcome.MISSING, "delivery-timed-out"),
@@ -25,19 +26,21 @@ UNREPORTED = {
     "executiontimedout": (Outcome.FAILED, "execution-timed-out"),
     "invalidplatform": (Outcome.FAILED, "invalid-platform"),
     "cancelled": (Outcome.FAILED, "cancelled"),
-    "success": (Outcome.FAILED, "no-marker"),
 }
+# Run Command's own words on a host that ran nothing: no agent has more to say.
+STEPLESS = frozenset({"deliverytimedout", "undeliverable", "accessdenied", "terminated", "invalidplatform"})
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One proxy's final word on one command. MD5s are empty where it proved nothing."""
+    """One proxy's word on one command. MD5s are empty where it proved nothing."""
 
     instance_id: str
     outcome: Outcome
     reason: str = ""
     detail: str = ""
     is_heard: bool = False  # the host itself said it, by its marker
+    is_silent: bool = False  # the command is over, and what the host said of it may still be on its way
     installed: str = ""
     running: str = ""
     backup: str = ""
@@ -45,23 +48,35 @@ class Report:
 
 
 def fold(invocations: Iterable[Mapping[str, Any]]) -> tuple[Report, ...]:
-    """The final invocations as reports; the others are still under way."""
-    return tuple(_report(invocation) for invocation in invocations if invocation.get("Status") in FINAL)
+    """The invocations that are over as reports, also by their step alone; the others are still under way."""
+    return tuple(report for report in map(_report, invocations) if report)
 
 
-def _report(invocation: Mapping[str, Any]) -> Report:
-    instance_id = invocation["InstanceId"]
+def _report(invocation: Mapping[str, Any]) -> Report | None:
     plugins = {plugin.get("Name"): plugin for plugin in invocation.get("CommandPlugins") or ()}
-    marker = parse_marker(str(plugins.get(APPLY_STEP, {}).get("Output") or ""))
-    if marker:
-        return _reported(instance_id, marker)
-    download = plugins.get(DOWNLOAD_STEP, {})
+    download, apply = plugins.get(DOWNLOAD_STEP, {}), plugins.get(APPLY_STEP, {})
+    is_final = invocation.get("Status") in FINAL
+    marker = parse_marker(str(apply.get("Output") or ""))
+    if marker and (is_final or not _is_unheard(apply)):
+        return _reported(invocation["InstanceId"], marker)
+    return _unreported(invocation, download, apply) if is_final else None
+
+
+def _unreported(invocation: Mapping[str, Any], download: Mapping[str, Any], apply: Mapping[str, Any]) -> Report:
+    instance_id = invocation["InstanceId"]
     if download.get("Status") == "Failed":
         return Report(instance_id, Outcome.FAILED, "download-failed", _short(download.get("Output")))
     key = re.sub(r"[^a-z]", "", str(invocation.get("StatusDetails") or invocation["Status"]).lower())
     outcome, reason = UNREPORTED.get(key, (Outcome.FAILED, "no-marker"))
-    said = plugins.get(APPLY_STEP, {}).get("Output") or invocation.get("TraceOutput")
-    return Report(instance_id, outcome, reason, _short(said))
+    is_mute = apply.get("Status") in SPEAKING and not apply.get("Output")
+    is_silent = key not in STEPLESS and (is_mute or _is_unheard(download) or _is_unheard(apply))
+    said = apply.get("Output") or invocation.get("TraceOutput")
+    return Report(instance_id, outcome, reason, _short(said), is_silent=is_silent)
+
+
+def _is_unheard(step: Mapping[str, Any]) -> bool:
+    """An agent sends what each step said and the final status apart, in any order; lost ones come minutes later."""
+    return step.get("Status") not in FINAL
 
 
 def _reported(instance_id: str, marker: Mapping[str, Any]) -> Report:

@@ -31,8 +31,13 @@ def said(**changes: Any) -> str:
 
 def invocation(status: str, detail: str = "", output: str | None = None, instance_id: str = "i-1") -> dict[str, Any]:
     """As ListCommandInvocations shows it."""
-    plugins = [] if output is None else [{"Name": "apply", "Status": status, "Output": output}]
+    plugins = [] if output is None else [step("download", "Success"), step("apply", status, output)]
     return {"InstanceId": instance_id, "Status": status, "StatusDetails": detail or status, "CommandPlugins": plugins}
+
+
+def step(name: str, status: str, output: str = "") -> dict[str, Any]:
+    """A step within it."""
+    return {"Name": name, "Status": status, "Output": output}
 
 
 def test_the_marker_is_the_report() -> None:
@@ -47,6 +52,52 @@ def test_the_marker_is_the_report() -> None:
 def test_what_is_under_way_is_no_report(status: str) -> None:
     """Not even with a marker already printed."""
     assert fold([invocation(status, output=said())]) == ()
+
+
+@pytest.mark.parametrize("status", ["InProgress", "Cancelling"])
+def test_a_step_that_has_ended_is_heard_although_the_final_status_got_lost(status: str) -> None:
+    """The agent sends both apart, and the marker is the last word of the script."""
+    waiting = invocation(status) | {"CommandPlugins": [step("apply", "Success", said())]}
+    (report,) = fold([waiting])
+    assert (report.outcome, report.is_heard) == (Outcome.INSTALLED, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "steps"),
+    [
+        ("Success", "Success", []),
+        ("Success", "Success", [step("download", "Success"), step("apply", "InProgress")]),
+        ("Success", "Success", [step("download", "Success"), step("apply", "Success")]),
+        ("Failed", "Failed", []),
+        ("Failed", "Failed", [step("download", "Success")]),
+        ("Failed", "Failed", [step("apply", "Success", "Step apply skipped due to prior step with an exit condition")]),
+        ("TimedOut", "ExecutionTimedOut", []),
+        ("Cancelled", "Cancelled", [step("download", "Success"), step("apply", "Pending")]),
+    ],
+)
+def test_a_final_status_may_outrun_what_the_host_said(status: str, detail: str, steps: list[dict[str, Any]]) -> None:
+    """Whoever believes it at once takes a good proxy for a failed one."""
+    (report,) = fold([invocation(status, detail) | {"CommandPlugins": steps}])
+    assert (report.outcome, report.is_silent) == (Outcome.FAILED, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "steps"),
+    [
+        ("Success", "Success", [step("download", "Success"), step("apply", "Success", "done")]),
+        ("Failed", "Failed", [step("download", "Failed", "status:403")]),
+        ("Failed", "Failed", [step("download", "Success"), step("apply", "Failed", "exit status 127")]),
+        ("TimedOut", "ExecutionTimedOut", [step("download", "Success"), step("apply", "TimedOut")]),
+        ("TimedOut", "DeliveryTimedOut", []),
+        ("Failed", "Undeliverable", []),
+        ("Failed", "AccessDenied", []),
+        ("Cancelled", "Terminated", []),
+    ],
+)
+def test_where_nothing_more_can_come_nobody_waits(status: str, detail: str, steps: list[dict[str, Any]]) -> None:
+    """Every step has been heard of, or none ever ran."""
+    (report,) = fold([invocation(status, detail) | {"CommandPlugins": steps}])
+    assert not report.is_silent
 
 
 @pytest.mark.fault("F68")

@@ -19,15 +19,18 @@ from local.run_command.agents import (
 from local.run_command.errors import ApiError
 from local.run_command.moto_patch import attach, run_command_on_moto
 from local.run_command.notifications import Event
+from local.run_command.replies import FINAL, Delay, Unordered, at_once
 from local.run_command.service import RunCommand, wall_clock
 from local.run_command.statuses import Detail
 
 __all__ = [
+    "FINAL",
     "NEW_AGENT",
     "Agent",
     "Answer",
     "ApiError",
     "Clock",
+    "Delay",
     "Detail",
     "DocumentResult",
     "Event",
@@ -37,6 +40,8 @@ __all__ = [
     "RunCommand",
     "ScriptedAgent",
     "StepResult",
+    "Unordered",
+    "at_once",
     "attach",
     "run_command_on_moto",
     "wall_clock",

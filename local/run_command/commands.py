@@ -7,6 +7,7 @@ from typing import Any
 
 from local.run_command.agents import DocumentResult, Execution, Order, StepResult
 from local.run_command.document import Document
+from local.run_command.replies import Reply
 from local.run_command.statuses import COUNTED_ERRORS, Detail, folded, limit
 
 DEFAULT_DELIVERY_SECONDS = 3600
@@ -19,15 +20,26 @@ class Invocation:
     instance_id: str
     detail: Detail = Detail.PENDING
     execution: Execution | None = None
+    replies: tuple[Reply, ...] = ()
+    """On their way from the agent, first arrival first."""
     is_orphaned: bool = False
     """The host went down while it ran; the agent will say Failed some time after it is back."""
     steps: tuple[StepResult, ...] = ()
+    """Those heard of."""
     trace: str = ""
 
-    def finish(self, result: DocumentResult) -> None:
-        """Take the report; what the agent may say later is not heard."""
+    def hear(self, now: datetime) -> None:
+        """Take the replies that have arrived. The end may come before the steps."""
+        while self.replies and self.replies[0].arrives <= now:
+            said, self.replies = self.replies[0].said, self.replies[1:]
+            if isinstance(said, StepResult):
+                self.steps = (*self.steps, said)
+            else:
+                self.end(said)
+
+    def end(self, result: DocumentResult) -> None:
+        """Take the final status."""
         self.detail = result.detail
-        self.steps = result.steps
         self.trace = result.trace
         self.execution = None
 
@@ -82,7 +94,8 @@ class Command:
     @property
     def is_settled(self) -> bool:
         """Whether nothing will change any more and everybody was told."""
-        return self.announced.get("", Detail.PENDING).is_final
+        is_announced = self.announced.get("", Detail.PENDING).is_final
+        return is_announced and not any(invocation.replies for invocation in self.invocations)
 
     def order_for(self, instance_id: str) -> Order:
         """What that host is sent."""
@@ -139,10 +152,12 @@ def described_invocation(command: Command, invocation: Invocation, *, details: b
 
 
 def _plugins(command: Command, invocation: Invocation) -> list[dict[str, Any]]:
-    if invocation.detail.is_final:
-        return [_plugin(step) for step in invocation.steps]
+    """No step at the end if none was heard of, else the missing ones too: nobody promises how those look then."""
+    if invocation.detail.is_final and not invocation.steps:
+        return []
+    heard = {step.name: _plugin(step) for step in invocation.steps}
     waiting = {"Status": "Pending", "StatusDetails": "Pending", "ResponseCode": -1, "Output": ""}
-    return [{"Name": name, **waiting} for name in command.document.steps]
+    return [heard.get(name, {"Name": name, **waiting}) for name in command.document.steps]
 
 
 def _plugin(step: StepResult) -> dict[str, Any]:

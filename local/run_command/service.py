@@ -12,13 +12,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import uuid4
 
-from local.run_command.agents import Agent, Clock
+from local.run_command.agents import Agent, Clock, Execution
 from local.run_command.commands import Command, Invocation
 from local.run_command.delivery import advance
 from local.run_command.document import Document, check_parameters
 from local.run_command.errors import ApiError, validation_error
 from local.run_command.instances import ManagedInstance, has_tag
 from local.run_command.notifications import Event, announce
+from local.run_command.replies import Delay, Unordered
 from local.run_command.statuses import Detail
 
 
@@ -51,6 +52,8 @@ class RunCommand:
     """Whether the caller's policy denies the whole call because of this instance (instance ids are resources)."""
     consistency_seconds: float = 1.0
     """How long a new command is unknown to the calls that read it."""
+    delay: Delay = field(default_factory=Unordered)
+    """How long each reply of an agent is on its way."""
     instances: dict[str, ManagedInstance] = field(default_factory=dict)
     commands: list[Command] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -73,9 +76,8 @@ class RunCommand:
             self.instances[instance_id].last_ping = self.clock()
             if not crash:
                 return
-            for invocation in self._running_on(instance_id):
-                if invocation.execution:
-                    invocation.execution.cancel()
+            for execution, invocation in self._running_on(instance_id):
+                execution.cancel()
                 invocation.execution, invocation.is_orphaned = None, True
 
     def reconnect(self, instance_id: str) -> None:
@@ -86,9 +88,9 @@ class RunCommand:
             instance.connected = self.clock()
         self.tick()
 
-    def _running_on(self, instance_id: str) -> list[Invocation]:
-        open_ones = (i for command in self.commands for i in command.invocations if not i.detail.is_final)
-        return [i for i in open_ones if i.instance_id == instance_id and i.detail is Detail.IN_PROGRESS]
+    def _running_on(self, instance_id: str) -> list[tuple[Execution, Invocation]]:
+        every = (i for command in self.commands for i in command.invocations if i.instance_id == instance_id)
+        return [(i.execution, i) for i in every if i.execution]
 
     def send(self, request: Mapping[str, Any]) -> Command:
         """SendCommand, after the request passed the model's limits."""
@@ -148,7 +150,7 @@ class RunCommand:
                     continue
                 if invocation.execution:
                     invocation.execution.cancel()
-                else:
+                elif not invocation.replies:
                     invocation.detail = Detail.CANCELLED
 
     def _command(self, command_id: str) -> Command:
@@ -170,7 +172,7 @@ class RunCommand:
             events: list[Event] = []
             for command in self.commands:
                 if not command.is_settled:
-                    advance(command, self.instances, now)
+                    advance(command, self.instances, self.delay, now)
                     events += announce(command, self.account, self.region, now)
         for event in events:
             self.on_event(event)

@@ -48,7 +48,7 @@ def test_a_rollout_tells_its_outcomes(running: World, capsys: pytest.CaptureFixt
     running.proxies[bad].breaks = lambda _: ("rolled-back", "bind-failed")
     running.launch()
     running.deliver(changed())
-    running.pass_time(2)
+    running.pass_time(5)
     values = told(capsys)
     assert values["ProxyReports", "rolled-back"] == 1
     assert values["Rollouts", "stopped"] == 1

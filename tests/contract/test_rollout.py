@@ -262,8 +262,7 @@ def test_claims_are_sent_and_reports_are_told_although_the_queue_refuses(
     """The rollout does not wait for a message that only schedules the next look."""
     running.launch()
     running.sweep()
-    running.clock.advance(3)
-    running.service.tick()
+    running.finish_unnoticed()
     running.inbox.clear()
     running.launch()
     capsys.readouterr()
@@ -548,7 +547,7 @@ def test_half_sent_is_half_noted(running: World) -> None:
         sends.extend([operation] if operation == "ssm.SendCommand" else [])
         return Fault(400, "ThrottlingException") if len(sends) == 2 and operation == sends[-1] else None
 
-    running.clock.advance(2)
+    running.finish_unnoticed()
     with interposed(running.clients, choose):
         assert running.sweep() == ["m-0"]
     assert [bool(command.command_id) for command in running.pointer.commands] == [True]

@@ -88,7 +88,10 @@ class ProxyHost:
         detail = Detail.FAILED if is_bad else Detail.SUCCESS
         now = self.world.clock()
         output = "haproxy-ec2-sync " + json.dumps(marker) + "\n"
-        return DocumentResult(detail, (StepResult("apply", detail, 21 if is_bad else 0, output, "", now, now),))
+        download = StepResult("download", Detail.SUCCESS, 0, "Content downloaded", "", now, now)
+        return DocumentResult(
+            detail, (download, StepResult("apply", detail, 21 if is_bad else 0, output, "", now, now))
+        )
 
 
 @dataclass
@@ -170,13 +173,25 @@ class World:
     def pass_time(self, seconds: float) -> None:
         """The clock moves, hosts work, and what they and we have sent arrives."""
         end = self.now + seconds
-        while (due := min((message[0] for message in self.delayed), default=end)) < end:
+        while (due := min([message[0] for message in self.delayed] + self._reports(), default=end)) < end:
             self.clock.advance(max(0.0, due - self.now))
             self.service.tick()
             self.deliver_events()
         self.clock.advance(end - self.now)
         self.service.tick()
         self.deliver_events()
+
+    def finish_unnoticed(self) -> None:
+        """What the hosts are doing ends, and what their agents say of it arrives; no event does."""
+        for _ in range(2):
+            self.clock.advance(1.5)
+            self.service.tick()
+
+    def _reports(self) -> list[float]:
+        """When what the agents have sent arrives, and when to ask those that work."""
+        every = [invocation for command in self.service.commands for invocation in command.invocations]
+        asked = [self.now + 1] if any(invocation.execution for invocation in every) else []
+        return asked + [invocation.replies[0].arrives.timestamp() for invocation in every if invocation.replies]
 
     def deliver_events(self) -> None:
         """Whatever waits in the inbox, ten at a time, then our own messages that are due."""

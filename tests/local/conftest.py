@@ -9,7 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from local.run_command import Event, ManualClock, attach, run_command_on_moto
+from local.run_command import Event, ManualClock, at_once, attach, run_command_on_moto
 from tests.local.agent_runner import Runner
 from tests.local.run_command_bench import DOCUMENT, Bench
 
@@ -26,13 +26,16 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    """A bench with the sample document."""
+    """A bench with the sample document, whose agents report in one piece."""
     events: list[Event] = []
     tags: dict[str, dict[str, str]] = {}
     clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
     with mock_aws():
         service = run_command_on_moto(
-            clock=clock, on_event=events.append, tags_of=lambda instance_id: tags.get(instance_id, {})
+            clock=clock,
+            on_event=events.append,
+            tags_of=lambda instance_id: tags.get(instance_id, {}),
+            delay=at_once,
         )
         with attach(service):
             ssm = boto3.client("ssm", region_name="eu-west-1")

@@ -1,0 +1,70 @@
+"""How an agent's report reaches the service: a reply for each step and one with the final status, in any order.
+
+Measured on the real agent: its senders run in parallel, and in half of all commands the final status came first, by up
+to 4 ms, once by 23. A lost reply comes again: from 3.3.3572.0 on at once, before that with the next five-minute job.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+
+from local.run_command.agents import DocumentResult, StepResult
+
+FINAL = ""
+"""What the reply with the final status is called, where those of the steps have the steps' names."""
+
+RESEND_SECONDS = 300
+"""Period of the job by which an older agent sends lost replies again."""
+
+RETRY_SECONDS = 1
+"""A newer agent misses the acknowledgement that long, then repeats the reply."""
+
+_RETRIES_SINCE = (3, 3, 3572, 0)
+
+type Delay = Callable[[str, str], float]
+"""Name of a reply and version of its agent -> seconds until the service has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One message on its way: a step, or the end, which holds no steps."""
+
+    arrives: datetime
+    said: StepResult | DocumentResult
+
+
+def at_once(_name: str, _version: str) -> float:
+    """All replies in one piece: for tests of what has nothing to do with their order."""
+    return 0.0
+
+
+@dataclass(slots=True)
+class Unordered:
+    """Replies overtake each other, and some are lost; the same seed gives the same delays."""
+
+    seed: int = 1
+    loss: float = 0.05
+    _random: Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin the row of delays."""
+        self._random = Random(self.seed)
+
+    def __call__(self, _name: str, version: str) -> float:
+        """The next delay."""
+        seconds = 0.023 if self._random.random() < self.loss else self._random.uniform(0.0002, 0.004)
+        if self._random.random() >= self.loss:
+            return seconds
+        is_new = tuple(map(int, version.split("."))) >= _RETRIES_SINCE
+        return seconds + (RETRY_SECONDS if is_new else self._random.uniform(0, RESEND_SECONDS))
+
+
+def sent(result: DocumentResult, version: str, delay: Delay, now: datetime) -> tuple[Reply, ...]:
+    """The report as the replies that an agent of that version makes of it, first arrival first."""
+    parts: Iterable[tuple[str, StepResult | DocumentResult]] = [
+        *((step.name, step) for step in result.steps),
+        (FINAL, replace(result, steps=())),
+    ]
+    replies = [Reply(now + timedelta(seconds=delay(name, version)), said) for name, said in parts]
+    return tuple(sorted(replies, key=lambda reply: reply.arrives))

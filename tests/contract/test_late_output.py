@@ -1,0 +1,166 @@
+"""The final status of a command and what the host said of it come apart, in any order, and either may get lost."""
+
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
+
+import pytest
+
+from haproxy_sync.progress import LATE_SECONDS, LISTEN_SECONDS
+from haproxy_sync.steps import RETRY_SECONDS
+from local.run_command import FINAL, Delay
+from tests.contract.faults import calls
+from tests.contract.test_rollout import canary, desired, digests
+from tests.contract.world import World
+
+SILENCE = LISTEN_SECONDS[-1]
+NEVER = 1e6
+SLOW, LOST = 0.023, 300.0  # the slowest seen, and the period by which an older agent sends lost replies again
+
+
+def late(name: str, *seconds: float) -> Delay:
+    """The replies of that name take so long, one after the other; all others come at once."""
+    delays: Iterator[float] = chain(seconds, repeat(0.0))
+    return lambda reply, _version: next(delays) if reply == name else 0.0
+
+
+def state(world: World, instance_id: str) -> tuple[str, str]:
+    """Outcome and reason that status shows."""
+    proxy = world.act("status")["proxies"][instance_id]
+    return proxy["outcome"], proxy["reason"]
+
+
+@pytest.fixture
+def changing(running: World) -> Callable[[Delay], str]:
+    """Begins a rollout whose replies come like that, and gives its canary."""
+
+    def begin(delay: Delay) -> str:
+        running.service.delay = delay
+        running.launch()
+        running.sweep()
+        return canary(running)
+
+    return begin
+
+
+def test_a_canary_whose_status_comes_first_does_not_stop_the_rollout(
+    running: World, changing: Callable[[Delay], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The output is a moment late, as in half of all commands: we look again within a second, by ourselves."""
+    changing(late("apply", *[SLOW] * 3))
+    running.pass_time(1 + SLOW + 2)
+    assert all(len(host.agent.orders) == 2 for host in running.proxies.values())
+    running.settle(5)
+    assert digests(running) == {desired(running)}
+    assert '"outcome":"failed"' not in capsys.readouterr().out
+
+
+@pytest.mark.fault("F68")
+def test_output_that_never_comes_is_a_failure_after_half_a_minute(
+    running: World, changing: Callable[[Delay], str]
+) -> None:
+    """Not earlier; until then nobody else gets the config, and few looks are spent on it."""
+    first = changing(late("apply", NEVER))
+    with calls(running.clients) as made:
+        running.pass_time(1 + SILENCE - 1)
+    assert made.count("ec2.DescribeInstances") <= len(LISTEN_SECONDS)
+    assert state(running, first) == ("installed", "")
+    assert not running.act("status")["converged"]
+    running.pass_time(3)
+    assert state(running, first) == ("failed", "no-marker")
+    assert sum(len(host.agent.orders) for host in running.proxies.values()) == len(running.proxies) + 1
+    running.pass_time(RETRY_SECONDS + 5)
+    assert digests(running) == {desired(running)}
+
+
+def test_a_marker_counts_although_its_absence_was_believed(running: World, changing: Callable[[Delay], str]) -> None:
+    """The next look finds it, and the rollout goes on without a retry."""
+    first = changing(late("apply", SILENCE + 15.0))
+    running.pass_time(SILENCE + 5)
+    assert state(running, first) == ("failed", "no-marker")
+    running.pass_time(15)
+    running.sweep()
+    assert state(running, first) == ("installed", "")
+    running.settle(10)
+    assert [len(host.agent.orders) for host in running.proxies.values()] == [2, 2, 2]
+
+
+def test_output_that_got_lost_counts_when_it_is_sent_again(running: World, changing: Callable[[Delay], str]) -> None:
+    """Five minutes later, if nothing else was heard of the proxy."""
+    first = changing(late("apply", LOST))
+    running.act("freeze", minutes=60)
+    running.pass_time(LOST - 60)
+    running.sweep()
+    assert state(running, first) == ("failed", "no-marker")
+    running.pass_time(65)
+    running.sweep()
+    assert state(running, first) == ("installed", "")
+    assert not running.pointer.late
+
+
+def test_a_late_marker_is_not_the_word_on_a_newer_command(running: World, changing: Callable[[Delay], str]) -> None:
+    """The retry has reported meanwhile: what it said stays."""
+    first = changing(late("apply", LOST))
+    running.pass_time(SILENCE + RETRY_SECONDS + 10)
+    assert state(running, first) == ("unchanged", "")
+    known = running.pointer.state(first)
+    running.pass_time(LOST)
+    running.sweep()
+    assert running.pointer.state(first) == known
+
+
+def test_nobody_listens_for_ever(running: World, changing: Callable[[Delay], str]) -> None:
+    """Once no agent would send it again, its command is forgotten."""
+    changing(late("apply", NEVER))
+    running.act("freeze", minutes=60)
+    running.pass_time(SILENCE + 5)
+    assert running.pointer.late
+    running.pass_time(LATE_SECONDS)
+    running.sweep()
+    assert not running.pointer.late
+
+
+def test_nobody_listens_for_a_proxy_that_is_gone(running: World, changing: Callable[[Delay], str]) -> None:
+    """What it would have said is of no use."""
+    first = changing(late("apply", NEVER))
+    running.pass_time(SILENCE + 5)
+    assert [command.targets for command in running.pointer.late] == [(first,)]
+    running.terminate(first)
+    running.sweep()
+    assert not running.pointer.late
+
+
+@pytest.mark.fault("F67")
+def test_a_final_status_that_got_lost_holds_up_nobody(running: World, changing: Callable[[Delay], str]) -> None:
+    """What the host said is there, and proves all that is asked; no event comes, so the sweep finds it."""
+    first = changing(late(FINAL, LOST))
+    running.pass_time(5)
+    running.sweep()
+    assert state(running, first) == ("installed", "")
+    running.settle(10)
+    assert digests(running) == {desired(running)}
+
+
+def test_a_silent_host_in_the_wave_is_waited_for_and_then_stops_the_rest(
+    running: World, changing: Callable[[Delay], str]
+) -> None:
+    """It alone has failed; the others of its wave are settled as soon as they report."""
+    first = changing(late("apply", 0.0, NEVER))
+    running.pass_time(8)
+    one, other = (key for key in sorted(running.proxies) if key != first)
+    assert running.pointer.in_flight == {one}
+    assert state(running, other) == ("installed", "")
+    running.pass_time(SILENCE)
+    assert state(running, one) == ("failed", "no-marker")
+    assert not running.pointer.in_flight
+
+
+def test_a_host_that_crashed_is_believed_as_late(running: World, changing: Callable[[Delay], str]) -> None:
+    """Its agent reports a failure without any step, which looks the same at first."""
+    first = changing(late(FINAL))
+    running.service.disconnect(first, crash=True)
+    running.pass_time(5)
+    running.service.reconnect(first)
+    running.pass_time(61)
+    assert running.pointer.in_flight == {first}
+    running.pass_time(SILENCE + 1)
+    assert state(running, first) == ("failed", "no-marker")

@@ -17,6 +17,7 @@ from local.lab.namespaces import kill_group
 from local.lab.network import ENVIRONMENT, Host, Network
 from local.lab.proxy import ProxyHost, Style, sample_config
 from local.lab.traffic import Attempt, Load
+from local.lab.waiting import wait_until
 
 __all__ = [
     "ENVIRONMENT",
@@ -33,4 +34,5 @@ __all__ = [
     "kill_group",
     "sample_config",
     "self_signed",
+    "wait_until",
 ]

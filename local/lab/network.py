@@ -4,16 +4,19 @@ import contextlib
 import ipaddress
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from local.lab.delay import delayed_link
 from local.lab.namespaces import held_namespaces, inside, ip, kill_group
+from local.lab.waiting import wait_until
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 """What a command on a host gets: as little as from an agent that systemd started."""
 
+_LISTEN = "0A"
+"""The state of a listening socket in /proc/net/tcp."""
 _FIRST_FREE_ADDRESS = (
     11  # EC2 keeps the first four of a subnet for itself; the next few are for those who choose theirs
 )
@@ -175,6 +178,22 @@ class Host:
         """
         entered = [*self.enter, "env", f"--chdir={cwd}", *command]
         return subprocess.Popen(entered, env={**ENVIRONMENT, **(env or {})}, start_new_session=True, **options)
+
+    @contextlib.contextmanager
+    def beside(self, command: Sequence[str], *, port: int = 0) -> Iterator["subprocess.Popen[Any]"]:
+        """Run a command beside the block, which begins when something listens on `port`; killed at the block's end."""
+        with self.popen(command) as process:
+            try:
+                wait_until(lambda: not port or self.listens(port), what=f"{self.name} listening on {port}")
+                yield process
+            finally:
+                kill_group(process)
+
+    def listens(self, port: int) -> bool:
+        """Whether anything on the machine listens on a TCP port."""
+        sockets = [Path(f"/proc/{self.pid}/net/{table}").read_text().splitlines()[1:] for table in ("tcp", "tcp6")]
+        words = (line.split() for lines in sockets for line in lines)
+        return any(fields[3] == _LISTEN and fields[1].endswith(f":{port:04X}") for fields in words)
 
     def run(
         self,

@@ -1,0 +1,19 @@
+"""Waiting for what can be seen, and never for longer than said."""
+
+import time
+from collections.abc import Callable
+
+_POLL_SECONDS = 0.02
+
+
+def wait_until[T](condition: Callable[[], T], seconds: float = 30, *, what: Callable[[], object] | str = "") -> T:
+    """Ask until the answer is true, and give it. Raises TimeoutError, which says `what` did not come.
+
+    The default is for busy machines: it is a limit, not a guess.
+    """
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds} s: {(what() if callable(what) else what) or answer!r}")
+        time.sleep(_POLL_SECONDS)
+    return answer

@@ -34,7 +34,9 @@ highest_generation=0 installed="" proven="" boot=""
 hold_tool="" hold_started=0 half_changed=""
 binary="" pidfile="" master_socket="" master_option="" is_master="" files=() options=() environ=()
 root="" worker="" worker_id="" unit="" roots=() workers=() masters=" " known=" " stranger=""
-socket_tool="" admin_socket="" socket_level="" exposes_listeners="" state_file="" handover="" configured_pidfile="" failed_before=0
+socket_tool="" handover="" failed_before=0
+declare -A fact=()      # `old.socket` and so on: what the old and the new file say; read once, so neither overwrites the other
+present=old awaited=new # the file of the process that is there, and that of the worker which comes next
 
 # --- words to the outside ---
 
@@ -138,7 +140,7 @@ read_command_line() { # PID: binary, files, options and modes of a running HAPro
   local words=() word index=0
   while IFS= read -r -d '' word; do words+=("$word"); done 2>/dev/null <"/proc/$1/cmdline"
   [ ${#words[@]} -gt 0 ] || return 1
-  binary=${words[0]} pidfile=$configured_pidfile master_socket="" is_master="" files=() options=()
+  binary=${words[0]} pidfile="" master_socket="" is_master="" files=() options=()
   while [ $((++index)) -lt ${#words[@]} ]; do
     word=${words[index]}
     case $word in
@@ -169,8 +171,19 @@ serves_live_file() { # PID: one of its -f is the live file, or the directory tha
   return 1
 }
 
+pid_file_names() { # PID: that of its command line, which was just read; else that of either file
+  local file named candidates=("$pidfile")
+  [ -n "$pidfile" ] || candidates=("${fact["old.pidfile"]-}" "${fact["new.pidfile"]-}")
+  for file in "${candidates[@]}"; do
+    named=""
+    { read -r named _ <"$file"; } 2>/dev/null
+    [ "$named" != "$1" ] || return 0
+  done
+  return 1
+}
+
 discover() { # root (master or daemon), newest worker and its identity, all others; nothing found leaves them empty
-  local dir pid comm stat fields newest=-1 rank best=-1 named
+  local dir pid comm stat fields newest=-1 rank best=-1
   local -A parent=() start=()
   root="" worker="" worker_id="" roots=() workers=() masters=" "
   for dir in /proc/[0-9]*; do
@@ -189,10 +202,9 @@ discover() { # root (master or daemon), newest worker and its identity, all othe
   [ ${#roots[@]} -gt 0 ] || return 0
   for pid in "${roots[@]}"; do # the one that its pid file names, else a master, else the newest
     read_command_line "$pid" || continue
-    rank=0 named=""
+    rank=0
     [ -z "$is_master" ] || { rank=1 && masters+="$pid "; }
-    [ -z "$pidfile" ] || { read -r named _ <"$pidfile"; } 2>/dev/null
-    [ "$named" != "$pid" ] || rank=2
+    ! pid_file_names "$pid" || rank=2
     [ $rank -lt $best ] || { [ $rank -eq $best ] && [ "${start[$pid]}" -le "${start[$root]}" ]; } || { root=$pid && best=$rank; }
   done
   read_command_line "$root" || return 0
@@ -273,11 +285,24 @@ run_haproxy() { # the binary with the running one's options and environment, als
 # Lines, tab separated, never with an empty field:
 #   G  stats socket, state file and pid file; B  a bind address with what decides whether it can be bound
 #   S  backend/name address port weight rise checked disabled other-options, default-server merged in
+#   T  backend/name or backend/prefix, address and port of a server that is an R line: of a template, or not understood
 #   R  every other line: any difference here needs a new process
 # A line with quotes, escapes or variables is not understood and therefore an R line.
 readonly READ_MODEL='
 function word_or_dash(text) { return text == "" ? "-" : text }
-function server(    i, weight, rise, checked, disabled, others, at, address, port, options, n) {
+function place(text,    at) { # into `address` and `port`
+  address = text; port = "-"
+  at = match(address, /:[^:]*$/)
+  if (at) { port = substr(address, at + 1); address = substr(address, 1, at - 1) }
+  gsub(/[][]/, "", address)
+  if (address == "") address = "*"
+}
+function elsewhere(    i) { # the places of servers that are not understood
+  for (i = 2; i <= 4; i++) gsub(/["\047\\]/, "", $i)
+  place($1 == "server" ? $3 : $4)
+  print "T", section_name "/" $2, address, word_or_dash(port)
+}
+function server(    i, weight, rise, checked, disabled, others, options, n) {
   weight = 1; rise = 2; checked = disabled = 0; others = ""
   options = defaults_of_servers
   for (i = 4; i <= NF; i++) options = options " " $i
@@ -291,11 +316,8 @@ function server(    i, weight, rise, checked, disabled, others, at, address, por
     if (option[i] == "no-check") checked = 0
     others = others (others == "" ? "" : " ") option[i]
   }
-  address = $3; port = "-"
-  at = match(address, /:[^:]*$/)
-  if (at) { port = substr(address, at + 1); address = substr(address, 1, at - 1) }
-  gsub(/[][]/, "", address)
-  print "S", section_name "/" $2, word_or_dash(address), word_or_dash(port), weight, rise, checked, disabled, word_or_dash(others)
+  place($3)
+  print "S", section_name "/" $2, address, word_or_dash(port), weight, rise, checked, disabled, word_or_dash(others)
 }
 BEGIN { OFS = "\t" }
 { sub(/^[ \t]+/, ""); sub(/[ \t\r]+$/, "") }
@@ -332,12 +354,30 @@ $1 == "bind" && $2 !~ /^(fd|unix|abns|abnsz|udp|udp4|udp6|quic4|quic6|sockpair|r
 }
 $1 == "server" && plain && (section == "backend" || section == "listen") { server(); next }
 { print "R", $0 }
+$1 ~ /^server(-template)?$/ && NF > 2 && (section == "backend" || section == "listen") { elsewhere() }
+'
+
+# An address as HAProxy shows it, but an IPv6 one in a spelling of ours: eight groups without leading zeros.
+readonly SPELT_OUT='
+function spelt_out(address,    halves, left, right, l, r, i, group, all) {
+  if (address !~ /:/) return address == "*" ? "0.0.0.0" : address
+  halves = split(tolower(address), half, "::")
+  l = split(half[1], left, ":"); r = halves > 1 ? split(half[2], right, ":") : 0
+  for (i = 1; i <= 8; i++) {
+    group = i <= l ? left[i] : i > 8 - r ? right[i - 8 + r] : "0"
+    sub(/^0+/, "", group)
+    all = all (i > 1 ? ":" : "") (group == "" ? "0" : group)
+  }
+  return all
+}
 '
 
 read_models() { # of the present file and of the candidate
   awk "$READ_MODEL" "$candidate" >"$NEW_MODEL" || finish 13 failed state-unwritable "$NEW_MODEL"
   [ "$md5_before" != "$SSM_Md5" ] || find_fallback
   if [ -n "$md5_before" ]; then awk "$READ_MODEL" "${fallback:-$live}" >"$OLD_MODEL"; else : >"$OLD_MODEL"; fi
+  read_facts old
+  read_facts new
 }
 
 find_fallback() { # the backup of the file that last ran, where the live file was never activated
@@ -348,23 +388,23 @@ find_fallback() { # the backup of the file that last ran, where the live file wa
   done
 }
 
-read_facts() { # MODEL: the stats socket, the state file, and a pid file that no command line names
-  local key value level exposes base="" load=""
-  admin_socket="" socket_level="" exposes_listeners="" state_file=""
+read_facts() { # FILE (old or new): its stats socket, the one that hands listeners over, its state file and pid file
+  local key value level exposes base="" load="" socket="" socket_level="" exposed="" state="" pidfile=""
   while IFS=$'\t' read -r _ key value level exposes; do
     case $key in
       socket)
-        [ "$exposes" != expose ] || exposes_listeners=$value
-        [ "$socket_level" = admin ] || admin_socket=$value socket_level=$level
+        [ "$exposes" != expose ] || exposed=$value
+        [ "$socket_level" = admin ] || socket=$value socket_level=$level
         ;;
-      pidfile) configured_pidfile=$value ;;
-      server-state-file) state_file=$value ;;
+      pidfile) pidfile=$value ;;
+      server-state-file) state=$value ;;
       server-state-base) base=${value%/}/ ;;
       load) [ "$value" != global ] || load=global ;;
     esac
-  done < <(grep -e "^G" "$1")
-  [[ $state_file == /* ]] || state_file=${state_file:+$base$state_file}
-  [ "$load" = global ] || state_file=""
+  done < <(grep -e "^G" "$STATE_DIR/$1.model")
+  [[ $state == /* ]] || state=${state:+$base$state}
+  [ "$load" = global ] || state=""
+  fact+=(["$1.socket"]=$socket ["$1.level"]=$socket_level ["$1.exposed"]=$exposed ["$1.state"]=$state ["$1.pidfile"]=$pidfile)
 }
 
 # --- the sockets of the running HAProxy ---
@@ -399,10 +439,10 @@ my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or exit 1; print $s "$ARGV[1]\n"
   esac 2>/dev/null </dev/null
 }
 
-can_ask() { [ -n "$socket_tool" ] && [ -n "$admin_socket" ]; }
+can_ask() { [ -n "$socket_tool" ] && [ -n "${fact["$awaited.socket"]}" ]; } # the worker that is awaited
 
-answers() { # PID: is the process that answers on the stats socket
-  [ -n "$admin_socket" ] && [[ $'\n'$(ask "$admin_socket" "show info") == *$'\n'"Pid: $1"$'\n'* ]]
+answers() { # PID: is the process that answers on the stats socket of the awaited file
+  can_ask && [[ $'\n'$(ask "${fact["$awaited.socket"]}" "show info") == *$'\n'"Pid: $1"$'\n'* ]]
 }
 
 failed_reloads() { # the master's own count since its last good one; nothing where it cannot be asked
@@ -686,12 +726,18 @@ stop_processes() { # PIDS: finish what they have, accept nothing new; back when 
 
 reload_daemon() { # new process first, so that the hold covers only the old one's stop
   local old=("${roots[@]}") pid others=()
-  if [ "$handover" != socket ] && grep -qE '^R.*(noreuseport|abns@)' "$NEW_MODEL"; then # both cannot listen at a time
+  if [ "$handover" = socket ] && ! start_beside -x "${fact["$present.exposed"]}"; then
+    # The process runs another file than the one that was found: it hands nothing over.
+    grep -qF "sockets from the old process" "$START_LOG" || return 1
+    do_without_sockets
+  fi
+  # With these words in either file both cannot listen at a time.
+  if [ "$handover" != socket ] && grep -qE '^R.*(noreuseport|abns@)' "$OLD_MODEL" "$NEW_MODEL"; then
     method=syn-drop && hold
     start_beside -sf "${old[@]}" && wait_for_new_worker
     return
   fi
-  if [ "$handover" = socket ]; then start_beside -x "$exposes_listeners"; else start_beside; fi || return 1
+  [ "$handover" = socket ] || start_beside || return 1
   wait_for_new_worker || return 1
   # To a master, SIGUSR1 is the end of a service that systemd then starts again.
   for pid in "${old[@]}"; do [ "$pid" = "$root" ] || [[ "$masters" == *" $pid "* ]] || others+=("$pid"); done
@@ -735,16 +781,21 @@ choose_method() { # into `method` and `handover`: what was asked for, as far as 
   method=seamless
   if [ "$style" = master-worker ] && hands_over; then
     handover=master
-  elif [ "$style" = daemon ] && [ -z "$unit" ] && [ -n "$exposes_listeners" ] && ask "$exposes_listeners" "show info" >/dev/null; then
+  elif [ "$style" = daemon ] && [ -z "$unit" ] && exposes_listeners; then
     handover=socket
-  elif [ "$style" = daemon ] && migrate_handshakes; then
-    handover=kernel
   else
-    method=syn-drop
+    do_without_sockets
   fi
 }
 
-hands_over() { [ -n "$exposes_listeners" ] || is_at_least 2 6; } # the master, its listening sockets
+do_without_sockets() { # the kernel moves what waits on a daemon's listeners, or new connections are held back
+  handover=""
+  if [ "$method" = seamless ] && [ "$style" = daemon ] && migrate_handshakes; then handover=kernel; else method=syn-drop; fi
+}
+
+exposes_listeners() { [ -n "${fact["$present.exposed"]}" ] && ask "${fact["$present.exposed"]}" "show info" >/dev/null; }
+
+hands_over() { [ -n "${fact["$present.exposed"]}" ] || is_at_least 2 6; } # the master, its listening sockets
 
 is_at_least() { # MAJOR MINOR of the HAProxy version
   local major=${version%%.*} minor=${version#*.}
@@ -753,66 +804,97 @@ is_at_least() { # MAJOR MINOR of the HAProxy version
 }
 
 # Lines of `show servers state` for the new worker: a server keeps what the present one knows of it, unless that is our own
-# doing; one that is new, or has a new address, is born DOWN one good check below its `rise`, if its backend has another one
-# that is UP. Lines of servers that the model does not know (server-template, quotes) stay: HAProxy drops what it has not.
+# doing or the file says something new; one that is new, or has a new address, is born DOWN one good check below its `rise`,
+# if its backend has another one that is UP. Lines of servers that no file names stay: HAProxy drops what it has not.
+# 20 fields, all that HAProxy asks for: with those after them (TLS, ports and addresses of checks) it would overrule the file.
 readonly MERGE_STATE='
 function is_literal(text) { return text ~ /^[0-9.]+$/ || text ~ /:/ }
-input == "model" {
-  if ($1 == "S") {
-    split($0, f, "\t")
-    sub(/^ipv[46]@/, "", f[3])
-    address[f[2]] = tolower(f[3]); port[f[2]] = f[4]; weight[f[2]] = f[5]; rise[f[2]] = f[6]; checked[f[2]] = f[7]; disabled[f[2]] = f[8]
+input == "old" || input == "new" {
+  if ($1 != "S" && $1 != "T") next
+  split($0, f, "\t")
+  sub(/^ipv[46]@/, "", f[3])
+  address[input, f[2]] = spelt_out(tolower(f[3])); port[input, f[2]] = f[4]
+  if ($1 == "T") { # two of a name, as between .if and .else: either may be meant
+    if (seen_before[input, f[2]]++) address[input, f[2]] = port[input, f[2]] = "$"
+    next
   }
+  weight[input, f[2]] = f[5]; disabled[input, f[2]] = f[8]
+  if (input == "new") { rise[f[2]] = f[6]; checked[f[2]] = f[7]; others[f[2]] = " " f[9] " " }
   next
 }
 input == "touched" { touched[$1] = 1; next }
-/^#/ { print; next }
-NF < 19 { print; next }
+/^#/ || NF < 19 { print; next }
+function entry_of(name) { # a server stands in the file by its name, those of a template by the prefix
+  if (!(("new", name) in address)) sub(/[0-9]+$/, "", name)
+  return ("new", name) in address ? name : ""
+}
+function has_moved(entry,    a, p, seen) {
+  a = address["new", entry]; p = port["new", entry]
+  if (a ~ /^_/) return 0 # SRV records: name and port come from the DNS
+  if (is_literal(a)) seen = spelt_out($5)
+  else if (a ~ /^\/|@/) seen = ("old", entry) in address ? address["old", entry] : a # a socket, which HAProxy does not show
+  else seen = a ~ /\$/ ? a : tolower($18)
+  return seen != a || p ~ /^([-+]?[0-9]+|-)$/ && p + 0 != $19
+}
+function obey_file(name,    w, d, had, was) {
+  # What counts is a change of the file: from the one that the worker is proven to run, which changes at run time brought up
+  # to date; else from what HAProxy remembers of its start.
+  w = weight["new", name]; had = ("old", name) in weight ? weight["old", name] : $9
+  d = disabled["new", name]; was = ("old", name) in disabled ? disabled["old", name] : int($7 / 4) % 2
+  if (had != w) $8 = w
+  $9 = w
+  # 4: `disabled` in the file; 1: maintenance.
+  if (d && !was) $7 = 5
+  else $7 += 4 * (d - int($7 / 4) % 2) - (was && !d && $7 % 2)
+  # Without a check, nothing would ever say that it is UP again.
+  if (!checked[name] && others[name] !~ / (agent-check|track) / && $7 % 4 == 0 && $7 < 32) $6 = 2
+}
 {
   name = $2 "/" $4
   backend_id[$2] = $1
-  if (name in touched) next
-  if (name in address) {
-    # 18: the name that the address came from; a name of SRV records has none of its own.
-    if (address[name] !~ /^_/ && address[name] != tolower(is_literal(address[name]) ? $5 : $18)) next
-    if (port[name] ~ /^[0-9]+$/ && $19 != port[name]) next
-  }
+  entry = entry_of(name)
+  if (name in touched || entry != "" && has_moved(entry)) next
   known[name] = 1
-  # 4: `disabled` in the old file, which also sets 1, forced maintenance.
-  if (int($7 / 4) % 2 && !disabled[name]) $7 -= 4 + $7 % 2
-  if (name in address && $6 > 0 && $7 == 0) up[$2] = 1
-  print
+  if (("new", name) in weight) obey_file(name)
+  if (entry != "" && $6 > 0 && $7 == 0 && $8 > 0) up[$2] = 1
+  line = $1
+  for (i = 2; i <= NF && i <= 20; i++) line = line " " $i
+  print line
 }
 END {
-  for (name in address) {
+  for (name in checked) {
     split(name, part, "/")
-    if (known[name] || !checked[name] || disabled[name] || !up[part[1]] || !is_literal(address[name]) || port[name] !~ /^[0-9]+$/) continue
-    print backend_id[part[1]], part[1], 0, part[2], address[name], 0, 0, weight[name], weight[name], 0, 1, 0, (rise[name] > 1 ? rise[name] - 1 : 0), 6, 0, 0, 0, "-", port[name], "-", 0, 0, "-", "-", 0
+    a = address["new", name]; p = port["new", name]; w = weight["new", name]
+    if (known[name] || !checked[name] || disabled["new", name] || !up[part[1]] || !is_literal(a) || p !~ /^[0-9]+$/) continue
+    print backend_id[part[1]], part[1], 0, part[2], a, 0, 0, w, w, 0, 1, 0, (rise[name] > 1 ? rise[name] - 1 : 0), 6, 0, 0, 0, "-", p, "-"
   }
 }
 '
 
-save_server_state() { # MODEL of the file to load: the new worker believes of the servers what the present one knows
-  local present=$admin_socket answer
-  read_facts "$1"
-  [ -n "$socket_tool" ] && [ -n "$present" ] || { note server-state-not-saved && return; }
-  [ -n "$state_file" ] || { note server-state-not-configured && return; }
-  answer=$(ask "$present" "show servers state")
+save_server_state() { # the new worker believes of the servers what the present one knows
+  local asked=${fact["$present.socket"]} file=${fact["$awaited.state"]} proven_model=/dev/null answer
+  [ -n "$socket_tool" ] && [ -n "$asked" ] || { note server-state-not-saved && return; }
+  [ -n "$file" ] || { note server-state-not-configured && return; }
+  answer=$(ask "$asked" "show servers state")
   [[ $answer == 1$'\n#'* ]] || { note server-state-not-saved && return; }
   [ -e "$TOUCHED" ] || : >"$TOUCHED"
-  awk "$MERGE_STATE" input=model "$1" input=touched "$TOUCHED" input=state - <<<"$answer" >"$state_file.new" &&
-    mv -f "$state_file.new" "$state_file" || note server-state-not-saved
+  [ "$present" != old ] || [ "${running_md5:-none}" != "${fallback_md5:-$md5_before}" ] || proven_model=$OLD_MODEL
+  awk "$SPELT_OUT$MERGE_STATE" input=old "$proven_model" input=new "$STATE_DIR/$awaited.model" \
+    input=touched "$TOUCHED" input=state - <<<"$answer" >"$file.new" &&
+    mv -f "$file.new" "$file" || note server-state-not-saved
 }
 
 forget_server_state() { # a start much later must not believe it
-  [ -z "$state_file" ] || [ ! -s "$state_file" ] || { printf '1\n' >"$state_file.new" && mv -f "$state_file.new" "$state_file"; } || :
+  local file=${fact["$awaited.state"]}
+  [ -z "$file" ] || [ ! -s "$file" ] || { printf '1\n' >"$file.new" && mv -f "$file.new" "$file"; } || :
 }
 
-reload() { # MODEL of the live file: HAProxy runs it and its new worker is proven; otherwise 1 and `failure` says why
+reload() { # FILE (old or new), which is live: HAProxy runs it and its new worker is proven; otherwise 1 and `failure` says why
+  awaited=$1
   hold_started=0
   choose_method
   remember_processes
-  save_server_state "$1"
+  save_server_state
   case $style/${unit:+unit} in
     master-worker/*) reload_master ;;
     daemon/unit) reload_unit ;;
@@ -842,19 +924,20 @@ prove() { # the present worker runs the live file: written last, since it is the
 }
 
 still_answers() { # a failed start takes the stats socket away from the old process
-  read_facts "$OLD_MODEL"
-  ! can_ask || [ ! -S "$admin_socket" ] || answers "$worker"
+  ! can_ask || [ ! -S "${fact["$awaited.socket"]}" ] || answers "$worker"
 }
 
 roll_back() { # old file, old behaviour, proven again; or says loudly that it is worse than before
   local before=$1 reason=$failure why=$detail
   restore_file || finish 30 failed rollback-failed "$reason; $live could not be restored"
+  awaited=old
   discover
+  [ "$worker_id" = "$before" ] || present=new
   if [ -z "$root" ]; then
     start_again || finish 30 failed rollback-failed "$reason; HAProxy does not start with the old file"
   elif [ "$worker_id" != "$before" ] || [ -n "$half_changed" ] || ! listens "$worker"; then
-    reload "$OLD_MODEL" || finish 30 failed rollback-failed "$reason; HAProxy does not reload the old file: $failure"
-  elif ! still_answers && ! reload "$OLD_MODEL"; then
+    reload old || finish 30 failed rollback-failed "$reason; HAProxy does not reload the old file: $failure"
+  elif ! still_answers && ! reload old; then
     note stats-socket-lost
     discover
   fi
@@ -872,7 +955,7 @@ FILENAME == ARGV[1] { if ($1 == "S") old[$2] = $0; next }
 FILENAME == ARGV[2] { if ($1 == "S") { new[$2] = $0; order[++count] = $2 } next }
 split($0, f, " ") >= 19 && f[1] != "#" {
   runs[f[2] "/" f[4]] = 1
-  if (f[6] > 0 && f[7] == 0) { up[f[2]]++; is_up[f[2] "/" f[4]] = 1 }
+  if (f[6] > 0 && f[7] == 0 && f[8] > 0) { up[f[2]]++; is_up[f[2] "/" f[4]] = 1 }
 }
 function unfit() { failed = 1; exit 1 }
 function step(what, name) { split(new[name], n, "\t"); print what, name, n[3], n[4], n[5], n[7], n[9] }
@@ -904,7 +987,7 @@ END {
 
 tell() { # COMMAND [EXPECTED]: the worker did it; 1 for any other answer
   local answer
-  answer=$(ask "$admin_socket" "$1") || answer="no answer"
+  answer=$(ask "${fact["$present.socket"]}" "$1") || answer="no answer"
   [[ $answer =~ ^[[:space:]]*(${2:-})[[:space:]]*$ ]] || { log+="$1: $answer"$'\n' && return 1; }
 }
 
@@ -957,7 +1040,7 @@ read_check_results() { # into `check_result`: 3 is passed
     [ ${#words[@]} -ge 19 ] || continue
     name=${words[1]}/${words[3]}
     check_result[$name]=${words[11]}
-  done < <(ask "$admin_socket" "show servers state")
+  done < <(ask "${fact["$present.socket"]}" "show servers state")
 }
 
 let_leave() { # out of the balance now; deleted once idle, or left in maintenance, where nothing reaches them
@@ -981,12 +1064,12 @@ remember_touched() { # SERVERS: what the worker says of them is our doing; durab
 }
 
 runs_model() { # MODEL: the worker has these servers with these addresses, and no other one in use
-  ask "$admin_socket" "show servers state" | awk '
-    FILENAME == ARGV[1] { if ($1 == "S") { split($0, f, "\t"); want[f[2]] = f[3] " " f[4] } next }
+  ask "${fact["$present.socket"]}" "show servers state" | awk "$SPELT_OUT"'
+    FILENAME == ARGV[1] { if ($1 == "S") { split($0, f, "\t"); want[f[2]] = spelt_out(f[3]) " " f[4] } next }
     NF < 19 || /^#/ { next }
     { name = $2 "/" $4; lines++ }
     !(name in want) { if ($7 % 2 == 0) bad = 1; next }
-    want[name] != $5 " " $19 { bad = 1 }
+    want[name] != spelt_out($5) " " $19 { bad = 1 }
     { delete want[name] }
     END { for (name in want) bad = 1; exit bad || !lines }' "$1" -
 }
@@ -995,10 +1078,10 @@ change_at_runtime() { # the running worker has the servers of the live file, not
   local plan step warming=() leaving=() staying=()
   local -A check_result=()
   # Only from what the worker is proven to run, over a socket that may change it, with one file, and if nothing but servers differs.
-  [ "$running_md5" = "$md5_before" ] && [ -n "$socket_tool" ] && [ "$socket_level" = admin ] || return 1
+  [ "$running_md5" = "$md5_before" ] && [ -n "$socket_tool" ] && [ "${fact["$present.level"]}" = admin ] || return 1
   [ ${#files[@]} -eq 1 ] && [ -f "${files[0]}" ] || return 1
   [ "$(grep -e "^[RGB]" "$OLD_MODEL")" = "$(grep -e "^[RGB]" "$NEW_MODEL")" ] || return 1
-  plan=$(ask "$admin_socket" "show servers state" | awk -F '\t' -v OFS='\t' "$PLAN_STEPS" "$OLD_MODEL" "$NEW_MODEL" -) || return 1
+  plan=$(ask "${fact["$present.socket"]}" "show servers state" | awk -F '\t' -v OFS='\t' "$PLAN_STEPS" "$OLD_MODEL" "$NEW_MODEL" -) || return 1
   [ "$(wc -l <<<"$plan")" -le $MAX_STEPS ] && runs_model "$OLD_MODEL" || return 1
   # A kill from here on leaves a worker that is proven to run nothing, which the next run repairs.
   proven="" running_md5="" half_changed=yes
@@ -1027,12 +1110,11 @@ unchanged() { # file and running process are as wanted: writes only a newer gene
 activate() { # OUTCOME REASON: reload, prove, or roll back
   local before=$worker_id
   find_unit
-  read_facts "$OLD_MODEL"
   if [[ $SSM_ReloadMethod =~ ^(runtime|auto)$ ]] && change_at_runtime; then
     prove
     finish 0 "$1" "$2"
   fi
-  reload "$NEW_MODEL" || roll_back "$before"
+  reload new || roll_back "$before"
   prove
   finish 0 "$1" "$2"
 }

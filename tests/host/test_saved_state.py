@@ -1,0 +1,277 @@
+"""Saved server state carries what happened to a server, and never what the file says of it."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.lab import BackendHost, Client, ProxyHost, Style, self_signed, wait_until
+from tests.host.apply_step import ApplyStep, digest, state_of, stateful
+
+type MakeProxy = Callable[..., ProxyHost]
+
+CHECK = "check inter 300ms"
+
+
+@pytest.fixture
+def tls(backends: tuple[BackendHost, ...], tmp_path: Path) -> Iterator[None]:
+    """The backends answer over TLS too, on port 8443; in clear text nothing answers there."""
+    pem = tmp_path / "backend.pem"
+    pem.write_text(self_signed("backend.example.test"))
+    with contextlib.ExitStack() as stack:
+        for host in backends:
+            listen = f"OPENSSL-LISTEN:8443,fork,reuseaddr,verify=0,cert={pem}"
+            stack.enter_context(host.beside(["socat", listen, "TCP:127.0.0.1:8080"], port=8443))
+        yield
+
+
+def serving(client: Client, proxy: ProxyHost) -> set[str]:
+    """Who answers a few requests with 200."""
+    answers = [client.get(str(proxy.ipv4)) for _ in range(6)]
+    return {answer.headers["x-backend"] for answer in answers if answer.status == 200}
+
+
+def proven(proxy: ProxyHost, text: str) -> ApplyStep:
+    """The step on a proxy that is proven to run this file."""
+    proxy.start(text)
+    step = ApplyStep(proxy)
+    assert step.run(text, ReloadMethod="seamless")["running_md5"] == digest(text)
+    return step
+
+
+@pytest.mark.usefixtures("tls")
+@pytest.mark.parametrize("where", ["server", "default-server"])
+def test_tls_that_is_switched_on_is_spoken(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    haproxy: dict[str, Any],
+    where: str,
+) -> None:
+    """A server whose state is carried over is spoken to in TLS as soon as the file says so, and in clear as it says."""
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    plain = stateful(*backends, options="").replace(":8080", ":8443")
+    if where == "server":
+        after = plain.replace(":8443", ":8443 ssl verify none")
+    else:
+        after = plain.replace("    balance", "    default-server ssl verify none\n    balance")
+    proxy.start(plain)
+    step = ApplyStep(proxy)
+    assert step.run(after, ReloadMethod="seamless").says("installed")
+    assert serving(client, proxy) == {"app-1", "app-2", "app-3"}
+    assert step.run(plain, ReloadMethod="seamless").says("installed")
+    assert serving(client, proxy) == set()
+
+
+@pytest.mark.usefixtures("tls")
+@pytest.mark.parametrize("where", ["server", "default-server"])
+def test_a_new_tls_server_is_spoken_to_in_tls(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    haproxy: dict[str, Any],
+    where: str,
+) -> None:
+    """It is born DOWN among others that are up, checked over TLS, and then answers."""
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    before = stateful(*backends[:2], options=CHECK)
+    proxy.start(before)
+    new = "    server app-3 10.77.1.3:8443 " + CHECK + (" ssl verify none" if where == "server" else "")
+    default = "    default-server ssl verify none\n" if where == "default-server" else ""
+    assert ApplyStep(proxy).run(before + default + new + "\n", ReloadMethod="seamless").says("installed")
+    wait_until(lambda: state_of(proxy)["app-3"][1] == 2, what=lambda: state_of(proxy))
+    assert serving(client, proxy) == {"app-1", "app-2", "app-3"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (f"{CHECK} port 8080", f"{CHECK} port 9000"),
+        (f"{CHECK} addr 10.77.1.1", f"{CHECK} addr 10.77.1.1 port 9000"),
+        (f"{CHECK} addr 127.0.0.1 port 80", f"{CHECK} addr 127.0.0.1 port 9000"),
+        (f"{CHECK} addr 127.0.0.1 port 80", f"{CHECK} addr 10.77.1.1 port 9000"),
+        (
+            "agent-check agent-inter 300ms agent-port 9000 agent-addr 127.0.0.1",
+            "agent-check agent-inter 300ms agent-port 9001 agent-addr 127.0.0.1",
+        ),
+    ],
+    ids=["port", "port-added", "port-beside-address", "address", "agent"],
+)
+def test_checks_go_where_the_file_says(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    haproxy: dict[str, Any],
+    before: str,
+    after: str,
+) -> None:
+    """The new file checks where nothing is well: the servers go down, and come back with the file after it."""
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    proxy.start(stateful(*backends, options=before))
+    step = ApplyStep(proxy)
+    with proxy.beside(["socat", "TCP-LISTEN:9001,fork,reuseaddr", "EXEC:echo down"]):
+        assert step.run(stateful(*backends, options=after), ReloadMethod="seamless").says("installed")
+        wait_until(lambda: client.get(str(proxy.ipv4)).status == 503, what=lambda: state_of(proxy))
+    if "agent" not in before:
+        assert step.run(stateful(*backends, options=before), ReloadMethod="seamless").says("installed")
+        wait_until(lambda: len(serving(client, proxy)) == 3, what=lambda: state_of(proxy))
+
+
+@pytest.mark.fault("F94")
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", ""),
+        ("inter 300ms", "inter 400ms maxconn 70 rise 3 port 8080 slowstart 1s"),
+        ("inter 300ms", "inter 300ms ssl verify none"),
+    ],
+    ids=["nothing", "many-words", "tls"],
+)
+def test_an_edit_of_every_server_line_forgets_nothing(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any], before: str, after: str
+) -> None:
+    """DOWN, drain, maintenance and a run-time weight survive whatever changes beside address and port."""
+    text = stateful(*backends, options="check {} weight 10") + "    server down 10.77.1.1:81 check {} weight 10\n"
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    proxy.start(text.format(*[before] * 4))
+    proxy.ask("set server app/app-1 state drain; set server app/app-2 state maint; set server app/app-3 weight 5")
+    wait_until(lambda: state_of(proxy)["down"][1] == 0)
+    known = state_of(proxy)
+    # The checks of the new worker would bring the servers that answer no TLS down.
+    text = text.replace("app-3 10.77.1.3:8080 check {}", "app-3 10.77.1.3:8080 check {} inter 1h")
+    changed = text.replace("roundrobin", "leastconn").format(*[after] * 4)
+    assert ApplyStep(proxy).run(changed, ReloadMethod="seamless").says("installed")
+    state = state_of(proxy)
+    assert state["down"] == known["down"]
+    assert state["app-3"] == known["app-3"]
+    assert (state["app-1"][2], state["app-2"][2]) == (known["app-1"][2], known["app-2"][2])
+    assert all((known["app-1"][2], known["app-2"][2]))
+
+
+def test_a_weight_that_the_file_changes_wins_over_one_set_at_run_time(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any]
+) -> None:
+    """The later word counts, as in HAProxy itself: an operator's weight lasts until the file gives another one."""
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    proxy.start(stateful(*backends, options="check weight 10"))
+    proxy.ask("set server app/app-1 weight 3; set server app/app-2 weight 3")
+    step = ApplyStep(proxy)
+    after = stateful(*backends, options="check weight 10").replace("2:8080 check weight 10", "2:8080 check weight 4")
+    assert step.run(after, ReloadMethod="seamless").says("installed")
+    assert {name: state[3] for name, state in state_of(proxy).items()} == {"app-1": 3, "app-2": 4, "app-3": 10}
+
+
+@pytest.mark.parametrize("word", ["weight 0", "weight 9", "disabled"])
+def test_what_the_file_takes_back_is_gone_however_it_came(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, haproxy: dict[str, Any], word: str
+) -> None:
+    """Set without a reload and taken back with one, or the other way round: the file's last word is what runs."""
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    text = stateful(*backends)
+    special = text.replace("app-2 10.77.1.2:8080", f"app-2 10.77.1.2:8080 {word}")
+    step = proven(proxy, text)
+    usual, without = state_of(proxy), serving(client, proxy)
+
+    def reloaded(wanted: str) -> tuple[int, int]:
+        assert step.run(wanted, ReloadMethod="seamless").says("installed", method="seamless")
+        return state_of(proxy)["app-2"][2:4]
+
+    assert step.run(special, ReloadMethod="runtime").says("installed", method="runtime")
+    changed = state_of(proxy)["app-2"]
+    assert reloaded(text.replace("roundrobin", "leastconn")) == usual["app-2"][2:4]
+    wait_until(lambda: serving(client, proxy) == without)
+    assert reloaded(special)[1] == changed[3]
+    assert step.run(text, ReloadMethod="runtime").says("installed", method="runtime")
+    assert step.run(special, ReloadMethod="seamless").says("installed", method="seamless")
+    assert bool(state_of(proxy)["app-2"][2] & 1) == (word == "disabled")
+    assert state_of(proxy)["app-2"][3] == changed[3]
+    assert ("app-2" in serving(client, proxy)) == (word == "weight 9")
+
+
+def test_a_weight_set_at_run_time_by_the_step_is_no_reason_to_lose_an_operators(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """HAProxy compares with the weight of its start, which the step's own changes have long replaced."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    step = proven(proxy, stateful(*backends, options="check weight 10"))
+    text = stateful(*backends, options="check weight 20")
+    assert step.run(text, ReloadMethod="runtime").says("installed", method="runtime")
+    proxy.ask("set server app/app-1 weight 7")
+    assert step.run(text.replace("roundrobin", "leastconn"), ReloadMethod="seamless").says("installed")
+    assert [state[3] for state in state_of(proxy).values()] == [7, 20, 20]
+
+
+def test_a_server_that_was_down_serves_when_the_file_stops_checking_it(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, haproxy: dict[str, Any]
+) -> None:
+    """Without a check nothing would ever bring it up again."""
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    proxy.start(stateful(backends[0], options=f"{CHECK} port 81"))
+    wait_until(lambda: state_of(proxy)["app-1"][1] == 0)
+    assert ApplyStep(proxy).run(stateful(backends[0], options=""), ReloadMethod="seamless").says("installed")
+    assert serving(client, proxy) == {"app-1"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("server-template app- 1-3 10.77.1.1:81 {}", "server-template app- 1-3 10.77.1.1:8080 {}"),
+        ('server "app-1" 10.77.1.1:81 {}', 'server "app-1" 10.77.1.1:8080 {}'),
+        ("server app-1 10.77.1.1:8080 {}", "server app-1 10.77.1.1 {}"),
+        ("server app-1 10.77.1.1:81 {}", "server app-1 10.77.1.1:+8000 {}"),
+    ],
+    ids=["template", "quoted", "no-port", "relative-port"],
+)
+def test_the_port_of_the_file_wins_in_every_form(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any], before: str, after: str
+) -> None:
+    """HAProxy takes the port of a state line as it is, also for a server that the file gives another one."""
+
+    def text(server: str, options: str = "") -> str:
+        return stateful(backends[0]).partition("    server app-1")[0] + "    " + server.format(options) + "\n"
+
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    step = ApplyStep(proxy)
+    proxy.start(text(after))
+    expected = state_of(proxy)["app-1"][0]
+    proxy.stop()
+    proxy.start(text(before))
+    assert step.run(text(after), ReloadMethod="seamless").says("installed")
+    assert state_of(proxy)["app-1"][0] == expected
+    # A form of its own is no reason to forget what is the same.
+    proxy.ask("set server app/app-1 state drain")
+    assert step.run(text(after, "maxconn 70"), ReloadMethod="seamless").says("installed")
+    assert state_of(proxy)["app-1"][2]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["[fd77:0::0001:1]:8080", "ipv6@FD77::1:1:8080", "unix@/run/app.sock", "localhost:8080", "*:8080", ":8080"],
+)
+def test_an_address_is_the_same_in_every_spelling(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], address: str
+) -> None:
+    """A drain is kept although HAProxy shows the address in another way than the file, or not at all."""
+    text = stateful(backends[0], options="") + f"    server other {address}\n"
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.start(text)
+    step = ApplyStep(proxy)
+    proxy.ask("set server app/other state drain")
+    drained = state_of(proxy)["other"]
+    assert drained[2]
+    assert step.run(text.replace("roundrobin", "leastconn"), ReloadMethod="seamless").says("installed")
+    assert state_of(proxy)["other"] == drained
+
+
+def test_a_drained_server_is_no_reason_to_hold_a_new_one_back(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """With weight 0 the only other one gets nothing: the pool would be empty until the first check."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    text = stateful(backends[0], options="check inter 30s weight 0")
+    step = proven(proxy, text)
+    after = text + "    server app-2 10.77.1.2:8080 check inter 30s\n"
+    assert step.run(after, ReloadMethod="seamless").says("installed")
+    assert serving(client, proxy) == {"app-2"}

@@ -4,11 +4,13 @@ SHELL := /bin/bash
 ENV ?= staging
 PYTHON := .venv/bin/python
 SAM := .venv-sam/bin/sam
-# The tools first; then the python3.13 with pip that `sam build` looks for.
-export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.venv-sam/bin:$(PATH)
-# Network namespaces and iptables are root's; it leaves no caches that are not yours.
-AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env env PATH="$(PATH)" \
-	PYTHONDONTWRITEBYTECODE=1 PYTEST_ADDOPTS="-p no:cacheprovider")
+# The tools first; then the python3.13 with pip that `sam build` looks for; then haproxy, which Debian's users do not find.
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.venv-sam/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
+# Network namespaces and iptables are root's. It leaves nothing here, nor in your home, that is not yours.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --set-home --preserve-env env PATH="$(PATH)" \
+	PYTHONDONTWRITEBYTECODE=1 PYTEST_ADDOPTS="-p no:cacheprovider" \
+	HYPOTHESIS_STORAGE_DIRECTORY=/root/.cache/hypothesis)
+SELECTED := $(if $(TESTS),-k "$(TESTS)")
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= ap-southeast-2
 
@@ -26,16 +28,16 @@ setup-ansible: ## the real Ansible, which the tests compare our rendering with
 lock: setup ## write the hashed requirement files anew from the .in files
 	@bin/lock
 
-demo: setup ## the whole system on this machine, under traffic; KEEP=1 leaves it running
+demo: build ## the whole system on this machine, under traffic; KEEP=1 leaves it running
 	$(AS_ROOT) $(PYTHON) -m local demo $(if $(KEEP),--keep)
 
 invoke: ## send EVENT=events/....json to the system that `make demo KEEP=1` left running
 	$(PYTHON) -m local invoke $(EVENT)
 
-test: setup setup-ansible build lint ## lint and all tests, in stages that fit two cores
-	pytest -n 2 --ignore tests/host --ignore tests/local --ignore tests/end_to_end
-	$(AS_ROOT) pytest -n 3 tests/host tests/local
-	$(AS_ROOT) pytest -n 2 tests/end_to_end
+test: setup setup-ansible build lint ## lint and all tests, in stages that fit two cores; TESTS='this or that' narrows each
+	pytest -n 2 --ignore tests/host --ignore tests/local --ignore tests/end_to_end $(SELECTED)
+	$(AS_ROOT) pytest -n 3 tests/host tests/local $(SELECTED)
+	$(AS_ROOT) pytest -n 2 tests/end_to_end $(SELECTED)
 
 lint: setup ## what CI runs first
 	bin/lint
@@ -59,7 +61,10 @@ render: setup ## print what a template gives: TEMPLATE=... INSTANCES=describe-in
 	$(PYTHON) -m local.render $(TEMPLATE) $(if $(INSTANCES),--instances $(INSTANCES)) $(if $(VARS),--vars $(VARS)) $(if $(PROXY),--proxy $(PROXY))
 
 bench-reload: setup ## reload methods against each other and against the seed; writes build/bench/reload.json
+	mkdir -p build/bench
 	$(AS_ROOT) $(PYTHON) -m benchmarks.reload
 
 clean: ## all that can be made again
-	rm -rf .aws-sam build .venv .venv-sam .venv-ansible .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .aws-sam build .venv .venv-sam .venv-ansible .tools .setup.lock \
+		.mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from rich.table import Table
 
 from local.cloud import REGION, TRANSITION_SECONDS
-from local.deployment import settings
+from local.deployment import CONFIG_ENVIRONMENT, NotBuilt
 from local.forward import forwarded
 from local.lab import Load, Style, Traffic
 from local.screen import Screen
@@ -180,11 +180,11 @@ def run(*, keep: bool) -> int:
     """The whole demo; the status to exit with."""
     with Screen() as screen, ExitStack() as closing:
         try:
-            with screen.step("sam build, sam deploy to an AWS stand-in on loopback") as say:
+            with screen.step("sam deploy to an AWS stand-in on loopback") as say:
                 system = closing.enter_context(LocalSystem(speed=SPEED))
                 say(f"schedules tick {SPEED} times as often as deployed, waits are short: {LOCAL_PARAMETERS}")
             is_clean = Demo(system, screen).run()
-        except TimeoutError as error:
+        except (TimeoutError, NotBuilt) as error:
             screen.console.print(f"It did not happen: {error}", markup=False)
             return 1
         if keep:
@@ -214,7 +214,7 @@ AWS itself, with any client (here the AWS and SAM CLIs), and what follows within
     export AWS_ACCESS_KEY_ID=owner AWS_SECRET_ACCESS_KEY=owner
     aws ec2 create-tags --resources {backend} --tags Key=haproxy:weight,Value=10
     aws s3 ls --recursive s3://{system.stack.outputs["BucketName"]}
-    sam remote invoke --stack-name {settings()["stack_name"]} --event-file events/plan.json
+    sam remote invoke --config-env {CONFIG_ENVIRONMENT} --event-file events/plan.json
 A shell on a proxy, and the function's log:
     {" ".join(proxy.host.enter)} bash
     tail -f {system.folder}/*/function.log

@@ -1,20 +1,22 @@
-"""Builds and deploys the application with the real SAM CLI, to whatever endpoint it is given."""
+"""Deploys the built application with the real SAM CLI, to whatever endpoint it is given."""
 
-import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
-import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent
 SAM = PROJECT / ".venv-sam" / "bin" / "sam"
-SAM_FOLDER = PROJECT / ".aws-sam"
+SAM_BUILD = PROJECT / ".aws-sam" / "build"
+DOCUMENT = PROJECT / "src" / "host" / "document.json"
 CONFIG_ENVIRONMENT = "staging"
-STEP_SECONDS = 300
+DEPLOY_SECONDS = 300
+
+
+class NotBuilt(Exception):
+    """There is nothing to deploy, or the sources have changed since."""
 
 
 class DeployFailed(Exception):
@@ -27,22 +29,30 @@ def settings() -> Mapping[str, str]:
     return {**table["global"]["parameters"], **table["deploy"]["parameters"]["parameter_overrides"]}
 
 
-@contextlib.contextmanager
-def built(folder: Path) -> Iterator[Path]:
-    """Run `sam build`; the template of a copy of what it built, which no later build changes.
+def built(folder: Path) -> Path:
+    """The template of a copy, below `folder`, of what `make build` built; no later build changes it.
 
-    `folder` takes the log. The copy lies beside the original: the template includes the document by a relative path.
+    Nothing is built here: this runs as root, and whoever called sudo could not build any more. Raises NotBuilt.
     """
-    SAM_FOLDER.mkdir(exist_ok=True)
-    with (SAM_FOLDER / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the cache takes one build at a time
-        _sam(folder, ["build"], {})
-        copy = Path(tempfile.mkdtemp(prefix="local-", dir=SAM_FOLDER))
-        shutil.copytree(SAM_FOLDER / "build", copy, dirs_exist_ok=True)
-    try:
-        yield copy / "template.yaml"
-    finally:
-        shutil.rmtree(copy)
+    template, copy = SAM_BUILD / "template.yaml", folder / SAM_BUILD.relative_to(PROJECT)
+    if not template.exists():
+        raise NotBuilt(f"{SAM_BUILD} is missing: run `make build`")
+    newer = [path for path in _sources() if path.stat().st_mtime > template.stat().st_mtime]
+    if newer:
+        raise NotBuilt(f"{newer[0]} is newer than {SAM_BUILD}: run `make build`")
+    shutil.copytree(SAM_BUILD, copy)
+    # The template includes the document by a relative path.
+    document = folder / DOCUMENT.relative_to(PROJECT)
+    document.parent.mkdir(parents=True)
+    shutil.copy(DOCUMENT, document)
+    return copy / template.name
+
+
+def _sources() -> Iterator[Path]:
+    """Files that `sam build` reads."""
+    yield PROJECT / "template.yaml"
+    for folder in ("src", "layers"):
+        yield from (path for path in (PROJECT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc")
 
 
 def deploy(template: Path, folder: Path, environment: Mapping[str, str], parameters: Mapping[str, str]) -> None:
@@ -50,24 +60,19 @@ def deploy(template: Path, folder: Path, environment: Mapping[str, str], paramet
     table = tomllib.loads((PROJECT / "samconfig.toml").read_text())[CONFIG_ENVIRONMENT]
     overrides = {**table["deploy"]["parameters"]["parameter_overrides"], **parameters}
     pairs = [f"{name}={value}" for name, value in overrides.items()]
-    _sam(folder, ["deploy", "--template-file", str(template), "--parameter-overrides", *pairs], environment)
-
-
-def _sam(folder: Path, arguments: list[str], environment: Mapping[str, str]) -> None:
-    log = folder / f"sam-{arguments[0]}.log"
     options = ["--config-file", str(PROJECT / "samconfig.toml"), "--config-env", CONFIG_ENVIRONMENT]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    log = folder / "sam-deploy.log"
     with log.open("wb") as output:
         done = subprocess.run(
-            [str(SAM), *arguments, *options],
+            [str(SAM), "deploy", *options, "--template-file", str(template), "--parameter-overrides", *pairs],
             cwd=PROJECT,
-            # `sam build` takes the first python3.13 with pip on PATH: the one beside it has it.
-            env={**inherited, "PATH": f"{SAM.parent}:{os.environ['PATH']}", "SAM_CLI_TELEMETRY": "0", **environment},
+            env={**inherited, "SAM_CLI_TELEMETRY": "0", **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            timeout=STEP_SECONDS,
+            timeout=DEPLOY_SECONDS,
             check=False,
         )
     if done.returncode:
-        raise DeployFailed(f"sam {arguments[0]} ended with {done.returncode}, see {log}:\n{log.read_text()[-2000:]}")
+        raise DeployFailed(f"sam deploy ended with {done.returncode}, see {log}:\n{log.read_text()[-2000:]}")

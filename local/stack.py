@@ -27,7 +27,7 @@ class InvokeFailed(Exception):
 
 
 class Stack:
-    """A context manager: serves AWS on loopback, builds and deploys the application to it, and ends it all.
+    """A context manager: serves AWS on loopback, deploys to it what `make build` built, and ends it all.
 
     `speed` multiplies the schedules of the deployed rules; `parameters` replace those of samconfig.toml.
     """
@@ -94,17 +94,17 @@ class Stack:
         return invoke(self.endpoint, self.outputs["FunctionName"], event)
 
     def _deploy(self) -> None:
-        with deployment.built(self.folder) as template:  # meanwhile the AWS process starts
-            self.endpoint = (self._process.stdout or io.StringIO()).readline().strip()
-            if not self.endpoint:
-                raise RuntimeError(f"AWS on loopback did not start, see {self.folder}/cloud.stderr")
-            environment = {
-                # The one spelling of template URLs that moto takes.
-                "AWS_ENDPOINT_URL": self.endpoint.replace("127.0.0.1", "localhost"),
-                "AWS_ACCESS_KEY_ID": "owner",
-                "AWS_SECRET_ACCESS_KEY": "owner",
-            }
-            deployment.deploy(template, self.folder, environment, self.parameters)
+        template = deployment.built(self.folder)  # meanwhile the AWS process starts
+        self.endpoint = (self._process.stdout or io.StringIO()).readline().strip()
+        if not self.endpoint:
+            raise RuntimeError(f"AWS on loopback did not start, see {self.folder}/cloud.stderr")
+        environment = {
+            # The one spelling of template URLs that moto takes.
+            "AWS_ENDPOINT_URL": self.endpoint.replace("127.0.0.1", "localhost"),
+            "AWS_ACCESS_KEY_ID": "owner",
+            "AWS_SECRET_ACCESS_KEY": "owner",
+        }
+        deployment.deploy(template, self.folder, environment, self.parameters)
         stack_name = deployment.settings()["stack_name"]
         stack = self.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}

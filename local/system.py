@@ -3,6 +3,7 @@
 Nothing outlives it: hosts end with the pipe that holds them, the AWS process with its standard input.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -20,7 +21,8 @@ from local.lab import BackendHost, Client, Network, ProxyHost, Style, sample_con
 from local.lab.client import Answer
 from local.stack import Stack
 
-FOLDERS = PROJECT / "build" / "local"
+# Root's files, not in the tree, which is somebody else's; known to `make invoke`, so no name by chance.
+FOLDERS = Path("/tmp", f"haproxy-ec2-sync-{hashlib.sha256(bytes(PROJECT)).hexdigest()[:8]}")  # noqa: S108
 CURRENT = "current.json"
 CERTIFICATE = "/etc/haproxy/certs/local.pem"
 SERVER_NAME = "app.example"
@@ -67,13 +69,13 @@ class LocalSystem:
         self.parameters = {**LOCAL_PARAMETERS, **(parameters or {})}
         self.speed = speed
         self.environment = settings()["Environment"]
-        self.folder = _fresh_folder()
+        self.folder = fresh_folder()
         self.backends: dict[str, Backend] = {}
         self.proxies: dict[str, Proxy] = {}
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
-        """Build, deploy, and lay the network."""
+        """Deploy, and lay the network."""
         with ExitStack() as starting:
             # The stack after the network, so that its agents end before their hosts do.
             self.network = starting.enter_context(Network(VPC))
@@ -81,9 +83,11 @@ class LocalSystem:
             self.stack = starting.enter_context(Stack(self.folder, self.parameters, self.speed))
             self._subnets = self._make_subnets()
             self._profile = self._make_instance_profile()
-            (self.folder / CURRENT).write_text(
+            current = self.folder / CURRENT
+            current.write_text(
                 json.dumps({"endpoint": self.stack.endpoint, "function": self.stack.outputs["FunctionName"]})
             )
+            current.chmod(0o644)
             self._closing = starting.pop_all()
         return self
 
@@ -240,13 +244,17 @@ def _later(seconds: float, work: Callable[[], None]) -> None:
     timer.start()
 
 
-def _fresh_folder() -> Path:
+def fresh_folder() -> Path:
     """A folder for this process's logs and artifacts; those of processes that ended are removed."""
-    FOLDERS.mkdir(parents=True, exist_ok=True)
+    FOLDERS.mkdir(exist_ok=True)
+    if FOLDERS.is_symlink() or FOLDERS.stat().st_uid != os.geteuid():
+        raise PermissionError(f"{FOLDERS} is not ours: remove it")
     for folder in FOLDERS.iterdir():
         if folder.name.isdigit() and not Path("/proc", folder.name).exists():
             shutil.rmtree(folder, ignore_errors=True)
     own = FOLDERS / str(os.getpid())
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir()
+    for readable in (FOLDERS, own):  # by `make invoke`, whatever the umask
+        readable.chmod(0o755)
     return own

@@ -7,6 +7,7 @@ Exit code 1 if any fleet fails. What is not wrong but has a price is said as a w
 
 import argparse
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -150,6 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_source(command)
     add_stack(command)
     options = command.parse_args(arguments)
+    if not shutil.which("haproxy"):
+        print("FAIL no haproxy on PATH: install it; Debian has it in /usr/sbin, which is not on every PATH")
+        return 1
     try:
         templates, variables = source_of(options)
     except (SyncError, OSError) as error:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         console.print(f"{time.monotonic() - began:5.0f} s  {scenario:7} {method:9} {harm}", highlight=False)
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(json.dumps(summary(harms), indent=2) + "\n")
+    owner = OUTPUT.parent.stat()
+    os.chown(OUTPUT, owner.st_uid, owner.st_gid)  # whoever called sudo
     for scenario, methods in harms.items():
         console.print(_table(scenario, methods))
     for sentence in missed(harms):

@@ -166,6 +166,7 @@ def _environment(deployed: LambdaFunction, folder: Path, endpoint: str, api: str
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
+        "PYTHONPYCACHEPREFIX": str(folder / "cache"),  # what it imports lies in a tree that may be somebody else's
         "PYTHONPATH": f"{folder / 'task'}:{folder / 'opt' / 'python'}:{folder / 'runtime'}",
         "LAMBDA_TASK_ROOT": str(folder / "task"),
         "_HANDLER": str(deployed.handler),

@@ -17,11 +17,15 @@ POOL = (2, 3)
 """A test may rely on two backends and finds no more than three."""
 
 
+ALONE = ("test_demo.py", "test_sudo_user.py")
+"""Modules whose tests start systems of their own."""
+
+
 class TwoGroups(LoadScopeScheduling):  # type: ignore[misc]  # as above
-    """The demo in one worker, all tests that share the system in another."""
+    """These in one worker, all tests that share the system in another."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "demo" if "test_demo" in nodeid else "system"
+        return "alone" if any(module in nodeid for module in ALONE) else "system"
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -113,6 +113,17 @@ def test_template_test_passes_a_good_template(tmp_path: Path, capsys: pytest.Cap
     assert capsys.readouterr().out == "haproxy.cfg.j2: ok, 6 fleets\n"
 
 
+def test_template_test_says_where_haproxy_may_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line, no traceback, for somebody whose PATH lacks /usr/sbin."""
+    (tmp_path / "haproxy.cfg.j2").write_text(GOOD)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert template_test([str(tmp_path / "haproxy.cfg.j2")]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("FAIL no haproxy on PATH")
+
+
 def test_template_test_names_the_price_of_what_is_absent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The seed's fragment works, and costs at every reload."""
     (tmp_path / "seed.j2").write_text(SEED)

@@ -26,7 +26,7 @@ RUN_BY = {
     "make demo KEEP=1": "tests/end_to_end/test_demo.py",
     "make invoke EVENT=events/status.json": "tests/end_to_end/test_demo.py",
     "make invoke EVENT=events/plan.json": "tests/end_to_end/test_demo.py",
-    "sam build": "tests/end_to_end/conftest.py",
+    "sam build": "Makefile",
     "sam deploy --config-env staging": "tests/end_to_end/conftest.py",
     "make template-test TEMPLATE=haproxy.cfg.j2": "tests/rendering/test_commands.py",
     "aws s3 cp haproxy.cfg.j2 s3://<bucket>/templates/staging/haproxy.cfg.j2": "tests/end_to_end/test_template.py",

@@ -1,0 +1,130 @@
+"""The README's commands, typed by an ordinary user who may use sudo."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local.deployment import PROJECT
+from local.lab.namespaces import held_namespaces, kill_group
+
+NAME = "newcomer"
+TESTS = "test_the_first_label_is_the_name or test_a_script_runs_where_the_host_is or test_sample_is_accepted[status]"
+"""One quick test or a few of every stage of `make test`; all of them would run this one too."""
+
+# Users, sudo's rules, homes and temporary files are this test's own, in memory, and end with it. What only root can
+# reach is shut away but for Python 3.13 itself, which every user of a machine that has it can run.
+_MACHINE = """
+mount -t tmpfs -o mode=755 own /mnt
+cp -a /etc /mnt/etc
+mkdir -p /mnt/home /mnt/tmp /mnt/shut/{python_below}
+chmod 1777 /mnt/tmp
+if [ -n "{python_below}" ]; then mount --bind {python} /mnt/shut/{python_below}; fi
+for folder in etc home tmp; do mount --bind /mnt/$folder /$folder; done
+if [ -n "{python_below}" ]; then mkdir -p {shut}; mount --rbind /mnt/shut {shut}; fi
+useradd --no-log-init --create-home --shell /bin/bash {name}
+echo '{name} ALL=(ALL:ALL) NOPASSWD: ALL' > /etc/sudoers.d/{name}
+chmod 440 /etc/sudoers.d/{name}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A user without rights but sudo, with a fresh copy of the project in a home that root sees at `home`."""
+
+    pid: int
+    home: Path
+
+    @property
+    def project(self) -> Path:
+        """Their copy."""
+        return self.home / "project"
+
+    def types(self, command: str, seconds: float = 300) -> str:
+        """Run a command line in a login shell in the project; what it printed. Fails unless it ends well, in time."""
+        enter = ["nsenter", f"--target={self.pid}", "--mount", "--pid", "--wdns=/"]
+        login = ["runuser", "--whitelist-environment", ",".join(_network_variables()), "--login", NAME]
+        line = [*enter, *login, "--command", f"cd project && {command}"]
+        with subprocess.Popen(
+            line,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                output, _ = process.communicate(timeout=seconds)
+            except BaseException:
+                kill_group(process)
+                raise
+        assert process.returncode == 0, f"{command}:\n{output[-4000:]}"
+        return output
+
+    def strangers(self) -> list[str]:
+        """Files in the home that belong to somebody else."""
+        own = self.home.stat().st_uid
+        return [str(path) for path in self.home.rglob("*") if path.lstat().st_uid != own]
+
+
+def _network_variables() -> list[str]:
+    """Variables by which this machine's pip and uv reach the package index; caches are everybody's own."""
+    prefixes = ("PIP_", "UV_", "SSL_CERT_", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+    return [name for name in os.environ if name.upper().startswith(prefixes) and not name.endswith("_CACHE_DIR")]
+
+
+def _shut(path: Path) -> Path | None:
+    """The uppermost folder on the way to a path that ordinary users may not enter."""
+    return next((folder for folder in reversed(path.parents) if not folder.stat().st_mode & 0o001), None)
+
+
+def _tracked() -> list[str]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, check=True, capture_output=True, text=True).stdout
+    return [name for name in listed.split("\0") if name and (PROJECT / name).exists()]
+
+
+@pytest.fixture
+def newcomer() -> Iterator[Newcomer]:
+    """The user, on a machine with the README's prerequisites."""
+    python = Path(sys.base_prefix)
+    shut = _shut(python / "bin")
+    below = python.relative_to(shut) if shut else ""
+    with held_namespaces(NAME, _MACHINE.format(python=python, python_below=below, shut=shut, name=NAME)) as pid:
+        user = Newcomer(pid, Path(f"/proc/{pid}/root/home/{NAME}"))
+        for name in _tracked():
+            (user.project / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, user.project / name)
+        programs = user.home / ".local" / "bin"
+        programs.mkdir(parents=True)
+        (programs / "python3.13").symlink_to(python / "bin" / "python3.13")
+        _give(user.home)
+        yield user
+
+
+def _give(home: Path) -> None:
+    owner = home.stat()
+    for path in home.rglob("*"):
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+
+
+def test_the_readmes_commands_as_a_user_with_sudo(newcomer: Newcomer) -> None:
+    """Demo, tests and template test work in that order, all files stay the user's, clean removes its own."""
+    before = _files(newcomer.project)
+    assert "sbin" not in newcomer.types("echo $PATH")
+    assert "All of it happened" in newcomer.types("make demo")
+    assert newcomer.strangers() == []
+    assert newcomer.types(f"make test TESTS='{TESTS}'").count(" passed") == 3
+    template = "src/haproxy_sync/templates/haproxy.cfg.j2"
+    assert "haproxy.cfg.j2: ok" in newcomer.types(f"make template-test TEMPLATE={template}")
+    assert newcomer.strangers() == []
+    newcomer.types("make clean")
+    assert _files(newcomer.project) == before

@@ -1,12 +1,50 @@
-"""The documents promise what was measured, and their commands reach the stack that they mean."""
+"""The documents promise what is there, and their commands reach the stack that they mean."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 
 from tests.documents import DOCUMENTS, ROOT
 
+TEMPLATE = (ROOT / "template.yaml").read_text()
+RESOURCES = {"alarm": "AWS::CloudWatch::Alarm", "dashboard": "AWS::CloudWatch::Dashboard"}
+HONEST = re.compile(
+    r"\bno {0}s?\b|\b{0}s? of your own\b|\byour own {0}s?\b".replace("{0}", "(?:alarm|dashboard)"), re.IGNORECASE
+)
 SILENT_METHODS = {"`auto`", "`seamless`", "`runtime`"}
+
+
+def promises(text: str, template: str) -> Iterator[str]:
+    """Lines that speak of an alarm or a dashboard that the template lacks, and not of the reader's own or of none."""
+    for line in text.splitlines():
+        for word, resource in RESOURCES.items():
+            if resource not in template and re.search(rf"\b{word}s?\b", HONEST.sub("", line), re.IGNORECASE):
+                yield line
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_nothing_is_promised_that_the_template_does_not_have(name: str) -> None:
+    """A document may tell how to set an alarm; it does not say that there is one until there is."""
+    assert list(promises(DOCUMENTS[name], TEMPLATE)) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "is_promise"),
+    [
+        ("hold; old config stays; alarm", True),
+        ("the Alarm says file, line and name", True),
+        ("see the dashboard", True),
+        ("no alarms yet; set an alarm of your own, the alarm says which", True),
+        ("set an alarm of your own on the metric `Holds`", False),
+        ("There are no alarms in the stack: your own alarms need the metric `Holds`", False),
+    ],
+)
+def test_a_promise_is_told_from_advice(line: str, *, is_promise: bool) -> None:
+    """Whose alarm it is decides; with one in the template everything may be said."""
+    assert bool(list(promises(line, TEMPLATE))) == is_promise
+    declared = "".join(f"Type: {resource}\n" for resource in RESOURCES.values())
+    assert not list(promises(line, declared))
 
 
 @pytest.mark.parametrize("name", [*DOCUMENTS, "local/demo.py"])

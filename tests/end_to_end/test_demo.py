@@ -50,6 +50,7 @@ def _make_invoke(event: str) -> dict[str, object]:
         cwd=PROJECT,
         capture_output=True,
         text=True,
+        timeout=LIMIT_SECONDS,
         check=True,
     )
     answer: dict[str, object] = json.loads(done.stdout[done.stdout.index("{") :])

@@ -132,14 +132,20 @@ def test_hosts_know_each_other_by_name(lab: Network, backend: BackendHost) -> No
 def test_a_killed_group_is_gone_inside_the_host_too(lab: Network) -> None:
     """Killing the process group of a command kills what it started on the host, and spares what left the group."""
     with Host(lab, "group", own_files=False) as host:
-        process = host.popen(["sh", "-c", "setsid --fork sleep 601; sleep 602 & echo up; wait"], stdout=subprocess.PIPE)
+        # Who leaves says so itself: `setsid --fork` returns before its child has a session of its own.
+        script = "setsid --fork sh -c 'echo left; exec sleep 601'; sleep 602 & echo up; wait"
+        process = host.popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True)
         assert process.stdout
-        process.stdout.readline()
+        assert sorted(process.stdout.readline() for _ in range(2)) == ["left\n", "up\n"]
+        _wait_for(lambda: _sleeps(host) == {"sleep 601", "sleep 602"})
         kill_group(process)
         process.stdout.close()
-        left = host.run(["ps", "-eo", "args"]).stdout
-        assert "sleep 601" in left
-        assert "sleep 602" not in left
+        _wait_for(lambda: "sleep 602" not in _sleeps(host))
+        assert _sleeps(host) == {"sleep 601"}
+
+
+def _sleeps(host: Host) -> set[str]:
+    return set(host.run(["ps", "-C", "sleep", "-o", "args="], check=False).stdout.splitlines())
 
 
 @pytest.mark.parametrize("variant", ["nft", "legacy"])

@@ -1,7 +1,7 @@
 """Runs documents on this machine through the agent stand-in."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,13 +17,18 @@ def step(name: str, *lines: str, **inputs: Any) -> dict[str, Any]:
     return {"action": "aws:runShellScript", "name": name, "inputs": {"runCommand": list(lines), **inputs}}
 
 
-def finished(execution: Execution, seconds: float = 20) -> DocumentResult:
-    """The report, waited for."""
+def wait_until(what: str, condition: Callable[[], object], seconds: float = 30) -> None:
+    """Wait for a condition; fails with `what` if it does not come in time."""
     deadline = time.monotonic() + seconds
-    while (result := execution.result()) is None:
-        assert time.monotonic() < deadline, "the agent did not report in time"
-        time.sleep(0.01)
-    return result
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+        time.sleep(0.02)
+
+
+def finished(execution: Execution) -> DocumentResult:
+    """The report, waited for."""
+    wait_until("the agent's report", lambda: execution.result() is not None)
+    return cast("DocumentResult", execution.result())
 
 
 class Runner:

@@ -1,15 +1,14 @@
 """How the agent stand-in treats a document: parameters, flow control, workers, and its life inside Run Command."""
 
 import json
-import threading
-import time
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 
 from local.agent import Here, HostAgent
 from local.run_command import Detail, Order
-from tests.local.agent_runner import NO_S3, Runner, ended, finished, step
+from tests.local.agent_runner import NO_S3, Runner, ended, finished, step, wait_until
 from tests.local.run_command_bench import Bench, ids
 
 HOST_DOCUMENT = Path(__file__).parents[2] / "src/host/document.json"
@@ -176,8 +175,7 @@ def test_cancelled_steps_do_not_run(runner: Runner, tmp_path: Path) -> None:
         step("second", "true"),
         step("last", f"touch {tmp_path}/ran", finallyStep=True),
     )
-    while not (tmp_path / "started").exists():
-        time.sleep(0.01)
+    wait_until("the first step", (tmp_path / "started").exists)
     execution.cancel()
     result = finished(execution)
     assert ended(result) == [("Cancelled", 137), ("Cancelled", 1), ("Cancelled", 1)]
@@ -187,16 +185,24 @@ def test_cancelled_steps_do_not_run(runner: Runner, tmp_path: Path) -> None:
 
 def test_five_commands_run_at_once(runner: Runner, tmp_path: Path) -> None:
     """Of eight commands five run together; the others follow as these end."""
-    script = step("apply", f"touch {tmp_path}/$SSM_COMMAND_ID", f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done")
-    executions = [runner.start(script, command_id=f"command-{number}") for number in range(8)]
-    deadline = time.monotonic() + 10
-    while len(list(tmp_path.glob("command-*"))) < 5 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.3)
-    assert len(list(tmp_path.glob("command-*"))) == 5
-    (tmp_path / "go").touch()
-    assert {finished(execution).detail for execution in executions} == {Detail.SUCCESS}
-    assert len(list(tmp_path.glob("command-*"))) == 8
+    log, go = tmp_path / "log", tmp_path / "go"
+    log.touch()
+    lines = (f"echo 1 >> {log}", f"until [ -e {go} ] || [ -e {go}-$SSM_COMMAND_ID ]; do sleep 0.05; done")
+    script = step("apply", *lines, f"echo -1 >> {log}", timeoutSeconds="60")
+
+    def running() -> list[int]:
+        """How many ran at once, after each start and each end."""
+        return list(accumulate(map(int, log.read_text().split())))
+
+    executions = {name: runner.start(script, command_id=name) for name in (f"command-{number}" for number in range(8))}
+    wait_until("five", lambda: len(running()) >= 5)
+    (tmp_path / "go-command-0").touch()
+    assert finished(executions["command-0"]).detail is Detail.SUCCESS
+    wait_until("a sixth", lambda: len(running()) >= 7)
+    go.touch()
+    assert {finished(execution).detail for execution in executions.values()} == {Detail.SUCCESS}
+    assert len(running()) == 16
+    assert max(running()) == 5
 
 
 def test_a_command_is_not_run_twice(runner: Runner, tmp_path: Path) -> None:
@@ -213,11 +219,12 @@ def test_a_real_agent_behind_a_real_client(bench: Bench, tmp_path: Path) -> None
     with HostAgent(Here(), NO_S3, data=str(tmp_path)) as agent:
         bench.service.register(host, agent)
         command_id = bench.send([host])
-        ticking = threading.Event()
-        for _ in range(200):
-            bench.run(1)
-            if bench.command(command_id)["Status"] == "Success":
-                break
-            ticking.wait(0.02)
+
+        def is_done() -> bool:
+            bench.service.tick()
+            return bool(bench.command(command_id)["Status"] == "Success")
+
+        bench.run(1)
+        wait_until("success", is_done)
     [plugin] = bench.invocations(command_id)[host]["CommandPlugins"]
     assert (plugin["Name"], plugin["ResponseCode"], plugin["Output"]) == ("apply", 0, "abcd\n")

@@ -1,13 +1,12 @@
 """The agent stand-in on a host of the lab: other files, other network, other processes than this machine's."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from local.lab import Host, Network
-from tests.local.agent_runner import Runner, ended, finished, step
+from tests.local.agent_runner import Runner, ended, finished, step, wait_until
 
 DATA = "/var/lib/amazon/ssm"
 
@@ -36,18 +35,26 @@ def test_a_kill_reaches_everything_on_the_host(host: Host) -> None:
     """A cancel kills the script and its background children there; what has a session of its own goes on."""
     runner = Runner(Path(DATA), host)
     lines = (
-        "setsid sleep 4321 >/dev/null 2>&1 </dev/null &",
-        "sleep 1234 & sleep 1235 & echo $$ > /run/started",
+        # It says itself when it has left the group: before, the kill would rightly reach it.
+        "setsid sh -c 'touch /run/left; exec sleep 4321' >/dev/null 2>&1 </dev/null &",
+        "sleep 1234 & sleep 1235 & touch /run/started",
         "wait",
     )
     with runner.agent:
         execution = runner.start(step("apply", *lines))
-        while not host.path("/run/started").exists():
-            time.sleep(0.02)
+        for name in ("left", "started"):
+            wait_until(name, host.path(f"/run/{name}").exists)
+        wait_until("three sleeps", lambda: len(_sleeping(host)) == 3)
         execution.cancel()
         result = finished(execution)
     assert ended(result) == [("Cancelled", 137)]
-    assert host.run(["pgrep", "--runstates=S", "-af", "sleep"], check=False).stdout.split()[1:] == ["sleep", "4321"]
+    wait_until("the end of the group", lambda: len(_sleeping(host)) == 1)
+    assert _sleeping(host) == ["sleep 4321"]
+
+
+def _sleeping(host: Host) -> list[str]:
+    lines = host.run(["pgrep", "-a", "-x", "sleep"], check=False).stdout.splitlines()
+    return [line.split(maxsplit=1)[1] for line in lines]
 
 
 @pytest.mark.fault("F96")

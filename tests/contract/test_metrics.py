@@ -68,6 +68,17 @@ def test_a_rollout_that_reached_all_is_told_once(running: World, capsys: pytest.
     assert ("Rollouts", "completed") not in told(capsys)
 
 
+def test_what_becomes_of_a_batch_is_counted_once(running: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Covered by a look is coalesced; unrelated is neither that nor a look."""
+    (stranger,) = running.launch(tags={"Environment": "production"})
+    running.sweep()
+    capsys.readouterr()
+    running.deliver(changed(), sent_at=running.now - 5)
+    assert told(capsys) == {("Coalesced",): 1}
+    running.deliver(changed(stranger))
+    assert told(capsys) == {}
+
+
 def test_a_bad_day_is_told(running: World, capsys: pytest.CaptureFixture[str]) -> None:
     """A hold, a broken template and a broken pointer each have a metric of their own."""
     running.terminate(*[backend.instance_id for backend in running.pointer.backends or ()])

@@ -137,17 +137,23 @@ def test_a_tag_change_of_somebody_elses_instance_leaves_no_trace(busy: World) ->
     assert ours in ids(busy.pointer.backends)
 
 
-@pytest.mark.parametrize("kind", ["tomcat", "redis"])
+def present(world: World) -> set[str]:
+    """Whoever was ours at the last look."""
+    pointer = world.pointer
+    return ids(pointer.backends) | ids(pointer.proxies) | set(pointer.others)
+
+
+@pytest.mark.parametrize("kind", ["tomcat", "haproxy", "redis"])
 def test_what_leaves_is_known_although_it_is_no_longer_ours(busy: World, kind: str) -> None:
-    """A backend, or another instance that a template may show: without its tag it is looked at all the same."""
+    """A backend, a proxy, or another that a template may show: without its tag it is looked at all the same."""
     (leaving,) = busy.launch(kind)
     busy.sweep()
     busy.settle()
     busy.pass_time(60)
-    assert leaving in ids(busy.pointer.backends) | set(busy.pointer.others)
+    assert leaving in present(busy)
     busy.clients.ec2.delete_tags(Resources=[leaving], Tags=[{"Key": "Environment"}])
     assert busy.deliver(tags_changed(busy, {"Type": kind}, leaving)) == []
-    assert leaving not in ids(busy.pointer.backends) | set(busy.pointer.others)
+    assert leaving not in present(busy)
 
 
 def test_a_skipped_instance_is_known(busy: World) -> None:

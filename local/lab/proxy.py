@@ -1,22 +1,19 @@
 """Machines that run a real HAProxy, in the ways in which distributions start it."""
 
-import contextlib
 import shutil
 import socket
-import time
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from local.lab.network import Host, Network
+from local.lab.waiting import wait_until
 
 CONFIG = "/etc/haproxy/haproxy.cfg"
 PID_FILE = "/run/haproxy.pid"
 STATS_SOCKET = "/run/haproxy/admin.sock"
 MASTER_SOCKET = "/run/haproxy-master.sock"
-_TRIES = 100
-_POLL_SECONDS = 0.01
 SYSTEMCTL = Path(__file__).with_name("systemctl")
 
 
@@ -64,7 +61,7 @@ class ProxyHost(Host):
             self.path("/usr/sbin/lib").mkdir()
             self.run(["mount", "--bind", str(libraries), "/usr/sbin/lib"])
 
-    def start(self, config: str = "", timeout_seconds: float = 10) -> None:
+    def start(self, config: str = "", timeout_seconds: float = 30) -> None:
         """Start HAProxy, with a new config if one is given, and wait for its worker.
 
         Raises CalledProcessError with HAProxy's message, TimeoutError if no worker stays.
@@ -85,26 +82,39 @@ class ProxyHost(Host):
         pids = [str(pid) for pid in self.processes()]
         if pids:
             self.run(["kill", "-KILL", *pids], check=False)
-        while self.processes():
-            time.sleep(_POLL_SECONDS)
+        wait_until(lambda: not self.processes(), what=self.processes)
 
-    def wait_until_ready(self, timeout_seconds: float = 10) -> None:
+    def wait_until_ready(self, timeout_seconds: float = 30) -> None:
         """Wait until a worker runs and, if the config has the usual stats socket, answers there."""
-        deadline = time.monotonic() + timeout_seconds
         has_socket = STATS_SOCKET in self.read(CONFIG)
-        while not (self.workers() and (not has_socket or self._answers())):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.name}: no HAProxy worker: {self.log()}")
-            time.sleep(_POLL_SECONDS)
+        wait_until(
+            lambda: self.workers() and (not has_socket or self._answer("show info", STATS_SOCKET)),
+            timeout_seconds,
+            what=lambda: f"{self.name}: no HAProxy worker: {self.log()}",
+        )
 
-    def _answers(self) -> bool:
+    def _answer(self, command: str, path: str) -> str:
+        """What HAProxy answers, or nothing while nobody listens."""
         try:
-            return bool(self.ask("show info"))
+            return self.ask(command, path)
         except OSError:
-            return False
+            return ""
 
     def processes(self) -> Mapping[int, int]:
-        """Process id -> parent of each HAProxy as the machine numbers them, oldest first, without checks (`-c`)."""
+        """Process id -> parent of each HAProxy as the machine numbers them, oldest first, without checks (`-c`).
+
+        Two looks that agree: during one, a process can come that was not listed and another go that was not read yet.
+        """
+        looks = [self._look()]
+
+        def is_settled() -> bool:
+            looks.append(self._look())
+            return looks[-1] == looks[-2]
+
+        wait_until(is_settled, what=f"{self.name}: processes that stay for two looks")
+        return looks[-1]
+
+    def _look(self) -> Mapping[int, int]:
         found: dict[int, tuple[int, int]] = {}
         for entry in self.path("/proc").glob("[0-9]*"):
             try:
@@ -127,8 +137,8 @@ class ProxyHost(Host):
 
     @property
     def worker(self) -> int:
-        """The newest worker."""
-        return self.workers()[-1]
+        """The newest worker; waited for while there is none, as in a restart."""
+        return wait_until(self.workers, what=f"{self.name}: a worker")[-1]
 
     def ask(self, command: str, path: str = STATS_SOCKET, timeout_seconds: float = 5) -> str:
         """What HAProxy answers to a command on its stats or master socket. Raises OSError if nobody listens."""
@@ -144,11 +154,7 @@ class ProxyHost(Host):
 
         It is waited for while it executes itself anew, as after each start and reload.
         """
-        for _ in range(_TRIES):
-            with contextlib.suppress(ConnectionRefusedError):
-                return self.ask("show proc", MASTER_SOCKET)
-            time.sleep(_POLL_SECONDS)
-        return self.ask("show proc", MASTER_SOCKET)
+        return wait_until(lambda: self._answer("show proc", MASTER_SOCKET), what=f"{self.name}: its master's answer")
 
     def log(self) -> str:
         """What HAProxy wrote to standard error since the machine is up (master-worker only)."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.01
 
 
 def wait_until[T](condition: Callable[[], T], seconds: float = 30, *, what: Callable[[], object] | str = "") -> T:

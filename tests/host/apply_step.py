@@ -2,13 +2,14 @@
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
 
-from local.lab import ENVIRONMENT, BackendHost, ProxyHost, Style, kill_group, sample_config
+from local.lab import ENVIRONMENT, BackendHost, ProxyHost, Style, kill_group, sample_config, wait_until
 
 DOCUMENT: Mapping[str, Any] = json.loads(Path("src/host/document.json").read_text())
 DOWNLOADS = "/var/lib/amazon/ssm/i-1/document/orchestration/command/downloads"
@@ -112,6 +113,25 @@ def finish(process: "subprocess.Popen[str]") -> Answer:
     return Answer(process.returncode, stdout, stderr)
 
 
+def kill_when(process: "subprocess.Popen[str]", condition: Callable[[], object]) -> None:
+    """Kill a step as soon as something is so, which has to be before its end."""
+
+    def is_so() -> bool:
+        assert process.poll() is None, finish(process)
+        return bool(condition())
+
+    with process:
+        try:
+            wait_until(is_so)
+        finally:
+            kill_group(process)
+
+
+def let_age(proxy: ProxyHost, path: str = CONFIG) -> None:
+    """Wait until a worker that starts now is known to be younger than a file: two seconds, one for rounding."""
+    wait_until(lambda: time.time() - proxy.path(path).lstat().st_ctime > 3)
+
+
 def installed(proxy: ProxyHost, before: str, after: str, **parameters: str | None) -> ApplyStep:
     """The step on a proxy that ran `before` and for which the first run installed `after`."""
     proxy.start(before)
@@ -140,6 +160,12 @@ def state_of(proxy: ProxyHost) -> dict[str, tuple[str, int, int, int]]:
     """By server: address and port, operational state (2: up), admin state (0: ready), weight, as the worker sees it."""
     lines = [line.split() for line in proxy.ask("show servers state").splitlines()[2:]]
     return {words[3]: (f"{words[4]}:{words[18]}", int(words[5]), int(words[6]), int(words[7])) for words in lines}
+
+
+def sessions(proxy: ProxyHost) -> dict[str, int]:
+    """By server: how many requests it is answering."""
+    lines = [line.split(",") for line in proxy.ask("show stat").splitlines()[1:]]
+    return {words[1]: int(words[4]) for words in lines if words[1] not in {"FRONTEND", "BACKEND"}}
 
 
 def backups(proxy: ProxyHost) -> list[Path]:

@@ -1,13 +1,23 @@
 """A reload that fails in any way: told from one that worked, undone, and the undoing proven too."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from local.lab import BackendHost, Client, Load, ProxyHost, Style, kill_group
-from tests.host.apply_step import CONFIG, STYLES, ApplyStep, backups, config, digest, leftovers, state_of
+from local.lab import BackendHost, Client, Load, ProxyHost, Style, wait_until
+from tests.host.apply_step import (
+    CONFIG,
+    STYLES,
+    ApplyStep,
+    backups,
+    config,
+    digest,
+    kill_when,
+    leftovers,
+    sessions,
+    state_of,
+)
 
 type MakeProxy = Callable[..., ProxyHost]
 
@@ -136,21 +146,16 @@ def test_a_live_file_that_cannot_start_is_taken_back(
     proxy.start(good)
     step = ApplyStep(proxy)
     bad = config(*backends, binds="bind :8081")
-    with step.start(bad) as process:
-        while proxy.read(CONFIG) != bad:
-            assert process.poll() is None
-        kill_group(process)
+    kill_when(step.start(bad), lambda: proxy.read(CONFIG) == bad)
     proxy.stop()
     proxy.write(CONFIG, good)
     proxy.start()
     proxy.write(CONFIG, bad)
     worker = proxy.worker
-    with proxy.popen(["socat", "TCP-LISTEN:8081,fork", "EXEC:true"]) as other:
-        proxy.run(["sh", "-c", "until ss -ltn | grep -q :8081; do sleep 0.02; done"])
+    with proxy.beside(["socat", "TCP-LISTEN:8081,fork", "EXEC:true"], port=8081):
         load = Load((str(proxy.ipv4),), connections_per_second=60)
         with client.traffic(load) as traffic:
             answer = step.run(bad)
-        kill_group(other)
     assert answer.says("rolled-back", "cannot-bind"), answer
     assert traffic.failed == []
     assert proxy.read(CONFIG) == good
@@ -196,14 +201,11 @@ def test_old_workers_are_counted_and_end(
     proxy.start(text)
     load = Load((str(proxy.ipv4),), downloads=2, download_seconds=20, timeout_seconds=30)
     with client.traffic(load):
-        time.sleep(0.5)
+        wait_until(lambda: sum(sessions(proxy).values()) == 2)
         answer = ApplyStep(proxy).run(text.replace("roundrobin", "leastconn"), ReloadMethod="seamless")
         assert answer.says("installed"), answer
         assert answer["old_workers"] == 1
-        deadline = time.monotonic() + 10
-        while len(proxy.workers()) > 1:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(lambda: len(proxy.workers()) == 1, 15)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +235,7 @@ def test_a_seamless_reload_is_not_noticed(
     proxy.start(before)
     load = Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=150)
     with client.traffic(load) as traffic:
-        time.sleep(0.3)
+        wait_until(lambda: len(traffic.attempts) > 20)
         answer = ApplyStep(proxy).run(after, ReloadMethod="seamless")
     assert answer.says("installed", method="seamless"), answer
     assert ("tcp-migrate-req-on" in answer["notes"].split()) == migrate

@@ -1,22 +1,22 @@
 """Other people on the host while the step runs: their reloads, restarts and HAProxies are not the step's."""
 
-import time
 from collections.abc import Callable
 
 import pytest
 
-from local.lab import BackendHost, Client, ProxyHost, Style, kill_group
+from local.lab import BackendHost, Client, ProxyHost, Style, wait_until
 from tests.host.apply_step import CONFIG, ApplyStep, config, digest, finish, state_of
 
 type MakeProxy = Callable[..., ProxyHost]
 
 
-def wait_for_another_worker(proxy: ProxyHost, than: int) -> None:
-    """Wait until a worker runs that is not this one."""
-    deadline = time.monotonic() + 20
-    while not (workers := proxy.workers()) or workers[-1] == than:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def wait_until_watched(proxy: ProxyHost) -> None:
+    """Wait until the step watches its new worker, which it does with naps of this length."""
+
+    def is_watching() -> bool:
+        return proxy.run(["pgrep", "-fx", "sleep 0.2"], check=False).returncode == 0
+
+    wait_until(is_watching, what="the step never watched a worker")
 
 
 @pytest.mark.parametrize("action", ["reload", "restart"])
@@ -26,10 +26,8 @@ def test_somebody_elses_reload_right_after_ours_is_no_death(
     """The worker that the step watches is replaced by a younger one, which runs the same file: that one is proven."""
     proxy = make_proxy(Style.MASTER_WORKER)
     proxy.start(config(backends[0]))
-    worker = proxy.worker
     process = ApplyStep(proxy).start(config(*backends))
-    wait_for_another_worker(proxy, worker)
-    time.sleep(0.8)
+    wait_until_watched(proxy)
     proxy.run(["systemctl", action, "haproxy"])
     answer = finish(process)
     assert answer.says("installed"), answer
@@ -49,16 +47,14 @@ def test_a_second_haproxy_in_the_foreground_is_left_alone(
     before = after.replace("roundrobin", "leastconn")
     proxy.start(before)
     (master,) = (pid for pid, parent in proxy.processes().items() if parent not in proxy.processes())
-    with proxy.popen(["haproxy", "-db", "-f", CONFIG]) as foreground:
-        while len(proxy.processes()) < 3:
-            time.sleep(0.02)
+    with proxy.beside(["haproxy", "-db", "-f", CONFIG]):
+        wait_until(lambda: len(proxy.processes()) == 3)
         own = set(proxy.processes())
         answer = ApplyStep(proxy).run(after)
         assert answer.says("installed"), answer
         assert answer["style"] == "master-worker"
         assert len(own & set(proxy.processes())) == 2, "the master and the one in the foreground"
         assert proxy.processes()[proxy.worker] == master
-        kill_group(foreground)
 
 
 @pytest.mark.fault("F83")
@@ -75,10 +71,8 @@ def test_a_rollback_after_an_early_death_has_the_environment(
     proxy.start(text(backends[0]))
     worker = proxy.worker
     process = ApplyStep(proxy).start(text(*backends))
-    wait_for_another_worker(proxy, worker)
-    while worker in proxy.workers():
-        time.sleep(0.02)
-    time.sleep(0.3)
+    wait_until_watched(proxy)
+    wait_until(lambda: worker not in proxy.workers())
     proxy.run(["kill", "-KILL", str(proxy.worker)])
     answer = finish(process)
     assert answer.says("rolled-back", "worker-died"), answer

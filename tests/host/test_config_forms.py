@@ -1,13 +1,12 @@
 """Ways to write a config that the step has to understand, or has to know that it does not."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from local.lab import BackendHost, ProxyHost, Style
-from tests.host.apply_step import CONFIG, ApplyStep, config, digest, state_of, stateful
+from local.lab import BackendHost, ProxyHost, Style, wait_until
+from tests.host.apply_step import CONFIG, ApplyStep, config, digest, let_age, state_of, stateful
 
 type MakeProxy = Callable[..., ProxyHost]
 
@@ -108,10 +107,7 @@ def test_addresses_that_cannot_be_shared_are_handed_over_in_one_go(
     answer = ApplyStep(proxy).run(after)
     assert answer.says("installed", method="syn-drop"), answer
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
-    deadline = time.monotonic() + 5
-    while len(proxy.workers()) > 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: len(proxy.workers()) == 1)
 
 
 def test_a_socket_with_an_address_family_is_found(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
@@ -134,7 +130,7 @@ def test_a_link_to_another_file_is_a_change(make_proxy: MakeProxy, backends: tup
     proxy.write("/etc/haproxy/first.cfg", config(backends[0]))
     proxy.write("/etc/haproxy/second.cfg", wanted)
     proxy.run(["ln", "-s", "first.cfg", CONFIG])
-    time.sleep(3)
+    let_age(proxy)
     proxy.start()
     proxy.run(["ln", "-sfn", "second.cfg", CONFIG])
     assert ApplyStep(proxy).run(wanted).says("repaired", "not-activated")

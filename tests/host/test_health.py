@@ -1,12 +1,11 @@
 """What a new worker believes of the servers: nothing reaches one that is down, drained or not known to be well."""
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from local.lab import BackendHost, Client, Load, Network, ProxyHost, Style
+from local.lab import BackendHost, Client, Load, Network, ProxyHost, Style, wait_until
 from tests.host.apply_step import STYLES, ApplyStep, config, state_of, stateful
 
 type MakeProxy = Callable[..., ProxyHost]
@@ -29,10 +28,7 @@ def unborn(network: Network) -> Iterator[BackendHost]:
 
 def wait_until_down(proxy: ProxyHost, server: str) -> None:
     """Wait until HAProxy has noticed."""
-    deadline = time.monotonic() + 20
-    while state_of(proxy)[server][1] != 0:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: state_of(proxy)[server][1] == 0)
 
 
 @pytest.mark.fault("F94")
@@ -81,10 +77,7 @@ def test_a_new_server_gets_nothing_before_a_good_check(
     assert traffic.failed == []
     assert {attempt.backend for attempt in traffic.attempts} == {"app-1", "app-2", "app-3"}
     unborn.start()
-    deadline = time.monotonic() + 10
-    while state_of(proxy)[unborn.name][1] == 0:
-        assert time.monotonic() < deadline, "it never comes up"
-        time.sleep(0.1)
+    wait_until(lambda: state_of(proxy)[unborn.name][1] != 0, what="it never comes up")
 
 
 @pytest.mark.fault("F94")

@@ -5,13 +5,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from local.lab import BackendHost, Client, Load, ProxyHost, Style, kill_group
-from tests.host.apply_step import ApplyStep, config, finish
+from local.lab import BackendHost, Client, Load, ProxyHost, Style, kill_group, wait_until
+from tests.host.apply_step import ApplyStep, config, finish, sessions
 
 if TYPE_CHECKING:
     import subprocess
@@ -53,10 +53,8 @@ def held(proxy: ProxyHost, text: str) -> Iterator["subprocess.Popen[str]"]:
     rules = 1 if proxy.path("/usr/sbin/nft").exists() else 2  # iptables has one for each family
     proxy.remove_tool("ss")  # then the hold lasts 0.2 s at least, long enough to be seen on a busy machine
     with ApplyStep(proxy).start(text) as process:
-        deadline = time.monotonic() + 20
-        while len(proxy.firewall().splitlines()) < rules:
-            assert time.monotonic() < deadline, "no rule was seen"
-            assert process.poll() is None, finish(process)
+        wait_until(lambda: process.poll() is not None or len(proxy.firewall().splitlines()) >= rules)
+        assert process.poll() is None, finish(process)
         os.killpg(process.pid, signal.SIGSTOP)
         try:
             yield process
@@ -104,9 +102,13 @@ def test_the_kernel_ends_the_hold(
             assert time.monotonic() - began < HOLD_SECONDS + 3
         while not connects(client, str(proxy.ipv6)):
             assert time.monotonic() - began < HOLD_SECONDS + 3
-        for _ in range(3):  # the door into the host stops itself once more when it sees its child stopped
-            os.killpg(process.pid, signal.SIGCONT)
-            time.sleep(0.05)
+
+        def goes_on() -> bool:  # again: the door into the host stops itself once more when it sees its child stopped
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGCONT)
+            return process.poll() is not None
+
+        wait_until(goes_on)
         answer = finish(process)
     assert answer.says("installed"), answer
     assert 0 < answer["window_ms"] <= HOLD_SECONDS * 1000
@@ -150,7 +152,7 @@ def test_a_busy_xtables_lock_delays_but_never_leaves_a_rule(
     proxy = with_firewall(make_proxy, "iptables-legacy")
     proxy.start(config(backends[0]))
     proxy.run(["iptables", "-S"])
-    with proxy.popen(["flock", "/run/xtables.lock", "sleep", "4"]) as other:
+    with proxy.beside(["flock", "/run/xtables.lock", "sleep", "4"]) as other:
         answer = ApplyStep(proxy).run(config(*backends))
         other.wait(timeout=10)
     assert answer.says("installed"), answer
@@ -185,7 +187,7 @@ def test_connections_that_exist_are_not_held(
     proxy.start(config(backends[0]))
     load = Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=100, downloads=2)
     with client.traffic(load) as traffic:
-        time.sleep(0.5)
+        wait_until(lambda: sum(sessions(proxy).values()) >= 2)
         answer = ApplyStep(proxy).run(config(*backends))
     assert answer.says("installed", method="syn-drop"), answer
     assert answer["window_ms"] > 0

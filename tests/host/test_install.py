@@ -1,12 +1,11 @@
 """From a download to a running config: unchanged, installed, repaired, superseded, not running; what stays on disk."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from local.lab import BackendHost, ProxyHost, Style, kill_group
+from local.lab import BackendHost, ProxyHost, Style, wait_until
 from tests.host.apply_step import (
     CONFIG,
     STYLES,
@@ -16,7 +15,9 @@ from tests.host.apply_step import (
     digest,
     finish,
     installed,
+    kill_when,
     leftovers,
+    let_age,
     state_of,
 )
 
@@ -65,7 +66,7 @@ def test_a_host_that_already_runs_the_file_is_adopted(make_proxy: MakeProxy, bac
     """A worker that began well after the file's last change runs it: the first run on such a host reloads nothing."""
     proxy = make_proxy(Style.MASTER_WORKER)
     proxy.write(CONFIG, config(*backends))
-    time.sleep(3)
+    let_age(proxy)
     proxy.start()
     worker = proxy.worker
     assert ApplyStep(proxy).run(config(*backends)).says("unchanged", method="none")
@@ -114,8 +115,7 @@ def test_a_hand_edit_that_was_reloaded_is_undone_by_a_reload(
     worker = proxy.worker
     proxy.write(CONFIG, config(backends[1]))
     proxy.run(["/etc/init.d/haproxy", "reload"] if style is Style.SYSV else ["systemctl", "reload", "haproxy"])
-    while proxy.worker == worker:
-        time.sleep(0.02)
+    wait_until(lambda: proxy.worker != worker)
     answer = step.run(config(*backends))
     assert answer.says("repaired", "hand-edit", "syn-drop"), answer
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
@@ -203,7 +203,7 @@ def test_a_stopped_haproxy_is_not_started(
     assert proxy.processes() == {}
     assert proxy.read(CONFIG) == config(*backends)
     assert len(backups(proxy)) == 1
-    time.sleep(2.5)
+    let_age(proxy)
     proxy.start()
     answer = step.run(config(*backends))
     assert answer.says("unchanged"), answer
@@ -287,10 +287,7 @@ def test_a_reboot_in_the_middle_is_finished_by_the_next_run(
     proxy = make_proxy(Style.MASTER_WORKER)
     proxy.start(config(backends[0]))
     step = ApplyStep(proxy)
-    with step.start(config(*backends)) as process:
-        while proxy.read(CONFIG) != config(*backends):
-            time.sleep(0.002)
-        kill_group(process)
+    kill_when(step.start(config(*backends)), lambda: proxy.read(CONFIG) == config(*backends))
     proxy.stop()
     proxy.run(["sh", "-c", "nft flush ruleset"])
     state = proxy.path("/var/lib/haproxy-ec2-sync/state")
@@ -308,7 +305,7 @@ def test_two_daemons_that_both_serve_become_one(make_proxy: MakeProxy, backends:
     proxy = make_proxy(Style.SYSV)
     proxy.start(config(backends[0]))
     proxy.write(CONFIG, config(*backends))
-    time.sleep(3)
+    let_age(proxy)
     proxy.run(["haproxy", "-D", "-f", CONFIG, "-p", "/run/haproxy.pid"])
     assert len(proxy.workers()) == 2
     answer = ApplyStep(proxy).run(config(*backends))

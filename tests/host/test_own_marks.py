@@ -1,13 +1,12 @@
 """What a change at run time leaves in the worker is the script's own doing, and no later worker inherits it."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from local.lab import BackendHost, Client, Load, ProxyHost, Style, kill_group, sample_config
-from tests.host.apply_step import ApplyStep, digest, state_of, stateful
+from local.lab import BackendHost, Client, Load, ProxyHost, Style, sample_config, wait_until
+from tests.host.apply_step import ApplyStep, digest, kill_when, sessions, state_of, stateful
 
 type MakeProxy = Callable[..., ProxyHost]
 
@@ -25,10 +24,9 @@ def step(make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict
 
 def wait_until_all_serve(proxy: ProxyHost, count: int) -> None:
     """Wait until so many servers are there, each up and in no maintenance."""
-    deadline = time.monotonic() + 10
-    while [state[1:3] for state in state_of(proxy).values()] != [(2, 0)] * count:
-        assert time.monotonic() < deadline, state_of(proxy)
-        time.sleep(0.1)
+    wait_until(
+        lambda: [state[1:3] for state in state_of(proxy).values()] == [(2, 0)] * count, what=lambda: state_of(proxy)
+    )
 
 
 @pytest.mark.fault("F94")
@@ -37,7 +35,7 @@ def test_a_server_that_was_busy_when_it_was_removed_comes_back_with_a_reload(
 ) -> None:
     """It stayed in maintenance for its last download; the new worker does not believe that an operator wants it so."""
     with client.traffic(Load((str(step.host.ipv4),), downloads=4, download_seconds=4)):
-        time.sleep(0.5)
+        wait_until(lambda: sessions(step.host)["app-2"])
         answer = step.run(stateful(backends[0]), ReloadMethod="runtime")
         assert answer.says("installed", method="runtime"), answer
         assert "servers-left-in-maintenance" in answer["notes"].split()
@@ -55,10 +53,7 @@ def test_a_change_that_was_killed_leaves_no_server_out(
     proxy = step.host
     backends[2].stop()
     try:
-        with step.start(stateful(*backends), ReloadMethod="runtime") as process:
-            while "app-3" not in state_of(proxy):
-                assert process.poll() is None
-            kill_group(process)
+        kill_when(step.start(stateful(*backends), ReloadMethod="runtime"), lambda: "app-3" in state_of(proxy))
     finally:
         backends[2].start()
     proxy.ask(f"set server app/app-3 state {state}")

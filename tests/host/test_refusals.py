@@ -199,10 +199,8 @@ def test_an_address_that_cannot_be_bound_is_found_before_the_reload(
     refused: Callable[..., Answer], proxy: ProxyHost, backends: tuple[BackendHost, ...], bind: str
 ) -> None:
     """`haproxy -c` accepts it, and a reload would refuse all connections for two seconds."""
-    with proxy.popen(["socat", "TCP-LISTEN:8081,fork", "EXEC:true"]) as other:
-        proxy.run(["sh", "-c", "until ss -ltn | grep -q :8081; do sleep 0.02; done"])
+    with proxy.beside(["socat", "TCP-LISTEN:8081,fork", "EXEC:true"], port=8081):
         answer = refused(config(*backends, binds=bind))
-        other.kill()
     assert answer["reason"] == "cannot-bind"
     assert bind.rpartition(":")[2] in answer["detail"]
 

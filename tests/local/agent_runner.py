@@ -1,11 +1,11 @@
 """Runs documents on this machine through the agent stand-in."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from local.agent import Here, Host, HostAgent
+from local.lab import wait_until
 from local.run_command import DocumentResult, Execution, Order
 
 NO_S3 = cast("Any", None)
@@ -17,17 +17,9 @@ def step(name: str, *lines: str, **inputs: Any) -> dict[str, Any]:
     return {"action": "aws:runShellScript", "name": name, "inputs": {"runCommand": list(lines), **inputs}}
 
 
-def wait_until(what: str, condition: Callable[[], object], seconds: float = 30) -> None:
-    """Wait for a condition; fails with `what` if it does not come in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.02)
-
-
 def finished(execution: Execution) -> DocumentResult:
     """The report, waited for."""
-    wait_until("the agent's report", lambda: execution.result() is not None)
+    wait_until(lambda: execution.result() is not None, what="the agent's report")
     return cast("DocumentResult", execution.result())
 
 

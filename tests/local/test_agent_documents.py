@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from local.agent import Here, HostAgent
+from local.lab import wait_until
 from local.run_command import Detail, Order
-from tests.local.agent_runner import NO_S3, Runner, ended, finished, step, wait_until
+from tests.local.agent_runner import NO_S3, Runner, ended, finished, step
 from tests.local.run_command_bench import Bench, ids
 
 HOST_DOCUMENT = Path(__file__).parents[2] / "src/host/document.json"
@@ -175,7 +176,7 @@ def test_cancelled_steps_do_not_run(runner: Runner, tmp_path: Path) -> None:
         step("second", "true"),
         step("last", f"touch {tmp_path}/ran", finallyStep=True),
     )
-    wait_until("the first step", (tmp_path / "started").exists)
+    wait_until((tmp_path / "started").exists, what="the first step")
     execution.cancel()
     result = finished(execution)
     assert ended(result) == [("Cancelled", 137), ("Cancelled", 1), ("Cancelled", 1)]
@@ -195,10 +196,10 @@ def test_five_commands_run_at_once(runner: Runner, tmp_path: Path) -> None:
         return list(accumulate(map(int, log.read_text().split())))
 
     executions = {name: runner.start(script, command_id=name) for name in (f"command-{number}" for number in range(8))}
-    wait_until("five", lambda: len(running()) >= 5)
+    wait_until(lambda: len(running()) >= 5, what="five")
     (tmp_path / "go-command-0").touch()
     assert finished(executions["command-0"]).detail is Detail.SUCCESS
-    wait_until("a sixth", lambda: len(running()) >= 7)
+    wait_until(lambda: len(running()) >= 7, what="a sixth")
     go.touch()
     assert {finished(execution).detail for execution in executions.values()} == {Detail.SUCCESS}
     assert len(running()) == 16
@@ -225,6 +226,6 @@ def test_a_real_agent_behind_a_real_client(bench: Bench, tmp_path: Path) -> None
             return bool(bench.command(command_id)["Status"] == "Success")
 
         bench.run(1)
-        wait_until("success", is_done)
+        wait_until(is_done, what="success")
     [plugin] = bench.invocations(command_id)[host]["CommandPlugins"]
     assert (plugin["Name"], plugin["ResponseCode"], plugin["Output"]) == ("apply", 0, "abcd\n")

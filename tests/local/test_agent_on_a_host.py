@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from local.lab import Host, Network
-from tests.local.agent_runner import Runner, ended, finished, step, wait_until
+from local.lab import Host, Network, wait_until
+from tests.local.agent_runner import Runner, ended, finished, step
 
 DATA = "/var/lib/amazon/ssm"
 
@@ -43,12 +43,12 @@ def test_a_kill_reaches_everything_on_the_host(host: Host) -> None:
     with runner.agent:
         execution = runner.start(step("apply", *lines))
         for name in ("left", "started"):
-            wait_until(name, host.path(f"/run/{name}").exists)
-        wait_until("three sleeps", lambda: len(_sleeping(host)) == 3)
+            wait_until(host.path(f"/run/{name}").exists, what=name)
+        wait_until(lambda: len(_sleeping(host)) == 3, what="three sleeps")
         execution.cancel()
         result = finished(execution)
     assert ended(result) == [("Cancelled", 137)]
-    wait_until("the end of the group", lambda: len(_sleeping(host)) == 1)
+    wait_until(lambda: len(_sleeping(host)) == 1, what="the end of the group")
     assert _sleeping(host) == ["sleep 4321"]
 
 

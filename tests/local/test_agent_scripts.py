@@ -10,8 +10,9 @@ import pytest
 
 from local.agent import Here
 from local.agent.script import timeout_seconds
+from local.lab import wait_until
 from local.run_command import Detail
-from tests.local.agent_runner import Runner, ended, step, wait_until
+from tests.local.agent_runner import Runner, ended, step
 
 if TYPE_CHECKING:
     import subprocess
@@ -185,10 +186,10 @@ def test_the_deadline_is_a_sigkill_to_the_group(runner: Runner, tmp_path: Path) 
     assert ended(result) == [("ExecutionTimedOut", 137), ("Success", 0)]
     assert (result.steps[0].stdout, result.steps[1].stdout) == ("before\n", "ran\n")
     assert not (tmp_path / "trapped").exists()
-    wait_until("the child's end", lambda: not alive(tmp_path / "child"))
+    wait_until(lambda: not alive(tmp_path / "child"), what="the child's end")
     assert alive(tmp_path / "survivor")
     (tmp_path / "go").touch()
-    wait_until("the survivor's last deed", (tmp_path / "cleaned").exists)
+    wait_until((tmp_path / "cleaned").exists, what="the survivor's last deed")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ demo: build ## the whole system on this machine, under traffic; KEEP=1 leaves it
 invoke: ## send EVENT=events/....json to the system that `make demo KEEP=1` left running
 	$(PYTHON) -m local invoke $(EVENT)
 
-test: setup setup-ansible build lint ## lint and all tests, in stages that fit two cores; TESTS='this or that' narrows each
+test: setup setup-ansible build lint ## lint and all tests, in stages that fit two cores; TESTS='this or that' narrows each, and must leave something of each
 	pytest -n 2 --ignore tests/host --ignore tests/local --ignore tests/end_to_end $(SELECTED)
 	$(AS_ROOT) pytest -n 3 tests/host tests/local $(SELECTED)
 	$(AS_ROOT) pytest -n 2 tests/end_to_end $(SELECTED)

@@ -21,6 +21,10 @@ CONFIG = "/etc/haproxy/haproxy.cfg"
 SPEED = 6
 
 
+class Unexpected(Exception):
+    """Something happened that must not."""
+
+
 @dataclass(slots=True)
 class Demo:
     """The story, told on a screen, in a system."""
@@ -32,7 +36,7 @@ class Demo:
     event_to_traffic: float = 0.0
 
     def run(self) -> bool:
-        """Tell it; whether no request was lost meanwhile. TimeoutError if something did not happen."""
+        """Tell it; whether no request was lost meanwhile. TimeoutError if something did not happen, or Unexpected."""
         first, second = self._set_up()
         self.screen.footer = self._counts
         with self._clients():
@@ -55,8 +59,10 @@ class Demo:
             say(f"{len(own)} proxies with a config of their own")
         with self.screen.step("a new environment is frozen: plan, then unfreeze") as say:
             plan = self.system.invoke({"action": "plan"})
-            if [proxy.host.read(CONFIG) for proxy in proxies] != own or plan["verdict"] != "waits: frozen":
-                raise TimeoutError("a proxy was touched before anybody had looked")
+            if [proxy.host.read(CONFIG) for proxy in proxies] != own:
+                raise Unexpected("a proxy was touched before anybody had looked")
+            if plan["verdict"] != "waits: frozen":
+                raise Unexpected(f"the plan of a frozen environment says {plan['verdict']}")
             added, touched = len(plan["servers"]["added"]), len(plan["proxies"])
             self.system.invoke({"action": "unfreeze"})
             seconds = self.system.wait_until_serving(*backends, seconds=STEP_SECONDS)
@@ -184,7 +190,7 @@ def run(*, keep: bool) -> int:
                 system = closing.enter_context(LocalSystem(speed=SPEED))
                 say(f"schedules tick {SPEED} times as often as deployed, waits are short: {LOCAL_PARAMETERS}")
             is_clean = Demo(system, screen).run()
-        except (TimeoutError, NotBuilt) as error:
+        except (TimeoutError, Unexpected, NotBuilt, PermissionError) as error:
             screen.console.print(f"It did not happen: {error}", markup=False)
             return 1
         if keep:

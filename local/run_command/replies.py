@@ -17,6 +17,8 @@ FINAL = ""
 RESEND_SECONDS = 300
 """Period of the job by which an older agent sends lost replies again."""
 
+SLOW_SHARE, SLOW_SECONDS = 0.05, 0.023
+"""So many replies take that long instead of some milliseconds."""
 RETRY_SECONDS = 1
 """A newer agent misses the acknowledgement that long, then repeats the reply."""
 
@@ -53,7 +55,8 @@ class Unordered:
 
     def __call__(self, _name: str, version: str) -> float:
         """The next delay."""
-        seconds = 0.023 if self._random.random() < self.loss else self._random.uniform(0.0002, 0.004)
+        is_slow = self._random.random() < SLOW_SHARE
+        seconds = SLOW_SECONDS if is_slow else self._random.uniform(0.0002, 0.004)
         if self._random.random() >= self.loss:
             return seconds
         is_new = tuple(map(int, version.split("."))) >= _RETRIES_SINCE

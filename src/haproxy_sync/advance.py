@@ -38,8 +38,9 @@ def collect(ssm: Any, pointer: Pointer, now: float) -> tuple[Pointer, Reports]:
         invocations = tuple(rollout.invocations(ssm, command))
         pointer, reports = progress.hear(pointer, command, fold(invocations), now)
         left = set(command.targets).difference(report.instance_id for report in reports)
-        waiting = [each["Status"] == "Pending" for each in invocations if each["InstanceId"] in left]
-        pointer = progress.note_stalled(pointer, command, not all(waiting) or not invocations, now)
+        pending = [each["Status"] == "Pending" for each in invocations if each["InstanceId"] in left]
+        is_taken = not invocations or not all(pending)
+        pointer = progress.note_stalled(pointer, command, is_taken, now)
         heard += [(command, report) for report in reports]
     return pointer, tuple(heard)
 

@@ -28,8 +28,8 @@ def summary(result: Result) -> Answer:
         "generation": publication.generation if publication else None,
         "published": result.is_published,
         "converged": progress.is_converged(pointer),
-        "hold": hold(pointer),
-        "freeze": freeze(pointer),
+        "hold": hold(pointer, result.now),
+        "freeze": freeze(pointer, result.now),
         "template_error": pointer.template_error,
         "commands": [
             {"command_id": command.command_id, "purpose": str(command.purpose), "targets": list(command.targets)}
@@ -69,7 +69,7 @@ def status(snapshot: Snapshot, now: float) -> Answer:
     }
 
 
-def hold(pointer: Pointer, now: float = 0.0) -> Answer | None:
+def hold(pointer: Pointer, now: float) -> Answer | None:
     """Who is held since when, when time ends that (`ends_at`, None: time does not), and in words what ends it."""
     if not pointer.hold:
         return None
@@ -81,11 +81,12 @@ def hold(pointer: Pointer, now: float = 0.0) -> Answer | None:
 def _end(pointer: Pointer, hold: Hold, now: float) -> tuple[float | None, str]:
     """When time ends the hold, and in words what does; the first that applies."""
     if freeze(pointer, now):
-        return None, f"not before the freeze ends; then: {BACK}"
+        return None, f"not before the freeze ends, but for those who are back; then {OVERRIDE}"
     if pointer.template_error:
-        return None, f"not before the template renders again; then: {BACK}"
+        return None, "not before the template renders again"
     if not hold.missing:
-        return hold.ends_at, f"when enough backends are found (MinBackends); {OVERRIDE}"
+        by_time = f"at {_clock(hold.ends_at)}; " if hold.ends_at else ""
+        return hold.ends_at, f"{by_time}when enough backends are found (MinBackends); {OVERRIDE}"
     if hold.ends_at is None:
         return None, f"not by time while so few are left (MinBackends, EmptyPool): {BACK}; {OVERRIDE}"
     return hold.ends_at, f"at {_clock(hold.ends_at)}; {BACK}; {OVERRIDE}"
@@ -95,7 +96,7 @@ def _clock(seconds: float) -> str:
     return f"{datetime.fromtimestamp(ceil(seconds), UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def freeze(pointer: Pointer, now: float = 0.0) -> Answer | None:
+def freeze(pointer: Pointer, now: float) -> Answer | None:
     """What keeps configs from the proxies, until when (None: until somebody ends it) and why."""
     frozen = jsonable(pointer.freeze) if pointer.freeze and pointer.freeze.until > now else None
     if pointer.first_freeze:

@@ -1,4 +1,4 @@
-"""Raw records -> what they ask for. An event only says "look again", and about whom: nothing is taken from its word."""
+"""Raw records -> what they ask for. An event says "look again", and about whom; its word can never keep us from it."""
 
 import json
 import re

@@ -85,17 +85,17 @@ def _held(  # noqa: PLR0913, PLR0917 # as above
     is_enough = len(present) >= max(1, limits.min_backends)
     # Where nothing is known and nothing found, nothing was lost: a mistyped tag looks like this, and lasts.
     may_pass = is_enough or (limits.publishes_empty and bool(lost or present))
-    first = now if before.enough_since is None else before.enough_since
+    first = now if before.time_counts_since is None else before.time_counts_since
     missing = MappingProxyType({key: before.missing.get(key, now) for key in lost})
     return Hold(reason, before.since, missing, first if may_pass else None)
 
 
 def _ends(hold: Hold, limits: Limits) -> Mapping[str, float]:
     """When time lets each of the vanished go; nobody goes for as long as too few would be left."""
-    if hold.enough_since is None:
+    if hold.time_counts_since is None:
         return {}
     times = hold.missing or {UNKNOWN: hold.since}
-    return {key: max(time, hold.enough_since) + limits.hold_seconds for key, time in times.items()}
+    return {key: max(time, hold.time_counts_since) + limits.hold_seconds for key, time in times.items()}
 
 
 def suspicion(before: int, lost: int, after: int, limits: Limits, *, is_known: bool) -> str:

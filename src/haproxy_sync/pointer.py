@@ -146,7 +146,7 @@ class Hold:
     reason: str
     since: float
     missing: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), hash=False)
-    enough_since: float | None = None  # since when as many are there as time may let go on with; None: fewer
+    time_counts_since: float | None = None  # None: too few are left for time to let anybody go
     ends_at: float | None = None  # unix seconds; None: not by time
 
 

@@ -15,7 +15,7 @@ HARMLESS = APPLIED | {Outcome.NOT_TRIED}
 OFFLINE = ", agent-offline"
 STALL_SECONDS = 15  # an agent that is well takes a command within a second or two
 LOST_SECONDS = 3600  # a command nobody reports on is given up then
-# When to look for the output after a final status without any; the last time its absence is believed.
+# When to look for output that a final status came without; at the last of these its absence is believed.
 LISTEN_SECONDS = (1, 3, 7, 15, 30)
 LATE_SECONDS = 600  # longer than an agent takes to send again what got lost
 

@@ -33,6 +33,7 @@ class Result:
     action: Action
     before: Pointer
     after: Pointer
+    now: float  # unix seconds, when it began
     fleet: Fleet | None = None
     sent: tuple[Command, ...] = ()
     reports: Reports = ()
@@ -58,7 +59,10 @@ class Reconciler:
     tell: Callable[[Result, Intent], None] = lambda _result, _intent: None
 
     def reconcile(self, intent: Intent, change: Callable[[Pointer], Pointer] = lambda pointer: pointer) -> Result:
-        """Do what the batch needs, from the changed pointer; `Superseded` if others were faster again and again."""
+        """Do what the batch needs; `Superseded` if others were faster again and again.
+
+        `change` is made before a look, which an operator's intent always gets.
+        """
         return _restarting(lambda: self._reconcile(intent, change))
 
     def amend(self, why: str, change: Callable[[Pointer, float], Pointer]) -> Result:
@@ -81,12 +85,12 @@ class Reconciler:
         now = self.clock()
         related = self._related(intent, snapshot.pointer, now)
         if not related.events:
-            return self._told(Result(Action.UNRELATED, snapshot.pointer, snapshot.pointer), intent)
+            return self._told(Result(Action.UNRELATED, snapshot.pointer, snapshot.pointer, now), intent)
         intent = related
         decision = coalesce.decide(intent, snapshot.pointer, now)
         match decision.action:
             case Action.COVERED:
-                return self._told(Result(decision.action, snapshot.pointer, snapshot.pointer), intent)
+                return self._told(Result(decision.action, snapshot.pointer, snapshot.pointer, now), intent)
             case Action.DEFERRED:
                 return self._defer(snapshot, decision.wake_at, now, intent)
             case action:
@@ -115,7 +119,7 @@ class Reconciler:
         pointer = replace(successor(snapshot.pointer, now, self.writer), wake_at=wake_at)
         self._put(pointer, snapshot.etag)
         self._wake(wake_at, now, intent.why)
-        return self._told(Result(Action.DEFERRED, snapshot.pointer, pointer), intent)
+        return self._told(Result(Action.DEFERRED, snapshot.pointer, pointer, now), intent)
 
     def _told(self, result: Result, intent: Intent) -> Result:
         self.tell(result, intent)
@@ -134,20 +138,33 @@ class Reconciler:
         pointer = self._explained(snapshot.pointer, pointer, observation)
         etag = self._put(pointer, snapshot.etag)
         action = Action.LOOK if observation.fleet else Action.ADVANCE
-        result = Result(action, snapshot.pointer, pointer, observation.fleet, (), reports, snapshot.corruption)
+        result = Result(
+            action,
+            snapshot.pointer,
+            pointer,
+            now,
+            observation.fleet,
+            reports=reports,
+            corruption=snapshot.corruption,
+        )
         try:
             if step.claims:
                 result = self._send(result, etag, step.claims)
         finally:
             self.tell(result, intent)  # what was heard now is gone from the next run
-            if wake_at:
-                self._wake(wake_at, now, intent.why)
-            if pointer.instance_ids - snapshot.pointer.instance_ids:
-                self._recheck(now, intent.why)
+            try:
+                if pointer.instance_ids - snapshot.pointer.instance_ids:
+                    self._recheck(now, intent.why)
+            finally:  # neither message depends on the other
+                if wake_at:
+                    self._wake(wake_at, now, intent.why)
         return result
 
     def _recheck(self, now: float, why: str) -> None:
-        """One more look: until this put nobody knew who joined, so an event that says it left may have been dropped."""
+        """One more look: until this put nobody knew who joined, so an event that says it left may have been dropped.
+
+        Not by `wake_at`: a sooner one would take its place, and prove nothing.
+        """
         body = events.requeue(self.home, now + coalesce.SETTLE_SECONDS, why)
         queue.send(self.clients.sqs, self.settings.queue_url, body, RECHECK_SECONDS)
 

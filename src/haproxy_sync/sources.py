@@ -47,7 +47,7 @@ def load(s3: Any, settings: Settings, known: Source | None = None, project: Path
     Two list requests where nothing was uploaded. Raises `TemplateError` (an upload is broken: file, line, reason) and
     `ClientError`.
     """
-    prefix, variables_key = f"templates/{settings.environment}/", f"vars/{settings.environment}.yml"
+    prefix, variables_key = _places(settings)
     uploaded = _bounded(prefix, _listed(s3, settings.bucket, prefix))
     stated = _bounded(variables_key, _listed(s3, settings.bucket, variables_key, exactly=True))
     version = _version({key: item["ETag"] for key, item in {**uploaded, **stated}.items()})
@@ -62,9 +62,14 @@ def load(s3: Any, settings: Settings, known: Source | None = None, project: Path
     return Source(TemplateSet(MAIN, files), _variables(texts, variables_key, project), version)
 
 
+def _places(settings: Settings) -> tuple[str, str]:
+    """Prefix of the templates in the bucket, and key of the variables, which is their path in the project too."""
+    return f"templates/{settings.environment}/", f"vars/{settings.environment}.yml"
+
+
 def origins(s3: Any, settings: Settings, project: Path = PACKAGE.parent) -> Origins:
     """Where both come from now, whether or not they can be read."""
-    prefix, variables_key = f"templates/{settings.environment}/", f"vars/{settings.environment}.yml"
+    prefix, variables_key = _places(settings)
     template = "bucket" if _listed(s3, settings.bucket, prefix) else deployed(project)[0]
     if _listed(s3, settings.bucket, variables_key, exactly=True):
         return Origins(template, "bucket")

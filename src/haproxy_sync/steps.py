@@ -37,11 +37,11 @@ class Step:
     wake_at: float | None = None
 
 
-def is_frozen(pointer: Pointer, now: float) -> bool:
-    """Whether nothing may be sent. A rollback's own publication may."""
-    freeze, publication = pointer.freeze, pointer.publication
+def must_not_send(pointer: Pointer, now: float) -> bool:
+    """Whether nothing may be sent: not even what is published already, unless a rollback published and froze it."""
     if pointer.first_freeze:
         return True
+    freeze, publication = pointer.freeze, pointer.publication
     if not freeze or freeze.until <= now:
         return False
     return not publication or freeze.generation != publication.generation
@@ -50,7 +50,7 @@ def is_frozen(pointer: Pointer, now: float) -> bool:
 def due(pointer: Pointer, settings: Settings, now: float) -> tuple[Due, ...]:
     """Every proxy that wants a command, now or later; those with one in flight are left alone."""
     publication = pointer.publication
-    if not publication or is_frozen(pointer, now):
+    if not publication or must_not_send(pointer, now):
         return ()
     in_flight = pointer.in_flight
     candidates = (

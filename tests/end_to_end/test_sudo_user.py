@@ -73,7 +73,7 @@ class Newcomer:
 
 
 def _network_variables() -> list[str]:
-    """Variables by which this machine's pip and uv reach the package index; caches are everybody's own."""
+    """Variables by which the caller's pip and uv reach the package index; caches are everybody's own."""
     prefixes = ("PIP_", "UV_", "SSL_CERT_", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
     return [name for name in os.environ if name.upper().startswith(prefixes) and not name.endswith("_CACHE_DIR")]
 
@@ -90,7 +90,7 @@ def _tracked() -> list[str]:
 
 @pytest.fixture
 def newcomer() -> Iterator[Newcomer]:
-    """The user, on a machine with the README's prerequisites."""
+    """The user, on a machine with the README's prerequisites, and Python 3.13, so that uv need not download it."""
     python = Path(sys.base_prefix)
     shut = _shut(python / "bin")
     below = python.relative_to(shut) if shut else ""

@@ -306,4 +306,6 @@ def test_a_hold_says_why_and_since_when() -> None:
     """The operator reads who is missing since when."""
     verdict = judge(pool(4), pool(1), None, LIMITS, now=7)
     missing = {f"i-{n:08x}": 7 for n in (1, 2, 3)}
-    assert verdict.hold == Hold("3 of 4 backends would vanish (limit 50 %)", 7, missing, enough_since=7, ends_at=307)
+    assert verdict.hold == Hold(
+        "3 of 4 backends would vanish (limit 50 %)", 7, missing, time_counts_since=7, ends_at=307
+    )

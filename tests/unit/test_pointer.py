@@ -53,7 +53,7 @@ def full() -> Pointer:
         commands=(Command("41.0", Purpose.WAVE, 41, DIGEST, (PROXY.instance_id,), 6.0, "id", silent={"i-1": 6.5}),),
         late=(Command("40.0", Purpose.CANARY, 40, DIGEST, (PROXY.instance_id,), 5.0, "id", silent={"i-1": 5.5}),),
         states={PROXY.instance_id: ProxyState(Outcome.INSTALLED, installed=DIGEST.md5, attempts=2)},
-        hold=Hold("why", 7.0, {"i-0000000d": 8.0}, enough_since=8.0, ends_at=308.0),
+        hold=Hold("why", 7.0, {"i-0000000d": 8.0}, time_counts_since=8.0, ends_at=308.0),
         freeze=Freeze(9.0, "deploy", 41),
         first_freeze=True,
     )

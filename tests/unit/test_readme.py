@@ -18,18 +18,25 @@ CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 TYPED = {line[2:].split(" #")[0].strip() for block in CONSOLE for line in block.splitlines()}
 COMMANDS = sorted(TYPED | set(re.findall(r"`(make [^`]+)`", README)))
 
-# Which test runs each command for real; a new one needs a line here, and that test.
+# What runs each command for real, and its words there; a new one needs a line here, and a test.
 RUN_BY = {
-    "make test": ".ci/run",
-    "make demo": "tests/end_to_end/test_demo.py",
-    "make lint": "Makefile",
-    "make demo KEEP=1": "tests/end_to_end/test_demo.py",
-    "make invoke EVENT=events/status.json": "tests/end_to_end/test_demo.py",
-    "make invoke EVENT=events/plan.json": "tests/end_to_end/test_demo.py",
-    "sam build": "Makefile",
-    "sam deploy --config-env staging": "tests/end_to_end/conftest.py",
-    "make template-test TEMPLATE=haproxy.cfg.j2": "tests/rendering/test_commands.py",
-    "aws s3 cp haproxy.cfg.j2 s3://<bucket>/templates/staging/haproxy.cfg.j2": "tests/end_to_end/test_template.py",
+    "make test": (".ci/run", "make test"),
+    "make demo": ("tests/end_to_end/test_sudo_user.py", '"make demo"'),
+    "make lint": ("Makefile", "test: setup setup-ansible build lint"),  # a part of `make test`
+    "make demo KEEP=1": ("tests/end_to_end/test_demo.py", '"--keep"'),
+    "make invoke EVENT=events/status.json": ("tests/end_to_end/test_demo.py", "events/status.json"),
+    "make invoke EVENT=events/plan.json": ("tests/end_to_end/test_demo.py", "events/plan.json"),
+    "sam build": ("Makefile", "$(SAM) build"),  # a part of `make test`
+    "sam deploy --config-env staging": ("local/deployment.py", '"deploy"'),  # by each end-to-end test
+    "make template-test TEMPLATE=haproxy.cfg.j2": ("tests/end_to_end/test_sudo_user.py", "make template-test"),
+    "aws s3 cp haproxy.cfg.j2 s3://<bucket>/templates/staging/haproxy.cfg.j2": (
+        "tests/end_to_end/test_template.py",
+        "put_object",
+    ),
+    "aws cloudformation describe-stacks --stack-name haproxy-ec2-sync-staging --query 'Stacks[0].Outputs'": (
+        "local/stack.py",
+        "describe_stacks",
+    ),
 }
 
 
@@ -50,7 +57,7 @@ def _table(heading: str) -> list[list[str]]:
 def test_every_command_is_run_by_a_test() -> None:
     """No command stands in the README that nobody runs."""
     assert sorted(RUN_BY) == COMMANDS
-    assert [path for path in RUN_BY.values() if not (PROJECT / path).exists()] == []
+    assert [path for path, words in RUN_BY.values() if words not in (PROJECT / path).read_text()] == []
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])

@@ -75,7 +75,7 @@ class Observer:
     ) -> tuple[Verdict, Rendering | None, frozenset[Skipped]]:
         """The verdict and the rendering of its pool. A backend that the template cannot take is lost like any other."""
         present, refused = fleet.backends, frozenset[Skipped]()
-        occupied = frozenset(host.address for host in (*fleet.proxies, *fleet.others))
+        occupied = _occupied(pointer, fleet)
         while True:
             verdict = judge(
                 pointer.backends,
@@ -99,6 +99,12 @@ class Observer:
         if kept := sorted(ids & {backend.instance_id for backend in verdict.pool}):
             raise TemplateError("template", None, f"it cannot take the vanished backends that are held: {kept}")
         return verdict, rendering, refused
+
+
+def _occupied(pointer: Pointer, fleet: Fleet) -> frozenset[str]:
+    """Addresses that instances have which are no backends and were none: who lost its type keeps its own address."""
+    known = {backend.instance_id for backend in pointer.backends or ()}
+    return frozenset(host.address for host in (*fleet.proxies, *fleet.others) if host.instance_id not in known)
 
 
 def assign(rendering: Rendering) -> tuple[Assignment, Mapping[Digest, Config]]:

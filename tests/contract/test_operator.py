@@ -122,6 +122,18 @@ def test_an_emptied_pool_is_never_published_by_time_alone(running: World) -> Non
 
 
 @pytest.mark.fault("F18")
+@pytest.mark.parametrize("key", ["Type", "Environment"])
+def test_a_tag_taken_from_all_empties_no_pool(running: World, key: str) -> None:
+    """Without its type each is still an instance of the environment: its address is its own, not somebody else's."""
+    served = served_addresses(running)
+    running.clients.ec2.delete_tags(Resources=backend_ids(running), Tags=[{"Key": key}])
+    running.sweep()
+    running.pass_time(60)
+    assert running.pointer.hold
+    assert served_addresses(running) == served
+
+
+@pytest.mark.fault("F18")
 def test_a_mistake_can_be_undone_one_by_one(running: World) -> None:
     """Everybody was retagged and is held without end; the first that is back does not cost the others their traffic."""
     ids = backend_ids(running)

@@ -29,11 +29,11 @@ class Invocation:
     trace: str = ""
 
     def hear(self, now: datetime) -> None:
-        """Take the replies that have arrived. The end may come before the steps."""
+        """Take the replies that have arrived. The end may come before the steps, and each of them twice."""
         while self.replies and self.replies[0].arrives <= now:
             said, self.replies = self.replies[0].said, self.replies[1:]
             if isinstance(said, StepResult):
-                self.steps = (*self.steps, said)
+                self.steps = (*(step for step in self.steps if step.name != said.name), said)
             else:
                 self.end(said)
 

@@ -57,10 +57,19 @@ class Unordered:
         """The next delay."""
         is_slow = self._random.random() < SLOW_SHARE
         seconds = SLOW_SECONDS if is_slow else self._random.uniform(0.0002, 0.004)
+        return seconds + (self._again(version) or 0.0)
+
+    def repeated(self, replies: Iterable[Reply], version: str) -> list[Reply]:
+        """Those whose acknowledgement gets lost: the agent sends them a second time."""
+        times = [(reply, self._again(version)) for reply in replies]
+        return [replace(reply, arrives=reply.arrives + timedelta(seconds=after)) for reply, after in times if after]
+
+    def _again(self, version: str) -> float | None:
+        """How long after something got lost it is sent again; None where nothing does."""
         if self._random.random() >= self.loss:
-            return seconds
+            return None
         is_new = tuple(map(int, version.split("."))) >= _RETRIES_SINCE
-        return seconds + (RETRY_SECONDS if is_new else self._random.uniform(0, RESEND_SECONDS))
+        return RETRY_SECONDS if is_new else self._random.uniform(0, RESEND_SECONDS)
 
 
 def sent(result: DocumentResult, version: str, delay: Delay, now: datetime) -> tuple[Reply, ...]:
@@ -70,4 +79,6 @@ def sent(result: DocumentResult, version: str, delay: Delay, now: datetime) -> t
         (FINAL, replace(result, steps=())),
     ]
     replies = [Reply(now + timedelta(seconds=delay(name, version)), said) for name, said in parts]
+    if isinstance(delay, Unordered):
+        replies += delay.repeated(replies, version)
     return tuple(sorted(replies, key=lambda reply: reply.arrives))

@@ -29,20 +29,35 @@ def collect(ssm: Any, pointer: Pointer, now: float) -> tuple[Pointer, Reports]:
     """What the commands in flight have brought since the last time, and those that were silent before."""
     pointer = progress.give_up(pointer, now)
     heard: list[tuple[Command, Report]] = []
+    asked = {
+        command.command_id: tuple(rollout.invocations(ssm, command))
+        for command in pointer.commands
+        if command.command_id
+    }
     for command in pointer.late:  # first: what a newer command brought is said last
-        pointer, reports = progress.hear_late(pointer, command, fold(rollout.invocations(ssm, command)), now)
+        invocations = asked[command.command_id] if command.command_id in asked else _overheard(ssm, command)
+        pointer, reports = progress.hear_late(pointer, command, fold(invocations), now)
         heard += [(command, report) for report in reports]
     for command in pointer.commands:
         if not command.command_id:
             continue
-        invocations = tuple(rollout.invocations(ssm, command))
-        pointer, reports = progress.hear(pointer, command, fold(invocations), now)
-        left = set(command.targets).difference(report.instance_id for report in reports)
+        invocations = asked[command.command_id]
+        folded = fold(invocations)
+        pointer, reports = progress.hear(pointer, command, folded, now)
+        left = set(command.targets).difference(report.instance_id for report in folded)
         pending = [each["Status"] == "Pending" for each in invocations if each["InstanceId"] in left]
-        is_taken = not invocations or not all(pending)
+        is_taken = not pending or not all(pending)
         pointer = progress.note_stalled(pointer, command, is_taken, now)
         heard += [(command, report) for report in reports]
     return pointer, tuple(heard)
+
+
+def _overheard(ssm: Any, command: Command) -> tuple[Mapping[str, Any], ...]:
+    """What a late command brought; nothing where that cannot be had now: nobody waits for it."""
+    try:
+        return tuple(rollout.invocations(ssm, command))
+    except (ClientError, BotoCoreError):
+        return ()
 
 
 def plan(ssm: Any, settings: Settings, pointer: Pointer, now: float) -> tuple[Pointer, steps.Step]:

@@ -60,7 +60,7 @@ def doubtful(intent: Intent, pointer: Pointer, settings: Settings, now: float) -
     known = pointer.instance_ids
     unknown = tuple(event for event in intent.events if _is_of_unknown(event, known, settings))
     rest = replace(intent, events=tuple(event for event in intent.events if event not in unknown))
-    is_look_due = decide(rest, pointer, now).action is Action.LOOK
+    is_look_due = decide(rest, pointer, now).action in {Action.LOOK, Action.DEFERRED}
     is_covered = decide(intent, pointer, now).action is Action.COVERED
     return () if is_look_due or is_covered or len(named(unknown)) > MAX_ASKED else unknown
 

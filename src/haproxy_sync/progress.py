@@ -45,12 +45,13 @@ def absorb(pointer: Pointer, command: Command, reports: Iterable[Report], now: f
     fresh = [report for report in reports if report.instance_id in command.targets]
     states = {report.instance_id: _after(pointer.state(report.instance_id), command, report, now) for report in fresh}
     reported = {report.instance_id for report in fresh}
+    heard = {report.instance_id for report in fresh if report.is_heard}
     commands = tuple(_without(each, reported) if each.claim == command.claim else each for each in pointer.commands)
     pointer = replace(
         pointer,
         states=MappingProxyType({**pointer.states, **states}),
         commands=tuple(each for each in commands if each.targets),
-        late=_all_without(pointer.late, reported),  # what somebody said of an older command is old news now
+        late=_all_without(pointer.late, heard),  # what a host said of an older command is old news now
     )
     is_behind = any(report.outcome is Outcome.SUPERSEDED for report in fresh)
     return _overtake(pointer) if is_behind and command.generation == _generation(pointer) else pointer
@@ -62,17 +63,18 @@ def hear(
     """The pointer after what the service shows of a command, and the reports that count by now.
 
     Who is silent is remembered, and believed to have failed only after a while; even then a marker still counts.
+    Nobody waits for what a command of an older publication has to say.
     """
+    patience = LISTEN_SECONDS[-1] if command.generation == _generation(pointer) else 0
     fresh = tuple(report for report in reports if report.instance_id in command.targets)
     silent = {report.instance_id: now for report in fresh if report.is_silent} | dict(command.silent)
-    waiting = {target for target, since in silent.items() if since + LISTEN_SECONDS[-1] > now}
+    waiting = {target for target, since in silent.items() if since + patience > now}
     believed = tuple(report for report in fresh if not (report.is_silent and report.instance_id in waiting))
     known = replace(command, silent=MappingProxyType(silent))
     commands = tuple(known if each.claim == command.claim else each for each in pointer.commands)
     pointer = absorb(replace(pointer, commands=commands), known, believed, now)
     failed = {report.instance_id for report in believed if report.is_silent}
-    late = _all_without([known], set(known.targets) - failed)
-    return replace(pointer, late=(*pointer.late, *late)), believed
+    return replace(pointer, late=_joined(pointer.late, known, failed)), believed
 
 
 def hear_late(
@@ -80,7 +82,13 @@ def hear_late(
 ) -> tuple[Pointer, tuple[Report, ...]]:
     """The same for a command whose silence was believed: only what the host itself says counts."""
     heard = tuple(report for report in reports if report.is_heard and report.instance_id in command.targets)
-    return absorb(pointer, command, heard, now), heard
+    attempts = {report.instance_id: pointer.state(report.instance_id).attempts for report in heard}
+    pointer = absorb(pointer, command, heard, now)
+    # It was counted as a failure already: it is not another one.
+    again = {
+        key: replace(pointer.state(key), attempts=min(attempts[key], pointer.state(key).attempts)) for key in attempts
+    }
+    return replace(pointer, states=MappingProxyType({**pointer.states, **again})), heard
 
 
 def listen_again_at(pointer: Pointer, now: float) -> float | None:
@@ -88,6 +96,18 @@ def listen_again_at(pointer: Pointer, now: float) -> float | None:
     silences = (since for command in pointer.commands for since in command.silent.values())
     times = (since + seconds for since in silences for seconds in LISTEN_SECONDS)
     return min((time for time in times if time > now), default=None)
+
+
+def _joined(late: tuple[Command, ...], command: Command, failed: Collection[str]) -> tuple[Command, ...]:
+    """With those targets of the command that have just failed by their silence: one entry per command."""
+    (before,) = [each for each in late if each.claim == command.claim] or [replace(command, targets=(), silent={})]
+    now_silent = {target: since for target, since in command.silent.items() if target in failed}
+    targets = tuple(target for target in command.targets if target in failed)
+    entry = replace(
+        before, targets=(*before.targets, *targets), silent=MappingProxyType({**before.silent, **now_silent})
+    )
+    others = [each for each in late if each.claim != command.claim]
+    return tuple(each for each in (*others, entry) if each.targets)
 
 
 def _all_without(commands: Iterable[Command], gone: Collection[str]) -> tuple[Command, ...]:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from haproxy_sync import advance, changes, coalesce, events, inventory, queue, store
 from haproxy_sync.advance import Reports
 from haproxy_sync.aws import Clients
@@ -83,7 +85,7 @@ class Reconciler:
     def _reconcile(self, intent: Intent, change: Callable[[Pointer], Pointer]) -> Result:
         snapshot = self.read()
         now = self.clock()
-        related = self._related(intent, snapshot.pointer, now)
+        related = self._related(intent, snapshot, now)
         if not related.events:
             return self._told(Result(Action.UNRELATED, snapshot.pointer, snapshot.pointer, now), intent)
         intent = related
@@ -100,12 +102,18 @@ class Reconciler:
                 observation = self.observe(pointer, intent, now) if is_look else Observation(pointer)
         return self._move(snapshot, observation, reports, now, intent)
 
-    def _related(self, intent: Intent, pointer: Pointer, now: float) -> Intent:
-        """The batch without events whose instances EC2 shows as somebody else's. A failure is that of a look."""
-        doubtful = coalesce.doubtful(intent, pointer, self.settings, now)
-        if not doubtful:
+    def _related(self, intent: Intent, snapshot: store.Snapshot, now: float) -> Intent:
+        """The batch without events whose instances EC2 shows as somebody else's.
+
+        A question that fails, as by throttling in a storm of them, leaves all in: looks have a pace, and fail as such.
+        """
+        doubtful = coalesce.doubtful(intent, snapshot.pointer, self.settings, now)
+        if not doubtful or snapshot.corruption:  # who is known is not known then
             return intent
-        strangers = inventory.strangers(self.clients.ec2, self.settings, coalesce.named(doubtful))
+        try:
+            strangers = inventory.strangers(self.clients.ec2, self.settings, coalesce.named(doubtful))
+        except (ClientError, BotoCoreError):
+            return intent
         dropped = [event for event in doubtful if strangers.issuperset(event.instance_ids)]
         return replace(intent, events=tuple(event for event in intent.events if event not in dropped))
 

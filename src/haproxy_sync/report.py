@@ -69,7 +69,8 @@ def _unreported(invocation: Mapping[str, Any], download: Mapping[str, Any], appl
     key = re.sub(r"[^a-z]", "", str(invocation.get("StatusDetails") or invocation["Status"]).lower())
     outcome, reason = UNREPORTED.get(key, (Outcome.FAILED, "no-marker"))
     is_mute = apply.get("Status") in SPEAKING and not apply.get("Output")
-    is_silent = key not in STEPLESS and (is_mute or _is_unheard(download) or _is_unheard(apply))
+    is_stepless = key in STEPLESS and _is_unheard(download) and _is_unheard(apply)
+    is_silent = not is_stepless and (is_mute or _is_unheard(download) or _is_unheard(apply))
     said = apply.get("Output") or invocation.get("TraceOutput")
     return Report(instance_id, outcome, reason, _short(said), is_silent=is_silent)
 

@@ -1,14 +1,19 @@
 """The final status of a command and what the host said of it come apart, in any order, and either may get lost."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain, repeat
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from haproxy_sync.progress import LATE_SECONDS, LISTEN_SECONDS
+from haproxy_sync import advance
+from haproxy_sync.pointer import Assignment, Command, Digest, Pointer, Publication, Purpose
+from haproxy_sync.progress import LATE_SECONDS, LISTEN_SECONDS, STALL_SECONDS
 from haproxy_sync.steps import RETRY_SECONDS
 from local.run_command import FINAL, Delay
-from tests.contract.faults import calls
+from tests.contract.faults import Fault, calls, failing
 from tests.contract.test_rollout import canary, desired, digests
 from tests.contract.world import World
 
@@ -164,3 +169,106 @@ def test_a_host_that_crashed_is_believed_as_late(running: World, changing: Calla
     assert running.pointer.in_flight == {first}
     running.pass_time(SILENCE + 1)
     assert state(running, first) == ("failed", "no-marker")
+
+
+def test_a_retry_that_no_host_got_does_not_make_us_deaf(running: World, changing: Callable[[Delay], str]) -> None:
+    """What the service says of it is not the host's word: the first command's marker still counts."""
+    first = changing(late("apply", 100.0))
+    running.pass_time(SILENCE + 5)
+    running.service.refuses = lambda each: each == first
+    running.pass_time(RETRY_SECONDS + 5)
+    assert state(running, first) == ("denied", "access-denied")
+    running.pass_time(40)
+    running.sweep()
+    assert state(running, first) == ("installed", "")
+
+
+def test_a_retry_that_was_not_delivered_does_not_make_us_deaf(running: World, changing: Callable[[Delay], str]) -> None:
+    """The connection is lost with the output; when it is back, the agent sends what it still has."""
+    first = changing(late("apply", LOST + 40))
+    running.pass_time(SILENCE + 5)
+    running.service.disconnect(first)
+    for _ in range(30):
+        running.pass_time(10)
+        running.sweep()
+    running.service.reconnect(first)
+    running.pass_time(20)
+    running.sweep()
+    assert state(running, first) == ("installed", "")
+    assert len(running.proxies[first].agent.orders) == 2
+
+
+def test_whoever_only_listens_fails_nothing(running: World, changing: Callable[[Delay], str]) -> None:
+    """Run Command does not say what became of a late command; looks and publications go on."""
+    changing(late("apply", NEVER))
+    running.pass_time(SILENCE + 6)
+    assert running.pointer.late
+    assert not running.pointer.commands
+    (new,) = running.launch()
+    with failing(running.clients, "ssm.ListCommandInvocations", Fault(400, "ThrottlingException")):
+        assert running.sweep() == []
+    assert new in {backend.instance_id for backend in running.pointer.backends or ()}
+
+
+def test_a_command_is_asked_for_once_however_many_are_silent() -> None:
+    """Fifty hosts of a ramp fall silent one after the other: one command, one entry, one call."""
+    targets = tuple(f"i-{number:08x}" for number in range(50))
+    command = Command("1.0", Purpose.WAVE, 0, Digest("a" * 64, "b" * 32), targets, 0.0, "id")
+    asked: list[str] = []
+
+    def list_command_invocations(**request: Any) -> dict[str, Any]:
+        asked.append(request["CommandId"])
+        silent = {"Status": "Success", "StatusDetails": "Success", "CommandPlugins": []}
+        ended = int(now * 2 / 3)
+        return {"CommandInvocations": [{"InstanceId": target, **silent} for target in targets[:ended]]}
+
+    ssm, pointer = SimpleNamespace(list_command_invocations=list_command_invocations), Pointer(commands=(command,))
+    pointer = replace(pointer, publication=Publication(0, 0.0, Assignment(command.digest)))
+    for now in range(0, 120, 3):
+        pointer, _ = advance.collect(ssm, pointer, float(now))
+    assert [sorted(each.targets) for each in pointer.late] == [list(targets)]
+    asked.clear()
+    advance.collect(ssm, pointer, 121.0)
+    assert asked == ["id"]
+
+
+def test_a_rollback_does_not_wait_for_silence(world: World) -> None:
+    """What an older command has to say is of no use to it."""
+    world.launch(number=3)
+    world.launch("haproxy")
+    world.sweep()
+    world.settle()
+    world.pass_time(60)
+    world.service.delay = late("apply", NEVER)
+    world.launch()
+    world.sweep()
+    only = canary(world)
+    world.pass_time(3)
+    orders = len(world.proxies[only].agent.orders)
+    world.act("rollback", generation=world.act("status")["history"][1]["generation"])
+    world.pass_time(6)
+    assert len(world.proxies[only].agent.orders) == orders + 1
+
+
+def test_a_failure_that_was_believed_already_is_not_another_one(
+    running: World, changing: Callable[[Delay], str]
+) -> None:
+    """Its back-off does not grow by being said."""
+    first = changing(late("apply", SILENCE + 15.0))
+    running.proxies[first].breaks = lambda _: ("rolled-back", "bind-failed")
+    running.pass_time(SILENCE + 18)
+    running.sweep()
+    assert state(running, first) == ("rolled-back", "bind-failed")
+    assert running.pointer.state(first).attempts == 1
+
+
+def test_a_silent_host_does_not_hide_that_nobody_took_the_command() -> None:
+    """Others go on after the time that an agent may take, not after the silence is believed."""
+    command = Command("1.0", Purpose.WAVE, 0, Digest("a" * 64, "b" * 32), ("i-1", "i-2"), 0.0, "id")
+    silent = {"InstanceId": "i-1", "Status": "Success", "StatusDetails": "Success", "CommandPlugins": []}
+    waiting = {"InstanceId": "i-2", "Status": "Pending", "StatusDetails": "Pending", "CommandPlugins": []}
+    ssm = SimpleNamespace(list_command_invocations=lambda **_: {"CommandInvocations": [silent, waiting]})
+    pointer = Pointer(commands=(command,), publication=Publication(0, 0.0, Assignment(command.digest)))
+    pointer, _ = advance.collect(ssm, pointer, 2.0)
+    pointer, _ = advance.collect(ssm, pointer, float(STALL_SECONDS))
+    assert pointer.commands[0].is_stalled

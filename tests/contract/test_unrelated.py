@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from haproxy_sync.pointer import pointer_key
 from tests.contract.faults import Fault, calls, failing
 from tests.contract.world import ACCOUNT, REGION, SWEEP, World, changed, event
 
@@ -168,8 +169,8 @@ def test_a_skipped_instance_is_known(busy: World) -> None:
 
 
 @pytest.mark.fault("F22")
-def test_a_question_that_fails_returns_the_batch(busy: World) -> None:
-    """As a look that fails does: the message comes back, and nothing is written."""
+def test_a_question_that_fails_is_a_look_and_a_look_that_fails_returns_the_batch(busy: World) -> None:
+    """The message comes back, and nothing is written."""
     (stranger,) = busy.launch(tags=PRODUCTION)
     before = traces(busy)
     with failing(busy.clients, "ec2.DescribeInstances", Fault(503, "RequestLimitExceeded")):
@@ -177,10 +178,36 @@ def test_a_question_that_fails_returns_the_batch(busy: World) -> None:
     assert traces(busy) == before
 
 
+def test_when_ec2_throttles_foreign_events_have_the_pace_of_looks(busy: World) -> None:
+    """They wait for the next look instead of coming back, and one of ours among them waits with them."""
+    strangers = busy.launch(number=3, tags=PRODUCTION)
+    busy.sweep()
+    (new,) = busy.launch()
+    with failing(busy.clients, "ec2.DescribeInstances", Fault(503, "RequestLimitExceeded")):
+        for stranger in (*strangers, new):
+            assert busy.deliver(changed(stranger)) == []
+    busy.pass_time(5)
+    assert new in ids(busy.pointer.backends)
+
+
+def test_where_the_pointer_is_lost_nobody_is_a_stranger(busy: World) -> None:
+    """Who was known is not known then: the event is a look, which repairs it."""
+    (gone, *_) = sorted(ids(busy.pointer.backends))
+    busy.clients.s3.put_object(Bucket="bucket", Key=pointer_key("staging"), Body=b"{")
+    busy.clients.ec2.delete_tags(Resources=[gone], Tags=[{"Key": "Environment"}])
+    busy.deliver(tags_changed(busy, {"Type": "tomcat"}, gone))
+    assert gone not in ids(busy.pointer.backends)
+    assert busy.pointer.backends
+
+
 def test_beside_what_wants_a_look_nobody_is_asked_for(busy: World) -> None:
     """One look for the batch, and no question: it would save nothing."""
     (stranger,) = busy.launch(tags=PRODUCTION)
     (known, *_) = sorted(ids(busy.pointer.backends))
+    busy.sweep()
+    with calls(busy.clients) as made:
+        assert busy.deliver(changed(stranger), changed(known)) == []  # deferred, right after that look
+    assert "ec2.DescribeInstances" not in made
     for relevant in (changed(known), SWEEP, event("aws.s3", "Object Created")):
         busy.pass_time(60)
         before = busy.pointer

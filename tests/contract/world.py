@@ -191,7 +191,8 @@ class World:
         """When what the agents have sent arrives, and when to ask those that work."""
         every = [invocation for command in self.service.commands for invocation in command.invocations]
         asked = [self.now + 1] if any(invocation.execution for invocation in every) else []
-        return asked + [invocation.replies[0].arrives.timestamp() for invocation in every if invocation.replies]
+        coming = [invocation.replies[0].arrives.timestamp() for invocation in every if invocation.replies]
+        return asked + [arrives for arrives in coming if arrives > self.now]  # what is overdue waits for a connection
 
     def deliver_events(self) -> None:
         """Whatever waits in the inbox, ten at a time, then our own messages that are due."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from local.run_command import FINAL, Detail, DocumentResult, Order, RunCommand, ScriptedAgent, StepResult, Unordered
+from local.run_command.replies import sent
 from tests.local.run_command_bench import DOCUMENT, Bench, Json, ids
 
 NEW, OLD = "3.3.3572.0", "3.3.3050.0"
@@ -113,3 +114,18 @@ def test_what_got_lost_comes_again(version: str, longest: float, most: float) ->
     lost = [seconds for seconds in row if seconds > 0.03]
     assert 40 < len(lost) < 120
     assert longest < max(lost) < most
+
+
+def test_what_was_not_acknowledged_comes_twice_and_counts_once(bench: Bench) -> None:
+    """The listing shows each step once, and the end stays the end."""
+    bench.service.delay = Unordered(loss=1.0)
+    command_id = bench.send(bench.hosts(1))
+    bench.run(400)
+    assert shown(bench, command_id) == ("Success", [("apply", "Success", "done\n")])
+    now = bench.clock()
+    said = (StepResult("apply", Detail.SUCCESS, 0, "", "", now, now),)
+    replies = sent(DocumentResult(Detail.SUCCESS, said), NEW, Unordered(loss=1.0), now)
+    assert [sum(reply.said == each for reply in replies) for each in (said[0], DocumentResult(Detail.SUCCESS))] == [
+        2,
+        2,
+    ]

@@ -15,6 +15,8 @@ type Point = tuple[str, int]
 
 TRACER = Path(__file__).with_name("kill_at.py")
 HOLD_SECONDS = 3
+READY = 0
+"""Admin state of a server that is neither in maintenance nor draining."""
 INSTALLED = "mv renameat .haproxy.cfg.haproxy-ec#-sync.new"
 
 
@@ -50,6 +52,8 @@ class Sweep:
         assert leftovers(self.proxy) == [], point
         assert not self.proxy.firewall(), point
         self._wait_for_one_worker(point)
+        admin_states = {name: state[2] for name, state in state_of(self.proxy).items() if f"server {name} " in text}
+        assert admin_states == dict.fromkeys(("app-1", "app-2" if "app-2" in text else "app-3"), READY), point
 
     def _wait_until_open(self, point: Point) -> None:
         """Ports answer within the stated limit; a second more is the client's own SYN timer."""
@@ -97,7 +101,7 @@ def test_a_kill_at_any_point_is_survived(
     part: int,
     parts: int,
 ) -> None:
-    """The file is wholly old or new, the ports open within the limit, the next run succeeds, one worker is left."""
+    """The file is wholly old or new, the ports open in time, the next run succeeds: one worker, every server ready."""
     proxy = make_proxy(style)
     texts = [stateful(*backends[:2]), stateful(*backends[:2]).replace("app-2 10.77.1.2", "app-3 10.77.1.3")]
     proxy.start(texts[1])

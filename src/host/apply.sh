@@ -25,7 +25,7 @@ readonly MAX_STEPS=50      # of a change at run time; a longer one is a reload
 readonly KEEP_BACKUPS=5
 readonly STATE_DIR=/var/lib/haproxy-ec2-sync
 readonly STATE=$STATE_DIR/state HOLD_FILE=$STATE_DIR/hold START_LOG=$STATE_DIR/start.log TOUCHED=$STATE_DIR/touched
-readonly OLD_MODEL=$STATE_DIR/old.model NEW_MODEL=$STATE_DIR/new.model
+readonly OLD_MODEL=$STATE_DIR/old.model NEW_MODEL=$STATE_DIR/new.model PROVEN_MODEL=$STATE_DIR/proven.model
 readonly COMMENT=haproxy-ec2-sync TABLE=haproxy_ec2_sync
 
 md5_before="" md5_after="" running_md5="" method=none window_ms=0 backup="" style="" version="" notes="" log=""
@@ -185,6 +185,8 @@ pid_file_names() { # PID: that of its command line, which was just read; else th
 discover() { # root (master or daemon), newest worker and its identity, all others; nothing found leaves them empty
   local dir pid comm stat fields newest=-1 rank best=-1
   local -A parent=() start=()
+  local ours=("$binary" "$pidfile" "$master_socket" "$master_option" "$is_master")
+  local our_files=(${files[@]+"${files[@]}"}) our_options=(${options[@]+"${options[@]}"})
   root="" worker="" worker_id="" roots=() workers=() masters=" "
   for dir in /proc/[0-9]*; do
     pid=${dir#/proc/}
@@ -199,7 +201,12 @@ discover() { # root (master or daemon), newest worker and its identity, all othe
   for pid in ${parent[@]+"${!parent[@]}"}; do
     [ -n "${parent[${parent[$pid]}]-}" ] || roots+=("$pid")
   done
-  [ ${#roots[@]} -gt 0 ] || return 0
+  [ ${#roots[@]} -gt 0 ] || {
+    # What a stranger was started with is not how ours is started again.
+    binary=${ours[0]} pidfile=${ours[1]} master_socket=${ours[2]} master_option=${ours[3]} is_master=${ours[4]}
+    files=(${our_files[@]+"${our_files[@]}"}) options=(${our_options[@]+"${our_options[@]}"})
+    return 0
+  }
   for pid in "${roots[@]}"; do # the one that its pid file names, else a master, else the newest
     read_command_line "$pid" || continue
     rank=0
@@ -285,27 +292,22 @@ run_haproxy() { # the binary with the running one's options and environment, als
 # Lines, tab separated, never with an empty field:
 #   G  stats socket, state file and pid file; B  a bind address with what decides whether it can be bound
 #   S  backend/name address port weight rise checked disabled other-options, default-server merged in
-#   T  backend/name or backend/prefix, address and port of a server that is an R line: of a template, or not understood
+#   T  the same of a server that is an R line: not understood, or backend/prefix* of a template
 #   R  every other line: any difference here needs a new process
 # A line with quotes, escapes or variables is not understood and therefore an R line.
 readonly READ_MODEL='
 function word_or_dash(text) { return text == "" ? "-" : text }
 function place(text,    at) { # into `address` and `port`
   address = text; port = "-"
-  at = match(address, /:[^:]*$/)
+  at = address ~ /\]$/ ? 0 : match(address, /:[^:]*$/)
   if (at) { port = substr(address, at + 1); address = substr(address, 1, at - 1) }
   gsub(/[][]/, "", address)
   if (address == "") address = "*"
 }
-function elsewhere(    i) { # the places of servers that are not understood
-  for (i = 2; i <= 4; i++) gsub(/["\047\\]/, "", $i)
-  place($1 == "server" ? $3 : $4)
-  print "T", section_name "/" $2, address, word_or_dash(port)
-}
-function server(    i, weight, rise, checked, disabled, others, options, n) {
+function server(kind, name, at,    i, weight, rise, checked, disabled, others, options, n) { # its place is field `at`
   weight = 1; rise = 2; checked = disabled = 0; others = ""
   options = defaults_of_servers
-  for (i = 4; i <= NF; i++) options = options " " $i
+  for (i = at + 1; i <= NF; i++) options = options " " $i
   n = split(options, option, " ")
   for (i = 1; i <= n; i++) {
     if (option[i] == "weight") { weight = option[++i]; continue }
@@ -316,8 +318,8 @@ function server(    i, weight, rise, checked, disabled, others, options, n) {
     if (option[i] == "no-check") checked = 0
     others = others (others == "" ? "" : " ") option[i]
   }
-  place($3)
-  print "S", section_name "/" $2, address, word_or_dash(port), weight, rise, checked, disabled, word_or_dash(others)
+  place($at)
+  print kind, section_name "/" name, address, word_or_dash(port), weight, rise, checked, disabled, word_or_dash(others)
 }
 BEGIN { OFS = "\t" }
 { sub(/^[ \t]+/, ""); sub(/[ \t\r]+$/, "") }
@@ -352,9 +354,12 @@ $1 == "bind" && $2 !~ /^(fd|unix|abns|abnsz|udp|udp4|udp6|quic4|quic6|sockpair|r
   sub(/^- /, "", extra)
   print "B", $2, extra
 }
-$1 == "server" && plain && (section == "backend" || section == "listen") { server(); next }
+$1 == "server" && plain && (section == "backend" || section == "listen") { server("S", $2, 3); next }
 { print "R", $0 }
-$1 ~ /^server(-template)?$/ && NF > 2 && (section == "backend" || section == "listen") { elsewhere() }
+section != "backend" && section != "listen" { next }
+{ gsub(/["\047\\]/, "") }
+$1 == "server" && NF > 2 { server("T", $2, 3) }
+$1 == "server-template" && NF > 3 { server("T", $2 "*", 4) }
 '
 
 # An address as HAProxy shows it, but an IPv6 one in a spelling of ours: eight groups without leading zeros.
@@ -362,6 +367,10 @@ readonly SPELT_OUT='
 function spelt_out(address,    halves, left, right, l, r, i, group, all) {
   if (address !~ /:/) return address == "*" ? "0.0.0.0" : address
   halves = split(tolower(address), half, "::")
+  if (match(address, /:[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+$/)) { # the last two groups as an IPv4 address
+    split(substr(address, RSTART + 1), byte, ".")
+    return spelt_out(substr(address, 1, RSTART) sprintf("%x:%x", byte[1] * 256 + byte[2], byte[3] * 256 + byte[4]))
+  }
   l = split(half[1], left, ":"); r = halves > 1 ? split(half[2], right, ":") : 0
   for (i = 1; i <= 8; i++) {
     group = i <= l ? left[i] : i > 8 - r ? right[i - 8 + r] : "0"
@@ -724,6 +733,13 @@ stop_processes() { # PIDS: finish what they have, accept nothing new; back when 
   done
 }
 
+cannot_share() { # both processes cannot listen at a time: one of them without SO_REUSEPORT, or on the same abstract socket
+  grep -q '^R.noreuseport' "$OLD_MODEL" "$NEW_MODEL" ||
+    [ -n "$(comm -12 <(abstract_sockets "$OLD_MODEL") <(abstract_sockets "$NEW_MODEL"))" ]
+}
+
+abstract_sockets() { grep -E '^R.bind ' "$1" | grep -oE 'abnsz?@[^ ,]+' | sort -u; }
+
 reload_daemon() { # new process first, so that the hold covers only the old one's stop
   local old=("${roots[@]}") pid others=()
   if [ "$handover" = socket ] && ! start_beside -x "${fact["$present.exposed"]}"; then
@@ -731,8 +747,7 @@ reload_daemon() { # new process first, so that the hold covers only the old one'
     grep -qF "sockets from the old process" "$START_LOG" || return 1
     do_without_sockets
   fi
-  # With these words in either file both cannot listen at a time.
-  if [ "$handover" != socket ] && grep -qE '^R.*(noreuseport|abns@)' "$OLD_MODEL" "$NEW_MODEL"; then
+  if [ "$handover" != socket ] && cannot_share; then
     method=syn-drop && hold
     start_beside -sf "${old[@]}" && wait_for_new_worker
     return
@@ -810,31 +825,48 @@ is_at_least() { # MAJOR MINOR of the HAProxy version
 readonly MERGE_STATE='
 function is_literal(text) { return text ~ /^[0-9.]+$/ || text ~ /:/ }
 input == "old" || input == "new" {
+  if ($0 ~ /^R\t(preset|set|reset|unset)env /) settings[input] = settings[input] $0 "\n"
   if ($1 != "S" && $1 != "T") next
   split($0, f, "\t")
-  sub(/^ipv[46]@/, "", f[3])
-  address[input, f[2]] = spelt_out(tolower(f[3])); port[input, f[2]] = f[4]
-  if ($1 == "T") { # two of a name, as between .if and .else: either may be meant
-    if (seen_before[input, f[2]]++) address[input, f[2]] = port[input, f[2]] = "$"
-    next
-  }
+  if (f[3] ~ /^ipv6@\*?$/) f[3] = "::"
+  sub(/^(ipv|tcp)[46]?@/, "", f[3])
+  n = ++places[input, f[2]]
+  address[input, f[2], n] = spelt_out(tolower(f[3])); port[input, f[2], n] = f[4]
+  if (f[7] || f[9] ~ /(^| )(agent-check|track|not-understood)( |$)/) watched[input, f[2]] = 1
+  if (input == "new" && f[8]) off[input, f[2]] = 1
+  if ($1 == "T") next
   weight[input, f[2]] = f[5]; disabled[input, f[2]] = f[8]
-  if (input == "new") { rise[f[2]] = f[6]; checked[f[2]] = f[7]; others[f[2]] = " " f[9] " " }
+  if (input == "new") { rise[f[2]] = f[6]; checked[f[2]] = f[7] }
   next
 }
 input == "touched" { touched[$1] = 1; next }
 /^#/ || NF < 19 { print; next }
 function entry_of(name) { # a server stands in the file by its name, those of a template by the prefix
-  if (!(("new", name) in address)) sub(/[0-9]+$/, "", name)
-  return ("new", name) in address ? name : ""
+  if (("new", name) in places) return name
+  while (sub(/[0-9]$/, "", name)) if (("new", name "*") in places) return name "*"
+  return ""
 }
-function has_moved(entry,    a, p, seen) {
-  a = address["new", entry]; p = port["new", entry]
-  if (a ~ /^_/) return 0 # SRV records: name and port come from the DNS
-  if (is_literal(a)) seen = spelt_out($5)
-  else if (a ~ /^\/|@/) seen = ("old", entry) in address ? address["old", entry] : a # a socket, which HAProxy does not show
-  else seen = a ~ /\$/ ? a : tolower($18)
-  return seen != a || p ~ /^([-+]?[0-9]+|-)$/ && p + 0 != $19
+function is_at(entry, i,    a, p) {
+  a = address["new", entry, i]; p = port["new", entry, i]
+  if (a ~ /^_/) return tolower($20) == a # SRV records: name and port come from the DNS
+  # What variables say is compared as text, and with what sets them; so is a socket, which HAProxy does not show.
+  if (a p ~ /\$/) {
+    if (settings["old"] != settings["new"] || !(("old", entry, i) in address)) return 0
+    return address["old", entry, i] == a && port["old", entry, i] == p
+  }
+  if (a ~ /^\/|@/) return !(("old", entry, i) in address) || address["old", entry, i] == a
+  if ((is_literal(a) ? spelt_out($5) : tolower($18)) != a) return 0
+  return p !~ /^([-+]?[0-9]+|-)$/ || p + 0 == $19
+}
+function is_same(entry, i) {
+  return address["old", entry, i] == address["new", entry, i] && port["old", entry, i] == port["new", entry, i]
+}
+function has_moved(entry,    i, n) {
+  n = places["new", entry]
+  # Which of several is meant, only HAProxy knows: where one has changed, the file has its way.
+  for (i = 1; n > 1 && i <= n; i++) if (places["old", entry] != n || !is_same(entry, i)) return 1
+  for (i = 1; i <= n; i++) if (is_at(entry, i)) return 0
+  return 1
 }
 function obey_file(name,    w, d, had, was) {
   # What counts is a change of the file: from the one that the worker is proven to run, which changes at run time brought up
@@ -846,8 +878,6 @@ function obey_file(name,    w, d, had, was) {
   # 4: `disabled` in the file; 1: maintenance.
   if (d && !was) $7 = 5
   else $7 += 4 * (d - int($7 / 4) % 2) - (was && !d && $7 % 2)
-  # Without a check, nothing would ever say that it is UP again.
-  if (!checked[name] && others[name] !~ / (agent-check|track) / && $7 % 4 == 0 && $7 < 32) $6 = 2
 }
 {
   name = $2 "/" $4
@@ -856,6 +886,10 @@ function obey_file(name,    w, d, had, was) {
   if (name in touched || entry != "" && has_moved(entry)) next
   known[name] = 1
   if (("new", name) in weight) obey_file(name)
+  else if (entry != "" && int($7 / 4) % 2 && !(("new", entry) in off)) $7 -= 4 + $7 % 2
+  # Without a check, nothing would ever say that it is UP again: also not after a maintenance that HAProxy does not carry
+  # over, of a name that had no address (32) or of a tracked server (2).
+  if (entry != "" && !(("new", entry) in watched) && $7 % 2 == 0 && int($7 / 4) % 2 == 0) $6 = 2
   if (entry != "" && $6 > 0 && $7 == 0 && $8 > 0) up[$2] = 1
   line = $1
   for (i = 2; i <= NF && i <= 20; i++) line = line " " $i
@@ -864,7 +898,7 @@ function obey_file(name,    w, d, had, was) {
 END {
   for (name in checked) {
     split(name, part, "/")
-    a = address["new", name]; p = port["new", name]; w = weight["new", name]
+    a = address["new", name, 1]; p = port["new", name, 1]; w = weight["new", name]
     if (known[name] || !checked[name] || disabled["new", name] || !up[part[1]] || !is_literal(a) || p !~ /^[0-9]+$/) continue
     print backend_id[part[1]], part[1], 0, part[2], a, 0, 0, w, w, 0, 1, 0, (rise[name] > 1 ? rise[name] - 1 : 0), 6, 0, 0, 0, "-", p, "-"
   }
@@ -872,13 +906,20 @@ END {
 '
 
 save_server_state() { # the new worker believes of the servers what the present one knows
+  forget_server_state # a run that was killed leaves one
   local asked=${fact["$present.socket"]} file=${fact["$awaited.state"]} proven_model=/dev/null answer
   [ -n "$socket_tool" ] && [ -n "$asked" ] || { note server-state-not-saved && return; }
   [ -n "$file" ] || { note server-state-not-configured && return; }
   answer=$(ask "$asked" "show servers state")
   [[ $answer == 1$'\n#'* ]] || { note server-state-not-saved && return; }
   [ -e "$TOUCHED" ] || : >"$TOUCHED"
-  [ "$present" != old ] || [ "${running_md5:-none}" != "${fallback_md5:-$md5_before}" ] || proven_model=$OLD_MODEL
+  if [ -z "$running_md5" ] || [ "$worker_id" != "${proven#* }" ]; then
+    : # nobody knows what the worker runs
+  elif [ "$running_md5" = "${fallback_md5:-$md5_before}" ]; then
+    proven_model=$OLD_MODEL
+  elif grep -qsxF "M"$'\t'"$running_md5" "$PROVEN_MODEL"; then # somebody edited the file since
+    proven_model=$PROVEN_MODEL
+  fi
   awk "$SPELT_OUT$MERGE_STATE" input=old "$proven_model" input=new "$STATE_DIR/$awaited.model" \
     input=touched "$TOUCHED" input=state - <<<"$answer" >"$file.new" &&
     mv -f "$file.new" "$file" || note server-state-not-saved
@@ -890,8 +931,9 @@ forget_server_state() { # a start much later must not believe it
 }
 
 reload() { # FILE (old or new), which is live: HAProxy runs it and its new worker is proven; otherwise 1 and `failure` says why
-  awaited=$1
   hold_started=0
+  find_present
+  awaited=$1
   choose_method
   remember_processes
   save_server_state
@@ -921,6 +963,15 @@ prove() { # the present worker runs the live file: written last, since it is the
   installed=$md5_after
   proven="$md5_after $worker_id"
   save_state || note state-not-saved
+  # What the worker was proven to run, for the day when somebody has edited the file since.
+  { printf 'M\t%s\n' "$md5_after" && cat "$STATE_DIR/$awaited.model"; } >"$PROVEN_MODEL.new" &&
+    mv -f "$PROVEN_MODEL.new" "$PROVEN_MODEL" || note state-not-saved
+}
+
+find_present() { # into `present`: the file on whose socket the worker answers, of several the one that was expected
+  for awaited in "$present" old new; do
+    ! answers "$worker" || { present=$awaited && return; }
+  done
 }
 
 still_answers() { # a failed start takes the stats socket away from the old process
@@ -1127,6 +1178,7 @@ main() {
   load_state
   sweep_holds
   digest
+  [ -z "$md5_before" ] || fact["old.pidfile"]=$(awk '$1 == "pidfile" { gsub(/["\r]/, "", $2); print $2; exit }' "$live")
   discover
   find_running_digest
   [ "$SSM_Generation" -ge "$highest_generation" ] ||

@@ -124,19 +124,23 @@ def test_checks_go_where_the_file_says(
     ("before", "after"),
     [
         ("", ""),
-        ("inter 300ms", "inter 400ms maxconn 70 rise 3 port 8080 slowstart 1s"),
-        ("inter 300ms", "inter 300ms ssl verify none"),
+        ("inter 1h", "inter 2h maxconn 70 rise 3 port 8080 slowstart 1s"),
+        ("inter 1h", "inter 1h ssl verify none"),
     ],
     ids=["nothing", "many-words", "tls"],
 )
 def test_an_edit_of_every_server_line_forgets_nothing(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any], before: str, after: str
 ) -> None:
-    """DOWN, drain, maintenance and a run-time weight survive whatever changes beside address and port."""
-    text = stateful(*backends, options="check {} weight 10") + "    server down 10.77.1.1:81 check {} weight 10\n"
+    """DOWN, drain, maintenance and a run-time weight survive whatever changes beside address and port.
+
+    The server that is DOWN is a healthy one, seldom checked: a forgotten state would not be found by the next check.
+    """
+    text = stateful(*backends, options="check {} weight 10") + "    server down 10.77.1.1:8080 check {} weight 10\n"
     proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
     proxy.start(text.format(*[before] * 4))
     proxy.ask("set server app/app-1 state drain; set server app/app-2 state maint; set server app/app-3 weight 5")
+    proxy.ask("set server app/down health down")
     wait_until(lambda: state_of(proxy)["down"][1] == 0)
     known = state_of(proxy)
     # The checks of the new worker would bring the servers that answer no TLS down.
@@ -221,8 +225,17 @@ def test_a_server_that_was_down_serves_when_the_file_stops_checking_it(
         ('server "app-1" 10.77.1.1:81 {}', 'server "app-1" 10.77.1.1:8080 {}'),
         ("server app-1 10.77.1.1:8080 {}", "server app-1 10.77.1.1 {}"),
         ("server app-1 10.77.1.1:81 {}", "server app-1 10.77.1.1:+8000 {}"),
+        ("server-template app- 1-1 10.77.1.1:81 {}", "server-template app- 1-1 10.77.1.1:8080 {}"),
+        (
+            "server-template app- 1-2 10.77.1.1:81\n server-template app- 3-4 10.77.1.2:81 {}",
+            "server-template app- 1-2 10.77.1.1:8080\n server-template app- 3-4 10.77.1.2:8080 {}",
+        ),
+        (
+            ".if defined(X)\n server app-1 10.77.1.1:81\n.else\n server app-1 10.77.1.1:81 {}\n.endif",
+            ".if defined(X)\n server app-1 10.77.1.1:81\n.else\n server app-1 10.77.1.1:8080 {}\n.endif",
+        ),
     ],
-    ids=["template", "quoted", "no-port", "relative-port"],
+    ids=["template", "quoted", "no-port", "relative-port", "one-of-a-template", "two-templates", "condition"],
 )
 def test_the_port_of_the_file_wins_in_every_form(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any], before: str, after: str
@@ -248,7 +261,17 @@ def test_the_port_of_the_file_wins_in_every_form(
 
 @pytest.mark.parametrize(
     "address",
-    ["[fd77:0::0001:1]:8080", "ipv6@FD77::1:1:8080", "unix@/run/app.sock", "localhost:8080", "*:8080", ":8080"],
+    [
+        "[fd77:0::0001:1]:8080",
+        "ipv6@FD77::1:1:8080",
+        "[::ffff:10.77.1.1]:8080",
+        "[::ffff:a4d:101]:8080",
+        "tcp4@10.77.1.1:8080",
+        "unix@/run/app.sock",
+        "localhost:8080",
+        "*:8080",
+        ":8080",
+    ],
 )
 def test_an_address_is_the_same_in_every_spelling(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], address: str
@@ -275,3 +298,60 @@ def test_a_drained_server_is_no_reason_to_hold_a_new_one_back(
     after = text + "    server app-2 10.77.1.2:8080 check inter 30s\n"
     assert step.run(after, ReloadMethod="seamless").says("installed")
     assert serving(client, proxy) == {"app-2"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            "server-template app- 1-2 10.77.1.1:8080 check inter 300ms port 81",
+            "server-template app- 1-2 10.77.1.1:8080",
+        ),
+        ('server app-1 "10.77.1.1:8080" check inter 300ms port 81', 'server app-1 "10.77.1.1:8080"'),
+        ("server-template app- 1-2 10.77.1.1:8080 disabled", "server-template app- 1-2 10.77.1.1:8080"),
+    ],
+    ids=["template", "quoted", "template-disabled"],
+)
+def test_nothing_stays_out_because_of_a_word_that_is_gone(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, before: str, after: str
+) -> None:
+    """Without a check, or without `disabled`, in forms that the step does not take apart either."""
+    head = stateful(backends[0]).partition("    server app-1")[0]
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.start(f"{head}    {before}\n")
+    wait_until(lambda: state_of(proxy)["app-1"][1] == 0 or state_of(proxy)["app-1"][2])
+    assert ApplyStep(proxy).run(f"{head}    {after}\n", ReloadMethod="seamless").says("installed")
+    assert serving(client, proxy) == {"app-1"}
+
+
+@pytest.mark.parametrize("variable", ["port", "host"])
+def test_what_a_variable_says_is_the_files_word(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, variable: str
+) -> None:
+    """`setenv` changes and the server line does not: no state of the old place is carried over."""
+
+    def text(number: int, port: int) -> str:
+        head = stateful(*backends).partition("    server app-1")[0]
+        setting = f"    setenv PORT {port}\n    setenv NUMBER {number}\n"
+        return head.replace("global\n", "global\n" + setting, 1) + '    server app-1 "10.77.1.${NUMBER}:${PORT}"\n'
+
+    proxy = make_proxy(Style.MASTER_WORKER)
+    step = proven(proxy, text(1, 81) if variable == "port" else text(2, 8080))
+    assert step.run(text(1, 8080), ReloadMethod="seamless").says("installed")
+    assert serving(client, proxy) == {"app-1"}
+
+
+@pytest.mark.parametrize("word", ["weight 20", "disabled"])
+def test_a_hand_edit_does_not_make_our_change_an_operators(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], word: str
+) -> None:
+    """What was set at run time because the file said so goes with the file, whatever was edited in between."""
+    first = stateful(*backends[:2], options="weight 10")
+    second = first.replace("10.77.1.1:8080 weight 10", f"10.77.1.1:8080 weight 10 {word}")
+    proxy = make_proxy(Style.MASTER_WORKER)
+    step = proven(proxy, first)
+    known = state_of(proxy)
+    assert step.run(second, ReloadMethod="runtime").says("installed", method="runtime")
+    proxy.write("/etc/haproxy/haproxy.cfg", second + "# by hand\n")
+    assert step.run(first.replace("roundrobin", "leastconn"), ReloadMethod="seamless").says("repaired")
+    assert state_of(proxy) == known

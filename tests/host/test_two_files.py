@@ -149,18 +149,53 @@ def test_a_process_that_hands_over_nothing_although_the_file_says_so(
     assert "tcp-migrate-req-on" in answer["notes"].split()
 
 
-@pytest.mark.parametrize("keyword", ["noreuseport", "bind abns@own"])
 @pytest.mark.parametrize("side", ["old", "new"])
 def test_addresses_that_one_of_both_files_does_not_share(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, keyword: str, side: str
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, side: str
 ) -> None:
-    """Taken out of the file or put into it: the old process goes before the new one listens."""
-    options = {"binds": keyword} if keyword.startswith("bind") else {"extra": keyword}
+    """`noreuseport` taken out of the file or put into it: the old process goes before the new one listens."""
     proxy = make_proxy(Style.SYSV)
     texts = {"old": config(*backends[:1]), "new": config(*backends)}
-    texts[side] = config(*(backends[:1] if side == "old" else backends), **options)
-    proxy.start(texts["old"])
-    assert ApplyStep(proxy).run(texts["new"]).says("installed", method="syn-drop")
+    texts[side] = config(*(backends[:1] if side == "old" else backends), extra="noreuseport")
+    proxy.start(texts["old"].replace(EXPOSE, ""))
+    answer = ApplyStep(proxy).run(texts["new"].replace(EXPOSE, ""), ReloadMethod="seamless")
+    assert answer.says("installed", method="syn-drop")
     assert client.get(str(proxy.ipv4)).status == 200
     wait_until(lambda: len(proxy.workers()) == 1)
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
+
+
+@pytest.mark.parametrize("side", ["old", "new"])
+def test_an_abstract_socket_of_one_file_is_in_nobodys_way(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, side: str
+) -> None:
+    """Only one that both processes would listen on is a reason to hold new connections."""
+    proxy = make_proxy(Style.SYSV)
+    texts = {"old": config(*backends[:1]), "new": config(*backends)}
+    texts[side] = config(*(backends[:1] if side == "old" else backends), binds="bind abns@own")
+    proxy.start(texts["old"].replace(EXPOSE, ""))
+    answer = ApplyStep(proxy).run(texts["new"].replace(EXPOSE, ""), ReloadMethod="seamless")
+    assert answer.says("installed", method="seamless")
+    assert client.get(str(proxy.ipv4)).status == 200
+
+
+def test_another_haproxy_is_not_taken_for_ours_when_ours_has_died(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """Ours is started again as it was; the other one, with a file of its own, goes on."""
+    proxy = make_proxy(Style.DAEMON)
+    text = config(*backends)
+    proxy.write("/etc/haproxy/dies.lua", DIES.format(milliseconds=500))
+    proxy.start(text)
+    ours = proxy.path(f"/proc/{proxy.worker}/cmdline").read_bytes()
+    other = text.replace("/run/haproxy/admin.sock", "/run/other.sock").replace(":80", ":81")
+    proxy.write("/etc/other.cfg", other)
+    proxy.run(["haproxy", "-D", "-f", "/etc/other.cfg", "-p", "/run/other.pid"])
+    strangers = int(proxy.read("/run/other.pid"))
+    assert ApplyStep(proxy).run(dying(text), ReloadMethod="syn-drop").says("rolled-back", "worker-died")
+    assert client.get(str(proxy.ipv4)).status == 200
+    running = {pid: proxy.path(f"/proc/{pid}/cmdline").read_bytes() for pid in proxy.processes()}
+    assert strangers in running
+    assert [line.split(b"\0-f\0")[1].split(b"\0")[0] for pid, line in running.items() if pid != strangers] == [
+        ours.split(b"\0-f\0")[1].split(b"\0")[0]
+    ]

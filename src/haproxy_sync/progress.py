@@ -178,9 +178,8 @@ def note_stalled(pointer: Pointer, command: Command, taken: bool, now: float) ->
 
 def give_up(pointer: Pointer, now: float) -> Pointer:
     """Without void claims and without commands that nobody will report on any more."""
-    silences = [(target, since) for command in pointer.late for target, since in command.silent.items()]
-    over = {target for target, since in silences if since + LATE_SECONDS <= now}
-    pointer = replace(pointer, late=_all_without(pointer.late, over))
+    late = (_without(command, _unheard_for(command, LATE_SECONDS, now)) for command in pointer.late)
+    pointer = replace(pointer, late=tuple(command for command in late if command.targets))
     for command in pointer.commands:
         age = now - command.claimed_at
         if not command.command_id and age >= VOID_SECONDS:
@@ -189,6 +188,11 @@ def give_up(pointer: Pointer, now: float) -> Pointer:
             lost = (Report(target, Outcome.MISSING, "no-report") for target in command.targets)
             pointer = absorb(pointer, command, lost, now)
     return pointer
+
+
+def _unheard_for(command: Command, seconds: float, now: float) -> Collection[str]:
+    """The command's targets that have been silent for so long."""
+    return {target for target, since in command.silent.items() if since + seconds <= now}
 
 
 def forget_gone(pointer: Pointer) -> Pointer:

@@ -10,7 +10,7 @@ import pytest
 
 from haproxy_sync import advance
 from haproxy_sync.pointer import Assignment, Command, Digest, Pointer, Publication, Purpose
-from haproxy_sync.progress import LATE_SECONDS, LISTEN_SECONDS, STALL_SECONDS
+from haproxy_sync.progress import LATE_SECONDS, LISTEN_SECONDS, STALL_SECONDS, give_up
 from haproxy_sync.steps import RETRY_SECONDS
 from local.run_command import FINAL, Delay
 from tests.contract.faults import Fault, calls, failing
@@ -272,3 +272,16 @@ def test_a_silent_host_does_not_hide_that_nobody_took_the_command() -> None:
     pointer, _ = advance.collect(ssm, pointer, 2.0)
     pointer, _ = advance.collect(ssm, pointer, float(STALL_SECONDS))
     assert pointer.commands[0].is_stalled
+
+
+def test_each_silence_has_a_time_of_its_own() -> None:
+    """A retry that was silent too is listened for its whole time, not only for what is left of the first command's."""
+    first, retry = (
+        Command(
+            f"{number}.0", Purpose.RETRY, 0, Digest("a" * 64, "b" * 32), ("i-1",), since, "id", silent={"i-1": since}
+        )
+        for number, since in ((1, 0.0), (2, 300.0))
+    )
+    pointer = give_up(Pointer(late=(first, retry)), float(LATE_SECONDS))
+    assert [command.claim for command in pointer.late] == [retry.claim]
+    assert not give_up(pointer, 300.0 + LATE_SECONDS).late

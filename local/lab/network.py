@@ -88,6 +88,8 @@ class Network:
                 host.closing.enter_context(delayed_link((host.pid, "eth0"), (self._pid, port), rtt_ms))
             else:
                 ip(self._pid, f"link add {port} type veth peer name eth0 netns {host.pid}")
+                # Its network outlives the host by as long as the kernel likes, and would answer for the address.
+                host.closing.callback(ip, self._pid, f"link delete {port}")
             ip(self._pid, f"link set {port} master br0 up")
             mac = ":".join(
                 f"{byte:02x}" for byte in (2, 0, *host.ipv4.packed)

@@ -63,6 +63,16 @@ def test_an_address_is_given_once(lab: Network, backend: BackendHost) -> None:
     assert lab.hosts["well"] is backend
 
 
+def test_a_closed_host_no_longer_speaks_for_its_address(lab: Network, client: Client) -> None:
+    """The kernel takes a dead host's network apart when it finds the time: the next one has the address for itself."""
+    address = str(lab.free_address())
+    with Host(lab, "before", ipv4=address) as host:
+        network = host.path("/proc/1/ns/net").open()
+    with network, BackendHost(lab, "after", ipv4=address):
+        bodies = {client.get(address, port=8080).body for _ in range(20)}
+    assert bodies == {"after\n"}
+
+
 def test_nothing_outlives_a_killed_process() -> None:
     """When the process that made the hosts is killed, the hosts and all that ran on them are gone."""
     program = """

@@ -86,8 +86,14 @@ def system(deployed: LocalSystem) -> LocalSystem:
     while len(deployed.backends) < fewest:
         deployed.launch_backend()
     deployed.wait_until_serving(*deployed.backends.values())
-    deployed.wait_until("rest", lambda: is_at_rest(deployed))
+    come_to_rest(deployed)
     return deployed
+
+
+def come_to_rest(system: LocalSystem) -> None:
+    """Wait until nothing is left to be done; a look of now knows what events on their way will tell."""
+    system.invoke({"action": "sync"})
+    system.wait_until("rest", lambda: is_at_rest(system))
 
 
 def is_at_rest(system: LocalSystem) -> bool:

@@ -1,7 +1,7 @@
 """From an event to traffic: instances join and leave the pool, and what changes nothing reloads nothing."""
 
 from local.system import LocalSystem
-from tests.end_to_end.conftest import config, is_at_rest, workers
+from tests.end_to_end.conftest import come_to_rest, config, workers
 
 
 def test_a_launched_backend_gets_traffic(system: LocalSystem) -> None:
@@ -86,8 +86,10 @@ def test_tags_set_weight_and_port(system: LocalSystem) -> None:
         f"server {second.name} " in config(proxy) and "7 backup" not in config(proxy)
         for proxy in system.proxies.values()
     )
+    come_to_rest(system)
     system.untag("haproxy:weight", first.instance_id, second.instance_id)
-    system.wait_until("rest", lambda: is_at_rest(system))
+    come_to_rest(system)
+    assert not any(_has(config(proxy), line, "weight 7") for proxy in system.proxies.values())
 
 
 def _has(text: str, start: str, word: str) -> bool:

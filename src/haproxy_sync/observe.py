@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from haproxy_sync import inventory, progress, steps
 from haproxy_sync.aws import Clients
@@ -9,7 +10,7 @@ from haproxy_sync.errors import TemplateError
 from haproxy_sync.events import Intent, Kind
 from haproxy_sync.guard import Limits, Verdict, judge
 from haproxy_sync.model import Config, Fleet, Skipped
-from haproxy_sync.pointer import Assignment, Digest, Pointer, publish
+from haproxy_sync.pointer import Assignment, Digest, Hold, Pointer, publish
 from haproxy_sync.render import Rendering
 from haproxy_sync.renderer import Renderer
 from haproxy_sync.settings import Settings
@@ -54,7 +55,8 @@ class Observer:
         assignment, configs = assign(rendering)
         is_urgent = Kind.OPERATOR in intent.kinds or (before_hold and not verdict.hold)
         if not is_urgent and (paced_until := self._paced_until(pointer, assignment, now)):
-            return Observation(replace(pointer, held_back=why), (), fleet, paced_until)
+            pointer = replace(pointer, held_back=why, hold=_still_held(before_hold, verdict))
+            return Observation(pointer, (), fleet, paced_until)
         published = publish(pointer, assignment, why, now, verdict.pool)
         known = before.assignment.digests if before else frozenset()
         if any(state.reason == "download-failed" for state in pointer.states.values()):
@@ -99,6 +101,15 @@ class Observer:
         if kept := sorted(ids & {backend.instance_id for backend in verdict.pool}):
             raise TemplateError("template", None, f"it cannot take the vanished backends that are held: {kept}")
         return verdict, rendering, refused
+
+
+def _still_held(before: Hold | None, verdict: Verdict) -> Hold | None:
+    """The hold while the verdict's pool waits: whom time let go is in the config yet, and was missing since before."""
+    if not before or not verdict.hold:
+        return verdict.hold
+    pool = {backend.instance_id for backend in verdict.pool or ()}
+    let_go = {key: time for key, time in before.missing.items() if key not in pool}
+    return replace(verdict.hold, missing=MappingProxyType({**let_go, **verdict.hold.missing}))
 
 
 def _occupied(pointer: Pointer, fleet: Fleet) -> frozenset[str]:

@@ -8,6 +8,7 @@ import pytest
 from haproxy_sync.errors import BadRequest
 from tests.contract.conftest import settled
 from tests.contract.faults import calls
+from tests.contract.test_late_output import NEVER, late
 from tests.contract.world import World, changed, new_world
 
 
@@ -95,6 +96,30 @@ def test_newcomers_do_not_end_a_hold(running: World) -> None:
     assert status["hold"]["ends"].startswith(f"at {ends:%Y-%m-%dT%H:%M:%SZ}; ")
     running.pass_time(300 - 180 + 2)
     assert set(backend_ids(running)) & {*lost, *new} == set(new)
+
+
+@pytest.mark.fault("F19")
+def test_whose_hold_ends_during_a_rollout_goes_with_the_next_publication(running: World) -> None:
+    """Six of ten were missing for the whole time; that a seventh is held yet, and a canary silent, adds nothing."""
+    running.launch(number=7)
+    running.sweep()
+    running.settle()
+    *lost, later = backend_ids(running)[:7]
+    running.pass_time(60)
+    running.terminate(*lost)
+    running.sweep()
+    running.pass_time(100)
+    running.terminate(later)
+    running.sweep()
+    running.pass_time(190)
+    running.service.delay = late("apply", NEVER)
+    running.launch()
+    running.sweep()
+    running.pass_time(12)  # their time is over, and the rollout is not
+    assert {*lost, later} <= {*running.act("status")["hold"]["missing"]} & {*backend_ids(running)}
+    running.pass_time(30)
+    assert {*lost, later} & {*backend_ids(running)} == {later}
+    assert list(running.act("status")["hold"]["missing"]) == [later]
 
 
 @pytest.mark.fault("F18")

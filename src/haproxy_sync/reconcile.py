@@ -108,7 +108,7 @@ class Reconciler:
         A question that fails, as by throttling in a storm of them, leaves all in: looks have a pace, and fail as such.
         """
         doubtful = coalesce.doubtful(intent, snapshot.pointer, self.settings, now)
-        if not doubtful or snapshot.corruption:  # who is known is not known then
+        if not doubtful or not snapshot.pointer.looked_at:  # nobody is known: nobody has looked, or the state is lost
             return intent
         try:
             strangers = inventory.strangers(self.clients.ec2, self.settings, coalesce.named(doubtful))

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from haproxy_sync.pointer import pointer_key
 from tests.contract.faults import Fault, calls, failing
 from tests.contract.world import ACCOUNT, REGION, SWEEP, World, changed, event
 
@@ -190,10 +189,14 @@ def test_when_ec2_throttles_foreign_events_have_the_pace_of_looks(busy: World) -
     assert new in ids(busy.pointer.backends)
 
 
-def test_where_the_pointer_is_lost_nobody_is_a_stranger(busy: World) -> None:
+@pytest.mark.parametrize("body", [None, b"{", b"{}"], ids=["deleted", "rubbish", "empty"])
+def test_where_the_pointer_is_lost_nobody_is_a_stranger(busy: World, body: bytes | None) -> None:
     """Who was known is not known then: the event is a look, which repairs it."""
     (gone, *_) = sorted(ids(busy.pointer.backends))
-    busy.clients.s3.put_object(Bucket="bucket", Key=pointer_key("staging"), Body=b"{")
+    if body is None:
+        busy.clients.s3.delete_object(Bucket="bucket", Key=KEY)
+    else:
+        busy.clients.s3.put_object(Bucket="bucket", Key=KEY, Body=body)
     busy.clients.ec2.delete_tags(Resources=[gone], Tags=[{"Key": "Environment"}])
     busy.deliver(tags_changed(busy, {"Type": "tomcat"}, gone))
     assert gone not in ids(busy.pointer.backends)

@@ -34,7 +34,8 @@ def collect(ssm: Any, pointer: Pointer, now: float) -> tuple[Pointer, Reports]:
         for command in pointer.commands
         if command.command_id
     }
-    for command in pointer.late:  # first: what a newer command brought is said last
+    # First, and the oldest first: what a newer command brought is said last.
+    for command in sorted(pointer.late, key=lambda each: each.claimed_at):
         invocations = asked[command.command_id] if command.command_id in asked else _overheard(ssm, command)
         pointer, reports = progress.hear_late(pointer, command, fold(invocations), now)
         heard += [(command, report) for report in reports]

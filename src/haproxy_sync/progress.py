@@ -51,7 +51,7 @@ def absorb(pointer: Pointer, command: Command, reports: Iterable[Report], now: f
         pointer,
         states=MappingProxyType({**pointer.states, **states}),
         commands=tuple(each for each in commands if each.targets),
-        late=_all_without(pointer.late, heard),  # what a host said of an older command is old news now
+        late=_after_word(pointer.late, command, heard),
     )
     is_behind = any(report.outcome is Outcome.SUPERSEDED for report in fresh)
     return _overtake(pointer) if is_behind and command.generation == _generation(pointer) else pointer
@@ -80,8 +80,13 @@ def hear(
 def hear_late(
     pointer: Pointer, command: Command, reports: Iterable[Report], now: float
 ) -> tuple[Pointer, tuple[Report, ...]]:
-    """The same for a command whose silence was believed: only what the host itself says counts."""
-    heard = tuple(report for report in reports if report.is_heard and report.instance_id in command.targets)
+    """The same for a command whose silence was believed: only what the host itself says counts.
+
+    Of an older publication not even that, once it is known what became of a newer one there.
+    """
+    said = [report for report in reports if report.is_heard and report.instance_id in command.targets]
+    heard = tuple(each for each in said if pointer.state(each.instance_id).generation <= command.generation)
+    pointer = replace(pointer, late=_after_word(pointer.late, command, {report.instance_id for report in said}))
     attempts = {report.instance_id: pointer.state(report.instance_id).attempts for report in heard}
     pointer = absorb(pointer, command, heard, now)
     # It was counted as a failure already: it is not another one.
@@ -108,6 +113,12 @@ def _joined(late: tuple[Command, ...], command: Command, failed: Collection[str]
     )
     others = [each for each in late if each.claim != command.claim]
     return tuple(each for each in (*others, entry) if each.targets)
+
+
+def _after_word(late: tuple[Command, ...], command: Command, heard: Collection[str]) -> tuple[Command, ...]:
+    """Those that are listened for after hosts said something of the command: of an older one it is old news now."""
+    left = (_without(each, heard) if each.claimed_at <= command.claimed_at else each for each in late)
+    return tuple(each for each in left if each.targets)
 
 
 def _all_without(commands: Iterable[Command], gone: Collection[str]) -> tuple[Command, ...]:

@@ -1,5 +1,6 @@
 """The final status of a command and what the host said of it come apart, in any order, and either may get lost."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain, repeat
@@ -12,7 +13,7 @@ from haproxy_sync import advance
 from haproxy_sync.pointer import Assignment, Command, Digest, Pointer, Publication, Purpose
 from haproxy_sync.progress import LATE_SECONDS, LISTEN_SECONDS, STALL_SECONDS, give_up
 from haproxy_sync.steps import RETRY_SECONDS
-from local.run_command import FINAL, Delay
+from local.run_command import FINAL, Delay, Detail, DocumentResult, StepResult
 from tests.contract.faults import Fault, calls, failing
 from tests.contract.test_rollout import canary, desired, digests
 from tests.contract.world import World
@@ -111,6 +112,66 @@ def test_a_late_marker_is_not_the_word_on_a_newer_command(running: World, changi
     running.pass_time(LOST)
     running.sweep()
     assert running.pointer.state(first) == known
+
+
+def test_a_late_marker_is_not_the_word_on_a_newer_publication(running: World, changing: Callable[[Delay], str]) -> None:
+    """The newer config could not be downloaded: that what came before was installed does not make it well."""
+    first = changing(late("apply", LOST))
+    running.pass_time(20)
+    running.proxies[first].agent.answer = lambda _: DocumentResult(
+        Detail.FAILED, (StepResult("download", Detail.FAILED, 1, "403", "", running.clock(), running.clock()),)
+    )
+    running.launch()
+    running.act("sync")
+    running.pass_time(60)
+    running.sweep()
+    known = running.pointer.state(first)
+    assert (known.reason, known.failed_generation) == ("download-failed", known.sent_generation)
+    running.act("freeze", minutes=60)
+    running.pass_time(LOST)
+    running.sweep()
+    assert running.pointer.state(first) == known
+    assert not running.pointer.late
+
+
+def test_a_late_marker_does_not_make_us_deaf_for_a_newer_command(
+    running: World, changing: Callable[[Delay], str]
+) -> None:
+    """The output of the retry got lost too, and comes after that of the first command: each is heard."""
+    first = changing(late("apply", 150.0, 150.0))
+    running.proxies[first].breaks = lambda _: ("rolled-back", "bind-failed")
+    running.pass_time(SILENCE + 5)
+    running.proxies[first].breaks = lambda _: None
+    running.pass_time(RETRY_SECONDS)
+    assert len(running.proxies[first].agent.orders) == 3
+    running.pass_time(SILENCE + 5)
+    running.act("freeze", minutes=60)
+    running.pass_time(55)
+    running.sweep()
+    assert state(running, first) == ("rolled-back", "bind-failed")
+    running.pass_time(60)
+    running.sweep()
+    assert state(running, first) == ("installed", "")
+    assert not running.pointer.late
+
+
+def test_of_two_late_markers_the_newer_one_is_the_last_word() -> None:
+    """Both come between two looks, whichever of their commands fell silent last."""
+    markers = {"old": "rolled-back", "new": "installed"}
+    commands = {
+        name: Command(f"{at}.0", Purpose.RETRY, 1, Digest("a" * 64, "b" * 32), ("i-1",), at, name, silent={"i-1": 60.0})
+        for name, at in (("new", 2.0), ("old", 1.0))
+    }
+
+    def list_command_invocations(**request: Any) -> dict[str, Any]:
+        said = {"outcome": markers[request["CommandId"]], "generation": 1, "md5_after": "", "running_md5": "b" * 32}
+        apply = {"Name": "apply", "Status": "Success", "Output": f"haproxy-ec2-sync {json.dumps(said)}"}
+        return {"CommandInvocations": [{"InstanceId": "i-1", "Status": "Success", "CommandPlugins": [apply]}]}
+
+    ssm = SimpleNamespace(list_command_invocations=list_command_invocations)
+    pointer, _ = advance.collect(ssm, Pointer(late=tuple(commands.values())), 100.0)
+    assert pointer.state("i-1").outcome == "installed"
+    assert not pointer.late
 
 
 def test_nobody_listens_for_ever(running: World, changing: Callable[[Delay], str]) -> None:

@@ -37,7 +37,9 @@ def read(s3: Any, bucket: str, environment: str) -> Snapshot:
         raise
     body, etag = answer["Body"].read(), answer["ETag"]
     try:
-        return Snapshot(codec.loads(body), etag)
+        pointer = codec.loads(body)
+        # Whatever we put has a generation: `{}` is nobody's state, though it reads as one.
+        return Snapshot(pointer, etag, is_first=not pointer.generation and not has_configs(s3, bucket, environment))
     except CorruptPointer as error:
         return Snapshot(Pointer(), etag, str(error), is_first=not has_configs(s3, bucket, environment))
 

@@ -177,10 +177,11 @@ def test_a_lost_state_of_an_environment_with_configs_is_no_first_time(fresh: Wor
     assert new in status["backends"]
 
 
-def test_a_lost_state_of_an_environment_that_never_published_stays_frozen(fresh: World) -> None:
+@pytest.mark.parametrize("body", [b"{}x", b"{}"], ids=["rubbish", "empty"])
+def test_a_lost_state_of_an_environment_that_never_published_stays_frozen(fresh: World, body: bytes) -> None:
     """Nothing was ever shown to anybody."""
     sweeps(fresh, 2)
-    fresh.clients.s3.put_object(Bucket="bucket", Key=STATE, Body=b"{}x")
+    fresh.clients.s3.put_object(Bucket="bucket", Key=STATE, Body=body)
     sweeps(fresh, 2)
     assert is_untouched(fresh)
     fresh.clients.s3.delete_object(Bucket="bucket", Key=STATE)

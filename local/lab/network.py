@@ -89,7 +89,7 @@ class Network:
             else:
                 ip(self._pid, f"link add {port} type veth peer name eth0 netns {host.pid}")
                 # Its network outlives the host by as long as the kernel likes, and would answer for the address.
-                host.closing.callback(ip, self._pid, f"link delete {port}")
+                host.closing.callback(self._unplug, port)
             ip(self._pid, f"link set {port} master br0 up")
             mac = ":".join(
                 f"{byte:02x}" for byte in (2, 0, *host.ipv4.packed)
@@ -107,8 +107,13 @@ class Network:
     def detach(self, host: "Host") -> None:
         """Forget a host that is going."""
         with self._lock:
-            if self.hosts.pop(host.name, None):
+            if self.hosts.get(host.name) is host:
+                del self.hosts[host.name]
                 self._publish_names()
+
+    def _unplug(self, port: str) -> None:
+        with contextlib.suppress(RuntimeError):  # gone already, with a host that died by itself
+            ip(self._pid, f"link delete {port}")
 
     def _publish_names(self) -> None:
         lines = ["127.0.0.1 localhost", "::1 localhost", *(f"{host.ipv4} {name}" for name, host in self.hosts.items())]

@@ -63,6 +63,22 @@ def test_an_address_is_given_once(lab: Network, backend: BackendHost) -> None:
     assert lab.hosts["well"] is backend
 
 
+def test_a_name_is_given_once(lab: Network, backend: BackendHost) -> None:
+    """A second host with the same name is an error too, and does not take the first one off the network."""
+    with pytest.raises(ValueError, match="already on this network"):
+        Host(lab, backend.name)
+    assert lab.hosts["well"] is backend
+
+
+def test_a_host_whose_cable_is_gone_keeps_no_other_from_being_closed() -> None:
+    """As that of one that died by itself: the kernel took it, and closing the network ends all the others."""
+    with Network() as network:
+        cut, other = Host(network, "cut", own_files=False), Host(network, "other", own_files=False)
+        namespace = Path(f"/proc/{other.pid}/ns/pid").readlink()
+        cut.run(["ip", "link", "delete", "eth0"])
+    assert not _processes_in(namespace)
+
+
 def test_a_closed_host_no_longer_speaks_for_its_address(lab: Network, client: Client) -> None:
     """The kernel takes a dead host's network apart when it finds the time: the next one has the address for itself."""
     address = str(lab.free_address())

@@ -1,8 +1,8 @@
 """SIGKILL after each state-changing system call of the script and of what it starts, in turn."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -57,13 +57,14 @@ class Sweep:
 
     def _wait_until_open(self, point: Point) -> None:
         """Ports answer within the stated limit; a second more is the client's own SYN timer."""
-        deadline = time.monotonic() + HOLD_SECONDS + 1
-        while True:
+
+        def is_open() -> bool:
             try:
-                if self.client.get(str(self.proxy.ipv4), timeout_seconds=1).status == 200:
-                    return
+                return self.client.get(str(self.proxy.ipv4), timeout_seconds=1).status == HTTPStatus.OK
             except OSError:
-                assert time.monotonic() < deadline, f"ports closed after {point}"
+                return False
+
+        wait_until(is_open, HOLD_SECONDS + 1, what=f"open ports after {point}")
 
     def _wait_for_one_worker(self, point: Point) -> None:
         wait_until(lambda: len(self.proxy.workers()) == 1, what=lambda: f"{self.proxy.workers()} after {point}")

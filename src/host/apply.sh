@@ -915,11 +915,10 @@ save_server_state() { # the new worker believes of the servers what the present 
   answer=$(ask "$asked" "show servers state")
   [[ $answer == 1$'\n#'* ]] || { note server-state-not-saved && return; }
   [ -e "$TOUCHED" ] || : >"$TOUCHED"
-  if [ -z "$running_md5" ] || [ "$worker_id" != "${proven#* }" ]; then
-    : # nobody knows what the worker runs
-  elif [ "$running_md5" = "${fallback_md5:-$md5_before}" ]; then
+  if [ "$proven" = "${fallback_md5:-$md5_before} $worker_id" ]; then
     proven_model=$OLD_MODEL
-  elif grep -qsxF "M"$'\t'"$running_md5" "$PROVEN_MODEL"; then # somebody edited the file since
+  elif grep -qsx "M.${running_md5:-[0-9a-f]*} $worker_id" "$PROVEN_MODEL"; then
+    # Somebody edited the file since, or a change at run time stopped half-way: what that one did is in TOUCHED.
     proven_model=$PROVEN_MODEL
   fi
   awk "$SPELT_OUT$MERGE_STATE" input=old "$proven_model" input=new "$STATE_DIR/$awaited.model" \
@@ -966,7 +965,7 @@ prove() { # the present worker runs the live file: written last, since it is the
   proven="$md5_after $worker_id"
   save_state || note state-not-saved
   # What the worker was proven to run, for the day when somebody has edited the file since.
-  { printf 'M\t%s\n' "$md5_after" && cat "$STATE_DIR/$awaited.model"; } >"$PROVEN_MODEL.new" &&
+  { printf 'M\t%s\n' "$proven" && cat "$STATE_DIR/$awaited.model"; } >"$PROVEN_MODEL.new" &&
     mv -f "$PROVEN_MODEL.new" "$PROVEN_MODEL" || note state-not-saved
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.lab import BackendHost, Client, ProxyHost, Style, self_signed, wait_until
-from tests.host.apply_step import ApplyStep, digest, state_of, stateful
+from tests.host.apply_step import ApplyStep, digest, kill_when, state_of, stateful
 
 type MakeProxy = Callable[..., ProxyHost]
 
@@ -355,3 +355,24 @@ def test_a_hand_edit_does_not_make_our_change_an_operators(
     proxy.write("/etc/haproxy/haproxy.cfg", second + "# by hand\n")
     assert step.run(first.replace("roundrobin", "leastconn"), ReloadMethod="seamless").says("repaired")
     assert state_of(proxy) == known
+
+
+@pytest.mark.parametrize("word", ["weight 0", "disabled"])
+def test_a_killed_change_at_run_time_makes_none_before_it_an_operators(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], word: str
+) -> None:
+    """What the worker was last proven to run still says which weight is ours, and what an operator has set."""
+    text = stateful(*backends, options="check inter 500ms weight 10")
+    changed = text.replace("2:8080 check inter 500ms weight 10", f"2:8080 check inter 500ms weight 10 {word}")
+    proxy = make_proxy(Style.MASTER_WORKER)
+    step = proven(proxy, text)
+    assert step.run(changed, ReloadMethod="runtime").says("installed", method="runtime")
+    proxy.ask("set server app/app-1 weight 7")
+    more = changed + "    server app-4 10.77.1.9:8080 check inter 500ms weight 10\n"
+    kill_when(step.start(more, ReloadMethod="runtime"), lambda: "app-4" in state_of(proxy))
+    assert step.run(text, ReloadMethod="seamless").says("installed")
+    assert {name: state[2:] for name, state in state_of(proxy).items()} == {
+        "app-1": (0, 7),
+        "app-2": (0, 10),
+        "app-3": (0, 10),
+    }

@@ -324,10 +324,15 @@ function server(kind, name, at,    i, weight, rise, checked, disabled, others, o
 BEGIN { OFS = "\t" }
 { sub(/^[ \t]+/, ""); sub(/[ \t\r]+$/, "") }
 /^#/ || /^$/ { next }
-!/["\047\\]/ { sub(/[ \t]*#.*/, "") }
+# A comment begins at the first # that is neither quoted nor escaped.
+match($0, /^([^"\047\\#]|\\.|"([^"\\]|\\.)*"|\047[^\047]*\047)*#/) {
+  $0 = substr($0, 1, RLENGTH - 1)
+  sub(/[ \t]+$/, "")
+}
 { plain = !/["\047\\$]/ }
 $1 ~ /^(global|defaults|frontend|backend|listen|peers|resolvers|mailers|userlist|ring|program|cache|http-errors|log-forward|log-profile|fcgi-app|crt-store|traces|acme)$/ {
   section = $1; section_name = $2; base = latest_defaults
+  gsub(/["\047\\]/, "", section_name)
   for (i = 2; i < NF; i++) if ($i == "from") base = $(i + 1)
   defaults_of_servers = base_options[base]
   if (section == "defaults") { latest_defaults = $2 == "" || $2 == "from" ? "." NR : $2; defaults_of_servers = $3 == "from" || $2 == "from" ? base_options[base] : "" }
@@ -827,18 +832,22 @@ is_at_least() { # MAJOR MINOR of the HAProxy version
 readonly MERGE_STATE='
 function is_literal(text) { return text ~ /^[0-9.]+$/ || text ~ /:/ }
 input == "old" || input == "new" {
-  if ($0 ~ /^R\t(preset|set|reset|unset)env /) settings[input] = settings[input] $0 "\n"
+  if (/^R\t((preset|set|reset|unset)env|[.](if|elif|else|endif))([ \t]|$)/) settings[input] = settings[input] $0 "\n"
   if ($1 != "S" && $1 != "T") next
   split($0, f, "\t")
+  if (f[2] ~ /\$/) named[input] = named[input] $0 "\n"
   if (f[3] ~ /^ipv6@\*?$/) f[3] = "::"
   sub(/^(ipv|tcp)[46]?@/, "", f[3])
   n = ++places[input, f[2]]
   address[input, f[2], n] = spelt_out(tolower(f[3])); port[input, f[2], n] = f[4]
-  if (f[7] || f[9] ~ /(^| )(agent-check|track|not-understood)( |$)/) watched[input, f[2]] = 1
+  unclear = (f[5] " " f[9]) ~ /\$|(^| )not-understood( |$)/
+  agent = " " f[9]; sub(/.* no-agent-check/, "", agent)
+  if (f[7] || unclear || agent ~ / agent-check( |$)/ || f[9] ~ /(^| )track /) watched[input, f[2]] = 1
   if (input == "new" && f[8]) off[input, f[2]] = 1
-  if ($1 == "T") next
+  if ($1 == "S" && input == "new") { rise[f[2]] = f[6]; checked[f[2]] = f[7]; weight_at_birth[f[2]] = f[5] }
+  # What a variable or a condition decides, HAProxy compares.
+  if (unclear || n > 1) { delete weight[input, f[2]]; delete disabled[input, f[2]]; next }
   weight[input, f[2]] = f[5]; disabled[input, f[2]] = f[8]
-  if (input == "new") { rise[f[2]] = f[6]; checked[f[2]] = f[7] }
   next
 }
 input == "touched" { touched[$1] = 1; next }
@@ -864,8 +873,11 @@ function is_same(entry, i) {
   return address["old", entry, i] == address["new", entry, i] && port["old", entry, i] == port["new", entry, i]
 }
 function has_moved(entry,    i, n) {
+  # A server without an entry is one of another file, or a variable is in its name.
+  if (entry == "") return named["new"] != "" && (named["old"] != named["new"] || settings["old"] != settings["new"])
   n = places["new", entry]
-  # Which of several is meant, only HAProxy knows: where one has changed, the file has its way.
+  # Which of several is meant, only HAProxy knows: where one has changed, or what decides, the file has its way.
+  if (n > 1 && settings["old"] != settings["new"]) return 1
   for (i = 1; n > 1 && i <= n; i++) if (places["old", entry] != n || !is_same(entry, i)) return 1
   for (i = 1; i <= n; i++) if (is_at(entry, i)) return 0
   return 1
@@ -885,14 +897,14 @@ function obey_file(name,    w, d, had, was) {
   name = $2 "/" $4
   backend_id[$2] = $1
   entry = entry_of(name)
-  if (name in touched || entry != "" && has_moved(entry)) next
+  if (name in touched || has_moved(entry)) next
   known[name] = 1
   if (("new", name) in weight) obey_file(name)
   else if (entry != "" && int($7 / 4) % 2 && !(("new", entry) in off)) $7 -= 4 + $7 % 2
   # Without a check, nothing would ever say that it is UP again: also not after a maintenance that HAProxy does not carry
   # over, of a name that had no address (32) or of a tracked server (2).
   if (entry != "" && !(("new", entry) in watched) && $7 % 2 == 0 && int($7 / 4) % 2 == 0) $6 = 2
-  if (entry != "" && $6 > 0 && $7 == 0 && $8 > 0) up[$2] = 1
+  if (entry != "" && ($6 == 1 || $6 == 2) && $7 == 0 && $8 > 0) up[$2] = 1 # 3: takes no new sessions
   line = $1
   for (i = 2; i <= NF && i <= 20; i++) line = line " " $i
   print line
@@ -900,7 +912,7 @@ function obey_file(name,    w, d, had, was) {
 END {
   for (name in checked) {
     split(name, part, "/")
-    a = address["new", name, 1]; p = port["new", name, 1]; w = weight["new", name]
+    a = address["new", name, 1]; p = port["new", name, 1]; w = weight_at_birth[name]
     if (known[name] || !checked[name] || disabled["new", name] || !up[part[1]] || !is_literal(a) || p !~ /^[0-9]+$/) continue
     print backend_id[part[1]], part[1], 0, part[2], a, 0, 0, w, w, 0, 1, 0, (rise[name] > 1 ? rise[name] - 1 : 0), 6, 0, 0, 0, "-", p, "-"
   }

@@ -357,6 +357,114 @@ def test_a_hand_edit_does_not_make_our_change_an_operators(
     assert state_of(proxy) == known
 
 
+@pytest.mark.parametrize("form", ["server app-2 10.77.1.2:8080 {} # it's mended", 'server "app-2" 10.77.1.2:8080 {}'])
+@pytest.mark.parametrize("word", ["weight 0", "disabled"])
+def test_a_change_at_run_time_is_taken_back_in_every_form(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, word: str, form: str
+) -> None:
+    """A quote on the line, be it in a comment, does not make our own change an operator's."""
+    text = stateful(*backends[:2], options=CHECK)
+    proxy = make_proxy(Style.MASTER_WORKER)
+    step = proven(proxy, text)
+    line = f"server app-2 10.77.1.2:8080 {CHECK}"
+    assert step.run(text.replace(line, f"{line} {word}"), ReloadMethod="auto").says("installed", method="runtime")
+    assert step.run(text.replace(line, form.format(CHECK)), ReloadMethod="seamless").says("installed")
+    wait_until(lambda: serving(client, proxy) == {"app-1", "app-2"}, what=lambda: state_of(proxy))
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("10.77.1.1:8080", "# don't check"),
+        ('"10.77.1.1:8080"', "# check"),
+        ("10.77.1.1:8080", "no-check no-agent-check"),
+    ],
+    ids=["comment", "quoted", "agent"],
+)
+def test_a_check_that_is_not_there_is_not_waited_for(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, place: str, words: str
+) -> None:
+    """Words of a comment are none of the line, and the last word about an agent counts."""
+    head = stateful(backends[0]).partition("    server app-1")[0]
+    if "agent" in words:
+        head += "    default-server agent-check agent-port 9000\n"
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.start(f"{head}    server app-1 10.77.1.1:8080 {CHECK} port 81\n")
+    wait_until(lambda: state_of(proxy)["app-1"][1] == 0)
+    after = f"{head}    server app-1 {place} {words}\n"
+    assert ApplyStep(proxy).run(after, ReloadMethod="seamless").says("installed")
+    assert serving(client, proxy) == {"app-1"}
+
+
+def test_what_only_a_variable_says_forgets_nothing(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+    """A check may be in a variable, a weight in a default that is not taken apart."""
+    head = stateful(*backends).partition("    server app-1")[0]
+    text = head.replace("global\n", 'global\n    setenv OPTIONS "check inter 1h"\n', 1)
+    text += '    server app-1 10.77.1.1:8080 "${OPTIONS[*]}"\n    default-server weight "10"\n'
+    text += "    server app-2 10.77.1.2:8080\n"
+    proxy = make_proxy(Style.MASTER_WORKER)
+    step = proven(proxy, text)
+    proxy.ask("set server app/app-1 health down; set server app/app-2 weight 3")
+    known = state_of(proxy)
+    assert known["app-1"][1] == 0
+    assert known["app-2"][3] == 3
+    assert step.run(text.replace("roundrobin", "leastconn"), ReloadMethod="seamless").says("installed")
+    assert state_of(proxy) == known
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("setenv X 1|streq($X,1)|app|app-1 {}", "setenv X 2|streq($X,1)|app|app-1 {}"),
+        ("setenv X 1|streq($X,1)|app|app-1 {}", "setenv X 1|!streq($X,1)|app|app-1 {}"),
+        ("setenv\tPORT\t81||app|app-1 10.77.1.1:$PORT", "setenv\tPORT\t8080||app|app-1 10.77.1.1:$PORT"),
+        ("setenv N 1||app|app-$N 10.77.1.1:81", "setenv N 1||app|app-$N 10.77.1.1:8080"),
+        ('setenv N 1||"app"|app-1 10.77.1.1:81', 'setenv N 1||"app"|app-1 10.77.1.1:8080'),
+    ],
+    ids=["variable-of-condition", "condition", "tab", "variable-in-name", "quoted-backend"],
+)
+def test_no_form_keeps_an_old_port(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, before: str, after: str
+) -> None:
+    """Whatever decides where a server is: where that has changed, the file has its way."""
+
+    def text(form: str) -> str:
+        setting, condition, backend, server = form.split("|")
+        head = stateful(*backends).partition("    server app-1")[0].replace("backend app\n", f"backend {backend}\n")
+        head = head.replace("global\n", f"global\n    {setting}\n", 1)
+        name, _, place = server.partition(" ")
+        if not condition:
+            return f'{head}    server "{name}" "{place}"\n' if "$" in server else f"{head}    server {server}\n"
+        condition = condition.replace("$X", '"$X"')
+        lines = [f"    server {name} 10.77.1.1:{port}\n" for port in (81, 8080)]
+        return f"{head}    .if {condition}\n{lines[0]}    .else\n{lines[1]}    .endif\n"
+
+    proxy = make_proxy(Style.MASTER_WORKER)
+    step = proven(proxy, text(before))
+    assert step.run(text(after), ReloadMethod="seamless").says("installed")
+    assert serving(client, proxy) == {"app-1"}
+    proxy.ask("set server app/app-1 state drain")
+    assert step.run(text(after).replace("roundrobin", "leastconn"), ReloadMethod="seamless").says("installed")
+    assert state_of(proxy)["app-1"][2] == 8
+
+
+def test_a_server_that_takes_no_new_sessions_is_no_reason_to_hold_a_new_one_back(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """The only other one answers its check with 404: the pool would be empty."""
+    head = stateful(*backends).partition("    server app-1")[0] + "    option httpchk\n    http-check disable-on-404\n"
+    head = head.replace(
+        "frontend", "frontend ends\n    bind 127.0.0.1:84\n    http-request return status 404\nfrontend", 1
+    )
+    text = head + f"    server app-1 10.77.1.1:8080 {CHECK} addr 127.0.0.1 port 84\n"
+    proxy = make_proxy(Style.MASTER_WORKER)
+    step = proven(proxy, text)
+    wait_until(lambda: state_of(proxy)["app-1"][1] == 3, what=lambda: state_of(proxy))
+    after = text + "    server app-2 10.77.1.2:8080 check inter 30s port 81\n"
+    assert step.run(after, ReloadMethod="seamless").says("installed")
+    assert serving(client, proxy) == {"app-2"}
+
+
 @pytest.mark.parametrize("word", ["weight 0", "disabled"])
 def test_a_killed_change_at_run_time_makes_none_before_it_an_operators(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], word: str

@@ -1,7 +1,7 @@
 """Decides whether a batch needs a look of its own. Many events, few looks; the sweep looks anyway."""
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
 
@@ -59,8 +59,7 @@ def doubtful(intent: Intent, pointer: Pointer, settings: Settings, now: float) -
     """Events about instances of which none is known: EC2 is asked whose they are. None where that saves nothing."""
     known = pointer.instance_ids
     unknown = tuple(event for event in intent.events if _is_of_unknown(event, known, settings))
-    rest = replace(intent, events=tuple(event for event in intent.events if event not in unknown))
-    is_look_due = decide(rest, pointer, now).action in {Action.LOOK, Action.DEFERRED}
+    is_look_due = decide(intent.without(unknown), pointer, now).action in {Action.LOOK, Action.DEFERRED}
     is_covered = decide(intent, pointer, now).action is Action.COVERED
     return () if is_look_due or is_covered or len(named(unknown)) > MAX_ASKED else unknown
 

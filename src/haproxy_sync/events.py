@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -76,6 +76,10 @@ class Intent:
         reasons = sorted({event.why for event in self.events})
         more = f", and {len(reasons) - 3} more" if len(reasons) > 3 else ""  # noqa: PLR2004 # three read well
         return ", ".join(reasons[:3]) + more
+
+    def without(self, gone: Collection[Event]) -> "Intent":
+        """The batch without some of its events."""
+        return replace(self, events=tuple(event for event in self.events if event not in gone))
 
 
 def operator(why: str, *, allow_mass_removal: bool = False) -> Intent:

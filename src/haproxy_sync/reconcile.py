@@ -114,8 +114,7 @@ class Reconciler:
             strangers = inventory.strangers(self.clients.ec2, self.settings, coalesce.named(doubtful))
         except (ClientError, BotoCoreError):
             return intent
-        dropped = [event for event in doubtful if strangers.issuperset(event.instance_ids)]
-        return replace(intent, events=tuple(event for event in intent.events if event not in dropped))
+        return intent.without([event for event in doubtful if strangers.issuperset(event.instance_ids)])
 
     def _amend(self, change: Callable[[Pointer, float], Pointer], intent: Intent) -> Result:
         snapshot = self.read()

@@ -69,8 +69,6 @@ def plan(ssm: Any, settings: Settings, pointer: Pointer, now: float) -> tuple[Po
     pointer = progress.note_unreachable(pointer, frozenset(ready) - online)
     step = steps.next_step(pointer, online, settings, now)
     pointer = _pinned(ssm, settings, progress.claim(pointer, step.claims, now), step.claims)
-    times = (step.wake_at, progress.listen_again_at(pointer, now))
-    step = replace(step, wake_at=min((time for time in times if time is not None), default=None))
     return (replace(pointer, converged_at=now) if progress.is_converged(pointer) else pointer), step
 
 

@@ -10,7 +10,7 @@ from math import inf
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from haproxy_sync import advance, changes, coalesce, events, inventory, queue, store
+from haproxy_sync import advance, changes, coalesce, events, inventory, progress, queue, store
 from haproxy_sync.advance import Reports
 from haproxy_sync.aws import Clients
 from haproxy_sync.coalesce import Action
@@ -141,7 +141,8 @@ class Reconciler:
             store.put_config(s3, settings.bucket, settings.environment, config)
         echo_at = _echo(intent, snapshot.pointer, observation.pointer, now)
         pointer, step = advance.plan(ssm, settings, observation.pointer, now)
-        pointer, wake_at = _scheduled(pointer, [step.wake_at, observation.look_again_at, echo_at], now)
+        listen_at = progress.listen_again_at(pointer, now)
+        pointer, wake_at = _scheduled(pointer, [step.wake_at, listen_at, observation.look_again_at, echo_at], now)
         pointer = self._explained(snapshot.pointer, pointer, observation)
         etag = self._put(pointer, snapshot.etag)
         action = Action.LOOK if observation.fleet else Action.ADVANCE

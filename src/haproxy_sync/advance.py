@@ -46,8 +46,7 @@ def collect(ssm: Any, pointer: Pointer, now: float) -> tuple[Pointer, Reports]:
         folded = fold(invocations)
         pointer, reports = progress.hear(pointer, command, folded, now)
         left = set(command.targets).difference(report.instance_id for report in folded)
-        pending = [each["Status"] == "Pending" for each in invocations if each["InstanceId"] in left]
-        is_taken = not pending or not all(pending)
+        is_taken = {each["Status"] for each in invocations if each["InstanceId"] in left} != {"Pending"}
         pointer = progress.note_stalled(pointer, command, is_taken, now)
         heard += [(command, report) for report in reports]
     return pointer, tuple(heard)

@@ -68,9 +68,9 @@ def hear(
     patience = LISTEN_SECONDS[-1] if command.generation == _generation(pointer) else 0
     fresh = tuple(report for report in reports if report.instance_id in command.targets)
     silent = {report.instance_id: now for report in fresh if report.is_silent} | dict(command.silent)
-    waiting = {target for target, since in silent.items() if since + patience > now}
-    believed = tuple(report for report in fresh if not (report.is_silent and report.instance_id in waiting))
     known = replace(command, silent=MappingProxyType(silent))
+    given_up = _unheard_for(known, patience, now)
+    believed = tuple(report for report in fresh if not report.is_silent or report.instance_id in given_up)
     commands = tuple(known if each.claim == command.claim else each for each in pointer.commands)
     pointer = absorb(replace(pointer, commands=commands), known, believed, now)
     failed = {report.instance_id for report in believed if report.is_silent}
@@ -105,14 +105,13 @@ def listen_again_at(pointer: Pointer, now: float) -> float | None:
 
 def _joined(late: tuple[Command, ...], command: Command, failed: Collection[str]) -> tuple[Command, ...]:
     """With those targets of the command that have just failed by their silence: one entry per command."""
-    (before,) = [each for each in late if each.claim == command.claim] or [replace(command, targets=(), silent={})]
-    now_silent = {target: since for target, since in command.silent.items() if target in failed}
-    targets = tuple(target for target in command.targets if target in failed)
-    entry = replace(
-        before, targets=(*before.targets, *targets), silent=MappingProxyType({**before.silent, **now_silent})
-    )
-    others = [each for each in late if each.claim != command.claim]
-    return tuple(each for each in (*others, entry) if each.targets)
+    entry = _without(command, set(command.targets).difference(failed))
+    for before in late:
+        if before.claim == command.claim:
+            silent = MappingProxyType({**before.silent, **entry.silent})
+            entry = replace(before, targets=(*before.targets, *entry.targets), silent=silent)
+    others = tuple(each for each in late if each.claim != command.claim)
+    return (*others, entry) if entry.targets else others
 
 
 def _after_word(late: tuple[Command, ...], command: Command, heard: Collection[str]) -> tuple[Command, ...]:

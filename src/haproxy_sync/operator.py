@@ -48,7 +48,9 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
     intent = events.operator("plan", allow_mass_removal=allow)
     observation = reconciler.observe(_thawed(pointer), intent, now)
     planned = observation.pointer
-    template_error = planned.template_error or _unreadable(reconciler)
+    template_error = planned.template_error
+    if planned.backends is None:  # no pool, so nobody rendered
+        template_error = template_error or _unreadable(reconciler)
     origins = sources.origins(reconciler.clients.s3, reconciler.settings)
     before, after = pointer.publication, planned.publication
     changes = after is not None and (before is None or before.assignment != after.assignment)
@@ -83,7 +85,7 @@ def _verdict(pointer: Pointer, planned: Pointer, template_error: str) -> str:
 
 
 def _unreadable(reconciler: Reconciler) -> str:
-    """What is wrong with an upload, also where no backend made anybody render it."""
+    """What is wrong with an upload."""
     try:
         reconciler.renderer.source(reconciler.clients.s3, reconciler.settings)
     except TemplateError as error:

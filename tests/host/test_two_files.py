@@ -149,17 +149,21 @@ def test_a_process_that_hands_over_nothing_although_the_file_says_so(
     assert "tcp-migrate-req-on" in answer["notes"].split()
 
 
+def special(side: str, proxy: ProxyHost, backends: tuple[BackendHost, ...], **options: str) -> Answer:
+    """What the step says of a change where only one file, the old or the new one, has these options."""
+    old = config(*backends[:1], **(options if side == "old" else {}))
+    new = config(*backends, **(options if side == "new" else {}))
+    proxy.start(old.replace(EXPOSE, ""))
+    return ApplyStep(proxy).run(new.replace(EXPOSE, ""), ReloadMethod="seamless")
+
+
 @pytest.mark.parametrize("side", ["old", "new"])
 def test_addresses_that_one_of_both_files_does_not_share(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, side: str
 ) -> None:
     """`noreuseport` taken out of the file or put into it: the old process goes before the new one listens."""
     proxy = make_proxy(Style.SYSV)
-    texts = {"old": config(*backends[:1]), "new": config(*backends)}
-    texts[side] = config(*(backends[:1] if side == "old" else backends), extra="noreuseport")
-    proxy.start(texts["old"].replace(EXPOSE, ""))
-    answer = ApplyStep(proxy).run(texts["new"].replace(EXPOSE, ""), ReloadMethod="seamless")
-    assert answer.says("installed", method="syn-drop")
+    assert special(side, proxy, backends, extra="noreuseport").says("installed", method="syn-drop")
     assert client.get(str(proxy.ipv4)).status == 200
     wait_until(lambda: len(proxy.workers()) == 1)
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
@@ -171,11 +175,7 @@ def test_an_abstract_socket_of_one_file_is_in_nobodys_way(
 ) -> None:
     """Only one that both processes would listen on is a reason to hold new connections."""
     proxy = make_proxy(Style.SYSV)
-    texts = {"old": config(*backends[:1]), "new": config(*backends)}
-    texts[side] = config(*(backends[:1] if side == "old" else backends), binds="bind abns@own")
-    proxy.start(texts["old"].replace(EXPOSE, ""))
-    answer = ApplyStep(proxy).run(texts["new"].replace(EXPOSE, ""), ReloadMethod="seamless")
-    assert answer.says("installed", method="seamless")
+    assert special(side, proxy, backends, binds="bind abns@own").says("installed", method="seamless")
     assert client.get(str(proxy.ipv4)).status == 200
 
 

@@ -218,6 +218,7 @@ def test_a_server_that_was_down_serves_when_the_file_stops_checking_it(
     assert serving(client, proxy) == {"app-1"}
 
 
+@pytest.mark.usefixtures("backends")
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -238,12 +239,12 @@ def test_a_server_that_was_down_serves_when_the_file_stops_checking_it(
     ids=["template", "quoted", "no-port", "relative-port", "one-of-a-template", "two-templates", "condition"],
 )
 def test_the_port_of_the_file_wins_in_every_form(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any], before: str, after: str
+    make_proxy: MakeProxy, haproxy: dict[str, Any], before: str, after: str
 ) -> None:
     """HAProxy takes the port of a state line as it is, also for a server that the file gives another one."""
 
     def text(server: str, options: str = "") -> str:
-        return stateful(backends[0]).partition("    server app-1")[0] + "    " + server.format(options) + "\n"
+        return stateful() + "    " + server.format(options) + "\n"
 
     proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
     step = ApplyStep(proxy)
@@ -300,6 +301,7 @@ def test_a_drained_server_is_no_reason_to_hold_a_new_one_back(
     assert serving(client, proxy) == {"app-2"}
 
 
+@pytest.mark.usefixtures("backends")
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -313,27 +315,26 @@ def test_a_drained_server_is_no_reason_to_hold_a_new_one_back(
     ids=["template", "quoted", "template-disabled"],
 )
 def test_nothing_stays_out_because_of_a_word_that_is_gone(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, before: str, after: str
+    make_proxy: MakeProxy, client: Client, before: str, after: str
 ) -> None:
     """Without a check, or without `disabled`, in forms that the step does not take apart either."""
-    head = stateful(backends[0]).partition("    server app-1")[0]
+    head = stateful() + "    "
     proxy = make_proxy(Style.MASTER_WORKER)
-    proxy.start(f"{head}    {before}\n")
+    proxy.start(f"{head}{before}\n")
     wait_until(lambda: state_of(proxy)["app-1"][1] == 0 or state_of(proxy)["app-1"][2])
-    assert ApplyStep(proxy).run(f"{head}    {after}\n", ReloadMethod="seamless").says("installed")
+    assert ApplyStep(proxy).run(f"{head}{after}\n", ReloadMethod="seamless").says("installed")
     assert serving(client, proxy) == {"app-1"}
 
 
+@pytest.mark.usefixtures("backends")
 @pytest.mark.parametrize("variable", ["port", "host"])
-def test_what_a_variable_says_is_the_files_word(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, variable: str
-) -> None:
+def test_what_a_variable_says_is_the_files_word(make_proxy: MakeProxy, client: Client, variable: str) -> None:
     """`setenv` changes and the server line does not: no state of the old place is carried over."""
 
     def text(number: int, port: int) -> str:
-        head = stateful(*backends).partition("    server app-1")[0]
         setting = f"    setenv PORT {port}\n    setenv NUMBER {number}\n"
-        return head.replace("global\n", "global\n" + setting, 1) + '    server app-1 "10.77.1.${NUMBER}:${PORT}"\n'
+        head = stateful().replace("global\n", "global\n" + setting, 1)
+        return head + '    server app-1 "10.77.1.${NUMBER}:${PORT}"\n'
 
     proxy = make_proxy(Style.MASTER_WORKER)
     step = proven(proxy, text(1, 81) if variable == "port" else text(2, 8080))

@@ -857,20 +857,17 @@ function entry_of(name) { # a server stands in the file by its name, those of a 
   while (sub(/[0-9]$/, "", name)) if (("new", name "*") in places) return name "*"
   return ""
 }
+function is_same(entry, i) {
+  return address["old", entry, i] == address["new", entry, i] && port["old", entry, i] == port["new", entry, i]
+}
 function is_at(entry, i,    a, p) {
   a = address["new", entry, i]; p = port["new", entry, i]
   if (a ~ /^_/) return tolower($20) == a # SRV records: name and port come from the DNS
   # What variables say is compared as text, and with what sets them; so is a socket, which HAProxy does not show.
-  if (a p ~ /\$/) {
-    if (settings["old"] != settings["new"] || !(("old", entry, i) in address)) return 0
-    return address["old", entry, i] == a && port["old", entry, i] == p
-  }
+  if (a p ~ /\$/) return settings["old"] == settings["new"] && ("old", entry, i) in address && is_same(entry, i)
   if (a ~ /^\/|@/) return !(("old", entry, i) in address) || address["old", entry, i] == a
   if ((is_literal(a) ? spelt_out($5) : tolower($18)) != a) return 0
   return p !~ /^([-+]?[0-9]+|-)$/ || p + 0 == $19
-}
-function is_same(entry, i) {
-  return address["old", entry, i] == address["new", entry, i] && port["old", entry, i] == port["new", entry, i]
 }
 function has_moved(entry,    i, n) {
   # A server without an entry is one of another file, or a variable is in its name.

@@ -13,7 +13,7 @@ with Network() as network:
 from local.lab.backend import BackendHost
 from local.lab.certificate import self_signed
 from local.lab.client import Answer, Client, Traffic
-from local.lab.namespaces import kill_group
+from local.lab.namespaces import kill_group, printed
 from local.lab.network import ENVIRONMENT, Host, Network
 from local.lab.proxy import ProxyHost, Style, sample_config
 from local.lab.traffic import Attempt, Load
@@ -32,6 +32,7 @@ __all__ = [
     "Style",
     "Traffic",
     "kill_group",
+    "printed",
     "sample_config",
     "self_signed",
     "wait_until",

@@ -73,6 +73,16 @@ def inside[T](pid: int, function: Callable[[], T]) -> T:
         return thread.submit(join).result()
 
 
+def printed(process: "subprocess.Popen[str]", stdin: str | None = None, timeout_seconds: float = 60) -> tuple[str, str]:
+    """What a process of a group of its own prints to its end. TimeoutExpired, as any error, after killing the group."""
+    with process:
+        try:
+            return process.communicate(stdin, timeout=timeout_seconds)
+        except BaseException:
+            kill_group(process)
+            raise
+
+
 def kill_group(process: "subprocess.Popen[str] | subprocess.Popen[bytes]") -> None:
     """Kill a process and all of its process group, and wait for it."""
     with contextlib.suppress(ProcessLookupError):

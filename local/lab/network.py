@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from local.lab.delay import delayed_link
-from local.lab.namespaces import held_namespaces, inside, ip, kill_group
+from local.lab.namespaces import held_namespaces, inside, ip, kill_group, printed
 from local.lab.waiting import wait_until
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
@@ -216,12 +216,8 @@ class Host:
         Raises CalledProcessError (with `check`) that notes what was printed; TimeoutExpired after killing the command.
         """
         pipe = subprocess.PIPE
-        with self.popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, **options) as process:
-            try:
-                stdout, stderr = process.communicate(stdin, timeout=timeout_seconds)
-            except BaseException:
-                kill_group(process)
-                raise
+        process = self.popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, **options)
+        stdout, stderr = printed(process, stdin, timeout_seconds)
         if check and process.returncode:
             error = subprocess.CalledProcessError(process.returncode, list(command), stdout, stderr)
             error.add_note(f"{self.name}: {stdout}{stderr}")

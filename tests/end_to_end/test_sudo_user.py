@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from local.deployment import PROJECT
-from local.lab.namespaces import held_namespaces, kill_group
+from local.lab.namespaces import held_namespaces, printed
 
 NAME = "newcomer"
 TESTS = "test_the_first_label_is_the_name or test_a_script_runs_where_the_host_is or test_sample_is_accepted[status]"
@@ -50,19 +50,15 @@ class Newcomer:
         enter = ["nsenter", f"--target={self.pid}", "--mount", "--pid", "--wdns=/"]
         login = ["runuser", "--whitelist-environment", ",".join(_network_variables()), "--login", NAME]
         line = [*enter, *login, "--command", f"cd project && {command}"]
-        with subprocess.Popen(
+        process = subprocess.Popen(
             line,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-        ) as process:
-            try:
-                output, _ = process.communicate(timeout=seconds)
-            except BaseException:
-                kill_group(process)
-                raise
+        )
+        output, _ = printed(process, timeout_seconds=seconds)
         assert process.returncode == 0, f"{command}:\n{output[-4000:]}"
         return output
 

@@ -9,7 +9,7 @@ from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
 
-from local.lab import ENVIRONMENT, BackendHost, ProxyHost, Style, kill_group, sample_config, wait_until
+from local.lab import ENVIRONMENT, BackendHost, ProxyHost, Style, kill_group, printed, sample_config, wait_until
 
 DOCUMENT: Mapping[str, Any] = json.loads(Path("src/host/document.json").read_text())
 DOWNLOADS = "/var/lib/amazon/ssm/i-1/document/orchestration/command/downloads"
@@ -104,12 +104,7 @@ class ApplyStep:
 
 def finish(process: "subprocess.Popen[str]") -> Answer:
     """Wait for a step and give what it said; kills it after a minute."""
-    with process:
-        try:
-            stdout, stderr = process.communicate(timeout=60)
-        except BaseException:
-            kill_group(process)
-            raise
+    stdout, stderr = printed(process)
     return Answer(process.returncode, stdout, stderr)
 
 

@@ -1016,12 +1016,18 @@ FILENAME == ARGV[1] { if ($1 == "S") old[$2] = $0; next }
 FILENAME == ARGV[2] { if ($1 == "S") { new[$2] = $0; order[++count] = $2 } next }
 split($0, f, " ") >= 19 && f[1] != "#" {
   runs[f[2] "/" f[4]] = 1
-  if (f[6] > 0 && f[7] == 0 && f[8] > 0) { up[f[2]]++; is_up[f[2] "/" f[4]] = 1 }
+  if ((f[6] == 1 || f[6] == 2) && f[7] == 0 && f[8] > 0) is_up[f[2] "/" f[4]] = 1 # 3: takes no new sessions
+}
+function goes(name,    n, o) { # out of the balance by a step, be it until a check is good; one that is removed stays till then
+  if (!(name in old) || !(name in new)) return 0
+  split(old[name], o, "\t"); split(new[name], n, "\t")
+  return n[8] != o[8] || n[5] != o[5] && n[5] == 0 || n[7] && (n[3] != o[3] || n[4] != o[4])
 }
 function unfit() { failed = 1; exit 1 }
 function step(what, name) { split(new[name], n, "\t"); print what, name, n[3], n[4], n[5], n[7], n[9] }
 END {
   if (failed) exit 1
+  for (name in is_up) if (!goes(name)) { split(name, part, "/"); stay[part[1]]++; stays[name] = 1 }
   for (name in runs) if (!(name in old)) print "forget", name, "-", "-", "-", "-", "-"
   for (i = 1; i <= count; i++) {
     name = order[i]
@@ -1033,7 +1039,7 @@ END {
     if (n[9] != o[9] || n[8] != o[8] && n[9] ~ /on-marked-down/) unfit()
     split(name, part, "/")
     if (n[3] != o[3] || n[4] != o[4]) {
-      if (n[8] || o[8] || n[9] ~ /on-marked-down/ || up[part[1]] - is_up[name] < 1) unfit()
+      if (n[8] || o[8] || n[9] ~ /on-marked-down/ || stay[part[1]] - stays[name] < 1) unfit()
       step("move", name)
     }
     if (n[5] != o[5]) step("weigh", name)

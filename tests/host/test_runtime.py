@@ -231,6 +231,61 @@ def test_what_stayed_in_maintenance_goes_with_the_next_change(
     assert run.has_same_worker
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("app-1 10.77.1.1:8080", "app-1 10.77.1.2:8080"),
+        ("app-1 10.77.1.1:8080", "app-1 10.77.1.1:8080 disabled"),
+        ("app-1 10.77.1.1:8080", "app-1 10.77.1.1:8080 weight 0"),
+    ],
+    ids=["moved", "stopped", "drained"],
+)
+def test_a_move_that_leaves_no_server_up_is_reloaded(
+    start: Callable[..., Runtime], backends: tuple[BackendHost, ...], client: Client, old: str, new: str
+) -> None:
+    """What the same change does to the others counts: moved ones are all DOWN until a check is good."""
+    text = stateful(*backends[:2])
+    run = start(text)
+    with client.traffic(Load((str(run.proxy.ipv4),), connections_per_second=60)) as traffic:
+        answer = run.change(text.replace(old, new).replace("app-2 10.77.1.2", "app-2 10.77.1.3"), "auto")
+        asked = len(traffic.attempts)
+        wait_until(lambda: len(traffic.attempts) > asked + 60)
+    assert traffic.failed == []
+    assert answer.says("installed", method="seamless"), answer
+
+
+def test_servers_that_are_never_checked_move_one_after_the_other(
+    start: Callable[..., Runtime], backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """Each is ready again before the next one goes."""
+    text = config(*backends[:2], options="")
+    run = start(text)
+    after = text.replace("app-1 10.77.1.1", "app-1 10.77.1.2").replace("app-2 10.77.1.2", "app-2 10.77.1.3")
+    with client.traffic(Load((str(run.proxy.ipv4),), connections_per_second=60)) as traffic:
+        assert run.change(after).says("installed", method="runtime")
+    assert traffic.failed == []
+
+
+def test_a_server_that_takes_no_new_sessions_does_not_stand_in_for_one_that_moves(
+    start: Callable[..., Runtime], backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """The only other one answers its check with 404: nobody would be left."""
+    head = stateful(*backends).partition("    server app-1")[0] + "    option httpchk\n    http-check disable-on-404\n"
+    ends = "frontend ends\n    bind 127.0.0.1:84\n    http-request return status 404\nfrontend"
+    text = (
+        head.replace("frontend", ends, 1) + "    server app-1 10.77.1.1:8080 check inter 300ms addr 127.0.0.1 port 84\n"
+    )
+    text += "    server app-2 10.77.1.2:8080 check inter 2s\n"
+    run = start(text)
+    wait_until(lambda: [state[1] for state in state_of(run.proxy).values()] == [3, 2], what=lambda: state_of(run.proxy))
+    with client.traffic(Load((str(run.proxy.ipv4),), connections_per_second=60)) as traffic:
+        answer = run.change(text.replace("app-2 10.77.1.2", "app-2 10.77.1.3"), "auto")
+        asked = len(traffic.attempts)
+        wait_until(lambda: len(traffic.attempts) > asked + 60)
+    assert traffic.failed == []
+    assert answer.says("installed", method="seamless"), answer
+
+
 def test_a_kill_in_the_middle_is_repaired(start: Callable[..., Runtime], backends: tuple[BackendHost, ...]) -> None:
     """A worker that got half of a change is proven to run nothing, so the next run reloads."""
     run = start(config(backends[0]))

@@ -845,8 +845,9 @@ input == "old" || input == "new" {
   if (f[7] || unclear || agent ~ / agent-check( |$)/ || f[9] ~ /(^| )track /) watched[input, f[2]] = 1
   if (input == "new" && f[8]) off[input, f[2]] = 1
   if ($1 == "S" && input == "new") { rise[f[2]] = f[6]; checked[f[2]] = f[7]; weight_at_birth[f[2]] = f[5] }
+  if (unclear) vague[input, f[2]] = 1
   # What a variable or a condition decides, HAProxy compares.
-  if (unclear || n > 1) { delete weight[input, f[2]]; delete disabled[input, f[2]]; next }
+  if (f[5] ~ /\$/ || n > 1) { delete weight[input, f[2]]; delete disabled[input, f[2]]; next }
   weight[input, f[2]] = f[5]; disabled[input, f[2]] = f[8]
   next
 }
@@ -879,16 +880,19 @@ function has_moved(entry,    i, n) {
   for (i = 1; i <= n; i++) if (is_at(entry, i)) return 0
   return 1
 }
-function obey_file(name,    w, d, had, was) {
+function obey_file(name,    w, d, had, was, is_vague, is_known) {
   # What counts is a change of the file: from the one that the worker is proven to run, which changes at run time brought up
   # to date; else from what HAProxy remembers of its start.
-  w = weight["new", name]; had = ("old", name) in weight ? weight["old", name] : $9
-  d = disabled["new", name]; was = ("old", name) in disabled ? disabled["old", name] : int($7 / 4) % 2
+  # Where something else may say more, only what this line said and says no more; HAProxy compares the rest.
+  is_vague = ("new", name) in vague
+  is_known = ("old", name) in weight && is_vague == (("old", name) in vague)
+  w = weight["new", name]; had = is_known ? weight["old", name] : is_vague ? w : $9
+  d = disabled["new", name]; was = is_known ? disabled["old", name] : is_vague ? d : int($7 / 4) % 2
   if (had != w) $8 = w
-  $9 = w
+  if (had != w || !is_vague) $9 = w
   # 4: `disabled` in the file; 1: maintenance.
   if (d && !was) $7 = 5
-  else $7 += 4 * (d - int($7 / 4) % 2) - (was && !d && $7 % 2)
+  else $7 += 4 * (d - int($7 / 4) % 2) - (!d && (was || is_vague && int($7 / 4) % 2) && $7 % 2)
 }
 {
   name = $2 "/" $4

@@ -373,6 +373,23 @@ def test_a_change_at_run_time_is_taken_back_in_every_form(
     wait_until(lambda: serving(client, proxy) == {"app-1", "app-2"}, what=lambda: state_of(proxy))
 
 
+@pytest.mark.parametrize("word", ["weight 0", "disabled"])
+def test_beside_a_default_in_quotes_a_change_at_run_time_is_taken_back_too(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, word: str
+) -> None:
+    """What the file said and says no more is ours, whatever the default is; an operator's weight is not."""
+    head, server, rest = stateful(*backends[:2], options=CHECK).partition("    server app-1")
+    text = f'{head}    default-server weight "10"\n{server}{rest}'
+    proxy = make_proxy(Style.MASTER_WORKER)
+    step = proven(proxy, text)
+    line = f"server app-2 10.77.1.2:8080 {CHECK}"
+    assert step.run(text.replace(line, f"{line} {word}"), ReloadMethod="auto").says("installed", method="runtime")
+    proxy.ask("set server app/app-1 weight 7")
+    assert step.run(text, ReloadMethod="seamless").says("installed")
+    wait_until(lambda: serving(client, proxy) == {"app-1", "app-2"}, what=lambda: state_of(proxy))
+    assert [state[3] for state in state_of(proxy).values()] == [7, 10]
+
+
 @pytest.mark.parametrize(
     ("place", "words"),
     [

@@ -835,7 +835,7 @@ input == "old" || input == "new" {
   if (/^R\t((preset|set|reset|unset)env|[.](if|elif|else|endif))([ \t]|$)/) settings[input] = settings[input] $0 "\n"
   if ($1 != "S" && $1 != "T") next
   split($0, f, "\t")
-  if (f[2] ~ /\$/) named[input] = named[input] $0 "\n"
+  if (f[2] ~ /\$/) named[input] = named[input] f[2] " " f[3] " " f[4] "\n"
   if (f[3] ~ /^ipv6@\*?$/) f[3] = "::"
   sub(/^(ipv|tcp)[46]?@/, "", f[3])
   n = ++places[input, f[2]]

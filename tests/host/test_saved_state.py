@@ -430,6 +430,19 @@ def test_what_only_a_variable_says_forgets_nothing(make_proxy: MakeProxy, backen
     assert state_of(proxy) == known
 
 
+def test_a_variable_in_a_name_forgets_nothing_either(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+    """Only its address and port count, whatever else changed on its line."""
+    head = stateful(*backends).partition("    server app-1")[0].replace("global\n", "global\n    setenv N 1\n", 1)
+    text = head + '    server "app-$N" 10.77.1.1:8080 check inter 1h\n'
+    proxy = make_proxy(Style.MASTER_WORKER)
+    step = proven(proxy, text)
+    proxy.ask("set server app/app-1 health down")
+    known = state_of(proxy)
+    assert known["app-1"][1] == 0
+    assert step.run(text.replace("inter 1h", "inter 2h"), ReloadMethod="seamless").says("installed")
+    assert state_of(proxy) == known
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -56,7 +56,7 @@ class Observer:
         is_urgent = Kind.OPERATOR in intent.kinds or (before_hold and not verdict.hold)
         if not is_urgent and (paced_until := self._paced_until(pointer, assignment, now)):
             pointer = replace(pointer, held_back=why, hold=_still_held(before_hold, verdict))
-            return Observation(pointer, (), fleet, paced_until)
+            return Observation(pointer, (), fleet, min(paced_until, verdict.look_again_at or paced_until))
         published = publish(pointer, assignment, why, now, verdict.pool)
         known = before.assignment.digests if before else frozenset()
         if any(state.reason == "download-failed" for state in pointer.states.values()):

@@ -124,6 +124,33 @@ def test_whose_hold_ends_during_a_rollout_goes_with_the_next_publication(running
     assert list(running.act("status")["hold"]["missing"]) == [later]
 
 
+@pytest.mark.fault("F19")
+def test_a_hold_that_ends_during_a_rollout_waits_for_nothing(running: World) -> None:
+    """A newcomer's publication waits for a silent canary; the end of the whole hold does not, and brings it along."""
+    running.launch(number=7)
+    running.sweep()
+    running.settle()
+    *lost, later = backend_ids(running)[:7]
+    running.pass_time(60)
+    running.terminate(*lost)
+    running.sweep()
+    running.pass_time(17)
+    running.terminate(later)
+    running.sweep()
+    running.pass_time(277)
+    running.service.delay = late("apply", NEVER)
+    running.launch()
+    running.sweep()
+    running.pass_time(10)
+    (new,) = running.launch()
+    running.sweep()
+    status = running.act("status")
+    assert new not in status["backends"]
+    running.pass_time(status["hold"]["ends_at"] - running.now + 1)
+    assert {*lost, later, new} & {*backend_ids(running)} == {new}
+    assert running.act("status")["hold"] is None
+
+
 @pytest.mark.fault("F18")
 def test_an_emptied_pool_is_never_published_by_time_alone(running: World) -> None:
     """However long it lasts, every proxy keeps its servers, and `status` says what ends that."""

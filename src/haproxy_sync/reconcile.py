@@ -162,18 +162,19 @@ class Reconciler:
             self.tell(result, intent)  # what was heard now is gone from the next run
             try:
                 if pointer.instance_ids - snapshot.pointer.instance_ids:
-                    self._recheck(now, intent.why)
+                    self._recheck(intent.why)
             finally:  # neither message depends on the other
                 if wake_at:
                     self._wake(wake_at, now, intent.why)
         return result
 
-    def _recheck(self, now: float, why: str) -> None:
+    def _recheck(self, why: str) -> None:
         """One more look: until this put nobody knew who joined, so an event that says it left may have been dropped.
 
-        Not by `wake_at`: a sooner one would take its place, and prove nothing.
+        Its time counts from now, after the put, however long the run took. Not by `wake_at`: a sooner one would take
+        its place, and prove nothing.
         """
-        body = events.requeue(self.home, now + coalesce.SETTLE_SECONDS, why)
+        body = events.requeue(self.home, self.clock() + coalesce.SETTLE_SECONDS, why)
         queue.send(self.clients.sqs, self.settings.queue_url, body, RECHECK_SECONDS)
 
     def _explained(self, before: Pointer, after: Pointer, observation: Observation) -> Pointer:

@@ -17,7 +17,7 @@ from haproxy_sync.errors import Superseded
 from haproxy_sync.events import Event, Home, Intent, Kind, operator, parse_event
 from haproxy_sync.model import Config, Fleet
 from haproxy_sync.pointer import Assignment, Digest, Pointer, publish, successor
-from haproxy_sync.reconcile import Reconciler
+from haproxy_sync.reconcile import RECHECK_SECONDS, Reconciler
 from haproxy_sync.render import Rendering
 from tests.contract.faults import Fault, interposed
 from tests.contract.interleaving import Choose, Schedule, Task, every_order
@@ -263,3 +263,27 @@ def test_a_dropped_event_loses_nothing(world: World, changes: tuple[int, ...]) -
         assert numbers(stage.read().pointer) == stage.ec2.running
         runs += 1
     assert runs >= 20
+
+
+@pytest.mark.fault("F09")
+def test_a_dropped_event_loses_nothing_however_long_the_run_took(world: World) -> None:
+    """It leaves right before a put that comes late; the look after that asks an EC2 that does not show it yet."""
+    stage = Stage(world, lambda _: 0, TaggedEc2)
+    ours(stage)
+    world.delayed.clear()
+    stage.ec2.toggle(4)
+
+    def leaves_meanwhile(operation: str, url: str) -> None:
+        if operation == "s3.PutObject" and "/pointer/" in url and 4 in stage.ec2.running:
+            stage.ticks = count(next(stage.ticks) + 5, 0.1)
+            tell_late(stage, 4)
+
+    with interposed(stage.clients_of_moto, leaves_meanwhile):
+        ours(stage)
+    stage.ec2.toggle(4)  # EC2 is eventually consistent: it shows to one what it no longer showed to another
+    ours(stage)
+    stage.ec2.toggle(4)
+    for _, _, body in list(world.delayed):
+        stage.ticks = count(next(stage.ticks) + RECHECK_SECONDS)
+        ours(stage, Intent((parse_event(body, Home(ACCOUNT, REGION)),)))
+    assert numbers(stage.read().pointer) == stage.ec2.running

@@ -158,7 +158,7 @@ def test_a_deploy_does_not_end_an_operators_freeze(fresh: World) -> None:
     assert fresh.act("status")["freeze"]["reason"] == "incident"
 
 
-@pytest.mark.parametrize("body", [None, b"", b"{}x"], ids=["deleted", "empty", "rubbish"])
+@pytest.mark.parametrize("body", [None, b"", b"{}x", b"{}"], ids=["deleted", "empty", "rubbish", "nothing"])
 def test_a_lost_state_of_an_environment_with_configs_is_no_first_time(fresh: World, body: bytes | None) -> None:
     """Its proxies must not wait for a person who does not know of it."""
     fresh.act("unfreeze")

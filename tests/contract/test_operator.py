@@ -125,6 +125,25 @@ def test_whose_hold_ends_during_a_rollout_goes_with_the_next_publication(running
 
 
 @pytest.mark.fault("F19")
+def test_who_is_back_during_a_rollout_is_no_longer_held(running: World) -> None:
+    """Although nothing can be published yet: if it vanishes once more, it has the whole hold time."""
+    (back, *_) = lost = six_of_ten(running)
+    running.clients.ec2.stop_instances(InstanceIds=lost)
+    running.pass_time(60)
+    running.sweep()
+    running.service.delay = late("apply", NEVER)
+    running.launch()
+    running.pass_time(60)
+    running.sweep()
+    running.pass_time(10)
+    running.launch()
+    running.clients.ec2.start_instances(InstanceIds=[back])
+    running.sweep()
+    assert running.pointer.held_back
+    assert sorted(running.act("status")["hold"]["missing"]) == sorted(set(lost) - {back})
+
+
+@pytest.mark.fault("F19")
 def test_a_hold_that_ends_during_a_rollout_waits_for_nothing(running: World) -> None:
     """A newcomer's publication waits for a silent canary; the end of the whole hold does not, and brings it along."""
     running.launch(number=7)

@@ -189,14 +189,17 @@ def test_when_ec2_throttles_foreign_events_have_the_pace_of_looks(busy: World) -
     assert new in ids(busy.pointer.backends)
 
 
+@pytest.mark.parametrize("is_amended", [False, True])
 @pytest.mark.parametrize("body", [None, b"{", b"{}"], ids=["deleted", "rubbish", "empty"])
-def test_where_the_pointer_is_lost_nobody_is_a_stranger(busy: World, body: bytes | None) -> None:
-    """Who was known is not known then: the event is a look, which repairs it."""
+def test_where_the_pointer_is_lost_nobody_is_a_stranger(busy: World, body: bytes | None, *, is_amended: bool) -> None:
+    """Who was known is not known then, nor after a person had it written: the event is a look, which repairs it."""
     (gone, *_) = sorted(ids(busy.pointer.backends))
     if body is None:
         busy.clients.s3.delete_object(Bucket="bucket", Key=KEY)
     else:
         busy.clients.s3.put_object(Bucket="bucket", Key=KEY, Body=body)
+    if is_amended:
+        busy.act("verify")
     busy.clients.ec2.delete_tags(Resources=[gone], Tags=[{"Key": "Environment"}])
     busy.deliver(tags_changed(busy, {"Type": "tomcat"}, gone))
     assert gone not in ids(busy.pointer.backends)

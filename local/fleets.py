@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from haproxy_sync import inventory
-from haproxy_sync.model import Fleet
+from haproxy_sync.fleet import inventory
+from haproxy_sync.fleet.model import Fleet
 from haproxy_sync.settings import Settings
 
 REGION = "ap-southeast-2"

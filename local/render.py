@@ -13,12 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from haproxy_sync import aws, inventory, sources
+from haproxy_sync import aws
+from haproxy_sync.config import sources
+from haproxy_sync.config.render import Rendering, TemplateSet, problems, render_unchecked
+from haproxy_sync.config.variables import parse_variables
 from haproxy_sync.errors import SyncError
-from haproxy_sync.model import Config, Fleet
-from haproxy_sync.render import Rendering, TemplateSet, problems, render_unchecked
+from haproxy_sync.fleet import inventory
+from haproxy_sync.fleet.model import Config, Fleet
 from haproxy_sync.settings import Settings
-from haproxy_sync.variables import parse_variables
 from local.fleets import NotInstances, environments, fixtures, fleet_of, read_instances, settings
 
 MAX_FILES = 500

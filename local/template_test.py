@@ -17,10 +17,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from haproxy_sync.config.language import servers
+from haproxy_sync.config.render import TemplateSet, render_fleet
 from haproxy_sync.errors import SyncError
-from haproxy_sync.model import Config, Fleet
-from haproxy_sync.render import TemplateSet, render_fleet
-from haproxy_sync.sections import servers
+from haproxy_sync.fleet.model import Config, Fleet
 from local.fleets import Fixture, fixtures, fleet_of
 from local.render import add_source, add_stack, source_of, stack_of
 

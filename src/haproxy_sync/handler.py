@@ -13,14 +13,18 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from haproxy_sync import answers, aws, codec, events, operator, steps
-from haproxy_sync.coalesce import Action
+from haproxy_sync import aws
+from haproxy_sync.config.renderer import Renderer
 from haproxy_sync.errors import BadEvent, BadRequest
-from haproxy_sync.events import Event, Home, Intent, Kind
-from haproxy_sync.pointer import Pointer
-from haproxy_sync.reconcile import Reconciler, Result
-from haproxy_sync.renderer import Renderer
+from haproxy_sync.operator import actions, answers
+from haproxy_sync.reconcile import events
+from haproxy_sync.reconcile.coalesce import Action
+from haproxy_sync.reconcile.events import Event, Home, Intent, Kind
+from haproxy_sync.reconcile.reconciler import Reconciler, Result
+from haproxy_sync.rollout import next_commands
 from haproxy_sync.settings import Settings
+from haproxy_sync.state import codec
+from haproxy_sync.state.model import Pointer
 
 type Record = Mapping[str, Any]
 
@@ -64,7 +68,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
             case {"detail-type": _}:
                 return _bare(reconciler, event)
             case _:
-                return operator.act(reconciler, event)
+                return actions.act(reconciler, event)
     except BadRequest as error:
         logger.warning("refused", reason=str(error))
         raise
@@ -144,7 +148,7 @@ def _tell(result: Result, intent: Intent) -> None:
         logger.info("report", purpose=str(command.purpose), **codec.jsonable(report))
     environment = settings().environment
     _count_by("ProxyReports", "outcome", environment, [str(report.outcome) for _, report in result.reports])
-    _count_by("Rollouts", "outcome", environment, steps.ended(result.before, result.after, settings()))
+    _count_by("Rollouts", "outcome", environment, next_commands.ended(result.before, result.after, settings()))
     if result.fleet:
         _count_by("SkippedInstances", "reason", environment, [skipped.reason for skipped in result.after.skipped])
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from haproxy_sync.errors import RefusedValue, SettingsError
-from haproxy_sync.model import parse_port
 
 RELOAD_METHODS = ("syn-drop", "seamless", "runtime", "auto")
 EMPTY_POOLS = ("hold", "publish")
+MAX_PORT = 65535
 MAX_LISTEN_PORTS = 15  # iptables multiport takes no more
 
 # An environment is a tag value, a folder in the bucket and a filter, where `*`, `?` and `\` are wildcards.
@@ -22,6 +22,7 @@ QUEUE_URL = re.compile(r"https?://\S+", re.ASCII)
 DOCUMENT = re.compile(r"[A-Za-z0-9_.:/-]{3,200}", re.ASCII)
 REGION = re.compile(r"[a-z]{2,}(?:-[a-z0-9]+)+", re.ASCII)
 SUBNET = re.compile(r"subnet-[0-9a-f]{8,32}", re.ASCII)
+PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 NUMBER = re.compile(r"\d{1,6}", re.ASCII)
 FRACTION = re.compile(r"\d{1,6}(?:\.\d{1,3})?", re.ASCII)
 # As Run Command takes them: a number, or a percentage.
@@ -29,6 +30,13 @@ CONCURRENCY = re.compile(r"[1-9][0-9]{0,6}|[1-9][0-9]?%|100%", re.ASCII)
 ERRORS = re.compile(r"[1-9][0-9]{0,6}|0|[1-9]?[0-9]%|100%", re.ASCII)
 
 SECONDS_PER_MINUTE = 60
+
+
+def parse_port(text: str) -> int:
+    """The port a text names, 1 to 65535 (`RefusedValue` otherwise). `int()` alone takes full-width digits."""
+    if not PORT.fullmatch(text) or int(text) > MAX_PORT:
+        raise RefusedValue("port", text)
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from haproxy_sync.model import NO_TAGS, Config, Fleet
-from haproxy_sync.pointer import Pointer
-from haproxy_sync.render import Rendering
+from haproxy_sync.config.render import Rendering
+from haproxy_sync.fleet.model import NO_TAGS, Config, Fleet
 from haproxy_sync.settings import EMPTY_POOLS
+from haproxy_sync.state.model import Pointer
 from tests.contract.faults import Death, Fault, interposed
 from tests.contract.world import SWEEP, World, changed, new_world
 from tests.fleet import instance

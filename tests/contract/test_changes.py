@@ -2,7 +2,7 @@
 
 import pytest
 
-from haproxy_sync.changes import MAX_LINES
+from haproxy_sync.reconcile.changes import MAX_LINES
 from tests.contract.world import World
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from haproxy_sync import advance
-from haproxy_sync.pointer import Assignment, Command, Digest, Pointer, Publication, Purpose
-from haproxy_sync.progress import LATE_SECONDS, LISTEN_SECONDS, STALL_SECONDS, give_up
-from haproxy_sync.steps import RETRY_SECONDS
+from haproxy_sync.rollout import driver
+from haproxy_sync.rollout.next_commands import RETRY_SECONDS
+from haproxy_sync.rollout.progress import LATE_SECONDS, LISTEN_SECONDS, STALL_SECONDS, give_up
+from haproxy_sync.state.model import Assignment, Command, Digest, Pointer, Publication, Purpose
 from local.run_command import FINAL, Delay, Detail, DocumentResult, StepResult
 from tests.contract.faults import Fault, calls, failing
 from tests.contract.test_rollout import canary, desired, digests
@@ -169,7 +169,7 @@ def test_of_two_late_markers_the_newer_one_is_the_last_word() -> None:
         return {"CommandInvocations": [{"InstanceId": "i-1", "Status": "Success", "CommandPlugins": [apply]}]}
 
     ssm = SimpleNamespace(list_command_invocations=list_command_invocations)
-    pointer, _ = advance.collect(ssm, Pointer(late=tuple(commands.values())), 100.0)
+    pointer, _ = driver.collect(ssm, Pointer(late=tuple(commands.values())), 100.0)
     assert pointer.state("i-1").outcome == "installed"
     assert not pointer.late
 
@@ -286,10 +286,10 @@ def test_a_command_is_asked_for_once_however_many_are_silent() -> None:
     ssm, pointer = SimpleNamespace(list_command_invocations=list_command_invocations), Pointer(commands=(command,))
     pointer = replace(pointer, publication=Publication(0, 0.0, Assignment(command.digest)))
     for now in range(0, 120, 3):
-        pointer, _ = advance.collect(ssm, pointer, float(now))
+        pointer, _ = driver.collect(ssm, pointer, float(now))
     assert [sorted(each.targets) for each in pointer.late] == [list(targets)]
     asked.clear()
-    advance.collect(ssm, pointer, 121.0)
+    driver.collect(ssm, pointer, 121.0)
     assert asked == ["id"]
 
 
@@ -330,8 +330,8 @@ def test_a_silent_host_does_not_hide_that_nobody_took_the_command() -> None:
     waiting = {"InstanceId": "i-2", "Status": "Pending", "StatusDetails": "Pending", "CommandPlugins": []}
     ssm = SimpleNamespace(list_command_invocations=lambda **_: {"CommandInvocations": [silent, waiting]})
     pointer = Pointer(commands=(command,), publication=Publication(0, 0.0, Assignment(command.digest)))
-    pointer, _ = advance.collect(ssm, pointer, 2.0)
-    pointer, _ = advance.collect(ssm, pointer, float(STALL_SECONDS))
+    pointer, _ = driver.collect(ssm, pointer, 2.0)
+    pointer, _ = driver.collect(ssm, pointer, float(STALL_SECONDS))
     assert pointer.commands[0].is_stalled
 
 

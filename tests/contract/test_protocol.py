@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from haproxy_sync import codec, inventory, store
+from haproxy_sync.config.render import Rendering
 from haproxy_sync.errors import Superseded
-from haproxy_sync.events import Event, Home, Intent, Kind, operator, parse_event
-from haproxy_sync.model import Config, Fleet
-from haproxy_sync.pointer import Assignment, Digest, Pointer, publish, successor
-from haproxy_sync.reconcile import RECHECK_SECONDS, Reconciler
-from haproxy_sync.render import Rendering
+from haproxy_sync.fleet import inventory
+from haproxy_sync.fleet.model import Config, Fleet
+from haproxy_sync.reconcile.events import Event, Home, Intent, Kind, operator, parse_event
+from haproxy_sync.reconcile.reconciler import RECHECK_SECONDS, Reconciler
+from haproxy_sync.state import codec, store
+from haproxy_sync.state.model import Assignment, Digest, Pointer, publish, successor
 from tests.contract.faults import Fault, interposed
 from tests.contract.interleaving import Choose, Schedule, Task, every_order
 from tests.contract.world import ACCOUNT, REGION, World

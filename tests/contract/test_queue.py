@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from haproxy_sync import events, handler, inventory
+from haproxy_sync import handler
 from haproxy_sync.errors import BadRequest, SettingsError
+from haproxy_sync.fleet import inventory
+from haproxy_sync.reconcile import events
 from haproxy_sync.settings import Settings
 from tests.contract.faults import Fault, calls, failing
 from tests.contract.world import SWEEP, World, changed, event, record

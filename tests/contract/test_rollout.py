@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from haproxy_sync.pointer import Outcome
-from haproxy_sync.progress import VOID_SECONDS
+from haproxy_sync.rollout.progress import VOID_SECONDS
+from haproxy_sync.state.model import Outcome
 from tests.contract.faults import Death, Fault, failing, interposed
 from tests.contract.world import DOCUMENT, World, changed
 

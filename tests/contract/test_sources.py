@@ -9,10 +9,10 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from haproxy_sync import sources
+from haproxy_sync.config import sources
+from haproxy_sync.config.sources import Origins
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.settings import Settings
-from haproxy_sync.sources import Origins
 
 SETTINGS = Settings("staging", "eu-west-1", "haproxy-config", "https://queue", "document")
 

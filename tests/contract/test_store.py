@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import ClientError
 
-from haproxy_sync import store
 from haproxy_sync.errors import Superseded
-from haproxy_sync.model import Config
-from haproxy_sync.pointer import Pointer, successor
+from haproxy_sync.fleet.model import Config
+from haproxy_sync.state import store
+from haproxy_sync.state.model import Pointer, successor
 from tests.contract.faults import Fault, failing, interposed
 from tests.contract.world import World
 

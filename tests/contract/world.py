@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from haproxy_sync import aws, handler, store
+from haproxy_sync import aws, handler
 from haproxy_sync.aws import Clients
-from haproxy_sync.model import NO_TAGS
-from haproxy_sync.pointer import Pointer
-from haproxy_sync.renderer import Renderer
+from haproxy_sync.config.renderer import Renderer
+from haproxy_sync.fleet.model import NO_TAGS
 from haproxy_sync.settings import Settings
+from haproxy_sync.state import store
+from haproxy_sync.state.model import Pointer
 from local.run_command import (
     Detail,
     DocumentResult,

@@ -119,7 +119,7 @@ def test_the_readmes_commands_as_a_user_with_sudo(newcomer: Newcomer) -> None:
     assert "All of it happened" in newcomer.types("make demo")
     assert newcomer.strangers() == []
     assert newcomer.types(f"make test TESTS='{TESTS}'").count(" passed") == 3
-    template = "src/haproxy_sync/templates/haproxy.cfg.j2"
+    template = "src/haproxy_sync/config/templates/haproxy.cfg.j2"
     assert "haproxy.cfg.j2: ok" in newcomer.types(f"make template-test TEMPLATE={template}")
     assert newcomer.strangers() == []
     newcomer.types("make clean")

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from haproxy_sync.ansible.engine import Engine
+from haproxy_sync.config.ansible.engine import Engine
+from haproxy_sync.config.facts import Inventory, TagValue, facts
+from haproxy_sync.config.scope import Scope, World
+from haproxy_sync.config.variables import parse_variables
 from haproxy_sync.errors import SyncError
-from haproxy_sync.facts import Inventory, TagValue, facts
-from haproxy_sync.model import Backend, Fleet, Host, Proxy
-from haproxy_sync.scope import Scope, World
+from haproxy_sync.fleet.model import Backend, Fleet, Host, Proxy
 from haproxy_sync.settings import Settings
-from haproxy_sync.variables import parse_variables
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-ansible" / "bin" / "python"

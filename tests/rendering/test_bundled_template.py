@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from haproxy_sync import inventory, sources
-from haproxy_sync.model import Fleet
-from haproxy_sync.render import TemplateSet, render_fleet
-from haproxy_sync.sections import lines, servers
+from haproxy_sync.config import sources
+from haproxy_sync.config.language import lines, servers
+from haproxy_sync.config.render import TemplateSet, render_fleet
+from haproxy_sync.fleet import inventory
+from haproxy_sync.fleet.model import Fleet
 from haproxy_sync.settings import Settings
 from local.template_test import PRICES, findings, haproxy_verdict
 from tests.fleet import instance

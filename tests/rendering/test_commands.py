@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from haproxy_sync import sources
+from haproxy_sync.config import sources
 from local.template_test import main as template_test
 from tests.fleet import instance
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from haproxy_sync import inventory
-from haproxy_sync.facts import is_allowed
-from haproxy_sync.render import TemplateSet, render_fleet
-from haproxy_sync.sections import servers
+from haproxy_sync.config.facts import is_allowed
+from haproxy_sync.config.language import servers
+from haproxy_sync.config.render import TemplateSet, render_fleet
+from haproxy_sync.fleet import inventory
 from haproxy_sync.settings import Settings
 from local.template_test import haproxy_verdict
 from tests.fleet import instance

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_sync.ansible.engine import Engine
-from haproxy_sync.ansible.lazy import LazyDict, LazyList
+from haproxy_sync.config.ansible.engine import Engine
+from haproxy_sync.config.ansible.lazy import LazyDict, LazyList
 from haproxy_sync.errors import TemplateError
 
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_sync.coalesce import MIN_LOOK_INTERVAL, SETTLE_SECONDS, Action, decide, delay
-from haproxy_sync.events import Event, Intent, Kind, operator
-from haproxy_sync.pointer import Pointer
+from haproxy_sync.reconcile.coalesce import MIN_LOOK_INTERVAL, SETTLE_SECONDS, Action, decide, delay
+from haproxy_sync.reconcile.events import Event, Intent, Kind, operator
+from haproxy_sync.state.model import Pointer
 
 
 def batch(*sent: float, kind: Kind = Kind.CHANGE) -> Intent:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from haproxy_sync.model import Config
-from haproxy_sync.pointer import Command, Digest, Purpose
-from haproxy_sync.rollout import delivery_seconds, parameters
+from haproxy_sync.fleet.model import Config
+from haproxy_sync.rollout.run_command import delivery_seconds, parameters
 from haproxy_sync.settings import Settings
+from haproxy_sync.state.model import Command, Digest, Purpose
 
 DOCUMENT = json.loads((Path(__file__).parents[2] / "src/host/document.json").read_text())
 SETTINGS = Settings("staging", "ap-southeast-2", "haproxy-backends-staging-config", "https://queue", "document")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from haproxy_sync.diff import semantic_diff
-from haproxy_sync.model import Backend
-from haproxy_sync.sections import Server, servers
+from haproxy_sync.config.diff import semantic_diff
+from haproxy_sync.config.language import Server, servers
+from haproxy_sync.fleet.model import Backend
 
 CONFIG = """global
     maxconn 100

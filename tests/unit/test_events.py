@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_sync import events
 from haproxy_sync.errors import BadEvent
-from haproxy_sync.events import Home, Kind
+from haproxy_sync.reconcile import events
+from haproxy_sync.reconcile.events import Home, Kind
 
 HOME = Home("123456789012", "ap-southeast-2")
 SAMPLES = Path(__file__).parents[2] / "events"

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_sync.guard import Limits, Verdict, judge
-from haproxy_sync.model import Backend
-from haproxy_sync.pointer import Hold
+from haproxy_sync.fleet.model import Backend
+from haproxy_sync.reconcile.guard import Limits, Verdict, judge
+from haproxy_sync.state.model import Hold
 
 LIMITS = Limits(min_backends=1, max_loss_percent=50, hold_seconds=300)
 PUBLISHES_EMPTY = replace(LIMITS, publishes_empty=True)

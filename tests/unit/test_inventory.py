@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_sync import inventory
-from haproxy_sync.model import Fleet, Skipped
+from haproxy_sync.fleet import inventory
+from haproxy_sync.fleet.model import Fleet, Skipped
 from haproxy_sync.settings import Settings
 from tests.fleet import instance
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_sync import codec
 from haproxy_sync.errors import CorruptPointer
-from haproxy_sync.model import Backend, Proxy, Skipped
-from haproxy_sync.pointer import (
+from haproxy_sync.fleet.model import Backend, Proxy, Skipped
+from haproxy_sync.state import codec
+from haproxy_sync.state.model import (
     HISTORY_LENGTH,
     Assignment,
     Command,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from haproxy_sync import operator
+from haproxy_sync.operator import actions
 
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text()
@@ -90,7 +90,7 @@ def test_actions_are_those_of_the_function() -> None:
     for cell, _ in _table("## Operator actions"):
         for text in re.findall(r"`(\{.*?\})`", cell):
             request = json.loads(text)
-            _, options = operator.ACTIONS[request.pop("action")]
+            _, options = actions.ACTIONS[request.pop("action")]
             assert set(request) <= set(options)
             seen.add(json.loads(text)["action"])
-    assert seen == set(operator.ACTIONS)
+    assert seen == set(actions.ACTIONS)

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_sync import inventory
-from haproxy_sync.ansible import output, plugins
+from haproxy_sync.config.ansible import output, plugins
+from haproxy_sync.config.language import servers
+from haproxy_sync.config.render import Rendering, TemplateSet, render_fleet
 from haproxy_sync.errors import TemplateError
-from haproxy_sync.model import Config, Fleet, Skipped
-from haproxy_sync.render import Rendering, TemplateSet, render_fleet
-from haproxy_sync.sections import servers
+from haproxy_sync.fleet import inventory
+from haproxy_sync.fleet.model import Config, Fleet, Skipped
 from haproxy_sync.settings import Settings
 from tests.fleet import instance
 

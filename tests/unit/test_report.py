@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_sync.pointer import Outcome
-from haproxy_sync.report import fold, parse_marker
+from haproxy_sync.rollout.reports import fold, parse_marker
+from haproxy_sync.state.model import Outcome
 
 MD5 = "0123456789abcdef" * 2
 MARKER = {

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_sync import progress, steps
-from haproxy_sync.model import Proxy
-from haproxy_sync.pointer import (
+from haproxy_sync.fleet.model import Proxy
+from haproxy_sync.rollout import next_commands, progress
+from haproxy_sync.rollout.reports import Report
+from haproxy_sync.settings import Settings
+from haproxy_sync.state.model import (
     Assignment,
     Command,
     Digest,
@@ -19,8 +21,6 @@ from haproxy_sync.pointer import (
     Publication,
     Purpose,
 )
-from haproxy_sync.report import Report
-from haproxy_sync.settings import Settings
 
 SETTINGS = Settings("staging", "r", "b", "q", "d")
 OLD = Digest("0" * 64, "0" * 32)
@@ -60,12 +60,14 @@ def everybody(state: Pointer) -> frozenset[str]:
     return frozenset(proxy.instance_id for proxy in state.proxies)
 
 
-def step(state: Pointer, now: float = NOW, settings: Settings = SETTINGS, offline: tuple[str, ...] = ()) -> steps.Step:
+def step(
+    state: Pointer, now: float = NOW, settings: Settings = SETTINGS, offline: tuple[str, ...] = ()
+) -> next_commands.Step:
     """The next step."""
-    return steps.next_step(state, everybody(state) - set(offline), settings, now)
+    return next_commands.next_step(state, everybody(state) - set(offline), settings, now)
 
 
-def targets(step_: steps.Step) -> list[str]:
+def targets(step_: next_commands.Step) -> list[str]:
     """All it would send to."""
     return [target for claim in step_.claims for target in claim.targets]
 
@@ -141,7 +143,7 @@ def test_a_failed_canary_stops_the_rollout(outcome: Outcome) -> None:
         assert again.claims[0].purpose is Purpose.RETRY
         state = said(sent(state, now), outcome, proxy_id(0), running=OLD, now=now)
     assert waits[:3] == [30, 60, 120]
-    assert waits[-1] == steps.MAX_RETRY_SECONDS
+    assert waits[-1] == next_commands.MAX_RETRY_SECONDS
     cured = said(sent(state, now + 1800), Outcome.INSTALLED, proxy_id(0), now=now + 1801)
     assert targets(step(cured, now + 1801)) == [proxy_id(1), proxy_id(2)]
 
@@ -167,7 +169,7 @@ def test_a_failure_in_the_wave_stops_the_next_one() -> None:
     """What is not tried yet keeps the old config; the failed one is retried."""
     state = sent(proven(80))
     first = [target for command in state.commands for target in command.targets]
-    assert len(first) == steps.CHUNK
+    assert len(first) == next_commands.CHUNK
     state = said(state, Outcome.FAILED, first[0], running=OLD)
     state = said(state, Outcome.NOT_TRIED, *first[1:], running=OLD)
     assert step(state, NOW + 20).claims == ()
@@ -346,7 +348,7 @@ def test_comparing_keeps_to_one_command_at_a_time() -> None:
     state = sent(state)
     assert step(state, NOW + 10).claims == ()
     state = said(state, Outcome.UNCHANGED, *state.commands[0].targets, running=OLD)
-    assert len(targets(step(state, NOW + 10))) == steps.CHUNK
+    assert len(targets(step(state, NOW + 10))) == next_commands.CHUNK
 
 
 def test_asked_to_compare_within_the_spacing_somebody_will_look_again() -> None:
@@ -372,10 +374,10 @@ def test_what_was_claimed_and_not_sent_is_due_again() -> None:
 def test_nothing_is_sent_while_frozen() -> None:
     """But a rollback's own publication is."""
     frozen = replace(pointer(), freeze=Freeze(NOW + 60, "deploy"))
-    assert step(frozen) == steps.Step()
+    assert step(frozen) == next_commands.Step()
     assert targets(step(frozen, NOW + 60)) == [proxy_id(0)]
     assert targets(step(replace(frozen, freeze=Freeze(NOW + 60, "rollback", generation=7)))) == [proxy_id(0)]
-    assert step(replace(frozen, freeze=Freeze(NOW + 60, "an older rollback", generation=6))) == steps.Step()
+    assert step(replace(frozen, freeze=Freeze(NOW + 60, "an older rollback", generation=6))) == next_commands.Step()
 
 
 def test_a_host_that_knows_a_higher_number_is_overtaken() -> None:
@@ -443,7 +445,7 @@ def test_any_history_of_reports_ends_well(script: list[tuple[Outcome, float, int
             publication = Publication(state.generation, now, Assignment(OLD if which % 2 else NEW))
             state = replace(state, publication=publication, generation=state.generation + 1)
     for _ in range(3 * number + 6):
-        state, now = _turn(state, now + steps.MAX_RETRY_SECONDS, None, 0)
+        state, now = _turn(state, now + next_commands.MAX_RETRY_SECONDS, None, 0)
     assert all(progress.is_settled(state, proxy.instance_id) for proxy in state.proxies)
 
 

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from haproxy_sync import sources
-from haproxy_sync.facts import conveniences, reserved
-from haproxy_sync.model import Host
+from haproxy_sync.config import sources
+from haproxy_sync.config.facts import conveniences, reserved
+from haproxy_sync.fleet.model import Host
 
 DOCS = (Path(__file__).parents[2] / "docs" / "templates.md").read_text()
 BUNDLED = (sources.PACKAGE / "templates" / sources.MAIN).read_text()

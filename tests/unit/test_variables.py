@@ -2,11 +2,11 @@
 
 import pytest
 
-from haproxy_sync import inventory
+from haproxy_sync.config.render import TemplateSet, render_unchecked
+from haproxy_sync.config.variables import parse_variables
 from haproxy_sync.errors import TemplateError
-from haproxy_sync.render import TemplateSet, render_unchecked
+from haproxy_sync.fleet import inventory
 from haproxy_sync.settings import Settings
-from haproxy_sync.variables import parse_variables
 from tests.fleet import instance
 
 SETTINGS = Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document")

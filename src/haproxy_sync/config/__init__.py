@@ -1,0 +1,1 @@
+"""Fleet and template become text: one haproxy.cfg for each proxy."""

@@ -1,0 +1,179 @@
+"""The Jinja2 environment: what a node prints, what an expression returns, which names exist."""
+
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, cast, override
+
+from jinja2 import Template, nodes, pass_context
+from jinja2.compiler import Frame
+from jinja2.idtracking import VAR_LOAD_PARAMETER
+from jinja2.lexer import Lexer
+from jinja2.nativetypes import NativeCodeGenerator
+from jinja2.runtime import Context, Macro
+from jinja2.sandbox import SandboxedEnvironment
+from jinja2.utils import missing as jinja_missing
+
+from haproxy_sync.config.ansible.missing import Missing, MissingError, first_missing
+from haproxy_sync.config.ansible.output import concat, listed
+from haproxy_sync.config.ansible.plugins import FILTERS, GLOBALS, TESTS
+
+
+@pass_context
+def _keep(_context: Context, value: Any) -> Any:
+    """Stop at an undefined node while its line is known. Taking the context keeps constants from becoming text."""
+    if isinstance(value, Missing):
+        str(value)
+    return value
+
+
+class _Unread:
+    """A variable that was found, but not rendered yet."""
+
+    __slots__ = ("name", "variables")
+
+    def __init__(self, variables: Mapping[str, Any], name: str) -> None:
+        self.variables = variables
+        self.name = name
+
+
+class _CodeGenerator(NativeCodeGenerator):
+    """Reads a variable where it is used. Jinja's own code reads all names of a block at its start, used or not."""
+
+    def _output_const_repr(self, group: Iterable[Any]) -> str:
+        return repr("".join(group))
+
+    @override
+    def visit_Name(self, node: nodes.Name, frame: Frame) -> None:
+        if node.ctx != "load":
+            return super().visit_Name(node, frame)
+        reference = frame.symbols.ref(node.name)
+        load = frame.symbols.find_load(reference)
+        if load is not None and load[0] == VAR_LOAD_PARAMETER and not self.parameter_is_undeclared(reference):
+            return self.write(reference)
+        found = f"environment.read({reference})"
+        return self.write(f"(undefined(name={node.name!r}) if {reference} is missing else {found})")
+
+
+class _Context(Context):
+    def resolve_or_missing(self, key: str) -> Any:
+        if key in self.vars:
+            return self.vars[key]
+        return _Unread(self.parent, key) if key in self.parent else jinja_missing
+
+    def get_all(self) -> dict[str, Any]:
+        # Jinja copies into a dict, which would render every variable, used or not.
+        return cast("dict[str, Any]", ChainMap(self.vars, self.parent))
+
+
+class AnsibleTemplate(Template):
+    """A compiled template whose contexts never copy the variables."""
+
+    def new_context(
+        self,
+        vars: Mapping[str, Any] | None = None,  # noqa: A002 - Jinja's name
+        shared: bool = False,
+        locals: Mapping[str, Any] | None = None,  # noqa: A002 - Jinja's name
+    ) -> Context:
+        """A context for an include, an import or a whole run."""
+        own = {name: value for name, value in (locals or {}).items() if value is not jinja_missing}
+        layers = [own, vars or {}, {} if shared else self.globals]
+        parent = cast("dict[str, Any]", ChainMap(*cast("list[MutableMapping[str, Any]]", layers)))
+        return self.environment.context_class(self.environment, parent, self.name, self.blocks, globals=self.globals)
+
+    def value(self, variables: Mapping[str, Any]) -> Any:
+        """The native result."""
+        return concat(self.root_render_func(self.new_context(variables)))
+
+
+class AnsibleEnvironment(SandboxedEnvironment):
+    """For template files. `trim_blocks`, no extensions, sandboxed; lists may be appended to, as templates do."""
+
+    context_class = _Context
+    template_class = AnsibleTemplate
+    code_generator_class = _CodeGenerator
+    concat = staticmethod(concat)
+
+    def __init__(self, **options: Any) -> None:
+        own: dict[str, Any] = {"undefined": Missing, "finalize": _keep, "optimized": False}
+        super().__init__(**{"trim_blocks": True, **options, **own})
+        self._known_safe: dict[tuple[type, str], bool] = {}
+        self.filters = cast("Any", FILTERS)
+        self.tests = cast("Any", TESTS)
+        self.globals.update(GLOBALS)
+
+    @staticmethod
+    def read(found: Any) -> Any:
+        """The value of a variable, rendered now."""
+        while type(found) is _Unread:
+            found = found.variables[found.name]
+        return found
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """The attribute, else the key; a key may have a name that the sandbox protects as an attribute."""
+        try:
+            value = getattr(obj, attribute)
+        except AttributeError:
+            safe = True
+        else:
+            if (safe_format := self.wrap_str_format(value)) is not None:
+                return safe_format
+            if safe := self._is_safe(obj, attribute):
+                return value
+        try:
+            return obj[attribute]
+        except (TypeError, LookupError):
+            if not safe:
+                return self.unsafe_undefined(obj, attribute)
+            return self.undefined(f"{_kind(obj)} has no attribute {attribute!r}", obj=obj, name=attribute)
+
+    def _is_safe(self, obj: Any, attribute: str) -> bool:
+        """The sandbox's answer, which depends on nothing but type and name."""
+        key = (type(obj), attribute)
+        if key not in self._known_safe:
+            self._known_safe[key] = self.is_safe_attribute(obj, attribute, None)
+        return self._known_safe[key]
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """The item, else the attribute of that name."""
+        found = super().getitem(obj, argument)
+        if isinstance(found, Missing) and found is not obj:
+            return self.undefined(f"{_kind(obj)} has no item {argument!r}", obj=obj, name=argument)
+        return found
+
+    def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a macro, a method or a global; an undefined argument is the result."""
+        if not isinstance(obj, Macro) and (undefined := first_missing(args, kwargs)) is not None:
+            return undefined
+        try:
+            return listed(super().call(context, obj, *args, **kwargs))
+        except MissingError as error:
+            return error.source
+
+
+def _kind(value: Any) -> str:
+    """What a template's author would call it."""
+    return next((kind.__name__ for kind in (dict, list) if isinstance(value, kind)), type(value).__name__)
+
+
+class _LiteralBackslashes(Lexer):
+    r"""In YAML values a backslash of a string constant in `{{ }}` is one: `'\1'` reaches `regex_replace` whole."""
+
+    def tokeniter(self, *args: Any, **kwargs: Any) -> Iterator[tuple[int, str, str]]:
+        in_variable = False
+        for line, kind, token in super().tokeniter(*args, **kwargs):
+            if kind in {"variable_begin", "variable_end"}:
+                in_variable = kind == "variable_begin"
+            yield line, kind, token.replace("\\", r"\\") if in_variable and kind == "string" else token
+
+
+class ValueEnvironment(AnsibleEnvironment):
+    """Parses templates inside variables."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._lexer = _LiteralBackslashes(self)
+
+    @property
+    def lexer(self) -> Lexer:
+        """The lexer that keeps backslashes."""
+        return self._lexer

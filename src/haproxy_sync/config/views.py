@@ -1,0 +1,74 @@
+"""How templates see hosts: objects with fields, and `hostvars`."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from haproxy_sync.config.ansible.lazy import LazyDict
+from haproxy_sync.config.facts import Inventory, tag_values
+from haproxy_sync.fleet.model import Host
+
+
+class Instance:
+    """A typed view of a host: `backends`, `proxies` and `proxy` are made of these."""
+
+    __slots__ = ("_host", "_show")
+
+    def __init__(self, host: Host, show: Callable[[Any, str], Any]) -> None:
+        self._host = host
+        self._show = show
+
+    @property
+    def tags(self) -> LazyDict:
+        """The tags by key, each checked when it is read."""
+        return LazyDict(tag_values(self._host), self._show, f"{self._host.name}.tags")
+
+    def __getattr__(self, name: str) -> Any:
+        """A field of the host: name, address, port, weight, backup, drain, zone, instance_id and so on."""
+        return getattr(self._host, name)
+
+    def __repr__(self) -> str:
+        """Its name, as the playbook's group would hold it."""
+        return self._host.name
+
+
+class HostVariables(Mapping[str, Any]):
+    """`hostvars[host]`: nothing but the names, for a template takes methods before keys."""
+
+    def __init__(self, scope: Mapping[str, Any]) -> None:
+        self._scope = scope
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of a name, rendered for that host."""
+        return self._scope[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the host has the name."""
+        return name in self._scope
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._scope)
+
+    def __len__(self) -> int:
+        """How many names."""
+        return len(self._scope)
+
+
+class HostVars(Mapping[str, HostVariables]):
+    """`hostvars`: by inventory name, and also by address, label, DNS name and instance id."""
+
+    def __init__(self, inventory: Inventory, scope: Callable[[Host], Mapping[str, Any]]) -> None:
+        self._inventory = inventory
+        self._scope = scope
+
+    def __getitem__(self, name: str) -> HostVariables:
+        """The variables of a host (`KeyError` where there is none)."""
+        return HostVariables(self._scope(self._inventory.find(name)))
+
+    def __iter__(self) -> Iterator[str]:
+        """Inventory names, in order."""
+        return iter(self._inventory.hosts)
+
+    def __len__(self) -> int:
+        """How many hosts."""
+        return len(self._inventory.hosts)

@@ -1,0 +1,1 @@
+"""What EC2 shows: the instances of one environment as typed values."""

@@ -1,0 +1,1 @@
+"""From an event to one step towards the desired state."""

@@ -1,0 +1,178 @@
+"""Raw records -> what they ask for. An event says "look again", and about whom; its word can never keep us from it."""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from haproxy_sync.errors import BadEvent
+from haproxy_sync.fleet.model import INSTANCE_ID, NO_TAGS
+
+OWN_SOURCE = "haproxy-ec2-sync"
+REQUEUED = "requeue"
+WHY = re.compile(r"[a-z0-9, -]{1,240}", re.ASCII)
+
+
+class Kind(StrEnum):
+    """Why we were woken."""
+
+    CHANGE = "change"  # EC2, tags, a template: something may be different
+    SWEEP = "sweep"  # the schedule
+    COMMAND = "command"  # a proxy reported
+    REQUEUE = REQUEUED  # our own delayed message
+    OPERATOR = "operator"
+    FOREIGN = "foreign"  # another account or region (F14)
+
+
+KINDS = {
+    "aws.ec2": Kind.CHANGE,
+    "aws.tag": Kind.CHANGE,
+    "aws.autoscaling": Kind.CHANGE,
+    "aws.s3": Kind.CHANGE,
+    "aws.events": Kind.SWEEP,
+    "aws.scheduler": Kind.SWEEP,
+    "aws.ssm": Kind.COMMAND,
+    OWN_SOURCE: Kind.REQUEUE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The account and region this function runs in."""
+
+    account: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One reason to look. `sent_at` is when the queue got it, in unix seconds; nobody reads the event's own time."""
+
+    kind: Kind
+    why: str
+    sent_at: float = 0.0
+    look_after: float = 0.0  # a requeue is done once a look began at or after this
+    instance_ids: tuple[str, ...] = ()  # it is about these and nothing else; empty: about anything
+    tags: Mapping[str, str] = field(default=NO_TAGS, hash=False)  # what a tag change claims that they have now
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """All events of one batch: many events, one reconcile."""
+
+    events: tuple[Event, ...]
+    allow_mass_removal: bool = False
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """What kinds of events there are."""
+        return frozenset(event.kind for event in self.events)
+
+    @property
+    def why(self) -> str:
+        """The distinct reasons, at most three, for the history."""
+        reasons = sorted({event.why for event in self.events})
+        more = f", and {len(reasons) - 3} more" if len(reasons) > 3 else ""  # noqa: PLR2004 # three read well
+        return ", ".join(reasons[:3]) + more
+
+    def without(self, gone: Collection[Event]) -> "Intent":
+        """The batch without some of its events."""
+        return replace(self, events=tuple(event for event in self.events if event not in gone))
+
+
+def operator(why: str, *, allow_mass_removal: bool = False) -> Intent:
+    """What a person asked for."""
+    return Intent((Event(Kind.OPERATOR, why),), allow_mass_removal)
+
+
+def requeue(home: Home, look_after: float, why: str) -> dict[str, Any]:
+    """Our own event: done once a look began at or after that time, and what it is for."""
+    return {
+        "source": OWN_SOURCE,
+        "detail-type": "Requeue",
+        "account": home.account,
+        "region": home.region,
+        "detail": {"look_after": look_after, "why": why},
+    }
+
+
+def parse_record(record: Mapping[str, Any], home: Home) -> Event:
+    """One SQS record (`BadEvent` if it can never be read)."""
+    try:
+        body = json.loads(record["body"])
+        sent_at = int(record["attributes"]["SentTimestamp"]) / 1000
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadEvent(f"record is no SQS message with a JSON body: {type(error).__name__}: {error}") from error
+    return parse_event(body, home, sent_at)
+
+
+def parse_event(body: object, home: Home, sent_at: float = 0.0) -> Event:
+    """One EventBridge event, from the queue or bare (`BadEvent` if it is none of ours)."""
+    if not isinstance(body, dict) or not isinstance(body.get("detail-type"), str):
+        raise BadEvent("no EventBridge event: detail-type is missing")
+    detail = _detail(body)
+    kind = KINDS.get(str(body.get("source")))
+    if kind is None:
+        raise BadEvent(f"source {str(body.get('source'))[:64]!r} is none of ours")
+    if (body.get("account"), body.get("region")) != (home.account, home.region):
+        return Event(Kind.FOREIGN, "foreign", sent_at)
+    tags = detail.get("tags")
+    return Event(
+        kind,
+        _why(kind, body),
+        sent_at,
+        _look_after(kind, detail),
+        _instance_ids(kind, body, detail),
+        tags if isinstance(tags, dict) else NO_TAGS,
+    )
+
+
+def _detail(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    detail = body.get("detail")
+    if detail in ("{}", ""):  # EventBridge Scheduler sends text
+        return {}
+    if not isinstance(detail, dict):
+        raise BadEvent("no EventBridge event: detail is missing")
+    return detail
+
+
+def _why(kind: Kind, body: Mapping[str, Any]) -> str:
+    """`ec2-instance-state-change-notification i-0abc`: for people, so only shapes we know pass."""
+    label = re.sub(r"[^a-z0-9]+", "-", body["detail-type"].lower())[:48].strip("-")
+    if kind is Kind.REQUEUE:
+        why = body["detail"].get("why")
+        return why if isinstance(why, str) and WHY.fullmatch(why) else REQUEUED
+    if kind is not Kind.CHANGE:
+        return str(kind)
+    ids = [name for name in _resources(body) if INSTANCE_ID.fullmatch(name)]
+    return " ".join([label, *ids[:1]])
+
+
+def _resources(body: Mapping[str, Any]) -> list[str]:
+    """The resources' names, without the rest of their ARNs; what is no list is one name that fits nothing."""
+    resources = body.get("resources", [])
+    return [str(name).rpartition("/")[2] for name in resources] if isinstance(resources, list) else [""]
+
+
+def _instance_ids(kind: Kind, body: Mapping[str, Any], detail: Mapping[str, Any]) -> tuple[str, ...]:
+    """The instances of a change that is about instances and nothing else, in the shape that we know."""
+    if kind is not Kind.CHANGE or (body["source"] == "aws.tag" and not isinstance(detail.get("tags"), dict)):
+        return ()
+    named = {*_resources(body), *([str(detail["instance-id"])] if "instance-id" in detail else [])}
+    return tuple(sorted(named)) if all(map(INSTANCE_ID.fullmatch, named)) else ()
+
+
+def _look_after(kind: Kind, detail: Mapping[str, Any]) -> float:
+    if kind is not Kind.REQUEUE:
+        return 0.0
+    look_after = detail.get("look_after")
+    if not isinstance(look_after, int | float) or isinstance(look_after, bool):
+        raise BadEvent("requeue without look_after")
+    return float(look_after)
+
+
+def intent(events: Iterable[Event]) -> Intent:
+    """The batch's events that are ours."""
+    return Intent(tuple(event for event in events if event.kind is not Kind.FOREIGN))

@@ -1,0 +1,1 @@
+"""From published to proved everywhere: canary, proof, waves."""

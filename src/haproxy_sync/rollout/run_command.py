@@ -1,0 +1,127 @@
+"""Run Command: sends what a claim says, reads what came of it, asks whose agent is online."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import batched
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from haproxy_sync.aws import pages
+from haproxy_sync.rollout.next_commands import CHUNK, count
+from haproxy_sync.rollout.reports import Report
+from haproxy_sync.settings import Settings
+from haproxy_sync.state.model import Command, Document, Outcome, Purpose, config_key
+
+DELIVERY_SECONDS = 60  # an agent that has not picked it up by then gets the next one instead
+ROUND_SECONDS = 30  # a host's work, amply; those behind it in the ramp wait that long each round
+# The whole call is refused because of one target; what that target is told apart as.
+REFUSALS = {
+    "InvalidInstanceId": (Outcome.MISSING, "not-reachable"),
+    "AccessDeniedException": (Outcome.DENIED, "access-denied"),
+}
+NOT_FOUND = frozenset({"InvalidCommandId", "InvocationDoesNotExist"})
+
+
+def online(ssm: Any, instance_ids: Iterable[str]) -> frozenset[str]:
+    """Those whose agent the service can reach now."""
+    found: set[str] = set()
+    for ids in batched(sorted(instance_ids), CHUNK, strict=False):
+        filters = [{"Key": "InstanceIds", "Values": list(ids)}]
+        listed = pages(ssm.describe_instance_information, "InstanceInformationList", Filters=filters, MaxResults=CHUNK)
+        found.update(each["InstanceId"] for each in listed if each["PingStatus"] == "Online")
+    return frozenset(found)
+
+
+def document(ssm: Any, name: str) -> Document:
+    """The document's default version, to be pinned in every command of a rollout (F64)."""
+    described = ssm.describe_document(Name=name)["Document"]
+    return Document(described["DocumentVersion"], described["Hash"])
+
+
+def invocations(ssm: Any, command: Command) -> Iterator[Mapping[str, Any]]:
+    """What each target has to say so far; none while the service does not know the command yet."""
+    try:
+        yield from pages(
+            ssm.list_command_invocations,
+            "CommandInvocations",
+            CommandId=command.command_id,
+            Details=True,
+            MaxResults=50,
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in NOT_FOUND:
+            raise
+
+
+def send(ssm: Any, settings: Settings, claim: Command, pinned: Document) -> tuple[Command | None, tuple[Report, ...]]:
+    """The command that the claim became, for all of its targets or some, and those that are refused, by name.
+
+    One bad host makes the service refuse the whole call without saying which: the halves are tried then, and the
+    first that is taken is enough: two commands at once would start twice what MaxConcurrency allows.
+    """
+    try:
+        answer = ssm.send_command(**_request(settings, claim, pinned))
+    except ClientError as error:
+        refusal = REFUSALS.get(error.response["Error"]["Code"])
+        if refusal is None:
+            raise
+        if len(claim.targets) == 1:
+            return None, (Report(claim.targets[0], *refusal),)
+        return _first_taken(ssm, settings, claim, pinned)
+    return replace(claim, command_id=answer["Command"]["CommandId"]), ()
+
+
+def _first_taken(
+    ssm: Any, settings: Settings, claim: Command, pinned: Document
+) -> tuple[Command | None, tuple[Report, ...]]:
+    refused: tuple[Report, ...] = ()
+    half = len(claim.targets) // 2
+    for targets in (claim.targets[:half], claim.targets[half:]):
+        command, reports = send(ssm, settings, replace(claim, targets=targets), pinned)
+        refused += reports
+        if command:
+            return command, refused
+    return None, refused
+
+
+def _request(settings: Settings, claim: Command, pinned: Document) -> dict[str, Any]:
+    concurrency = settings.max_concurrency if claim.purpose in {Purpose.WAVE, Purpose.VERIFY} else "1"
+    # A comparison or a retry that fails says nothing about the other proxies: they have the config, or failed it too.
+    errors = {Purpose.CANARY: "0", Purpose.WAVE: settings.max_errors}.get(claim.purpose, "100%")
+    return {
+        "DocumentName": settings.document_name,
+        "DocumentVersion": pinned.version,
+        "DocumentHash": pinned.sha256,
+        "DocumentHashType": "Sha256",
+        "InstanceIds": list(claim.targets),
+        "Parameters": {name: [value] for name, value in parameters(settings, claim).items()},
+        "TimeoutSeconds": delivery_seconds(len(claim.targets), concurrency),
+        "MaxConcurrency": concurrency,
+        "MaxErrors": errors,
+        "Comment": f"haproxy-ec2-sync {settings.environment[:40]} {claim.generation} {claim.purpose}",
+    }
+
+
+def delivery_seconds(targets: int, concurrency: str) -> int:
+    """How long the last target may have to wait: the service starts with one host and doubles up to the limit."""
+    limit = max(1, count(concurrency, targets))
+    started, width, rounds = 0, 1, 0
+    while started < targets:
+        started, width, rounds = started + width, min(2 * width, limit), rounds + 1
+    return DELIVERY_SECONDS + ROUND_SECONDS * (rounds - 1)
+
+
+def parameters(settings: Settings, claim: Command) -> dict[str, str]:
+    """The document's parameters, as docs/architecture.md lists them."""
+    suffix = ".cn" if settings.region.startswith("cn-") else ""
+    host = f"{settings.bucket}.s3.{settings.region}.amazonaws.com{suffix}"
+    return {
+        "SourceUrl": f"https://{host}/{config_key(settings.environment, claim.digest.sha256)}",
+        "Md5": claim.digest.md5,
+        "Sha256": claim.digest.sha256,
+        "Generation": str(claim.generation),
+        "ConfigPath": settings.config_path,
+        "ReloadMethod": settings.reload_method,
+        "ListenPorts": ",".join(map(str, settings.listen_ports)),
+    }

@@ -1,0 +1,1 @@
+"""What is remembered between invocations, and how it is stored."""

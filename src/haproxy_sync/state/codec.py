@@ -1,0 +1,95 @@
+"""The pointer as JSON and back: strict where a value has the wrong shape, lenient where a field is new or gone.
+
+One walk over the dataclasses' own annotations, so a field is written down once, where it is declared.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from enum import StrEnum
+from functools import cache
+from types import MappingProxyType, NoneType
+from typing import Any, cast, get_args, get_origin, get_type_hints
+
+from haproxy_sync.errors import CorruptPointer, SyncError
+from haproxy_sync.state.model import Pointer
+
+
+def dumps(pointer: Pointer) -> bytes:
+    """Compact, keys in declared order."""
+    return json.dumps(jsonable(pointer), separators=(",", ":")).encode()
+
+
+def loads(body: bytes) -> Pointer:
+    """`CorruptPointer` if it is no pointer (F48)."""
+    try:
+        return cast("Pointer", _decoder(Pointer)(json.loads(body)))
+    except (ValueError, KeyError, TypeError, RecursionError, SyncError) as error:
+        raise CorruptPointer(f"{type(error).__name__}: {error}"[:200]) from error
+
+
+def jsonable(value: Any) -> Any:
+    """Dataclasses, mappings and tuples as what `json.dumps` takes."""
+    if is_dataclass(value):
+        return {name: jsonable(getattr(value, name)) for name in _names(cast("Any", type(value)))}
+    if isinstance(value, Mapping):
+        return {key: jsonable(item) for key, item in value.items()}
+    if isinstance(value, tuple | list | frozenset):
+        return [jsonable(item) for item in value]
+    return value
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
+
+
+type Decoder = Callable[[Any], Any]
+
+
+@cache
+def _decoder(kind: Any) -> Decoder:
+    """The function that turns JSON into a value of the annotated type, or raises."""
+    arguments = get_args(kind)
+    match get_origin(kind):
+        case None:
+            return _dataclass(kind) if is_dataclass(kind) else _plain(kind)
+        case container if container is tuple:
+            item = _decoder(arguments[0])
+            return lambda value: tuple(map(item, _expect(list, value)))
+        case container if container is Mapping:
+            key, item = map(_decoder, arguments)
+            return lambda value: MappingProxyType({key(k): item(v) for k, v in _expect(dict, value).items()})
+        case _:
+            (some,) = (_decoder(each) for each in arguments if each is not NoneType)
+            return lambda value: None if value is None else some(value)
+
+
+def _plain(kind: Any) -> Decoder:
+    if issubclass(kind, StrEnum):
+        return cast("Decoder", kind)
+    if kind is float:
+        return lambda value: float(value) if type(value) is int else _expect(float, value)
+    return lambda value: _expect(kind, value)
+
+
+def _dataclass(kind: Any) -> Decoder:
+    hints = get_type_hints(kind)
+    decoders = {each.name: _decoder(hints[each.name]) for each in fields(kind)}
+    required = frozenset(
+        each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING
+    )
+
+    def decode(value: Any) -> Any:
+        present = _expect(dict, value)
+        if missing := required - present.keys():
+            raise ValueError(f"{kind.__name__} lacks {', '.join(sorted(missing))}")
+        return kind(**{name: decode(present[name]) for name, decode in decoders.items() if name in present})
+
+    return decode
+
+
+def _expect[T](kind: type[T], value: Any) -> T:
+    if type(value) is not kind:  # exactly: True is no int here
+        raise ValueError(f"{kind.__name__} expected, got {type(value).__name__}")
+    return value

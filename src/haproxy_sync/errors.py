@@ -6,8 +6,8 @@
      ├── BadEvent           a queue record nobody can act on: acknowledged and counted, never retried
      ├── RefusedValue       a value from outside is not on the allow-list
      ├── TemplateError      template or variables cannot be rendered: file, line, name
-     ├── CorruptPointer     the pointer cannot be read as one: what was published is unknown
-     └── Superseded         somebody moved the pointer since it was read: start again
+     ├── CorruptState     the state cannot be read as one: what was published is unknown
+     └── Superseded         somebody moved the state since it was read: start again
 
 Errors carry their evidence as attributes; the message says what is wrong, where, and what to do.
 """
@@ -49,8 +49,8 @@ class TemplateError(SyncError):
         super().__init__(f"{place}: {reason}")
 
 
-class CorruptPointer(SyncError):
-    """The object is there, and is no pointer (F48)."""
+class CorruptState(SyncError):
+    """The object is there, and is no state (F48)."""
 
 
 class Superseded(SyncError):

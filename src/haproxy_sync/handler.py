@@ -24,7 +24,7 @@ from haproxy_sync.reconcile.reconciler import Reconciler, Result
 from haproxy_sync.rollout import next_commands
 from haproxy_sync.settings import Settings
 from haproxy_sync.state import codec
-from haproxy_sync.state.model import Pointer
+from haproxy_sync.state.model import EnvironmentState
 
 type Record = Mapping[str, Any]
 
@@ -154,27 +154,27 @@ def _tell(result: Result, intent: Intent) -> None:
 
 
 def _gauges(result: Result, kinds: frozenset[Kind]) -> dict[str, float]:
-    pointer = result.after
+    state = result.after
     values: dict[str, float] = {
         "Looks": int(result.action is Action.LOOK),
-        "Generation": pointer.publication.generation if pointer.publication else 0,
+        "Generation": state.publication.generation if state.publication else 0,
         "Publications": int(result.is_published),
         "ChangesFoundBySweep": int(result.is_published and kinds == {Kind.SWEEP}),
-        "Holds": int(pointer.hold is not None),
-        "Frozen": int(pointer.is_frozen),
-        "TemplateErrors": int(bool(pointer.template_error)),
-        "CorruptPointers": int(bool(result.corruption)),
-        "ProxiesUnsettled": len(answers.unsettled(pointer)),
+        "Holds": int(state.hold is not None),
+        "Frozen": int(state.is_frozen),
+        "TemplateErrors": int(bool(state.template_error)),
+        "CorruptStates": int(bool(result.corruption)),
+        "ProxiesUnsettled": len(answers.unsettled(state)),
     }
     if result.fleet:
         values |= {"Backends": len(result.fleet.backends), "Proxies": len(result.fleet.proxies)}
     return values
 
 
-def _converged_at(pointer: Pointer) -> float:
+def _converged_at(state: EnvironmentState) -> float:
     """When all was well last; an environment that never was counts from what is known of its beginning."""
-    beginnings = [change.at for change in pointer.history[:1]] + [pointer.hold.since if pointer.hold else time.time()]
-    return pointer.converged_at or min(beginnings)
+    beginnings = [change.at for change in state.history[:1]] + [state.hold.since if state.hold else time.time()]
+    return state.converged_at or min(beginnings)
 
 
 def _count_by(name: str, dimension: str, environment: str, words: Iterable[str]) -> None:

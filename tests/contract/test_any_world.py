@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from haproxy_sync.config.render import Rendering
 from haproxy_sync.fleet.model import NO_TAGS, Config, Fleet
 from haproxy_sync.settings import EMPTY_POOLS
-from haproxy_sync.state.model import Pointer
+from haproxy_sync.state.model import EnvironmentState
 from tests.contract.faults import Death, Fault, interposed
 from tests.contract.world import SWEEP, World, changed, new_world
 from tests.fleet import instance
@@ -56,7 +56,7 @@ class AnyWorld(RuleBasedStateMachine):
         self.world.renderer = render
         self.number = 0
         self.batches: list[tuple[float, list[dict[str, Any]]]] = []
-        self.newest = Pointer()
+        self.newest = EnvironmentState()
         for _ in range(2):
             self._launch("tomcat", {"Environment": "production"})
         for _ in range(backends):
@@ -176,13 +176,13 @@ class AnyWorld(RuleBasedStateMachine):
 
     @invariant()
     def never_backwards(self) -> None:
-        """Generations only grow, and no pointer is of an older look."""
+        """Generations only grow, and no state is of an older look."""
         if not hasattr(self, "world"):
             return
-        pointer = self.world.pointer
-        assert pointer.generation >= self.newest.generation
-        assert pointer.looked_at >= self.newest.looked_at
-        self.newest = pointer
+        state = self.world.state
+        assert state.generation >= self.newest.generation
+        assert state.looked_at >= self.newest.looked_at
+        self.newest = state
 
     def teardown(self) -> None:
         """It is over: agents register, and from now on there are only sweeps."""
@@ -209,19 +209,19 @@ class AnyWorld(RuleBasedStateMachine):
                 self.world.delayed.clear()
             if second % 60 == 0:
                 assert self.world.sweep() == []
-        pointer = self.world.pointer
-        is_held = not backends and bool(pointer.backends)
+        state = self.world.state
+        is_held = not backends and bool(state.backends)
         if is_held:  # the last ones to leave are kept, whatever time has passed
             assert self.world.settings.empty_pool == "hold"
-            assert pointer.hold
+            assert state.hold
         else:
-            assert {backend.instance_id for backend in pointer.backends or ()} == backends
-        assert {proxy.instance_id for proxy in pointer.proxies} == set(proxies)
-        if pointer.backends is None:  # none was ever seen: that is not believed, however long it lasts
+            assert {backend.instance_id for backend in state.backends or ()} == backends
+        assert {proxy.instance_id for proxy in state.proxies} == set(proxies)
+        if state.backends is None:  # none was ever seen: that is not believed, however long it lasts
             assert not backends
             assert all(not self.world.proxies[key].running for key in proxies)
             return
-        text = render(None, None, SimpleNamespace(backends=pointer.backends)).shared  # type: ignore[arg-type]
+        text = render(None, None, SimpleNamespace(backends=state.backends)).shared  # type: ignore[arg-type]
         assert text
         for key in proxies:
             assert self.world.proxies[key].running == self.world.proxies[key].installed == text.md5

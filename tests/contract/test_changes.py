@@ -31,7 +31,7 @@ def test_the_log_says_it_too(running: World, caplog: pytest.LogCaptureFixture) -
     assert vars(published)["diff"] == _newest(running)
 
 
-def test_a_great_change_stays_small_in_the_pointer(running: World) -> None:
+def test_a_great_change_stays_small_in_the_state(running: World) -> None:
     """A hundred new servers are some lines and a count of the others."""
     running.launch(number=100)
     running.sweep()
@@ -47,4 +47,4 @@ def _next_sweep(world: World) -> None:
 
 
 def _newest(world: World) -> tuple[str, ...]:
-    return world.pointer.history[-1].diff
+    return world.state.history[-1].diff

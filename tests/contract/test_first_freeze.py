@@ -7,7 +7,7 @@ import pytest
 
 from tests.contract.world import World, new_world
 
-CONFIGS, STATE = "configs/staging/", "pointer/staging.json"
+CONFIGS, STATE = "configs/staging/", "state/staging.json"
 
 
 @pytest.fixture

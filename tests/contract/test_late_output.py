@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import chain, repeat
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from haproxy_sync.rollout import driver
 from haproxy_sync.rollout.next_commands import RETRY_SECONDS
 from haproxy_sync.rollout.progress import LATE_SECONDS, LISTEN_SECONDS, STALL_SECONDS, give_up
-from haproxy_sync.state.model import Assignment, Command, Digest, Pointer, Publication, Purpose
+from haproxy_sync.state.model import Assignment, Command, Digest, EnvironmentState, Publication, Purpose
 from local.run_command import FINAL, Delay, Detail, DocumentResult, StepResult
 from tests.contract.faults import Fault, calls, failing
 from tests.contract.test_rollout import canary, desired, digests
@@ -29,7 +28,7 @@ def late(name: str, *seconds: float) -> Delay:
     return lambda reply, _version: next(delays) if reply == name else 0.0
 
 
-def state(world: World, instance_id: str) -> tuple[str, str]:
+def outcome_of(world: World, instance_id: str) -> tuple[str, str]:
     """Outcome and reason that status shows."""
     proxy = world.act("status")["proxies"][instance_id]
     return proxy["outcome"], proxy["reason"]
@@ -69,10 +68,10 @@ def test_output_that_never_comes_is_a_failure_after_half_a_minute(
     with calls(running.clients) as made:
         running.pass_time(1 + SILENCE - 1)
     assert made.count("ec2.DescribeInstances") <= len(LISTEN_SECONDS)
-    assert state(running, first) == ("installed", "")
+    assert outcome_of(running, first) == ("installed", "")
     assert not running.act("status")["converged"]
     running.pass_time(3)
-    assert state(running, first) == ("failed", "no-marker")
+    assert outcome_of(running, first) == ("failed", "no-marker")
     assert sum(len(host.agent.orders) for host in running.proxies.values()) == len(running.proxies) + 1
     running.pass_time(RETRY_SECONDS + 5)
     assert digests(running) == {desired(running)}
@@ -82,10 +81,10 @@ def test_a_marker_counts_although_its_absence_was_believed(running: World, chang
     """The next look finds it, and the rollout goes on without a retry."""
     first = changing(late("apply", SILENCE + 15.0))
     running.pass_time(SILENCE + 5)
-    assert state(running, first) == ("failed", "no-marker")
+    assert outcome_of(running, first) == ("failed", "no-marker")
     running.pass_time(15)
     running.sweep()
-    assert state(running, first) == ("installed", "")
+    assert outcome_of(running, first) == ("installed", "")
     running.settle(10)
     assert [len(host.agent.orders) for host in running.proxies.values()] == [2, 2, 2]
 
@@ -96,22 +95,22 @@ def test_output_that_got_lost_counts_when_it_is_sent_again(running: World, chang
     running.act("freeze", minutes=60)
     running.pass_time(LOST - 60)
     running.sweep()
-    assert state(running, first) == ("failed", "no-marker")
+    assert outcome_of(running, first) == ("failed", "no-marker")
     running.pass_time(65)
     running.sweep()
-    assert state(running, first) == ("installed", "")
-    assert not running.pointer.late
+    assert outcome_of(running, first) == ("installed", "")
+    assert not running.state.late
 
 
 def test_a_late_marker_is_not_the_word_on_a_newer_command(running: World, changing: Callable[[Delay], str]) -> None:
     """The retry has reported meanwhile: what it said stays."""
     first = changing(late("apply", LOST))
     running.pass_time(SILENCE + RETRY_SECONDS + 10)
-    assert state(running, first) == ("unchanged", "")
-    known = running.pointer.state(first)
+    assert outcome_of(running, first) == ("unchanged", "")
+    known = running.state.proxy_state(first)
     running.pass_time(LOST)
     running.sweep()
-    assert running.pointer.state(first) == known
+    assert running.state.proxy_state(first) == known
 
 
 def test_a_late_marker_is_not_the_word_on_a_newer_publication(running: World, changing: Callable[[Delay], str]) -> None:
@@ -125,13 +124,13 @@ def test_a_late_marker_is_not_the_word_on_a_newer_publication(running: World, ch
     running.act("sync")
     running.pass_time(60)
     running.sweep()
-    known = running.pointer.state(first)
+    known = running.state.proxy_state(first)
     assert (known.reason, known.failed_generation) == ("download-failed", known.sent_generation)
     running.act("freeze", minutes=60)
     running.pass_time(LOST)
     running.sweep()
-    assert running.pointer.state(first) == known
-    assert not running.pointer.late
+    assert running.state.proxy_state(first) == known
+    assert not running.state.late
 
 
 def test_a_late_marker_does_not_make_us_deaf_for_a_newer_command(
@@ -148,11 +147,11 @@ def test_a_late_marker_does_not_make_us_deaf_for_a_newer_command(
     running.act("freeze", minutes=60)
     running.pass_time(55)
     running.sweep()
-    assert state(running, first) == ("rolled-back", "bind-failed")
+    assert outcome_of(running, first) == ("rolled-back", "bind-failed")
     running.pass_time(60)
     running.sweep()
-    assert state(running, first) == ("installed", "")
-    assert not running.pointer.late
+    assert outcome_of(running, first) == ("installed", "")
+    assert not running.state.late
 
 
 def test_of_two_late_markers_the_newer_one_is_the_last_word() -> None:
@@ -169,9 +168,9 @@ def test_of_two_late_markers_the_newer_one_is_the_last_word() -> None:
         return {"CommandInvocations": [{"InstanceId": "i-1", "Status": "Success", "CommandPlugins": [apply]}]}
 
     ssm = SimpleNamespace(list_command_invocations=list_command_invocations)
-    pointer, _ = driver.collect(ssm, Pointer(late=tuple(commands.values())), 100.0)
-    assert pointer.state("i-1").outcome == "installed"
-    assert not pointer.late
+    state, _ = driver.collect(ssm, EnvironmentState(late=tuple(commands.values())), 100.0)
+    assert state.proxy_state("i-1").outcome == "installed"
+    assert not state.late
 
 
 def test_nobody_listens_for_ever(running: World, changing: Callable[[Delay], str]) -> None:
@@ -179,20 +178,20 @@ def test_nobody_listens_for_ever(running: World, changing: Callable[[Delay], str
     changing(late("apply", NEVER))
     running.act("freeze", minutes=60)
     running.pass_time(SILENCE + 5)
-    assert running.pointer.late
+    assert running.state.late
     running.pass_time(LATE_SECONDS)
     running.sweep()
-    assert not running.pointer.late
+    assert not running.state.late
 
 
 def test_nobody_listens_for_a_proxy_that_is_gone(running: World, changing: Callable[[Delay], str]) -> None:
     """What it would have said is of no use."""
     first = changing(late("apply", NEVER))
     running.pass_time(SILENCE + 5)
-    assert [command.targets for command in running.pointer.late] == [(first,)]
+    assert [command.targets for command in running.state.late] == [(first,)]
     running.terminate(first)
     running.sweep()
-    assert not running.pointer.late
+    assert not running.state.late
 
 
 @pytest.mark.fault("F67")
@@ -201,7 +200,7 @@ def test_a_final_status_that_got_lost_holds_up_nobody(running: World, changing: 
     first = changing(late(FINAL, LOST))
     running.pass_time(5)
     running.sweep()
-    assert state(running, first) == ("installed", "")
+    assert outcome_of(running, first) == ("installed", "")
     running.settle(10)
     assert digests(running) == {desired(running)}
 
@@ -213,11 +212,11 @@ def test_a_silent_host_in_the_wave_is_waited_for_and_then_stops_the_rest(
     first = changing(late("apply", 0.0, NEVER))
     running.pass_time(8)
     one, other = (key for key in sorted(running.proxies) if key != first)
-    assert running.pointer.in_flight == {one}
-    assert state(running, other) == ("installed", "")
+    assert running.state.in_flight == {one}
+    assert outcome_of(running, other) == ("installed", "")
     running.pass_time(SILENCE)
-    assert state(running, one) == ("failed", "no-marker")
-    assert not running.pointer.in_flight
+    assert outcome_of(running, one) == ("failed", "no-marker")
+    assert not running.state.in_flight
 
 
 def test_a_host_that_crashed_is_believed_as_late(running: World, changing: Callable[[Delay], str]) -> None:
@@ -227,9 +226,9 @@ def test_a_host_that_crashed_is_believed_as_late(running: World, changing: Calla
     running.pass_time(5)
     running.service.reconnect(first)
     running.pass_time(61)
-    assert running.pointer.in_flight == {first}
+    assert running.state.in_flight == {first}
     running.pass_time(SILENCE + 1)
-    assert state(running, first) == ("failed", "no-marker")
+    assert outcome_of(running, first) == ("failed", "no-marker")
 
 
 def test_a_retry_that_no_host_got_does_not_make_us_deaf(running: World, changing: Callable[[Delay], str]) -> None:
@@ -238,10 +237,10 @@ def test_a_retry_that_no_host_got_does_not_make_us_deaf(running: World, changing
     running.pass_time(SILENCE + 5)
     running.service.refuses = lambda each: each == first
     running.pass_time(RETRY_SECONDS + 5)
-    assert state(running, first) == ("denied", "access-denied")
+    assert outcome_of(running, first) == ("denied", "access-denied")
     running.pass_time(40)
     running.sweep()
-    assert state(running, first) == ("installed", "")
+    assert outcome_of(running, first) == ("installed", "")
 
 
 def test_a_retry_that_was_not_delivered_does_not_make_us_deaf(running: World, changing: Callable[[Delay], str]) -> None:
@@ -255,7 +254,7 @@ def test_a_retry_that_was_not_delivered_does_not_make_us_deaf(running: World, ch
     running.service.reconnect(first)
     running.pass_time(20)
     running.sweep()
-    assert state(running, first) == ("installed", "")
+    assert outcome_of(running, first) == ("installed", "")
     assert len(running.proxies[first].agent.orders) == 2
 
 
@@ -263,12 +262,12 @@ def test_whoever_only_listens_fails_nothing(running: World, changing: Callable[[
     """Run Command does not say what became of a late command; looks and publications go on."""
     changing(late("apply", NEVER))
     running.pass_time(SILENCE + 6)
-    assert running.pointer.late
-    assert not running.pointer.commands
+    assert running.state.late
+    assert not running.state.commands
     (new,) = running.launch()
     with failing(running.clients, "ssm.ListCommandInvocations", Fault(400, "ThrottlingException")):
         assert running.sweep() == []
-    assert new in {backend.instance_id for backend in running.pointer.backends or ()}
+    assert new in {backend.instance_id for backend in running.state.backends or ()}
 
 
 def test_a_command_is_asked_for_once_however_many_are_silent() -> None:
@@ -283,13 +282,14 @@ def test_a_command_is_asked_for_once_however_many_are_silent() -> None:
         ended = int(now * 2 / 3)
         return {"CommandInvocations": [{"InstanceId": target, **silent} for target in targets[:ended]]}
 
-    ssm, pointer = SimpleNamespace(list_command_invocations=list_command_invocations), Pointer(commands=(command,))
-    pointer = replace(pointer, publication=Publication(0, 0.0, Assignment(command.digest)))
+    ssm = SimpleNamespace(list_command_invocations=list_command_invocations)
+    publication = Publication(0, 0.0, Assignment(command.digest))
+    state = EnvironmentState(commands=(command,), publication=publication)
     for now in range(0, 120, 3):
-        pointer, _ = driver.collect(ssm, pointer, float(now))
-    assert [sorted(each.targets) for each in pointer.late] == [list(targets)]
+        state, _ = driver.collect(ssm, state, float(now))
+    assert [sorted(each.targets) for each in state.late] == [list(targets)]
     asked.clear()
-    driver.collect(ssm, pointer, 121.0)
+    driver.collect(ssm, state, 121.0)
     assert asked == ["id"]
 
 
@@ -319,8 +319,8 @@ def test_a_failure_that_was_believed_already_is_not_another_one(
     running.proxies[first].breaks = lambda _: ("rolled-back", "bind-failed")
     running.pass_time(SILENCE + 18)
     running.sweep()
-    assert state(running, first) == ("rolled-back", "bind-failed")
-    assert running.pointer.state(first).attempts == 1
+    assert outcome_of(running, first) == ("rolled-back", "bind-failed")
+    assert running.state.proxy_state(first).attempts == 1
 
 
 def test_a_silent_host_does_not_hide_that_nobody_took_the_command() -> None:
@@ -329,10 +329,10 @@ def test_a_silent_host_does_not_hide_that_nobody_took_the_command() -> None:
     silent = {"InstanceId": "i-1", "Status": "Success", "StatusDetails": "Success", "CommandPlugins": []}
     waiting = {"InstanceId": "i-2", "Status": "Pending", "StatusDetails": "Pending", "CommandPlugins": []}
     ssm = SimpleNamespace(list_command_invocations=lambda **_: {"CommandInvocations": [silent, waiting]})
-    pointer = Pointer(commands=(command,), publication=Publication(0, 0.0, Assignment(command.digest)))
-    pointer, _ = driver.collect(ssm, pointer, 2.0)
-    pointer, _ = driver.collect(ssm, pointer, float(STALL_SECONDS))
-    assert pointer.commands[0].is_stalled
+    state = EnvironmentState(commands=(command,), publication=Publication(0, 0.0, Assignment(command.digest)))
+    state, _ = driver.collect(ssm, state, 2.0)
+    state, _ = driver.collect(ssm, state, float(STALL_SECONDS))
+    assert state.commands[0].is_stalled
 
 
 def test_each_silence_has_a_time_of_its_own() -> None:
@@ -343,6 +343,6 @@ def test_each_silence_has_a_time_of_its_own() -> None:
         )
         for number, since in ((1, 0.0), (2, 300.0))
     )
-    pointer = give_up(Pointer(late=(first, retry)), float(LATE_SECONDS))
-    assert [command.claim for command in pointer.late] == [retry.claim]
-    assert not give_up(pointer, 300.0 + LATE_SECONDS).late
+    state = give_up(EnvironmentState(late=(first, retry)), float(LATE_SECONDS))
+    assert [command.claim for command in state.late] == [retry.claim]
+    assert not give_up(state, 300.0 + LATE_SECONDS).late

@@ -30,7 +30,7 @@ def test_a_look_tells_the_state_of_the_environment(running: World, capsys: pytes
     capsys.readouterr()
     running.sweep()
     values = told(capsys)
-    publication = running.pointer.publication
+    publication = running.state.publication
     assert publication
     assert values["Looks",] == 1
     assert (values["Backends",], values["Proxies",], values["ProxiesUnsettled",]) == (4, 3, 3)
@@ -80,8 +80,8 @@ def test_what_becomes_of_a_batch_is_counted_once(running: World, capsys: pytest.
 
 
 def test_a_bad_day_is_told(running: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """A hold, a broken template and a broken pointer each have a metric of their own."""
-    running.terminate(*[backend.instance_id for backend in running.pointer.backends or ()])
+    """A hold, a broken template and a broken state each have a metric of their own."""
+    running.terminate(*[backend.instance_id for backend in running.state.backends or ()])
     running.sweep()
     assert told(capsys)["Holds",] == 1
     s3 = running.clients.s3
@@ -89,10 +89,10 @@ def test_a_bad_day_is_told(running: World, capsys: pytest.CaptureFixture[str]) -
     running.pass_time(60)
     running.sweep()
     assert told(capsys)["TemplateErrors",] == 1
-    s3.put_object(Bucket="bucket", Key="pointer/staging.json", Body=b"{")
+    s3.put_object(Bucket="bucket", Key="state/staging.json", Body=b"{")
     running.pass_time(60)
     running.sweep()
-    assert told(capsys)["CorruptPointers",] == 1
+    assert told(capsys)["CorruptStates",] == 1
     running.deliver("rubbish")
     assert told(capsys)["BadEvents",] == 1
 

@@ -14,7 +14,7 @@ from tests.contract.world import World, changed, new_world
 
 def backend_ids(world: World) -> list[str]:
     """The accepted pool."""
-    return [backend.instance_id for backend in world.pointer.backends or ()]
+    return [backend.instance_id for backend in world.state.backends or ()]
 
 
 def served_addresses(world: World) -> set[str]:
@@ -74,7 +74,7 @@ def test_a_mass_loss_is_believed_when_it_lasts(running: World) -> None:
     assert len(served_addresses(running)) == 11
     running.pass_time(300 - 60 - 20 + 2)
     assert len(backend_ids(running)) == 5
-    assert running.pointer.hold is None
+    assert running.state.hold is None
     running.settle()
     assert len(served_addresses(running)) == 5
 
@@ -139,7 +139,7 @@ def test_who_is_back_during_a_rollout_is_no_longer_held(running: World) -> None:
     running.launch()
     running.clients.ec2.start_instances(InstanceIds=[back])
     running.sweep()
-    assert running.pointer.held_back
+    assert running.state.held_back
     assert sorted(running.act("status")["hold"]["missing"]) == sorted(set(lost) - {back})
 
 
@@ -202,7 +202,7 @@ def test_a_tag_taken_from_all_empties_no_pool(running: World, key: str) -> None:
     running.clients.ec2.delete_tags(Resources=backend_ids(running), Tags=[{"Key": key}])
     running.sweep()
     running.pass_time(60)
-    assert running.pointer.hold
+    assert running.state.hold
     assert served_addresses(running) == served
 
 
@@ -219,7 +219,7 @@ def test_a_mistake_can_be_undone_one_by_one(running: World) -> None:
         running.pass_time(60)
         running.sweep()
         assert backend_ids(running) == ids, number
-    assert running.pointer.hold is None
+    assert running.state.hold is None
 
 
 def test_a_hold_does_not_end_during_a_freeze(running: World) -> None:
@@ -254,7 +254,7 @@ def test_a_hold_is_not_said_to_end_while_the_template_is_broken(running: World) 
 
 def test_a_held_address_that_another_kind_of_instance_got_is_given_up(running: World) -> None:
     """The pool is empty and held without end; a Redis in the environment gets an address of it."""
-    (taken, *rest) = running.pointer.backends or ()
+    (taken, *rest) = running.state.backends or ()
     running.terminate(*backend_ids(running))
     running.pass_time(60)
     running.sweep()
@@ -319,11 +319,11 @@ def test_a_loss_that_was_a_mistake_leaves_no_trace(running: World) -> None:
     running.clients.ec2.stop_instances(InstanceIds=ids)
     running.pass_time(60)
     running.sweep()
-    assert running.pointer.hold
+    assert running.state.hold
     running.clients.ec2.start_instances(InstanceIds=ids)
     running.pass_time(60)
     running.sweep()
-    assert running.pointer.hold is None
+    assert running.state.hold is None
     assert running.orders() == orders
 
 
@@ -341,7 +341,7 @@ def test_an_override_ends_with_the_look_it_was_for(running: World) -> None:
     running.terminate(*backend_ids(running))
     running.pass_time(60)
     running.sweep()
-    assert running.pointer.hold
+    assert running.state.hold
 
 
 def test_a_plan_says_what_a_sync_would_do_and_does_nothing(running: World) -> None:
@@ -349,11 +349,11 @@ def test_a_plan_says_what_a_sync_would_do_and_does_nothing(running: World) -> No
     (new,) = running.launch(tags={"haproxy:port": "9000"})
     gone = backend_ids(running)[0]
     running.terminate(gone)
-    before = running.pointer
+    before = running.state
     with calls(running.clients) as made:
         plan = running.act("plan")
     assert not {call for call in made if "Put" in call or "Send" in call}
-    assert running.pointer == before
+    assert running.state == before
     assert plan["changes"]
     assert plan["servers"] == {"added": [new], "removed": [gone], "changed": []}
     assert sorted(plan["proxies"]) == sorted(running.proxies)
@@ -381,7 +381,7 @@ def test_a_plan_shows_what_the_guard_would_say(running: World) -> None:
 def test_status_tells_each_proxy_by_its_digests(running: World) -> None:
     """Desired, installed, running, the last outcome and when."""
     status = running.act("status")
-    assert status["generation"] == running.pointer.generation or status["generation"] < running.pointer.generation
+    assert status["generation"] == running.state.generation or status["generation"] < running.state.generation
     for key, proxy in status["proxies"].items():
         assert proxy["desired"] == proxy["installed"] == proxy["running"] == running.proxies[key].running
         assert proxy["outcome"] == "installed"
@@ -428,7 +428,7 @@ def test_verify_makes_every_proxy_compare_now(running: World) -> None:
 
 def test_a_freeze_stops_everything_and_ends_by_itself(running: World) -> None:
     """Looks go on, nothing is published or sent; afterwards everything is caught up."""
-    orders, publication = running.orders(), running.pointer.publication
+    orders, publication = running.orders(), running.state.publication
     answer = running.act("freeze", minutes=10, reason="deploy")
     assert answer["freeze"]["reason"] == "deploy"
     new = running.launch()
@@ -437,7 +437,7 @@ def test_a_freeze_stops_everything_and_ends_by_itself(running: World) -> None:
         running.pass_time(60)
         running.sweep()
     assert running.orders() == orders
-    assert running.pointer.publication == publication
+    assert running.state.publication == publication
     assert running.act("status")["freeze"]
     assert not running.act("status")["converged"]
     running.pass_time(61)
@@ -545,15 +545,15 @@ def test_a_proxy_that_joins_during_a_rollback_gets_what_the_others_have(running:
 )
 def test_a_request_nobody_can_act_on_is_told_why(running: World, request_: dict[str, Any], message: str) -> None:
     """And changes nothing."""
-    before = running.pointer
+    before = running.state
     with pytest.raises(BadRequest, match=message):
         running.act(**request_)
-    assert running.pointer == before
+    assert running.state == before
 
 
 def test_an_expired_config_cannot_be_rolled_back_to(running: World) -> None:
     """The bucket's lifecycle may have removed it; nothing is published then."""
-    good = running.pointer.publication
+    good = running.state.publication
     assert good
     assert good.assignment.shared
     running.launch()
@@ -561,7 +561,7 @@ def test_an_expired_config_cannot_be_rolled_back_to(running: World) -> None:
     running.settle()
     key = f"configs/staging/{good.assignment.shared.sha256}/haproxy.cfg"
     running.clients.s3.delete_object(Bucket="bucket", Key=key)
-    before = running.pointer
+    before = running.state
     with pytest.raises(BadRequest, match="expired"):
         running.act("rollback", generation=good.generation)
-    assert running.pointer == before
+    assert running.state == before

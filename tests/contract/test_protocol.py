@@ -19,7 +19,7 @@ from haproxy_sync.fleet.model import Config, Fleet
 from haproxy_sync.reconcile.events import Event, Home, Intent, Kind, operator, parse_event
 from haproxy_sync.reconcile.reconciler import RECHECK_SECONDS, Reconciler
 from haproxy_sync.state import codec, store
-from haproxy_sync.state.model import Assignment, Digest, Pointer, publish, successor
+from haproxy_sync.state.model import Assignment, Digest, EnvironmentState, publish, successor
 from tests.contract.faults import Fault, interposed
 from tests.contract.interleaving import Choose, Schedule, Task, every_order
 from tests.contract.world import ACCOUNT, REGION, World
@@ -73,21 +73,21 @@ class Stage:
         return inventory.look(self.ec2, self.settings)
 
     def read(self) -> store.Snapshot:
-        """The pointer."""
+        """The state."""
         return store.read(self.clients.s3, "bucket", self.settings.environment)
 
     def put(self, fleet: Fleet, snapshot: store.Snapshot) -> None:
-        """What a look makes of the pointer, under the ETag that was read."""
+        """What a look makes of the state, under the ETag that was read."""
         now = self.clock()
-        pointer = replace(successor(snapshot.pointer, now, str(now)), looked_at=now)
-        pointer = publish(pointer, Assignment(Digest.of(text(fleet))), "test", now, fleet.backends)
-        store.put(self.clients.s3, "bucket", self.settings.environment, pointer, snapshot.etag)
+        state = replace(successor(snapshot.state, now, str(now)), looked_at=now)
+        state = publish(state, Assignment(Digest.of(text(fleet))), "test", now, fleet.backends)
+        store.put(self.clients.s3, "bucket", self.settings.environment, state, snapshot.etag)
 
     def run(self, protocol: Protocol, workers: int, *moves: int) -> str:
         """Workers and the world, interleaved; what is wrong with the end, empty if nothing."""
         ours(self)  # the beginning: three backends, published
         self.interleave(*[lambda: protocol(self)] * workers, lambda: self.ec2.toggle(*moves))
-        end = numbers(self.read().pointer)
+        end = numbers(self.read().state)
         newest = self.ec2.looks[-1]
         return "" if end == newest else f"ends with {sorted(end)}, the newest look saw {sorted(newest)}"
 
@@ -102,13 +102,13 @@ class Stage:
         return replace(self.clients, ec2=self.clients.s3)
 
     def _gate(self, operation: str, url: str) -> Fault | None:
-        if operation in {"s3.GetObject", "s3.PutObject"} and "/pointer/" in url:
+        if operation in {"s3.GetObject", "s3.PutObject"} and "/state/" in url:
             self.schedule.pause()
         return None
 
-    def history(self) -> list[Pointer]:
-        """Every pointer that ever was, oldest first (the bucket keeps versions)."""
-        key = f"pointer/{self.settings.environment}.json"
+    def history(self) -> list[EnvironmentState]:
+        """Every state that ever was, oldest first (the bucket keeps versions)."""
+        key = f"state/{self.settings.environment}.json"
         versions = self.clients.s3.list_object_versions(Bucket="bucket", Prefix=key)["Versions"]
         bodies = [
             self.clients.s3.get_object(Bucket="bucket", Key=key, VersionId=version["VersionId"])["Body"].read()
@@ -117,9 +117,9 @@ class Stage:
         return [codec.loads(body) for body in bodies]
 
 
-def numbers(pointer: Pointer) -> Pool:
+def numbers(state: EnvironmentState) -> Pool:
     """The accepted pool."""
-    return frozenset(int(backend.instance_id.removeprefix("i-"), 16) for backend in pointer.backends or ())
+    return frozenset(int(backend.instance_id.removeprefix("i-"), 16) for backend in state.backends or ())
 
 
 def text(fleet: Fleet) -> Config:
@@ -181,7 +181,7 @@ def skip_unchanged(stage: Stage) -> None:
     while True:
         snapshot = stage.read()
         fleet = stage.look()
-        if Assignment(Digest.of(text(fleet))) == snapshot.pointer.history[-1].assignment:
+        if Assignment(Digest.of(text(fleet))) == snapshot.state.history[-1].assignment:
             return
         try:
             stage.put(fleet, snapshot)
@@ -214,13 +214,13 @@ def test_in_every_order_of_two_the_newest_look_wins(world: World, moves: tuple[i
 
 @pytest.mark.fault("F09")
 def test_three_at_once_in_a_moving_world_never_go_backwards(world: World) -> None:
-    """A sample of the orders of three, backends coming and going; and no pointer is older than the one before."""
+    """A sample of the orders of three, backends coming and going; and no state is older than the one before."""
     world.clients.s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
     for seed in range(40):
         stage = Stage(world, Random(seed).randrange)
         assert stage.run(ours, 3, 4, 4, 5) == ""
-        looked = [pointer.looked_at for pointer in stage.history()]
-        generations = [pointer.generation for pointer in stage.history()]
+        looked = [state.looked_at for state in stage.history()]
+        generations = [state.generation for state in stage.history()]
         assert looked == sorted(looked)
         assert generations == sorted(set(generations))
 
@@ -261,7 +261,7 @@ def test_a_dropped_event_loses_nothing(world: World, changes: tuple[int, ...]) -
         stage.interleave(partial(ours, stage), partial(tell_late, stage, *changes))
         for _, _, body in list(world.delayed):
             ours(stage, Intent((parse_event(body, Home(ACCOUNT, REGION)),)))
-        assert numbers(stage.read().pointer) == stage.ec2.running
+        assert numbers(stage.read().state) == stage.ec2.running
         runs += 1
     assert runs >= 20
 
@@ -275,7 +275,7 @@ def test_a_dropped_event_loses_nothing_however_long_the_run_took(world: World) -
     stage.ec2.toggle(4)
 
     def leaves_meanwhile(operation: str, url: str) -> None:
-        if operation == "s3.PutObject" and "/pointer/" in url and 4 in stage.ec2.running:
+        if operation == "s3.PutObject" and "/state/" in url and 4 in stage.ec2.running:
             stage.ticks = count(next(stage.ticks) + 5, 0.1)
             tell_late(stage, 4)
 
@@ -287,4 +287,4 @@ def test_a_dropped_event_loses_nothing_however_long_the_run_took(world: World) -
     for _, _, body in list(world.delayed):
         stage.ticks = count(next(stage.ticks) + RECHECK_SECONDS)
         ours(stage, Intent((parse_event(body, Home(ACCOUNT, REGION)),)))
-    assert numbers(stage.read().pointer) == stage.ec2.running
+    assert numbers(stage.read().state) == stage.ec2.running

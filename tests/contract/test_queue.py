@@ -41,7 +41,7 @@ def test_a_thousand_events_in_ten_seconds(running: World, caplog: pytest.LogCapt
     assert described <= 2 * looks(caplog)  # EC2 does not know these ids, so each batch that wants a look asks first
     assert reads_only > 80
     assert running.orders() - orders <= 2 * len(running.proxies)
-    assert len(running.pointer.backends or ()) == 7
+    assert len(running.state.backends or ()) == 7
     assert running.act("status")["converged"]
 
 
@@ -57,7 +57,7 @@ def test_when_every_event_is_lost_the_sweep_converges(running: World, capsys: py
         if second % 60 == 0:
             running.sweep()
     assert running.act("status")["converged"]
-    assert new[0] in {backend.instance_id for backend in running.pointer.backends or ()}
+    assert new[0] in {backend.instance_id for backend in running.state.backends or ()}
     assert '"ChangesFoundBySweep":[1.0]' in capsys.readouterr().out
 
 
@@ -68,7 +68,7 @@ def test_rubbish_is_acknowledged_and_the_rest_of_the_batch_works(
     """It would never get better by being tried again."""
     running.launch()
     assert running.deliver("rubbish", changed(), {"detail-type": "x", "source": "y", "detail": {}}) == []
-    assert len(running.pointer.backends or ()) == 4
+    assert len(running.state.backends or ()) == 4
     assert '"BadEvents":[1.0, 1.0]' in capsys.readouterr().out.replace("1.0,1.0", "1.0, 1.0")
 
 
@@ -85,7 +85,7 @@ def test_a_record_that_breaks_the_parser_comes_back_alone(running: World, monkey
     monkeypatch.setattr(events, "parse_record", parse)
     running.launch()
     assert running.deliver({"poison": 1}, changed()) == ["m-0"]
-    assert len(running.pointer.backends or ()) == 4
+    assert len(running.state.backends or ()) == 4
 
 
 @pytest.mark.fault("F14")
@@ -101,22 +101,22 @@ def test_an_event_redriven_hours_later_reconciles_now(running: World) -> None:
     """What it says is long over; what is true now counts, and it costs no look that another one covers."""
     running.pass_time(7200)
     running.sweep()
-    before = running.pointer.publication
+    before = running.state.publication
     running.pass_time(3)
     with calls(running.clients) as made:
         assert running.deliver(changed(state="terminated"), sent_at=running.now - 7000) == []
     assert made == ["s3.GetObject"]
-    assert running.pointer.publication == before
+    assert running.state.publication == before
 
 
 @pytest.mark.fault("F22")
 def test_a_throttled_look_returns_the_message(running: World) -> None:
     """Three tries of the SDK; nothing is written."""
-    before = running.pointer
+    before = running.state
     with failing(running.clients, "ec2.DescribeInstances", Fault(503, "RequestLimitExceeded")) as failed:
         assert running.sweep() == ["m-0"]
     assert len(failed) == 3
-    assert running.pointer == before
+    assert running.state == before
 
 
 @pytest.mark.fault("F23")
@@ -125,7 +125,7 @@ def test_half_an_answer_is_none(running: World, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(inventory, "PAGE_SIZE", 5)
     for _ in range(6):
         running.launch()
-    before = running.pointer
+    before = running.state
     pages: list[str] = []
 
     with calls(running.clients) as made:
@@ -143,7 +143,7 @@ def test_half_an_answer_is_none(running: World, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(running.clients.ec2, "describe_instances", second_fails)
     assert running.sweep() == ["m-0"]
     assert len(pages) == 2
-    assert running.pointer == before
+    assert running.state == before
 
 
 def test_every_page_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,12 +162,12 @@ def test_an_instance_comes_in_when_its_tags_do(running: World) -> None:
     bare = running.clients.ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1)
     instance_id = bare["Instances"][0]["InstanceId"]
     running.deliver(changed(instance_id))
-    assert len(running.pointer.backends or ()) == 3
+    assert len(running.state.backends or ()) == 3
     running.pass_time(30)
     tags = [{"Key": "Environment", "Value": "staging"}, {"Key": "Type", "Value": "tomcat"}]
     running.clients.ec2.create_tags(Resources=[instance_id], Tags=tags)
     running.deliver(event("aws.tag", "Tag Change on Resource"))
-    assert len(running.pointer.backends or ()) == 4
+    assert len(running.state.backends or ()) == 4
 
 
 def test_an_event_that_ec2_does_not_show_yet_is_looked_at_again(running: World) -> None:
@@ -175,7 +175,7 @@ def test_an_event_that_ec2_does_not_show_yet_is_looked_at_again(running: World) 
     running.deliver(changed())
     running.launch()
     running.pass_time(4)
-    assert len(running.pointer.backends or ()) == 4
+    assert len(running.state.backends or ()) == 4
 
 
 @pytest.mark.fault("F02")
@@ -185,7 +185,7 @@ def test_the_order_of_events_does_not_matter(running: World) -> None:
     running.deliver(changed(new, "terminated"))
     running.pass_time(10)
     running.deliver(changed(new, "running"))
-    assert new in {backend.instance_id for backend in running.pointer.backends or ()}
+    assert new in {backend.instance_id for backend in running.state.backends or ()}
 
 
 def test_a_bare_event_reconciles_too(running: World) -> None:
@@ -193,7 +193,7 @@ def test_a_bare_event_reconciles_too(running: World) -> None:
     running.launch()
     answer = running.handle(SWEEP)
     assert answer["published"]
-    assert len(running.pointer.backends or ()) == 4
+    assert len(running.state.backends or ()) == 4
     foreign = running.handle(SWEEP | {"region": "us-east-1"})
     assert foreign["result"] == "ignored"
 
@@ -222,7 +222,7 @@ def test_a_bad_environment_fails_every_invocation_with_one_message(
 @pytest.mark.fault("F40")
 def test_a_broken_template_keeps_the_old_config(running: World) -> None:
     """The message is done, the error is shown with file and line, and the next good upload heals it."""
-    before = running.pointer.publication
+    before = running.state.publication
     key = "templates/staging/haproxy.cfg.j2"
     for broken in ("{% for %}", "listen x\n bind :80\n {{ nobody_knows }}\n"):
         running.clients.s3.put_object(Bucket="bucket", Key=key, Body=broken.encode())
@@ -231,7 +231,7 @@ def test_a_broken_template_keeps_the_old_config(running: World) -> None:
         status = running.act("status")
         assert status["template_error"].startswith("haproxy.cfg.j2:")
         assert not status["converged"]
-        assert running.pointer.publication == before
+        assert running.state.publication == before
     running.clients.s3.delete_object(Bucket="bucket", Key=key)
     running.pass_time(60)
     running.sweep()
@@ -243,7 +243,7 @@ def test_a_template_without_end_costs_the_message_and_nothing_else(
     running: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The function's deadline ends it, nothing is stored, and the message goes where the alarm is."""
-    before = running.pointer
+    before = running.state
     running.launch()
     stored = running.clients.s3.list_objects_v2(Bucket="bucket")["KeyCount"]
 
@@ -253,4 +253,4 @@ def test_a_template_without_end_costs_the_message_and_nothing_else(
     monkeypatch.setattr(running, "renderer", never_ends)
     assert running.sweep() == ["m-0"]
     assert running.clients.s3.list_objects_v2(Bucket="bucket")["KeyCount"] == stored
-    assert running.pointer == before
+    assert running.state == before

@@ -25,7 +25,7 @@ def digests(world: World) -> set[str]:
 
 def desired(world: World) -> str:
     """The MD5 that all shall run."""
-    publication = world.pointer.publication
+    publication = world.state.publication
     assert publication
     assert publication.assignment.shared
     return publication.assignment.shared.md5
@@ -33,7 +33,7 @@ def desired(world: World) -> str:
 
 def canary(world: World) -> str:
     """The proxy that has the command in flight."""
-    (command,) = world.pointer.commands
+    (command,) = world.state.commands
     (target,) = command.targets
     return target
 
@@ -54,7 +54,7 @@ def test_from_an_event_to_every_proxy(world: World) -> None:
     world.settle()
     assert [host.reloads for host in world.proxies.values()] == [1, 1, 1]
     served = world.served(next(iter(world.proxies)))
-    addresses = [backend.address for backend in world.pointer.backends or ()]
+    addresses = [backend.address for backend in world.state.backends or ()]
     assert len(addresses) == len(backend_ids)
     assert all(f"{address}:8080" in served for address in addresses)
 
@@ -62,12 +62,12 @@ def test_from_an_event_to_every_proxy(world: World) -> None:
 @pytest.mark.fault("F01")
 def test_the_same_event_again_sends_nothing(running: World) -> None:
     """Three times the same, and nobody hears of it."""
-    orders, pointer = running.orders(), running.pointer
+    orders, state = running.orders(), running.state
     for _ in range(3):
         running.pass_time(10)
         assert running.deliver(changed(), changed(), changed()) == []
     assert running.orders() == orders
-    assert running.pointer.publication == pointer.publication
+    assert running.state.publication == state.publication
 
 
 @pytest.mark.fault("F65")
@@ -217,7 +217,7 @@ def test_a_denied_host_is_told_apart_and_the_others_go_on(
 @pytest.mark.fault("F56")
 @pytest.mark.parametrize(("status", "code"), [(400, "ThrottlingException"), (500, "InternalServerError")])
 def test_a_refused_send_returns_the_message_and_is_done_later(running: World, status: int, code: str) -> None:
-    """The pointer says that nothing is rolled out; nobody waits for a command that never was."""
+    """The state says that nothing is rolled out; nobody waits for a command that never was."""
     orders = running.orders()
     running.launch()
     with failing(running.clients, "ssm.SendCommand", Fault(status, code)):
@@ -311,11 +311,11 @@ def test_death_between_send_and_note_costs_no_reload(running: World) -> None:
 @pytest.mark.parametrize("operation", ["ec2.DescribeInstances", "s3.ListObjectsV2"])
 def test_death_in_the_look_or_the_render_writes_nothing(running: World, operation: str) -> None:
     """The message returns, and an ordinary run does all of it."""
-    before = running.pointer
+    before = running.state
     running.launch()
     with failing(running.clients, operation, Fault(is_death=True)), pytest.raises(Death):
         running.sweep()
-    assert running.pointer == before
+    assert running.state == before
     running.sweep()
     running.settle()
     assert digests(running) == {desired(running)}
@@ -398,7 +398,7 @@ def test_one_proxy_never_has_two_commands(running: World) -> None:
         running.clock.advance(2)
     running.settle()
     assert digests(running) == {desired(running)}
-    assert len(running.pointer.backends or ()) == 9
+    assert len(running.state.backends or ()) == 9
 
 
 def test_commands_to_one_proxy_keep_their_distance(world: World) -> None:
@@ -475,7 +475,7 @@ def test_one_dead_agent_among_fifty_does_not_block_the_call(running: World) -> N
         patch.setattr(type(running.service), "_is_online", lambda _self, instance_id: is_online(instance_id))
         running.settle(20)
     assert {host.running for key, host in running.proxies.items() if key != gone} == {desired(running)}
-    assert running.pointer.state(gone).outcome is Outcome.MISSING
+    assert running.state.proxy_state(gone).outcome is Outcome.MISSING
 
 
 def test_a_dead_agent_does_not_widen_the_wave(world: World) -> None:
@@ -510,13 +510,13 @@ def test_a_template_of_its_own_per_proxy(running: World) -> None:
     assert running.act("status")["converged"]
     texts = {key: running.served(key) for key in running.proxies}
     assert len(set(texts.values())) == 3
-    for proxy in running.pointer.proxies:
+    for proxy in running.state.proxies:
         assert f"# {proxy.address}" in texts[proxy.instance_id]
 
 
 @pytest.mark.fault("F09")
-def test_a_pointer_moved_between_claim_and_id_keeps_both(running: World) -> None:
-    """Somebody freezes while the command is being sent: the id is merged into what they made of the pointer."""
+def test_a_state_moved_between_claim_and_id_keeps_both(running: World) -> None:
+    """Somebody freezes while the command is being sent: the id is merged into what they made of the state."""
     running.launch()
     moved: list[str] = []
 
@@ -529,10 +529,10 @@ def test_a_pointer_moved_between_claim_and_id_keeps_both(running: World) -> None
     with interposed(running.clients, choose):
         assert running.sweep() == []
     assert moved
-    (command,) = running.pointer.commands
+    (command,) = running.state.commands
     assert command.command_id == running.service.commands[-1].command_id
-    assert running.pointer.freeze
-    assert running.pointer.freeze.reason == "somebody else"
+    assert running.state.freeze
+    assert running.state.freeze.reason == "somebody else"
 
 
 def test_half_sent_is_half_noted(running: World) -> None:
@@ -550,7 +550,7 @@ def test_half_sent_is_half_noted(running: World) -> None:
     running.finish_unnoticed()
     with interposed(running.clients, choose):
         assert running.sweep() == ["m-0"]
-    assert [bool(command.command_id) for command in running.pointer.commands] == [True]
+    assert [bool(command.command_id) for command in running.state.commands] == [True]
     running.pass_time(60)
     running.sweep()
     running.settle()
@@ -575,7 +575,7 @@ def test_changes_that_keep_coming_leave_no_proxy_behind(world: World, seconds: i
     assert all(host.reloads > reloads[key] for key, host in world.proxies.items())
     world.settle(60)
     assert digests(world) == {desired(world)}
-    assert len(world.pointer.backends or ()) == 3 + 60 // every
+    assert len(world.state.backends or ()) == 3 + 60 // every
 
 
 def test_a_dead_agent_that_is_still_called_online_holds_up_nobody(running: World) -> None:
@@ -592,7 +592,7 @@ def test_a_dead_agent_that_is_still_called_online_holds_up_nobody(running: World
 
 def test_a_config_that_vanished_from_the_bucket_is_stored_again(running: World) -> None:
     """Found by the next proxy that needs it, healed by the next look."""
-    publication = running.pointer.publication
+    publication = running.state.publication
     assert publication
     assert publication.assignment.shared
     key = f"configs/staging/{publication.assignment.shared.sha256}/haproxy.cfg"

@@ -8,72 +8,72 @@ from botocore.exceptions import ClientError
 from haproxy_sync.errors import Superseded
 from haproxy_sync.fleet.model import Config
 from haproxy_sync.state import store
-from haproxy_sync.state.model import Pointer, successor
+from haproxy_sync.state.model import EnvironmentState, successor
 from tests.contract.faults import Fault, failing, interposed
 from tests.contract.world import World
 
 ENVIRONMENT = "staging"
-KEY = "pointer/staging.json"
+KEY = "state/staging.json"
 
 
-def put(world: World, pointer: Pointer, etag: str | None) -> str:
-    """The pointer into the bucket."""
-    return store.put(world.clients.s3, "bucket", ENVIRONMENT, pointer, etag)
+def put(world: World, state: EnvironmentState, etag: str | None) -> str:
+    """The state into the bucket."""
+    return store.put(world.clients.s3, "bucket", ENVIRONMENT, state, etag)
 
 
 def read(world: World) -> store.Snapshot:
-    """The pointer from the bucket."""
+    """The state from the bucket."""
     return store.read(world.clients.s3, "bucket", ENVIRONMENT)
 
 
 @pytest.mark.fault("F47")
 def test_of_two_first_runs_one_wins(world: World) -> None:
-    """Without a pointer it is created, not replaced."""
-    assert read(world) == store.Snapshot(Pointer(), None, is_first=True)
-    put(world, Pointer(generation=1, writer="a"), None)
+    """Without a state it is created, not replaced."""
+    assert read(world) == store.Snapshot(EnvironmentState(), None, is_first=True)
+    put(world, EnvironmentState(generation=1, writer="a"), None)
     with pytest.raises(Superseded):
-        put(world, Pointer(generation=1, writer="b"), None)
-    assert read(world).pointer.writer == "a"
+        put(world, EnvironmentState(generation=1, writer="b"), None)
+    assert read(world).state.writer == "a"
 
 
 @pytest.mark.fault("F08")
 def test_only_the_version_that_was_read_is_replaced(world: World) -> None:
     """Whoever read an older one starts again."""
-    first = put(world, Pointer(generation=1), None)
-    put(world, Pointer(generation=2), first)
+    first = put(world, EnvironmentState(generation=1), None)
+    put(world, EnvironmentState(generation=2), first)
     with pytest.raises(Superseded):
-        put(world, Pointer(generation=3), first)
-    assert read(world).pointer.generation == 2
+        put(world, EnvironmentState(generation=3), first)
+    assert read(world).state.generation == 2
 
 
 @pytest.mark.fault("F51")
 def test_an_unchanged_world_still_gets_a_new_etag(world: World) -> None:
     """Equal bytes would be an equal ETag, and the check blind."""
-    first = put(world, Pointer(generation=7), None)
-    second = put(world, successor(Pointer(generation=7), 0.0, ""), first)
+    first = put(world, EnvironmentState(generation=7), None)
+    second = put(world, successor(EnvironmentState(generation=7), 0.0, ""), first)
     assert first != second
 
 
 def test_a_put_that_the_sdk_repeats_is_still_ours(world: World) -> None:
     """The first answer got lost, the second says 412: it was our own object."""
-    etag = put(world, Pointer(generation=1), None)
-    pointer = Pointer(generation=2, writer="me")
-    assert put(world, pointer, etag) == put(world, pointer, etag)
+    etag = put(world, EnvironmentState(generation=1), None)
+    state = EnvironmentState(generation=2, writer="me")
+    assert put(world, state, etag) == put(world, state, etag)
     with pytest.raises(Superseded):
-        put(world, replace(pointer, writer="another"), etag)
+        put(world, replace(state, writer="another"), etag)
 
 
-def test_a_pointer_that_vanished_meanwhile_is_read_again(world: World) -> None:
+def test_a_state_that_vanished_meanwhile_is_read_again(world: World) -> None:
     """Somebody deleted it between read and put."""
-    etag = put(world, Pointer(generation=1), None)
+    etag = put(world, EnvironmentState(generation=1), None)
     world.clients.s3.delete_object(Bucket="bucket", Key=KEY)
     with pytest.raises(Superseded):
-        put(world, Pointer(generation=2), etag)
+        put(world, EnvironmentState(generation=2), etag)
 
 
 @pytest.mark.fault("F48")
 @pytest.mark.parametrize("body", [b"", b"not json", b'{"generation": "x"}'])
-def test_a_corrupt_pointer_is_repaired_by_the_next_run(running: World, body: bytes) -> None:
+def test_a_corrupt_state_is_repaired_by_the_next_run(running: World, body: bytes) -> None:
     """What was published is unknown then, so it is published again; the hosts see that nothing changed."""
     reloads = [host.reloads for host in running.proxies.values()]
     running.clients.s3.put_object(Bucket="bucket", Key=KEY, Body=body)
@@ -85,13 +85,13 @@ def test_a_corrupt_pointer_is_repaired_by_the_next_run(running: World, body: byt
 
 
 @pytest.mark.fault("F48")
-def test_a_corrupt_pointer_does_not_let_an_empty_look_through(running: World) -> None:
+def test_a_corrupt_state_does_not_let_an_empty_look_through(running: World) -> None:
     """The floor still holds."""
-    running.terminate(*[backend.instance_id for backend in running.pointer.backends or ()])
+    running.terminate(*[backend.instance_id for backend in running.state.backends or ()])
     running.clients.s3.put_object(Bucket="bucket", Key=KEY, Body=b"{")
     running.sweep()
-    assert running.pointer.publication is None
-    assert running.pointer.hold
+    assert running.state.publication is None
+    assert running.state.hold
 
 
 def test_a_config_is_created_once(world: World) -> None:
@@ -108,11 +108,11 @@ def test_a_config_is_created_once(world: World) -> None:
 @pytest.mark.parametrize("operation", ["s3.GetObject", "s3.PutObject"])
 def test_a_bucket_in_trouble_returns_the_message(running: World, operation: str, status: int, code: str) -> None:
     """The SDK tries three times; then the message comes back and nothing has changed."""
-    before = running.pointer
+    before = running.state
     with failing(running.clients, operation, Fault(status, code)) as failed:
         assert running.sweep() == ["m-0"]
     assert len(failed) == 3
-    assert running.pointer == before
+    assert running.state == before
     assert running.sweep() == []
 
 
@@ -129,23 +129,23 @@ def test_a_put_whose_answer_got_lost_is_not_somebody_elses(running: World) -> No
     running.launch()
     with failing(running.clients, "s3.PutObject", Fault(500, is_done=True), times=2):
         assert running.sweep() == []
-    assert [command.command_id != "" for command in running.pointer.commands] == [True]
+    assert [command.command_id != "" for command in running.state.commands] == [True]
 
 
 @pytest.mark.fault("F49")
 def test_a_409_starts_again_from_the_read(running: World) -> None:
     """Two at the same moment: neither is sure, both look again."""
-    before = running.pointer.generation
+    before = running.state.generation
     with failing(running.clients, "s3.PutObject", Fault(409, "ConditionalRequestConflict"), times=2) as failed:
         assert running.sweep() == []
     assert len(failed) == 2
-    assert running.pointer.generation > before
+    assert running.state.generation > before
 
 
 @pytest.mark.fault("F52")
 @pytest.mark.parametrize("operation", ["s3.GetObject", "s3.PutObject"])
 def test_a_bucket_that_denies_leaves_the_proxies_alone(running: World, operation: str) -> None:
-    """A missing permission must not read as a missing pointer."""
+    """A missing permission must not read as a missing state."""
     orders = running.orders()
     running.launch(number=2)
     with failing(running.clients, operation, Fault(403, "AccessDenied")):
@@ -154,28 +154,28 @@ def test_a_bucket_that_denies_leaves_the_proxies_alone(running: World, operation
 
 
 @pytest.mark.fault("F50")
-def test_a_config_without_its_pointer_harms_nobody(running: World) -> None:
-    """Stored, but the pointer cannot be put: nothing is published, and the next run does it all."""
-    before = running.pointer
+def test_a_config_without_its_state_harms_nobody(running: World) -> None:
+    """Stored, but the state cannot be put: nothing is published, and the next run does it all."""
+    before = running.state
     running.launch()
 
     def choose(operation: str, url: str) -> Fault | None:
-        is_pointer = operation == "s3.PutObject" and KEY in url
-        return Fault(403, "AccessDenied") if is_pointer else None
+        is_state = operation == "s3.PutObject" and KEY in url
+        return Fault(403, "AccessDenied") if is_state else None
 
     with interposed(running.clients, choose):
         assert running.sweep() == ["m-0"]
     assert running.clients.s3.list_objects_v2(Bucket="bucket", Prefix="configs/")["KeyCount"] == 2
-    assert running.pointer == before
+    assert running.state == before
     assert running.sweep() == []
     running.settle()
-    assert len(running.pointer.backends or ()) == 4
+    assert len(running.state.backends or ()) == 4
 
 
 def test_another_error_is_not_hidden(world: World) -> None:
     """Only what means "somebody was faster" restarts."""
     with failing(world.clients, "s3.PutObject", Fault(403, "AccessDenied")), pytest.raises(ClientError):
-        put(world, Pointer(), None)
+        put(world, EnvironmentState(), None)
 
 
 def test_two_that_store_the_same_config_at_once_do_not_fail(world: World) -> None:
@@ -192,4 +192,4 @@ def test_two_that_store_the_same_config_at_once_do_not_fail(world: World) -> Non
     with interposed(world.clients, choose):
         assert world.sweep() == []
     assert raced
-    assert world.pointer.publication
+    assert world.state.publication

@@ -9,7 +9,7 @@ from tests.contract.faults import Fault, calls, failing
 from tests.contract.world import ACCOUNT, REGION, SWEEP, World, changed, event
 
 PRODUCTION = {"Environment": "production"}
-KEY = "pointer/staging.json"
+KEY = "state/staging.json"
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def busy(running: World) -> World:
 
 
 def traces(world: World) -> tuple[Any, ...]:
-    """What anything that was done leaves behind: the pointer's versions, our own messages, commands."""
+    """What anything that was done leaves behind: the state's versions, our own messages, commands."""
     versions = world.clients.s3.list_object_versions(Bucket="bucket")["Versions"]
     return [(each["Key"], each["VersionId"], each["ETag"]) for each in versions], list(world.delayed), world.orders()
 
@@ -87,7 +87,7 @@ def test_a_launch_of_ours_is_looked_at_at_once(busy: World) -> None:
     orders = busy.orders()
     (new,) = busy.launch()
     assert busy.deliver(changed(new)) == []
-    assert new in ids(busy.pointer.backends)
+    assert new in ids(busy.state.backends)
     busy.pass_time(1)
     assert busy.orders() > orders
 
@@ -99,21 +99,21 @@ def test_ours_by_its_tags_is_ours(busy: World, kind: str, *, is_stopped: bool) -
     (new,) = busy.launch(kind)
     if is_stopped:
         busy.clients.ec2.stop_instances(InstanceIds=[new])
-    before = busy.pointer
+    before = busy.state
     assert busy.deliver(changed(new)) == []
-    assert busy.pointer.looked_at > before.looked_at
+    assert busy.state.looked_at > before.looked_at
 
 
 def test_what_ec2_does_not_show_may_be_ours(busy: World) -> None:
     """EC2 is eventually consistent: an id that does not come back is looked at, and once more later."""
     (stranger,) = busy.launch(tags=PRODUCTION)
     both = changed(stranger) | {"resources": ["arn:aws:ec2:::instance/i-0a1b2c3d4e5f60001"]}
-    before = busy.pointer
+    before = busy.state
     assert busy.deliver(both) == []
-    assert busy.pointer.looked_at > before.looked_at
+    assert busy.state.looked_at > before.looked_at
     (new,) = busy.launch()
     busy.pass_time(4)
-    assert new in ids(busy.pointer.backends)
+    assert new in ids(busy.state.backends)
 
 
 @pytest.mark.fault("F24")
@@ -124,7 +124,7 @@ def test_a_tag_that_ec2_does_not_show_yet_is_believed_when_it_makes_it_ours(busy
     tags = [{"Key": "Environment", "Value": "staging"}, {"Key": "Type", "Value": "tomcat"}]
     busy.clients.ec2.create_tags(Resources=[late], Tags=tags)
     busy.pass_time(4)
-    assert late in ids(busy.pointer.backends)
+    assert late in ids(busy.state.backends)
 
 
 def test_a_tag_change_of_somebody_elses_instance_leaves_no_trace(busy: World) -> None:
@@ -134,13 +134,13 @@ def test_a_tag_change_of_somebody_elses_instance_leaves_no_trace(busy: World) ->
     assert busy.deliver(tags_changed(busy, PRODUCTION, stranger)) == []
     assert traces(busy) == before
     assert busy.deliver(tags_changed(busy, PRODUCTION, ours)) == []
-    assert ours in ids(busy.pointer.backends)
+    assert ours in ids(busy.state.backends)
 
 
 def present(world: World) -> set[str]:
     """Whoever was ours at the last look."""
-    pointer = world.pointer
-    return ids(pointer.backends) | ids(pointer.proxies) | set(pointer.others)
+    state = world.state
+    return ids(state.backends) | ids(state.proxies) | set(state.others)
 
 
 @pytest.mark.parametrize("kind", ["tomcat", "haproxy", "redis"])
@@ -162,9 +162,9 @@ def test_a_skipped_instance_is_known(busy: World) -> None:
     busy.sweep()
     busy.pass_time(60)
     busy.clients.ec2.delete_tags(Resources=[bad], Tags=[{"Key": "Environment"}])
-    assert bad in ids(busy.pointer.skipped)
+    assert bad in ids(busy.state.skipped)
     assert busy.deliver(tags_changed(busy, {}, bad)) == []
-    assert bad not in ids(busy.pointer.skipped)
+    assert bad not in ids(busy.state.skipped)
 
 
 @pytest.mark.fault("F22")
@@ -186,14 +186,14 @@ def test_when_ec2_throttles_foreign_events_have_the_pace_of_looks(busy: World) -
         for stranger in (*strangers, new):
             assert busy.deliver(changed(stranger)) == []
     busy.pass_time(5)
-    assert new in ids(busy.pointer.backends)
+    assert new in ids(busy.state.backends)
 
 
 @pytest.mark.parametrize("is_amended", [False, True])
 @pytest.mark.parametrize("body", [None, b"{", b"{}"], ids=["deleted", "rubbish", "empty"])
-def test_where_the_pointer_is_lost_nobody_is_a_stranger(busy: World, body: bytes | None, *, is_amended: bool) -> None:
+def test_where_the_state_is_lost_nobody_is_a_stranger(busy: World, body: bytes | None, *, is_amended: bool) -> None:
     """Who was known is not known then, nor after a person had it written: the event is a look, which repairs it."""
-    (gone, *_) = sorted(ids(busy.pointer.backends))
+    (gone, *_) = sorted(ids(busy.state.backends))
     if body is None:
         busy.clients.s3.delete_object(Bucket="bucket", Key=KEY)
     else:
@@ -202,25 +202,25 @@ def test_where_the_pointer_is_lost_nobody_is_a_stranger(busy: World, body: bytes
         busy.act("verify")
     busy.clients.ec2.delete_tags(Resources=[gone], Tags=[{"Key": "Environment"}])
     busy.deliver(tags_changed(busy, {"Type": "tomcat"}, gone))
-    assert gone not in ids(busy.pointer.backends)
-    assert busy.pointer.backends
+    assert gone not in ids(busy.state.backends)
+    assert busy.state.backends
 
 
 def test_beside_what_wants_a_look_nobody_is_asked_for(busy: World) -> None:
     """One look for the batch, and no question: it would save nothing."""
     (stranger,) = busy.launch(tags=PRODUCTION)
-    (known, *_) = sorted(ids(busy.pointer.backends))
+    (known, *_) = sorted(ids(busy.state.backends))
     busy.sweep()
     with calls(busy.clients) as made:
         assert busy.deliver(changed(stranger), changed(known)) == []  # deferred, right after that look
     assert "ec2.DescribeInstances" not in made
     for relevant in (changed(known), SWEEP, event("aws.s3", "Object Created")):
         busy.pass_time(60)
-        before = busy.pointer
+        before = busy.state
         with calls(busy.clients) as made:
             assert busy.deliver(changed(stranger), relevant) == []
         assert made.count("ec2.DescribeInstances") == 1
-        assert busy.pointer.looked_at > before.looked_at
+        assert busy.state.looked_at > before.looked_at
 
 
 def test_what_a_look_has_seen_is_not_asked_for(busy: World) -> None:
@@ -245,17 +245,17 @@ def test_a_stranger_beside_a_command_costs_no_look(busy: World) -> None:
     """The rollout's next step is taken; nothing is looked at, now or later."""
     (stranger,) = busy.launch(tags=PRODUCTION)
     busy.sweep()
-    looked_at = busy.pointer.looked_at
+    looked_at = busy.state.looked_at
     assert busy.deliver(changed(stranger), event("aws.ssm", "EC2 Command Status-change Notification")) == []
     busy.pass_time(10)
-    assert busy.pointer.looked_at == looked_at
+    assert busy.state.looked_at == looked_at
 
 
 def test_more_than_a_filter_takes_is_just_looked_at(busy: World) -> None:
     """No event of EC2 names so many; whatever does gets a look."""
     strangers = [f"i-{number:017x}" for number in range(201)]
-    before = busy.pointer
+    before = busy.state
     with calls(busy.clients) as made:
         assert busy.deliver(tags_changed(busy, PRODUCTION, *strangers)) == []
     assert made.count("ec2.DescribeInstances") == 1
-    assert busy.pointer.looked_at > before.looked_at
+    assert busy.state.looked_at > before.looked_at

@@ -21,7 +21,7 @@ from haproxy_sync.config.renderer import Renderer
 from haproxy_sync.fleet.model import NO_TAGS
 from haproxy_sync.settings import Settings
 from haproxy_sync.state import store
-from haproxy_sync.state.model import Pointer
+from haproxy_sync.state.model import EnvironmentState
 from local.run_command import (
     Detail,
     DocumentResult,
@@ -223,15 +223,15 @@ class World:
         self.proxies[instance_id].installed = md5(text.encode(), usedforsecurity=False).hexdigest()
 
     @property
-    def pointer(self) -> Pointer:
-        """The pointer as stored."""
-        return store.read(self.clients.s3, self.settings.bucket, self.settings.environment).pointer
+    def state(self) -> EnvironmentState:
+        """The state as stored."""
+        return store.read(self.clients.s3, self.settings.bucket, self.settings.environment).state
 
     def served(self, instance_id: str) -> str:
         """The config that the proxy runs, as text."""
         digest = self.proxies[instance_id].running
-        pointer = self.pointer
-        for change in pointer.history:
+        state = self.state
+        for change in state.history:
             for each in (change.assignment.shared, *change.assignment.by_proxy.values()):
                 if each and each.md5 == digest:
                     text = store.get_config(

@@ -121,7 +121,7 @@ def test_a_role_reads_what_its_policy_names_and_nothing_else(account: boto3.Sess
     s3 = as_host(account, policy()).client("s3")
     assert s3.get_object(Bucket="bucket", Key="configs/staging/a")["Body"].read() == b"here"
     assert "Denied" in refusal(as_host(account).client("ec2").describe_instances)
-    assert refusal(s3.get_object, Bucket="bucket", Key="pointer/staging.json") == "AccessDenied"
+    assert refusal(s3.get_object, Bucket="bucket", Key="state/staging.json") == "AccessDenied"
     assert refusal(s3.put_object, Bucket="bucket", Key="configs/staging/a", Body=b"") == "AccessDenied"
 
 

@@ -175,7 +175,7 @@ def commands_are_fenced(stack: Stack) -> Iterator[str]:
 
 
 def bucket_access_is_narrow(stack: Stack) -> Iterator[str]:
-    """The function writes the pointer and configs only; nobody deletes; nobody but the function lists."""
+    """The function writes the state and configs only; nobody deletes; nobody but the function lists."""
     bucket = "arn:aws:s3:::haproxy-ec2-sync-staging-configbucket-1a2b3c4d5e6f"
     allowed: dict[str, set[str]] = {}
     for statement in function_statements(stack):
@@ -183,9 +183,9 @@ def bucket_access_is_narrow(stack: Stack) -> Iterator[str]:
             if action.startswith("s3:"):
                 allowed.setdefault(action, set()).update(statement["Resource"])
     wanted = {
-        "s3:PutObject": {f"{bucket}/pointer/staging.json", f"{bucket}/configs/staging/*"},
+        "s3:PutObject": {f"{bucket}/state/staging.json", f"{bucket}/configs/staging/*"},
         "s3:GetObject": {
-            f"{bucket}/pointer/staging.json",
+            f"{bucket}/state/staging.json",
             f"{bucket}/configs/staging/*",
             f"{bucket}/templates/staging/*",
             f"{bucket}/vars/staging.yml",

@@ -274,7 +274,7 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "write access everywhere": (
         access_checks.function_reaches_its_own,
-        lambda t: statement(t, "ReconcileRole", "KeepPointerAndConfigs").update(Resource="*"),
+        lambda t: statement(t, "ReconcileRole", "KeepStateAndConfigs").update(Resource="*"),
     ),
     "function may write templates": (
         access_checks.bucket_access_is_narrow,

@@ -108,7 +108,7 @@ def no_config_expires(stack: Stack) -> Iterator[str]:
         if rule["Status"] != "Enabled" or {"ExpirationInDays", "ExpirationDate", "Transitions"} & rule.keys():
             yield f"{rule['Id']} takes current objects away"
     bounded = {rule["Prefix"] for rule in rules if "NoncurrentVersionExpiration" in rule}
-    missing = {"pointer/", "configs/", "templates/", "vars/"} - bounded
+    missing = {"state/", "configs/", "templates/", "vars/"} - bounded
     yield from (f"old versions below {prefix} are kept for ever" for prefix in sorted(missing))
 
 

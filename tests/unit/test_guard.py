@@ -69,7 +69,7 @@ def test_growing_below_the_floor_is_no_loss() -> None:
 
 @pytest.mark.fault("F48")
 def test_nothing_known_from_before_leaves_the_floor_only() -> None:
-    """A corrupt pointer is no reason to hold a healthy pool, nor to publish an empty one."""
+    """A corrupt state is no reason to hold a healthy pool, nor to publish an empty one."""
     assert judge(None, pool(1), None, LIMITS, now=0) == Verdict(pool(1))
     empty = judge(None, (), None, LIMITS, now=0)
     assert empty.pool is None

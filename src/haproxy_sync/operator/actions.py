@@ -14,7 +14,7 @@ from haproxy_sync.reconcile.publish import Observation
 from haproxy_sync.reconcile.reconciler import Reconciler
 from haproxy_sync.state import store
 from haproxy_sync.state.codec import jsonable
-from haproxy_sync.state.model import Assignment, Change, Freeze, Pointer, enact, successor
+from haproxy_sync.state.model import Assignment, Change, EnvironmentState, Freeze, enact, successor
 
 type Action = Callable[[Reconciler, Mapping[str, Any]], Answer]
 
@@ -47,25 +47,25 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
     """What a sync would do, or while frozen what `unfreeze` would; does nothing."""
     allow = _option(request, "allow_mass_removal", bool, default=False)
     now = reconciler.clock()
-    pointer = successor(reconciler.read().pointer, now, reconciler.writer)
+    state = successor(reconciler.read().state, now, reconciler.writer)
     intent = events.operator("plan", allow_mass_removal=allow)
-    observation = reconciler.observe(_thawed(pointer), intent, now)
-    planned = observation.pointer
+    observation = reconciler.observe(_thawed(state), intent, now)
+    planned = observation.state
     template_error = planned.template_error
     if planned.backends is None:  # no pool, so nobody rendered
         template_error = template_error or _unreadable(reconciler)
     origins = sources.origins(reconciler.clients.s3, reconciler.settings)
-    before, after = pointer.publication, planned.publication
+    before, after = state.publication, planned.publication
     changes = after is not None and (before is None or before.assignment != after.assignment)
     entry = planned.history[-1] if changes else None
     return {
         "changes": changes,
         "servers": {key: list(getattr(entry, key, ())) for key in ("added", "removed", "changed")},
-        "diff": _diffs(reconciler, pointer, observation) if changes else [],
+        "diff": _diffs(reconciler, state, observation) if changes else [],
         "proxies": unsettled(planned),
-        "verdict": _verdict(pointer, planned, template_error),
+        "verdict": _verdict(state, planned, template_error),
         "hold": answers.hold(planned, now),
-        "freeze": answers.freeze(pointer, now),
+        "freeze": answers.freeze(state, now),
         "template_error": template_error,
         "template": {"origin": origins.template},
         "variables": {"origin": origins.variables},
@@ -73,14 +73,14 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
     }
 
 
-def _thawed(pointer: Pointer) -> Pointer:
+def _thawed(state: EnvironmentState) -> EnvironmentState:
     """As if nothing were frozen."""
-    return replace(pointer, freeze=None, first_freeze=False)
+    return replace(state, freeze=None, first_freeze=False)
 
 
-def _verdict(pointer: Pointer, planned: Pointer, template_error: str) -> str:
+def _verdict(state: EnvironmentState, planned: EnvironmentState, template_error: str) -> str:
     """Whether the plan would happen now, and if not, what it waits for."""
-    if pointer.is_frozen:
+    if state.is_frozen:
         return "waits: frozen"
     if template_error:
         return "blocked: template error"
@@ -96,30 +96,30 @@ def _unreadable(reconciler: Reconciler) -> str:
     return ""
 
 
-def _diffs(reconciler: Reconciler, before: Pointer, planned: Observation) -> list[Answer]:
+def _diffs(reconciler: Reconciler, before: EnvironmentState, planned: Observation) -> list[Answer]:
     """What changes in each distinct config, and for whom."""
     s3, settings = reconciler.clients.s3, reconciler.settings
-    found = differences(s3, settings, before, planned.pointer, planned.configs)
+    found = differences(s3, settings, before, planned.state, planned.configs)
     return [{"proxies": proxies} | diff.as_json() for proxies, diff in found]
 
 
 def status(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:
-    """Where things stand; reads the pointer and nothing else."""
+    """Where things stand; reads the state and nothing else."""
     return answers.status(reconciler.read(), reconciler.clock())
 
 
 def verify(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:
     """Make every proxy compare now; frozen, it waits for the end of the freeze."""
-    return summary(reconciler.amend("verify", lambda pointer, now: replace(pointer, verify_requested_at=now)))
+    return summary(reconciler.amend("verify", lambda state, now: replace(state, verify_requested_at=now)))
 
 
 def freeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
     """Publish and send nothing for some minutes; ends by itself."""
     minutes, reason = _minutes(request), _reason(request)
 
-    def change(pointer: Pointer, now: float) -> Pointer:
-        allowed = pointer.freeze.generation if pointer.freeze else 0  # a rollback under way is finished
-        return replace(pointer, freeze=Freeze(now + minutes * 60, reason or "operator", allowed))
+    def change(state: EnvironmentState, now: float) -> EnvironmentState:
+        allowed = state.freeze.generation if state.freeze else 0  # a rollback under way is finished
+        return replace(state, freeze=Freeze(now + minutes * 60, reason or "operator", allowed))
 
     return summary(reconciler.amend("freeze", change))
 
@@ -134,21 +134,21 @@ def rollback(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
     wanted = _option(request, "generation", int)
     minutes, reason = _minutes(request), _reason(request)
 
-    def change(pointer: Pointer, now: float) -> Pointer:
-        entry = _current_at(pointer, wanted)
+    def change(state: EnvironmentState, now: float) -> EnvironmentState:
+        entry = _current_at(state, wanted)
         _check_stored(reconciler, entry.assignment)
         why = f"operator rollback to {wanted}{': ' + reason if reason else ''}"
-        frozen = replace(pointer, freeze=Freeze(now + minutes * 60, why, pointer.generation))
-        return enact(frozen, Change(pointer.generation, now, why, entry.assignment))
+        frozen = replace(state, freeze=Freeze(now + minutes * 60, why, state.generation))
+        return enact(frozen, Change(state.generation, now, why, entry.assignment))
 
     return summary(reconciler.amend("rollback", change))
 
 
-def _current_at(pointer: Pointer, generation: int) -> Change:
-    """The publication that was current when the pointer had that generation."""
-    older = [change for change in pointer.history if change.generation <= generation]
-    if not older or generation > pointer.generation:
-        known = ", ".join(str(change.generation) for change in pointer.history[-10:]) or "none"
+def _current_at(state: EnvironmentState, generation: int) -> Change:
+    """The publication that was current when the state had that generation."""
+    older = [change for change in state.history if change.generation <= generation]
+    if not older or generation > state.generation:
+        known = ", ".join(str(change.generation) for change in state.history[-10:]) or "none"
         raise BadRequest(f"no config is known that was current at generation {generation}; newest known: {known}")
     return older[-1]
 

@@ -7,15 +7,15 @@ from haproxy_sync.config.diff import ConfigDiff, semantic_diff
 from haproxy_sync.fleet.model import Config
 from haproxy_sync.settings import Settings
 from haproxy_sync.state import store
-from haproxy_sync.state.model import Assignment, Digest, Pointer
+from haproxy_sync.state.model import Assignment, Digest, EnvironmentState
 
-MAX_LINES = 40  # of one history entry; fifty of them are in every pointer
+MAX_LINES = 40  # of one history entry; fifty of them are in every state
 MAX_LENGTH = 160
 
 
-def moves(before: Pointer, after: Pointer) -> Mapping[tuple[Digest | None, Digest | None], list[str]]:
+def moves(before: EnvironmentState, after: EnvironmentState) -> Mapping[tuple[Digest | None, Digest | None], list[str]]:
     """Old and new config, and the proxies that go from one to the other; one pair also where there is no proxy yet."""
-    old, new = (pointer.publication.assignment if pointer.publication else Assignment() for pointer in (before, after))
+    old, new = (state.publication.assignment if state.publication else Assignment() for state in (before, after))
     if not after.proxies:
         return {(old.shared, new.shared): []}
     pairs: dict[tuple[Digest | None, Digest | None], list[str]] = {}
@@ -25,7 +25,7 @@ def moves(before: Pointer, after: Pointer) -> Mapping[tuple[Digest | None, Diges
 
 
 def differences(
-    s3: Any, settings: Settings, before: Pointer, after: Pointer, configs: tuple[Config, ...]
+    s3: Any, settings: Settings, before: EnvironmentState, after: EnvironmentState, configs: tuple[Config, ...]
 ) -> list[tuple[list[str], ConfigDiff]]:
     """Each distinct change and the proxies it is for; a config that is not among `configs` is read from the bucket."""
     texts = {Digest.of(config): config.text for config in configs}

@@ -7,7 +7,7 @@ from math import ceil
 
 from haproxy_sync.reconcile.events import Event, Intent, Kind
 from haproxy_sync.settings import Settings
-from haproxy_sync.state.model import Pointer
+from haproxy_sync.state.model import EnvironmentState
 
 MIN_LOOK_INTERVAL = 2.0  # seconds between two looks while events keep coming
 SETTLE_SECONDS = 2.0  # EC2 is eventually consistent: a look this long after an event is sure to have seen it
@@ -33,34 +33,34 @@ class Decision:
     wake_at: float = 0.0
 
 
-def decide(intent: Intent, pointer: Pointer, now: float) -> Decision:
+def decide(intent: Intent, state: EnvironmentState, now: float) -> Decision:
     """The cheapest action that loses nothing."""
     if Kind.OPERATOR in intent.kinds:
         return Decision(Action.LOOK)
     # A clock that was ahead once must not make everything look covered until then (F15).
-    looked_at = pointer.looked_at if pointer.looked_at <= now else 0.0
+    looked_at = state.looked_at if state.looked_at <= now else 0.0
     open_events = [event for event in intent.events if not _is_covered(event, looked_at)]
     kinds = {event.kind for event in open_events}
     is_recent = now - MIN_LOOK_INTERVAL < looked_at
-    is_scheduled = now < pointer.wake_at <= now + 2 * MIN_LOOK_INTERVAL
+    is_scheduled = now < state.wake_at <= now + 2 * MIN_LOOK_INTERVAL
     if not open_events:
         return Decision(Action.COVERED)
     if Kind.REQUEUE in kinds or not (is_recent or is_scheduled):
         return Decision(Action.LOOK)  # a requeue is the look that others wait for
     if Kind.COMMAND in kinds:  # what waited for the rollout may be published now
-        return Decision(Action.LOOK if pointer.held_back else Action.ADVANCE)
-    if is_scheduled and all(event.sent_at <= pointer.wake_at - WAKE_MARGIN for event in open_events):
+        return Decision(Action.LOOK if state.held_back else Action.ADVANCE)
+    if is_scheduled and all(event.sent_at <= state.wake_at - WAKE_MARGIN for event in open_events):
         return Decision(Action.COVERED)
-    base = pointer.wake_at if is_scheduled else looked_at
+    base = state.wake_at if is_scheduled else looked_at
     return Decision(Action.DEFERRED, now + delay(max(base + MIN_LOOK_INTERVAL, now + WAKE_MARGIN), now))
 
 
-def doubtful(intent: Intent, pointer: Pointer, settings: Settings, now: float) -> tuple[Event, ...]:
+def doubtful(intent: Intent, state: EnvironmentState, settings: Settings, now: float) -> tuple[Event, ...]:
     """Events about instances of which none is known: EC2 is asked whose they are. None where that saves nothing."""
-    known = pointer.instance_ids
+    known = state.instance_ids
     unknown = tuple(event for event in intent.events if _is_of_unknown(event, known, settings))
-    is_look_due = decide(intent.without(unknown), pointer, now).action in {Action.LOOK, Action.DEFERRED}
-    is_covered = decide(intent, pointer, now).action is Action.COVERED
+    is_look_due = decide(intent.without(unknown), state, now).action in {Action.LOOK, Action.DEFERRED}
+    is_covered = decide(intent, state, now).action is Action.COVERED
     return () if is_look_due or is_covered or len(named(unknown)) > MAX_ASKED else unknown
 
 

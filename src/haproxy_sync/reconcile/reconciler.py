@@ -1,6 +1,6 @@
-"""One reconcile: read the pointer, observe, put the pointer, take the rollout's next step. It never waits for a host.
+"""One reconcile: read the state, observe, put the state, take the rollout's next step. It never waits for a host.
 
-The pointer is read before the look and put under its ETag afterwards, changed or not; whoever loses starts again from
+The state is read before the look and put under its ETag afterwards, changed or not; whoever loses starts again from
 the read. Every other order loses updates (docs/decisions.md, tests/contract/test_protocol.py).
 """
 
@@ -23,7 +23,7 @@ from haproxy_sync.rollout import driver, progress
 from haproxy_sync.rollout.driver import Reports
 from haproxy_sync.settings import Settings
 from haproxy_sync.state import store
-from haproxy_sync.state.model import Command, Pointer, successor
+from haproxy_sync.state.model import Command, EnvironmentState, successor
 
 ATTEMPTS = 5
 ECHO_SECONDS = coalesce.SETTLE_SECONDS + 1  # an event whose look saw nothing new gets a second look then
@@ -36,8 +36,8 @@ class Result:
     """What a reconcile found and did, for logs, metrics and answers."""
 
     action: Action
-    before: Pointer
-    after: Pointer
+    before: EnvironmentState
+    after: EnvironmentState
     now: float  # unix seconds, when it began
     fleet: Fleet | None = None
     sent: tuple[Command, ...] = ()
@@ -63,46 +63,48 @@ class Reconciler:
     renderer: Renderer
     tell: Callable[[Result, Intent], None] = lambda _result, _intent: None
 
-    def reconcile(self, intent: Intent, change: Callable[[Pointer], Pointer] = lambda pointer: pointer) -> Result:
+    def reconcile(
+        self, intent: Intent, change: Callable[[EnvironmentState], EnvironmentState] = lambda state: state
+    ) -> Result:
         """Do what the batch needs; `Superseded` if others were faster again and again.
 
         `change` is made before a look, which an operator's intent always gets.
         """
         return _restarting(lambda: self._reconcile(intent, change))
 
-    def amend(self, why: str, change: Callable[[Pointer, float], Pointer]) -> Result:
-        """Change the pointer and take the rollout's next step, without a look."""
+    def amend(self, why: str, change: Callable[[EnvironmentState, float], EnvironmentState]) -> Result:
+        """Change the state and take the rollout's next step, without a look."""
         intent = events.operator(why)
         return _restarting(lambda: self._amend(change, intent))
 
     def read(self) -> store.Snapshot:
-        """The pointer as it is. Here the first freeze begins, and ends when the stack is deployed without it."""
+        """The state as it is. Here the first freeze begins, and ends when the stack is deployed without it."""
         snapshot = store.read(self.clients.s3, self.settings.bucket, self.settings.environment)
-        first_freeze = self.settings.start_frozen and (snapshot.is_first or snapshot.pointer.first_freeze)
-        return replace(snapshot, pointer=replace(snapshot.pointer, first_freeze=first_freeze))
+        first_freeze = self.settings.start_frozen and (snapshot.is_first or snapshot.state.first_freeze)
+        return replace(snapshot, state=replace(snapshot.state, first_freeze=first_freeze))
 
-    def observe(self, pointer: Pointer, intent: Intent, now: float) -> Observation:
-        """What a look makes of the pointer; writes nothing."""
-        return Observer(self.settings, self.clients, self.renderer).observe(pointer, intent, now)
+    def observe(self, state: EnvironmentState, intent: Intent, now: float) -> Observation:
+        """What a look makes of the state; writes nothing."""
+        return Observer(self.settings, self.clients, self.renderer).observe(state, intent, now)
 
-    def _reconcile(self, intent: Intent, change: Callable[[Pointer], Pointer]) -> Result:
+    def _reconcile(self, intent: Intent, change: Callable[[EnvironmentState], EnvironmentState]) -> Result:
         snapshot = self.read()
         now = self.clock()
         related = self._related(intent, snapshot, now)
         if not related.events:
-            return self._told(Result(Action.UNRELATED, snapshot.pointer, snapshot.pointer, now), intent)
+            return self._told(Result(Action.UNRELATED, snapshot.state, snapshot.state, now), intent)
         intent = related
-        decision = coalesce.decide(intent, snapshot.pointer, now)
+        decision = coalesce.decide(intent, snapshot.state, now)
         match decision.action:
             case Action.COVERED:
-                return self._told(Result(decision.action, snapshot.pointer, snapshot.pointer, now), intent)
+                return self._told(Result(decision.action, snapshot.state, snapshot.state, now), intent)
             case Action.DEFERRED:
                 return self._defer(snapshot, decision.wake_at, now, intent)
             case action:
-                pointer = change(successor(snapshot.pointer, now, self.writer))
-                pointer, reports = driver.collect(self.clients.ssm, pointer, now)
+                state = change(successor(snapshot.state, now, self.writer))
+                state, reports = driver.collect(self.clients.ssm, state, now)
                 is_look = action is Action.LOOK
-                observation = self.observe(pointer, intent, now) if is_look else Observation(pointer)
+                observation = self.observe(state, intent, now) if is_look else Observation(state)
         return self._move(snapshot, observation, reports, now, intent)
 
     def _related(self, intent: Intent, snapshot: store.Snapshot, now: float) -> Intent:
@@ -110,8 +112,8 @@ class Reconciler:
 
         A question that fails, as by throttling in a storm of them, leaves all in: looks have a pace, and fail as such.
         """
-        doubtful = coalesce.doubtful(intent, snapshot.pointer, self.settings, now)
-        if not doubtful or not snapshot.pointer.looked_at:  # nobody is known: nobody has looked, or the state is lost
+        doubtful = coalesce.doubtful(intent, snapshot.state, self.settings, now)
+        if not doubtful or not snapshot.state.looked_at:  # nobody is known: nobody has looked, or the state is lost
             return intent
         try:
             strangers = inventory.strangers(self.clients.ec2, self.settings, coalesce.named(doubtful))
@@ -119,17 +121,17 @@ class Reconciler:
             return intent
         return intent.without([event for event in doubtful if strangers.issuperset(event.instance_ids)])
 
-    def _amend(self, change: Callable[[Pointer, float], Pointer], intent: Intent) -> Result:
+    def _amend(self, change: Callable[[EnvironmentState, float], EnvironmentState], intent: Intent) -> Result:
         snapshot = self.read()
         now = self.clock()
-        pointer, reports = driver.collect(self.clients.ssm, successor(snapshot.pointer, now, self.writer), now)
-        return self._move(snapshot, Observation(change(pointer, now)), reports, now, intent)
+        state, reports = driver.collect(self.clients.ssm, successor(snapshot.state, now, self.writer), now)
+        return self._move(snapshot, Observation(change(state, now)), reports, now, intent)
 
     def _defer(self, snapshot: store.Snapshot, wake_at: float, now: float, intent: Intent) -> Result:
-        pointer = replace(successor(snapshot.pointer, now, self.writer), wake_at=wake_at)
-        self._put(pointer, snapshot.etag)
+        state = replace(successor(snapshot.state, now, self.writer), wake_at=wake_at)
+        self._put(state, snapshot.etag)
         self._wake(wake_at, now, intent.why)
-        return self._told(Result(Action.DEFERRED, snapshot.pointer, pointer, now), intent)
+        return self._told(Result(Action.DEFERRED, snapshot.state, state, now), intent)
 
     def _told(self, result: Result, intent: Intent) -> Result:
         self.tell(result, intent)
@@ -138,21 +140,21 @@ class Reconciler:
     def _move(
         self, snapshot: store.Snapshot, observation: Observation, reports: Reports, now: float, intent: Intent
     ) -> Result:
-        """Store what must be there before, move the pointer, then act on it."""
+        """Store what must be there before, move the state, then act on it."""
         s3, ssm, settings = self.clients.s3, self.clients.ssm, self.settings
         for config in observation.configs:
             store.put_config(s3, settings.bucket, settings.environment, config)
-        echo_at = _echo(intent, snapshot.pointer, observation.pointer, now)
-        pointer, step = driver.plan(ssm, settings, observation.pointer, now)
-        listen_at = progress.listen_again_at(pointer, now)
-        pointer, wake_at = _scheduled(pointer, [step.wake_at, listen_at, observation.look_again_at, echo_at], now)
-        pointer = self._explained(snapshot.pointer, pointer, observation)
-        etag = self._put(pointer, snapshot.etag)
+        echo_at = _echo(intent, snapshot.state, observation.state, now)
+        state, step = driver.plan(ssm, settings, observation.state, now)
+        listen_at = progress.listen_again_at(state, now)
+        state, wake_at = _scheduled(state, [step.wake_at, listen_at, observation.look_again_at, echo_at], now)
+        state = self._explained(snapshot.state, state, observation)
+        etag = self._put(state, snapshot.etag)
         action = Action.LOOK if observation.fleet else Action.ADVANCE
         result = Result(
             action,
-            snapshot.pointer,
-            pointer,
+            snapshot.state,
+            state,
             now,
             observation.fleet,
             reports=reports,
@@ -164,7 +166,7 @@ class Reconciler:
         finally:
             self.tell(result, intent)  # what was heard now is gone from the next run
             try:
-                if pointer.instance_ids - snapshot.pointer.instance_ids:
+                if state.instance_ids - snapshot.state.instance_ids:
                     self._recheck(intent.why)
             finally:  # neither message depends on the other
                 if wake_at:
@@ -180,8 +182,10 @@ class Reconciler:
         body = events.requeue(self.home, self.clock() + coalesce.SETTLE_SECONDS, why)
         wakeup.send(self.clients.sqs, self.settings.queue_url, body, RECHECK_SECONDS)
 
-    def _explained(self, before: Pointer, after: Pointer, observation: Observation) -> Pointer:
-        """The pointer whose newest history entry says what its publication changes in the configs."""
+    def _explained(
+        self, before: EnvironmentState, after: EnvironmentState, observation: Observation
+    ) -> EnvironmentState:
+        """The state whose newest history entry says what its publication changes in the configs."""
         if after.history[-1:] == before.history[-1:] or not before.publication:
             return after  # the first one changes all there is
         diffs = changes.differences(self.clients.s3, self.settings, before, after, observation.configs)
@@ -190,18 +194,18 @@ class Reconciler:
 
     def _send(self, result: Result, etag: str, claims: tuple[Command, ...]) -> Result:
         """Send what was claimed and note the command ids; then let a failure bring the message back."""
-        pointer = result.after
-        sent = driver.send(self.clients.commands, self.settings, pointer, claims)
+        state = result.after
+        sent = driver.send(self.clients.commands, self.settings, state, claims)
         for _ in range(ATTEMPTS):
-            noted = driver.note(pointer, sent, self.clock(), self.writer)
+            noted = driver.note(state, sent, self.clock(), self.writer)
             try:
                 self._put(noted, etag)
                 break
             except Superseded:
                 snapshot = self.read()
-                pointer, etag = snapshot.pointer, snapshot.etag or ""
+                state, etag = snapshot.state, snapshot.etag or ""
         else:
-            raise Superseded("the ids of sent commands could not be noted: others keep moving the pointer")
+            raise Superseded("the ids of sent commands could not be noted: others keep moving the state")
         if sent.failure:
             raise sent.failure
         commands = tuple(command for command in sent.by_claim.values() if command)
@@ -210,15 +214,15 @@ class Reconciler:
             self._wake(now + LISTED_SECONDS, now, events.REQUEUED)
         return replace(result, after=noted, sent=commands, reports=result.reports + sent.refused)
 
-    def _put(self, pointer: Pointer, etag: str | None) -> str:
-        return store.put(self.clients.s3, self.settings.bucket, self.settings.environment, pointer, etag)
+    def _put(self, state: EnvironmentState, etag: str | None) -> str:
+        return store.put(self.clients.s3, self.settings.bucket, self.settings.environment, state, etag)
 
     def _wake(self, wake_at: float, now: float, why: str) -> None:
         body = events.requeue(self.home, wake_at, why)
         wakeup.send(self.clients.sqs, self.settings.queue_url, body, coalesce.delay(wake_at, now))
 
 
-def _echo(intent: Intent, before: Pointer, after: Pointer, now: float) -> float | None:
+def _echo(intent: Intent, before: EnvironmentState, after: EnvironmentState, now: float) -> float | None:
     """An event came, and EC2 or Run Command does not show it yet: look once more when it surely does."""
     is_old_fleet = (before.backends, before.proxies) == (after.backends, after.proxies)
     is_unheard = bool(after.commands) and before.commands == after.commands
@@ -227,13 +231,13 @@ def _echo(intent: Intent, before: Pointer, after: Pointer, now: float) -> float 
     return now + ECHO_SECONDS if Kind.CHANGE in intent.kinds and is_old_fleet else None
 
 
-def _scheduled(pointer: Pointer, times: list[float | None], now: float) -> tuple[Pointer, float | None]:
-    """The pointer with the soonest wake-up, and when, if a message has to be sent for it."""
+def _scheduled(state: EnvironmentState, times: list[float | None], now: float) -> tuple[EnvironmentState, float | None]:
+    """The state with the soonest wake-up, and when, if a message has to be sent for it."""
     soonest = min((time for time in times if time is not None), default=inf)
-    if soonest == inf or now < pointer.wake_at <= soonest + 1:  # whole seconds are all the queue knows
-        return pointer, None
+    if soonest == inf or now < state.wake_at <= soonest + 1:  # whole seconds are all the queue knows
+        return state, None
     wake_at = now + coalesce.delay(soonest, now)
-    return replace(pointer, wake_at=wake_at), wake_at
+    return replace(state, wake_at=wake_at), wake_at
 
 
 def _restarting(attempt: Callable[[], Result]) -> Result:

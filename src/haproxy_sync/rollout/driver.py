@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from haproxy_sync.rollout import next_commands, progress, run_command
 from haproxy_sync.rollout.reports import Report, fold
 from haproxy_sync.settings import Settings
-from haproxy_sync.state.model import Command, Document, Pointer, Purpose, successor
+from haproxy_sync.state.model import Command, Document, EnvironmentState, Purpose, successor
 
 CLIENT_ERROR = range(400, 500)
 
@@ -25,31 +25,31 @@ class Sent:
     failure: Exception | None = None
 
 
-def collect(ssm: Any, pointer: Pointer, now: float) -> tuple[Pointer, Reports]:
+def collect(ssm: Any, state: EnvironmentState, now: float) -> tuple[EnvironmentState, Reports]:
     """What the commands in flight have brought since the last time, and those that were silent before."""
-    pointer = progress.give_up(pointer, now)
+    state = progress.give_up(state, now)
     heard: list[tuple[Command, Report]] = []
     asked = {
         command.command_id: tuple(run_command.invocations(ssm, command))
-        for command in pointer.commands
+        for command in state.commands
         if command.command_id
     }
     # First, and the oldest first: what a newer command brought is said last.
-    for command in sorted(pointer.late, key=lambda each: each.claimed_at):
+    for command in sorted(state.late, key=lambda each: each.claimed_at):
         invocations = asked[command.command_id] if command.command_id in asked else _overheard(ssm, command)
-        pointer, reports = progress.hear_late(pointer, command, fold(invocations), now)
+        state, reports = progress.hear_late(state, command, fold(invocations), now)
         heard += [(command, report) for report in reports]
-    for command in pointer.commands:
+    for command in state.commands:
         if not command.command_id:
             continue
         invocations = asked[command.command_id]
         folded = fold(invocations)
-        pointer, reports = progress.hear(pointer, command, folded, now)
+        state, reports = progress.hear(state, command, folded, now)
         left = set(command.targets).difference(report.instance_id for report in folded)
         is_taken = {each["Status"] for each in invocations if each["InstanceId"] in left} != {"Pending"}
-        pointer = progress.note_stalled(pointer, command, is_taken, now)
+        state = progress.note_stalled(state, command, is_taken, now)
         heard += [(command, report) for report in reports]
-    return pointer, tuple(heard)
+    return state, tuple(heard)
 
 
 def _overheard(ssm: Any, command: Command) -> tuple[Mapping[str, Any], ...]:
@@ -60,42 +60,44 @@ def _overheard(ssm: Any, command: Command) -> tuple[Mapping[str, Any], ...]:
         return ()
 
 
-def plan(ssm: Any, settings: Settings, pointer: Pointer, now: float) -> tuple[Pointer, next_commands.Step]:
-    """The next step, claimed in the pointer so that nobody else takes it too."""
-    wanted = next_commands.due(pointer, settings, now)
+def plan(
+    ssm: Any, settings: Settings, state: EnvironmentState, now: float
+) -> tuple[EnvironmentState, next_commands.Step]:
+    """The next step, claimed in the state so that nobody else takes it too."""
+    wanted = next_commands.due(state, settings, now)
     ready = [each.instance_id for each in wanted if each.at <= now]
     online = run_command.online(ssm, ready) if ready else frozenset()
-    pointer = progress.note_unreachable(pointer, frozenset(ready) - online)
-    step = next_commands.next_step(pointer, online, settings, now)
-    pointer = _pinned(ssm, settings, progress.claim(pointer, step.claims, now), step.claims)
-    return (replace(pointer, converged_at=now) if progress.is_converged(pointer) else pointer), step
+    state = progress.note_unreachable(state, frozenset(ready) - online)
+    step = next_commands.next_step(state, online, settings, now)
+    state = _pinned(ssm, settings, progress.claim(state, step.claims, now), step.claims)
+    return (replace(state, converged_at=now) if progress.is_converged(state) else state), step
 
 
-def _pinned(ssm: Any, settings: Settings, pointer: Pointer, claims: tuple[Command, ...]) -> Pointer:
+def _pinned(ssm: Any, settings: Settings, state: EnvironmentState, claims: tuple[Command, ...]) -> EnvironmentState:
     """A rollout runs the document that its canary ran, to the end (F64).
 
     What is not yet proven, or stopped, starts anew with the one that is current; so does what comes after the end.
     """
-    publication = pointer.publication
+    publication = state.publication
     if not claims or not publication:
-        return pointer
+        return state
     is_wave = claims[0].purpose is Purpose.WAVE
-    is_rolling = not next_commands.has_stopped(pointer, settings) and not all(
-        progress.is_settled(pointer, proxy.instance_id) for proxy in pointer.proxies
+    is_rolling = not next_commands.has_stopped(state, settings) and not all(
+        progress.is_settled(state, proxy.instance_id) for proxy in state.proxies
     )
-    if publication.document and (is_wave or (is_rolling and progress.proven_by(pointer))):
-        return pointer
-    return _with_document(pointer, run_command.document(ssm, settings.document_name))
+    if publication.document and (is_wave or (is_rolling and progress.proven_by(state))):
+        return state
+    return _with_document(state, run_command.document(ssm, settings.document_name))
 
 
-def _with_document(pointer: Pointer, document: Document | None) -> Pointer:
-    publication = pointer.publication
-    return replace(pointer, publication=publication and replace(publication, document=document))
+def _with_document(state: EnvironmentState, document: Document | None) -> EnvironmentState:
+    publication = state.publication
+    return replace(state, publication=publication and replace(publication, document=document))
 
 
-def send(ssm: Any, settings: Settings, pointer: Pointer, claims: tuple[Command, ...]) -> Sent:
-    """Send what the pointer claims; after the first failure nothing more (F56)."""
-    document = pointer.publication.document if pointer.publication else None
+def send(ssm: Any, settings: Settings, state: EnvironmentState, claims: tuple[Command, ...]) -> Sent:
+    """Send what the state claims; after the first failure nothing more (F56)."""
+    document = state.publication.document if state.publication else None
     if document is None:
         raise ValueError("claims without a pinned document")
     by_claim: dict[str, Command | None] = {}
@@ -115,9 +117,9 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] in CLIENT_ERROR
 
 
-def note(pointer: Pointer, sent: Sent, now: float, writer: str) -> Pointer:
-    """The next pointer, with the command ids in place of the claims, whatever else others made of it meanwhile."""
-    noted = successor(pointer, now, writer)
+def note(state: EnvironmentState, sent: Sent, now: float, writer: str) -> EnvironmentState:
+    """The next state, with the command ids in place of the claims, whatever else others made of it meanwhile."""
+    noted = successor(state, now, writer)
     for claim, report in sent.refused:
         if claim.claim in {command.claim for command in noted.commands}:
             noted = progress.absorb(noted, claim, [report], now)

@@ -1,4 +1,4 @@
-"""How far the rollout is, as changes of the pointer: what was claimed, sent, reported, given up.
+"""How far the rollout is, as changes of the state: what was claimed, sent, reported, given up.
 
 A proxy is settled when it proved its digest running and no older command can still reach it.
 """
@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from haproxy_sync.rollout.reports import Report
-from haproxy_sync.state.model import APPLIED, BROKEN, Command, Outcome, Pointer, ProxyState
+from haproxy_sync.state.model import APPLIED, BROKEN, Command, EnvironmentState, Outcome, ProxyState
 
 VOID_SECONDS = 75  # a claim without command id is void then: longer than the function may run (F10, F11)
 HARMLESS = APPLIED | {Outcome.NOT_TRIED}
@@ -20,85 +20,88 @@ LISTEN_SECONDS = (1, 3, 7, 15, 30)
 LATE_SECONDS = 600  # longer than an agent takes to send again what got lost
 
 
-def claim(pointer: Pointer, claims: tuple[Command, ...], now: float) -> Pointer:
-    """The pointer that says so before anything is sent: whoever reads it next keeps off."""
-    states = dict(pointer.states)
+def claim(state: EnvironmentState, claims: tuple[Command, ...], now: float) -> EnvironmentState:
+    """The state that says so before anything is sent: whoever reads it next keeps off."""
+    states = dict(state.proxy_states)
     for command in claims:
         for target in command.targets:
-            states[target] = replace(pointer.state(target), sent_generation=command.generation, sent_at=now)
-    return replace(pointer, commands=(*pointer.commands, *claims), states=MappingProxyType(states))
+            states[target] = replace(state.proxy_state(target), sent_generation=command.generation, sent_at=now)
+    return replace(state, commands=(*state.commands, *claims), proxy_states=MappingProxyType(states))
 
 
-def merge_sent(pointer: Pointer, sent: Mapping[str, Command | None]) -> Pointer:
+def merge_sent(state: EnvironmentState, sent: Mapping[str, Command | None]) -> EnvironmentState:
     """Each claim replaced by the command it became (None: nothing was sent); a claim that is gone stays gone."""
-    states, commands = dict(pointer.states), []
-    for claim in pointer.commands:
+    states, commands = dict(state.proxy_states), []
+    for claim in state.commands:
         command = sent.get(claim.claim, claim)
         commands += [command] if command else []
         for target in set(claim.targets).difference(command.targets if command else ()):
-            states[target] = replace(pointer.state(target), sent_at=0.0)  # it had its turn on paper only
-    return replace(pointer, commands=tuple(commands), states=MappingProxyType(states))
+            states[target] = replace(state.proxy_state(target), sent_at=0.0)  # it had its turn on paper only
+    return replace(state, commands=tuple(commands), proxy_states=MappingProxyType(states))
 
 
-def absorb(pointer: Pointer, command: Command, reports: Iterable[Report], now: float) -> Pointer:
-    """The pointer after proxies reported on the command; each report counts once."""
+def absorb(state: EnvironmentState, command: Command, reports: Iterable[Report], now: float) -> EnvironmentState:
+    """The state after proxies reported on the command; each report counts once."""
     fresh = [report for report in reports if report.instance_id in command.targets]
-    states = {report.instance_id: _after(pointer.state(report.instance_id), command, report, now) for report in fresh}
+    states = {
+        report.instance_id: _after(state.proxy_state(report.instance_id), command, report, now) for report in fresh
+    }
     reported = {report.instance_id for report in fresh}
     heard = {report.instance_id for report in fresh if report.is_heard}
-    commands = tuple(_without(each, reported) if each.claim == command.claim else each for each in pointer.commands)
-    pointer = replace(
-        pointer,
-        states=MappingProxyType({**pointer.states, **states}),
+    commands = tuple(_without(each, reported) if each.claim == command.claim else each for each in state.commands)
+    state = replace(
+        state,
+        proxy_states=MappingProxyType({**state.proxy_states, **states}),
         commands=tuple(each for each in commands if each.targets),
-        late=_after_word(pointer.late, command, heard),
+        late=_after_word(state.late, command, heard),
     )
     is_behind = any(report.outcome is Outcome.SUPERSEDED for report in fresh)
-    return _overtake(pointer) if is_behind and command.generation == _generation(pointer) else pointer
+    return _overtake(state) if is_behind and command.generation == _generation(state) else state
 
 
 def hear(
-    pointer: Pointer, command: Command, reports: Iterable[Report], now: float
-) -> tuple[Pointer, tuple[Report, ...]]:
-    """The pointer after what the service shows of a command, and the reports that count by now.
+    state: EnvironmentState, command: Command, reports: Iterable[Report], now: float
+) -> tuple[EnvironmentState, tuple[Report, ...]]:
+    """The state after what the service shows of a command, and the reports that count by now.
 
     Who is silent is remembered, and believed to have failed only after a while; even then a marker still counts.
     Nobody waits for what a command of an older publication has to say.
     """
-    patience = LISTEN_SECONDS[-1] if command.generation == _generation(pointer) else 0
+    patience = LISTEN_SECONDS[-1] if command.generation == _generation(state) else 0
     fresh = tuple(report for report in reports if report.instance_id in command.targets)
     silent = {report.instance_id: now for report in fresh if report.is_silent} | dict(command.silent)
     known = replace(command, silent=MappingProxyType(silent))
     given_up = _unheard_for(known, patience, now)
     believed = tuple(report for report in fresh if not report.is_silent or report.instance_id in given_up)
-    commands = tuple(known if each.claim == command.claim else each for each in pointer.commands)
-    pointer = absorb(replace(pointer, commands=commands), known, believed, now)
+    commands = tuple(known if each.claim == command.claim else each for each in state.commands)
+    state = absorb(replace(state, commands=commands), known, believed, now)
     failed = {report.instance_id for report in believed if report.is_silent}
-    return replace(pointer, late=_joined(pointer.late, known, failed)), believed
+    return replace(state, late=_joined(state.late, known, failed)), believed
 
 
 def hear_late(
-    pointer: Pointer, command: Command, reports: Iterable[Report], now: float
-) -> tuple[Pointer, tuple[Report, ...]]:
+    state: EnvironmentState, command: Command, reports: Iterable[Report], now: float
+) -> tuple[EnvironmentState, tuple[Report, ...]]:
     """The same for a command whose silence was believed: only what the host itself says counts.
 
     Of an older publication not even that, once it is known what became of a newer one there.
     """
     said = [report for report in reports if report.is_heard and report.instance_id in command.targets]
-    heard = tuple(each for each in said if pointer.state(each.instance_id).generation <= command.generation)
-    pointer = replace(pointer, late=_after_word(pointer.late, command, {report.instance_id for report in said}))
-    attempts = {report.instance_id: pointer.state(report.instance_id).attempts for report in heard}
-    pointer = absorb(pointer, command, heard, now)
+    heard = tuple(each for each in said if state.proxy_state(each.instance_id).generation <= command.generation)
+    state = replace(state, late=_after_word(state.late, command, {report.instance_id for report in said}))
+    attempts = {report.instance_id: state.proxy_state(report.instance_id).attempts for report in heard}
+    state = absorb(state, command, heard, now)
     # It was counted as a failure already: it is not another one.
     again = {
-        key: replace(pointer.state(key), attempts=min(attempts[key], pointer.state(key).attempts)) for key in attempts
+        key: replace(state.proxy_state(key), attempts=min(attempts[key], state.proxy_state(key).attempts))
+        for key in attempts
     }
-    return replace(pointer, states=MappingProxyType({**pointer.states, **again})), heard
+    return replace(state, proxy_states=MappingProxyType({**state.proxy_states, **again})), heard
 
 
-def listen_again_at(pointer: Pointer, now: float) -> float | None:
+def listen_again_at(state: EnvironmentState, now: float) -> float | None:
     """When to look again for what the silent have to say."""
-    silences = (since for command in pointer.commands for since in command.silent.values())
+    silences = (since for command in state.commands for since in command.silent.values())
     times = (since + seconds for since in silences for seconds in LISTEN_SECONDS)
     return min((time for time in times if time > now), default=None)
 
@@ -131,45 +134,43 @@ def _without(command: Command, gone: Collection[str]) -> Command:
     return replace(command, targets=targets, silent=MappingProxyType(silent))
 
 
-def _overtake(pointer: Pointer) -> Pointer:
-    """A host knows a higher number than we gave, so the pointer was lost once: publish the same under a new one."""
-    publication, freeze = pointer.publication, pointer.freeze
+def _overtake(state: EnvironmentState) -> EnvironmentState:
+    """A host knows a higher number than we gave, so the state was lost once: publish the same under a new one."""
+    publication, freeze = state.publication, state.freeze
     if publication and freeze and freeze.generation == publication.generation:
-        freeze = replace(freeze, generation=pointer.generation)
-    return replace(
-        pointer, publication=publication and replace(publication, generation=pointer.generation), freeze=freeze
-    )
+        freeze = replace(freeze, generation=state.generation)
+    return replace(state, publication=publication and replace(publication, generation=state.generation), freeze=freeze)
 
 
-def _generation(pointer: Pointer) -> int:
-    return pointer.publication.generation if pointer.publication else 0
+def _generation(state: EnvironmentState) -> int:
+    return state.publication.generation if state.publication else 0
 
 
-def _after(state: ProxyState, command: Command, report: Report, now: float) -> ProxyState:
-    """The proxy's state after the report; what it did not say stays as it was known."""
+def _after(proxy_state: ProxyState, command: Command, report: Report, now: float) -> ProxyState:
+    """The proxy's proxy_state after the report; what it did not say stays as it was known."""
     is_answered = report.is_heard or report.outcome in BROKEN
     is_unproven = _is_unproven(command, report)
     return replace(
-        state,
+        proxy_state,
         outcome=report.outcome,
         reason="unproven" if is_unproven else report.reason,
         detail=report.detail,
-        generation=command.generation if is_answered else state.generation,
-        installed=report.installed if report.is_heard else state.installed,
-        running=report.running if report.is_heard else state.running,
-        backup=report.backup or state.backup,
-        method=report.method or state.method,
+        generation=command.generation if is_answered else proxy_state.generation,
+        installed=report.installed if report.is_heard else proxy_state.installed,
+        running=report.running if report.is_heard else proxy_state.running,
+        backup=report.backup or proxy_state.backup,
+        method=report.method or proxy_state.method,
         at=now,
-        attempts=0 if report.outcome in HARMLESS and not is_unproven else state.attempts + 1,
-        failed_generation=_failed_generation(state, command, report),
+        attempts=0 if report.outcome in HARMLESS and not is_unproven else proxy_state.attempts + 1,
+        failed_generation=_failed_generation(proxy_state, command, report),
     )
 
 
-def _failed_generation(state: ProxyState, command: Command, report: Report) -> int:
+def _failed_generation(proxy_state: ProxyState, command: Command, report: Report) -> int:
     """Kept until the proxy itself succeeds: that it cannot be reached meanwhile says nothing new about the config."""
     if report.outcome in BROKEN or _is_unproven(command, report):
         return command.generation
-    return 0 if report.outcome in APPLIED else state.failed_generation
+    return 0 if report.outcome in APPLIED else proxy_state.failed_generation
 
 
 def _is_unproven(command: Command, report: Report) -> bool:
@@ -177,27 +178,27 @@ def _is_unproven(command: Command, report: Report) -> bool:
     return report.outcome in APPLIED - {Outcome.NOT_RUNNING} and report.running != command.digest.md5
 
 
-def note_stalled(pointer: Pointer, command: Command, taken: bool, now: float) -> Pointer:  # noqa: FBT001 # one fact
+def note_stalled(state: EnvironmentState, command: Command, taken: bool, now: float) -> EnvironmentState:  # noqa: FBT001 # one fact
     """A command that no agent has taken for long: it stays in flight for its own proxies, nobody else waits for it."""
     is_stalled = not taken and now - command.claimed_at >= STALL_SECONDS
     commands = (
-        replace(each, is_stalled=is_stalled) if each.claim == command.claim else each for each in pointer.commands
+        replace(each, is_stalled=is_stalled) if each.claim == command.claim else each for each in state.commands
     )
-    return replace(pointer, commands=tuple(commands))
+    return replace(state, commands=tuple(commands))
 
 
-def give_up(pointer: Pointer, now: float) -> Pointer:
+def give_up(state: EnvironmentState, now: float) -> EnvironmentState:
     """Without void claims and without commands that nobody will report on any more."""
-    late = (_without(command, _unheard_for(command, LATE_SECONDS, now)) for command in pointer.late)
-    pointer = replace(pointer, late=tuple(command for command in late if command.targets))
-    for command in pointer.commands:
+    late = (_without(command, _unheard_for(command, LATE_SECONDS, now)) for command in state.late)
+    state = replace(state, late=tuple(command for command in late if command.targets))
+    for command in state.commands:
         age = now - command.claimed_at
         if not command.command_id and age >= VOID_SECONDS:
-            pointer = replace(pointer, commands=tuple(each for each in pointer.commands if each is not command))
+            state = replace(state, commands=tuple(each for each in state.commands if each is not command))
         elif age >= LOST_SECONDS:
             lost = (Report(target, Outcome.MISSING, "no-report") for target in command.targets)
-            pointer = absorb(pointer, command, lost, now)
-    return pointer
+            state = absorb(state, command, lost, now)
+    return state
 
 
 def _unheard_for(command: Command, seconds: float, now: float) -> Collection[str]:
@@ -205,67 +206,65 @@ def _unheard_for(command: Command, seconds: float, now: float) -> Collection[str
     return {target for target, since in command.silent.items() if since + seconds <= now}
 
 
-def forget_gone(pointer: Pointer) -> Pointer:
+def forget_gone(state: EnvironmentState) -> EnvironmentState:
     """Without proxies that the last look no longer has: gone, not failed (F66)."""
-    present = {proxy.instance_id for proxy in pointer.proxies}
-    gone = {*pointer.states, *pointer.in_flight} - present
+    present = {proxy.instance_id for proxy in state.proxies}
+    gone = {*state.proxy_states, *state.in_flight} - present
     return replace(
-        pointer,
-        states=MappingProxyType({key: state for key, state in pointer.states.items() if key in present}),
-        commands=_all_without(pointer.commands, gone),
-        late=_all_without(pointer.late, gone),
+        state,
+        proxy_states=MappingProxyType(
+            {key: proxy_state for key, proxy_state in state.proxy_states.items() if key in present}
+        ),
+        commands=_all_without(state.commands, gone),
+        late=_all_without(state.late, gone),
     )
 
 
-def note_unreachable(pointer: Pointer, instance_ids: Iterable[str]) -> Pointer:
+def note_unreachable(state: EnvironmentState, instance_ids: Iterable[str]) -> EnvironmentState:
     """Proxies that should get a command and cannot are `missing`, by name (F53, F55)."""
-    missing = {each: _unreachable(pointer, pointer.state(each)) for each in instance_ids}
-    return replace(pointer, states=MappingProxyType({**pointer.states, **missing}))
+    missing = {each: _unreachable(state, state.proxy_state(each)) for each in instance_ids}
+    return replace(state, proxy_states=MappingProxyType({**state.proxy_states, **missing}))
 
 
-def _unreachable(pointer: Pointer, state: ProxyState) -> ProxyState:
-    if has_failed(pointer, state):  # what it failed with is what people want to know
-        return replace(state, reason=f"{state.reason.removesuffix(OFFLINE)}{OFFLINE}")
-    return replace(state, outcome=Outcome.MISSING, reason="agent-offline", attempts=0)
+def _unreachable(state: EnvironmentState, proxy_state: ProxyState) -> ProxyState:
+    if has_failed(state, proxy_state):  # what it failed with is what people want to know
+        return replace(proxy_state, reason=f"{proxy_state.reason.removesuffix(OFFLINE)}{OFFLINE}")
+    return replace(proxy_state, outcome=Outcome.MISSING, reason="agent-offline", attempts=0)
 
 
-def has_failed(pointer: Pointer, state: ProxyState) -> bool:
+def has_failed(state: EnvironmentState, proxy_state: ProxyState) -> bool:
     """Whether it tried what is published and did not succeed since."""
-    return bool(state.failed_generation) and state.failed_generation == _generation(pointer)
+    return bool(proxy_state.failed_generation) and proxy_state.failed_generation == _generation(state)
 
 
-def is_settled(pointer: Pointer, instance_id: str) -> bool:
+def is_settled(state: EnvironmentState, instance_id: str) -> bool:
     """Whether the proxy has what is published, and nothing older can still arrive there."""
-    state = pointer.state(instance_id)
-    desired = pointer.publication.assignment[instance_id] if pointer.publication else None
-    if not desired or state.outcome not in APPLIED or state.generation < state.sent_generation:
+    proxy_state = state.proxy_state(instance_id)
+    desired = state.publication.assignment[instance_id] if state.publication else None
+    if not desired or proxy_state.outcome not in APPLIED or proxy_state.generation < proxy_state.sent_generation:
         return False
     # HAProxy was stopped by somebody: the file is there, and nothing runs that could prove it (F90).
-    proof = state.installed if state.outcome is Outcome.NOT_RUNNING else state.running
+    proof = proxy_state.installed if proxy_state.outcome is Outcome.NOT_RUNNING else proxy_state.running
     return proof == desired.md5
 
 
-def proven_by(pointer: Pointer) -> str:
+def proven_by(state: EnvironmentState) -> str:
     """A proxy that runs what is published, so that the others may have it too; empty while there is none.
 
     Who has a config of its own proves it only by what it did since: the others' were never tried.
     """
-    publication = pointer.publication
+    publication = state.publication
     if not publication:
         return ""
-    for proxy in pointer.proxies:
-        state, desired = pointer.state(proxy.instance_id), publication.assignment[proxy.instance_id]
-        is_tried = publication.assignment.shared is not None or state.generation == publication.generation
-        if desired and is_tried and state.running == desired.md5 and is_settled(pointer, proxy.instance_id):
+    for proxy in state.proxies:
+        proxy_state, desired = state.proxy_state(proxy.instance_id), publication.assignment[proxy.instance_id]
+        is_tried = publication.assignment.shared is not None or proxy_state.generation == publication.generation
+        if desired and is_tried and proxy_state.running == desired.md5 and is_settled(state, proxy.instance_id):
             return proxy.instance_id
     return ""
 
 
-def is_converged(pointer: Pointer) -> bool:
+def is_converged(state: EnvironmentState) -> bool:
     """Whether every proxy has the config of the last look."""
-    is_current = not (pointer.hold or pointer.is_frozen or pointer.template_error or pointer.held_back)
-    return (
-        is_current
-        and bool(pointer.proxies)
-        and all(is_settled(pointer, proxy.instance_id) for proxy in pointer.proxies)
-    )
+    is_current = not (state.hold or state.is_frozen or state.template_error or state.held_back)
+    return is_current and bool(state.proxies) and all(is_settled(state, proxy.instance_id) for proxy in state.proxies)

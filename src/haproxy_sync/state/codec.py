@@ -1,4 +1,4 @@
-"""The pointer as JSON and back: strict where a value has the wrong shape, lenient where a field is new or gone.
+"""The state as JSON and back: strict where a value has the wrong shape, lenient where a field is new or gone.
 
 One walk over the dataclasses' own annotations, so a field is written down once, where it is declared.
 """
@@ -11,21 +11,21 @@ from functools import cache
 from types import MappingProxyType, NoneType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
-from haproxy_sync.errors import CorruptPointer, SyncError
-from haproxy_sync.state.model import Pointer
+from haproxy_sync.errors import CorruptState, SyncError
+from haproxy_sync.state.model import EnvironmentState
 
 
-def dumps(pointer: Pointer) -> bytes:
+def dumps(state: EnvironmentState) -> bytes:
     """Compact, keys in declared order."""
-    return json.dumps(jsonable(pointer), separators=(",", ":")).encode()
+    return json.dumps(jsonable(state), separators=(",", ":")).encode()
 
 
-def loads(body: bytes) -> Pointer:
-    """`CorruptPointer` if it is no pointer (F48)."""
+def loads(body: bytes) -> EnvironmentState:
+    """`CorruptState` if it is no state (F48)."""
     try:
-        return cast("Pointer", _decoder(Pointer)(json.loads(body)))
+        return cast("EnvironmentState", _decoder(EnvironmentState)(json.loads(body)))
     except (ValueError, KeyError, TypeError, RecursionError, SyncError) as error:
-        raise CorruptPointer(f"{type(error).__name__}: {error}"[:200]) from error
+        raise CorruptState(f"{type(error).__name__}: {error}"[:200]) from error
 
 
 def jsonable(value: Any) -> Any:

@@ -1,6 +1,6 @@
-"""The pointer: the one object that says what is published, and how far each proxy is. Values only.
+"""The state: the one object that says what is published, and how far each proxy is. Values only.
 
-Every put gets a higher generation, so two pointers never have equal bytes and an ETag is never seen twice (F51).
+Every put gets a higher generation, so two states never have equal bytes and an ETag is never seen twice (F51).
 """
 
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from haproxy_sync.fleet.model import Backend, Config, Proxy, Skipped
 HISTORY_LENGTH = 50
 
 
-def pointer_key(environment: str) -> str:
-    """Where the pointer is."""
-    return f"pointer/{environment}.json"
+def state_key(environment: str) -> str:
+    """Where the state is."""
+    return f"state/{environment}.json"
 
 
 def config_prefix(environment: str) -> str:
@@ -174,7 +174,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Pointer:
+class EnvironmentState:
     """The whole state of one environment."""
 
     generation: int = 0
@@ -192,15 +192,15 @@ class Pointer:
     publication: Publication | None = None
     commands: tuple[Command, ...] = ()
     late: tuple[Command, ...] = ()  # targets that failed by their silence: what they say yet still counts
-    states: Mapping[str, ProxyState] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    proxy_states: Mapping[str, ProxyState] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     hold: Hold | None = None
     freeze: Freeze | None = None
     first_freeze: bool = False  # nothing was ever published here, and nobody has ended it (`StartFrozen`)
     history: tuple[Change, ...] = ()  # newest last
 
-    def state(self, instance_id: str) -> ProxyState:
+    def proxy_state(self, instance_id: str) -> ProxyState:
         """What is known of the proxy."""
-        return self.states.get(instance_id, NOTHING_KNOWN)
+        return self.proxy_states.get(instance_id, NOTHING_KNOWN)
 
     @property
     def is_frozen(self) -> bool:
@@ -222,22 +222,24 @@ class Pointer:
 NOTHING_KNOWN = ProxyState()
 
 
-def successor(previous: Pointer, now: float, writer: str) -> Pointer:
-    """The next pointer: higher generation, expired freeze gone."""
+def successor(previous: EnvironmentState, now: float, writer: str) -> EnvironmentState:
+    """The next state: higher generation, expired freeze gone."""
     freeze = previous.freeze if previous.freeze and previous.freeze.until > now else None
     generation = max(previous.generation + 1, int(now))
     wake_at = previous.wake_at if previous.wake_at > now else 0.0
     return replace(previous, generation=generation, writer=writer, freeze=freeze, wake_at=wake_at)
 
 
-def publish(pointer: Pointer, assignment: Assignment, why: str, now: float, pool: tuple[Backend, ...]) -> Pointer:
-    """The pointer with the assignment as its publication; nothing is written to the history if it is the same."""
-    current = pointer.publication
+def publish(
+    state: EnvironmentState, assignment: Assignment, why: str, now: float, pool: tuple[Backend, ...]
+) -> EnvironmentState:
+    """The state with the assignment as its publication; nothing is written to the history if it is the same."""
+    current = state.publication
     if current and current.assignment == assignment:
-        return replace(pointer, backends=pool)
-    before, after = ({backend.instance_id: backend for backend in hosts} for hosts in (pointer.backends or (), pool))
+        return replace(state, backends=pool)
+    before, after = ({backend.instance_id: backend for backend in hosts} for hosts in (state.backends or (), pool))
     change = Change(
-        generation=pointer.generation,
+        generation=state.generation,
         at=now,
         why=why,
         assignment=assignment,
@@ -245,13 +247,13 @@ def publish(pointer: Pointer, assignment: Assignment, why: str, now: float, pool
         removed=tuple(sorted(before.keys() - after.keys())),
         changed=tuple(sorted(key for key in after.keys() & before.keys() if after[key] != before[key])),
     )
-    return enact(replace(pointer, backends=pool), change)
+    return enact(replace(state, backends=pool), change)
 
 
-def enact(pointer: Pointer, change: Change) -> Pointer:
-    """The pointer whose publication is what the change says, and which remembers it."""
+def enact(state: EnvironmentState, change: Change) -> EnvironmentState:
+    """The state whose publication is what the change says, and which remembers it."""
     return replace(
-        pointer,
+        state,
         publication=Publication(change.generation, change.at, change.assignment),
-        history=(*pointer.history, change)[-HISTORY_LENGTH:],
+        history=(*state.history, change)[-HISTORY_LENGTH:],
     )

@@ -1,14 +1,14 @@
-"""S3: the pointer, read first and put under `If-Match`, and configs that are never overwritten."""
+"""S3: the state, read first and put under `If-Match`, and configs that are never overwritten."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from haproxy_sync.errors import CorruptPointer, Superseded
+from haproxy_sync.errors import CorruptState, Superseded
 from haproxy_sync.fleet.model import Config
 from haproxy_sync.state import codec
-from haproxy_sync.state.model import Pointer, config_key, config_prefix, pointer_key
+from haproxy_sync.state.model import EnvironmentState, config_key, config_prefix, state_key
 
 # 412: somebody was faster. 409: two at the same moment. 404: the object we matched is gone.
 EXISTS = frozenset({"PreconditionFailed", "412"})
@@ -19,36 +19,36 @@ LOST = EXISTS | CONFLICT | ABSENT
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The pointer as read, and the ETag a put must match; no ETag: there is none yet (F47)."""
+    """The state as read, and the ETag a put must match; no ETag: there is none yet (F47)."""
 
-    pointer: Pointer
+    state: EnvironmentState
     etag: str | None
-    corruption: str = ""  # why the object is no pointer; then `pointer` is empty (F48)
-    is_first: bool = False  # no pointer to be had and not one config: nothing was ever published here
+    corruption: str = ""  # why the object is no state; then `state` is empty (F48)
+    is_first: bool = False  # no state to be had and not one config: nothing was ever published here
 
 
 def read(s3: Any, bucket: str, environment: str) -> Snapshot:
-    """The pointer and its ETag. To be called before looking at EC2, never after (docs/decisions.md)."""
+    """The state and its ETag. To be called before looking at EC2, never after (docs/decisions.md)."""
     try:
-        answer = s3.get_object(Bucket=bucket, Key=pointer_key(environment))
+        answer = s3.get_object(Bucket=bucket, Key=state_key(environment))
     except ClientError as error:
         if _code(error) in ABSENT:
-            return Snapshot(Pointer(), None, is_first=not has_configs(s3, bucket, environment))
+            return Snapshot(EnvironmentState(), None, is_first=not has_configs(s3, bucket, environment))
         raise
     body, etag = answer["Body"].read(), answer["ETag"]
     try:
-        pointer = codec.loads(body)
+        state = codec.loads(body)
         # Whatever we put has a generation: `{}` is nobody's state, though it reads as one.
-        return Snapshot(pointer, etag, is_first=not pointer.generation and not has_configs(s3, bucket, environment))
-    except CorruptPointer as error:
-        return Snapshot(Pointer(), etag, str(error), is_first=not has_configs(s3, bucket, environment))
+        return Snapshot(state, etag, is_first=not state.generation and not has_configs(s3, bucket, environment))
+    except CorruptState as error:
+        return Snapshot(EnvironmentState(), etag, str(error), is_first=not has_configs(s3, bucket, environment))
 
 
-def put(s3: Any, bucket: str, environment: str, pointer: Pointer, etag: str | None) -> str:
-    """Replace exactly the pointer that was read; the new ETag. `Superseded` if somebody was faster."""
-    body = codec.dumps(pointer)
+def put(s3: Any, bucket: str, environment: str, state: EnvironmentState, etag: str | None) -> str:
+    """Replace exactly the state that was read; the new ETag. `Superseded` if somebody was faster."""
+    body = codec.dumps(state)
     condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
-    key = pointer_key(environment)
+    key = state_key(environment)
     try:
         answer = s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json", **condition)
     except ClientError as error:
@@ -65,7 +65,7 @@ def _own_put(s3: Any, bucket: str, key: str, body: bytes, error: ClientError) ->
     except ClientError:
         raise Superseded(f"{key}: {_code(error)}") from error
     if answer["Body"].read() != body:
-        raise Superseded(f"{key}: {_code(error)}, somebody else moved the pointer") from error
+        raise Superseded(f"{key}: {_code(error)}, somebody else moved the state") from error
     return str(answer["ETag"])
 
 
@@ -85,7 +85,7 @@ def put_config(s3: Any, bucket: str, environment: str, config: Config) -> None:
 
 
 def has_configs(s3: Any, bucket: str, environment: str) -> bool:
-    """Whether a config of the environment is stored: they outlive the pointer, and are put before it."""
+    """Whether a config of the environment is stored: they outlive the state, and are put before it."""
     page = s3.list_objects_v2(Bucket=bucket, Prefix=config_prefix(environment), MaxKeys=1)
     return bool(page.get("Contents"))
 

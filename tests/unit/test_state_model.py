@@ -1,4 +1,4 @@
-"""The pointer as values, and as JSON that survives every way of being wrong."""
+"""The state as values, and as JSON that survives every way of being wrong."""
 
 import json
 from dataclasses import fields, replace
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_sync.errors import CorruptPointer
+from haproxy_sync.errors import CorruptState
 from haproxy_sync.fleet.model import Backend, Proxy, Skipped
 from haproxy_sync.state import codec
 from haproxy_sync.state.model import (
@@ -17,10 +17,10 @@ from haproxy_sync.state.model import (
     Command,
     Digest,
     Document,
+    EnvironmentState,
     Freeze,
     Hold,
     Outcome,
-    Pointer,
     ProxyState,
     Purpose,
     publish,
@@ -33,9 +33,9 @@ BACKEND = Backend("i-0000000a", "tomcat", "app", "10.0.0.1", "a", "app.x", 7, {"
 PROXY = Proxy("i-0000000b", "haproxy", "lb", "10.0.0.2", "a")
 
 
-def full() -> Pointer:
-    """A pointer that uses every field."""
-    published = publish(Pointer(generation=41), Assignment(DIGEST), "launch", 5.0, (BACKEND,))
+def full() -> EnvironmentState:
+    """A state that uses every field."""
+    published = publish(EnvironmentState(generation=41), Assignment(DIGEST), "launch", 5.0, (BACKEND,))
     assert published.publication
     return replace(
         published,
@@ -52,26 +52,28 @@ def full() -> Pointer:
         publication=replace(published.publication, document=Document("3", "e" * 64)),
         commands=(Command("41.0", Purpose.WAVE, 41, DIGEST, (PROXY.instance_id,), 6.0, "id", silent={"i-1": 6.5}),),
         late=(Command("40.0", Purpose.CANARY, 40, DIGEST, (PROXY.instance_id,), 5.0, "id", silent={"i-1": 5.5}),),
-        states={PROXY.instance_id: ProxyState(Outcome.INSTALLED, installed=DIGEST.md5, attempts=2)},
+        proxy_states={PROXY.instance_id: ProxyState(Outcome.INSTALLED, installed=DIGEST.md5, attempts=2)},
         hold=Hold("why", 7.0, {"i-0000000d": 8.0}, time_counts_since=8.0, ends_at=308.0),
         freeze=Freeze(9.0, "deploy", 41),
         first_freeze=True,
     )
 
 
-def test_a_pointer_survives_the_bucket() -> None:
+def test_a_state_survives_the_bucket() -> None:
     """What is written is what is read."""
     assert codec.loads(codec.dumps(full())) == full()
-    assert codec.loads(codec.dumps(full())).states == full().states
-    assert codec.loads(codec.dumps(Pointer())) == Pointer()
+    assert codec.loads(codec.dumps(full())).proxy_states == full().proxy_states
+    assert codec.loads(codec.dumps(EnvironmentState())) == EnvironmentState()
 
 
-def test_the_full_pointer_has_no_default_left() -> None:
+def test_the_full_state_has_no_default_left() -> None:
     """The test above would otherwise not see a field that is never written."""
-    assert all(getattr(full(), each.name) != getattr(Pointer(), each.name) for each in fields(Pointer))
+    assert all(
+        getattr(full(), each.name) != getattr(EnvironmentState(), each.name) for each in fields(EnvironmentState)
+    )
 
 
-def test_a_pointer_of_another_release_is_readable() -> None:
+def test_a_state_of_another_release_is_readable() -> None:
     """A field more or less is no corruption, so that a deployment can be rolled back."""
     body = json.loads(codec.dumps(full()))
     body["from_the_future"] = {"x": 1}
@@ -84,9 +86,9 @@ def test_a_pointer_of_another_release_is_readable() -> None:
     "body",
     [b"", b"{", b"[]", b"null", b"7", b"\xff\xfe", b'{"generation": "41"}', b'{"generation": true}', b"[" * 9999],
 )
-def test_what_is_no_pointer_says_so(body: bytes) -> None:
+def test_what_is_no_state_says_so(body: bytes) -> None:
     """And nothing else is raised."""
-    with pytest.raises(CorruptPointer):
+    with pytest.raises(CorruptState):
         codec.loads(body)
 
 
@@ -99,7 +101,7 @@ def test_what_is_no_pointer_says_so(body: bytes) -> None:
         (["backends", 0, "name"], None),
         (["commands", 0, "purpose"], "fun"),
         (["publication", "assignment"], None),
-        (["states"], []),
+        (["proxy_states"], []),
         (["hold", "missing"], {"i-1": "x"}),
     ],
 )
@@ -110,20 +112,20 @@ def test_an_edited_value_is_corruption(path: list[str | int], value: object) -> 
     for step in path[:-1]:
         place = place[step]
     place[path[-1]] = value
-    with pytest.raises(CorruptPointer):
+    with pytest.raises(CorruptState):
         codec.loads(json.dumps(body).encode())
 
 
 @given(st.data())
-def test_any_broken_pointer_is_corrupt_or_sound(data: st.DataObject) -> None:
+def test_any_broken_state_is_corrupt_or_sound(data: st.DataObject) -> None:
     """Bytes cut out, doubled or changed anywhere: read or refused."""
     body = bytearray(codec.dumps(full()))
     at = data.draw(st.integers(0, len(body) - 1))
     end = data.draw(st.integers(at, min(at + 40, len(body))))
     body[at:end] = data.draw(st.binary(max_size=8))
     try:
-        assert isinstance(codec.loads(bytes(body)), Pointer)
-    except CorruptPointer as corrupt:
+        assert isinstance(codec.loads(bytes(body)), EnvironmentState)
+    except CorruptState as corrupt:
         assert str(corrupt)  # noqa: PT017 # either way is right
 
 
@@ -131,7 +133,7 @@ def test_any_broken_pointer_is_corrupt_or_sound(data: st.DataObject) -> None:
 @given(st.integers(0, 2**40), st.floats(0, 2**33))
 def test_a_successor_is_never_the_same(generation: int, now: float) -> None:
     """Its generation only grows, so its bytes differ, so its ETag does."""
-    before = Pointer(generation=generation)
+    before = EnvironmentState(generation=generation)
     after = successor(before, now, "w")
     assert after.generation > before.generation
     assert codec.dumps(after) != codec.dumps(before)
@@ -139,21 +141,21 @@ def test_a_successor_is_never_the_same(generation: int, now: float) -> None:
 
 @pytest.mark.fault("F15")
 def test_a_clock_that_is_behind_does_not_let_numbers_fall() -> None:
-    """The previous number wins over the clock; a lost pointer starts at the clock."""
-    assert successor(Pointer(generation=2_000_000_000), 1_000, "w").generation == 2_000_000_001
-    assert successor(Pointer(), 1_900_000_000.9, "w").generation == 1_900_000_000
+    """The previous number wins over the clock; a lost state starts at the clock."""
+    assert successor(EnvironmentState(generation=2_000_000_000), 1_000, "w").generation == 2_000_000_001
+    assert successor(EnvironmentState(), 1_900_000_000.9, "w").generation == 1_900_000_000
 
 
 def test_a_freeze_ends_by_itself() -> None:
     """Nobody has to remember it."""
-    frozen = Pointer(freeze=Freeze(100.0, "deploy"))
+    frozen = EnvironmentState(freeze=Freeze(100.0, "deploy"))
     assert successor(frozen, 99.9, "w").freeze
     assert successor(frozen, 100.0, "w").freeze is None
 
 
 def test_the_history_tells_what_changed_by_instance() -> None:
     """Added, removed and changed servers; an equal config is no entry."""
-    one = publish(Pointer(generation=1), Assignment(DIGEST), "launch", 1.0, (BACKEND,))
+    one = publish(EnvironmentState(generation=1), Assignment(DIGEST), "launch", 1.0, (BACKEND,))
     same = publish(replace(one, generation=2), Assignment(DIGEST), "sweep", 2.0, (BACKEND,))
     assert same.history == one.history
     assert same.publication == one.publication
@@ -169,11 +171,11 @@ def test_the_history_tells_what_changed_by_instance() -> None:
 
 def test_the_history_keeps_the_newest_fifty() -> None:
     """More would only make every read slower."""
-    pointer = Pointer()
+    state = EnvironmentState()
     for number in range(HISTORY_LENGTH + 9):
         digest = Digest(f"{number:064x}", f"{number:032x}")
-        pointer = publish(replace(pointer, generation=number), Assignment(digest), "x", float(number), ())
-    assert [change.generation for change in pointer.history] == list(range(9, HISTORY_LENGTH + 9))
+        state = publish(replace(state, generation=number), Assignment(digest), "x", float(number), ())
+    assert [change.generation for change in state.history] == list(range(9, HISTORY_LENGTH + 9))
 
 
 def test_each_proxy_may_have_its_own_config() -> None:

@@ -14,9 +14,9 @@ from haproxy_sync.state.model import (
     Assignment,
     Command,
     Digest,
+    EnvironmentState,
     Freeze,
     Outcome,
-    Pointer,
     ProxyState,
     Publication,
     Purpose,
@@ -33,13 +33,13 @@ def proxy_id(number: int) -> str:
     return f"i-{number:08x}"
 
 
-def pointer(number: int = 3, digest: Digest = NEW, generation: int = 7) -> Pointer:
+def environment(number: int = 3, digest: Digest = NEW, generation: int = 7) -> EnvironmentState:
     """Proxies that run the old config, and a publication of the new one."""
-    return Pointer(
+    return EnvironmentState(
         generation=generation + 1,
         proxies=proxies(number),
         publication=Publication(generation, 9_000.0, Assignment(digest)),
-        states={proxy.instance_id: ran(OLD, 5) for proxy in proxies(number)},
+        proxy_states={proxy.instance_id: ran(OLD, 5) for proxy in proxies(number)},
     )
 
 
@@ -55,13 +55,13 @@ def ran(digest: Digest, generation: int) -> ProxyState:
     )
 
 
-def everybody(state: Pointer) -> frozenset[str]:
+def everybody(state: EnvironmentState) -> frozenset[str]:
     """All agents online."""
     return frozenset(proxy.instance_id for proxy in state.proxies)
 
 
 def step(
-    state: Pointer, now: float = NOW, settings: Settings = SETTINGS, offline: tuple[str, ...] = ()
+    state: EnvironmentState, now: float = NOW, settings: Settings = SETTINGS, offline: tuple[str, ...] = ()
 ) -> next_commands.Step:
     """The next step."""
     return next_commands.next_step(state, everybody(state) - set(offline), settings, now)
@@ -72,8 +72,8 @@ def targets(step_: next_commands.Step) -> list[str]:
     return [target for claim in step_.claims for target in claim.targets]
 
 
-def sent(state: Pointer, now: float = NOW, **options: object) -> Pointer:
-    """The pointer after the step was claimed and sent."""
+def sent(state: EnvironmentState, now: float = NOW, **options: object) -> EnvironmentState:
+    """The state after the step was claimed and sent."""
     claims = step(state, now, **options).claims  # type: ignore[arg-type]
     assert claims
     noted = {claim.claim: replace(claim, command_id="id-" + claim.claim) for claim in claims}
@@ -81,9 +81,9 @@ def sent(state: Pointer, now: float = NOW, **options: object) -> Pointer:
 
 
 def said(
-    state: Pointer, outcome: Outcome, *instance_ids: str, running: Digest | None = NEW, now: float = NOW + 1
-) -> Pointer:
-    """The pointer after these proxies reported."""
+    state: EnvironmentState, outcome: Outcome, *instance_ids: str, running: Digest | None = NEW, now: float = NOW + 1
+) -> EnvironmentState:
+    """The state after these proxies reported."""
     for command in state.commands:
         md5 = running.md5 if running else ""
         reports = [Report(each, outcome, "why", is_heard=True, installed=md5, running=md5) for each in instance_ids]
@@ -91,17 +91,17 @@ def said(
     return replace(state, generation=state.generation + 1)
 
 
-def proven(number: int = 3) -> Pointer:
+def proven(number: int = 3) -> EnvironmentState:
     """The canary has succeeded."""
-    return said(sent(pointer(number)), Outcome.INSTALLED, proxy_id(0))
+    return said(sent(environment(number)), Outcome.INSTALLED, proxy_id(0))
 
 
 def test_one_canary_comes_first() -> None:
     """And nobody else while it is under way."""
-    first = step(pointer())
+    first = step(environment())
     assert [claim.purpose for claim in first.claims] == [Purpose.CANARY]
     assert targets(first) == [proxy_id(0)]
-    assert step(sent(pointer())).claims == ()
+    assert step(sent(environment())).claims == ()
 
 
 def test_the_rest_comes_after_the_canary_proved_it() -> None:
@@ -115,21 +115,21 @@ def test_the_rest_comes_after_the_canary_proved_it() -> None:
 @pytest.mark.parametrize("running", [OLD, None])
 def test_a_canary_that_does_not_run_the_new_digest_proves_nothing(running: Digest | None) -> None:
     """Whatever word it reports."""
-    state = said(sent(pointer()), Outcome.INSTALLED, proxy_id(0), running=running)
+    state = said(sent(environment()), Outcome.INSTALLED, proxy_id(0), running=running)
     assert progress.proven_by(state) == ""
     assert Purpose.WAVE not in [claim.purpose for claim in step(state, NOW + 60).claims]
 
 
 def test_without_the_canary_setting_everybody_is_in_the_first_wave() -> None:
     """The parameter turns it off."""
-    assert len(targets(step(pointer(), settings=replace(SETTINGS, canary=False)))) == 3
+    assert len(targets(step(environment(), settings=replace(SETTINGS, canary=False)))) == 3
 
 
 @pytest.mark.fault("F65")
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.ROLLED_BACK])
 def test_a_failed_canary_stops_the_rollout(outcome: Outcome) -> None:
     """Only itself is tried again, with growing spacing, until it succeeds."""
-    state = said(sent(pointer()), outcome, proxy_id(0), running=OLD)
+    state = said(sent(environment()), outcome, proxy_id(0), running=OLD)
     assert step(state, NOW + 2).claims == ()
     waits = []
     now = NOW + 1
@@ -150,15 +150,15 @@ def test_a_failed_canary_stops_the_rollout(outcome: Outcome) -> None:
 
 def test_a_canary_that_cannot_be_reached_is_replaced() -> None:
     """Not reachable is no verdict on the config."""
-    assert targets(step(pointer(), offline=(proxy_id(0),))) == [proxy_id(1)]
-    missing = said(sent(pointer()), Outcome.MISSING, proxy_id(0), running=OLD)
+    assert targets(step(environment(), offline=(proxy_id(0),))) == [proxy_id(1)]
+    missing = said(sent(environment()), Outcome.MISSING, proxy_id(0), running=OLD)
     assert targets(step(missing, NOW + 2)) == [proxy_id(1)]
 
 
 @pytest.mark.fault("F90")
 def test_a_stopped_haproxy_is_settled_and_proves_nothing() -> None:
     """The next proxy becomes the canary."""
-    state = sent(pointer())
+    state = sent(environment())
     report = Report(proxy_id(0), Outcome.NOT_RUNNING, is_heard=True, installed=NEW.md5, running="")
     state = progress.absorb(state, state.commands[0], [report], NOW + 1)
     assert progress.is_settled(state, proxy_id(0))
@@ -188,9 +188,9 @@ def test_max_errors_allows_that_many() -> None:
 
 def test_a_proxy_with_a_bad_record_does_not_hold_up_the_next_publication() -> None:
     """It is tried last and alone, and is not the canary."""
-    state = pointer(3)
-    bad = replace(state.states[proxy_id(0)], outcome=Outcome.FAILED, generation=5, sent_generation=5)
-    state = replace(state, states={**state.states, proxy_id(0): bad})
+    state = environment(3)
+    bad = replace(state.proxy_states[proxy_id(0)], outcome=Outcome.FAILED, generation=5, sent_generation=5)
+    state = replace(state, proxy_states={**state.proxy_states, proxy_id(0): bad})
     assert targets(step(state)) == [proxy_id(1)]
     state = said(sent(state), Outcome.INSTALLED, proxy_id(1))
     assert targets(step(state, NOW + 10)) == [proxy_id(2)]
@@ -217,7 +217,7 @@ def test_commands_to_one_proxy_keep_their_distance() -> None:
 @pytest.mark.fault("F11")
 def test_a_command_that_may_still_arrive_unsettles_its_proxy() -> None:
     """A claim that was perhaps sent could bring an older config back, so the newer number must get there too."""
-    state = pointer(1, digest=OLD)
+    state = environment(1, digest=OLD)
     state = replace(state, publication=Publication(7, NOW, Assignment(OLD)))
     assert progress.is_settled(state, proxy_id(0))
     claimed = progress.claim(state, (Command("7.0", Purpose.WAVE, 6, NEW, (proxy_id(0),), NOW),), NOW)
@@ -230,7 +230,7 @@ def test_a_command_that_may_still_arrive_unsettles_its_proxy() -> None:
 @pytest.mark.fault("F10")
 def test_a_claim_keeps_others_off_until_it_is_void() -> None:
     """Whoever claimed it may be about to send."""
-    state = pointer()
+    state = environment()
     claimed = progress.claim(state, step(state).claims, NOW)
     assert step(claimed, NOW + 10).claims == ()
     assert progress.give_up(claimed, NOW + progress.VOID_SECONDS - 1) == claimed
@@ -241,18 +241,18 @@ def test_a_claim_keeps_others_off_until_it_is_void() -> None:
 
 def test_a_command_nobody_reports_on_is_given_up() -> None:
     """After an hour its targets are missing, and tried again."""
-    state = progress.give_up(sent(pointer()), NOW + progress.LOST_SECONDS)
+    state = progress.give_up(sent(environment()), NOW + progress.LOST_SECONDS)
     assert state.commands == ()
-    assert state.state(proxy_id(0)).reason == "no-report"
+    assert state.proxy_state(proxy_id(0)).reason == "no-report"
 
 
 @pytest.mark.fault("F66")
 def test_a_terminated_proxy_leaves_the_rollout() -> None:
     """It is gone, not failed, and nobody waits for it."""
-    state = sent(pointer())
+    state = sent(environment())
     left = progress.forget_gone(replace(state, proxies=state.proxies[1:]))
     assert left.commands == ()
-    assert proxy_id(0) not in left.states
+    assert proxy_id(0) not in left.proxy_states
     assert targets(step(left)) == [proxy_id(1)]
 
 
@@ -287,7 +287,7 @@ def test_a_publication_that_changes_nobody_needs_no_canary() -> None:
 
 def test_back_to_what_runs_needs_no_proof() -> None:
     """A -> B -> A before anybody got B: comparing goes on, and a proxy that joins gets A at once."""
-    state = replace(pointer(digest=OLD), verify_requested_at=NOW)
+    state = replace(environment(digest=OLD), verify_requested_at=NOW)
     assert {claim.purpose for claim in step(state).claims} == {Purpose.VERIFY}
     joined = replace(state, proxies=proxies(5))
     assert targets(step(joined)) == [proxy_id(3), proxy_id(4)]
@@ -296,7 +296,7 @@ def test_back_to_what_runs_needs_no_proof() -> None:
 def test_own_configs_are_proven_by_what_was_done_since() -> None:
     """One that kept its config says nothing about the configs of the others."""
     own = {proxy_id(0): OLD, proxy_id(1): NEW, proxy_id(2): NEW}
-    state = replace(pointer(), publication=Publication(7, NOW, Assignment(by_proxy=own)), verify_requested_at=NOW)
+    state = replace(environment(), publication=Publication(7, NOW, Assignment(by_proxy=own)), verify_requested_at=NOW)
     assert targets(step(state)) == [proxy_id(1)]
     assert step(state).claims[0].purpose is Purpose.CANARY
     unreachable = step(state, offline=(proxy_id(1), proxy_id(2)))
@@ -307,9 +307,9 @@ def test_own_configs_are_proven_by_what_was_done_since() -> None:
 @pytest.mark.fault("F65")
 def test_a_failed_canary_stays_the_canary_when_it_cannot_be_reached() -> None:
     """Whether it is seen offline or its retry is never delivered: nobody else tries the config, and why is kept."""
-    state = said(sent(pointer()), Outcome.FAILED, proxy_id(0), running=OLD)
+    state = said(sent(environment()), Outcome.FAILED, proxy_id(0), running=OLD)
     offline = progress.note_unreachable(progress.note_unreachable(state, [proxy_id(0)]), [proxy_id(0)])
-    assert offline.state(proxy_id(0)).reason == "why, agent-offline"
+    assert offline.proxy_state(proxy_id(0)).reason == "why, agent-offline"
     assert step(offline, NOW + 60, offline=(proxy_id(0),)).claims == ()
     assert targets(step(offline, NOW + 60)) == [proxy_id(0)]
     again = sent(state, NOW + 60)
@@ -333,10 +333,10 @@ def test_a_new_proxy_is_not_kept_waiting_by_a_broken_one() -> None:
 @pytest.mark.fault("F68")
 def test_an_unproven_success_is_a_failure() -> None:
     """It stops the rollout, is named so, and is tried again with growing spacing."""
-    state, now = pointer(), NOW
+    state, now = environment(), NOW
     for wait in (30, 60, 120):
         state = said(sent(state, now), Outcome.INSTALLED, proxy_id(0), running=OLD, now=now)
-        assert state.state(proxy_id(0)).reason == "unproven"
+        assert state.proxy_state(proxy_id(0)).reason == "unproven"
         assert step(state, now).wake_at == now + wait
         assert step(state, now + wait - 1).claims == ()
         now += wait
@@ -344,7 +344,7 @@ def test_an_unproven_success_is_a_failure() -> None:
 
 def test_comparing_keeps_to_one_command_at_a_time() -> None:
     """Each has a MaxConcurrency of its own."""
-    state = replace(pointer(120, digest=OLD), verify_requested_at=NOW)
+    state = replace(environment(120, digest=OLD), verify_requested_at=NOW)
     state = sent(state)
     assert step(state, NOW + 10).claims == ()
     state = said(state, Outcome.UNCHANGED, *state.commands[0].targets, running=OLD)
@@ -373,7 +373,7 @@ def test_what_was_claimed_and_not_sent_is_due_again() -> None:
 
 def test_nothing_is_sent_while_frozen() -> None:
     """But a rollback's own publication is."""
-    frozen = replace(pointer(), freeze=Freeze(NOW + 60, "deploy"))
+    frozen = replace(environment(), freeze=Freeze(NOW + 60, "deploy"))
     assert step(frozen) == next_commands.Step()
     assert targets(step(frozen, NOW + 60)) == [proxy_id(0)]
     assert targets(step(replace(frozen, freeze=Freeze(NOW + 60, "rollback", generation=7)))) == [proxy_id(0)]
@@ -381,8 +381,8 @@ def test_nothing_is_sent_while_frozen() -> None:
 
 
 def test_a_host_that_knows_a_higher_number_is_overtaken() -> None:
-    """A pointer that was lost must not leave hosts deaf."""
-    state = sent(replace(pointer(), freeze=Freeze(NOW + 600, "rollback", 7)))
+    """A state that was lost must not leave hosts deaf."""
+    state = sent(replace(environment(), freeze=Freeze(NOW + 600, "rollback", 7)))
     state = said(state, Outcome.SUPERSEDED, proxy_id(0), running=OLD)
     assert state.publication
     assert state.publication.generation > 7
@@ -391,7 +391,7 @@ def test_a_host_that_knows_a_higher_number_is_overtaken() -> None:
 
 def test_an_older_command_that_was_superseded_is_no_failure() -> None:
     """The newer publication is sent as soon as the spacing allows."""
-    state = sent(pointer())
+    state = sent(environment())
     newer = replace(state, publication=Publication(9, NOW, Assignment(OLD)))
     newer = said(newer, Outcome.INSTALLED, proxy_id(0))
     assert proxy_id(0) in targets(step(newer, NOW + 6))
@@ -400,11 +400,11 @@ def test_an_older_command_that_was_superseded_is_no_failure() -> None:
 def test_each_config_goes_in_its_own_command_within_the_limit() -> None:
     """Several commands at once start no more proxies than one may."""
     own = {proxy_id(n): Digest(f"{n:064x}", f"{n:032x}") for n in range(31)}
-    state = replace(pointer(30), publication=Publication(7, 9_000.0, Assignment(by_proxy=own)))
+    state = replace(environment(30), publication=Publication(7, 9_000.0, Assignment(by_proxy=own)))
     state = replace(
         state,
         proxies=(*state.proxies, proxies(31)[30]),
-        states={**state.states, proxy_id(30): ran(own[proxy_id(30)], 7)},
+        proxy_states={**state.proxy_states, proxy_id(30): ran(own[proxy_id(30)], 7)},
     )
     claims = step(state).claims
     assert len(claims) == 10
@@ -414,17 +414,17 @@ def test_each_config_goes_in_its_own_command_within_the_limit() -> None:
 
 def test_who_is_offline_is_missing_by_name() -> None:
     """And is found again by the step that sees it online."""
-    state = pointer()
+    state = environment()
     state = progress.note_unreachable(state, [proxy_id(1)])
-    assert state.state(proxy_id(0)).outcome is Outcome.INSTALLED
-    assert state.state(proxy_id(1)).outcome is Outcome.MISSING
-    assert state.state(proxy_id(1)).reason == "agent-offline"
+    assert state.proxy_state(proxy_id(0)).outcome is Outcome.INSTALLED
+    assert state.proxy_state(proxy_id(1)).outcome is Outcome.MISSING
+    assert state.proxy_state(proxy_id(1)).reason == "agent-offline"
     assert targets(step(said(sent(state), Outcome.INSTALLED, proxy_id(0)), NOW + 1)) == [proxy_id(1), proxy_id(2)]
 
 
 def test_no_proxies_is_no_convergence() -> None:
     """An alarm shall ring for an environment without any."""
-    assert not progress.is_converged(pointer(0))
+    assert not progress.is_converged(environment(0))
     done = said(sent(proven()), Outcome.UNCHANGED, proxy_id(1), proxy_id(2))
     assert progress.is_converged(done)
 
@@ -438,7 +438,7 @@ OUTCOMES = st.sampled_from([Outcome.INSTALLED, Outcome.FAILED, Outcome.MISSING, 
 )
 def test_any_history_of_reports_ends_well(script: list[tuple[Outcome, float, int, bool]], number: int) -> None:
     """Never two commands on one proxy, never a wave before the proof; once hosts behave, everybody gets there."""
-    state, now = pointer(number), NOW
+    state, now = environment(number), NOW
     for outcome, gap, which, republish in script:
         state, now = _turn(state, now + gap, outcome, which)
         if republish:
@@ -449,7 +449,7 @@ def test_any_history_of_reports_ends_well(script: list[tuple[Outcome, float, int
     assert all(progress.is_settled(state, proxy.instance_id) for proxy in state.proxies)
 
 
-def _turn(state: Pointer, now: float, outcome: Outcome | None, which: int) -> tuple[Pointer, float]:
+def _turn(state: EnvironmentState, now: float, outcome: Outcome | None, which: int) -> tuple[EnvironmentState, float]:
     """One step and one command's reports; no outcome: every host does as it is told."""
     before = state.in_flight
     claims = step(state, now).claims

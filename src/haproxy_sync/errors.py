@@ -7,6 +7,7 @@
      ├── RefusedValue       a value from outside is not on the allow-list
      ├── TemplateError      template or variables cannot be rendered: file, line, name
      ├── CorruptState     the state cannot be read as one: what was published is unknown
+     ├── Unpinned           commands were claimed for a publication without a document to run: a bug of ours
      └── Superseded         somebody moved the state since it was read: start again
 
 Errors carry their evidence as attributes; the message says what is wrong, where, and what to do.
@@ -55,3 +56,7 @@ class CorruptState(SyncError):
 
 class Superseded(SyncError):
     """The conditional write lost (412) or collided (409); the reconcile restarts from the read."""
+
+
+class Unpinned(SyncError):
+    """Claims always come with a pinned document; these do not."""

@@ -40,6 +40,27 @@ def parse_port(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A number of proxies, or a percentage of them, as Run Command takes both."""
+
+    number: int
+    is_percent: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """What `10` or `25%` names."""
+        return cls(int(text.removesuffix("%")), text.endswith("%"))
+
+    def of(self, total: int) -> int:
+        """How many of `total` it means; a percentage rounds down."""
+        return total * self.number // 100 if self.is_percent else self.number
+
+    def __str__(self) -> str:
+        """As Run Command takes it."""
+        return f"{self.number}%" if self.is_percent else str(self.number)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What one deployed stack serves, and how; docs/architecture.md describes each."""
 
@@ -59,8 +80,8 @@ class Settings:
     config_path: str = "/etc/haproxy/haproxy.cfg"
     reload_method: str = "syn-drop"
     canary: bool = True
-    max_concurrency: str = "10"
-    max_errors: str = "0"
+    max_concurrency: Limit = Limit(10)
+    max_errors: Limit = Limit(0)
     rollout_spacing_seconds: float = 5
     min_backends: int = 1
     max_loss_percent: int = 50
@@ -90,8 +111,8 @@ class Settings:
             "config_path": read("CONFIG_PATH", _text(CONFIG_PATH), "/etc/haproxy/haproxy.cfg"),
             "reload_method": read("RELOAD_METHOD", _one_of(RELOAD_METHODS), "syn-drop"),
             "canary": read("CANARY", _boolean, "true"),
-            "max_concurrency": read("MAX_CONCURRENCY", _text(CONCURRENCY), "10"),
-            "max_errors": read("MAX_ERRORS", _text(ERRORS), "0"),
+            "max_concurrency": read("MAX_CONCURRENCY", _limit(CONCURRENCY), "10"),
+            "max_errors": read("MAX_ERRORS", _limit(ERRORS), "0"),
             "rollout_spacing_seconds": read("ROLLOUT_SPACING_SECONDS", _seconds, "5"),
             "min_backends": read("MIN_BACKENDS", _number, "1"),
             "max_loss_percent": read("MAX_LOSS_PERCENT", _percent, "50"),
@@ -131,6 +152,13 @@ def _text(pattern: re.Pattern[str]) -> Callable[[str], str]:
         if not pattern.fullmatch(text):
             raise ValueError(f"must match {pattern.pattern}")
         return text
+
+    return parse
+
+
+def _limit(pattern: re.Pattern[str]) -> Callable[[str], Limit]:
+    def parse(text: str) -> Limit:
+        return Limit.parse(_text(pattern)(text))
 
     return parse
 

@@ -180,7 +180,7 @@ class AnyWorld(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         state = self.world.state
-        assert state.generation >= self.newest.generation
+        assert state.revision >= self.newest.revision
         assert state.looked_at >= self.newest.looked_at
         self.newest = state
 

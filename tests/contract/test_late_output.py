@@ -10,7 +10,8 @@ import pytest
 
 from haproxy_sync.rollout import driver
 from haproxy_sync.rollout.next_commands import RETRY_SECONDS
-from haproxy_sync.rollout.progress import LATE_SECONDS, LISTEN_SECONDS, STALL_SECONDS, give_up
+from haproxy_sync.rollout.progress import LISTEN_SECONDS
+from haproxy_sync.rollout.transitions import LATE_SECONDS, STALL_SECONDS, given_up
 from haproxy_sync.state.model import Assignment, Command, Digest, EnvironmentState, Publication, Purpose
 from local.run_command import FINAL, Delay, Detail, DocumentResult, StepResult
 from tests.contract.faults import Fault, calls, failing
@@ -20,6 +21,8 @@ from tests.contract.world import World
 SILENCE = LISTEN_SECONDS[-1]
 NEVER = 1e6
 SLOW, LOST = 0.023, 300.0  # the slowest seen, and the period by which an older agent sends lost replies again
+
+DIGEST = Digest("a" * 64, "b" * 32)
 
 
 def late(name: str, *seconds: float) -> Delay:
@@ -107,10 +110,10 @@ def test_a_late_marker_is_not_the_word_on_a_newer_command(running: World, changi
     first = changing(late("apply", LOST))
     running.pass_time(SILENCE + RETRY_SECONDS + 10)
     assert outcome_of(running, first) == ("unchanged", "")
-    known = running.state.proxy_state(first)
+    before = running.state.proxy_state(first)
     running.pass_time(LOST)
     running.sweep()
-    assert running.state.proxy_state(first) == known
+    assert running.state.proxy_state(first) == before
 
 
 def test_a_late_marker_is_not_the_word_on_a_newer_publication(running: World, changing: Callable[[Delay], str]) -> None:
@@ -124,12 +127,12 @@ def test_a_late_marker_is_not_the_word_on_a_newer_publication(running: World, ch
     running.act("sync")
     running.pass_time(60)
     running.sweep()
-    known = running.state.proxy_state(first)
-    assert (known.reason, known.failed_generation) == ("download-failed", known.sent_generation)
+    before = running.state.proxy_state(first)
+    assert (before.reason, before.failed_generation) == ("download-failed", before.sent_generation)
     running.act("freeze", minutes=60)
     running.pass_time(LOST)
     running.sweep()
-    assert running.state.proxy_state(first) == known
+    assert running.state.proxy_state(first) == before
     assert not running.state.late
 
 
@@ -158,7 +161,7 @@ def test_of_two_late_markers_the_newer_one_is_the_last_word() -> None:
     """Both come between two looks, whichever of their commands fell silent last."""
     markers = {"old": "rolled-back", "new": "installed"}
     commands = {
-        name: Command(f"{at}.0", Purpose.RETRY, 1, Digest("a" * 64, "b" * 32), ("i-1",), at, name, silent={"i-1": 60.0})
+        name: Command(f"{at}.0", Purpose.RETRY, 1, 1, DIGEST, ("i-1",), at, name, silent={"i-1": 60.0})
         for name, at in (("new", 2.0), ("old", 1.0))
     }
 
@@ -273,7 +276,7 @@ def test_whoever_only_listens_fails_nothing(running: World, changing: Callable[[
 def test_a_command_is_asked_for_once_however_many_are_silent() -> None:
     """Fifty hosts of a ramp fall silent one after the other: one command, one entry, one call."""
     targets = tuple(f"i-{number:08x}" for number in range(50))
-    command = Command("1.0", Purpose.WAVE, 0, Digest("a" * 64, "b" * 32), targets, 0.0, "id")
+    command = Command("1.0", Purpose.WAVE, 0, 0, DIGEST, targets, 0.0, "id")
     asked: list[str] = []
 
     def list_command_invocations(**request: Any) -> dict[str, Any]:
@@ -283,7 +286,7 @@ def test_a_command_is_asked_for_once_however_many_are_silent() -> None:
         return {"CommandInvocations": [{"InstanceId": target, **silent} for target in targets[:ended]]}
 
     ssm = SimpleNamespace(list_command_invocations=list_command_invocations)
-    publication = Publication(0, 0.0, Assignment(command.digest))
+    publication = Publication(0, 0, 0.0, Assignment(command.digest))
     state = EnvironmentState(commands=(command,), publication=publication)
     for now in range(0, 120, 3):
         state, _ = driver.collect(ssm, state, float(now))
@@ -325,11 +328,11 @@ def test_a_failure_that_was_believed_already_is_not_another_one(
 
 def test_a_silent_host_does_not_hide_that_nobody_took_the_command() -> None:
     """Others go on after the time that an agent may take, not after the silence is believed."""
-    command = Command("1.0", Purpose.WAVE, 0, Digest("a" * 64, "b" * 32), ("i-1", "i-2"), 0.0, "id")
+    command = Command("1.0", Purpose.WAVE, 0, 0, DIGEST, ("i-1", "i-2"), 0.0, "id")
     silent = {"InstanceId": "i-1", "Status": "Success", "StatusDetails": "Success", "CommandPlugins": []}
     waiting = {"InstanceId": "i-2", "Status": "Pending", "StatusDetails": "Pending", "CommandPlugins": []}
     ssm = SimpleNamespace(list_command_invocations=lambda **_: {"CommandInvocations": [silent, waiting]})
-    state = EnvironmentState(commands=(command,), publication=Publication(0, 0.0, Assignment(command.digest)))
+    state = EnvironmentState(commands=(command,), publication=Publication(0, 0, 0.0, Assignment(command.digest)))
     state, _ = driver.collect(ssm, state, 2.0)
     state, _ = driver.collect(ssm, state, float(STALL_SECONDS))
     assert state.commands[0].is_stalled
@@ -338,11 +341,9 @@ def test_a_silent_host_does_not_hide_that_nobody_took_the_command() -> None:
 def test_each_silence_has_a_time_of_its_own() -> None:
     """A retry that was silent too is listened for its whole time, not only for what is left of the first command's."""
     first, retry = (
-        Command(
-            f"{number}.0", Purpose.RETRY, 0, Digest("a" * 64, "b" * 32), ("i-1",), since, "id", silent={"i-1": since}
-        )
+        Command(f"{number}.0", Purpose.RETRY, 0, 0, DIGEST, ("i-1",), since, "id", silent={"i-1": since})
         for number, since in ((1, 0.0), (2, 300.0))
     )
-    state = give_up(EnvironmentState(late=(first, retry)), float(LATE_SECONDS))
+    state = given_up(EnvironmentState(late=(first, retry)), float(LATE_SECONDS))
     assert [command.claim for command in state.late] == [retry.claim]
-    assert not give_up(state, 300.0 + LATE_SECONDS).late
+    assert not given_up(state, 300.0 + LATE_SECONDS).late

@@ -139,7 +139,7 @@ def test_who_is_back_during_a_rollout_is_no_longer_held(running: World) -> None:
     running.launch()
     running.clients.ec2.start_instances(InstanceIds=[back])
     running.sweep()
-    assert running.state.held_back
+    assert running.state.queued
     assert sorted(running.act("status")["hold"]["missing"]) == sorted(set(lost) - {back})
 
 
@@ -471,17 +471,23 @@ def test_a_mass_loss_during_a_freeze_is_not_a_surprise_after_it(running: World) 
     assert len(backend_ids(running)) == 1
 
 
-def test_rollback_brings_an_old_config_back_and_keeps_it(running: World) -> None:
-    """Canary first, as a new generation, frozen; when the freeze ends, the present returns."""
+@pytest.mark.parametrize("by", ["generation", "fence"])
+def test_rollback_brings_an_old_config_back_and_keeps_it(running: World, by: str) -> None:
+    """Canary first, as a new generation, frozen; when the freeze ends, the present returns.
+
+    A fence that lies between two is that of the older one: it was current then.
+    """
     before = served_addresses(running)
-    good = running.act("status")["generation"]
+    good = running.act("status")
+    wanted = {"generation": good["generation"], "fence": good["fence"] + 1}[by]
     running.launch(number=2)
     running.sweep()
     running.settle()
     assert len(served_addresses(running)) == 5
     running.pass_time(60)
-    answer = running.act("rollback", generation=good + 1, reason="bad release", minutes=5)
-    assert answer["generation"] > good
+    answer = running.act("rollback", reason="bad release", minutes=5, **{by: wanted})
+    assert answer["generation"] == good["generation"] + 2
+    assert answer["fence"] > good["fence"] + 1
     assert [command["purpose"] for command in answer["commands"]] == ["canary"]
     running.settle(20)
     assert served_addresses(running) == before
@@ -536,6 +542,13 @@ def test_a_proxy_that_joins_during_a_rollback_gets_what_the_others_have(running:
         ({"action": "rollback", "generation": True}, "generation must be int"),
         ({"action": "rollback", "generation": 41}, "no config is known"),
         ({"action": "rollback", "generation": 2**40}, "no config is known"),
+        (
+            {"action": "rollback", "fence": 1},
+            "at fence 1; newest fences: [0-9]{10}",
+        ),
+        ({"action": "rollback", "fence": 2**40}, "no config is known"),
+        ({"action": "rollback", "fence": "41"}, "fence must be int"),
+        ({"action": "rollback", "generation": 1, "fence": 1}, "not both"),
         ({"action": "freeze", "minutes": 0}, "minutes must be"),
         ({"action": "freeze", "minutes": "60"}, "minutes must be"),
         ({"action": "freeze", "minutes": float("nan")}, "minutes must be"),

@@ -17,9 +17,11 @@ from haproxy_sync.errors import Superseded
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Config, Fleet
 from haproxy_sync.reconcile.events import Event, Home, Intent, Kind, operator, parse_event
-from haproxy_sync.reconcile.reconciler import RECHECK_SECONDS, Reconciler
+from haproxy_sync.reconcile.reconciler import Reconciler
+from haproxy_sync.reconcile.wakeup import RECHECK_SECONDS
+from haproxy_sync.rollout.transitions import next_revision, publish
 from haproxy_sync.state import codec, store
-from haproxy_sync.state.model import Assignment, Digest, EnvironmentState, publish, successor
+from haproxy_sync.state.model import Assignment, Digest, EnvironmentState
 from tests.contract.faults import Fault, interposed
 from tests.contract.interleaving import Choose, Schedule, Task, every_order
 from tests.contract.world import ACCOUNT, REGION, World
@@ -79,7 +81,7 @@ class Stage:
     def put(self, fleet: Fleet, snapshot: store.Snapshot) -> None:
         """What a look makes of the state, under the ETag that was read."""
         now = self.clock()
-        state = replace(successor(snapshot.state, now, str(now)), looked_at=now)
+        state = replace(next_revision(snapshot.state, now, str(now)), looked_at=now)
         state = publish(state, Assignment(Digest.of(text(fleet))), "test", now, fleet.backends)
         store.put(self.clients.s3, "bucket", self.settings.environment, state, snapshot.etag)
 
@@ -220,9 +222,9 @@ def test_three_at_once_in_a_moving_world_never_go_backwards(world: World) -> Non
         stage = Stage(world, Random(seed).randrange)
         assert stage.run(ours, 3, 4, 4, 5) == ""
         looked = [state.looked_at for state in stage.history()]
-        generations = [state.generation for state in stage.history()]
+        revisions = [state.revision for state in stage.history()]
         assert looked == sorted(looked)
-        assert generations == sorted(set(generations))
+        assert revisions == sorted(set(revisions))
 
 
 @pytest.mark.parametrize(

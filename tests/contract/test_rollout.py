@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from haproxy_sync.rollout.progress import VOID_SECONDS
+from haproxy_sync.rollout.transitions import VOID_SECONDS
+from haproxy_sync.settings import Limit
 from haproxy_sync.state.model import Outcome
 from tests.contract.faults import Death, Fault, failing, interposed
 from tests.contract.world import DOCUMENT, World, changed
@@ -95,7 +96,7 @@ def test_the_first_bad_proxy_stops_the_rollout(running: World) -> None:
 @pytest.mark.fault("F65")
 def test_a_bad_proxy_in_the_wave_stops_those_behind_it(running: World) -> None:
     """Run Command tells them from the failed one, and so do we."""
-    slow = replace(running.settings, max_concurrency="1")
+    slow = replace(running.settings, max_concurrency=Limit.parse("1"))
     running.settings = slow
     running.launch("haproxy", 3)
     running.sweep()
@@ -480,7 +481,7 @@ def test_one_dead_agent_among_fifty_does_not_block_the_call(running: World) -> N
 
 def test_a_dead_agent_does_not_widen_the_wave(world: World) -> None:
     """Nor does it let more than one proxy fail: there is one command at a time, with the limits of one."""
-    world.settings = replace(world.settings, max_concurrency="1")
+    world.settings = replace(world.settings, max_concurrency=Limit.parse("1"))
     world.launch(number=2)
     world.launch("haproxy", 9)
     world.sweep()
@@ -611,7 +612,7 @@ def test_a_config_that_vanished_from_the_bucket_is_stored_again(running: World) 
 @pytest.mark.fault("F64")
 def test_a_retry_in_the_middle_keeps_the_document_of_the_rollout(running: World) -> None:
     """Only what comes after the end takes the new one, or what was stopped."""
-    running.settings = replace(running.settings, max_errors="1")
+    running.settings = replace(running.settings, max_errors=Limit.parse("1"))
     first, bad, late = sorted(running.proxies)
     running.service.disconnect(late)
     running.pass_time(301)

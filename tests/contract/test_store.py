@@ -7,8 +7,9 @@ from botocore.exceptions import ClientError
 
 from haproxy_sync.errors import Superseded
 from haproxy_sync.fleet.model import Config
+from haproxy_sync.rollout.transitions import next_revision
 from haproxy_sync.state import store
-from haproxy_sync.state.model import EnvironmentState, successor
+from haproxy_sync.state.model import EnvironmentState
 from tests.contract.faults import Fault, failing, interposed
 from tests.contract.world import World
 
@@ -30,34 +31,34 @@ def read(world: World) -> store.Snapshot:
 def test_of_two_first_runs_one_wins(world: World) -> None:
     """Without a state it is created, not replaced."""
     assert read(world) == store.Snapshot(EnvironmentState(), None, is_first=True)
-    put(world, EnvironmentState(generation=1, writer="a"), None)
+    put(world, EnvironmentState(revision=1, writer="a"), None)
     with pytest.raises(Superseded):
-        put(world, EnvironmentState(generation=1, writer="b"), None)
+        put(world, EnvironmentState(revision=1, writer="b"), None)
     assert read(world).state.writer == "a"
 
 
 @pytest.mark.fault("F08")
 def test_only_the_version_that_was_read_is_replaced(world: World) -> None:
     """Whoever read an older one starts again."""
-    first = put(world, EnvironmentState(generation=1), None)
-    put(world, EnvironmentState(generation=2), first)
+    first = put(world, EnvironmentState(revision=1), None)
+    put(world, EnvironmentState(revision=2), first)
     with pytest.raises(Superseded):
-        put(world, EnvironmentState(generation=3), first)
-    assert read(world).state.generation == 2
+        put(world, EnvironmentState(revision=3), first)
+    assert read(world).state.revision == 2
 
 
 @pytest.mark.fault("F51")
 def test_an_unchanged_world_still_gets_a_new_etag(world: World) -> None:
     """Equal bytes would be an equal ETag, and the check blind."""
-    first = put(world, EnvironmentState(generation=7), None)
-    second = put(world, successor(EnvironmentState(generation=7), 0.0, ""), first)
+    first = put(world, EnvironmentState(revision=7), None)
+    second = put(world, next_revision(EnvironmentState(revision=7), 0.0, ""), first)
     assert first != second
 
 
 def test_a_put_that_the_sdk_repeats_is_still_ours(world: World) -> None:
     """The first answer got lost, the second says 412: it was our own object."""
-    etag = put(world, EnvironmentState(generation=1), None)
-    state = EnvironmentState(generation=2, writer="me")
+    etag = put(world, EnvironmentState(revision=1), None)
+    state = EnvironmentState(revision=2, writer="me")
     assert put(world, state, etag) == put(world, state, etag)
     with pytest.raises(Superseded):
         put(world, replace(state, writer="another"), etag)
@@ -65,14 +66,14 @@ def test_a_put_that_the_sdk_repeats_is_still_ours(world: World) -> None:
 
 def test_a_state_that_vanished_meanwhile_is_read_again(world: World) -> None:
     """Somebody deleted it between read and put."""
-    etag = put(world, EnvironmentState(generation=1), None)
+    etag = put(world, EnvironmentState(revision=1), None)
     world.clients.s3.delete_object(Bucket="bucket", Key=KEY)
     with pytest.raises(Superseded):
-        put(world, EnvironmentState(generation=2), etag)
+        put(world, EnvironmentState(revision=2), etag)
 
 
 @pytest.mark.fault("F48")
-@pytest.mark.parametrize("body", [b"", b"not json", b'{"generation": "x"}'])
+@pytest.mark.parametrize("body", [b"", b"not json", b'{"revision": "x"}'])
 def test_a_corrupt_state_is_repaired_by_the_next_run(running: World, body: bytes) -> None:
     """What was published is unknown then, so it is published again; the hosts see that nothing changed."""
     reloads = [host.reloads for host in running.proxies.values()]
@@ -135,11 +136,11 @@ def test_a_put_whose_answer_got_lost_is_not_somebody_elses(running: World) -> No
 @pytest.mark.fault("F49")
 def test_a_409_starts_again_from_the_read(running: World) -> None:
     """Two at the same moment: neither is sure, both look again."""
-    before = running.state.generation
+    before = running.state.revision
     with failing(running.clients, "s3.PutObject", Fault(409, "ConditionalRequestConflict"), times=2) as failed:
         assert running.sweep() == []
     assert len(failed) == 2
-    assert running.state.generation > before
+    assert running.state.revision > before
 
 
 @pytest.mark.fault("F52")

@@ -9,7 +9,7 @@ import pytest
 
 from haproxy_sync.fleet.model import Config
 from haproxy_sync.rollout.run_command import delivery_seconds, parameters
-from haproxy_sync.settings import Settings
+from haproxy_sync.settings import Limit, Settings
 from haproxy_sync.state.model import Command, Digest, Purpose
 
 DOCUMENT = json.loads((Path(__file__).parents[2] / "src/host/document.json").read_text())
@@ -19,7 +19,7 @@ SETTINGS = Settings("staging", "ap-southeast-2", "haproxy-backends-staging-confi
 def claim(servers: int) -> Command:
     """A claim for a config with that many servers."""
     config = Config("".join(f"server s{n} 10.0.0.1:80\n" for n in range(servers)))
-    return Command("1.0", Purpose.WAVE, 1795316400, Digest.of(config), ("i-00000001",), 0.0)
+    return Command("1.0", Purpose.WAVE, 7, 1795316400, Digest.of(config), ("i-00000001",), 0.0)
 
 
 @pytest.mark.parametrize("region", ["ap-southeast-2", "us-gov-west-1", "cn-north-1"])
@@ -30,6 +30,7 @@ def test_the_parameters_are_those_of_the_document(region: str) -> None:
     for name, value in values.items():
         assert re.fullmatch(DOCUMENT["parameters"][name]["allowedPattern"], value), name
     assert values["SourceUrl"].endswith("/haproxy.cfg")
+    assert values["Generation"] == "1795316400"  # hosts compare the fence
     assert (".amazonaws.com.cn/" in values["SourceUrl"]) == region.startswith("cn-")
 
 
@@ -46,4 +47,4 @@ def test_five_thousand_backends_do_not_make_the_command_larger() -> None:
 )
 def test_the_last_of_a_wave_may_wait_for_those_before_it(targets: int, concurrency: str, seconds: int) -> None:
     """The service starts with one host and doubles; the deadline counts from the send."""
-    assert delivery_seconds(targets, concurrency) == seconds
+    assert delivery_seconds(targets, Limit.parse(concurrency)) == seconds

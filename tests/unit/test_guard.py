@@ -1,17 +1,31 @@
 """No look empties or halves a pool by surprise."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from haproxy_sync.fleet.model import Backend
-from haproxy_sync.reconcile.guard import Limits, Verdict, judge
+from haproxy_sync.reconcile import guard
+from haproxy_sync.reconcile.guard import Limits, Look, Verdict
 from haproxy_sync.state.model import Hold
 
 LIMITS = Limits(min_backends=1, max_loss_percent=50, hold_seconds=300)
 PUBLISHES_EMPTY = replace(LIMITS, publishes_empty=True)
+
+
+def judge(  # every fact of a look has a default but these
+    previous: tuple[Backend, ...] | None,
+    present: tuple[Backend, ...],
+    hold: Hold | None,
+    limits: Limits,
+    now: float,
+    **flags: Any,
+) -> Verdict:
+    """The verdict on one look."""
+    return guard.judge(Look(previous, present, hold, now, **flags), limits)
 
 
 def backends(*numbers: int) -> tuple[Backend, ...]:

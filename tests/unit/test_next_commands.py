@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haproxy_sync.fleet.model import Proxy
-from haproxy_sync.rollout import next_commands, progress
+from haproxy_sync.rollout import next_commands, transitions
+from haproxy_sync.rollout.next_commands import NextCommands, due
+from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.rollout.reports import Report
-from haproxy_sync.settings import Settings
+from haproxy_sync.settings import Limit, Settings
 from haproxy_sync.state.model import (
     Assignment,
     Command,
@@ -26,6 +28,7 @@ SETTINGS = Settings("staging", "r", "b", "q", "d")
 OLD = Digest("0" * 64, "0" * 32)
 NEW = Digest("1" * 64, "1" * 32)
 NOW = 10_000.0
+FENCE = 9_000
 
 
 def proxy_id(number: int) -> str:
@@ -36,9 +39,9 @@ def proxy_id(number: int) -> str:
 def environment(number: int = 3, digest: Digest = NEW, generation: int = 7) -> EnvironmentState:
     """Proxies that run the old config, and a publication of the new one."""
     return EnvironmentState(
-        generation=generation + 1,
+        revision=generation + 1,
         proxies=proxies(number),
-        publication=Publication(generation, 9_000.0, Assignment(digest)),
+        publication=Publication(generation, FENCE, 9_000.0, Assignment(digest)),
         proxy_states={proxy.instance_id: ran(OLD, 5) for proxy in proxies(number)},
     )
 
@@ -62,12 +65,12 @@ def everybody(state: EnvironmentState) -> frozenset[str]:
 
 def step(
     state: EnvironmentState, now: float = NOW, settings: Settings = SETTINGS, offline: tuple[str, ...] = ()
-) -> next_commands.Step:
+) -> NextCommands:
     """The next step."""
-    return next_commands.next_step(state, everybody(state) - set(offline), settings, now)
+    return next_commands.next_commands(state, due(state, settings, now), everybody(state) - set(offline), settings, now)
 
 
-def targets(step_: next_commands.Step) -> list[str]:
+def targets(step_: NextCommands) -> list[str]:
     """All it would send to."""
     return [target for claim in step_.claims for target in claim.targets]
 
@@ -76,8 +79,8 @@ def sent(state: EnvironmentState, now: float = NOW, **options: object) -> Enviro
     """The state after the step was claimed and sent."""
     claims = step(state, now, **options).claims  # type: ignore[arg-type]
     assert claims
-    noted = {claim.claim: replace(claim, command_id="id-" + claim.claim) for claim in claims}
-    return progress.merge_sent(progress.claim(state, claims, now), noted)
+    numbered = {claim.claim: replace(claim, command_id="id-" + claim.claim) for claim in claims}
+    return transitions.sent(transitions.claimed(state, claims, now), numbered)
 
 
 def said(
@@ -87,8 +90,8 @@ def said(
     for command in state.commands:
         md5 = running.md5 if running else ""
         reports = [Report(each, outcome, "why", is_heard=True, installed=md5, running=md5) for each in instance_ids]
-        state = progress.absorb(state, command, reports, now)
-    return replace(state, generation=state.generation + 1)
+        state = transitions.reported(state, command, reports, now)
+    return replace(state, revision=state.revision + 1)
 
 
 def proven(number: int = 3) -> EnvironmentState:
@@ -116,7 +119,7 @@ def test_the_rest_comes_after_the_canary_proved_it() -> None:
 def test_a_canary_that_does_not_run_the_new_digest_proves_nothing(running: Digest | None) -> None:
     """Whatever word it reports."""
     state = said(sent(environment()), Outcome.INSTALLED, proxy_id(0), running=running)
-    assert progress.proven_by(state) == ""
+    assert Progress(state).proven_by == ""
     assert Purpose.WAVE not in [claim.purpose for claim in step(state, NOW + 60).claims]
 
 
@@ -160,8 +163,8 @@ def test_a_stopped_haproxy_is_settled_and_proves_nothing() -> None:
     """The next proxy becomes the canary."""
     state = sent(environment())
     report = Report(proxy_id(0), Outcome.NOT_RUNNING, is_heard=True, installed=NEW.md5, running="")
-    state = progress.absorb(state, state.commands[0], [report], NOW + 1)
-    assert progress.is_settled(state, proxy_id(0))
+    state = transitions.reported(state, state.commands[0], [report], NOW + 1)
+    assert Progress(state).proxy(proxy_id(0)).is_settled
     assert targets(step(state, NOW + 2)) == [proxy_id(1)]
 
 
@@ -180,7 +183,7 @@ def test_a_failure_in_the_wave_stops_the_next_one() -> None:
 
 def test_max_errors_allows_that_many() -> None:
     """The rollout goes on while no more have failed."""
-    tolerant = replace(SETTINGS, max_errors="1")
+    tolerant = replace(SETTINGS, max_errors=Limit(1))
     state = said(sent(proven(5)), Outcome.FAILED, proxy_id(1), running=OLD)
     state = said(state, Outcome.NOT_TRIED, *(proxy_id(n) for n in (2, 3, 4)), running=OLD)
     assert targets(step(state, NOW + 20, tolerant)) == [proxy_id(2), proxy_id(3), proxy_id(4)]
@@ -189,7 +192,7 @@ def test_max_errors_allows_that_many() -> None:
 def test_a_proxy_with_a_bad_record_does_not_hold_up_the_next_publication() -> None:
     """It is tried last and alone, and is not the canary."""
     state = environment(3)
-    bad = replace(state.proxy_states[proxy_id(0)], outcome=Outcome.FAILED, generation=5, sent_generation=5)
+    bad = replace(state.proxy_states[proxy_id(0)], outcome=Outcome.FAILED, observed_generation=5, sent_generation=5)
     state = replace(state, proxy_states={**state.proxy_states, proxy_id(0): bad})
     assert targets(step(state)) == [proxy_id(1)]
     state = said(sent(state), Outcome.INSTALLED, proxy_id(1))
@@ -201,14 +204,14 @@ def test_a_proxy_with_a_bad_record_does_not_hold_up_the_next_publication() -> No
 def test_one_command_in_flight_per_proxy() -> None:
     """A newer publication waits for the proxy, not for the old command's other targets."""
     state = sent(proven())
-    newer = replace(state, publication=Publication(9, NOW, Assignment(OLD)))
+    newer = replace(state, publication=Publication(9, FENCE, NOW, Assignment(OLD)))
     assert set(targets(step(newer, NOW + 20))).isdisjoint({proxy_id(1), proxy_id(2)})
 
 
 def test_commands_to_one_proxy_keep_their_distance() -> None:
     """What is held back is due at a known time."""
     state = said(sent(proven()), Outcome.INSTALLED, proxy_id(1), proxy_id(2))
-    newer = replace(state, publication=Publication(9, NOW, Assignment(OLD)))
+    newer = replace(state, publication=Publication(9, FENCE, NOW, Assignment(OLD)))
     assert step(newer, NOW + 4.9).claims == ()
     assert step(newer, NOW + 4.9).wake_at == NOW + 5
     assert targets(step(newer, NOW + 5)) == [proxy_id(0)]
@@ -218,30 +221,30 @@ def test_commands_to_one_proxy_keep_their_distance() -> None:
 def test_a_command_that_may_still_arrive_unsettles_its_proxy() -> None:
     """A claim that was perhaps sent could bring an older config back, so the newer number must get there too."""
     state = environment(1, digest=OLD)
-    state = replace(state, publication=Publication(7, NOW, Assignment(OLD)))
-    assert progress.is_settled(state, proxy_id(0))
-    claimed = progress.claim(state, (Command("7.0", Purpose.WAVE, 6, NEW, (proxy_id(0),), NOW),), NOW)
-    void = progress.give_up(claimed, NOW + progress.VOID_SECONDS)
+    state = replace(state, publication=Publication(7, FENCE, NOW, Assignment(OLD)))
+    assert Progress(state).proxy(proxy_id(0)).is_settled
+    claimed = transitions.claimed(state, (Command("7.0", Purpose.WAVE, 6, FENCE, NEW, (proxy_id(0),), NOW),), NOW)
+    void = transitions.given_up(claimed, NOW + transitions.VOID_SECONDS)
     assert void.commands == ()
-    assert not progress.is_settled(void, proxy_id(0))
-    assert targets(step(void, NOW + progress.VOID_SECONDS)) == [proxy_id(0)]
+    assert not Progress(void).proxy(proxy_id(0)).is_settled
+    assert targets(step(void, NOW + transitions.VOID_SECONDS)) == [proxy_id(0)]
 
 
 @pytest.mark.fault("F10")
 def test_a_claim_keeps_others_off_until_it_is_void() -> None:
     """Whoever claimed it may be about to send."""
     state = environment()
-    claimed = progress.claim(state, step(state).claims, NOW)
+    claimed = transitions.claimed(state, step(state).claims, NOW)
     assert step(claimed, NOW + 10).claims == ()
-    assert progress.give_up(claimed, NOW + progress.VOID_SECONDS - 1) == claimed
-    assert targets(step(progress.give_up(claimed, NOW + progress.VOID_SECONDS), NOW + progress.VOID_SECONDS)) == [
-        proxy_id(0)
-    ]
+    assert transitions.given_up(claimed, NOW + transitions.VOID_SECONDS - 1) == claimed
+    assert targets(
+        step(transitions.given_up(claimed, NOW + transitions.VOID_SECONDS), NOW + transitions.VOID_SECONDS)
+    ) == [proxy_id(0)]
 
 
 def test_a_command_nobody_reports_on_is_given_up() -> None:
     """After an hour its targets are missing, and tried again."""
-    state = progress.give_up(sent(environment()), NOW + progress.LOST_SECONDS)
+    state = transitions.given_up(sent(environment()), NOW + transitions.LOST_SECONDS)
     assert state.commands == ()
     assert state.proxy_state(proxy_id(0)).reason == "no-report"
 
@@ -250,7 +253,7 @@ def test_a_command_nobody_reports_on_is_given_up() -> None:
 def test_a_terminated_proxy_leaves_the_rollout() -> None:
     """It is gone, not failed, and nobody waits for it."""
     state = sent(environment())
-    left = progress.forget_gone(replace(state, proxies=state.proxies[1:]))
+    left = transitions.forgotten(replace(state, proxies=state.proxies[1:]))
     assert left.commands == ()
     assert proxy_id(0) not in left.proxy_states
     assert targets(step(left)) == [proxy_id(1)]
@@ -279,7 +282,7 @@ def test_everybody_compares_once_per_drift_check() -> None:
 def test_a_publication_that_changes_nobody_needs_no_canary() -> None:
     """Everybody runs their config already; comparing goes on."""
     state = said(sent(proven()), Outcome.INSTALLED, proxy_id(1), proxy_id(2))
-    same = replace(state, publication=Publication(9, NOW, Assignment(NEW)), verify_requested_at=NOW + 50)
+    same = replace(state, publication=Publication(9, FENCE, NOW, Assignment(NEW)), verify_requested_at=NOW + 50)
     compared = step(same, NOW + 50)
     assert {claim.purpose for claim in compared.claims} == {Purpose.VERIFY}
     assert len(targets(compared)) == 3
@@ -296,7 +299,9 @@ def test_back_to_what_runs_needs_no_proof() -> None:
 def test_own_configs_are_proven_by_what_was_done_since() -> None:
     """One that kept its config says nothing about the configs of the others."""
     own = {proxy_id(0): OLD, proxy_id(1): NEW, proxy_id(2): NEW}
-    state = replace(environment(), publication=Publication(7, NOW, Assignment(by_proxy=own)), verify_requested_at=NOW)
+    state = replace(
+        environment(), publication=Publication(7, FENCE, NOW, Assignment(by_proxy=own)), verify_requested_at=NOW
+    )
     assert targets(step(state)) == [proxy_id(1)]
     assert step(state).claims[0].purpose is Purpose.CANARY
     unreachable = step(state, offline=(proxy_id(1), proxy_id(2)))
@@ -308,12 +313,12 @@ def test_own_configs_are_proven_by_what_was_done_since() -> None:
 def test_a_failed_canary_stays_the_canary_when_it_cannot_be_reached() -> None:
     """Whether it is seen offline or its retry is never delivered: nobody else tries the config, and why is kept."""
     state = said(sent(environment()), Outcome.FAILED, proxy_id(0), running=OLD)
-    offline = progress.note_unreachable(progress.note_unreachable(state, [proxy_id(0)]), [proxy_id(0)])
+    offline = transitions.unreachable(transitions.unreachable(state, [proxy_id(0)]), [proxy_id(0)])
     assert offline.proxy_state(proxy_id(0)).reason == "why, agent-offline"
     assert step(offline, NOW + 60, offline=(proxy_id(0),)).claims == ()
     assert targets(step(offline, NOW + 60)) == [proxy_id(0)]
     again = sent(state, NOW + 60)
-    lost = progress.absorb(again, again.commands[0], [Report(proxy_id(0), Outcome.MISSING)], NOW + 100)
+    lost = transitions.reported(again, again.commands[0], [Report(proxy_id(0), Outcome.MISSING)], NOW + 100)
     assert step(lost, NOW + 110).claims == ()
     assert targets(step(lost, NOW + 1000)) == [proxy_id(0)]
 
@@ -362,22 +367,22 @@ def test_what_was_claimed_and_not_sent_is_due_again() -> None:
     """The part of a claim that was left out, and the claim that was refused, wait for no spacing."""
     state = proven(5)
     (claim,) = step(state).claims
-    claimed = progress.claim(state, (claim,), NOW)
+    claimed = transitions.claimed(state, (claim,), NOW)
     half = replace(claim, targets=claim.targets[:2], command_id="id")
-    left = progress.merge_sent(claimed, {claim.claim: half})
+    left = transitions.sent(claimed, {claim.claim: half})
     assert left.in_flight == set(claim.targets[:2])
     left = said(left, Outcome.INSTALLED, *claim.targets[:2])
     assert targets(step(left, NOW + 1)) == list(claim.targets[2:])
-    assert targets(step(progress.merge_sent(claimed, {claim.claim: None}), NOW + 1)) == list(claim.targets)
+    assert targets(step(transitions.sent(claimed, {claim.claim: None}), NOW + 1)) == list(claim.targets)
 
 
 def test_nothing_is_sent_while_frozen() -> None:
     """But a rollback's own publication is."""
     frozen = replace(environment(), freeze=Freeze(NOW + 60, "deploy"))
-    assert step(frozen) == next_commands.Step()
+    assert step(frozen) == NextCommands()
     assert targets(step(frozen, NOW + 60)) == [proxy_id(0)]
     assert targets(step(replace(frozen, freeze=Freeze(NOW + 60, "rollback", generation=7)))) == [proxy_id(0)]
-    assert step(replace(frozen, freeze=Freeze(NOW + 60, "an older rollback", generation=6))) == next_commands.Step()
+    assert step(replace(frozen, freeze=Freeze(NOW + 60, "an older rollback", generation=6))) == NextCommands()
 
 
 def test_a_host_that_knows_a_higher_number_is_overtaken() -> None:
@@ -392,7 +397,7 @@ def test_a_host_that_knows_a_higher_number_is_overtaken() -> None:
 def test_an_older_command_that_was_superseded_is_no_failure() -> None:
     """The newer publication is sent as soon as the spacing allows."""
     state = sent(environment())
-    newer = replace(state, publication=Publication(9, NOW, Assignment(OLD)))
+    newer = replace(state, publication=Publication(9, FENCE, NOW, Assignment(OLD)))
     newer = said(newer, Outcome.INSTALLED, proxy_id(0))
     assert proxy_id(0) in targets(step(newer, NOW + 6))
 
@@ -400,7 +405,7 @@ def test_an_older_command_that_was_superseded_is_no_failure() -> None:
 def test_each_config_goes_in_its_own_command_within_the_limit() -> None:
     """Several commands at once start no more proxies than one may."""
     own = {proxy_id(n): Digest(f"{n:064x}", f"{n:032x}") for n in range(31)}
-    state = replace(environment(30), publication=Publication(7, 9_000.0, Assignment(by_proxy=own)))
+    state = replace(environment(30), publication=Publication(7, FENCE, 9_000.0, Assignment(by_proxy=own)))
     state = replace(
         state,
         proxies=(*state.proxies, proxies(31)[30]),
@@ -415,7 +420,7 @@ def test_each_config_goes_in_its_own_command_within_the_limit() -> None:
 def test_who_is_offline_is_missing_by_name() -> None:
     """And is found again by the step that sees it online."""
     state = environment()
-    state = progress.note_unreachable(state, [proxy_id(1)])
+    state = transitions.unreachable(state, [proxy_id(1)])
     assert state.proxy_state(proxy_id(0)).outcome is Outcome.INSTALLED
     assert state.proxy_state(proxy_id(1)).outcome is Outcome.MISSING
     assert state.proxy_state(proxy_id(1)).reason == "agent-offline"
@@ -424,9 +429,9 @@ def test_who_is_offline_is_missing_by_name() -> None:
 
 def test_no_proxies_is_no_convergence() -> None:
     """An alarm shall ring for an environment without any."""
-    assert not progress.is_converged(environment(0))
+    assert not Progress(environment(0)).is_converged
     done = said(sent(proven()), Outcome.UNCHANGED, proxy_id(1), proxy_id(2))
-    assert progress.is_converged(done)
+    assert Progress(done).is_converged
 
 
 OUTCOMES = st.sampled_from([Outcome.INSTALLED, Outcome.FAILED, Outcome.MISSING, Outcome.NOT_TRIED, Outcome.SUPERSEDED])
@@ -440,16 +445,18 @@ def test_any_history_of_reports_ends_well(script: list[tuple[Outcome, float, int
     """Never two commands on one proxy, never a wave before the proof; once hosts behave, everybody gets there."""
     state, now = environment(number), NOW
     for outcome, gap, which, republish in script:
-        state, now = _turn(state, now + gap, outcome, which)
+        state, now = _one_step(state, now + gap, outcome, which)
         if republish:
-            publication = Publication(state.generation, now, Assignment(OLD if which % 2 else NEW))
-            state = replace(state, publication=publication, generation=state.generation + 1)
+            publication = Publication(state.revision, FENCE, now, Assignment(OLD if which % 2 else NEW))
+            state = replace(state, publication=publication, revision=state.revision + 1)
     for _ in range(3 * number + 6):
-        state, now = _turn(state, now + next_commands.MAX_RETRY_SECONDS, None, 0)
-    assert all(progress.is_settled(state, proxy.instance_id) for proxy in state.proxies)
+        state, now = _one_step(state, now + next_commands.MAX_RETRY_SECONDS, None, 0)
+    assert all(Progress(state).proxy(proxy.instance_id).is_settled for proxy in state.proxies)
 
 
-def _turn(state: EnvironmentState, now: float, outcome: Outcome | None, which: int) -> tuple[EnvironmentState, float]:
+def _one_step(
+    state: EnvironmentState, now: float, outcome: Outcome | None, which: int
+) -> tuple[EnvironmentState, float]:
     """One step and one command's reports; no outcome: every host does as it is told."""
     before = state.in_flight
     claims = step(state, now).claims
@@ -457,10 +464,10 @@ def _turn(state: EnvironmentState, now: float, outcome: Outcome | None, which: i
     assert len(set(claimed)) == len(claimed)
     assert before.isdisjoint(claimed)
     assert state.publication
-    if not progress.proven_by(state):
+    if not Progress(state).proven_by:
         assert sum(len(claim.targets) for claim in claims if claim.purpose is not Purpose.VERIFY) <= 1
-    state = progress.claim(state, claims, now)
-    state = progress.merge_sent(state, {claim.claim: replace(claim, command_id="id") for claim in claims})
+    state = transitions.claimed(state, claims, now)
+    state = transitions.sent(state, {claim.claim: replace(claim, command_id="id") for claim in claims})
     for command in state.commands if outcome is None else state.commands[which : which + 1]:
         good = outcome in {None, Outcome.INSTALLED}
         md5 = command.digest.md5 if good else ""
@@ -469,5 +476,5 @@ def _turn(state: EnvironmentState, now: float, outcome: Outcome | None, which: i
             Report(target, outcome or Outcome.INSTALLED, is_heard=heard, installed=md5, running=md5)
             for target in command.targets
         ]
-        state = progress.absorb(state, command, reports, now)
-    return replace(state, generation=state.generation + 1), now
+        state = transitions.reported(state, command, reports, now)
+    return replace(state, revision=state.revision + 1), now

@@ -90,7 +90,7 @@ def test_actions_are_those_of_the_function() -> None:
     for cell, _ in _table("## Operator actions"):
         for text in re.findall(r"`(\{.*?\})`", cell):
             request = json.loads(text)
-            _, options = actions.ACTIONS[request.pop("action")]
-            assert set(request) <= set(options)
+            action = actions.ACTIONS[request.pop("action")]
+            assert set(request) <= set(action.options)
             seen.add(json.loads(text)["action"])
     assert seen == set(actions.ACTIONS)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from haproxy_sync.errors import CorruptState
 from haproxy_sync.fleet.model import Backend, Proxy, Skipped
+from haproxy_sync.rollout.transitions import next_revision, publish
 from haproxy_sync.state import codec
 from haproxy_sync.state.model import (
     HISTORY_LENGTH,
@@ -23,8 +24,6 @@ from haproxy_sync.state.model import (
     Outcome,
     ProxyState,
     Purpose,
-    publish,
-    successor,
 )
 
 DIGEST = Digest("a" * 64, "b" * 32)
@@ -35,7 +34,7 @@ PROXY = Proxy("i-0000000b", "haproxy", "lb", "10.0.0.2", "a")
 
 def full() -> EnvironmentState:
     """A state that uses every field."""
-    published = publish(EnvironmentState(generation=41), Assignment(DIGEST), "launch", 5.0, (BACKEND,))
+    published = publish(EnvironmentState(revision=41), Assignment(DIGEST), "launch", 5.0, (BACKEND,))
     assert published.publication
     return replace(
         published,
@@ -44,17 +43,17 @@ def full() -> EnvironmentState:
         wake_at=2.0,
         converged_at=3.0,
         verify_requested_at=4.0,
-        held_back="sweep",
+        queued="sweep",
         template_error="haproxy.cfg.j2:3: 'x' is undefined",
         proxies=(PROXY,),
         skipped=(Skipped("i-0000000c", "no-address"),),
         others=("i-0000000e",),
         publication=replace(published.publication, document=Document("3", "e" * 64)),
-        commands=(Command("41.0", Purpose.WAVE, 41, DIGEST, (PROXY.instance_id,), 6.0, "id", silent={"i-1": 6.5}),),
-        late=(Command("40.0", Purpose.CANARY, 40, DIGEST, (PROXY.instance_id,), 5.0, "id", silent={"i-1": 5.5}),),
+        commands=(Command("41.0", Purpose.WAVE, 1, 41, DIGEST, (PROXY.instance_id,), 6.0, "id", silent={"i-1": 6.5}),),
+        late=(Command("40.0", Purpose.CANARY, 1, 41, DIGEST, (PROXY.instance_id,), 5.0, "id", silent={"i-1": 5.5}),),
         proxy_states={PROXY.instance_id: ProxyState(Outcome.INSTALLED, installed=DIGEST.md5, attempts=2)},
         hold=Hold("why", 7.0, {"i-0000000d": 8.0}, time_counts_since=8.0, ends_at=308.0),
-        freeze=Freeze(9.0, "deploy", 41),
+        freeze=Freeze(9.0, "deploy", 1),
         first_freeze=True,
     )
 
@@ -84,7 +83,7 @@ def test_a_state_of_another_release_is_readable() -> None:
 @pytest.mark.fault("F48")
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b"null", b"7", b"\xff\xfe", b'{"generation": "41"}', b'{"generation": true}', b"[" * 9999],
+    [b"", b"{", b"[]", b"null", b"7", b"\xff\xfe", b'{"revision": "41"}', b'{"revision": true}', b"[" * 9999],
 )
 def test_what_is_no_state_says_so(body: bytes) -> None:
     """And nothing else is raised."""
@@ -131,41 +130,46 @@ def test_any_broken_state_is_corrupt_or_sound(data: st.DataObject) -> None:
 
 @pytest.mark.fault("F51")
 @given(st.integers(0, 2**40), st.floats(0, 2**33))
-def test_a_successor_is_never_the_same(generation: int, now: float) -> None:
-    """Its generation only grows, so its bytes differ, so its ETag does."""
-    before = EnvironmentState(generation=generation)
-    after = successor(before, now, "w")
-    assert after.generation > before.generation
+def test_the_next_revision_is_never_the_same(revision: int, now: float) -> None:
+    """Its number only grows, so its bytes differ, so its ETag does."""
+    before = EnvironmentState(revision=revision)
+    after = next_revision(before, now, "w")
+    assert after.revision > before.revision
     assert codec.dumps(after) != codec.dumps(before)
 
 
 @pytest.mark.fault("F15")
 def test_a_clock_that_is_behind_does_not_let_numbers_fall() -> None:
     """The previous number wins over the clock; a lost state starts at the clock."""
-    assert successor(EnvironmentState(generation=2_000_000_000), 1_000, "w").generation == 2_000_000_001
-    assert successor(EnvironmentState(), 1_900_000_000.9, "w").generation == 1_900_000_000
+    ahead = publish(EnvironmentState(), Assignment(DIGEST), "launch", 2_000_000_000.0, ())
+    behind = publish(ahead, Assignment(OTHER), "tag", 1_000.0, ())
+    assert behind.publication
+    assert (behind.publication.generation, behind.publication.fence) == (2, 2_000_000_001)
+    lost = publish(EnvironmentState(), Assignment(DIGEST), "launch", 1_900_000_000.9, ())
+    assert lost.publication
+    assert (lost.publication.generation, lost.publication.fence) == (1, 1_900_000_000)
 
 
 def test_a_freeze_ends_by_itself() -> None:
     """Nobody has to remember it."""
     frozen = EnvironmentState(freeze=Freeze(100.0, "deploy"))
-    assert successor(frozen, 99.9, "w").freeze
-    assert successor(frozen, 100.0, "w").freeze is None
+    assert next_revision(frozen, 99.9, "w").freeze
+    assert next_revision(frozen, 100.0, "w").freeze is None
 
 
 def test_the_history_tells_what_changed_by_instance() -> None:
     """Added, removed and changed servers; an equal config is no entry."""
-    one = publish(EnvironmentState(generation=1), Assignment(DIGEST), "launch", 1.0, (BACKEND,))
-    same = publish(replace(one, generation=2), Assignment(DIGEST), "sweep", 2.0, (BACKEND,))
+    one = publish(EnvironmentState(), Assignment(DIGEST), "launch", 1.0, (BACKEND,))
+    same = publish(one, Assignment(DIGEST), "sweep", 2.0, (BACKEND,))
     assert same.history == one.history
     assert same.publication == one.publication
     moved = replace(BACKEND, port=9001)
     new = replace(BACKEND, instance_id="i-0000000e", name="app-2", address="10.0.0.7")
-    two = publish(replace(same, generation=3), Assignment(OTHER), "tag", 3.0, (moved, new))
+    two = publish(same, Assignment(OTHER), "tag", 3.0, (moved, new))
     entry = two.history[-1]
-    assert (entry.generation, entry.why, entry.at) == (3, "tag", 3.0)
+    assert (entry.generation, entry.why, entry.at) == (2, "tag", 3.0)
     assert (entry.added, entry.removed, entry.changed) == (("i-0000000e",), (), ("i-0000000a",))
-    gone = publish(replace(two, generation=4), Assignment(DIGEST), "end", 4.0, (new,)).history[-1]
+    gone = publish(two, Assignment(DIGEST), "end", 4.0, (new,)).history[-1]
     assert gone.removed == ("i-0000000a",)
 
 
@@ -174,8 +178,8 @@ def test_the_history_keeps_the_newest_fifty() -> None:
     state = EnvironmentState()
     for number in range(HISTORY_LENGTH + 9):
         digest = Digest(f"{number:064x}", f"{number:032x}")
-        state = publish(replace(state, generation=number), Assignment(digest), "x", float(number), ())
-    assert [change.generation for change in state.history] == list(range(9, HISTORY_LENGTH + 9))
+        state = publish(state, Assignment(digest), "x", float(number), ())
+    assert [change.generation for change in state.history] == list(range(10, HISTORY_LENGTH + 10))
 
 
 def test_each_proxy_may_have_its_own_config() -> None:

@@ -1,79 +1,118 @@
 """What a person can ask by direct invoke. Answers are JSON-able, their keys stable."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from haproxy_sync.config import sources
 from haproxy_sync.errors import BadRequest, TemplateError
 from haproxy_sync.operator import answers
-from haproxy_sync.operator.answers import Answer, summary, unsettled
+from haproxy_sync.operator.answers import Answer, summary
 from haproxy_sync.reconcile import events
 from haproxy_sync.reconcile.changes import differences
-from haproxy_sync.reconcile.publish import Observation
-from haproxy_sync.reconcile.reconciler import Reconciler
+from haproxy_sync.reconcile.publish import Proposal
+from haproxy_sync.reconcile.reconciler import Reconciler, Result
+from haproxy_sync.rollout.progress import Progress
+from haproxy_sync.rollout.transitions import next_change, next_revision, roll_out
 from haproxy_sync.state import store
 from haproxy_sync.state.codec import jsonable
-from haproxy_sync.state.model import Assignment, Change, EnvironmentState, Freeze, enact, successor
-
-type Action = Callable[[Reconciler, Mapping[str, Any]], Answer]
+from haproxy_sync.state.model import Assignment, Change, EnvironmentState, Freeze, UnixSeconds
 
 FREEZE_MINUTES = 60
 MAX_FREEZE_MINUTES = 7 * 24 * 60
 REASON_LENGTH = 200
+SHOWN_GENERATIONS = 10
 
 
-def act(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
-    """Run the action; `BadRequest` says what is wrong and which actions there are."""
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer, and what the reconcile behind it did; no result where the action only reads."""
+
+    answer: Answer
+    result: Result | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action, and the options that it takes."""
+
+    run: Callable[[Reconciler, Mapping[str, Any]], Reply]
+    options: tuple[str, ...] = ()
+
+
+def act(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
+    """Run the action; `BadRequest` says what is wrong and which actions there are.
+
+    What fails after the state was put is the result's `failure`; the caller raises it once the result is logged.
+    """
     name = request.get("action") if isinstance(request, Mapping) else None
     if not isinstance(name, str) or name not in ACTIONS:
         raise BadRequest(f"unknown action {str(name)[:64]!r}; actions: {', '.join(ACTIONS)}")
-    action, allowed = ACTIONS[name]
-    if unknown := sorted(request.keys() - {"action", *allowed}):
-        options = ", ".join(allowed) or "none"
+    action = ACTIONS[name]
+    _check_options(name, action, request)
+    reply = action.run(reconciler, request)
+    named = {"action": name, "environment": reconciler.settings.environment}
+    return replace(reply, answer=named | reply.answer)
+
+
+def _check_options(name: str, action: Action, request: Mapping[str, Any]) -> None:
+    """`BadRequest` for an option that the action does not take."""
+    unknown = sorted(request.keys() - {"action", *action.options})
+    if unknown:
+        options = ", ".join(action.options) or "none"
         raise BadRequest(f"{name} has no option {', '.join(map(str, unknown))[:64]}; options: {options}")
-    return {"action": name, "environment": reconciler.settings.environment} | action(reconciler, request)
 
 
-def sync(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
-    """Reconcile now. `allow_mass_removal` is for this one look: it cannot be left behind (F21)."""
+def _replied(result: Result) -> Reply:
+    return Reply(summary(result), result)
+
+
+def sync(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
+    """Reconcile now. `allow_mass_removal` is for this one look: it cannot be left behind."""
     allow = _option(request, "allow_mass_removal", bool, default=False)
-    reason = _reason(request)
-    why = f"operator sync{': ' + reason if reason else ''}"
-    return summary(reconciler.reconcile(events.operator(why, allow_mass_removal=allow)))
+    why = _why("operator sync", request)
+    return _replied(reconciler.reconcile(events.operator(why, allow_mass_removal=allow)))
 
 
-def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
+def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     """What a sync would do, or while frozen what `unfreeze` would; does nothing."""
     allow = _option(request, "allow_mass_removal", bool, default=False)
     now = reconciler.clock()
-    state = successor(reconciler.read().state, now, reconciler.writer)
+    state = next_revision(reconciler.read().state, now, reconciler.writer)
     intent = events.operator("plan", allow_mass_removal=allow)
-    observation = reconciler.observe(_thawed(state), intent, now)
-    planned = observation.state
+    proposal = reconciler.propose(_thawed(state, now), intent, now)
+    planned = proposal.state
+    entry = _planned_change(state, planned)
     template_error = planned.template_error
     if planned.backends is None:  # no pool, so nobody rendered
         template_error = template_error or _unreadable(reconciler)
     origins = sources.origins(reconciler.clients.s3, reconciler.settings)
-    before, after = state.publication, planned.publication
-    changes = after is not None and (before is None or before.assignment != after.assignment)
-    entry = planned.history[-1] if changes else None
-    return {
-        "changes": changes,
-        "servers": {key: list(getattr(entry, key, ())) for key in ("added", "removed", "changed")},
-        "diff": _diffs(reconciler, state, observation) if changes else [],
-        "proxies": unsettled(planned),
-        "verdict": _verdict(state, planned, template_error),
-        "hold": answers.hold(planned, now),
-        "freeze": answers.freeze(state, now),
-        "template_error": template_error,
-        "template": {"origin": origins.template},
-        "variables": {"origin": origins.variables},
-        "skipped": jsonable(planned.skipped),
-    }
+    return Reply(
+        {
+            "changes": entry is not None,
+            "servers": {key: list(getattr(entry, key, ())) for key in ("added", "removed", "changed")},
+            "diff": _diffs(reconciler, state, proposal) if entry else [],
+            "proxies": list(Progress(planned).unsettled),
+            "verdict": _verdict(state, planned, template_error),
+            "hold": answers.hold(planned, now),
+            "freeze": answers.freeze(state, now),
+            "template_error": template_error,
+            "template": {"origin": origins.template},
+            "variables": {"origin": origins.variables},
+            "skipped": jsonable(planned.skipped),
+        }
+    )
 
 
-def _thawed(state: EnvironmentState) -> EnvironmentState:
+def _planned_change(before: EnvironmentState, planned: EnvironmentState) -> Change | None:
+    """The history entry that the plan would make, if it changes what is published."""
+    if planned.publication is None:
+        return None
+    is_same = before.publication is not None and before.publication.assignment == planned.publication.assignment
+    return None if is_same else planned.history[-1]
+
+
+def _thawed(state: EnvironmentState, _now: UnixSeconds) -> EnvironmentState:
     """As if nothing were frozen."""
     return replace(state, freeze=None, first_freeze=False)
 
@@ -96,61 +135,86 @@ def _unreadable(reconciler: Reconciler) -> str:
     return ""
 
 
-def _diffs(reconciler: Reconciler, before: EnvironmentState, planned: Observation) -> list[Answer]:
+def _diffs(reconciler: Reconciler, before: EnvironmentState, proposal: Proposal) -> list[Answer]:
     """What changes in each distinct config, and for whom."""
     s3, settings = reconciler.clients.s3, reconciler.settings
-    found = differences(s3, settings, before, planned.state, planned.configs)
+    found = differences(s3, settings, before, proposal.state, proposal.configs)
     return [{"proxies": proxies} | diff.as_json() for proxies, diff in found]
 
 
-def status(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:
+def status(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:
     """Where things stand; reads the state and nothing else."""
-    return answers.status(reconciler.read(), reconciler.clock())
+    return Reply(answers.status(reconciler.read(), reconciler.clock()))
 
 
-def verify(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:
+def verify(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:
     """Make every proxy compare now; frozen, it waits for the end of the freeze."""
-    return summary(reconciler.amend("verify", lambda state, now: replace(state, verify_requested_at=now)))
+    return _replied(reconciler.amend("verify", lambda state, now: replace(state, verify_requested_at=now)))
 
 
-def freeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
+def freeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     """Publish and send nothing for some minutes; ends by itself."""
-    minutes, reason = _minutes(request), _reason(request)
+    seconds, reason = _seconds(request), _reason(request)
 
-    def change(state: EnvironmentState, now: float) -> EnvironmentState:
+    def change(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
         allowed = state.freeze.generation if state.freeze else 0  # a rollback under way is finished
-        return replace(state, freeze=Freeze(now + minutes * 60, reason or "operator", allowed))
+        return replace(state, freeze=Freeze(now + seconds, reason or "operator", allowed))
 
-    return summary(reconciler.amend("freeze", change))
+    return _replied(reconciler.amend("freeze", change))
 
 
-def unfreeze(reconciler: Reconciler, _request: Mapping[str, Any]) -> Answer:
+def unfreeze(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:
     """End every freeze and reconcile: one look, so that nothing older than what it sees is sent before."""
-    return summary(reconciler.reconcile(events.operator("operator unfreeze"), _thawed))
+    return _replied(reconciler.reconcile(events.operator("operator unfreeze"), _thawed))
 
 
-def rollback(reconciler: Reconciler, request: Mapping[str, Any]) -> Answer:
-    """Publish the config that was current at a generation as a new generation, and freeze it."""
-    wanted = _option(request, "generation", int)
-    minutes, reason = _minutes(request), _reason(request)
+def rollback(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
+    """Publish an earlier config as a new generation, and freeze it. It is named by its generation, or by its fence."""
+    wanted = _wanted(request)
+    seconds = _seconds(request)
+    why = _why(f"operator rollback to {wanted}", request)
 
-    def change(state: EnvironmentState, now: float) -> EnvironmentState:
-        entry = _current_at(state, wanted)
+    def change(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
+        entry = wanted.among(state)
         _check_stored(reconciler, entry.assignment)
-        why = f"operator rollback to {wanted}{': ' + reason if reason else ''}"
-        frozen = replace(state, freeze=Freeze(now + minutes * 60, why, state.generation))
-        return enact(frozen, Change(state.generation, now, why, entry.assignment))
+        again = next_change(state, entry.assignment, why, now)
+        return replace(roll_out(state, again), freeze=Freeze(now + seconds, why, again.generation))
 
-    return summary(reconciler.amend("rollback", change))
+    return _replied(reconciler.amend("rollback", change))
 
 
-def _current_at(state: EnvironmentState, generation: int) -> Change:
-    """The publication that was current when the state had that generation."""
-    older = [change for change in state.history if change.generation <= generation]
-    if not older or generation > state.generation:
-        known = ", ".join(str(change.generation) for change in state.history[-10:]) or "none"
-        raise BadRequest(f"no config is known that was current at generation {generation}; newest known: {known}")
-    return older[-1]
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The publication that a rollback goes to: the one that was current at a generation, or at a host's fence."""
+
+    by: str  # the field of a history entry: "generation" or "fence"
+    number: int
+
+    def among(self, state: EnvironmentState) -> Change:
+        """Its history entry; `BadRequest` if there is none."""
+        older = [change for change in state.history if self._of(change) <= self.number]
+        is_published = state.publication is not None and self.number <= self._of(state.publication)
+        if older and is_published:
+            return older[-1]
+        newest = [str(self._of(change)) for change in state.history[-SHOWN_GENERATIONS:]]
+        raise BadRequest(
+            f"no config is known that was current at {self}; newest {self.by}s: {', '.join(newest) or 'none'}"
+        )
+
+    def _of(self, entry: object) -> int:
+        return int(getattr(entry, self.by))
+
+    def __str__(self) -> str:
+        """`generation 3`."""
+        return f"{self.by} {self.number}"
+
+
+def _wanted(request: Mapping[str, Any]) -> _Wanted:
+    if "fence" not in request:
+        return _Wanted("generation", _option(request, "generation", int))
+    if "generation" in request:
+        raise BadRequest("rollback takes generation or fence, not both")
+    return _Wanted("fence", _option(request, "fence", int))
 
 
 def _check_stored(reconciler: Reconciler, assignment: Assignment) -> None:
@@ -167,23 +231,31 @@ def _option[T](request: Mapping[str, Any], name: str, kind: type[T], default: T 
     return value
 
 
-def _minutes(request: Mapping[str, Any]) -> float:
+def _seconds(request: Mapping[str, Any]) -> float:
+    """The option `minutes`, in seconds."""
     minutes = request.get("minutes", FREEZE_MINUTES)
-    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes <= MAX_FREEZE_MINUTES:
+    is_number = isinstance(minutes, int | float) and not isinstance(minutes, bool)
+    if not is_number or not 0 < minutes <= MAX_FREEZE_MINUTES:
         raise BadRequest(f"minutes must be a number above 0, at most {MAX_FREEZE_MINUTES}")
-    return float(minutes)
+    return float(minutes) * 60
 
 
 def _reason(request: Mapping[str, Any]) -> str:
     return _option(request, "reason", str, "")[:REASON_LENGTH]
 
 
-ACTIONS: Mapping[str, tuple[Action, tuple[str, ...]]] = {
-    "sync": (sync, ("allow_mass_removal", "reason")),
-    "plan": (plan, ("allow_mass_removal",)),
-    "status": (status, ()),
-    "verify": (verify, ()),
-    "freeze": (freeze, ("minutes", "reason")),
-    "unfreeze": (unfreeze, ()),
-    "rollback": (rollback, ("generation", "minutes", "reason")),
+def _why(what: str, request: Mapping[str, Any]) -> str:
+    """What is written into the history: what was asked, and the reason that was given."""
+    reason = _reason(request)
+    return f"{what}: {reason}" if reason else what
+
+
+ACTIONS: Mapping[str, Action] = {
+    "sync": Action(sync, ("allow_mass_removal", "reason")),
+    "plan": Action(plan, ("allow_mass_removal",)),
+    "status": Action(status),
+    "verify": Action(verify),
+    "freeze": Action(freeze, ("minutes", "reason")),
+    "unfreeze": Action(unfreeze),
+    "rollback": Action(rollback, ("generation", "fence", "minutes", "reason")),
 }

@@ -5,9 +5,9 @@ from math import ceil
 from typing import Any
 
 from haproxy_sync.reconcile.reconciler import Result
-from haproxy_sync.rollout import progress
-from haproxy_sync.state.codec import jsonable
-from haproxy_sync.state.model import EnvironmentState, Hold, Outcome
+from haproxy_sync.rollout.progress import Progress
+from haproxy_sync.state.codec import jsonable, time_fields
+from haproxy_sync.state.model import EnvironmentState, Hold, Outcome, UnixSeconds
 from haproxy_sync.state.store import Snapshot
 
 type Answer = dict[str, Any]
@@ -19,15 +19,39 @@ FIRST_FREEZE = (
 )
 
 
+def iso(time: UnixSeconds | None) -> str | None:
+    """The time as ISO 8601, rounded up to a second: a clock that shows it has passed it. None for never."""
+    if not time:
+        return None
+    return f"{datetime.fromtimestamp(ceil(time), UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def readable(value: Any) -> Any:
+    """A value of the state as JSON, every time in unix seconds with its ISO 8601 beside it, as `<name>_iso`."""
+    if isinstance(value, tuple):
+        return [readable(each) for each in value]
+    shown = jsonable(value)
+    for name in time_fields(value):
+        shown[f"{name}_iso"] = _isos(getattr(value, name))
+    return shown
+
+
+def _isos(times: Any) -> Any:
+    """Of one time, or of several by name."""
+    if hasattr(times, "items"):
+        return {key: iso(time) for key, time in times.items()}
+    return iso(times)
+
+
 def summary(result: Result) -> Answer:
     """What a reconcile found and did."""
     state = result.after
-    publication = state.publication
     return {
-        "result": str(result.action),
-        "generation": publication.generation if publication else None,
+        "result": str(result.disposition),
+        "generation": state.generation or None,
+        "fence": state.publication.fence if state.publication else None,
         "published": result.is_published,
-        "converged": progress.is_converged(state),
+        "converged": Progress(state).is_converged,
         "hold": hold(state, result.now),
         "freeze": freeze(state, result.now),
         "template_error": state.template_error,
@@ -35,25 +59,24 @@ def summary(result: Result) -> Answer:
             {"command_id": command.command_id, "purpose": str(command.purpose), "targets": list(command.targets)}
             for command in result.sent
         ],
-        "missing": [
-            proxy.instance_id
-            for proxy in state.proxies
-            if state.proxy_state(proxy.instance_id).outcome is Outcome.MISSING
-        ],
+        "missing": [key for key in state.proxy_ids if state.proxy_state(key).outcome is Outcome.MISSING],
         "reports": {report.instance_id: str(report.outcome) for _, report in result.reports},
     }
 
 
-def status(snapshot: Snapshot, now: float) -> Answer:
+def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
     """The state, for people: what is published, how far each proxy is, and since when all was well."""
     state = snapshot.state
-    publication = state.publication
+    progress = Progress(state)
     return {
-        "generation": publication.generation if publication else None,
+        "generation": state.generation or None,
+        "fence": state.publication.fence if state.publication else None,
         "looked_at": state.looked_at or None,
+        "looked_at_iso": iso(state.looked_at),
         "converged_at": state.converged_at or None,
+        "converged_at_iso": iso(state.converged_at),
         "age_seconds": round(now - state.converged_at, 3) if state.converged_at else None,
-        "converged": progress.is_converged(state),
+        "converged": progress.is_converged,
         "backends": [backend.instance_id for backend in state.backends or ()],
         "skipped": jsonable(state.skipped),
         "hold": hold(state, now),
@@ -61,73 +84,61 @@ def status(snapshot: Snapshot, now: float) -> Answer:
         "template_error": state.template_error,
         "corruption": snapshot.corruption,
         "rollout": {
-            "proven_by": progress.proven_by(state),
-            "commands": jsonable(state.commands),
+            "proven_by": progress.proven_by,
+            "commands": readable(state.commands),
         },
-        "proxies": {key: _proxy(state, key) for key in proxy_ids(state)},
-        "history": jsonable(tuple(reversed(state.history))),
+        "proxies": {key: _proxy(progress, key) for key in state.proxy_ids},
+        "history": readable(tuple(reversed(state.history))),
     }
 
 
-def hold(state: EnvironmentState, now: float) -> Answer | None:
+def hold(state: EnvironmentState, now: UnixSeconds) -> Answer | None:
     """Who is held since when, when time ends that (`ends_at`, None: time does not), and in words what ends it."""
     if not state.hold:
         return None
-    held: Answer = jsonable(state.hold)
     ends_at, ends = _end(state, state.hold, now)
-    return held | {"ends_at": ends_at, "ends": ends}
+    held: Answer = readable(state.hold)
+    return held | {"ends_at": ends_at, "ends_at_iso": iso(ends_at), "ends": ends}
 
 
-def _end(state: EnvironmentState, hold: Hold, now: float) -> tuple[float | None, str]:
+def _end(state: EnvironmentState, hold: Hold, now: UnixSeconds) -> tuple[UnixSeconds | None, str]:
     """When time ends the hold, and in words what does; the first that applies."""
     if freeze(state, now):
         return None, f"not before the freeze ends, but for those who are back; then {OVERRIDE}"
     if state.template_error:
         return None, "not before the template renders again"
     if not hold.missing:
-        by_time = f"at {_clock(hold.ends_at)}; " if hold.ends_at else ""
+        by_time = f"at {iso(hold.ends_at)}; " if hold.ends_at else ""
         return hold.ends_at, f"{by_time}when enough backends are found (MinBackends); {OVERRIDE}"
     if hold.ends_at is None:
         return None, f"not by time while so few are left (MinBackends, EmptyPool): {BACK}; {OVERRIDE}"
-    return hold.ends_at, f"at {_clock(hold.ends_at)}; {BACK}; {OVERRIDE}"
+    return hold.ends_at, f"at {iso(hold.ends_at)}; {BACK}; {OVERRIDE}"
 
 
-def _clock(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(ceil(seconds), UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def freeze(state: EnvironmentState, now: float) -> Answer | None:
+def freeze(state: EnvironmentState, now: UnixSeconds) -> Answer | None:
     """What keeps configs from the proxies, until when (None: until somebody ends it) and why."""
-    frozen = jsonable(state.freeze) if state.freeze and state.freeze.until > now else None
+    is_going_on = state.freeze is not None and state.freeze.until > now
+    frozen = readable(state.freeze) if is_going_on else None
     if state.first_freeze:
-        return {"until": None, "reason": FIRST_FREEZE, "generation": 0, "then": frozen}
+        return {"until": None, "until_iso": None, "reason": FIRST_FREEZE, "generation": 0, "then": frozen}
     return frozen
 
 
-def _proxy(state: EnvironmentState, instance_id: str) -> Answer:
+def _proxy(progress: Progress, instance_id: str) -> Answer:
     """Digests are MD5s, as `md5sum` on the proxy prints them."""
-    proxy_state = state.proxy_state(instance_id)
-    desired = state.publication.assignment[instance_id] if state.publication else None
+    proxy = progress.proxy(instance_id)
+    observed = proxy.state
     return {
-        "desired": desired.md5 if desired else "",
-        "installed": proxy_state.installed,
-        "running": proxy_state.running,
-        "settled": progress.is_settled(state, instance_id),
-        "outcome": str(proxy_state.outcome or Outcome.NOT_TRIED),
-        "reason": proxy_state.reason,
-        "detail": proxy_state.detail,
-        "backup": proxy_state.backup,
-        "method": proxy_state.method,
-        "generation": proxy_state.generation or None,
-        "at": proxy_state.at or None,
+        "desired": proxy.desired.md5 if proxy.desired else "",
+        "installed": observed.installed,
+        "running": observed.running,
+        "settled": proxy.is_settled,
+        "outcome": str(observed.outcome or Outcome.NOT_TRIED),
+        "reason": observed.reason,
+        "detail": observed.detail,
+        "backup": observed.backup,
+        "method": observed.method,
+        "observed_generation": observed.observed_generation or None,
+        "at": observed.at or None,
+        "at_iso": iso(observed.at),
     }
-
-
-def proxy_ids(state: EnvironmentState) -> list[str]:
-    """The proxies of the last look."""
-    return [proxy.instance_id for proxy in state.proxies]
-
-
-def unsettled(state: EnvironmentState) -> list[str]:
-    """Those that do not have yet what is published."""
-    return [key for key in proxy_ids(state) if not progress.is_settled(state, key)]

@@ -1,73 +1,150 @@
 """Decides whether a batch needs a look of its own. Many events, few looks; the sweep looks anyway."""
 
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
-from math import ceil
+from functools import cached_property
 
 from haproxy_sync.reconcile.events import Event, Intent, Kind
+from haproxy_sync.reconcile.wakeup import SETTLE_SECONDS, delay
 from haproxy_sync.settings import Settings
-from haproxy_sync.state.model import EnvironmentState
+from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 
 MIN_LOOK_INTERVAL = 2.0  # seconds between two looks while events keep coming
-SETTLE_SECONDS = 2.0  # EC2 is eventually consistent: a look this long after an event is sure to have seen it
-WAKE_MARGIN = 1.0  # an event this long before a scheduled look needs no look of its own
+WAKE_MARGIN = 1.0  # an event this many seconds before a scheduled look needs no look of its own
 MAX_ASKED = 200  # values that a filter of EC2 takes
 
 
-class Action(StrEnum):
-    """What to do with a batch."""
+class Disposition(StrEnum):
+    """What is done with a batch."""
 
     UNRELATED = "unrelated"  # all of it is about instances that are not ours
     COVERED = "covered"  # a later look saw it all, or a scheduled one will
     DEFERRED = "deferred"  # schedule one look for all that come now
-    ADVANCE = "advance"  # no look, only the rollout's next step
+    ADVANCE = "advance"  # no look, only the rollout's next commands
     LOOK = "look"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The action, and for a deferred batch when to look."""
+    """The disposition, and for a deferred batch when to look."""
 
-    action: Action
-    wake_at: float = 0.0
-
-
-def decide(intent: Intent, state: EnvironmentState, now: float) -> Decision:
-    """The cheapest action that loses nothing."""
-    if Kind.OPERATOR in intent.kinds:
-        return Decision(Action.LOOK)
-    # A clock that was ahead once must not make everything look covered until then (F15).
-    looked_at = state.looked_at if state.looked_at <= now else 0.0
-    open_events = [event for event in intent.events if not _is_covered(event, looked_at)]
-    kinds = {event.kind for event in open_events}
-    is_recent = now - MIN_LOOK_INTERVAL < looked_at
-    is_scheduled = now < state.wake_at <= now + 2 * MIN_LOOK_INTERVAL
-    if not open_events:
-        return Decision(Action.COVERED)
-    if Kind.REQUEUE in kinds or not (is_recent or is_scheduled):
-        return Decision(Action.LOOK)  # a requeue is the look that others wait for
-    if Kind.COMMAND in kinds:  # what waited for the rollout may be published now
-        return Decision(Action.LOOK if state.held_back else Action.ADVANCE)
-    if is_scheduled and all(event.sent_at <= state.wake_at - WAKE_MARGIN for event in open_events):
-        return Decision(Action.COVERED)
-    base = state.wake_at if is_scheduled else looked_at
-    return Decision(Action.DEFERRED, now + delay(max(base + MIN_LOOK_INTERVAL, now + WAKE_MARGIN), now))
+    disposition: Disposition
+    wake_at: UnixSeconds = 0.0
 
 
-def doubtful(intent: Intent, state: EnvironmentState, settings: Settings, now: float) -> tuple[Event, ...]:
-    """Events about instances of which none is known: EC2 is asked whose they are. None where that saves nothing."""
-    known = state.instance_ids
-    unknown = tuple(event for event in intent.events if _is_of_unknown(event, known, settings))
-    is_look_due = decide(intent.without(unknown), state, now).action in {Action.LOOK, Action.DEFERRED}
-    is_covered = decide(intent, state, now).action is Action.COVERED
-    return () if is_look_due or is_covered or len(named(unknown)) > MAX_ASKED else unknown
+LOOK = Decision(Disposition.LOOK)
+COVERED = Decision(Disposition.COVERED)
 
 
-def _is_of_unknown(event: Event, known: AbstractSet[str], settings: Settings) -> bool:
-    """A tag that makes the instance ours is believed at once: EC2 may show it a little later than the event tells."""
+@dataclass(frozen=True)
+class _Batch:
+    """A batch, measured against the looks that were and the one that is scheduled."""
+
+    intent: Intent
+    state: EnvironmentState
+    now: UnixSeconds
+
+    @cached_property
+    def looked_at(self) -> UnixSeconds:
+        """The last look. A clock that was ahead once must not make everything look covered until then."""
+        return self.state.looked_at if self.state.looked_at <= self.now else 0.0
+
+    @cached_property
+    def open_events(self) -> tuple[Event, ...]:
+        """Those that no look has seen yet."""
+        return tuple(event for event in self.intent.events if not _is_covered(event, self.looked_at))
+
+    @cached_property
+    def kinds(self) -> frozenset[Kind]:
+        """Of the open events."""
+        return frozenset(event.kind for event in self.open_events)
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether the last look was a moment ago."""
+        return self.now - MIN_LOOK_INTERVAL < self.looked_at
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether a message of ours brings a look in a moment."""
+        return self.now < self.state.wake_at <= self.now + 2 * MIN_LOOK_INTERVAL
+
+    @property
+    def is_before_wakeup(self) -> bool:
+        """Whether EC2 surely shows every open event when the scheduled look comes."""
+        return all(event.sent_at <= self.state.wake_at - WAKE_MARGIN for event in self.open_events)
+
+
+type Policy = Callable[[_Batch], Decision | None]
+"""What to do with the batch, and None where the policy has no opinion."""
+
+
+def decide(intent: Intent, state: EnvironmentState, now: UnixSeconds) -> Decision:
+    """The cheapest disposition that loses nothing: that of the first policy that has one."""
+    batch = _Batch(intent, state, now)
+    decisions = (policy(batch) for policy in POLICIES)
+    return next(decision for decision in decisions if decision is not None)
+
+
+def _operator(batch: _Batch) -> Decision | None:
+    """A person who asks gets an answer from EC2 itself."""
+    return LOOK if Kind.OPERATOR in batch.intent.kinds else None
+
+
+def _covered(batch: _Batch) -> Decision | None:
+    """A look after the events has seen what they are about."""
+    return None if batch.open_events else COVERED
+
+
+def _requeued(batch: _Batch) -> Decision | None:
+    """Our own message is the look that others were covered by."""
+    return LOOK if Kind.REQUEUE in batch.kinds else None
+
+
+def _quiet(batch: _Batch) -> Decision | None:
+    """Nobody looked lately and nobody will: an event alone is answered at once."""
+    return None if batch.is_recent or batch.is_scheduled else LOOK
+
+
+def _reported(batch: _Batch) -> Decision | None:
+    """A proxy reported: the rollout goes on without a look, unless a change is queued behind it."""
+    if Kind.COMMAND not in batch.kinds:
+        return None
+    return LOOK if batch.state.queued else Decision(Disposition.ADVANCE)
+
+
+def _awaited(batch: _Batch) -> Decision | None:
+    """The scheduled look comes late enough to see all of them."""
+    return COVERED if batch.is_scheduled and batch.is_before_wakeup else None
+
+
+def _deferred(batch: _Batch) -> Decision:
+    """One look for all that come now."""
+    base = batch.state.wake_at if batch.is_scheduled else batch.looked_at
+    wanted_at = max(base + MIN_LOOK_INTERVAL, batch.now + WAKE_MARGIN)
+    return Decision(Disposition.DEFERRED, batch.now + delay(wanted_at, batch.now))
+
+
+POLICIES: tuple[Policy, ...] = (_operator, _covered, _requeued, _quiet, _reported, _awaited, _deferred)
+
+
+def doubtful(intent: Intent, state: EnvironmentState, settings: Settings, now: UnixSeconds) -> tuple[Event, ...]:
+    """Events about instances of which none is ours yet: EC2 is asked whose they are. None where that saves nothing."""
+    ours = state.instance_ids
+    unrelated = tuple(event for event in intent.events if _may_be_unrelated(event, ours, settings))
+    without = decide(intent.without(unrelated), state, now).disposition
+    if without in {Disposition.LOOK, Disposition.DEFERRED}:
+        return ()
+    is_covered = decide(intent, state, now) == COVERED
+    return () if is_covered or len(named(unrelated)) > MAX_ASKED else unrelated
+
+
+def _may_be_unrelated(event: Event, ours: AbstractSet[str], settings: Settings) -> bool:
+    """A tag that makes the instance ours is believed at once: EC2 may show it a little later than the event says."""
     is_claimed = event.tags.get(settings.environment_tag_key) == settings.environment
-    return bool(event.instance_ids) and known.isdisjoint(event.instance_ids) and not is_claimed
+    return event.instance_ids != () and ours.isdisjoint(event.instance_ids) and not is_claimed
 
 
 def named(events: tuple[Event, ...]) -> frozenset[str]:
@@ -75,13 +152,8 @@ def named(events: tuple[Event, ...]) -> frozenset[str]:
     return frozenset(instance_id for event in events for instance_id in event.instance_ids)
 
 
-def delay(wake_at: float, now: float) -> int:
-    """Whole seconds that a message is delayed to arrive no earlier; the queue takes 15 minutes at most."""
-    return min(max(1, ceil(wake_at - now)), 900)
-
-
-def _is_covered(event: Event, looked_at: float) -> bool:
+def _is_covered(event: Event, looked_at: UnixSeconds) -> bool:
     if event.kind is Kind.REQUEUE:
         return looked_at >= event.look_after
-    # Without a time (a bare event) nobody can tell.
+    # An event without a time, as a bare one, may be newer than any look.
     return 0 < event.sent_at <= looked_at - SETTLE_SECONDS

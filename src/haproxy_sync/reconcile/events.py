@@ -87,17 +87,6 @@ def operator(why: str, *, allow_mass_removal: bool = False) -> Intent:
     return Intent((Event(Kind.OPERATOR, why),), allow_mass_removal)
 
 
-def requeue(home: Home, look_after: float, why: str) -> dict[str, Any]:
-    """Our own event: done once a look began at or after that time, and what it is for."""
-    return {
-        "source": OWN_SOURCE,
-        "detail-type": "Requeue",
-        "account": home.account,
-        "region": home.region,
-        "detail": {"look_after": look_after, "why": why},
-    }
-
-
 def parse_record(record: Mapping[str, Any], home: Home) -> Event:
     """One SQS record (`BadEvent` if it can never be read)."""
     try:

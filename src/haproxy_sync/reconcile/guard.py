@@ -1,15 +1,16 @@
 """Judges whether a look may take backends out of the config. Removal is dangerous; additions always go through."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 
 from haproxy_sync.fleet.model import Backend, unique_names
 from haproxy_sync.settings import Settings
-from haproxy_sync.state.model import Hold
+from haproxy_sync.state.model import Hold, UnixSeconds
 
 PERCENT = 100
-UNKNOWN = ""  # whoever was there before, where nobody knows
+UNKNOWN = ""  # whoever was there before, where the state cannot say who
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,69 +29,120 @@ class Limits:
         return cls(settings.min_backends, settings.max_loss_percent, settings.hold_seconds, publishes_empty)
 
 
+@dataclass(frozen=True)
+class Look:
+    """What one look found, beside the pool that was accepted before it.
+
+    `previous` None means that nothing was accepted yet, or that the state was lost. While `is_frozen` nobody is let go.
+    `occupied` are addresses that belong to instances which are no backends.
+    """
+
+    previous: tuple[Backend, ...] | None
+    present: tuple[Backend, ...]
+    hold: Hold | None
+    now: UnixSeconds
+    allow_mass_removal: bool = field(default=False, kw_only=True)
+    is_frozen: bool = field(default=False, kw_only=True)
+    occupied: frozenset[str] = field(default=frozenset(), kw_only=True)
+
+    @cached_property
+    def accepted(self) -> Mapping[str, Backend]:
+        """The pool of before, by instance id."""
+        return {backend.instance_id: backend for backend in self.previous or ()}
+
+    @cached_property
+    def lost(self) -> list[str]:
+        """Who was there before and is not there now."""
+        return sorted(self.accepted.keys() - {backend.instance_id for backend in self.present})
+
+    @property
+    def has_previous(self) -> bool:
+        """Whether the state says what was there before."""
+        return self.previous is not None
+
+    @cached_property
+    def held(self) -> Hold | None:
+        """The hold that goes on; where all are back, whoever is missing now is another loss."""
+        if self.hold and self.has_previous and self.hold.missing.keys().isdisjoint(self.lost):
+            return None
+        return self.hold
+
+    @property
+    def may_remove_all(self) -> bool:
+        """Whether an operator lets everybody go who is missing."""
+        return self.allow_mass_removal and not self.is_frozen
+
+    @property
+    def may_let_go(self) -> bool:
+        """Whether time may let anybody go: one look alone never takes many out."""
+        return self.held is not None and not self.is_frozen
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The pool to publish (None: publish nothing), and the hold that keeps vanished backends in it, with its reason."""
 
     pool: tuple[Backend, ...] | None
     hold: Hold | None = None
-    look_again_at: float | None = None  # a look from then on believes that some of the vanished are gone
+    look_again_at: UnixSeconds | None = None  # a look from then on believes that some of the vanished are gone
 
 
-def judge(  # noqa: PLR0913 # the whole decision, and nothing but values
-    previous: tuple[Backend, ...] | None,
-    present: tuple[Backend, ...],
-    hold: Hold | None,
-    limits: Limits,
-    now: float,
-    *,
-    allow_mass_removal: bool = False,
-    is_frozen: bool = False,
-    occupied: frozenset[str] = frozenset(),
-) -> Verdict:
-    """The pool after this look. `previous` None means that nothing was accepted yet, or nobody knows what.
+def judge(look: Look, limits: Limits) -> Verdict:
+    """The pool after this look.
 
     Who is held stays until it is back, was missing for the whole hold time, or an operator lets it go: who joins
-    meanwhile, and which others come back, changes nothing for it. While `is_frozen` nobody is let go. `occupied` are
-    addresses that belong to instances which are no backends.
+    meanwhile, and which others come back, changes nothing for it.
     """
-    known = {backend.instance_id: backend for backend in previous or ()}
-    lost = sorted(known.keys() - {backend.instance_id for backend in present})
-    is_known = previous is not None
-    if hold and is_known and hold.missing.keys().isdisjoint(lost):
-        hold = None  # all are back; whoever is missing now is another loss
-    reason = suspicion(len(known), len(lost), len(present), limits, is_known=is_known)
-    if not reason and hold and is_known:
-        reason = f"{len(lost)} of {len(known)} backends are missing, not for the whole hold time yet"
-    if not reason or (allow_mass_removal and not is_frozen):
-        return Verdict(present)
-    held = _held(reason, lost, present, hold, limits, now)
-    ends = _ends(held, limits)
-    may_end = hold is not None and not is_frozen  # one look alone never takes many out
-    over = {key for key, end in ends.items() if may_end and end <= now}
-    if over and over == ends.keys():
-        return Verdict(present)
-    later = [end for key, end in ends.items() if key not in over]
-    missing = MappingProxyType({key: time for key, time in held.missing.items() if key not in over})
-    held = replace(held, missing=missing, ends_at=max(later, default=None))
-    pool = keep(present, tuple(known[key] for key in missing), occupied) if is_known else None
-    return Verdict(pool, held, None if is_frozen else min(later, default=None))
+    reason = _reason(look, limits)
+    if not reason or look.may_remove_all:
+        return Verdict(look.present)
+    hold = _hold(look, reason, limits)
+    ends = _ends(hold, limits)
+    gone = frozenset(key for key, end in ends.items() if look.may_let_go and end <= look.now)
+    if gone and gone == ends.keys():
+        return Verdict(look.present)
+    return _held(look, hold, ends, gone)
 
 
-def _held(  # noqa: PLR0913, PLR0917 # as above
-    reason: str, lost: list[str], present: tuple[Backend, ...], hold: Hold | None, limits: Limits, now: float
-) -> Hold:
+def _held(look: Look, hold: Hold, ends: Mapping[str, UnixSeconds], gone: frozenset[str]) -> Verdict:
+    """The verdict that keeps all the missing but those whom time let go."""
+    earliest = min((end for key, end in ends.items() if key not in gone), default=None)
+    last = max((end for key, end in ends.items() if key not in gone), default=None)
+    missing = MappingProxyType({key: since for key, since in hold.missing.items() if key not in gone})
+    vanished = tuple(look.accepted[key] for key in missing)
+    return Verdict(
+        pool=keep(look.present, vanished, look.occupied) if look.has_previous else None,
+        hold=replace(hold, missing=missing, ends_at=last),
+        look_again_at=None if look.is_frozen else earliest,
+    )
+
+
+def _reason(look: Look, limits: Limits) -> str:
+    """Why the missing are held; empty if they are not."""
+    before, lost = len(look.accepted), len(look.lost)
+    reason = suspicion(before, lost, len(look.present), limits, has_previous=look.has_previous)
+    if reason or not look.held or not look.has_previous:
+        return reason
+    return f"{lost} of {before} backends are missing, not for the whole hold time yet"
+
+
+def _hold(look: Look, reason: str, limits: Limits) -> Hold:
     """Those of before and those of now, each with the time when it was missed first."""
-    before = hold or Hold(reason, now)
-    is_enough = len(present) >= max(1, limits.min_backends)
-    # Where nothing is known and nothing found, nothing was lost: a mistyped tag looks like this, and lasts.
-    may_pass = is_enough or (limits.publishes_empty and bool(lost or present))
-    first = now if before.time_counts_since is None else before.time_counts_since
-    missing = MappingProxyType({key: before.missing.get(key, now) for key in lost})
-    return Hold(reason, before.since, missing, first if may_pass else None)
+    before = look.held or Hold(reason, look.now)
+    is_enough = len(look.present) >= max(1, limits.min_backends)
+    # Where nothing was there before and nothing is found, nothing was lost: a mistyped tag looks like this, and lasts.
+    is_loss = bool(look.lost or look.present)
+    may_pass = is_enough or (limits.publishes_empty and is_loss)
+    first = look.now if before.time_counts_since is None else before.time_counts_since
+    return Hold(
+        reason=reason,
+        since=before.since,
+        missing=MappingProxyType({key: before.missing.get(key, look.now) for key in look.lost}),
+        time_counts_since=first if may_pass else None,
+    )
 
 
-def _ends(hold: Hold, limits: Limits) -> Mapping[str, float]:
+def _ends(hold: Hold, limits: Limits) -> Mapping[str, UnixSeconds]:
     """When time lets each of the vanished go; nobody goes for as long as too few would be left."""
     if hold.time_counts_since is None:
         return {}
@@ -98,23 +150,27 @@ def _ends(hold: Hold, limits: Limits) -> Mapping[str, float]:
     return {key: max(time, hold.time_counts_since) + limits.hold_seconds for key, time in times.items()}
 
 
-def suspicion(before: int, lost: int, after: int, limits: Limits, *, is_known: bool) -> str:
+def suspicion(before: int, lost: int, after: int, limits: Limits, *, has_previous: bool) -> str:
     """Why the loss needs confirmation; empty if it does not."""
-    if is_known and not lost:
+    if has_previous and not lost:
         return ""
     if after == 0:
-        return "no backend is left" if is_known else "no backend found, and none is known from before"
+        return "no backend is left" if has_previous else "no backend found, and none is known from before"
     if after < limits.min_backends:
         return f"{after} backends would be left (minimum {limits.min_backends})"
-    # Losing one is always allowed: a pool of two must be able to lose one (F20).
-    if lost > 1 and lost * PERCENT > limits.max_loss_percent * before:
+    if _is_mass_loss(before, lost, limits):
         return f"{lost} of {before} backends would vanish (limit {limits.max_loss_percent} %)"
     return ""
+
+
+def _is_mass_loss(before: int, lost: int, limits: Limits) -> bool:
+    """Losing one is always allowed: a pool of two must be able to lose one."""
+    return lost > 1 and lost * PERCENT > limits.max_loss_percent * before
 
 
 def keep(
     present: tuple[Backend, ...], vanished: tuple[Backend, ...], occupied: frozenset[str] = frozenset()
 ) -> tuple[Backend, ...]:
-    """The present backends and the vanished ones, unless their address has a new owner (F31)."""
+    """The present backends and the vanished ones, unless their address has a new owner."""
     taken = occupied.union(backend.address for backend in present)
     return unique_names([*present, *(backend for backend in vanished if backend.address not in taken)])

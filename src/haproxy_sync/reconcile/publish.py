@@ -1,6 +1,6 @@
-"""Look, judge, render: what EC2 shows now as the state to be put. Writes nothing, so a plan is the same code."""
+"""What should be published now: look at EC2, judge, render. Writes nothing, so the operator's plan is the same code."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -9,104 +9,156 @@ from haproxy_sync.config.render import Rendering
 from haproxy_sync.config.renderer import Renderer
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.fleet import inventory
-from haproxy_sync.fleet.model import Config, Fleet, Skipped
+from haproxy_sync.fleet.model import Backend, Config, Fleet, Skipped
 from haproxy_sync.reconcile.events import Intent, Kind
-from haproxy_sync.reconcile.guard import Limits, Verdict, judge
-from haproxy_sync.rollout import next_commands, progress
+from haproxy_sync.reconcile.guard import Limits, Look, Verdict, judge
+from haproxy_sync.rollout import next_commands, transitions
 from haproxy_sync.settings import Settings
-from haproxy_sync.state.model import Assignment, Digest, EnvironmentState, Hold, publish
+from haproxy_sync.state.model import Assignment, Digest, EnvironmentState, Hold, UnixSeconds
 
 PACE_SECONDS = 30  # changes do not wait longer than that for a slow rollout
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class Proposal:
     """The state that should be put, and the configs that must be stored before it is."""
 
     state: EnvironmentState
     configs: tuple[Config, ...] = ()
     fleet: Fleet | None = None  # None: nobody looked
-    look_again_at: float | None = None  # a look from then on believes the held loss, or publishes what is held back
+    look_again_at: UnixSeconds | None = None  # a look from then on believes a loss, or publishes what is queued
 
 
 @dataclass(frozen=True, slots=True)
-class Observer:
+class _Judged:
+    """The guard's verdict, the rendering of its pool, and what the template could not take."""
+
+    verdict: Verdict
+    rendering: Rendering | None = None
+    refused: frozenset[Skipped] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
     """Looks at EC2 through the guard and the template."""
 
     settings: Settings
     clients: Clients
     renderer: Renderer
 
-    def observe(self, state: EnvironmentState, intent: Intent, now: float) -> Observation:
-        """What a look makes of the state, which was read before: nobody may have looked later and put earlier."""
-        fleet = inventory.look(self.clients.ec2, self.settings)
-        before, before_hold, why = state.publication, state.hold, state.held_back or intent.why
-        state = replace(state, looked_at=now, proxies=fleet.proxies, skipped=fleet.skipped)
-        state = replace(state, others=tuple(host.instance_id for host in fleet.others))
-        state = replace(state, template_error="", held_back="")
-        state = progress.forget_gone(state)
-        try:
-            verdict, rendering, refused = self._decide(state, fleet, now, intent)
-        except TemplateError as error:
-            # The old config stays; what is rolling out goes on (F39, F40, F42, F46).
-            return Observation(replace(state, template_error=str(error)), fleet=fleet)
-        state = replace(state, hold=verdict.hold, skipped=tuple(sorted({*fleet.skipped, *refused})))
-        if rendering is None or verdict.pool is None or state.is_frozen:
-            return Observation(state, (), fleet, verdict.look_again_at)
-        assignment, configs = assign(rendering)
-        is_urgent = Kind.OPERATOR in intent.kinds or (before_hold and not verdict.hold)
-        if not is_urgent and (paced_until := self._paced_until(state, assignment, now)):
-            state = replace(state, held_back=why, hold=_still_held(before_hold, verdict))
-            return Observation(state, (), fleet, min(paced_until, verdict.look_again_at or paced_until))
-        published = publish(state, assignment, why, now, verdict.pool)
-        known = before.assignment.digests if before else frozenset()
-        if any(proxy_state.reason == "download-failed" for proxy_state in state.proxy_states.values()):
-            known = frozenset()  # somebody deleted it: a put of what is there costs nothing
-        fresh = tuple(config for digest, config in configs.items() if digest not in known)
-        return Observation(published, fresh, fleet, verdict.look_again_at)
+    def propose(self, before: EnvironmentState, intent: Intent, now: UnixSeconds) -> Proposal:
+        """What a look makes of the state, which was read before: nobody may have looked later and put earlier.
 
-    def _paced_until(self, state: EnvironmentState, assignment: Assignment, now: float) -> float | None:
+        `ClientError` or `BotoCoreError` if EC2 or the bucket cannot be read: then nothing is known of the fleet.
+        """
+        fleet = inventory.look(self.clients.ec2, self.settings)
+        seen = _seen(before, fleet, now)
+        try:
+            judged = self._judged(seen, fleet, intent)
+        except TemplateError as error:
+            # The old config stays, and what is rolling out goes on.
+            return Proposal(replace(seen, template_error=str(error)), fleet=fleet)
+        verdict, rendering = judged.verdict, judged.rendering
+        skipped = tuple(sorted({*fleet.skipped, *judged.refused}))
+        state = replace(seen, hold=verdict.hold, skipped=skipped)
+        if rendering is None or verdict.pool is None or state.is_frozen:
+            return Proposal(state, fleet=fleet, look_again_at=verdict.look_again_at)
+        assignment, configs = assign(rendering)
+        why = before.queued or intent.why
+        queued_until = self._queued_until(state, assignment, now)
+        if queued_until and not _is_urgent(before, verdict, intent):
+            hold = _still_held(before.hold, verdict)
+            again_at = min(queued_until, verdict.look_again_at or queued_until)
+            return Proposal(replace(state, queued=why, hold=hold), fleet=fleet, look_again_at=again_at)
+        return Proposal(
+            state=transitions.publish(state, assignment, why, now, verdict.pool),
+            configs=_to_store(before, configs),
+            fleet=fleet,
+            look_again_at=verdict.look_again_at,
+        )
+
+    def _queued_until(self, state: EnvironmentState, assignment: Assignment, now: UnixSeconds) -> UnixSeconds | None:
         """Until when the publication is not replaced, because its rollout is under way."""
         publication = state.publication
-        if not publication or publication.assignment == assignment:
+        if publication is None or publication.assignment == assignment:
             return None
         until = publication.at + PACE_SECONDS
-        return until if now < until and not next_commands.is_at_rest(state, self.settings, now) else None
+        is_over = now >= until or next_commands.is_at_rest(state, self.settings, now)
+        return None if is_over else until
 
-    def _decide(
-        self, state: EnvironmentState, fleet: Fleet, now: float, intent: Intent
-    ) -> tuple[Verdict, Rendering | None, frozenset[Skipped]]:
+    def _judged(self, state: EnvironmentState, fleet: Fleet, intent: Intent) -> _Judged:
         """The verdict and the rendering of its pool. A backend that the template cannot take is lost like any other."""
-        present, refused = fleet.backends, frozenset[Skipped]()
-        occupied = _occupied(state, fleet)
+        look = Look(
+            previous=state.backends,
+            present=fleet.backends,
+            hold=state.hold,
+            now=state.looked_at,
+            allow_mass_removal=intent.allow_mass_removal,
+            is_frozen=state.is_frozen,  # nothing is taken out now, so a loss that lasts stays on record
+            occupied=_occupied(state, fleet),
+        )
+        refused = frozenset[Skipped]()
         while True:
-            verdict = judge(
-                state.backends,
-                present,
-                state.hold,
-                Limits.of(self.settings),
-                now,
-                allow_mass_removal=intent.allow_mass_removal,
-                is_frozen=state.is_frozen,  # nothing is taken out now, so a loss that lasts stays on record
-                occupied=occupied,
-            )
+            verdict = judge(look, Limits.of(self.settings))
             if verdict.pool is None:
-                return verdict, None, refused
+                return _Judged(verdict, refused=refused)
             rendering = self.renderer(self.clients.s3, self.settings, replace(fleet, backends=verdict.pool))
             refused |= frozenset(rendering.skipped)
-            ids = {skipped.instance_id for skipped in rendering.skipped}
-            left = tuple(backend for backend in present if backend.instance_id not in ids)
-            if left == present:
-                break
-            present = left
-        if kept := sorted(ids & {backend.instance_id for backend in verdict.pool}):
-            raise TemplateError("template", None, f"it cannot take the vanished backends that are held: {kept}")
-        return verdict, rendering, refused
+            taken = _without(look.present, rendering.skipped)
+            if taken == look.present:
+                _check_held(verdict.pool, rendering)
+                return _Judged(verdict, rendering, refused)
+            look = replace(look, present=taken)
+
+
+def _seen(before: EnvironmentState, fleet: Fleet, now: UnixSeconds) -> EnvironmentState:
+    """The state with what the look found, and without what only an earlier look had to say."""
+    seen = replace(
+        before,
+        looked_at=now,
+        proxies=fleet.proxies,
+        skipped=fleet.skipped,
+        others=tuple(host.instance_id for host in fleet.others),
+        template_error="",
+        queued="",
+    )
+    return transitions.forgotten(seen)
+
+
+def _without(backends: tuple[Backend, ...], refused: Iterable[Skipped]) -> tuple[Backend, ...]:
+    ids = {skipped.instance_id for skipped in refused}
+    return tuple(backend for backend in backends if backend.instance_id not in ids)
+
+
+def _check_held(pool: tuple[Backend, ...], rendering: Rendering) -> None:
+    """A pool is published whole: `TemplateError` if the template takes no backend that is held."""
+    ids = {skipped.instance_id for skipped in rendering.skipped}
+    if refused := sorted(ids & {backend.instance_id for backend in pool}):
+        raise TemplateError("template", None, f"it cannot take the vanished backends that are held: {refused}")
+
+
+def _is_urgent(before: EnvironmentState, verdict: Verdict, intent: Intent) -> bool:
+    """An operator does not wait for a rollout, nor does the end of a hold."""
+    is_hold_over = before.hold is not None and verdict.hold is None
+    return Kind.OPERATOR in intent.kinds or is_hold_over
+
+
+def _to_store(before: EnvironmentState, configs: Mapping[Digest, Config]) -> tuple[Config, ...]:
+    """The configs that may not be in the bucket yet."""
+    if _lost_a_config(before):
+        return tuple(configs.values())
+    stored = before.publication.assignment.digests if before.publication else frozenset[Digest]()
+    return tuple(config for digest, config in configs.items() if digest not in stored)
+
+
+def _lost_a_config(state: EnvironmentState) -> bool:
+    """Whether somebody seems to have deleted one: a put of what is there costs nothing."""
+    return any(observed.reason == "download-failed" for observed in state.proxy_states.values())
 
 
 def _still_held(before: Hold | None, verdict: Verdict) -> Hold | None:
     """The hold while the verdict's pool waits: whom time let go is in the config yet, and was missing since before."""
-    if not before or not verdict.hold:
+    if before is None or verdict.hold is None:
         return verdict.hold
     pool = {backend.instance_id for backend in verdict.pool or ()}
     let_go = {key: time for key, time in before.missing.items() if key not in pool}
@@ -115,8 +167,9 @@ def _still_held(before: Hold | None, verdict: Verdict) -> Hold | None:
 
 def _occupied(state: EnvironmentState, fleet: Fleet) -> frozenset[str]:
     """Addresses that instances have which are no backends and were none: who lost its type keeps its own address."""
-    known = {backend.instance_id for backend in state.backends or ()}
-    return frozenset(host.address for host in (*fleet.proxies, *fleet.others) if host.instance_id not in known)
+    backends = {backend.instance_id for backend in state.backends or ()}
+    hosts = (*fleet.proxies, *fleet.others)
+    return frozenset(host.address for host in hosts if host.instance_id not in backends)
 
 
 def assign(rendering: Rendering) -> tuple[Assignment, Mapping[Digest, Config]]:

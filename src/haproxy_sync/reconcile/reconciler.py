@@ -1,48 +1,59 @@
-"""One reconcile: read the state, observe, put the state, take the rollout's next step. It never waits for a host.
+"""One reconcile: read the state, collect reports, publish what a look found, put the state, send the next commands.
 
-The state is read before the look and put under its ETag afterwards, changed or not; whoever loses starts again from
-the read. Every other order loses updates (docs/decisions.md, tests/contract/test_protocol.py).
+It never waits for a host. The state is read before the look and put under its ETag afterwards, changed or not; whoever
+loses starts again from the read. Every other order loses updates (docs/decisions.md, tests/contract/test_protocol.py).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import inf
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from haproxy_sync.aws import Clients
 from haproxy_sync.config.renderer import Renderer
-from haproxy_sync.errors import Superseded
+from haproxy_sync.errors import Superseded, SyncError
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Fleet
 from haproxy_sync.reconcile import changes, coalesce, events, wakeup
-from haproxy_sync.reconcile.coalesce import Action
-from haproxy_sync.reconcile.events import Home, Intent, Kind
-from haproxy_sync.reconcile.publish import Observation, Observer
-from haproxy_sync.rollout import driver, progress
-from haproxy_sync.rollout.driver import Reports
+from haproxy_sync.reconcile.coalesce import Decision, Disposition
+from haproxy_sync.reconcile.events import Home, Intent
+from haproxy_sync.reconcile.publish import Proposal, Publisher
+from haproxy_sync.reconcile.wakeup import Wakeup
+from haproxy_sync.rollout import driver
+from haproxy_sync.rollout.driver import NOTHING_SENT, Reports, Sent
+from haproxy_sync.rollout.progress import Progress
+from haproxy_sync.rollout.transitions import next_revision
 from haproxy_sync.settings import Settings
 from haproxy_sync.state import store
-from haproxy_sync.state.model import Command, EnvironmentState, successor
+from haproxy_sync.state.model import Command, EnvironmentState, UnixSeconds
+from haproxy_sync.state.store import Snapshot
 
 ATTEMPTS = 5
-ECHO_SECONDS = coalesce.SETTLE_SECONDS + 1  # an event whose look saw nothing new gets a second look then
-RECHECK_SECONDS = 10  # most that a look which an instance joined waits for a later one; a rollout's looks often do
-LISTED_SECONDS = 1  # a command that finished sooner than the service lists it is asked for again then
+FAILURES = (ClientError, BotoCoreError, SyncError)
+
+type Change = Callable[[EnvironmentState, UnixSeconds], EnvironmentState]
+"""What an operator changes in the state."""
+
+
+def unchanged(state: EnvironmentState, _now: UnixSeconds) -> EnvironmentState:
+    """No change."""
+    return state
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What a reconcile found and did, for logs, metrics and answers."""
 
-    action: Action
+    intent: Intent
+    disposition: Disposition
     before: EnvironmentState
     after: EnvironmentState
-    now: float  # unix seconds, when it began
+    now: UnixSeconds  # when it began
     fleet: Fleet | None = None
     sent: tuple[Command, ...] = ()
     reports: Reports = ()
     corruption: str = ""
+    failure: Exception | None = None  # what went wrong after the state was put: the batch has to come again
 
     @property
     def is_published(self) -> bool:
@@ -52,8 +63,33 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class _Run:
+    """What one attempt works on: the batch, the state as it was read, when that was, and what shall be done."""
+
+    intent: Intent
+    snapshot: Snapshot
+    now: UnixSeconds
+    decision: Decision
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether somebody else's look is enough, or none is wanted."""
+        return self.decision.disposition in {Disposition.UNRELATED, Disposition.COVERED}
+
+
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """The state as it was put, and what it says has to be done now."""
+
+    state: EnvironmentState
+    etag: str
+    claims: tuple[Command, ...]
+    wake_at: UnixSeconds | None
+
+
+@dataclass(frozen=True, slots=True)
 class Reconciler:
-    """What a reconcile needs. `writer` is unique per invocation, `clock` in unix seconds; `tell` hears of every put."""
+    """What a reconcile needs. `writer` is unique per invocation, `clock` gives unix seconds."""
 
     settings: Settings
     clients: Clients
@@ -61,183 +97,176 @@ class Reconciler:
     writer: str
     clock: Callable[[], float]
     renderer: Renderer
-    tell: Callable[[Result, Intent], None] = lambda _result, _intent: None
 
-    def reconcile(
-        self, intent: Intent, change: Callable[[EnvironmentState], EnvironmentState] = lambda state: state
-    ) -> Result:
+    def reconcile(self, intent: Intent, change: Change = unchanged) -> Result:
         """Do what the batch needs; `Superseded` if others were faster again and again.
 
-        `change` is made before a look, which an operator's intent always gets.
+        `change` is made before a look, which an operator's intent always gets. What fails after the state was put is
+        `Result.failure`; `ClientError` and `BotoCoreError` say that nothing was put.
         """
-        return _restarting(lambda: self._reconcile(intent, change))
+        return _restarting(lambda: self._attempt(self._read(intent), change))
 
-    def amend(self, why: str, change: Callable[[EnvironmentState, float], EnvironmentState]) -> Result:
-        """Change the state and take the rollout's next step, without a look."""
+    def amend(self, why: str, change: Change) -> Result:
+        """Change the state and go on with the rollout, without a look. Errors as above."""
         intent = events.operator(why)
-        return _restarting(lambda: self._amend(change, intent))
+        advance = Decision(Disposition.ADVANCE)
+        return _restarting(lambda: self._attempt(_Run(intent, self.read(), self.clock(), advance), change))
 
-    def read(self) -> store.Snapshot:
+    def read(self) -> Snapshot:
         """The state as it is. Here the first freeze begins, and ends when the stack is deployed without it."""
         snapshot = store.read(self.clients.s3, self.settings.bucket, self.settings.environment)
         first_freeze = self.settings.start_frozen and (snapshot.is_first or snapshot.state.first_freeze)
         return replace(snapshot, state=replace(snapshot.state, first_freeze=first_freeze))
 
-    def observe(self, state: EnvironmentState, intent: Intent, now: float) -> Observation:
+    def propose(self, state: EnvironmentState, intent: Intent, now: UnixSeconds) -> Proposal:
         """What a look makes of the state; writes nothing."""
-        return Observer(self.settings, self.clients, self.renderer).observe(state, intent, now)
+        return Publisher(self.settings, self.clients, self.renderer).propose(state, intent, now)
 
-    def _reconcile(self, intent: Intent, change: Callable[[EnvironmentState], EnvironmentState]) -> Result:
+    def _attempt(self, run: _Run, change: Change) -> Result:
+        """What follows the read: collect, publish, put, send. None of them loses anything if it is the last."""
+        if run.is_skipped:
+            return Result(run.intent, run.decision.disposition, run.snapshot.state, run.snapshot.state, run.now)
+        if run.decision.disposition is Disposition.DEFERRED:
+            return self._defer(run)
+        collected, reports = self._collect(run)
+        proposal = self._publish(run, change(collected, run.now))
+        put = self._put(run, proposal)
+        return self._send(run, proposal, put, reports)
+
+    def _read(self, intent: Intent) -> _Run:
+        """The state, and what it says has to be done for the batch."""
         snapshot = self.read()
         now = self.clock()
         related = self._related(intent, snapshot, now)
         if not related.events:
-            return self._told(Result(Action.UNRELATED, snapshot.state, snapshot.state, now), intent)
-        intent = related
-        decision = coalesce.decide(intent, snapshot.state, now)
-        match decision.action:
-            case Action.COVERED:
-                return self._told(Result(decision.action, snapshot.state, snapshot.state, now), intent)
-            case Action.DEFERRED:
-                return self._defer(snapshot, decision.wake_at, now, intent)
-            case action:
-                state = change(successor(snapshot.state, now, self.writer))
-                state, reports = driver.collect(self.clients.ssm, state, now)
-                is_look = action is Action.LOOK
-                observation = self.observe(state, intent, now) if is_look else Observation(state)
-        return self._move(snapshot, observation, reports, now, intent)
+            return _Run(intent, snapshot, now, Decision(Disposition.UNRELATED))
+        return _Run(related, snapshot, now, coalesce.decide(related, snapshot.state, now))
 
-    def _related(self, intent: Intent, snapshot: store.Snapshot, now: float) -> Intent:
+    def _related(self, intent: Intent, snapshot: Snapshot, now: UnixSeconds) -> Intent:
         """The batch without events whose instances EC2 shows as somebody else's.
 
         A question that fails, as by throttling in a storm of them, leaves all in: looks have a pace, and fail as such.
         """
         doubtful = coalesce.doubtful(intent, snapshot.state, self.settings, now)
-        if not doubtful or not snapshot.state.looked_at:  # nobody is known: nobody has looked, or the state is lost
+        if not doubtful or not snapshot.state.looked_at:  # nobody has looked, or the state is lost: all may be ours
             return intent
         try:
-            strangers = inventory.strangers(self.clients.ec2, self.settings, coalesce.named(doubtful))
+            unrelated = inventory.strangers(self.clients.ec2, self.settings, coalesce.named(doubtful))
         except (ClientError, BotoCoreError):
             return intent
-        return intent.without([event for event in doubtful if strangers.issuperset(event.instance_ids)])
+        return intent.without([event for event in doubtful if unrelated.issuperset(event.instance_ids)])
 
-    def _amend(self, change: Callable[[EnvironmentState, float], EnvironmentState], intent: Intent) -> Result:
-        snapshot = self.read()
-        now = self.clock()
-        state, reports = driver.collect(self.clients.ssm, successor(snapshot.state, now, self.writer), now)
-        return self._move(snapshot, Observation(change(state, now)), reports, now, intent)
+    def _defer(self, run: _Run) -> Result:
+        """Schedule the look that this batch and those that follow it share."""
+        before, wake_at = run.snapshot.state, run.decision.wake_at
+        after = replace(next_revision(before, run.now, self.writer), wake_at=wake_at)
+        self._put_state(after, run.snapshot.etag)
+        failure = _first_failure(lambda: self._wakeup.at(wake_at, run.now, run.intent.why))
+        return Result(run.intent, Disposition.DEFERRED, before, after, run.now, failure=failure)
 
-    def _defer(self, snapshot: store.Snapshot, wake_at: float, now: float, intent: Intent) -> Result:
-        state = replace(successor(snapshot.state, now, self.writer), wake_at=wake_at)
-        self._put(state, snapshot.etag)
-        self._wake(wake_at, now, intent.why)
-        return self._told(Result(Action.DEFERRED, snapshot.state, state, now), intent)
+    def _collect(self, run: _Run) -> tuple[EnvironmentState, Reports]:
+        """The next state, with what proxies reported since the last one."""
+        state = next_revision(run.snapshot.state, run.now, self.writer)
+        return driver.collect(self.clients.ssm, state, run.now)
 
-    def _told(self, result: Result, intent: Intent) -> Result:
-        self.tell(result, intent)
-        return result
+    def _publish(self, run: _Run, state: EnvironmentState) -> Proposal:
+        """What a look makes of it, where one is due; the configs are stored before any state names them."""
+        if run.decision.disposition is not Disposition.LOOK:
+            return Proposal(state)
+        proposal = self.propose(state, run.intent, run.now)
+        for config in proposal.configs:
+            store.put_config(self.clients.s3, self.settings.bucket, self.settings.environment, config)
+        return proposal
 
-    def _move(
-        self, snapshot: store.Snapshot, observation: Observation, reports: Reports, now: float, intent: Intent
-    ) -> Result:
-        """Store what must be there before, move the state, then act on it."""
-        s3, ssm, settings = self.clients.s3, self.clients.ssm, self.settings
-        for config in observation.configs:
-            store.put_config(s3, settings.bucket, settings.environment, config)
-        echo_at = _echo(intent, snapshot.state, observation.state, now)
-        state, step = driver.plan(ssm, settings, observation.state, now)
-        listen_at = progress.listen_again_at(state, now)
-        state, wake_at = _scheduled(state, [step.wake_at, listen_at, observation.look_again_at, echo_at], now)
-        state = self._explained(snapshot.state, state, observation)
-        etag = self._put(state, snapshot.etag)
-        action = Action.LOOK if observation.fleet else Action.ADVANCE
-        result = Result(
-            action,
-            snapshot.state,
-            state,
-            now,
-            observation.fleet,
-            reports=reports,
-            corruption=snapshot.corruption,
+    def _put(self, run: _Run, proposal: Proposal) -> _Put:
+        """Claim the next commands and put the state; nobody else sends what it claims."""
+        before = run.snapshot.state
+        state, chosen = driver.choose(self.clients.ssm, self.settings, proposal.state, run.now)
+        times = (
+            chosen.wake_at,
+            Progress(state).listen_again_at(run.now),
+            proposal.look_again_at,
+            wakeup.second_look_at(run.intent, before, proposal.state, run.now),
         )
-        try:
-            if step.claims:
-                result = self._send(result, etag, step.claims)
-        finally:
-            self.tell(result, intent)  # what was heard now is gone from the next run
-            try:
-                if state.instance_ids - snapshot.state.instance_ids:
-                    self._recheck(intent.why)
-            finally:  # neither message depends on the other
-                if wake_at:
-                    self._wake(wake_at, now, intent.why)
-        return result
+        state, wake_at = wakeup.scheduled(state, times, run.now)
+        state = self._explained(before, state, proposal)
+        return _Put(state, self._put_state(state, run.snapshot.etag), chosen.claims, wake_at)
 
-    def _recheck(self, why: str) -> None:
-        """One more look: until this put nobody knew who joined, so an event that says it left may have been dropped.
-
-        Its time counts from now, after the put, however long the run took. Not by `wake_at`: a sooner one would take
-        its place, and prove nothing.
-        """
-        body = events.requeue(self.home, self.clock() + coalesce.SETTLE_SECONDS, why)
-        wakeup.send(self.clients.sqs, self.settings.queue_url, body, RECHECK_SECONDS)
-
-    def _explained(
-        self, before: EnvironmentState, after: EnvironmentState, observation: Observation
-    ) -> EnvironmentState:
+    def _explained(self, before: EnvironmentState, after: EnvironmentState, proposal: Proposal) -> EnvironmentState:
         """The state whose newest history entry says what its publication changes in the configs."""
-        if after.history[-1:] == before.history[-1:] or not before.publication:
+        if after.history[-1:] == before.history[-1:] or before.publication is None:
             return after  # the first one changes all there is
-        diffs = changes.differences(self.clients.s3, self.settings, before, after, observation.configs)
-        newest = replace(after.history[-1], diff=changes.in_lines(diffs))
+        differences = changes.differences(self.clients.s3, self.settings, before, after, proposal.configs)
+        newest = replace(after.history[-1], diff=changes.in_lines(differences))
         return replace(after, history=(*after.history[:-1], newest))
 
-    def _send(self, result: Result, etag: str, claims: tuple[Command, ...]) -> Result:
-        """Send what was claimed and note the command ids; then let a failure bring the message back."""
-        state = result.after
-        sent = driver.send(self.clients.commands, self.settings, state, claims)
+    def _send(self, run: _Run, proposal: Proposal, put: _Put, reports: Reports) -> Result:
+        """Send what was claimed and the messages that wake us; whatever fails, the rest is done and said."""
+        before, why = run.snapshot.state, run.intent.why
+        after, sent, failure = self._send_claims(put)
+        has_joined = bool(put.state.instance_ids - before.instance_ids)
+        not_woken = _first_failure(
+            lambda: self._wakeup.recheck(self.clock(), why) if has_joined else None,
+            lambda: self._wakeup.at(put.wake_at, run.now, why) if put.wake_at else None,
+        )
+        return Result(
+            intent=run.intent,
+            disposition=Disposition.LOOK if proposal.fleet else Disposition.ADVANCE,
+            before=before,
+            after=after,
+            now=run.now,
+            fleet=proposal.fleet,
+            sent=sent.commands,
+            reports=(*reports, *sent.refused),
+            corruption=run.snapshot.corruption,
+            failure=failure or not_woken,
+        )
+
+    def _send_claims(self, put: _Put) -> tuple[EnvironmentState, Sent, Exception | None]:
+        """Send and record what was claimed; the state afterwards, what was sent, and the first thing that failed."""
+        if not put.claims:
+            return put.state, NOTHING_SENT, None
+        sent = driver.send(self.clients.commands, self.settings, put.state, put.claims)
+        try:
+            after = self._record(put, sent)
+        except FAILURES as error:
+            return put.state, sent, sent.failure or error
+        not_woken = None
+        if sent.refused and not sent.commands:  # no command will end and wake us for the next in line
+            not_woken = _first_failure(lambda: self._wakeup.listed(self.clock()))
+        return after, sent, sent.failure or not_woken
+
+    def _record(self, put: _Put, sent: Sent) -> EnvironmentState:
+        """Write the ids of the commands into the state, whatever others make of it meanwhile."""
+        state, etag = put.state, put.etag or None
         for _ in range(ATTEMPTS):
-            noted = driver.note(state, sent, self.clock(), self.writer)
+            recorded = driver.record(state, sent, self.clock(), self.writer)
             try:
-                self._put(noted, etag)
-                break
+                self._put_state(recorded, etag)
             except Superseded:
                 snapshot = self.read()
-                state, etag = snapshot.state, snapshot.etag or ""
-        else:
-            raise Superseded("the ids of sent commands could not be noted: others keep moving the state")
-        if sent.failure:
-            raise sent.failure
-        commands = tuple(command for command in sent.by_claim.values() if command)
-        if sent.refused and not commands:  # no command will end and wake us for the next in line
-            now = self.clock()
-            self._wake(now + LISTED_SECONDS, now, events.REQUEUED)
-        return replace(result, after=noted, sent=commands, reports=result.reports + sent.refused)
+                state, etag = snapshot.state, snapshot.etag
+            else:
+                return recorded
+        raise Superseded("the ids of sent commands could not be recorded: others keep changing the state")
 
-    def _put(self, state: EnvironmentState, etag: str | None) -> str:
+    def _put_state(self, state: EnvironmentState, etag: str | None) -> str:
         return store.put(self.clients.s3, self.settings.bucket, self.settings.environment, state, etag)
 
-    def _wake(self, wake_at: float, now: float, why: str) -> None:
-        body = events.requeue(self.home, wake_at, why)
-        wakeup.send(self.clients.sqs, self.settings.queue_url, body, coalesce.delay(wake_at, now))
+    @property
+    def _wakeup(self) -> Wakeup:
+        return Wakeup(self.clients.sqs, self.settings.queue_url, self.home)
 
 
-def _echo(intent: Intent, before: EnvironmentState, after: EnvironmentState, now: float) -> float | None:
-    """An event came, and EC2 or Run Command does not show it yet: look once more when it surely does."""
-    is_old_fleet = (before.backends, before.proxies) == (after.backends, after.proxies)
-    is_unheard = bool(after.commands) and before.commands == after.commands
-    if Kind.COMMAND in intent.kinds and is_unheard:
-        return now + LISTED_SECONDS
-    return now + ECHO_SECONDS if Kind.CHANGE in intent.kinds and is_old_fleet else None
-
-
-def _scheduled(state: EnvironmentState, times: list[float | None], now: float) -> tuple[EnvironmentState, float | None]:
-    """The state with the soonest wake-up, and when, if a message has to be sent for it."""
-    soonest = min((time for time in times if time is not None), default=inf)
-    if soonest == inf or now < state.wake_at <= soonest + 1:  # whole seconds are all the queue knows
-        return state, None
-    wake_at = now + coalesce.delay(soonest, now)
-    return replace(state, wake_at=wake_at), wake_at
+def _first_failure(*calls: Callable[[], None]) -> Exception | None:
+    """Make every call, as none depends on another; the first failure, if there is one."""
+    failures: list[Exception] = []
+    for call in calls:
+        try:
+            call()
+        except FAILURES as error:
+            failures.append(error)
+    return failures[0] if failures else None
 
 
 def _restarting(attempt: Callable[[], Result]) -> Result:

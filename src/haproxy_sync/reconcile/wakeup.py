@@ -1,10 +1,88 @@
-"""Our own queue: a delayed message is how a reconcile asks to be run again at a known time."""
+"""Our own delayed messages: how a reconcile asks to be run again at a known time, because it never waits itself."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
+from haproxy_sync.reconcile.events import OWN_SOURCE, REQUEUED, Home, Intent, Kind
+from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 
-def send(sqs: Any, queue_url: str, body: Mapping[str, Any], delay_seconds: int) -> None:
-    """A message that arrives no earlier; whoever loses it is found by the sweep."""
-    sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps(body), DelaySeconds=delay_seconds)
+SETTLE_SECONDS = 2.0  # EC2 is eventually consistent: a look this long after an event is sure to have seen it
+SECOND_LOOK_SECONDS = SETTLE_SECONDS + 1  # an event whose look saw nothing new gets a second look then
+RECHECK_SECONDS = 10  # most that a look which an instance joined waits for a later one; a rollout's looks often do
+LISTED_SECONDS = 1  # a command that finished sooner than the service lists it is asked for again then
+MAX_DELAY_SECONDS = 900  # the most that SQS delays a message
+
+
+def requeue(home: Home, look_after: UnixSeconds, why: str) -> dict[str, Any]:
+    """Our own event: done once a look began at or after that time, and what it is for."""
+    return {
+        "source": OWN_SOURCE,
+        "detail-type": "Requeue",
+        "account": home.account,
+        "region": home.region,
+        "detail": {"look_after": look_after, "why": why},
+    }
+
+
+def delay(wake_at: UnixSeconds, now: UnixSeconds) -> int:
+    """Whole seconds that a message is delayed so that it arrives no earlier."""
+    return min(max(1, ceil(wake_at - now)), MAX_DELAY_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Wakeup:
+    """Sends the messages. Whoever loses one is found by the sweep. `ClientError`, `BotoCoreError` if SQS refuses."""
+
+    sqs: Any
+    queue_url: str
+    home: Home
+
+    def at(self, wake_at: UnixSeconds, now: UnixSeconds, why: str) -> None:
+        """Run again at that time, as `scheduled` has written it into the state."""
+        self._send(wake_at, delay(wake_at, now), why)
+
+    def recheck(self, now: UnixSeconds, why: str) -> None:
+        """One more look: until the state was put nobody could tell who joined, so an event about it may be dropped.
+
+        Its time counts from the put, however long the run took. It is no `wake_at`: a sooner one would take its place,
+        and prove nothing.
+        """
+        self._send(now + SETTLE_SECONDS, RECHECK_SECONDS, why)
+
+    def listed(self, now: UnixSeconds) -> None:
+        """Run again when Run Command surely lists what it was just given."""
+        self.at(now + LISTED_SECONDS, now, REQUEUED)
+
+    def _send(self, look_after: UnixSeconds, delay_seconds: int, why: str) -> None:
+        body = json.dumps(requeue(self.home, look_after, why))
+        self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=body, DelaySeconds=delay_seconds)
+
+
+def second_look_at(
+    intent: Intent, before: EnvironmentState, after: EnvironmentState, now: UnixSeconds
+) -> UnixSeconds | None:
+    """An event came, and EC2 or Run Command does not show it yet: look once more when it surely does."""
+    is_unheard = after.commands != () and before.commands == after.commands
+    if Kind.COMMAND in intent.kinds and is_unheard:
+        return now + LISTED_SECONDS
+    is_same_fleet = before.backends == after.backends and before.proxies == after.proxies
+    return now + SECOND_LOOK_SECONDS if Kind.CHANGE in intent.kinds and is_same_fleet else None
+
+
+def scheduled(
+    state: EnvironmentState, times: Iterable[UnixSeconds | None], now: UnixSeconds
+) -> tuple[EnvironmentState, UnixSeconds | None]:
+    """The state with the soonest wake-up, and when, if a message has to be sent for it."""
+    soonest = min((time for time in times if time is not None), default=None)
+    if soonest is None or _is_sooner(state.wake_at, soonest, now):
+        return state, None
+    wake_at = now + delay(soonest, now)
+    return replace(state, wake_at=wake_at), wake_at
+
+
+def _is_sooner(scheduled_at: UnixSeconds, wanted_at: UnixSeconds, now: UnixSeconds) -> bool:
+    """Whether a message comes in time already; whole seconds are all the queue can tell apart."""
+    return now < scheduled_at <= wanted_at + 1

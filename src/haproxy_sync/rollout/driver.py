@@ -1,58 +1,72 @@
-"""The rollout's next step against Run Command: hear what came of the last one, plan the next, send what was claimed."""
+"""One step of the rollout against Run Command: collect what came of the last one, choose the next, send, record."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from haproxy_sync.rollout import next_commands, progress, run_command
+from haproxy_sync.errors import Unpinned
+from haproxy_sync.rollout import listening, next_commands, run_command, transitions
+from haproxy_sync.rollout.next_commands import NextCommands
+from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.rollout.reports import Report, fold
 from haproxy_sync.settings import Settings
-from haproxy_sync.state.model import Command, Document, EnvironmentState, Purpose, successor
+from haproxy_sync.state.model import Command, Document, EnvironmentState, Purpose
 
 CLIENT_ERROR = range(400, 500)
 
 type Reports = tuple[tuple[Command, Report], ...]
+type Invocations = tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The command each claim became (None: surely not sent; absent: nobody knows), and what went wrong."""
+    """The command each claim became (None: surely not sent; absent: nobody can say), and what went wrong."""
 
     by_claim: Mapping[str, Command | None]
     refused: Reports = ()
     failure: Exception | None = None
 
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """What was surely sent."""
+        return tuple(filter(None, self.by_claim.values()))
+
+
+NOTHING_SENT = Sent({})
+
 
 def collect(ssm: Any, state: EnvironmentState, now: float) -> tuple[EnvironmentState, Reports]:
-    """What the commands in flight have brought since the last time, and those that were silent before."""
-    state = progress.give_up(state, now)
-    heard: list[tuple[Command, Report]] = []
-    asked = {
-        command.command_id: tuple(run_command.invocations(ssm, command))
-        for command in state.commands
-        if command.command_id
-    }
-    # First, and the oldest first: what a newer command brought is said last.
+    """What the commands in flight have brought since the last time, and those that were silent before.
+
+    `ClientError` or `BotoCoreError` if Run Command cannot be asked about a command in flight.
+    """
+    state = transitions.given_up(state, now)
+    in_flight = tuple(command for command in state.commands if command.command_id)
+    asked = {command.command_id: tuple(run_command.invocations(ssm, command)) for command in in_flight}
+    # The late ones first, and the oldest of them first: what a newer command brought has the last word.
+    state, late = _collect_late(ssm, state, asked, now)
+    collected = list(late)
+    for command in in_flight:
+        state, reports = _collect_one(state, command, asked[command.command_id], now)
+        collected += reports
+    return state, tuple(collected)
+
+
+def _collect_late(
+    ssm: Any, state: EnvironmentState, asked: Mapping[str, Invocations], now: float
+) -> tuple[EnvironmentState, Reports]:
+    collected: list[tuple[Command, Report]] = []
     for command in sorted(state.late, key=lambda each: each.claimed_at):
-        invocations = asked[command.command_id] if command.command_id in asked else _overheard(ssm, command)
-        state, reports = progress.hear_late(state, command, fold(invocations), now)
-        heard += [(command, report) for report in reports]
-    for command in state.commands:
-        if not command.command_id:
-            continue
-        invocations = asked[command.command_id]
-        folded = fold(invocations)
-        state, reports = progress.hear(state, command, folded, now)
-        left = set(command.targets).difference(report.instance_id for report in folded)
-        is_taken = {each["Status"] for each in invocations if each["InstanceId"] in left} != {"Pending"}
-        state = progress.note_stalled(state, command, is_taken, now)
-        heard += [(command, report) for report in reports]
-    return state, tuple(heard)
+        is_asked = command.command_id in asked
+        invocations = asked[command.command_id] if is_asked else _late_invocations(ssm, command)
+        state, reports = listening.hear_late(state, command, fold(invocations), now)
+        collected += _by_command(command, reports)
+    return state, tuple(collected)
 
 
-def _overheard(ssm: Any, command: Command) -> tuple[Mapping[str, Any], ...]:
+def _late_invocations(ssm: Any, command: Command) -> Invocations:
     """What a late command brought; nothing where that cannot be had now: nobody waits for it."""
     try:
         return tuple(run_command.invocations(ssm, command))
@@ -60,34 +74,57 @@ def _overheard(ssm: Any, command: Command) -> tuple[Mapping[str, Any], ...]:
         return ()
 
 
-def plan(
-    ssm: Any, settings: Settings, state: EnvironmentState, now: float
-) -> tuple[EnvironmentState, next_commands.Step]:
-    """The next step, claimed in the state so that nobody else takes it too."""
+def _collect_one(
+    state: EnvironmentState, command: Command, invocations: Invocations, now: float
+) -> tuple[EnvironmentState, Reports]:
+    folded = fold(invocations)
+    state, reports = listening.hear(state, command, folded, now)
+    is_taken = _is_taken(command, folded, invocations)
+    return transitions.stalled(state, command, now, is_taken=is_taken), tuple(_by_command(command, reports))
+
+
+def _is_taken(command: Command, folded: Iterable[Report], invocations: Invocations) -> bool:
+    """Whether an agent has taken the command, so that not all of the targets that are left are pending."""
+    left = set(command.targets).difference(report.instance_id for report in folded)
+    return {each["Status"] for each in invocations if each["InstanceId"] in left} != {"Pending"}
+
+
+def _by_command(command: Command, reports: Iterable[Report]) -> Iterable[tuple[Command, Report]]:
+    return ((command, report) for report in reports)
+
+
+def choose(ssm: Any, settings: Settings, state: EnvironmentState, now: float) -> tuple[EnvironmentState, NextCommands]:
+    """Who gets a command next, claimed in the state so that nobody else sends it too.
+
+    `ClientError` or `BotoCoreError` if Run Command cannot be asked who is online, or for its document.
+    """
     wanted = next_commands.due(state, settings, now)
-    ready = [each.instance_id for each in wanted if each.at <= now]
+    ready = frozenset(each.instance_id for each in wanted if each.at <= now)
     online = run_command.online(ssm, ready) if ready else frozenset()
-    state = progress.note_unreachable(state, frozenset(ready) - online)
-    step = next_commands.next_step(state, online, settings, now)
-    state = _pinned(ssm, settings, progress.claim(state, step.claims, now), step.claims)
-    return (replace(state, converged_at=now) if progress.is_converged(state) else state), step
+    state = transitions.unreachable(state, ready - online)
+    chosen = next_commands.next_commands(state, wanted, online, settings, now)
+    state = _pinned(ssm, settings, transitions.claimed(state, chosen.claims, now), chosen.claims)
+    if Progress(state).is_converged:
+        state = replace(state, converged_at=now)
+    return state, chosen
 
 
 def _pinned(ssm: Any, settings: Settings, state: EnvironmentState, claims: tuple[Command, ...]) -> EnvironmentState:
-    """A rollout runs the document that its canary ran, to the end (F64).
-
-    What is not yet proven, or stopped, starts anew with the one that is current; so does what comes after the end.
-    """
-    publication = state.publication
-    if not claims or not publication:
-        return state
-    is_wave = claims[0].purpose is Purpose.WAVE
-    is_rolling = not next_commands.has_stopped(state, settings) and not all(
-        progress.is_settled(state, proxy.instance_id) for proxy in state.proxies
-    )
-    if publication.document and (is_wave or (is_rolling and progress.proven_by(state))):
+    """A rollout runs the document that its canary ran, to the end; what is not one under way takes the current one."""
+    if not claims or _keeps_document(state, claims[0].purpose, settings):
         return state
     return _with_document(state, run_command.document(ssm, settings.document_name))
+
+
+def _keeps_document(state: EnvironmentState, purpose: Purpose, settings: Settings) -> bool:
+    """Whether the commands belong to a rollout whose document is proven; a stopped one starts anew."""
+    if state.publication is None or state.publication.document is None:
+        return False
+    if purpose is Purpose.WAVE:
+        return True
+    progress = Progress(state)
+    is_rolling = progress.unsettled != () and not progress.has_stopped(settings.max_errors)
+    return is_rolling and progress.proven_by != ""
 
 
 def _with_document(state: EnvironmentState, document: Document | None) -> EnvironmentState:
@@ -96,20 +133,23 @@ def _with_document(state: EnvironmentState, document: Document | None) -> Enviro
 
 
 def send(ssm: Any, settings: Settings, state: EnvironmentState, claims: tuple[Command, ...]) -> Sent:
-    """Send what the state claims; after the first failure nothing more (F56)."""
+    """Send what the state claims; after the first failure nothing more. `Unpinned` without a document to run."""
     document = state.publication.document if state.publication else None
     if document is None:
-        raise ValueError("claims without a pinned document")
-    by_claim: dict[str, Command | None] = {}
-    refused: list[tuple[Command, Report]] = []
+        raise Unpinned("claims without a pinned document")
+    sent = NOTHING_SENT
     for number, claim in enumerate(claims):
         try:
-            by_claim[claim.claim], reports = run_command.send(ssm, settings, claim, document)
+            command, reports = run_command.send(ssm, settings, claim, document)
         except (ClientError, BotoCoreError) as error:
             untried = claims[number:] if _is_refusal(error) else claims[number + 1 :]
-            return Sent(by_claim | {each.claim: None for each in untried}, tuple(refused), error)
-        refused += [(claim, report) for report in reports]
-    return Sent(by_claim, tuple(refused))
+            return replace(sent, by_claim={**sent.by_claim, **{each.claim: None for each in untried}}, failure=error)
+        sent = replace(
+            sent,
+            by_claim={**sent.by_claim, claim.claim: command},
+            refused=(*sent.refused, *_by_command(claim, reports)),
+        )
+    return sent
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -117,12 +157,16 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] in CLIENT_ERROR
 
 
-def note(state: EnvironmentState, sent: Sent, now: float, writer: str) -> EnvironmentState:
-    """The next state, with the command ids in place of the claims, whatever else others made of it meanwhile."""
-    noted = successor(state, now, writer)
+def record(state: EnvironmentState, sent: Sent, now: float, writer: str) -> EnvironmentState:
+    """The next state, with command ids in place of the claims, whatever else others made of it meanwhile."""
+    recorded = transitions.next_revision(state, now, writer)
     for claim, report in sent.refused:
-        if claim.claim in {command.claim for command in noted.commands}:
-            noted = progress.absorb(noted, claim, [report], now)
-    if isinstance(sent.failure, ClientError) and sent.failure.response["Error"]["Code"].startswith("InvalidDocument"):
-        noted = _with_document(noted, None)  # that version is gone: the next try takes the current one
-    return progress.merge_sent(noted, sent.by_claim)
+        if claim.claim in {command.claim for command in recorded.commands}:
+            recorded = transitions.reported(recorded, claim, [report], now)
+    if _is_document_gone(sent.failure):
+        recorded = _with_document(recorded, None)  # the next try takes the current one
+    return transitions.sent(recorded, sent.by_claim)
+
+
+def _is_document_gone(failure: Exception | None) -> bool:
+    return isinstance(failure, ClientError) and failure.response["Error"]["Code"].startswith("InvalidDocument")

@@ -1,20 +1,32 @@
-"""The rollout as a function: state + who is online + now -> what to send next. Nothing here waits.
+"""Who gets a command next: a state + whose agent is online + now -> the commands to claim. Nothing here waits.
 
 Whoever is not settled is due: one canary first, then waves of the healthy, those that failed again with growing
 spacing, and everybody once per drift check.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from haproxy_sync.rollout import progress
+from haproxy_sync.rollout.progress import Progress, ProxyProgress
+from haproxy_sync.rollout.transitions import STALL_SECONDS
 from haproxy_sync.settings import Settings
-from haproxy_sync.state.model import BROKEN, Command, Digest, EnvironmentState, Outcome, Publication, Purpose
+from haproxy_sync.state.model import (
+    BROKEN,
+    Command,
+    Digest,
+    EnvironmentState,
+    Outcome,
+    Publication,
+    Purpose,
+    UnixSeconds,
+)
 
 CHUNK = 50  # most instance ids one SendCommand takes
 RETRY_SECONDS = 30  # doubles with every attempt
+MAX_DOUBLINGS = 10  # more would make a number with a thousand digits, and pass the limit anyway
 MAX_RETRY_SECONDS = 1800
-PERCENT = 100
-# Worth another try, but not at once; a superseded one was just told a number that was too low.
+# Worth another try, but not at once; a superseded one was just given a number that was too low.
 UNLUCKY = frozenset({Outcome.MISSING, Outcome.DENIED, Outcome.SUPERSEDED})
 
 
@@ -22,58 +34,77 @@ UNLUCKY = frozenset({Outcome.MISSING, Outcome.DENIED, Outcome.SUPERSEDED})
 class Due:
     """A proxy that wants a command, why, and from when it may have one."""
 
-    instance_id: str
+    proxy: ProxyProgress
     purpose: Purpose
-    at: float
+    at: UnixSeconds
     is_healthy: bool = True
     is_drift_check: bool = False  # nobody waits for it: the sweep sees it is time
 
+    @property
+    def instance_id(self) -> str:
+        """The proxy."""
+        return self.proxy.instance_id
+
+    @property
+    def waits_since(self) -> tuple[UnixSeconds, str]:
+        """Orders a wave: whoever got a command least recently is first, so that nobody is always last."""
+        return self.proxy.state.sent_at, self.instance_id
+
+    @property
+    def canary_rank(self) -> tuple[bool, bool, UnixSeconds, str]:
+        """The healthy before the broken, then whoever may have the config already, so that no second one is at risk."""
+        return (not self.is_healthy, not self.proxy.may_have_it, *self.waits_since)
+
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """The commands to claim now, and when to look again if nothing else happens before."""
+class NextCommands:
+    """The commands to claim now, and when to come back if nothing else happens before."""
 
     claims: tuple[Command, ...] = ()
-    wake_at: float | None = None
+    wake_at: UnixSeconds | None = None
 
 
 def must_not_send(state: EnvironmentState, now: float) -> bool:
     """Whether nothing may be sent: not even what is published already, unless a rollback published and froze it."""
     if state.first_freeze:
         return True
-    freeze, publication = state.freeze, state.publication
-    if not freeze or freeze.until <= now:
+    if state.freeze is None or state.freeze.until <= now:
         return False
-    return not publication or freeze.generation != publication.generation
+    return state.publication is None or state.freeze.generation != state.generation
 
 
 def due(state: EnvironmentState, settings: Settings, now: float) -> tuple[Due, ...]:
     """Every proxy that wants a command, now or later; those with one in flight are left alone."""
-    publication = state.publication
-    if not publication or must_not_send(state, now):
+    if must_not_send(state, now):
         return ()
     in_flight = state.in_flight
-    candidates = (
-        _due(state, proxy.instance_id, settings)
-        for proxy in state.proxies
-        if proxy.instance_id not in in_flight and publication.assignment[proxy.instance_id]
+    return tuple(
+        _due(proxy, state, settings)
+        for proxy in Progress(state).proxies
+        if proxy.desired and proxy.instance_id not in in_flight
     )
-    return tuple(candidates)
 
 
-def _due(state: EnvironmentState, instance_id: str, settings: Settings) -> Due:
-    proxy_state = state.proxy_state(instance_id)
-    spaced = proxy_state.sent_at + settings.rollout_spacing_seconds if proxy_state.sent_at else 0.0
-    if progress.has_failed(state, proxy_state) or (proxy_state.outcome in UNLUCKY and proxy_state.attempts > 0):
-        # The exponent is bounded before it makes a number with a thousand digits.
-        backoff = min(RETRY_SECONDS * 2 ** min(max(proxy_state.attempts, 1) - 1, 10), MAX_RETRY_SECONDS)
-        return Due(instance_id, Purpose.RETRY, max(spaced, proxy_state.at + backoff), is_healthy=False)
-    if not progress.is_settled(state, instance_id):
-        return Due(instance_id, Purpose.WAVE, spaced, is_healthy=proxy_state.outcome not in BROKEN)
-    if proxy_state.sent_at < state.verify_requested_at:
-        return Due(instance_id, Purpose.VERIFY, spaced)
-    drift_check_at = max(spaced, proxy_state.sent_at + settings.drift_check_seconds)
-    return Due(instance_id, Purpose.VERIFY, drift_check_at, is_drift_check=True)
+def _due(proxy: ProxyProgress, state: EnvironmentState, settings: Settings) -> Due:
+    observed = proxy.state
+    spaced = observed.sent_at + settings.rollout_spacing_seconds if observed.sent_at else 0.0
+    if proxy.has_failed or _is_unlucky(proxy):
+        return Due(proxy, Purpose.RETRY, max(spaced, observed.at + _backoff(observed.attempts)), is_healthy=False)
+    if not proxy.is_settled:
+        return Due(proxy, Purpose.WAVE, spaced, is_healthy=observed.outcome not in BROKEN)
+    if observed.sent_at < state.verify_requested_at:
+        return Due(proxy, Purpose.VERIFY, spaced)
+    drift_check_at = max(spaced, observed.sent_at + settings.drift_check_seconds)
+    return Due(proxy, Purpose.VERIFY, drift_check_at, is_drift_check=True)
+
+
+def _is_unlucky(proxy: ProxyProgress) -> bool:
+    return proxy.state.outcome in UNLUCKY and proxy.state.attempts > 0
+
+
+def _backoff(attempts: int) -> int:
+    doublings = min(max(attempts - 1, 0), MAX_DOUBLINGS)
+    return min(RETRY_SECONDS << doublings, MAX_RETRY_SECONDS)
 
 
 def is_at_rest(state: EnvironmentState, settings: Settings, now: float) -> bool:
@@ -81,133 +112,173 @@ def is_at_rest(state: EnvironmentState, settings: Settings, now: float) -> bool:
 
     One publication after the other, or those in the last wave would never get any while changes keep coming.
     """
-    if has_stopped(state, settings):
+    progress = Progress(state)
+    if progress.has_stopped(settings.max_errors):
         return True
-    waiting = (
-        each.purpose is Purpose.WAVE
-        and each.is_healthy
-        and state.proxy_state(each.instance_id).outcome is not Outcome.MISSING
-        for each in due(state, settings, now)
-    )
-    return not (_under_way(state) or any(waiting))
+    return not progress.under_way and not any(map(_is_waited_for, due(state, settings, now)))
 
 
-def has_stopped(state: EnvironmentState, settings: Settings) -> bool:
-    """Whether so many failed that no wave follows."""
-    return len(_failed(state)) > count(settings.max_errors, len(state.proxies))
+def _is_waited_for(each: Due) -> bool:
+    is_reachable = each.proxy.state.outcome is not Outcome.MISSING
+    return each.purpose is Purpose.WAVE and each.is_healthy and is_reachable
 
 
 def ended(before: EnvironmentState, after: EnvironmentState, settings: Settings) -> tuple[str, ...]:
     """The outcome of a rollout that came to its end between two states; nothing while it goes on."""
-    if progress.is_converged(after) and not progress.is_converged(before):
+    was, now = Progress(before), Progress(after)
+    if now.is_converged and not was.is_converged:
         return ("completed",)
-    return ("stopped",) if has_stopped(after, settings) and not has_stopped(before, settings) else ()
+    has_stopped = now.has_stopped(settings.max_errors) and not was.has_stopped(settings.max_errors)
+    return ("stopped",) if has_stopped else ()
 
 
-def _under_way(state: EnvironmentState) -> list[Command]:
-    """What others wait for. A comparison changes nothing, and one that no agent takes must not block the rest."""
+def next_commands(
+    state: EnvironmentState, wanted: tuple[Due, ...], online: frozenset[str], settings: Settings, now: float
+) -> NextCommands:
+    """What to send now, to whom. `wanted` is what is `due`, `online` the proxies whose agent can be reached."""
     publication = state.publication
-    return [
-        command
-        for command in state.commands
-        if publication and command.generation == publication.generation
-        if command.purpose is not Purpose.VERIFY and not command.is_stalled
-    ]
-
-
-def next_step(state: EnvironmentState, online: frozenset[str], settings: Settings, now: float) -> Step:
-    """What to send now, to whom. `online` are the proxies whose agent can be reached."""
-    publication = state.publication
-    wanted = due(state, settings, now)
-    if not publication or not wanted:
-        return Step()
-    ready = [each for each in wanted if each.at <= now and each.instance_id in online]
-    later = [each.at for each in wanted if each.at > now and not each.is_drift_check]
+    if publication is None or not wanted:
+        return NextCommands()
+    ready = tuple(each for each in wanted if each.at <= now and each.instance_id in online)
+    choice = _Choice(Progress(state), settings, ready)
     is_new = any(each.purpose is not Purpose.VERIFY for each in wanted)
-    if settings.canary and is_new and not progress.proven_by(state):
-        chosen = _canary(state, ready)
-    else:
-        chosen = _after_canary(state, ready, settings)
+    is_unproven = settings.canary and is_new and not choice.progress.proven_by
+    chosen = _first(choice, BEFORE_PROOF if is_unproven else AFTER_PROOF)
     claims = _claims(state, publication, chosen, settings, now)
-    canaries = [each.claimed_at for each in (*claims, *_under_way(state)) if each.purpose is Purpose.CANARY]
-    later += [at + progress.STALL_SECONDS for at in canaries if at + progress.STALL_SECONDS > now]
-    return Step(claims, min(later, default=None))
+    return NextCommands(claims, _wake_at(wanted, (*claims, *choice.progress.under_way), now))
 
 
-def _canary(state: EnvironmentState, ready: list[Due]) -> list[Due]:
-    """One proxy, nobody else, until it proved the digest running. The one that failed must succeed itself (F65)."""
-    if _under_way(state):
-        return []
-    if failed := _failed(state):
-        return [each for each in ready if each.instance_id in failed][:1]
-    unsettled = [each for each in ready if each.purpose is not Purpose.VERIFY]
-    if not unsettled:  # those that are left cannot be reached now: nobody else waits for them
-        return _comparing(state, ready)
-    best = sorted(unsettled, key=lambda each: (not each.is_healthy, not _was_claimed(state, each), _turn(state, each)))[
-        :1
-    ]
-    return [replace(each, purpose=Purpose.CANARY) for each in best]
+def _wake_at(wanted: tuple[Due, ...], commands: Iterable[Command], now: float) -> UnixSeconds | None:
+    """When the next proxy may have a command, or a canary that no agent takes stops blocking the others."""
+    times = [each.at for each in wanted if not each.is_drift_check]
+    times += [command.claimed_at + STALL_SECONDS for command in commands if command.purpose is Purpose.CANARY]
+    return min((time for time in times if time > now), default=None)
 
 
-def _after_canary(state: EnvironmentState, ready: list[Due], settings: Settings) -> list[Due]:
-    """The next wave, unless one is under way or too many failed; then the failed ones; then whoever must compare."""
-    if _under_way(state):
-        return []
-    by_purpose = {purpose: [each for each in ready if each.purpose is purpose] for purpose in Purpose}
-    # Those with a bad record go last and alone, so that MaxErrors does not stop the healthy because of them.
-    wave = by_purpose[Purpose.WAVE]
-    healthy = sorted((each for each in wave if each.is_healthy), key=lambda each: _turn(state, each)) or wave
-    if healthy and not has_stopped(state, settings):
-        return healthy[:CHUNK]
-    # The stop protects who serves something. Proxies without any config yet go on, one by one, until one fails.
-    has_config = {key for key, proxy_state in state.proxy_states.items() if proxy_state.running}
-    new = [each for each in healthy if each.is_healthy and each.instance_id not in has_config]
-    if new and has_config.issuperset(_failed(state)):
-        return new[:1]
-    return by_purpose[Purpose.RETRY][:CHUNK] or _comparing(state, by_purpose[Purpose.VERIFY])
+@dataclass(frozen=True)
+class _Choice:
+    """Those that may have a command now, and how the rollout stands: what the policies below decide on."""
+
+    progress: Progress
+    settings: Settings
+    ready: tuple[Due, ...]
+
+    def of(self, purpose: Purpose) -> list[Due]:
+        """Those that are ready for the purpose."""
+        return [each for each in self.ready if each.purpose is purpose]
+
+    @cached_property
+    def failed(self) -> tuple[str, ...]:
+        """Those that failed with what is published."""
+        return self.progress.failed
+
+    @cached_property
+    def unsettled(self) -> list[Due]:
+        """Those that are ready and not settled."""
+        return [each for each in self.ready if each.purpose is not Purpose.VERIFY]
+
+    @cached_property
+    def wave(self) -> list[Due]:
+        """The next wave. Those with a bad record come last and alone: MaxErrors must not stop the healthy for them."""
+        wave = self.of(Purpose.WAVE)
+        healthy = [each for each in wave if each.is_healthy]
+        return sorted(healthy, key=lambda each: each.waits_since) or wave
+
+    @cached_property
+    def serving(self) -> frozenset[str]:
+        """Those that run some config, so that a bad one would cost something."""
+        states = self.progress.state.proxy_states
+        return frozenset(key for key, observed in states.items() if observed.running)
 
 
-def _comparing(state: EnvironmentState, ready: list[Due]) -> list[Due]:
+type Policy = Callable[[_Choice], list[Due] | None]
+"""Those that get a command next, which may be nobody; None leaves it to the next policy."""
+
+
+def _first(choice: _Choice, policies: Iterable[Policy]) -> list[Due]:
+    """What the first policy says that has something to say."""
+    answers = (policy(choice) for policy in policies)
+    return next((answer for answer in answers if answer is not None), [])
+
+
+def _wait_for_command(choice: _Choice) -> list[Due] | None:
+    """A canary or a wave is under way: nobody until its end."""
+    return [] if choice.progress.under_way else None
+
+
+def _failed_canary(choice: _Choice) -> list[Due] | None:
+    """The one that failed must succeed itself: no second proxy is risked with a config that failed on one."""
+    if not choice.failed:
+        return None
+    return [each for each in choice.ready if each.instance_id in choice.failed][:1]
+
+
+def _new_canary(choice: _Choice) -> list[Due] | None:
+    """One proxy, nobody else, until it proved the config running."""
+    if not choice.unsettled:
+        return None
+    best = min(choice.unsettled, key=lambda each: each.canary_rank)
+    return [replace(best, purpose=Purpose.CANARY)]
+
+
+def _compare_meanwhile(choice: _Choice) -> list[Due] | None:
+    """Those that are left for the canary cannot be reached now: nobody else waits for them."""
+    return _comparing(choice, choice.ready)
+
+
+def _next_wave(choice: _Choice) -> list[Due] | None:
+    """The healthy, one chunk at a time, unless too many failed."""
+    if not choice.wave or choice.progress.has_stopped(choice.settings.max_errors):
+        return None
+    return choice.wave[:CHUNK]
+
+
+def _newcomer(choice: _Choice) -> list[Due] | None:
+    """The stop protects who serves something: proxies without any config go on, one by one, until one fails."""
+    new = [each for each in choice.wave if each.is_healthy and each.instance_id not in choice.serving]
+    if not new or not choice.serving.issuperset(choice.failed):
+        return None
+    return new[:1]
+
+
+def _retry(choice: _Choice) -> list[Due] | None:
+    """Those that failed, when their time has come."""
+    return choice.of(Purpose.RETRY)[:CHUNK] or None
+
+
+def _compare(choice: _Choice) -> list[Due] | None:
+    """Whoever must compare what it has with what is published."""
+    return _comparing(choice, choice.of(Purpose.VERIFY))
+
+
+def _comparing(choice: _Choice, ready: Iterable[Due]) -> list[Due]:
     """One chunk after the other: each command has a MaxConcurrency of its own."""
-    is_comparing = any(command.purpose is Purpose.VERIFY for command in state.commands)
-    return [] if is_comparing else ready[:CHUNK]
+    commands = choice.progress.state.commands
+    is_comparing = any(command.purpose is Purpose.VERIFY for command in commands)
+    return [] if is_comparing else list(ready)[:CHUNK]
 
 
-def _was_claimed(state: EnvironmentState, each: Due) -> bool:
-    """It may have been sent this already: no second one shall be at risk."""
-    generation = state.publication.generation if state.publication else 0
-    return state.proxy_state(each.instance_id).sent_generation == generation
-
-
-def _turn(state: EnvironmentState, each: Due) -> tuple[float, str]:
-    """Whoever waits longest is first, so that nobody is always last."""
-    return state.proxy_state(each.instance_id).sent_at, each.instance_id
-
-
-def _failed(state: EnvironmentState) -> list[str]:
-    ids = (proxy.instance_id for proxy in state.proxies)
-    return [each for each in ids if progress.has_failed(state, state.proxy_state(each))]
+BEFORE_PROOF: tuple[Policy, ...] = (_wait_for_command, _failed_canary, _new_canary, _compare_meanwhile)
+AFTER_PROOF: tuple[Policy, ...] = (_wait_for_command, _next_wave, _newcomer, _retry, _compare)
 
 
 def _claims(
     state: EnvironmentState, publication: Publication, chosen: list[Due], settings: Settings, now: float
 ) -> tuple[Command, ...]:
     """One command per distinct config; together they start no more proxies at once than one command may."""
-    groups: dict[Digest, list[Due]] = {}
-    for each in chosen:
-        digest = publication.assignment[each.instance_id]
-        if digest:
-            groups.setdefault(digest, []).append(each)
-    limit = max(1, count(settings.max_concurrency, len(state.proxies)))
+    limit = max(1, settings.max_concurrency.of(len(state.proxies)))
     claims: list[Command] = []
-    for number, (digest, members) in enumerate(groups.items()):
-        if claims and sum(len(claim.targets) for claim in claims) + len(members) > limit:
+    started = 0
+    for digest, members in _by_config(chosen).items():
+        started += len(members)
+        if claims and started > limit:
             break
         claims.append(
             Command(
-                claim=f"{state.generation}.{number}",
+                claim=f"{state.writer}.{state.revision}.{len(claims)}",
                 purpose=members[0].purpose,
                 generation=publication.generation,
+                fence=publication.fence,
                 digest=digest,
                 targets=tuple(sorted(each.instance_id for each in members)),
                 claimed_at=now,
@@ -216,6 +287,9 @@ def _claims(
     return tuple(claims)
 
 
-def count(text: str, total: int) -> int:
-    """What `10` or `25%` means here; a percentage rounds down."""
-    return total * int(text[:-1]) // PERCENT if text.endswith("%") else int(text)
+def _by_config(chosen: list[Due]) -> dict[Digest, list[Due]]:
+    groups: dict[Digest, list[Due]] = {}
+    for each in chosen:
+        if each.proxy.desired:
+            groups.setdefault(each.proxy.desired, []).append(each)
+    return groups

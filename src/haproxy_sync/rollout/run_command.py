@@ -1,19 +1,20 @@
 """Run Command: sends what a claim says, reads what came of it, asks whose agent is online."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import batched
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from haproxy_sync.aws import pages
-from haproxy_sync.rollout.next_commands import CHUNK, count
 from haproxy_sync.rollout.reports import Report
-from haproxy_sync.settings import Settings
-from haproxy_sync.state.model import Command, Document, Outcome, Purpose, config_key
+from haproxy_sync.settings import Limit, Settings
+from haproxy_sync.state.model import Command, Document, Outcome, Purpose
+from haproxy_sync.state.store import config_key
 
 DELIVERY_SECONDS = 60  # an agent that has not picked it up by then gets the next one instead
+MAX_FILTER_VALUES = 50  # instance ids that one question takes, and one page of its answer
 ROUND_SECONDS = 30  # a host's work, amply; those behind it in the ramp wait that long each round
 # The whole call is refused because of one target; what that target is told apart as.
 REFUSALS = {
@@ -24,17 +25,19 @@ NOT_FOUND = frozenset({"InvalidCommandId", "InvocationDoesNotExist"})
 
 
 def online(ssm: Any, instance_ids: Iterable[str]) -> frozenset[str]:
-    """Those whose agent the service can reach now."""
+    """Those whose agent the service can reach now (`ClientError`, `BotoCoreError`)."""
     found: set[str] = set()
-    for ids in batched(sorted(instance_ids), CHUNK, strict=False):
+    for ids in batched(sorted(instance_ids), MAX_FILTER_VALUES, strict=False):
         filters = [{"Key": "InstanceIds", "Values": list(ids)}]
-        listed = pages(ssm.describe_instance_information, "InstanceInformationList", Filters=filters, MaxResults=CHUNK)
+        listed = pages(
+            ssm.describe_instance_information, "InstanceInformationList", Filters=filters, MaxResults=MAX_FILTER_VALUES
+        )
         found.update(each["InstanceId"] for each in listed if each["PingStatus"] == "Online")
     return frozenset(found)
 
 
 def document(ssm: Any, name: str) -> Document:
-    """The document's default version, to be pinned in every command of a rollout (F64)."""
+    """The document's default version, to be pinned in every command of a rollout (`ClientError`)."""
     described = ssm.describe_document(Name=name)["Document"]
     return Document(described["DocumentVersion"], described["Hash"])
 
@@ -47,7 +50,7 @@ def invocations(ssm: Any, command: Command) -> Iterator[Mapping[str, Any]]:
             "CommandInvocations",
             CommandId=command.command_id,
             Details=True,
-            MaxResults=50,
+            MaxResults=MAX_FILTER_VALUES,
         )
     except ClientError as error:
         if error.response["Error"]["Code"] not in NOT_FOUND:
@@ -86,9 +89,7 @@ def _first_taken(
 
 
 def _request(settings: Settings, claim: Command, pinned: Document) -> dict[str, Any]:
-    concurrency = settings.max_concurrency if claim.purpose in {Purpose.WAVE, Purpose.VERIFY} else "1"
-    # A comparison or a retry that fails says nothing about the other proxies: they have the config, or failed it too.
-    errors = {Purpose.CANARY: "0", Purpose.WAVE: settings.max_errors}.get(claim.purpose, "100%")
+    ramp = _ramp(settings, claim.purpose)
     return {
         "DocumentName": settings.document_name,
         "DocumentVersion": pinned.version,
@@ -96,31 +97,53 @@ def _request(settings: Settings, claim: Command, pinned: Document) -> dict[str, 
         "DocumentHashType": "Sha256",
         "InstanceIds": list(claim.targets),
         "Parameters": {name: [value] for name, value in parameters(settings, claim).items()},
-        "TimeoutSeconds": delivery_seconds(len(claim.targets), concurrency),
-        "MaxConcurrency": concurrency,
-        "MaxErrors": errors,
+        "TimeoutSeconds": delivery_seconds(len(claim.targets), ramp.concurrency),
+        "MaxConcurrency": str(ramp.concurrency),
+        "MaxErrors": str(ramp.errors),
         "Comment": f"haproxy-ec2-sync {settings.environment[:40]} {claim.generation} {claim.purpose}",
     }
 
 
-def delivery_seconds(targets: int, concurrency: str) -> int:
+@dataclass(frozen=True, slots=True)
+class _Ramp:
+    """How many hosts of one command work at once, and how many may fail before the service starts no other."""
+
+    concurrency: Limit
+    errors: Limit
+
+
+def _ramp(settings: Settings, purpose: Purpose) -> _Ramp:
+    one, all_of_them = Limit(1), Limit(100, is_percent=True)
+    ramps = {
+        Purpose.CANARY: _Ramp(one, Limit(0)),
+        Purpose.WAVE: _Ramp(settings.max_concurrency, settings.max_errors),
+        # A comparison or a retry that fails says nothing of other proxies: they have the config, or failed it too.
+        Purpose.RETRY: _Ramp(one, all_of_them),
+        Purpose.VERIFY: _Ramp(settings.max_concurrency, all_of_them),
+    }
+    return ramps[purpose]
+
+
+def delivery_seconds(targets: int, concurrency: Limit) -> int:
     """How long the last target may have to wait: the service starts with one host and doubles up to the limit."""
-    limit = max(1, count(concurrency, targets))
+    limit = max(1, concurrency.of(targets))
     started, width, rounds = 0, 1, 0
     while started < targets:
-        started, width, rounds = started + width, min(2 * width, limit), rounds + 1
+        started += width
+        rounds += 1
+        width = min(2 * width, limit)
     return DELIVERY_SECONDS + ROUND_SECONDS * (rounds - 1)
 
 
 def parameters(settings: Settings, claim: Command) -> dict[str, str]:
-    """The document's parameters, as docs/architecture.md lists them."""
+    """The document's parameters, as docs/architecture.md lists them; its `Generation` is the fence."""
     suffix = ".cn" if settings.region.startswith("cn-") else ""
     host = f"{settings.bucket}.s3.{settings.region}.amazonaws.com{suffix}"
     return {
         "SourceUrl": f"https://{host}/{config_key(settings.environment, claim.digest.sha256)}",
         "Md5": claim.digest.md5,
         "Sha256": claim.digest.sha256,
-        "Generation": str(claim.generation),
+        "Generation": str(claim.fence),
         "ConfigPath": settings.config_path,
         "ReloadMethod": settings.reload_method,
         "ListenPorts": ",".join(map(str, settings.listen_ports)),

@@ -9,10 +9,10 @@ from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType, NoneType
-from typing import Any, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeAliasType, cast, get_args, get_origin, get_type_hints
 
 from haproxy_sync.errors import CorruptState, SyncError
-from haproxy_sync.state.model import EnvironmentState
+from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 
 
 def dumps(state: EnvironmentState) -> bytes:
@@ -21,7 +21,7 @@ def dumps(state: EnvironmentState) -> bytes:
 
 
 def loads(body: bytes) -> EnvironmentState:
-    """`CorruptState` if it is no state (F48)."""
+    """The state that JSON says; `CorruptState` if it is none."""
     try:
         return cast("EnvironmentState", _decoder(EnvironmentState)(json.loads(body)))
     except (ValueError, KeyError, TypeError, RecursionError, SyncError) as error:
@@ -44,25 +44,43 @@ def _names(kind: Any) -> tuple[str, ...]:
     return tuple(each.name for each in fields(kind))
 
 
+def time_fields(value: Any) -> tuple[str, ...]:
+    """Names of the value's fields that hold times: those annotated with `UnixSeconds`, alone, optional or by name."""
+    return _time_fields(cast("Any", type(value)))
+
+
+@cache
+def _time_fields(kind: Any) -> tuple[str, ...]:
+    hints = get_type_hints(kind)
+    return tuple(name for name, hint in hints.items() if hint is UnixSeconds or UnixSeconds in get_args(hint))
+
+
 type Decoder = Callable[[Any], Any]
 
 
 @cache
 def _decoder(kind: Any) -> Decoder:
     """The function that turns JSON into a value of the annotated type, or raises."""
+    if isinstance(kind, TypeAliasType):
+        return _decoder(kind.__value__)
     arguments = get_args(kind)
-    match get_origin(kind):
-        case None:
-            return _dataclass(kind) if is_dataclass(kind) else _plain(kind)
-        case container if container is tuple:
-            item = _decoder(arguments[0])
-            return lambda value: tuple(map(item, _expect(list, value)))
-        case container if container is Mapping:
-            key, item = map(_decoder, arguments)
-            return lambda value: MappingProxyType({key(k): item(v) for k, v in _expect(dict, value).items()})
-        case _:
-            (some,) = (_decoder(each) for each in arguments if each is not NoneType)
-            return lambda value: None if value is None else some(value)
+    origin = get_origin(kind)
+    if origin is None:
+        return _dataclass(kind) if is_dataclass(kind) else _plain(kind)
+    if origin is tuple:
+        return _tuple(_decoder(arguments[0]))
+    if origin is Mapping:
+        return _mapping(*map(_decoder, arguments))
+    (some,) = (_decoder(each) for each in arguments if each is not NoneType)
+    return lambda value: None if value is None else some(value)
+
+
+def _tuple(item: Decoder) -> Decoder:
+    return lambda value: tuple(map(item, _expect(list, value)))
+
+
+def _mapping(key: Decoder, item: Decoder) -> Decoder:
+    return lambda value: MappingProxyType({key(name): item(each) for name, each in _expect(dict, value).items()})
 
 
 def _plain(kind: Any) -> Decoder:

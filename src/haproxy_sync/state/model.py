@@ -1,31 +1,17 @@
-"""The state: the one object that says what is published, and how far each proxy is. Values only.
+"""What is remembered of an environment between invocations, as frozen values. What changes them is in `rollout`."""
 
-Every put gets a higher generation, so two states never have equal bytes and an ETag is never seen twice (F51).
-"""
-
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 
 from haproxy_sync.fleet.model import Backend, Config, Proxy, Skipped
 
+type UnixSeconds = float
+"""A time as it is stored: seconds since 1970, UTC. Where it has no other meaning, 0 says never."""
+
 HISTORY_LENGTH = 50
-
-
-def state_key(environment: str) -> str:
-    """Where the state is."""
-    return f"state/{environment}.json"
-
-
-def config_prefix(environment: str) -> str:
-    """Below which all configs of the environment are, and nobody else's."""
-    return f"configs/{environment}/"
-
-
-def config_key(environment: str, sha256: str) -> str:
-    """Where a config is."""
-    return f"{config_prefix(environment)}{sha256}/haproxy.cfg"
 
 
 class Purpose(StrEnum):
@@ -88,7 +74,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The SSM document's version and hash that a command was pinned to (F64)."""
+    """The SSM document's version and hash that a rollout is pinned to, from its canary to its end."""
 
     version: str
     sha256: str
@@ -96,10 +82,11 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What the proxies shall run. `generation` is the number hosts are given."""
+    """What the proxies shall run: the desired half of the state."""
 
-    generation: int
-    at: float
+    generation: int  # 1, 2, 3, ...: how people and the state name a publication
+    fence: int  # what hosts compare: unix seconds, and always higher than the one before, so that the newest wins
+    at: UnixSeconds
     assignment: Assignment
     document: Document | None = None  # what the canary ran
 
@@ -110,31 +97,46 @@ class Command:
 
     claim: str  # unique; names the command before it has an id
     purpose: Purpose
-    generation: int
+    generation: int  # of the publication that it brings
+    fence: int  # of the publication that it brings
     digest: Digest
     targets: tuple[str, ...]
-    claimed_at: float
+    claimed_at: UnixSeconds
     command_id: str = ""  # empty: claimed, SendCommand may or may not have happened
     is_stalled: bool = False  # no agent has taken it for so long that nobody else waits for it
     # Since when a target's final status is there without what the host said.
-    silent: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    silent: Mapping[str, UnixSeconds] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+
+    def without(self, instance_ids: Collection[str]) -> "Command":
+        """The command with the targets that are left."""
+        return replace(
+            self,
+            targets=tuple(target for target in self.targets if target not in instance_ids),
+            silent=MappingProxyType(
+                {target: since for target, since in self.silent.items() if target not in instance_ids}
+            ),
+        )
+
+    def silent_for(self, seconds: float, now: UnixSeconds) -> frozenset[str]:
+        """The targets whose output has been awaited for so many seconds."""
+        return frozenset(target for target, since in self.silent.items() if since + seconds <= now)
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyState:
-    """What is known of one proxy. MD5s are what it said itself; empty is unknown."""
+    """What was observed of one proxy. MD5s are what it said itself; empty is unknown."""
 
     outcome: Outcome | None = None
     reason: str = ""
     detail: str = ""
-    generation: int = 0  # of the command that `outcome` answers
-    sent_generation: int = 0  # the highest one ever claimed for it; above `generation`: a command may still arrive
+    observed_generation: int = 0  # of the command that `outcome` answers: the host's fence, translated
+    sent_generation: int = 0  # the highest ever claimed for it; above the observed one: a command may still arrive
     installed: str = ""
     running: str = ""
     backup: str = ""
     method: str = ""
-    at: float = 0.0
-    sent_at: float = 0.0
+    at: UnixSeconds = 0.0
+    sent_at: UnixSeconds = 0.0
     attempts: int = 0  # in a row without success, for the back-off
     failed_generation: int = 0  # the publication that it tried last and failed, until it succeeds
 
@@ -144,17 +146,17 @@ class Hold:
     """Backends that vanished but stay in the config until confirmed; since when each is missing."""
 
     reason: str
-    since: float
-    missing: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), hash=False)
-    time_counts_since: float | None = None  # None: too few are left for time to let anybody go
-    ends_at: float | None = None  # unix seconds; None: not by time
+    since: UnixSeconds
+    missing: Mapping[str, UnixSeconds] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    time_counts_since: UnixSeconds | None = None  # None: too few are left for time to let anybody go
+    ends_at: UnixSeconds | None = None  # None: not by time
 
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
     """Nothing is published or sent until then, except the publication that came with it (a rollback)."""
 
-    until: float
+    until: UnixSeconds
     reason: str
     generation: int = 0
 
@@ -164,28 +166,33 @@ class Change:
     """One entry of the history: a publication, why, and which servers (instance ids) it changed."""
 
     generation: int
-    at: float
+    fence: int
+    at: UnixSeconds
     why: str
     assignment: Assignment
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
-    diff: tuple[str, ...] = ()  # what changes in the configs, in lines (`changes`)
+    diff: tuple[str, ...] = ()  # what changes in the configs, in lines (`reconcile.changes`)
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentState:
-    """The whole state of one environment."""
+    """The whole state of one environment, one object in the bucket.
 
-    generation: int = 0
+    Its desired half is the publication, with the pool it was rendered from, the guard's hold, a freeze and the
+    history; its observed half is what each proxy said last and which commands are in flight.
+    """
+
+    revision: int = 0  # counts the writes, as resourceVersion does in Kubernetes
     writer: str = ""  # the invocation that wrote it: equal bytes are then one's own
-    looked_at: float = 0.0  # start of the last completed look
-    wake_at: float = 0.0  # a delayed message of ours comes then
-    converged_at: float = 0.0
-    verify_requested_at: float = 0.0
+    looked_at: UnixSeconds = 0.0  # start of the last completed look
+    wake_at: UnixSeconds = 0.0  # a delayed message of ours comes then
+    converged_at: UnixSeconds = 0.0
+    verify_requested_at: UnixSeconds = 0.0
     template_error: str = ""
-    held_back: str = ""  # why there is a change that waits for the rollout under way
-    backends: tuple[Backend, ...] | None = None  # the accepted pool; None: nothing accepted yet, or unknown (F48)
+    queued: str = ""  # why there is a change that waits for the rollout under way
+    backends: tuple[Backend, ...] | None = None  # the accepted pool; None: nothing accepted yet, or unknown
     proxies: tuple[Proxy, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     others: tuple[str, ...] = ()  # ids of the environment's other running instances: templates may show them
@@ -199,19 +206,34 @@ class EnvironmentState:
     history: tuple[Change, ...] = ()  # newest last
 
     def proxy_state(self, instance_id: str) -> ProxyState:
-        """What is known of the proxy."""
-        return self.proxy_states.get(instance_id, NOTHING_KNOWN)
+        """What was observed of the proxy."""
+        return self.proxy_states.get(instance_id, NEVER_OBSERVED)
+
+    def desired(self, instance_id: str) -> Digest | None:
+        """The config that the proxy shall run; None if nothing is published for it."""
+        return self.publication.assignment[instance_id] if self.publication else None
+
+    @property
+    def generation(self) -> int:
+        """What is published; 0 while nothing is."""
+        return self.publication.generation if self.publication else 0
 
     @property
     def is_frozen(self) -> bool:
-        """Whether nothing new is published. A freeze that is over is gone from every `successor`."""
+        """Whether nothing new is published. A freeze that is over is gone from every `next_revision`."""
         return self.first_freeze or self.freeze is not None
 
     @property
-    def instance_ids(self) -> frozenset[str]:
+    def proxy_ids(self) -> tuple[str, ...]:
+        """The proxies of the last look."""
+        return tuple(proxy.instance_id for proxy in self.proxies)
+
+    @property
+    def instance_ids(self) -> AbstractSet[str]:
         """Every instance that was ours at the last look, or is in the config."""
         hosts = (*(self.backends or ()), *self.proxies)
-        return frozenset(self.others).union(each.instance_id for known in (hosts, self.skipped) for each in known)
+        ids = {host.instance_id for host in hosts} | {skipped.instance_id for skipped in self.skipped}
+        return ids.union(self.others)
 
     @property
     def in_flight(self) -> frozenset[str]:
@@ -219,41 +241,4 @@ class EnvironmentState:
         return frozenset(target for command in self.commands for target in command.targets)
 
 
-NOTHING_KNOWN = ProxyState()
-
-
-def successor(previous: EnvironmentState, now: float, writer: str) -> EnvironmentState:
-    """The next state: higher generation, expired freeze gone."""
-    freeze = previous.freeze if previous.freeze and previous.freeze.until > now else None
-    generation = max(previous.generation + 1, int(now))
-    wake_at = previous.wake_at if previous.wake_at > now else 0.0
-    return replace(previous, generation=generation, writer=writer, freeze=freeze, wake_at=wake_at)
-
-
-def publish(
-    state: EnvironmentState, assignment: Assignment, why: str, now: float, pool: tuple[Backend, ...]
-) -> EnvironmentState:
-    """The state with the assignment as its publication; nothing is written to the history if it is the same."""
-    current = state.publication
-    if current and current.assignment == assignment:
-        return replace(state, backends=pool)
-    before, after = ({backend.instance_id: backend for backend in hosts} for hosts in (state.backends or (), pool))
-    change = Change(
-        generation=state.generation,
-        at=now,
-        why=why,
-        assignment=assignment,
-        added=tuple(sorted(after.keys() - before.keys())),
-        removed=tuple(sorted(before.keys() - after.keys())),
-        changed=tuple(sorted(key for key in after.keys() & before.keys() if after[key] != before[key])),
-    )
-    return enact(replace(state, backends=pool), change)
-
-
-def enact(state: EnvironmentState, change: Change) -> EnvironmentState:
-    """The state whose publication is what the change says, and which remembers it."""
-    return replace(
-        state,
-        publication=Publication(change.generation, change.at, change.assignment),
-        history=(*state.history, change)[-HISTORY_LENGTH:],
-    )
+NEVER_OBSERVED = ProxyState()

@@ -8,13 +8,28 @@ from botocore.exceptions import ClientError
 from haproxy_sync.errors import CorruptState, Superseded
 from haproxy_sync.fleet.model import Config
 from haproxy_sync.state import codec
-from haproxy_sync.state.model import EnvironmentState, config_key, config_prefix, state_key
+from haproxy_sync.state.model import EnvironmentState
 
 # 412: somebody was faster. 409: two at the same moment. 404: the object we matched is gone.
 EXISTS = frozenset({"PreconditionFailed", "412"})
 CONFLICT = frozenset({"ConditionalRequestConflict", "409"})
 ABSENT = frozenset({"NoSuchKey", "404"})
 LOST = EXISTS | CONFLICT | ABSENT
+
+
+def state_key(environment: str) -> str:
+    """Where the environment's state is."""
+    return f"state/{environment}.json"
+
+
+def config_prefix(environment: str) -> str:
+    """Below which all configs of the environment are, and nobody else's."""
+    return f"configs/{environment}/"
+
+
+def config_key(environment: str, sha256: str) -> str:
+    """Where a config is."""
+    return f"{config_prefix(environment)}{sha256}/haproxy.cfg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +53,8 @@ def read(s3: Any, bucket: str, environment: str) -> Snapshot:
     body, etag = answer["Body"].read(), answer["ETag"]
     try:
         state = codec.loads(body)
-        # Whatever we put has a generation: `{}` is nobody's state, though it reads as one.
-        return Snapshot(state, etag, is_first=not state.generation and not has_configs(s3, bucket, environment))
+        # Whatever we put has a revision: `{}` is nobody's state, though it reads as one.
+        return Snapshot(state, etag, is_first=not state.revision and not has_configs(s3, bucket, environment))
     except CorruptState as error:
         return Snapshot(EnvironmentState(), etag, str(error), is_first=not has_configs(s3, bucket, environment))
 

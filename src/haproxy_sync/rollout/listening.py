@@ -1,0 +1,85 @@
+"""Hears what came of a command, and waits for the silent.
+
+An agent sends what each step said and the final status apart, in any order, and lost ones come minutes later. So a
+final status without output is believed only after a while, and even then a marker still counts.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from types import MappingProxyType
+
+from haproxy_sync.rollout import transitions
+from haproxy_sync.rollout.progress import LISTEN_SECONDS
+from haproxy_sync.rollout.reports import Report
+from haproxy_sync.state.model import Command, EnvironmentState
+
+type Heard = tuple[EnvironmentState, tuple[Report, ...]]
+
+
+def hear(state: EnvironmentState, command: Command, reports: Iterable[Report], now: float) -> Heard:
+    """The state after what the service shows of a command in flight, and the reports that count by now."""
+    fresh = tuple(report for report in reports if report.instance_id in command.targets)
+    listening = _listening(command, fresh, now)
+    # Nobody waits for what a command of an older publication has to say.
+    patience = LISTEN_SECONDS[-1] if command.generation == state.generation else 0
+    waited_for = listening.silent.keys() - listening.silent_for(patience, now)
+    believed = tuple(report for report in fresh if not (report.is_silent and report.instance_id in waited_for))
+    failed = frozenset(report.instance_id for report in believed if report.is_silent)
+    state = transitions.reported(_with_command(state, listening), listening, believed, now)
+    return replace(state, late=_joined(state.late, listening, failed)), believed
+
+
+def hear_late(state: EnvironmentState, command: Command, reports: Iterable[Report], now: float) -> Heard:
+    """The same for a command whose silence was believed: only what the host itself says counts.
+
+    Of an older publication not even that, once it is settled what became of a newer one there.
+    """
+    said = [report for report in reports if report.is_heard and report.instance_id in command.targets]
+    hosts = frozenset(report.instance_id for report in said)
+    state = replace(state, late=transitions.spoken(state.late, command, hosts))
+    heard = tuple(
+        report for report in said if state.proxy_state(report.instance_id).observed_generation <= command.generation
+    )
+    after = transitions.reported(state, command, heard, now)
+    return _without_second_failure(state, after, heard), heard
+
+
+def _without_second_failure(
+    before: EnvironmentState, after: EnvironmentState, heard: tuple[Report, ...]
+) -> EnvironmentState:
+    """Its silence was counted as a failure already: what it says of the same command is not another one."""
+    states = dict(after.proxy_states)
+    for report in heard:
+        key = report.instance_id
+        attempts = min(before.proxy_state(key).attempts, after.proxy_state(key).attempts)
+        states[key] = replace(after.proxy_state(key), attempts=attempts)
+    return replace(after, proxy_states=MappingProxyType(states))
+
+
+def _listening(command: Command, reports: tuple[Report, ...], now: float) -> Command:
+    """The command that remembers since when each target is silent."""
+    silent = {report.instance_id: now for report in reports if report.is_silent}
+    return replace(command, silent=MappingProxyType(silent | dict(command.silent)))
+
+
+def _with_command(state: EnvironmentState, command: Command) -> EnvironmentState:
+    commands = (command if each.claim == command.claim else each for each in state.commands)
+    return replace(state, commands=tuple(commands))
+
+
+def _joined(late: tuple[Command, ...], command: Command, failed: Collection[str]) -> tuple[Command, ...]:
+    """With those targets of the command that have just failed by their silence: one entry per command."""
+    entry = command.without(set(command.targets).difference(failed))
+    others = tuple(each for each in late if each.claim != command.claim)
+    for before in late:
+        if before.claim == command.claim:
+            entry = _merged(before, entry)
+    return transitions.with_targets((*others, entry))
+
+
+def _merged(before: Command, entry: Command) -> Command:
+    return replace(
+        before,
+        targets=(*before.targets, *entry.targets),
+        silent=MappingProxyType({**before.silent, **entry.silent}),
+    )

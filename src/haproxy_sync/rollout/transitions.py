@@ -1,0 +1,246 @@
+"""What changes a state on its way from published to proved everywhere: each function gives the state afterwards."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from haproxy_sync.fleet.model import Backend
+from haproxy_sync.rollout.progress import Progress, ProxyProgress
+from haproxy_sync.rollout.reports import Report
+from haproxy_sync.state.model import (
+    APPLIED,
+    BROKEN,
+    HISTORY_LENGTH,
+    Assignment,
+    Change,
+    Command,
+    EnvironmentState,
+    Outcome,
+    ProxyState,
+    Publication,
+)
+
+VOID_SECONDS = 75  # a claim without command id is void then: longer than the function may run
+STALL_SECONDS = 15  # an agent that is well takes a command within a second or two
+LOST_SECONDS = 3600  # a command nobody reports on is given up then
+LATE_SECONDS = 600  # longer than an agent takes to send again what got lost
+HARMLESS = APPLIED | {Outcome.NOT_TRIED}
+OFFLINE = ", agent-offline"
+
+
+def next_revision(previous: EnvironmentState, now: float, writer: str) -> EnvironmentState:
+    """The state that this invocation writes next: what is over by now is gone.
+
+    Every write gets a higher revision, so two states never have equal bytes and an ETag is never seen twice.
+    """
+    freeze = previous.freeze if previous.freeze and previous.freeze.until > now else None
+    return replace(
+        previous,
+        revision=previous.revision + 1,
+        writer=writer,
+        freeze=freeze,
+        wake_at=previous.wake_at if previous.wake_at > now else 0.0,
+    )
+
+
+def publish(
+    state: EnvironmentState, assignment: Assignment, why: str, now: float, pool: tuple[Backend, ...]
+) -> EnvironmentState:
+    """The pool is accepted and its configs are published; the same assignment again is no new generation."""
+    accepted = replace(state, backends=pool)
+    if state.publication and state.publication.assignment == assignment:
+        return accepted
+    return roll_out(accepted, _change(state, assignment, why, now, pool))
+
+
+def _change(state: EnvironmentState, assignment: Assignment, why: str, now: float, pool: tuple[Backend, ...]) -> Change:
+    before = {backend.instance_id: backend for backend in state.backends or ()}
+    after = {backend.instance_id: backend for backend in pool}
+    return replace(
+        next_change(state, assignment, why, now),
+        added=tuple(sorted(after.keys() - before.keys())),
+        removed=tuple(sorted(before.keys() - after.keys())),
+        changed=tuple(sorted(key for key in after.keys() & before.keys() if after[key] != before[key])),
+    )
+
+
+def next_change(state: EnvironmentState, assignment: Assignment, why: str, now: float) -> Change:
+    """The history entry that the assignment gets when it is rolled out as the next generation."""
+    return Change(
+        generation=state.generation + 1,
+        fence=_next_fence(state, now),
+        at=now,
+        why=why,
+        assignment=assignment,
+    )
+
+
+def _next_fence(state: EnvironmentState, now: float) -> int:
+    """The clock's seconds, so that a state that was lost starts above what hosts have; never less than one more."""
+    previous = state.publication.fence if state.publication else 0
+    return max(previous + 1, int(now))
+
+
+def roll_out(state: EnvironmentState, change: Change) -> EnvironmentState:
+    """What the change says is the publication from now on, and is remembered in the history."""
+    return replace(
+        state,
+        publication=Publication(change.generation, change.fence, change.at, change.assignment),
+        history=(*state.history, change)[-HISTORY_LENGTH:],
+    )
+
+
+def overtaken(state: EnvironmentState, now: float) -> EnvironmentState:
+    """A host knows a higher fence than we gave, so the state was lost once: publish the same as a new generation."""
+    publication = state.publication
+    if publication is None:
+        return state
+    generation = publication.generation + 1
+    freeze = state.freeze
+    if freeze and freeze.generation == publication.generation:
+        freeze = replace(freeze, generation=generation)
+    again = replace(publication, generation=generation, fence=_next_fence(state, now))
+    return replace(state, publication=again, freeze=freeze)
+
+
+def claimed(state: EnvironmentState, claims: tuple[Command, ...], now: float) -> EnvironmentState:
+    """The state says so before anything is sent: whoever reads it next keeps off."""
+    states = {
+        target: replace(state.proxy_state(target), sent_generation=command.generation, sent_at=now)
+        for command in claims
+        for target in command.targets
+    }
+    return replace(_with_states(state, states), commands=(*state.commands, *claims))
+
+
+def sent(state: EnvironmentState, by_claim: Mapping[str, Command | None]) -> EnvironmentState:
+    """Each claim became the command it was sent as (None: nothing was sent); a claim that is gone stays gone."""
+    commands = {claim: by_claim.get(claim.claim, claim) for claim in state.commands}
+    unsent = {
+        target: replace(state.proxy_state(target), sent_at=0.0)  # its place in the wave was on paper only
+        for claim, command in commands.items()
+        for target in set(claim.targets).difference(command.targets if command else ())
+    }
+    return replace(_with_states(state, unsent), commands=tuple(filter(None, commands.values())))
+
+
+def reported(state: EnvironmentState, command: Command, reports: Iterable[Report], now: float) -> EnvironmentState:
+    """Proxies reported on the command; each report counts once, and who has reported is no target any more."""
+    fresh = {report.instance_id: report for report in reports if report.instance_id in command.targets}
+    states = {key: _observed(state.proxy_state(key), command, report, now) for key, report in fresh.items()}
+    spoke = frozenset(key for key, report in fresh.items() if report.is_heard)
+    left = tuple(each.without(fresh) if each.claim == command.claim else each for each in state.commands)
+    after = replace(
+        _with_states(state, states),
+        commands=with_targets(left),
+        late=spoken(state.late, command, spoke),
+    )
+    is_behind = any(report.outcome is Outcome.SUPERSEDED for report in fresh.values())
+    return overtaken(after, now) if is_behind and command.generation == state.generation else after
+
+
+def spoken(late: tuple[Command, ...], command: Command, hosts: frozenset[str]) -> tuple[Command, ...]:
+    """What is listened for once those hosts said something of the command: of an older one it is old news now."""
+    return with_targets(each.without(hosts) if each.claimed_at <= command.claimed_at else each for each in late)
+
+
+def with_targets(commands: Iterable[Command]) -> tuple[Command, ...]:
+    """The commands that have targets left."""
+    return tuple(command for command in commands if command.targets)
+
+
+def _observed(before: ProxyState, command: Command, report: Report, now: float) -> ProxyState:
+    """What is known of the proxy after the report; what it did not say stays as it was."""
+    is_unproven = _is_unproven(command, report)
+    after = replace(
+        before,
+        outcome=report.outcome,
+        reason="unproven" if is_unproven else report.reason,
+        detail=report.detail,
+        backup=report.backup or before.backup,
+        method=report.method or before.method,
+        at=now,
+        attempts=before.attempts + 1,
+        failed_generation=_failed_generation(before, command, report),
+    )
+    if report.is_heard or report.outcome in BROKEN:
+        after = replace(after, observed_generation=command.generation)
+    if report.is_heard:
+        after = replace(after, installed=report.installed, running=report.running)
+    if report.outcome in HARMLESS and not is_unproven:
+        after = replace(after, attempts=0)
+    return after
+
+
+def _failed_generation(before: ProxyState, command: Command, report: Report) -> int:
+    """Kept until the proxy itself succeeds: that it cannot be reached meanwhile says nothing new about the config."""
+    if report.outcome in BROKEN or _is_unproven(command, report):
+        return command.generation
+    return 0 if report.outcome in APPLIED else before.failed_generation
+
+
+def _is_unproven(command: Command, report: Report) -> bool:
+    """A success that nothing runs to prove; a HAProxy that somebody stopped cannot prove anything."""
+    return report.outcome in APPLIED - {Outcome.NOT_RUNNING} and report.running != command.digest.md5
+
+
+def stalled(state: EnvironmentState, command: Command, now: float, *, is_taken: bool) -> EnvironmentState:
+    """A command that no agent has taken for long: it stays in flight for its own proxies, nobody else waits for it."""
+    is_stalled = not is_taken and now - command.claimed_at >= STALL_SECONDS
+    return replace(
+        state,
+        commands=tuple(
+            replace(each, is_stalled=is_stalled) if each.claim == command.claim else each for each in state.commands
+        ),
+    )
+
+
+def given_up(state: EnvironmentState, now: float) -> EnvironmentState:
+    """Without void claims and without commands that nobody will report on any more."""
+    lost = [command for command in state.commands if command.command_id and _is_over(command, LOST_SECONDS, now)]
+    after = replace(
+        state,
+        late=with_targets(command.without(command.silent_for(LATE_SECONDS, now)) for command in state.late),
+        commands=tuple(command for command in state.commands if not _is_void(command, now)),
+    )
+    for command in lost:
+        missing = [Report(target, Outcome.MISSING, "no-report") for target in command.targets]
+        after = reported(after, command, missing, now)
+    return after
+
+
+def _is_void(command: Command, now: float) -> bool:
+    return not command.command_id and _is_over(command, VOID_SECONDS, now)
+
+
+def _is_over(command: Command, seconds: float, now: float) -> bool:
+    return now - command.claimed_at >= seconds
+
+
+def forgotten(state: EnvironmentState) -> EnvironmentState:
+    """Without proxies that the last look no longer has: they are gone, they did not fail."""
+    present = frozenset(state.proxy_ids)
+    gone = {*state.proxy_states, *state.in_flight} - present
+    return replace(
+        state,
+        proxy_states=MappingProxyType({key: each for key, each in state.proxy_states.items() if key in present}),
+        commands=with_targets(command.without(gone) for command in state.commands),
+        late=with_targets(command.without(gone) for command in state.late),
+    )
+
+
+def unreachable(state: EnvironmentState, instance_ids: Iterable[str]) -> EnvironmentState:
+    """Proxies that should get a command and cannot are `missing`, by name."""
+    progress = Progress(state)
+    return _with_states(state, {each: _offline(progress.proxy(each)) for each in instance_ids})
+
+
+def _offline(proxy: ProxyProgress) -> ProxyState:
+    if proxy.has_failed:  # what it failed with is what people want to know
+        reason = proxy.state.reason.removesuffix(OFFLINE) + OFFLINE
+        return replace(proxy.state, reason=reason)
+    return replace(proxy.state, outcome=Outcome.MISSING, reason="agent-offline", attempts=0)
+
+
+def _with_states(state: EnvironmentState, changed: Mapping[str, ProxyState]) -> EnvironmentState:
+    return replace(state, proxy_states=MappingProxyType({**state.proxy_states, **changed}))

@@ -1,6 +1,8 @@
 """What a publication changes in the configs themselves: for a plan in full, for history and log in bounded lines."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from haproxy_sync.config.diff import ConfigDiff, semantic_diff
@@ -13,38 +15,69 @@ MAX_LINES = 40  # of one history entry; fifty of them are in every state
 MAX_LENGTH = 160
 
 
-def moves(before: EnvironmentState, after: EnvironmentState) -> Mapping[tuple[Digest | None, Digest | None], list[str]]:
-    """Old and new config, and the proxies that go from one to the other; one pair also where there is no proxy yet."""
-    old, new = (state.publication.assignment if state.publication else Assignment() for state in (before, after))
+@dataclass(frozen=True, slots=True)
+class Move:
+    """From one config to another; None is no config."""
+
+    old: Digest | None
+    new: Digest | None
+
+
+def moves(before: EnvironmentState, after: EnvironmentState) -> Mapping[Move, list[str]]:
+    """The proxies that go from one config to another, by move; one move also where there is no proxy yet."""
+    old, new = _assignment(before), _assignment(after)
     if not after.proxies:
-        return {(old.shared, new.shared): []}
-    pairs: dict[tuple[Digest | None, Digest | None], list[str]] = {}
-    for proxy in after.proxies:
-        pairs.setdefault((old[proxy.instance_id], new[proxy.instance_id]), []).append(proxy.instance_id)
-    return {(was, now): proxies for (was, now), proxies in pairs.items() if was != now}
+        return {Move(old.shared, new.shared): []}
+    proxies: defaultdict[Move, list[str]] = defaultdict(list)
+    for instance_id in after.proxy_ids:
+        move = Move(old[instance_id], new[instance_id])
+        if move.old != move.new:
+            proxies[move].append(instance_id)
+    return proxies
+
+
+def _assignment(state: EnvironmentState) -> Assignment:
+    return state.publication.assignment if state.publication else Assignment()
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """Configs by digest: those just rendered, and the others from the bucket."""
+
+    s3: Any
+    settings: Settings
+    rendered: dict[Digest, str]
+
+    def text(self, digest: Digest | None) -> str:
+        """The config, each read at most once; empty where there is none, or it expired."""
+        if digest is None:
+            return ""
+        if digest not in self.rendered:
+            stored = store.get_config(self.s3, self.settings.bucket, self.settings.environment, digest.sha256)
+            self.rendered[digest] = stored or ""
+        return self.rendered[digest]
 
 
 def differences(
-    s3: Any, settings: Settings, before: EnvironmentState, after: EnvironmentState, configs: tuple[Config, ...]
+    s3: Any, settings: Settings, before: EnvironmentState, after: EnvironmentState, configs: Iterable[Config]
 ) -> list[tuple[list[str], ConfigDiff]]:
-    """Each distinct change and the proxies it is for; a config that is not among `configs` is read from the bucket."""
-    texts = {Digest.of(config): config.text for config in configs}
+    """Each distinct change and the proxies it is for; a config that is not among `configs` is read from the bucket.
+
+    `ClientError` or `BotoCoreError` if the bucket cannot be read.
+    """
+    texts = _Texts(s3, settings, {Digest.of(config): config.text for config in configs})
     backends = (*(before.backends or ()), *(after.backends or ()))
-
-    def text(digest: Digest | None) -> str:
-        if digest is None:
-            return ""
-        if digest not in texts:
-            texts[digest] = store.get_config(s3, settings.bucket, settings.environment, digest.sha256) or ""
-        return texts[digest]
-
     return [
-        (proxies, semantic_diff(text(was), text(now), backends)) for (was, now), proxies in moves(before, after).items()
+        (proxies, semantic_diff(texts.text(move.old), texts.text(move.new), backends))
+        for move, proxies in moves(before, after).items()
     ]
 
 
-def in_lines(diffs: list[tuple[list[str], ConfigDiff]]) -> tuple[str, ...]:
+def in_lines(differences: Iterable[tuple[list[str], ConfigDiff]]) -> tuple[str, ...]:
     """The changes as lines, each once: proxies whose configs differ mostly change alike."""
-    lines = list(dict.fromkeys(line[:MAX_LENGTH] for _, diff in diffs for line in diff.lines()))
+    every = [line[:MAX_LENGTH] for _, diff in differences for line in diff.lines()]
+    lines = tuple(dict.fromkeys(every))
     more = len(lines) - MAX_LINES
-    return (*lines[:MAX_LINES], f"... and {more} lines more") if more > 0 else tuple(lines)
+    if more <= 0:
+        return lines
+    return (*lines[:MAX_LINES], f"... and {more} lines more")

@@ -5,10 +5,12 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 from haproxy_sync.errors import BadEvent
 from haproxy_sync.fleet.model import INSTANCE_ID, NO_TAGS
+from haproxy_sync.state.model import UnixSeconds
 
 OWN_SOURCE = "haproxy-ec2-sync"
 REQUEUED = "requeue"
@@ -23,7 +25,7 @@ class Kind(StrEnum):
     COMMAND = "command"  # a proxy reported
     REQUEUE = REQUEUED  # our own delayed message
     OPERATOR = "operator"
-    FOREIGN = "foreign"  # another account or region (F14)
+    FOREIGN = "foreign"  # another account or region: nothing of ours can have sent it here
 
 
 KINDS = {
@@ -52,8 +54,8 @@ class Event:
 
     kind: Kind
     why: str
-    sent_at: float = 0.0
-    look_after: float = 0.0  # a requeue is done once a look began at or after this
+    sent_at: UnixSeconds = 0.0
+    look_after: UnixSeconds = 0.0  # a requeue is done once a look began at or after this
     instance_ids: tuple[str, ...] = ()  # it is about these and nothing else; empty: about anything
     tags: Mapping[str, str] = field(default=NO_TAGS, hash=False)  # what a tag change claims that they have now
 
@@ -97,7 +99,7 @@ def parse_record(record: Mapping[str, Any], home: Home) -> Event:
     return parse_event(body, home, sent_at)
 
 
-def parse_event(body: object, home: Home, sent_at: float = 0.0) -> Event:
+def parse_event(body: object, home: Home, sent_at: UnixSeconds = 0.0) -> Event:
     """One EventBridge event, from the queue or bare (`BadEvent` if it is none of ours)."""
     if not isinstance(body, dict) or not isinstance(body.get("detail-type"), str):
         raise BadEvent("no EventBridge event: detail-type is missing")
@@ -107,15 +109,11 @@ def parse_event(body: object, home: Home, sent_at: float = 0.0) -> Event:
         raise BadEvent(f"source {str(body.get('source'))[:64]!r} is none of ours")
     if (body.get("account"), body.get("region")) != (home.account, home.region):
         return Event(Kind.FOREIGN, "foreign", sent_at)
-    tags = detail.get("tags")
-    return Event(
-        kind,
-        _why(kind, body),
-        sent_at,
-        _look_after(kind, detail),
-        _instance_ids(kind, body, detail),
-        tags if isinstance(tags, dict) else NO_TAGS,
-    )
+    if kind is Kind.CHANGE:
+        return _change(body, detail, sent_at)
+    if kind is Kind.REQUEUE:
+        return Event(kind, _requeued_for(detail), sent_at, look_after=_look_after(detail))
+    return Event(kind, str(kind), sent_at)
 
 
 def _detail(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -127,35 +125,50 @@ def _detail(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return detail
 
 
-def _why(kind: Kind, body: Mapping[str, Any]) -> str:
-    """`ec2-instance-state-change-notification i-0abc`: for people, so only shapes we know pass."""
+def _change(body: Mapping[str, Any], detail: Mapping[str, Any], sent_at: UnixSeconds) -> Event:
+    """Of EC2, tags, an Auto Scaling group or a template; only the shapes that AWS documents say whom it is about."""
+    has_tags = isinstance(detail.get("tags"), dict)
+    is_about_instances = has_tags or body["source"] != "aws.tag"
+    return Event(
+        kind=Kind.CHANGE,
+        why=_label(body),
+        sent_at=sent_at,
+        instance_ids=_instance_ids(body, detail) if is_about_instances else (),
+        tags=detail["tags"] if has_tags else NO_TAGS,
+    )
+
+
+def _label(body: Mapping[str, Any]) -> str:
+    """`ec2-instance-state-change-notification i-0abc`: it is for people, so nothing else of the event passes."""
     label = re.sub(r"[^a-z0-9]+", "-", body["detail-type"].lower())[:48].strip("-")
-    if kind is Kind.REQUEUE:
-        why = body["detail"].get("why")
-        return why if isinstance(why, str) and WHY.fullmatch(why) else REQUEUED
-    if kind is not Kind.CHANGE:
-        return str(kind)
-    ids = [name for name in _resources(body) if INSTANCE_ID.fullmatch(name)]
-    return " ".join([label, *ids[:1]])
+    ids = filter(INSTANCE_ID.fullmatch, _resources(body))
+    return " ".join([label, *islice(ids, 1)])
 
 
 def _resources(body: Mapping[str, Any]) -> list[str]:
     """The resources' names, without the rest of their ARNs; what is no list is one name that fits nothing."""
     resources = body.get("resources", [])
-    return [str(name).rpartition("/")[2] for name in resources] if isinstance(resources, list) else [""]
+    if not isinstance(resources, list):
+        return [""]
+    return [str(name).rpartition("/")[2] for name in resources]
 
 
-def _instance_ids(kind: Kind, body: Mapping[str, Any], detail: Mapping[str, Any]) -> tuple[str, ...]:
-    """The instances of a change that is about instances and nothing else, in the shape that we know."""
-    if kind is not Kind.CHANGE or (body["source"] == "aws.tag" and not isinstance(detail.get("tags"), dict)):
-        return ()
-    named = {*_resources(body), *([str(detail["instance-id"])] if "instance-id" in detail else [])}
+def _instance_ids(body: Mapping[str, Any], detail: Mapping[str, Any]) -> tuple[str, ...]:
+    """The instances that a change is about, if it is about instances and nothing else."""
+    named = set(_resources(body))
+    if "instance-id" in detail:
+        named.add(str(detail["instance-id"]))
     return tuple(sorted(named)) if all(map(INSTANCE_ID.fullmatch, named)) else ()
 
 
-def _look_after(kind: Kind, detail: Mapping[str, Any]) -> float:
-    if kind is not Kind.REQUEUE:
-        return 0.0
+def _requeued_for(detail: Mapping[str, Any]) -> str:
+    """What our message was sent for; anybody may write it, so only our own shape passes."""
+    why = detail.get("why")
+    is_ours = isinstance(why, str) and WHY.fullmatch(why)
+    return str(why) if is_ours else REQUEUED
+
+
+def _look_after(detail: Mapping[str, Any]) -> UnixSeconds:
     look_after = detail.get("look_after")
     if not isinstance(look_after, int | float) or isinstance(look_after, bool):
         raise BadEvent("requeue without look_after")

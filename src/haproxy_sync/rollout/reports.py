@@ -1,4 +1,4 @@
-"""Invocations -> what each proxy reported. Only the marker line proves anything, never a status (F54, F68)."""
+"""Invocations -> what each proxy reported. Only the marker line proves anything, never a status."""
 
 import json
 import re
@@ -47,45 +47,108 @@ class Report:
     method: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What Run Command shows of one step of the document on one host."""
+
+    status: str
+    output: str
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the step is over and its agent said so.
+
+        An agent sends what each step said and the final status apart, in any order; lost ones come minutes later.
+        """
+        return self.status in FINAL
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether the step printed something that has not arrived."""
+        return self.status in SPEAKING and not self.output
+
+
+@dataclass(frozen=True, slots=True)
+class _Invocation:
+    """What Run Command shows of a command on one host."""
+
+    instance_id: str
+    status: str
+    status_details: str  # letters only, small: the service spells it in several ways
+    trace: str
+    download: _Step
+    apply: _Step
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the command is over there."""
+        return self.status in FINAL
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether what the host said may still be on its way."""
+        has_steps = self.download.is_final or self.apply.is_final
+        if self.status_details in STEPLESS and not has_steps:
+            return False
+        return self.apply.is_mute or not self.download.is_final or not self.apply.is_final
+
+
 def fold(invocations: Iterable[Mapping[str, Any]]) -> tuple[Report, ...]:
     """The invocations that are over as reports, also by their step alone; the others are still under way."""
-    return tuple(report for report in map(_report, invocations) if report)
+    reports = map(_report, map(_parse, invocations))
+    return tuple(report for report in reports if report)
 
 
-def _report(invocation: Mapping[str, Any]) -> Report | None:
-    plugins = {plugin.get("Name"): plugin for plugin in invocation.get("CommandPlugins") or ()}
-    download, apply = plugins.get(DOWNLOAD_STEP, {}), plugins.get(APPLY_STEP, {})
-    is_final = invocation.get("Status") in FINAL
-    marker = parse_marker(str(apply.get("Output") or ""))
-    if marker and (is_final or not _is_unheard(apply)):
-        return _reported(invocation["InstanceId"], marker)
-    return _unreported(invocation, download, apply) if is_final else None
+def _parse(raw: Mapping[str, Any]) -> _Invocation:
+    steps = {plugin.get("Name"): plugin for plugin in raw.get("CommandPlugins") or ()}
+    status = str(raw.get("Status", ""))
+    details = str(raw.get("StatusDetails") or status)
+    return _Invocation(
+        instance_id=raw["InstanceId"],
+        status=status,
+        status_details=re.sub(r"[^a-z]", "", details.lower()),
+        trace=str(raw.get("TraceOutput") or ""),
+        download=_parse_step(steps.get(DOWNLOAD_STEP, {})),
+        apply=_parse_step(steps.get(APPLY_STEP, {})),
+    )
 
 
-def _unreported(invocation: Mapping[str, Any], download: Mapping[str, Any], apply: Mapping[str, Any]) -> Report:
-    instance_id = invocation["InstanceId"]
-    if download.get("Status") == "Failed":
-        return Report(instance_id, Outcome.FAILED, "download-failed", _short(download.get("Output")))
-    key = re.sub(r"[^a-z]", "", str(invocation.get("StatusDetails") or invocation["Status"]).lower())
-    outcome, reason = UNREPORTED.get(key, (Outcome.FAILED, "no-marker"))
-    is_mute = apply.get("Status") in SPEAKING and not apply.get("Output")
-    is_stepless = key in STEPLESS and _is_unheard(download) and _is_unheard(apply)
-    is_silent = not is_stepless and (is_mute or _is_unheard(download) or _is_unheard(apply))
-    said = apply.get("Output") or invocation.get("TraceOutput")
-    return Report(instance_id, outcome, reason, _short(said), is_silent=is_silent)
+def _parse_step(raw: Mapping[str, Any]) -> _Step:
+    return _Step(
+        status=str(raw.get("Status", "")),
+        output=str(raw.get("Output") or ""),
+    )
 
 
-def _is_unheard(step: Mapping[str, Any]) -> bool:
-    """An agent sends what each step said and the final status apart, in any order; lost ones come minutes later."""
-    return step.get("Status") not in FINAL
+def _report(invocation: _Invocation) -> Report | None:
+    marker = parse_marker(invocation.apply.output)
+    if marker and (invocation.is_final or invocation.apply.is_final):
+        return _reported(invocation.instance_id, marker)
+    return _unreported(invocation) if invocation.is_final else None
+
+
+def _unreported(invocation: _Invocation) -> Report:
+    """What Run Command itself says where the host said nothing."""
+    if invocation.download.status == "Failed":
+        detail = _short(invocation.download.output)
+        return Report(invocation.instance_id, Outcome.FAILED, "download-failed", detail)
+    outcome, reason = UNREPORTED.get(invocation.status_details, (Outcome.FAILED, "no-marker"))
+    return Report(
+        instance_id=invocation.instance_id,
+        outcome=outcome,
+        reason=reason,
+        detail=_short(invocation.apply.output or invocation.trace),
+        is_silent=invocation.is_silent,
+    )
 
 
 def _reported(instance_id: str, marker: Mapping[str, Any]) -> Report:
+    """What the host said."""
     return Report(
-        instance_id,
-        Outcome(marker["outcome"]),
-        _short(marker.get("reason")),
-        _short(marker.get("detail")),
+        instance_id=instance_id,
+        outcome=Outcome(marker["outcome"]),
+        reason=_short(marker.get("reason")),
+        detail=_short(marker.get("detail")),
         is_heard=True,
         installed=marker["md5_after"],
         running=marker["running_md5"],
@@ -108,11 +171,13 @@ def parse_marker(output: str) -> Mapping[str, Any] | None:
 
 def _is_sound(marker: Mapping[str, Any]) -> bool:
     digests = (marker.get("md5_after"), marker.get("running_md5"))
-    return (
-        marker.get("outcome") in HOST_OUTCOMES
-        and type(marker.get("generation")) is int
-        and all(isinstance(digest, str) and MD5.fullmatch(digest) for digest in digests)
-    )
+    is_outcome = marker.get("outcome") in HOST_OUTCOMES
+    has_fence = type(marker.get("generation")) is int
+    return is_outcome and has_fence and all(map(_is_digest, digests))
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and MD5.fullmatch(value) is not None
 
 
 def _short(text: object) -> str:

@@ -34,11 +34,11 @@ def config_key(environment: str, sha256: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The state as read, and the ETag a put must match; no ETag: there is none yet (F47)."""
+    """The state as read, and the ETag a put must match; no ETag: there is none yet."""
 
     state: EnvironmentState
     etag: str | None
-    corruption: str = ""  # why the object is no state; then `state` is empty (F48)
+    corruption: str = ""  # why the object is no state; then `state` is empty
     is_first: bool = False  # no state to be had and not one config: nothing was ever published here
 
 

@@ -4,9 +4,14 @@ from typing import Any, Never
 
 from jinja2 import StrictUndefined, Undefined, UndefinedError
 
+from haproxy_sync.errors import SyncError
 
-class MissingError(UndefinedError):
-    """An undefined value was used. `source` is that value, so that a caller can hand it on instead."""
+
+class MissingError(UndefinedError, SyncError):
+    """An undefined value was used. `source` is that value, so that a caller can hand it on instead.
+
+    Jinja expects an `UndefinedError`.
+    """
 
     def __init__(self, message: str, source: "Missing") -> None:
         super().__init__(message)
@@ -33,20 +38,22 @@ class Missing(StrictUndefined):
 
 
 # The bases bind their own method to every operator, so overriding it by name alone would change nothing.
-for _base in (Undefined, StrictUndefined):
-    for _name, _method in vars(_base).items():
-        if _method is Undefined._fail_with_undefined_error and _name not in vars(Missing):  # noqa: SLF001 - see above
-            setattr(Missing, _name, Missing._fail_with_undefined_error)  # noqa: SLF001 - see above
-for _name in ("__repr__", "__format__"):
-    setattr(Missing, _name, Missing._fail_with_undefined_error)  # noqa: SLF001 - never printed, not even in a list
+_INHERITED = {**vars(Undefined), **vars(StrictUndefined)}
+_FAILING = {
+    name
+    for name, method in _INHERITED.items()
+    if method is Undefined._fail_with_undefined_error  # noqa: SLF001 - see above
+}
+_PRINTING = {"__repr__", "__format__"}
+"""Not even in a list may an undefined value be printed."""
+
+for _name in (_FAILING | _PRINTING) - vars(Missing).keys():
+    setattr(Missing, _name, Missing._fail_with_undefined_error)  # noqa: SLF001 - see above
 
 
 def first_missing(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Missing | None:
     """The first undefined argument of a call."""
-    for value in args:
-        if isinstance(value, Missing):
-            return value
-    for value in kwargs.values():
+    for value in [*args, *kwargs.values()]:
         if isinstance(value, Missing):
             return value
     return None

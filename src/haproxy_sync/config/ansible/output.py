@@ -1,25 +1,28 @@
 """What the nodes of a template become together: one native value, or the text that Ansible prints."""
 
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
+from functools import cache
 from typing import Any
 
+from haproxy_sync.errors import SyncError
+
 MAX_CHARACTERS = 16 * 1024 * 1024
-"""Cap on one rendered text: ten times the config of 50,000 servers, and far below the function's memory (F41)."""
+"""Cap on one rendered text: ten times the config of 50,000 servers, and far below the function's memory."""
 
 _VIEWS = (Iterator, KeysView, ValuesView, ItemsView)
-_PRINTED_AS_LIST = (list, tuple)
 
 
-class Refused(Exception):
-    """A construct of Ansible that has no meaning without a control node, or output that grew too large."""
+class OutputTooLarge(SyncError):
+    """A template writes more than `MAX_CHARACTERS`: it has lost count, and must not take the function's memory."""
 
 
 def plain(value: Any) -> Any:
     """`value` with every container as plain `dict` and `list`: Ansible prints tuples as lists, too."""
     if isinstance(value, dict):
         return {plain(key): plain(item) for key, item in value.items()}
-    if type(value) in _PRINTED_AS_LIST or isinstance(value, list):
-        return [plain(item) for item in value]
+    # Named tuples print their names, so only the tuple itself counts.
+    if isinstance(value, list) or type(value) is tuple:
+        return list(map(plain, value))
     return value
 
 
@@ -29,16 +32,26 @@ def text(value: Any) -> str:
 
 
 def concat(nodes: Iterable[Any]) -> Any:
-    """The result of a template: nothing is None, a single node keeps its type, more become one text."""
+    """The result of a template: nothing is None, a single node keeps its type, more become one text.
+
+    Raises `OutputTooLarge`.
+    """
     parts = [node for node in nodes if node is not None]
     if len(parts) <= 1:
-        return parts[0] if parts else None
-    texts = [part if type(part) is str else text(part) for part in parts]
+        return next(iter(parts), None)
+    texts = list(map(text, parts))
     if sum(map(len, texts)) > MAX_CHARACTERS:
-        raise Refused(f"the output exceeds {MAX_CHARACTERS} characters")
+        raise OutputTooLarge(f"the output exceeds {MAX_CHARACTERS} characters")
     return "".join(texts)
 
 
 def listed(value: Any) -> Any:
     """Filters and calls never return an iterator: Ansible makes it a list."""
-    return list(value) if isinstance(value, _VIEWS) else value
+    is_view = _is_view(type(value))  # type: ignore[arg-type] # mypy looks for the hash of an instance
+    return list(value) if is_view else value
+
+
+@cache
+def _is_view(kind: type) -> bool:
+    """Remembered by type, for each filter of each line asks, and abstract classes answer slowly."""
+    return issubclass(kind, _VIEWS)

@@ -5,15 +5,22 @@ from typing import Any
 
 from haproxy_sync.config.ansible import filters, tests
 from haproxy_sync.config.ansible.missing import MissingError, first_missing
-from haproxy_sync.config.ansible.output import Refused, listed
+from haproxy_sync.config.ansible.output import listed
+from haproxy_sync.errors import SyncError
+
+
+class Unavailable(SyncError):
+    """A template calls a function of Ansible that has no meaning without a control node, or gives no config twice."""
 
 
 def _tolerant(function: Callable[..., Any], *, takes_missing: bool) -> Callable[..., Any]:
     """Wrap a filter or test: an undefined argument is its result, an iterator becomes a list."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if not takes_missing and (undefined := first_missing(args, kwargs)) is not None:
-            return undefined
+        if not takes_missing:
+            undefined = first_missing(args, kwargs)
+            if undefined is not None:
+                return undefined
         try:
             return listed(function(*args, **kwargs))
         except MissingError as error:
@@ -24,23 +31,38 @@ def _tolerant(function: Callable[..., Any], *, takes_missing: bool) -> Callable[
     return wrapper
 
 
-_TAKES_MISSING = frozenset({"default", "d", "mandatory", "ternary", "type_debug", "defined", "undefined"})
+_TAKES_MISSING = frozenset(
+    {
+        "d",
+        "default",
+        "defined",
+        "mandatory",
+        "ternary",
+        "type_debug",
+        "undefined",
+    }
+)
 
 
 def _named(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """Every function under its own name and those it has as a part of a collection."""
+    """Every function under all its names."""
     wrapped: dict[str, Callable[..., Any]] = {}
     for name, function in functions.items():
-        wrapped[name] = _tolerant(function, takes_missing=name in _TAKES_MISSING)
-        collections = ("ansible.utils", "ansible.netcommon") if name.startswith("ip") else ("ansible.builtin",)
-        for collection in collections:
-            wrapped[f"{collection}.{name}"] = wrapped[name]
+        tolerant = _tolerant(function, takes_missing=name in _TAKES_MISSING)
+        wrapped |= dict.fromkeys(_names(name), tolerant)
     return wrapped
+
+
+def _names(name: str) -> tuple[str, ...]:
+    """The short name and those of the collections that hold it."""
+    if name.startswith("ip"):
+        return name, f"ansible.utils.{name}", f"ansible.netcommon.{name}"
+    return name, f"ansible.builtin.{name}"
 
 
 def _refusing(name: str, why: str) -> Callable[..., Any]:
     def refuse(*_args: Any, **_kwargs: Any) -> Any:
-        raise Refused(f"{name}() is not available: {why}")
+        raise Unavailable(f"{name}() is not available: {why}")
 
     return refuse
 

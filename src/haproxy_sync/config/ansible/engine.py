@@ -1,25 +1,20 @@
 """Templates and variables in, text out; every error with file, line and name."""
 
-import ast
 import posixpath
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
-from jinja2 import FunctionLoader, TemplateNotFound, TemplateSyntaxError, nodes
+from jinja2 import FunctionLoader, TemplateSyntaxError, nodes
 
 from haproxy_sync.config.ansible.environment import AnsibleEnvironment, AnsibleTemplate, ValueEnvironment
+from haproxy_sync.config.ansible.location import Place, innermost, reason
 from haproxy_sync.config.ansible.missing import MissingError
 from haproxy_sync.config.ansible.output import text
+from haproxy_sync.config.ansible.source import has_header, is_template, split_header, with_newlines_of
 from haproxy_sync.errors import TemplateError
 
-HEADER = "#jinja2:"
-_OPTIONS = frozenset({
-    "block_start_string", "block_end_string", "variable_start_string", "variable_end_string", "comment_start_string",
-    "comment_end_string", "line_statement_prefix", "line_comment_prefix", "trim_blocks", "lstrip_blocks",
-    "newline_sequence", "keep_trailing_newline",
-})  # fmt: skip
-_STARTS = ("{{", "{%", "{#")
+_VARIABLE = "variable "
+"""Begins the `file` of an error in a variable until the place that reads the variable is known."""
 
 
 class Engine:
@@ -27,59 +22,66 @@ class Engine:
 
     def __init__(self, main: str, files: Mapping[str, str]) -> None:
         """Raise `TemplateError` where `main` is missing or has a syntax error."""
+        if main not in files:
+            raise TemplateError(main, None, "there is no such template")
         self.main = main
         self._files = files
+        self._source = files[main]
+        self._lines_unseen = {main: int(has_header(self._source))}
         self._environment = AnsibleEnvironment(loader=FunctionLoader(self._include))
         self._values = ValueEnvironment()
         self._compiled: dict[str, AnsibleTemplate | Exception] = {}
-        if main not in files:
-            raise TemplateError(main, None, "there is no such template")
-        self._newlines = _trailing_newlines(files[main])
-        self._header_lines = int(files[main].startswith(HEADER))
         self._template = self._located(self._compile_main)
 
     def render(self, variables: Mapping[str, Any]) -> str:
-        """The text of the main template, exactly as Ansible would write it to the file."""
-        value = self._located(lambda: self._template.value(variables))
+        """The text of the main template, exactly as Ansible would write it to the file. Raises `TemplateError`."""
+        return self._located(lambda: self._text(variables))
+
+    def _text(self, variables: Mapping[str, Any]) -> str:
+        value = self._template.value(variables)
         if value is None:
             return ""
-        return _with_newlines(value, self._newlines) if isinstance(value, str) else self._located(lambda: text(value))
+        return text(with_newlines_of(self._source, value))
 
     def evaluate(self, source: str, variables: Mapping[str, Any], path: str) -> Any:
-        """The native value of a user's value that may be a template. One that needs an undefined name is undefined."""
-        if not source.startswith(HEADER) and not any(start in source for start in _STARTS):
+        """The native value of a user's value that may be a template. One that needs an undefined name is undefined.
+
+        Raises `TemplateError`, which names the path of the variable.
+        """
+        if not is_template(source):
             return source
         try:
             value = self._value_template(source).value(variables)
         except MissingError as error:
             return error.source
-        except TemplateError:
+        except TemplateError:  # of a variable that this one reads
             raise
         except Exception as error:
-            raise TemplateError(f"variable {path}", None, _reason(error)) from error
-        return _with_newlines(value, _trailing_newlines(source)) if isinstance(value, str) else value
+            raise TemplateError(_VARIABLE + path, None, reason(error)) from error
+        return with_newlines_of(source, value)
 
     def _value_template(self, source: str) -> AnsibleTemplate:
-        found = self._compiled.get(source)
-        if found is None:
-            try:
-                options, rest = _header(source)
-                values = ValueEnvironment(**options) if options else self._values
-                found = _compile(self._environment, values.parse(rest), None)
-            except Exception as error:  # noqa: BLE001 - kept and raised below, each time the value is read
-                found = error
-            self._compiled[source] = found
-        if isinstance(found, Exception):
-            raise found
-        return found
+        compiled = self._compiled.get(source)
+        if compiled is None:
+            compiled = self._compiled[source] = self._compile_value(source)
+        if isinstance(compiled, Exception):
+            raise compiled
+        return compiled
+
+    def _compile_value(self, source: str) -> AnsibleTemplate | Exception:
+        try:
+            options, body = split_header(source)
+            parsed = _adjusted(self._values, options).parse(body)
+            return _compile(self._environment, parsed, None)
+        except Exception as error:  # noqa: BLE001 - kept, and raised each time the value is read
+            return error
 
     def _compile_main(self) -> AnsibleTemplate:
         try:
-            options, source = _header(self._files[self.main])
+            options, body = split_header(self._source)
         except ValueError as error:
             raise TemplateError(self.main, 1, str(error)) from error
-        environment = AnsibleEnvironment(loader=self._environment.loader, **options) if options else self._environment
-        return _compile(environment, source, self.main)
+        return _compile(_adjusted(self._environment, options), body, self.main)
 
     def _include(self, name: str) -> str | None:
         """An included file: beside the main one, or in `templates/` as Ansible searches it, too."""
@@ -87,77 +89,42 @@ class Engine:
         return self._files.get(path, self._files.get(path.removeprefix("templates/")))
 
     def _located[T](self, action: Callable[[], T]) -> T:
+        """Do it; an error becomes a `TemplateError` with the file and the line that it arose from."""
         try:
             return action()
         except TemplateError as error:
-            line = _line(error.__traceback__) if error.line is None and error.file.startswith("variable ") else None
-            if line is None:
+            reader = _reader(error)
+            if reader is None:
                 raise
-            file, number = line
-            raise TemplateError(file, self._real(file, number), f"{error.file}: {error.reason}") from error
+            raise self._error(reader, f"{error.file}: {error.reason}") from error
         except TemplateSyntaxError as error:
-            file = error.name or self.main
-            raise TemplateError(file, self._real(file, error.lineno), _reason(error)) from error
+            place = Place(error.name or self.main, error.lineno)
+            raise self._error(place, reason(error)) from error
         except Exception as error:
-            file, number = _line(error.__traceback__) or (self.main, 0)
-            raise TemplateError(file, self._real(file, number) or None, _reason(error)) from error
+            raise self._error(innermost(error.__traceback__), reason(error)) from error
 
-    def _real(self, file: str, line: int) -> int:
-        """The line in the file: Jinja never saw the header line."""
-        return line + self._header_lines if line and file == self.main else line
+    def _error(self, place: Place | None, why: str) -> TemplateError:
+        if place is None:
+            return TemplateError(self.main, None, why)
+        line = place.line + self._lines_unseen.get(place.file, 0)
+        return TemplateError(place.file, line, why)
 
 
-def _header(source: str) -> tuple[dict[str, Any], str]:
-    """The options of a `#jinja2: key: literal, ...` line, and the rest."""
-    if not source.startswith(HEADER):
-        return {}, source
-    line, _, rest = source.removeprefix(HEADER).partition("\n")
-    options = {}
-    for pair in line.split(","):
-        key, _, value = (part.strip() for part in pair.partition(":"))
-        if key not in _OPTIONS:
-            raise ValueError(f"{HEADER} knows no option {key!r}: {', '.join(sorted(_OPTIONS))}")
-        try:
-            options[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError) as error:
-            raise ValueError(f"{HEADER} {key} takes a literal, not {value!r}") from error
-    return options, rest
+def _reader(error: TemplateError) -> Place | None:
+    """The place that reads the variable at fault; None if the error says itself where it arose."""
+    in_variable = error.line is None and error.file.startswith(_VARIABLE)
+    return innermost(error.__traceback__) if in_variable else None
+
+
+def _adjusted[Environment: AnsibleEnvironment](environment: Environment, options: Mapping[str, Any]) -> Environment:
+    """The environment as a header wants it: itself, unless there are options."""
+    if not options:
+        return environment
+    return type(environment)(loader=environment.loader, **options)
 
 
 def _compile(environment: AnsibleEnvironment, source: str | nodes.Template, name: str | None) -> AnsibleTemplate:
     code = environment.compile(source, name, name)
-    template = environment.template_class.from_code(environment, code, environment.make_globals(None))
-    assert isinstance(template, AnsibleTemplate)  # noqa: S101 - for the type checker
-    return template
-
-
-def _reason(error: BaseException) -> str:
-    match error:
-        case RecursionError():
-            return "a variable refers to itself"
-        case TemplateNotFound():
-            return f"there is no template {error}; upload what is included beside the main one"
-        case TemplateSyntaxError():
-            return error.message or "syntax error"
-        case _:
-            return str(error) or type(error).__name__
-
-
-def _line(traceback: TracebackType | None) -> tuple[str, int] | None:
-    """File and line of the innermost template of a set (not of a variable) that the error passed through."""
-    found = None
-    while traceback is not None:
-        template = traceback.tb_frame.f_globals.get("__jinja_template__")
-        if isinstance(template, AnsibleTemplate) and template.name:
-            found = (template.name, template.get_corresponding_lineno(traceback.tb_lineno))
-        traceback = traceback.tb_next
-    return found
-
-
-def _trailing_newlines(source: str) -> int:
-    return len(source) - len(source.rstrip("\n"))
-
-
-def _with_newlines(value: str, count: int) -> str:
-    """Ansible's rule: Jinja drops the newline at the end of a template, Ansible counts and appends what is missing."""
-    return value + "\n" * max(0, count - _trailing_newlines(value))
+    names = environment.make_globals(None)
+    template = environment.template_class.from_code(environment, code, names)
+    return cast("AnsibleTemplate", template)

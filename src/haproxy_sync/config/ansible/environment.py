@@ -1,21 +1,24 @@
 """The Jinja2 environment: what a node prints, what an expression returns, which names exist."""
 
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from types import MappingProxyType
 from typing import Any, cast, override
 
-from jinja2 import Template, nodes, pass_context
+from jinja2 import Template, Undefined, nodes, pass_context
 from jinja2.compiler import Frame
 from jinja2.idtracking import VAR_LOAD_PARAMETER
 from jinja2.lexer import Lexer
 from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context, Macro
 from jinja2.sandbox import SandboxedEnvironment
-from jinja2.utils import missing as jinja_missing
+from jinja2.utils import missing as absent
 
 from haproxy_sync.config.ansible.missing import Missing, MissingError, first_missing
 from haproxy_sync.config.ansible.output import concat, listed
 from haproxy_sync.config.ansible.plugins import FILTERS, GLOBALS, TESTS
+
+_NO_NAMES: Mapping[str, Any] = MappingProxyType({})
 
 
 @pass_context
@@ -26,7 +29,7 @@ def _keep(_context: Context, value: Any) -> Any:
     return value
 
 
-class _Unread:
+class _Deferred:
     """A variable that was found, but not rendered yet."""
 
     __slots__ = ("name", "variables")
@@ -47,18 +50,23 @@ class _CodeGenerator(NativeCodeGenerator):
         if node.ctx != "load":
             return super().visit_Name(node, frame)
         reference = frame.symbols.ref(node.name)
-        load = frame.symbols.find_load(reference)
-        if load is not None and load[0] == VAR_LOAD_PARAMETER and not self.parameter_is_undeclared(reference):
+        if self._is_declared_parameter(reference, frame):
             return self.write(reference)
         found = f"environment.read({reference})"
         return self.write(f"(undefined(name={node.name!r}) if {reference} is missing else {found})")
+
+    def _is_declared_parameter(self, reference: str, frame: Frame) -> bool:
+        """Whether it is a parameter of a macro, which holds its value already."""
+        load = frame.symbols.find_load(reference)
+        is_parameter = load is not None and load[0] == VAR_LOAD_PARAMETER
+        return is_parameter and not self.parameter_is_undeclared(reference)
 
 
 class _Context(Context):
     def resolve_or_missing(self, key: str) -> Any:
         if key in self.vars:
             return self.vars[key]
-        return _Unread(self.parent, key) if key in self.parent else jinja_missing
+        return _Deferred(self.parent, key) if key in self.parent else absent
 
     def get_all(self) -> dict[str, Any]:
         # Jinja copies into a dict, which would render every variable, used or not.
@@ -75,14 +83,26 @@ class AnsibleTemplate(Template):
         locals: Mapping[str, Any] | None = None,  # noqa: A002 - Jinja's name
     ) -> Context:
         """A context for an include, an import or a whole run."""
-        own = {name: value for name, value in (locals or {}).items() if value is not jinja_missing}
-        layers = [own, vars or {}, {} if shared else self.globals]
+        own = {name: value for name, value in _names(locals).items() if value is not absent}
+        inherited = _NO_NAMES if shared else self.globals
+        layers = [own, _names(vars), inherited]
         parent = cast("dict[str, Any]", ChainMap(*cast("list[MutableMapping[str, Any]]", layers)))
-        return self.environment.context_class(self.environment, parent, self.name, self.blocks, globals=self.globals)
+        return self.environment.context_class(
+            self.environment,
+            parent,
+            self.name,
+            self.blocks,
+            globals=self.globals,
+        )
 
     def value(self, variables: Mapping[str, Any]) -> Any:
         """The native result."""
         return concat(self.root_render_func(self.new_context(variables)))
+
+
+def _names(given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Jinja passes None where it has no names. Never asked for its length: that of a scope is costly to count."""
+    return _NO_NAMES if given is None else given
 
 
 class AnsibleEnvironment(SandboxedEnvironment):
@@ -96,7 +116,7 @@ class AnsibleEnvironment(SandboxedEnvironment):
     def __init__(self, **options: Any) -> None:
         own: dict[str, Any] = {"undefined": Missing, "finalize": _keep, "optimized": False}
         super().__init__(**{"trim_blocks": True, **options, **own})
-        self._known_safe: dict[tuple[type, str], bool] = {}
+        self._safety: dict[tuple[type, str], bool] = {}
         self.filters = cast("Any", FILTERS)
         self.tests = cast("Any", TESTS)
         self.globals.update(GLOBALS)
@@ -104,34 +124,31 @@ class AnsibleEnvironment(SandboxedEnvironment):
     @staticmethod
     def read(found: Any) -> Any:
         """The value of a variable, rendered now."""
-        while type(found) is _Unread:
+        while type(found) is _Deferred:
             found = found.variables[found.name]
         return found
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """The attribute, else the key; a key may have a name that the sandbox protects as an attribute."""
-        try:
-            value = getattr(obj, attribute)
-        except AttributeError:
-            safe = True
-        else:
-            if (safe_format := self.wrap_str_format(value)) is not None:
-                return safe_format
-            if safe := self._is_safe(obj, attribute):
-                return value
-        try:
-            return obj[attribute]
-        except (TypeError, LookupError):
-            if not safe:
-                return self.unsafe_undefined(obj, attribute)
-            return self.undefined(f"{_kind(obj)} has no attribute {attribute!r}", obj=obj, name=attribute)
+        value = getattr(obj, attribute, absent)
+        if value is absent:
+            return _item(obj, attribute, otherwise=self._without_attribute)
+        safe_format = self.wrap_str_format(value)
+        if safe_format is not None:
+            return safe_format
+        if self._is_safe(obj, attribute):
+            return value
+        return _item(obj, attribute, otherwise=self.unsafe_undefined)
+
+    def _without_attribute(self, obj: Any, attribute: str) -> Undefined:
+        return self.undefined(f"{_kind(obj)} has no attribute {attribute!r}", obj=obj, name=attribute)
 
     def _is_safe(self, obj: Any, attribute: str) -> bool:
         """The sandbox's answer, which depends on nothing but type and name."""
         key = (type(obj), attribute)
-        if key not in self._known_safe:
-            self._known_safe[key] = self.is_safe_attribute(obj, attribute, None)
-        return self._known_safe[key]
+        if key not in self._safety:
+            self._safety[key] = self.is_safe_attribute(obj, attribute, None)
+        return self._safety[key]
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """The item, else the attribute of that name."""
@@ -141,18 +158,32 @@ class AnsibleEnvironment(SandboxedEnvironment):
         return found
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Call a macro, a method or a global; an undefined argument is the result."""
-        if not isinstance(obj, Macro) and (undefined := first_missing(args, kwargs)) is not None:
-            return undefined
+        """Call a macro, a method or a global; an undefined argument is the result, but a macro decides itself."""
+        if not isinstance(obj, Macro):
+            undefined = first_missing(args, kwargs)
+            if undefined is not None:
+                return undefined
         try:
             return listed(super().call(context, obj, *args, **kwargs))
         except MissingError as error:
             return error.source
 
 
+def _item(obj: Any, key: str, *, otherwise: Callable[[Any, str], Any]) -> Any:
+    try:
+        return obj[key]
+    except (TypeError, LookupError):
+        return otherwise(obj, key)
+
+
 def _kind(value: Any) -> str:
-    """What a template's author would call it."""
-    return next((kind.__name__ for kind in (dict, list) if isinstance(value, kind)), type(value).__name__)
+    """What a template's author would call it: nobody but this package knows its own kinds of `dict` and `list`."""
+    kinds = (kind for kind in (dict, list) if isinstance(value, kind))
+    return next(kinds, type(value)).__name__
+
+
+_IN_VARIABLE: Mapping[str, bool] = {"variable_begin": True, "variable_end": False}
+"""Tokens that begin and end `{{ }}`."""
 
 
 class _LiteralBackslashes(Lexer):
@@ -161,9 +192,9 @@ class _LiteralBackslashes(Lexer):
     def tokeniter(self, *args: Any, **kwargs: Any) -> Iterator[tuple[int, str, str]]:
         in_variable = False
         for line, kind, token in super().tokeniter(*args, **kwargs):
-            if kind in {"variable_begin", "variable_end"}:
-                in_variable = kind == "variable_begin"
-            yield line, kind, token.replace("\\", r"\\") if in_variable and kind == "string" else token
+            in_variable = _IN_VARIABLE.get(kind, in_variable)
+            is_constant = in_variable and kind == "string"
+            yield line, kind, token.replace("\\", r"\\") if is_constant else token
 
 
 class ValueEnvironment(AnsibleEnvironment):

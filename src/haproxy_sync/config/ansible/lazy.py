@@ -8,9 +8,11 @@ type Show = Callable[[Any, str], Any]
 """Renders a raw value; the text is its path, for error messages."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Unread:
-    raw: Any
+@dataclass(slots=True)
+class _Raw:
+    """A value that nobody has read yet. Not frozen, which would double the cost of making a container."""
+
+    value: Any
 
 
 class LazyDict(dict[Any, Any]):
@@ -19,7 +21,7 @@ class LazyDict(dict[Any, Any]):
     __slots__ = ("_path", "_show")
 
     def __init__(self, raw: Mapping[Any, Any], show: Show, path: str) -> None:
-        super().__init__((key, _Unread(value)) for key, value in raw.items())
+        super().__init__(zip(raw.keys(), map(_Raw, raw.values()), strict=True))
         self._show = show
         self._path = path
 
@@ -30,8 +32,8 @@ class LazyDict(dict[Any, Any]):
 
     def __getitem__(self, key: Any) -> Any:
         value = super().__getitem__(key)
-        if type(value) is _Unread:
-            value = self._show(value.raw, f"{self._path}.{key}")
+        if type(value) is _Raw:
+            value = self._show(value.value, f"{self._path}.{key}")
             super().__setitem__(key, value)
         return value
 
@@ -43,8 +45,7 @@ class LazyDict(dict[Any, Any]):
         return self[key] if key in self else default  # noqa: SIM401 - this is `get`
 
     def pop(self, key: Any, *default: Any) -> Any:
-        if key in self:
-            self[key]
+        self.get(key)  # renders it, for what `dict` holds may be raw
         return super().pop(key, *default)
 
     def items(self) -> Any:
@@ -57,7 +58,7 @@ class LazyDict(dict[Any, Any]):
         return dict(self.items())
 
     def __eq__(self, other: object) -> bool:
-        return dict.__eq__(self._read_all(), other._read_all() if isinstance(other, LazyDict) else other)
+        return dict.__eq__(self._read_all(), _whole(other))
 
     def __ne__(self, other: object) -> bool:
         return not self == other
@@ -80,14 +81,14 @@ class LazyList(list[Any]):
     __slots__ = ("_path", "_show")
 
     def __init__(self, raw: Iterable[Any], show: Show, path: str) -> None:
-        super().__init__(_Unread(value) for value in raw)
+        super().__init__(map(_Raw, raw))
         self._show = show
         self._path = path
 
     def _read(self, index: int) -> Any:
         value = super().__getitem__(index)
-        if type(value) is _Unread:
-            value = self._show(value.raw, f"{self._path}[{index}]")
+        if type(value) is _Raw:
+            value = self._show(value.value, f"{self._path}[{index}]")
             super().__setitem__(index, value)
         return value
 
@@ -112,7 +113,7 @@ class LazyList(list[Any]):
         return list.__contains__(self._read_all(), item)
 
     def __eq__(self, other: object) -> bool:
-        return list.__eq__(self._read_all(), other._read_all() if isinstance(other, LazyList) else other)
+        return list.__eq__(self._read_all(), _whole(other))
 
     def __ne__(self, other: object) -> bool:
         return not self == other
@@ -125,8 +126,9 @@ class LazyList(list[Any]):
     def __gt__(self, other: list[Any]) -> bool:
         return list(self) > list(other)
 
-    def __add__(self, other: Any) -> list[Any]:
-        return list(self) + (list(other) if isinstance(other, LazyList) else other)
+    def __add__(self, other: list[Any]) -> list[Any]:
+        # Another of these answers by its own `__radd__`, so no value stays raw.
+        return list(self) + other
 
     def __radd__(self, other: list[Any]) -> list[Any]:
         return other + list(self)
@@ -156,3 +158,11 @@ class LazyList(list[Any]):
 
     def pop(self, index: SupportsIndex = -1) -> Any:
         return list.pop(self._read_all(), index)
+
+
+_LAZY = (LazyDict, LazyList)
+
+
+def _whole(value: object) -> Any:
+    """A container with all its values rendered: `dict` and `list` would compare raw ones."""
+    return value._read_all() if isinstance(value, _LAZY) else value  # noqa: SLF001 - this module's own

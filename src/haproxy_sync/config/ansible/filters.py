@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from jinja2.filters import FILTERS as JINJA_FILTERS
 
 from haproxy_sync.config.ansible.addresses import ipaddr, ipv4, ipv6, ipwrap
+from haproxy_sync.config.ansible.comments import comment
 from haproxy_sync.config.ansible.containers import (
     combine,
     dict2items,
@@ -45,7 +46,12 @@ def to_bool(value: Any) -> bool:
     return str(value).lower() in YES if isinstance(value, str | int) else value == 1
 
 
-def ternary(value: Any, true_value: Any, false_value: Any, none_value: Any = None) -> Any:
+def ternary(
+    value: Any,
+    true_value: Any,
+    false_value: Any,
+    none_value: Any = None,
+) -> Any:
     """One of the three."""
     if value is None and none_value is not None:
         return none_value
@@ -53,57 +59,29 @@ def ternary(value: Any, true_value: Any, false_value: Any, none_value: Any = Non
 
 
 def mandatory(value: Any, message: str | None = None) -> Any:
-    """The value; an error that names it where it is undefined."""
+    """The value. Raises `ValueError`, which names it, where it is undefined."""
     if not isinstance(value, Missing):
         return value
     raise ValueError(message or f"mandatory variable: {value._undefined_message}")  # noqa: SLF001 - the only way to it
 
 
-_COMMENT_STYLES: Mapping[str, tuple[str, str, str]] = {  # beginning, decoration, end
-    "plain": ("", "# ", ""),
-    "erlang": ("", "% ", ""),
-    "c": ("", "// ", ""),
-    "cblock": ("/*", " * ", " */"),
-    "xml": ("<!--", " - ", "-->"),
-}
-
-
-def comment(text: str, style: str = "plain", **options: Any) -> str:
-    """The text as a comment, an empty comment line above and below it."""
-    if style not in _COMMENT_STYLES:
-        raise ValueError(f"comment knows the styles {', '.join(_COMMENT_STYLES)}, not {style!r}")
-    beginning, decoration, end = _COMMENT_STYLES[style]
-    edge = options.get("decoration", decoration).rstrip()
-    option = {
-        "newline": "\n", "beginning": beginning, "decoration": decoration, "end": end,
-        "prefix": edge, "prefix_count": 1, "postfix": edge, "postfix_count": 1, **options,
-    }  # fmt: skip
-    newline, decoration = option["newline"], option["decoration"]
-    prefix = option["prefix"] if option["prefix"] == newline else option["prefix"] + newline
-    body = (decoration + text.replace(newline, newline + decoration)).replace(
-        decoration + newline, decoration.rstrip() + newline
-    )
-    return "".join(
-        (
-            option["beginning"] + newline if option["beginning"] else "",
-            prefix * int(option["prefix_count"]) if option["prefix"] else "",
-            body,
-            (newline + option["postfix"]) * option["postfix_count"],
-            newline + option["end"] if option["end"] else "",
-        )
-    )
-
-
-def random_item(values: Any, start: int = 0, step: int = 1, seed: Any = None) -> Any:
-    """An item or number chosen by the seed."""
+def random_item(
+    values: Any,
+    start: int = 0,
+    step: int = 1,
+    seed: Any = None,
+) -> Any:
+    """An item or number chosen by the seed. Raises `ValueError` without one."""
     if seed is None:
         raise ValueError("random needs a seed: a config that is left to chance would differ in every run")
     chance = Random(seed)
-    return chance.randrange(start or 0, values, step or 1) if isinstance(values, int) else chance.choice(values)
+    if isinstance(values, int):
+        return chance.randrange(start or 0, values, step or 1)
+    return chance.choice(values)
 
 
 def shuffle(values: Iterable[Any], seed: Any = None) -> list[Any]:
-    """The values in an order chosen by the seed."""
+    """The values in an order chosen by the seed. Raises `ValueError` without one."""
     if not seed:
         raise ValueError("shuffle needs a seed: a config that is left to chance would differ in every run")
     result = list(values)
@@ -113,13 +91,27 @@ def shuffle(values: Iterable[Any], seed: Any = None) -> list[Any]:
 
 def hash_of(value: Any, algorithm: str = "sha1") -> str:
     """Hex digest of the text."""
-    return hashlib.new(algorithm, str(value).encode(), usedforsecurity=False).hexdigest()
+    digest = hashlib.new(algorithm, str(value).encode(), usedforsecurity=False)
+    return digest.hexdigest()
+
+
+_URL_PARTS = (
+    "fragment",
+    "hostname",
+    "netloc",
+    "password",
+    "path",
+    "port",
+    "query",
+    "scheme",
+    "username",
+)
 
 
 def split_url(value: str, query: str = "") -> Any:
     """The parts of a URL, or one of them."""
-    names = ("fragment", "hostname", "netloc", "password", "path", "port", "query", "scheme", "username")
-    parts = {name: getattr(urlsplit(value), name) for name in names}
+    url = urlsplit(value)
+    parts = {name: getattr(url, name) for name in _URL_PARTS}
     return parts[query] if query else parts
 
 

@@ -8,9 +8,10 @@ from haproxy_sync.config.ansible.containers import is_list
 
 
 def _ready(value: Any) -> Any:
+    """The value in containers that every serializer knows."""
     if isinstance(value, Mapping):
         return {key: _ready(item) for key, item in value.items()}
-    return [_ready(item) for item in value] if is_list(value) else value
+    return list(map(_ready, value)) if is_list(value) else value
 
 
 def to_json(value: Any, **options: Any) -> str:
@@ -18,22 +19,40 @@ def to_json(value: Any, **options: Any) -> str:
     return json.dumps(_ready(value), **options)
 
 
-def to_nice_json(value: Any, indent: int = 4, sort_keys: bool = True, **options: Any) -> str:
+def to_nice_json(
+    value: Any,
+    indent: int = 4,
+    sort_keys: bool = True,
+    **options: Any,
+) -> str:
     """Indented JSON with sorted keys."""
-    return to_json(value, indent=indent, sort_keys=sort_keys, **{**options, "separators": (",", ": ")})
+    nice: dict[str, Any] = {**options, "separators": (",", ": ")}
+    return to_json(value, indent=indent, sort_keys=sort_keys, **nice)
 
 
-def to_yaml(value: Any, *, default_flow_style: bool | None = None, **options: Any) -> str:
+def to_yaml(
+    value: Any,
+    *,
+    default_flow_style: bool | None = None,
+    **options: Any,
+) -> str:
     """YAML, lists and mappings inside on one line."""
     import yaml  # noqa: PLC0415 - rare, and costly to import
 
     options = {"allow_unicode": True, **options}
-    return str(yaml.dump(_ready(value), Dumper=yaml.SafeDumper, default_flow_style=default_flow_style, **options))
+    dumped = yaml.dump(
+        _ready(value),
+        Dumper=yaml.SafeDumper,
+        default_flow_style=default_flow_style,
+        **options,
+    )
+    return str(dumped)
 
 
 def to_nice_yaml(value: Any, indent: int = 4, **options: Any) -> str:
     """Indented YAML."""
-    return to_yaml(value, **{"indent": indent, "default_flow_style": False, **options})
+    nice: dict[str, Any] = {"indent": indent, "default_flow_style": False, **options}
+    return to_yaml(value, **nice)
 
 
 def from_yaml(text: str | None) -> Any:

@@ -1,12 +1,15 @@
 """Ansible's regular expressions, as filters and as tests."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 
 def _flags(*, ignorecase: bool, multiline: bool) -> re.RegexFlag:
-    return (re.IGNORECASE if ignorecase else re.NOFLAG) | (re.MULTILINE if multiline else re.NOFLAG)
+    case = re.IGNORECASE if ignorecase else re.NOFLAG
+    lines = re.MULTILINE if multiline else re.NOFLAG
+    return case | lines
 
 
 def regex_replace(
@@ -18,7 +21,7 @@ def regex_replace(
     count: int = 0,
     mandatory_count: int = 0,
 ) -> str:
-    """Replace every match of the pattern."""
+    """Replace every match of the pattern. Raises `ValueError` if it matches not as often as it must."""
     flags = _flags(ignorecase=ignorecase, multiline=multiline)
     result, replaced = re.subn(pattern, replacement, str(value), count=count, flags=flags)
     if mandatory_count and replaced != mandatory_count:
@@ -26,21 +29,31 @@ def regex_replace(
     return result
 
 
-def regex_search(value: Any, pattern: str, *groups: str, ignorecase: bool = False, multiline: bool = False) -> Any:
-    r"""The first match, or the groups asked for as `\1` or `\g<name>`; None where nothing matches."""
-    match = re.search(pattern, str(value), _flags(ignorecase=ignorecase, multiline=multiline))
+def regex_search(
+    value: Any,
+    pattern: str,
+    *groups: str,
+    ignorecase: bool = False,
+    multiline: bool = False,
+) -> Any:
+    r"""The first match, or the groups asked for as `\1` or `\g<name>`; None where nothing matches.
+
+    Raises `ValueError` for a group that is asked for in another way.
+    """
+    flags = _flags(ignorecase=ignorecase, multiline=multiline)
+    match = re.search(pattern, str(value), flags)
     if match is None:
         return None
     if not groups:
         return match.group()
-    return [_group(match, group) for group in groups]
+    return list(map(partial(_group, match), groups))
 
 
 def _group(match: re.Match[str], reference: str) -> Any:
     named = re.fullmatch(r"\\g<(\S+)>", reference)
-    numbered = re.fullmatch(r"\\(\d+)", reference)
     if named:
         return match.group(named[1])
+    numbered = re.fullmatch(r"\\(\d+)", reference)
     if numbered:
         return match.group(int(numbered[1]))
     raise ValueError(rf"regex_search takes groups as \1 or \g<name>, not {reference!r}")
@@ -53,11 +66,12 @@ def regex_findall(
     ignorecase: bool = False,
 ) -> list[Any]:
     """Every match."""
-    return re.findall(pattern, str(value), _flags(ignorecase=ignorecase, multiline=multiline))
+    flags = _flags(ignorecase=ignorecase, multiline=multiline)
+    return re.findall(pattern, str(value), flags)
 
 
 def regex_escape(value: Any, re_type: str = "python") -> str:
-    """The text with the pattern characters escaped."""
+    """The text with the pattern characters escaped. Raises `ValueError` for another kind of pattern."""
     if re_type == "python":
         return re.escape(str(value))
     if re_type == "posix_basic":
@@ -74,9 +88,17 @@ def matching(method: Callable[..., Any]) -> Callable[..., bool]:
         ignorecase: bool = False,
         multiline: bool = False,
     ) -> bool:
-        return method(pattern, str(value), _flags(ignorecase=ignorecase, multiline=multiline)) is not None
+        flags = _flags(ignorecase=ignorecase, multiline=multiline)
+        return method(pattern, str(value), flags) is not None
 
     return test
+
+
+_METHODS: Mapping[str, Callable[..., Any]] = {
+    "search": re.search,
+    "match": re.match,
+    "fullmatch": re.fullmatch,
+}
 
 
 def regex(
@@ -87,5 +109,5 @@ def regex(
     match_type: str = "search",
 ) -> bool:
     """Whether the pattern fits, by `search`, `match` or `fullmatch`."""
-    methods = {"search": re.search, "match": re.match, "fullmatch": re.fullmatch}
-    return matching(methods[match_type])(value, pattern, ignorecase, multiline)
+    test = matching(_METHODS[match_type])
+    return test(value, pattern, ignorecase, multiline)

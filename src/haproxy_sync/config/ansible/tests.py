@@ -23,15 +23,43 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 def _loose(version: Any) -> list[int | str]:
     parts = re.split(r"(\d+|[a-z]+|\.)", str(version))
-    return [int(part) if part.isdecimal() else part for part in parts if part and part != "."]
+    return [_number_or_word(part) for part in parts if part not in _SEPARATORS]
+
+
+_SEPARATORS = ("", ".")
+
+
+def _number_or_word(part: str) -> int | str:
+    return int(part) if part.isdecimal() else part
+
+
+_STRICT_VERSION = re.compile(
+    r"(?P<major>\d+)\.(?P<minor>\d+)(?:\.(?P<patch>\d+))?(?:(?P<stage>[ab])(?P<number>\d+))?",
+    re.ASCII,
+)
+_RELEASED = "z"
+"""Sorts a version after its alphas and betas."""
 
 
 def _strict(version: Any) -> tuple[int, int, int, tuple[str, int]]:
-    match = re.fullmatch(r"(\d+)\.(\d+)(?:\.(\d+))?(?:([ab])(\d+))?", str(version), re.ASCII)
+    match = _STRICT_VERSION.fullmatch(str(version))
     if match is None:
         raise ValueError(f"invalid strict version {str(version)!r}")
-    major, minor, patch, stage, number = match.groups()
-    return int(major), int(minor), int(patch or 0), (stage or "z", int(number or 0))
+    numbers = match.groupdict(default="0")
+    stage = match["stage"] or _RELEASED
+    return (
+        int(numbers["major"]),
+        int(numbers["minor"]),
+        int(numbers["patch"]),
+        (stage, int(numbers["number"])),
+    )
+
+
+_PARSERS: Mapping[str | None, Callable[[Any], Any]] = {
+    None: _loose,
+    "loose": _loose,
+    "strict": _strict,
+}
 
 
 def version(
@@ -41,22 +69,25 @@ def version(
     strict: bool | None = None,
     version_type: str | None = None,
 ) -> bool:
-    """Compare versions by their numbers."""
-    if not value or not other:
+    """Compare versions by their numbers. Raises `ValueError` for what is no version, and for other comparisons."""
+    if not (value and other):
         raise ValueError("a version to compare is empty")
     if comparison not in _OPERATORS:
         raise ValueError(f"version knows {', '.join(_OPERATORS)}, not {comparison!r}")
-    if version_type not in {None, "loose", "strict"}:
-        raise ValueError(f"version_type {version_type!r} is not available here: loose and strict are")
-    parse: Callable[[Any], Any] = _strict if strict or version_type == "strict" else _loose
+    parse = _parser(version_type, strict=strict)
     return _OPERATORS[comparison](parse(value), parse(other))
+
+
+def _parser(version_type: str | None, *, strict: bool | None) -> Callable[[Any], Any]:
+    if version_type not in _PARSERS:
+        raise ValueError(f"version_type {version_type!r} is not available here: loose and strict are")
+    return _strict if strict else _PARSERS[version_type]
 
 
 def truthy(value: Any, convert_bool: bool = False) -> bool:
     """Python's truth; with `convert_bool` the words yes, no, on, off count, too."""
-    word = value.strip().lower() if isinstance(value, str) else None
-    if convert_bool and word is not None and word in _WORDS:
-        return _WORDS[word]
+    if convert_bool and isinstance(value, str):
+        return _WORDS.get(value.strip().lower(), bool(value))
     return bool(value)
 
 
@@ -64,6 +95,14 @@ _WORDS: Mapping[str, bool] = {
     **dict.fromkeys((*YES, "y", "t"), True),
     **dict.fromkeys(("no", "n", "off", "false", "f", "0"), False),
 }
+
+
+def _contains(sequence: Any, value: Any) -> bool:
+    return value in sequence
+
+
+def _falsy(value: Any, convert_bool: bool = False) -> bool:
+    return not truthy(value, convert_bool)
 
 
 def _is_nan(value: Any) -> bool:
@@ -81,8 +120,8 @@ def _superset(a: Iterable[Any], b: Iterable[Any]) -> bool:
 _ANSIBLE: Mapping[str, Callable[..., Any]] = {
     "all": all,
     "any": any,
-    "contains": lambda sequence, value: value in sequence,
-    "falsy": lambda value, convert_bool=False: not truthy(value, convert_bool),
+    "contains": _contains,
+    "falsy": _falsy,
     "isnan": _is_nan,
     "issubset": _subset,
     "issuperset": _superset,

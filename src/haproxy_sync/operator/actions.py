@@ -16,7 +16,7 @@ from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.rollout.transitions import next_change, next_revision, roll_out
 from haproxy_sync.state import store
 from haproxy_sync.state.codec import jsonable
-from haproxy_sync.state.model import Assignment, Change, EnvironmentState, Freeze, UnixSeconds
+from haproxy_sync.state.model import Assignment, Change, EnvironmentState, Freeze, Publication, UnixSeconds
 
 FREEZE_MINUTES = 60
 MAX_FREEZE_MINUTES = 7 * 24 * 60
@@ -192,16 +192,15 @@ class _Wanted:
 
     def among(self, state: EnvironmentState) -> Change:
         """Its history entry; `BadRequest` if there is none."""
+        published = self._of(state.publication) if state.publication else 0
         older = [change for change in state.history if self._of(change) <= self.number]
-        is_published = state.publication is not None and self.number <= self._of(state.publication)
-        if older and is_published:
-            return older[-1]
-        newest = [str(self._of(change)) for change in state.history[-SHOWN_GENERATIONS:]]
-        raise BadRequest(
-            f"no config is known that was current at {self}; newest {self.by}s: {', '.join(newest) or 'none'}"
-        )
+        if not older or self.number > published:
+            newest = [str(self._of(change)) for change in state.history[-SHOWN_GENERATIONS:]]
+            shown = ", ".join(newest) or "none"
+            raise BadRequest(f"no config is known that was current at {self}; newest {self.by}s: {shown}")
+        return older[-1]
 
-    def _of(self, entry: object) -> int:
+    def _of(self, entry: Change | Publication) -> int:
         return int(getattr(entry, self.by))
 
     def __str__(self) -> str:

@@ -72,11 +72,6 @@ class Look:
         """Whether an operator lets everybody go who is missing."""
         return self.allow_mass_removal and not self.is_frozen
 
-    @property
-    def may_let_go(self) -> bool:
-        """Whether time may let anybody go: one look alone never takes many out."""
-        return self.held is not None and not self.is_frozen
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -93,53 +88,71 @@ def judge(look: Look, limits: Limits) -> Verdict:
     Who is held stays until it is back, was missing for the whole hold time, or an operator lets it go: who joins
     meanwhile, and which others come back, changes nothing for it.
     """
-    reason = _reason(look, limits)
+    reason = suspicion(look, limits) or _ongoing(look)
     if not reason or look.may_remove_all:
         return Verdict(look.present)
     hold = _hold(look, reason, limits)
     ends = _ends(hold, limits)
-    gone = frozenset(key for key, end in ends.items() if look.may_let_go and end <= look.now)
+    gone = _gone(look, ends)
     if gone and gone == ends.keys():
         return Verdict(look.present)
     return _held(look, hold, ends, gone)
 
 
-def _held(look: Look, hold: Hold, ends: Mapping[str, UnixSeconds], gone: frozenset[str]) -> Verdict:
-    """The verdict that keeps all the missing but those whom time let go."""
-    earliest = min((end for key, end in ends.items() if key not in gone), default=None)
-    last = max((end for key, end in ends.items() if key not in gone), default=None)
-    missing = MappingProxyType({key: since for key, since in hold.missing.items() if key not in gone})
-    vanished = tuple(look.accepted[key] for key in missing)
-    return Verdict(
-        pool=keep(look.present, vanished, look.occupied) if look.has_previous else None,
-        hold=replace(hold, missing=missing, ends_at=last),
-        look_again_at=None if look.is_frozen else earliest,
-    )
+def suspicion(look: Look, limits: Limits) -> str:
+    """Why the loss needs confirmation; empty if it does not."""
+    before, lost, left = len(look.accepted), len(look.lost), len(look.present)
+    if not look.has_previous:
+        return _too_few(left, limits, "no backend found, and none is known from before")
+    if not look.lost:
+        return ""
+    if _is_mass_loss(before, lost, limits):
+        return _too_few(left, limits, "no backend is left") or (
+            f"{lost} of {before} backends would vanish (limit {limits.max_loss_percent} %)"
+        )
+    return _too_few(left, limits, "no backend is left")
 
 
-def _reason(look: Look, limits: Limits) -> str:
-    """Why the missing are held; empty if they are not."""
-    before, lost = len(look.accepted), len(look.lost)
-    reason = suspicion(before, lost, len(look.present), limits, has_previous=look.has_previous)
-    if reason or not look.held or not look.has_previous:
-        return reason
-    return f"{lost} of {before} backends are missing, not for the whole hold time yet"
+def _too_few(left: int, limits: Limits, none_left: str) -> str:
+    if left == 0:
+        return none_left
+    if left < limits.min_backends:
+        return f"{left} backends would be left (minimum {limits.min_backends})"
+    return ""
+
+
+def _is_mass_loss(before: int, lost: int, limits: Limits) -> bool:
+    """Losing one is always allowed: a pool of two must be able to lose one."""
+    return lost > 1 and lost * PERCENT > limits.max_loss_percent * before
+
+
+def _ongoing(look: Look) -> str:
+    """Why those stay held whose loss would not be suspicious by itself; empty if nobody is held."""
+    if not look.held or not look.has_previous:
+        return ""
+    return f"{len(look.lost)} of {len(look.accepted)} backends are missing, not for the whole hold time yet"
 
 
 def _hold(look: Look, reason: str, limits: Limits) -> Hold:
     """Those of before and those of now, each with the time when it was missed first."""
     before = look.held or Hold(reason, look.now)
-    is_enough = len(look.present) >= max(1, limits.min_backends)
-    # Where nothing was there before and nothing is found, nothing was lost: a mistyped tag looks like this, and lasts.
-    is_loss = bool(look.lost or look.present)
-    may_pass = is_enough or (limits.publishes_empty and is_loss)
-    first = look.now if before.time_counts_since is None else before.time_counts_since
+    missing = {key: before.missing.get(key, look.now) for key in look.lost}
     return Hold(
         reason=reason,
         since=before.since,
-        missing=MappingProxyType({key: before.missing.get(key, look.now) for key in look.lost}),
-        time_counts_since=first if may_pass else None,
+        missing=MappingProxyType(missing),
+        time_counts_since=_time_counts_since(look, before, limits),
     )
+
+
+def _time_counts_since(look: Look, hold: Hold, limits: Limits) -> UnixSeconds | None:
+    """Since when time may let somebody go; None while too few would be left."""
+    is_enough = len(look.present) >= max(1, limits.min_backends)
+    # Where nothing was there before and nothing is found, nothing was lost: a mistyped tag looks like this, and lasts.
+    is_loss = bool(look.lost or look.present)
+    if not is_enough and not (limits.publishes_empty and is_loss):
+        return None
+    return look.now if hold.time_counts_since is None else hold.time_counts_since
 
 
 def _ends(hold: Hold, limits: Limits) -> Mapping[str, UnixSeconds]:
@@ -150,22 +163,24 @@ def _ends(hold: Hold, limits: Limits) -> Mapping[str, UnixSeconds]:
     return {key: max(time, hold.time_counts_since) + limits.hold_seconds for key, time in times.items()}
 
 
-def suspicion(before: int, lost: int, after: int, limits: Limits, *, has_previous: bool) -> str:
-    """Why the loss needs confirmation; empty if it does not."""
-    if has_previous and not lost:
-        return ""
-    if after == 0:
-        return "no backend is left" if has_previous else "no backend found, and none is known from before"
-    if after < limits.min_backends:
-        return f"{after} backends would be left (minimum {limits.min_backends})"
-    if _is_mass_loss(before, lost, limits):
-        return f"{lost} of {before} backends would vanish (limit {limits.max_loss_percent} %)"
-    return ""
+def _gone(look: Look, ends: Mapping[str, UnixSeconds]) -> frozenset[str]:
+    """Those whom time lets go; one look alone never takes many out."""
+    if look.held is None or look.is_frozen:
+        return frozenset()
+    return frozenset(key for key, end in ends.items() if end <= look.now)
 
 
-def _is_mass_loss(before: int, lost: int, limits: Limits) -> bool:
-    """Losing one is always allowed: a pool of two must be able to lose one."""
-    return lost > 1 and lost * PERCENT > limits.max_loss_percent * before
+def _held(look: Look, hold: Hold, ends: Mapping[str, UnixSeconds], gone: frozenset[str]) -> Verdict:
+    """The verdict that keeps all the missing but those whom time let go."""
+    later = [end for key, end in ends.items() if key not in gone]
+    missing = {key: since for key, since in hold.missing.items() if key not in gone}
+    kept = replace(hold, missing=MappingProxyType(missing), ends_at=max(later, default=None))
+    vanished = tuple(map(look.accepted.__getitem__, missing))
+    return Verdict(
+        pool=keep(look.present, vanished, look.occupied) if look.has_previous else None,
+        hold=kept,
+        look_again_at=None if look.is_frozen else min(later, default=None),
+    )
 
 
 def keep(

@@ -6,6 +6,7 @@ loses starts again from the read. Every other order loses updates (docs/decision
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -204,11 +205,14 @@ class Reconciler:
         """Send what was claimed and the messages that wake us; whatever fails, the rest is done and said."""
         before, why = run.snapshot.state, run.intent.why
         after, sent, failure = self._send_claims(put)
-        has_joined = bool(put.state.instance_ids - before.instance_ids)
-        not_woken = _first_failure(
-            lambda: self._wakeup.recheck(self.clock(), why) if has_joined else None,
-            lambda: self._wakeup.at(put.wake_at, run.now, why) if put.wake_at else None,
-        )
+        wakeups: list[Callable[[], None]] = []
+        if put.state.instance_ids - before.instance_ids:
+            wakeups.append(lambda: self._wakeup.recheck(self.clock(), why))
+        if put.wake_at:
+            wakeups.append(partial(self._wakeup.at, put.wake_at, run.now, why))
+        if sent.refused and not (sent.commands or failure):  # no command will end and wake us for the next in line
+            wakeups.append(lambda: self._wakeup.listed(self.clock()))
+        not_woken = _first_failure(*wakeups)
         return Result(
             intent=run.intent,
             disposition=Disposition.LOOK if proposal.fleet else Disposition.ADVANCE,
@@ -231,10 +235,7 @@ class Reconciler:
             after = self._record(put, sent)
         except FAILURES as error:
             return put.state, sent, sent.failure or error
-        not_woken = None
-        if sent.refused and not sent.commands:  # no command will end and wake us for the next in line
-            not_woken = _first_failure(lambda: self._wakeup.listed(self.clock()))
-        return after, sent, sent.failure or not_woken
+        return after, sent, sent.failure
 
     def _record(self, put: _Put, sent: Sent) -> EnvironmentState:
         """Write the ids of the commands into the state, whatever others make of it meanwhile."""

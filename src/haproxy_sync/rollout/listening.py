@@ -6,12 +6,13 @@ final status without output is believed only after a while, and even then a mark
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from functools import reduce
 from types import MappingProxyType
 
 from haproxy_sync.rollout import transitions
 from haproxy_sync.rollout.progress import LISTEN_SECONDS
 from haproxy_sync.rollout.reports import Report
-from haproxy_sync.state.model import Command, EnvironmentState
+from haproxy_sync.state.model import Command, EnvironmentState, with_targets
 
 type Heard = tuple[EnvironmentState, tuple[Report, ...]]
 
@@ -23,10 +24,14 @@ def hear(state: EnvironmentState, command: Command, reports: Iterable[Report], n
     # Nobody waits for what a command of an older publication has to say.
     patience = LISTEN_SECONDS[-1] if command.generation == state.generation else 0
     waited_for = listening.silent.keys() - listening.silent_for(patience, now)
-    believed = tuple(report for report in fresh if not (report.is_silent and report.instance_id in waited_for))
-    failed = frozenset(report.instance_id for report in believed if report.is_silent)
-    state = transitions.reported(_with_command(state, listening), listening, believed, now)
-    return replace(state, late=_joined(state.late, listening, failed)), believed
+    believed = tuple(report for report in fresh if report.instance_id not in waited_for or not report.is_silent)
+    state = state.with_command(command.claim, lambda _: listening)
+    state = transitions.reported(state, listening, believed, now)
+    return replace(state, late=_joined(state.late, listening, _silent(believed))), believed
+
+
+def _silent(reports: Iterable[Report]) -> frozenset[str]:
+    return frozenset(report.instance_id for report in reports if report.is_silent)
 
 
 def hear_late(state: EnvironmentState, command: Command, reports: Iterable[Report], now: float) -> Heard:
@@ -58,26 +63,19 @@ def _without_second_failure(
 
 def _listening(command: Command, reports: tuple[Report, ...], now: float) -> Command:
     """The command that remembers since when each target is silent."""
-    silent = {report.instance_id: now for report in reports if report.is_silent}
+    silent = dict.fromkeys(_silent(reports), now)
     return replace(command, silent=MappingProxyType(silent | dict(command.silent)))
-
-
-def _with_command(state: EnvironmentState, command: Command) -> EnvironmentState:
-    commands = (command if each.claim == command.claim else each for each in state.commands)
-    return replace(state, commands=tuple(commands))
 
 
 def _joined(late: tuple[Command, ...], command: Command, failed: Collection[str]) -> tuple[Command, ...]:
     """With those targets of the command that have just failed by their silence: one entry per command."""
     entry = command.without(set(command.targets).difference(failed))
-    others = tuple(each for each in late if each.claim != command.claim)
-    for before in late:
-        if before.claim == command.claim:
-            entry = _merged(before, entry)
-    return transitions.with_targets((*others, entry))
+    before = [each for each in late if each.claim == command.claim]
+    others = [each for each in late if each.claim != command.claim]
+    return with_targets((*others, reduce(_merged, before, entry)))
 
 
-def _merged(before: Command, entry: Command) -> Command:
+def _merged(entry: Command, before: Command) -> Command:
     return replace(
         before,
         targets=(*before.targets, *entry.targets),

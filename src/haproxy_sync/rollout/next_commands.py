@@ -132,29 +132,6 @@ def ended(before: EnvironmentState, after: EnvironmentState, settings: Settings)
     return ("stopped",) if has_stopped else ()
 
 
-def next_commands(
-    state: EnvironmentState, wanted: tuple[Due, ...], online: frozenset[str], settings: Settings, now: float
-) -> NextCommands:
-    """What to send now, to whom. `wanted` is what is `due`, `online` the proxies whose agent can be reached."""
-    publication = state.publication
-    if publication is None or not wanted:
-        return NextCommands()
-    ready = tuple(each for each in wanted if each.at <= now and each.instance_id in online)
-    choice = _Choice(Progress(state), settings, ready)
-    is_new = any(each.purpose is not Purpose.VERIFY for each in wanted)
-    is_unproven = settings.canary and is_new and not choice.progress.proven_by
-    chosen = _first(choice, BEFORE_PROOF if is_unproven else AFTER_PROOF)
-    claims = _claims(state, publication, chosen, settings, now)
-    return NextCommands(claims, _wake_at(wanted, (*claims, *choice.progress.under_way), now))
-
-
-def _wake_at(wanted: tuple[Due, ...], commands: Iterable[Command], now: float) -> UnixSeconds | None:
-    """When the next proxy may have a command, or a canary that no agent takes stops blocking the others."""
-    times = [each.at for each in wanted if not each.is_drift_check]
-    times += [command.claimed_at + STALL_SECONDS for command in commands if command.purpose is Purpose.CANARY]
-    return min((time for time in times if time > now), default=None)
-
-
 @dataclass(frozen=True)
 class _Choice:
     """Those that may have a command now, and how the rollout stands: what the policies below decide on."""
@@ -189,6 +166,34 @@ class _Choice:
         """Those that run some config, so that a bad one would cost something."""
         states = self.progress.state.proxy_states
         return frozenset(key for key, observed in states.items() if observed.running)
+
+
+def next_commands(
+    state: EnvironmentState, wanted: tuple[Due, ...], online: frozenset[str], settings: Settings, now: float
+) -> NextCommands:
+    """What to send now, to whom. `wanted` is what is `due`, `online` the proxies whose agent can be reached."""
+    publication = state.publication
+    if publication is None or not wanted:
+        return NextCommands()
+    ready = tuple(each for each in wanted if each.at <= now and each.instance_id in online)
+    choice = _Choice(Progress(state), settings, ready)
+    policies = BEFORE_PROOF if _needs_canary(choice, wanted) else AFTER_PROOF
+    claims = _claims(state, publication, _first(choice, policies), settings, now)
+    return NextCommands(claims, _wake_at(wanted, (*claims, *choice.progress.under_way), now))
+
+
+def _needs_canary(choice: _Choice, wanted: tuple[Due, ...]) -> bool:
+    """Whether somebody shall get what no proxy has proven yet; who only compares has it already."""
+    purposes = {each.purpose for each in wanted}
+    is_new = purposes != {Purpose.VERIFY}
+    return choice.settings.canary and is_new and not choice.progress.proven_by
+
+
+def _wake_at(wanted: tuple[Due, ...], commands: Iterable[Command], now: float) -> UnixSeconds | None:
+    """When the next proxy may have a command, or a canary that no agent takes stops blocking the others."""
+    times = [each.at for each in wanted if not each.is_drift_check]
+    times += [command.claimed_at + STALL_SECONDS for command in commands if command.purpose is Purpose.CANARY]
+    return min((time for time in times if time > now), default=None)
 
 
 type Policy = Callable[[_Choice], list[Due] | None]

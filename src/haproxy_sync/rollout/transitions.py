@@ -18,6 +18,7 @@ from haproxy_sync.state.model import (
     Outcome,
     ProxyState,
     Publication,
+    with_targets,
 )
 
 VOID_SECONDS = 75  # a claim without command id is void then: longer than the function may run
@@ -110,18 +111,16 @@ def claimed(state: EnvironmentState, claims: tuple[Command, ...], now: float) ->
         for command in claims
         for target in command.targets
     }
-    return replace(_with_states(state, states), commands=(*state.commands, *claims))
+    return replace(state.with_proxy_states(states), commands=(*state.commands, *claims))
 
 
 def sent(state: EnvironmentState, by_claim: Mapping[str, Command | None]) -> EnvironmentState:
     """Each claim became the command it was sent as (None: nothing was sent); a claim that is gone stays gone."""
-    commands = {claim: by_claim.get(claim.claim, claim) for claim in state.commands}
-    unsent = {
-        target: replace(state.proxy_state(target), sent_at=0.0)  # its place in the wave was on paper only
-        for claim, command in commands.items()
-        for target in set(claim.targets).difference(command.targets if command else ())
-    }
-    return replace(_with_states(state, unsent), commands=tuple(filter(None, commands.values())))
+    commands = tuple(filter(None, (by_claim.get(claim.claim, claim) for claim in state.commands)))
+    left_out = state.in_flight.difference(*(command.targets for command in commands))
+    # Its place in the wave was on paper only: it need not wait for any spacing.
+    unsent = {target: replace(state.proxy_state(target), sent_at=0.0) for target in left_out}
+    return replace(state.with_proxy_states(unsent), commands=commands)
 
 
 def reported(state: EnvironmentState, command: Command, reports: Iterable[Report], now: float) -> EnvironmentState:
@@ -129,24 +128,16 @@ def reported(state: EnvironmentState, command: Command, reports: Iterable[Report
     fresh = {report.instance_id: report for report in reports if report.instance_id in command.targets}
     states = {key: _observed(state.proxy_state(key), command, report, now) for key, report in fresh.items()}
     spoke = frozenset(key for key, report in fresh.items() if report.is_heard)
-    left = tuple(each.without(fresh) if each.claim == command.claim else each for each in state.commands)
-    after = replace(
-        _with_states(state, states),
-        commands=with_targets(left),
-        late=spoken(state.late, command, spoke),
-    )
-    is_behind = any(report.outcome is Outcome.SUPERSEDED for report in fresh.values())
-    return overtaken(after, now) if is_behind and command.generation == state.generation else after
+    after = state.with_proxy_states(states).with_command(command.claim, lambda each: each.without(fresh))
+    after = replace(after, late=spoken(state.late, command, spoke))
+    is_current = command.generation == state.generation
+    is_behind = Outcome.SUPERSEDED in {report.outcome for report in fresh.values()}
+    return overtaken(after, now) if is_current and is_behind else after
 
 
 def spoken(late: tuple[Command, ...], command: Command, hosts: frozenset[str]) -> tuple[Command, ...]:
     """What is listened for once those hosts said something of the command: of an older one it is old news now."""
     return with_targets(each.without(hosts) if each.claimed_at <= command.claimed_at else each for each in late)
-
-
-def with_targets(commands: Iterable[Command]) -> tuple[Command, ...]:
-    """The commands that have targets left."""
-    return tuple(command for command in commands if command.targets)
 
 
 def _observed(before: ProxyState, command: Command, report: Report, now: float) -> ProxyState:
@@ -186,31 +177,31 @@ def _is_unproven(command: Command, report: Report) -> bool:
 
 def stalled(state: EnvironmentState, command: Command, now: float, *, is_taken: bool) -> EnvironmentState:
     """A command that no agent has taken for long: it stays in flight for its own proxies, nobody else waits for it."""
-    is_stalled = not is_taken and now - command.claimed_at >= STALL_SECONDS
-    return replace(
-        state,
-        commands=tuple(
-            replace(each, is_stalled=is_stalled) if each.claim == command.claim else each for each in state.commands
-        ),
-    )
+    is_stalled = not is_taken and _is_over(command, STALL_SECONDS, now)
+    return state.with_command(command.claim, lambda each: replace(each, is_stalled=is_stalled))
 
 
 def given_up(state: EnvironmentState, now: float) -> EnvironmentState:
     """Without void claims and without commands that nobody will report on any more."""
-    lost = [command for command in state.commands if command.command_id and _is_over(command, LOST_SECONDS, now)]
+    late = (command.without(command.silent_for(LATE_SECONDS, now)) for command in state.late)
+    commands = [command for command in state.commands if not _is_void(command, now)]
     after = replace(
         state,
-        late=with_targets(command.without(command.silent_for(LATE_SECONDS, now)) for command in state.late),
-        commands=tuple(command for command in state.commands if not _is_void(command, now)),
+        late=with_targets(late),
+        commands=tuple(commands),
     )
-    for command in lost:
-        missing = [Report(target, Outcome.MISSING, "no-report") for target in command.targets]
-        after = reported(after, command, missing, now)
+    for command in commands:
+        if _is_over(command, LOST_SECONDS, now):
+            after = reported(after, command, map(_lost, command.targets), now)
     return after
 
 
 def _is_void(command: Command, now: float) -> bool:
     return not command.command_id and _is_over(command, VOID_SECONDS, now)
+
+
+def _lost(instance_id: str) -> Report:
+    return Report(instance_id, Outcome.MISSING, "no-report")
 
 
 def _is_over(command: Command, seconds: float, now: float) -> bool:
@@ -219,11 +210,11 @@ def _is_over(command: Command, seconds: float, now: float) -> bool:
 
 def forgotten(state: EnvironmentState) -> EnvironmentState:
     """Without proxies that the last look no longer has: they are gone, they did not fail."""
-    present = frozenset(state.proxy_ids)
-    gone = {*state.proxy_states, *state.in_flight} - present
+    gone = {*state.proxy_states, *state.in_flight}.difference(state.proxy_ids)
+    present = {key: each for key, each in state.proxy_states.items() if key not in gone}
     return replace(
         state,
-        proxy_states=MappingProxyType({key: each for key, each in state.proxy_states.items() if key in present}),
+        proxy_states=MappingProxyType(present),
         commands=with_targets(command.without(gone) for command in state.commands),
         late=with_targets(command.without(gone) for command in state.late),
     )
@@ -232,7 +223,8 @@ def forgotten(state: EnvironmentState) -> EnvironmentState:
 def unreachable(state: EnvironmentState, instance_ids: Iterable[str]) -> EnvironmentState:
     """Proxies that should get a command and cannot are `missing`, by name."""
     progress = Progress(state)
-    return _with_states(state, {each: _offline(progress.proxy(each)) for each in instance_ids})
+    offline = {each: _offline(progress.proxy(each)) for each in instance_ids}
+    return state.with_proxy_states(offline)
 
 
 def _offline(proxy: ProxyProgress) -> ProxyState:
@@ -240,7 +232,3 @@ def _offline(proxy: ProxyProgress) -> ProxyState:
         reason = proxy.state.reason.removesuffix(OFFLINE) + OFFLINE
         return replace(proxy.state, reason=reason)
     return replace(proxy.state, outcome=Outcome.MISSING, reason="agent-offline", attempts=0)
-
-
-def _with_states(state: EnvironmentState, changed: Mapping[str, ProxyState]) -> EnvironmentState:
-    return replace(state, proxy_states=MappingProxyType({**state.proxy_states, **changed}))

@@ -63,24 +63,32 @@ def _decoder(kind: Any) -> Decoder:
     """The function that turns JSON into a value of the annotated type, or raises."""
     if isinstance(kind, TypeAliasType):
         return _decoder(kind.__value__)
+    if is_dataclass(kind):
+        return _dataclass(kind)
     arguments = get_args(kind)
-    origin = get_origin(kind)
-    if origin is None:
-        return _dataclass(kind) if is_dataclass(kind) else _plain(kind)
-    if origin is tuple:
-        return _tuple(_decoder(arguments[0]))
-    if origin is Mapping:
-        return _mapping(*map(_decoder, arguments))
-    (some,) = (_decoder(each) for each in arguments if each is not NoneType)
-    return lambda value: None if value is None else some(value)
+    if not arguments:
+        return _plain(kind)
+    container = CONTAINERS.get(get_origin(kind), _optional)
+    return container(arguments)
 
 
-def _tuple(item: Decoder) -> Decoder:
+def _optional(arguments: tuple[Any, ...]) -> Decoder:
+    (some,) = set(arguments) - {NoneType}
+    decode = _decoder(some)
+    return lambda value: None if value is None else decode(value)
+
+
+def _tuple(arguments: tuple[Any, ...]) -> Decoder:
+    item = _decoder(arguments[0])
     return lambda value: tuple(map(item, _expect(list, value)))
 
 
-def _mapping(key: Decoder, item: Decoder) -> Decoder:
+def _mapping(arguments: tuple[Any, ...]) -> Decoder:
+    key, item = map(_decoder, arguments)
     return lambda value: MappingProxyType({key(name): item(each) for name, each in _expect(dict, value).items()})
+
+
+CONTAINERS: Mapping[Any, Callable[[tuple[Any, ...]], Decoder]] = {tuple: _tuple, Mapping: _mapping}
 
 
 def _plain(kind: Any) -> Decoder:

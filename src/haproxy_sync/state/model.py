@@ -1,6 +1,6 @@
 """What is remembered of an environment between invocations, as frozen values. What changes them is in `rollout`."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -122,6 +122,11 @@ class Command:
         return frozenset(target for target, since in self.silent.items() if since + seconds <= now)
 
 
+def with_targets(commands: Iterable[Command]) -> tuple[Command, ...]:
+    """The commands that have targets left."""
+    return tuple(command for command in commands if command.targets)
+
+
 @dataclass(frozen=True, slots=True)
 class ProxyState:
     """What was observed of one proxy. MD5s are what it said itself; empty is unknown."""
@@ -212,6 +217,15 @@ class EnvironmentState:
     def desired(self, instance_id: str) -> Digest | None:
         """The config that the proxy shall run; None if nothing is published for it."""
         return self.publication.assignment[instance_id] if self.publication else None
+
+    def with_command(self, claim: str, change: Callable[[Command], Command]) -> "EnvironmentState":
+        """With a change of the command in flight that has this claim; without it where it has no targets left."""
+        commands = (change(each) if each.claim == claim else each for each in self.commands)
+        return replace(self, commands=with_targets(commands))
+
+    def with_proxy_states(self, changed: Mapping[str, ProxyState]) -> "EnvironmentState":
+        """With what was observed of some proxies as it is now."""
+        return replace(self, proxy_states=MappingProxyType({**self.proxy_states, **changed}))
 
     @property
     def generation(self) -> int:

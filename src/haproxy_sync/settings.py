@@ -1,15 +1,20 @@
-"""The function's environment as one frozen value; every missing or malformed variable in one error (F17)."""
+"""The function's environment as one frozen value; every missing or malformed variable is named in one error.
+
+A setting is written once: its field says from which environment variable it comes, which parser reads it, and what
+it is without the variable. template.yaml fills the variables; its defaults and those here are the same, by test.
+"""
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 from haproxy_sync.errors import RefusedValue, SettingsError
 
 RELOAD_METHODS = ("syn-drop", "seamless", "runtime", "auto")
 EMPTY_POOLS = ("hold", "publish")
 MAX_PORT = 65535
+MAX_PERCENT = 100
 MAX_LISTEN_PORTS = 15  # iptables multiport takes no more
 
 # An environment is a tag value, a folder in the bucket and a filter, where `*`, `?` and `\` are wildcards.
@@ -25,140 +30,27 @@ SUBNET = re.compile(r"subnet-[0-9a-f]{8,32}", re.ASCII)
 PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 NUMBER = re.compile(r"\d{1,6}", re.ASCII)
 FRACTION = re.compile(r"\d{1,6}(?:\.\d{1,3})?", re.ASCII)
-# As Run Command takes them: a number, or a percentage.
-CONCURRENCY = re.compile(r"[1-9][0-9]{0,6}|[1-9][0-9]?%|100%", re.ASCII)
-ERRORS = re.compile(r"[1-9][0-9]{0,6}|0|[1-9]?[0-9]%|100%", re.ASCII)
+LIMIT = re.compile(r"[1-9][0-9]{0,6}|0|[1-9]?[0-9]%|100%", re.ASCII)
+LIMIT_FROM_ONE = re.compile(r"[1-9][0-9]{0,6}|[1-9][0-9]?%|100%", re.ASCII)
 
 SECONDS_PER_MINUTE = 60
 
 
 def parse_port(text: str) -> int:
-    """The port a text names, 1 to 65535 (`RefusedValue` otherwise). `int()` alone takes full-width digits."""
+    """The port a text names, 1 to 65535; `RefusedValue` otherwise.
+
+    The pattern comes first because `int()` takes digits of every script.
+    """
     if not PORT.fullmatch(text) or int(text) > MAX_PORT:
         raise RefusedValue("port", text)
     return int(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A number of proxies, or a percentage of them, as Run Command takes both."""
-
-    number: int
-    is_percent: bool = False
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """What `10` or `25%` names."""
-        return cls(int(text.removesuffix("%")), text.endswith("%"))
-
-    def of(self, total: int) -> int:
-        """How many of `total` it means; a percentage rounds down."""
-        return total * self.number // 100 if self.is_percent else self.number
-
-    def __str__(self) -> str:
-        """As Run Command takes it."""
-        return f"{self.number}%" if self.is_percent else str(self.number)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What one deployed stack serves, and how; docs/architecture.md describes each."""
-
-    environment: str
-    region: str
-    bucket: str
-    queue_url: str
-    document_name: str
-    start_frozen: bool = True
-    environment_tag_key: str = "Environment"
-    type_tag_key: str = "Type"
-    backend_tag_value: str = "tomcat"
-    proxy_tag_value: str = "haproxy"
-    backend_port: int = 8080
-    backend_subnets: frozenset[str] = frozenset()  # empty: every subnet
-    listen_ports: tuple[int, ...] = (80, 443)
-    config_path: str = "/etc/haproxy/haproxy.cfg"
-    reload_method: str = "syn-drop"
-    canary: bool = True
-    max_concurrency: Limit = Limit(10)
-    max_errors: Limit = Limit(0)
-    rollout_spacing_seconds: float = 5
-    min_backends: int = 1
-    max_loss_percent: int = 50
-    hold_seconds: float = 300
-    empty_pool: str = "hold"
-    drift_check_seconds: float = 1800
-    zone_aware: bool = False
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> Self:
-        """Parse the variables; `SettingsError` names all bad ones."""
-        read = _Reader(environ)
-        settings = {
-            "environment": read("ENVIRONMENT", _text(ENVIRONMENT)),
-            "region": read("AWS_REGION", _text(REGION)),
-            "bucket": read("BUCKET", _text(BUCKET)),
-            "queue_url": read("QUEUE_URL", _text(QUEUE_URL)),
-            "document_name": read("DOCUMENT_NAME", _text(DOCUMENT)),
-            "start_frozen": read("START_FROZEN", _boolean, "true"),
-            "environment_tag_key": read("ENVIRONMENT_TAG_KEY", _text(TAG_KEY), "Environment"),
-            "type_tag_key": read("TYPE_TAG_KEY", _text(TAG_KEY), "Type"),
-            "backend_tag_value": read("BACKEND_TAG_VALUE", _text(TAG_VALUE), "tomcat"),
-            "proxy_tag_value": read("PROXY_TAG_VALUE", _text(TAG_VALUE), "haproxy"),
-            "backend_port": read("BACKEND_PORT", parse_port, "8080"),
-            "backend_subnets": read("BACKEND_SUBNETS", _subnets, ""),
-            "listen_ports": read("LISTEN_PORTS", _ports, "80,443"),
-            "config_path": read("CONFIG_PATH", _text(CONFIG_PATH), "/etc/haproxy/haproxy.cfg"),
-            "reload_method": read("RELOAD_METHOD", _one_of(RELOAD_METHODS), "syn-drop"),
-            "canary": read("CANARY", _boolean, "true"),
-            "max_concurrency": read("MAX_CONCURRENCY", _limit(CONCURRENCY), "10"),
-            "max_errors": read("MAX_ERRORS", _limit(ERRORS), "0"),
-            "rollout_spacing_seconds": read("ROLLOUT_SPACING_SECONDS", _seconds, "5"),
-            "min_backends": read("MIN_BACKENDS", _number, "1"),
-            "max_loss_percent": read("MAX_LOSS_PERCENT", _percent, "50"),
-            "hold_seconds": read("HOLD_MINUTES", _minutes, "5"),
-            "empty_pool": read("EMPTY_POOL", _one_of(EMPTY_POOLS), "hold"),
-            "drift_check_seconds": read("DRIFT_CHECK_MINUTES", _minutes, "30"),
-            "zone_aware": read("ZONE_AWARE", _boolean, "false"),
-        }
-        if environ.get("BACKEND_TAG_VALUE", "tomcat") == environ.get("PROXY_TAG_VALUE", "haproxy"):
-            read.bad.append("BACKEND_TAG_VALUE and PROXY_TAG_VALUE are the same")
-        if read.bad:
-            raise SettingsError("; ".join(read.bad))
-        return cls(**settings)  # type: ignore[arg-type]  # every value was parsed above
-
-
-class _Reader:
-    """Reads one variable after the other and remembers what was wrong."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self.environ = environ
-        self.bad: list[str] = []
-
-    def __call__[T](self, name: str, parse: Callable[[str], T], default: str | None = None) -> T | None:
-        text = self.environ.get(name, default)
-        if text is None:
-            self.bad.append(f"{name} is missing")
-            return None
-        try:
-            return parse(text)
-        except (ValueError, RefusedValue) as error:
-            self.bad.append(f"{name}={text[:64]!r}: {error}")
-            return None
-
-
-def _text(pattern: re.Pattern[str]) -> Callable[[str], str]:
+def _matching(pattern: re.Pattern[str]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if not pattern.fullmatch(text):
-            raise ValueError(f"must match {pattern.pattern}")
+            raise SettingsError(f"must match {pattern.pattern}")
         return text
-
-    return parse
-
-
-def _limit(pattern: re.Pattern[str]) -> Callable[[str], Limit]:
-    def parse(text: str) -> Limit:
-        return Limit.parse(_text(pattern)(text))
 
     return parse
 
@@ -166,41 +58,176 @@ def _limit(pattern: re.Pattern[str]) -> Callable[[str], Limit]:
 def _one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in allowed:
-            raise ValueError(f"must be one of {', '.join(allowed)}")
+            raise SettingsError(f"must be one of {', '.join(allowed)}")
         return text
 
     return parse
 
 
+_true_or_false = _one_of(("true", "false"))
+_digits = _matching(NUMBER)
+_decimal = _matching(FRACTION)
+_subnet = _matching(SUBNET)
+_limit = _matching(LIMIT)
+_limit_from_one = _matching(LIMIT_FROM_ONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many proxies, as Run Command takes it: a number, or a percentage of those that are meant."""
+
+    number: int
+    is_percent: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """What `10` or `25%` says; `SettingsError` for anything else."""
+        number = _limit(text).removesuffix("%")
+        return cls(int(number), is_percent=number != text)
+
+    def of(self, total: int) -> int:
+        """How many that are of so many; a percentage rounds down, as Run Command does."""
+        if self.is_percent:
+            return total * self.number // MAX_PERCENT
+        return self.number
+
+    def __str__(self) -> str:
+        """The text that Run Command takes."""
+        sign = "%" * self.is_percent
+        return f"{self.number}{sign}"
+
+
 def _boolean(text: str) -> bool:
-    return _one_of(("true", "false"))(text) == "true"
+    return _true_or_false(text) == "true"
 
 
 def _number(text: str) -> int:
-    return int(_text(NUMBER)(text))
+    return int(_digits(text))
 
 
 def _percent(text: str) -> int:
     percent = _number(text)
-    if percent > 100:  # noqa: PLR2004 # a hundred percent
-        raise ValueError("must be 0 to 100")
+    if percent > MAX_PERCENT:
+        raise SettingsError(f"must be 0 to {MAX_PERCENT}")
     return percent
 
 
 def _seconds(text: str) -> float:
-    return float(_text(FRACTION)(text))
+    return float(_decimal(text))
 
 
 def _minutes(text: str) -> float:
     return _seconds(text) * SECONDS_PER_MINUTE
 
 
+def _concurrency(text: str) -> Limit:
+    """A limit of nobody is none: Run Command refuses it."""
+    return Limit.parse(_limit_from_one(text))
+
+
+def _words(text: str) -> Iterator[str]:
+    """What stands between the commas."""
+    return map(str.strip, text.split(","))
+
+
 def _ports(text: str) -> tuple[int, ...]:
-    ports = tuple(parse_port(port.strip()) for port in text.split(","))
+    ports = tuple(map(parse_port, _words(text)))
     if len(ports) > MAX_LISTEN_PORTS:
-        raise ValueError(f"at most {MAX_LISTEN_PORTS} ports")
+        raise SettingsError(f"at most {MAX_LISTEN_PORTS} ports")
     return ports
 
 
 def _subnets(text: str) -> frozenset[str]:
-    return frozenset(_text(SUBNET)(subnet.strip()) for subnet in text.split(",") if subnet.strip())
+    """Empty words are passed over: an empty text means every subnet."""
+    words = filter(None, _words(text))
+    return frozenset(map(_subnet, words))
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: its name, what reads its text, and the text it has when nobody sets it."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: str | None
+
+    def text(self, environ: Mapping[str, str]) -> str | None:
+        """What the environment or else the default says; None if neither says anything."""
+        return environ.get(self.name, self.default)
+
+    def read(self, environ: Mapping[str, str]) -> Any:
+        """The parsed value; `SettingsError` says that the variable is missing, or what is wrong with it."""
+        text = self.text(environ)
+        if text is None:
+            raise SettingsError(f"{self.name} is missing")
+        try:
+            return self.parse(text)
+        except (SettingsError, RefusedValue) as error:
+            raise SettingsError(f"{self.name}={text[:64]!r}: {error}") from error
+
+
+def _required[T](name: str, parse: Callable[[str], T]) -> T:
+    """A field of `Settings` that must be given. A type checker sees what the parser returns, so the two must agree."""
+    variable = Variable(name, parse, None)
+    required: T = field(metadata={"variable": variable})
+    return required
+
+
+def _optional[T](name: str, parse: Callable[[str], T], default: str) -> T:
+    """A field of `Settings` that is what its variable's default means unless it is given."""
+    variable = Variable(name, parse, default)
+    return field(default=parse(default), metadata={"variable": variable})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one deployed stack serves, and how; docs/architecture.md describes each."""
+
+    environment: str = _required("ENVIRONMENT", _matching(ENVIRONMENT))
+    region: str = _required("AWS_REGION", _matching(REGION))
+    bucket: str = _required("BUCKET", _matching(BUCKET))
+    queue_url: str = _required("QUEUE_URL", _matching(QUEUE_URL))
+    document_name: str = _required("DOCUMENT_NAME", _matching(DOCUMENT))
+    start_frozen: bool = _optional("START_FROZEN", _boolean, "true")
+    environment_tag_key: str = _optional("ENVIRONMENT_TAG_KEY", _matching(TAG_KEY), "Environment")
+    type_tag_key: str = _optional("TYPE_TAG_KEY", _matching(TAG_KEY), "Type")
+    backend_tag_value: str = _optional("BACKEND_TAG_VALUE", _matching(TAG_VALUE), "tomcat")
+    proxy_tag_value: str = _optional("PROXY_TAG_VALUE", _matching(TAG_VALUE), "haproxy")
+    backend_port: int = _optional("BACKEND_PORT", parse_port, "8080")
+    backend_subnets: frozenset[str] = _optional("BACKEND_SUBNETS", _subnets, "")  # empty: every subnet
+    listen_ports: tuple[int, ...] = _optional("LISTEN_PORTS", _ports, "80,443")
+    config_path: str = _optional("CONFIG_PATH", _matching(CONFIG_PATH), "/etc/haproxy/haproxy.cfg")
+    reload_method: str = _optional("RELOAD_METHOD", _one_of(RELOAD_METHODS), "syn-drop")
+    canary: bool = _optional("CANARY", _boolean, "true")
+    max_concurrency: Limit = _optional("MAX_CONCURRENCY", _concurrency, "10")
+    max_errors: Limit = _optional("MAX_ERRORS", Limit.parse, "0")
+    rollout_spacing_seconds: float = _optional("ROLLOUT_SPACING_SECONDS", _seconds, "5")
+    min_backends: int = _optional("MIN_BACKENDS", _number, "1")
+    max_loss_percent: int = _optional("MAX_LOSS_PERCENT", _percent, "50")
+    hold_seconds: float = _optional("HOLD_MINUTES", _minutes, "5")
+    empty_pool: str = _optional("EMPTY_POOL", _one_of(EMPTY_POOLS), "hold")
+    drift_check_seconds: float = _optional("DRIFT_CHECK_MINUTES", _minutes, "30")
+    zone_aware: bool = _optional("ZONE_AWARE", _boolean, "false")
+
+    @classmethod
+    def variables(cls) -> dict[str, Variable]:
+        """The environment variable of each field, by the field's name."""
+        return {each.name: each.metadata["variable"] for each in fields(cls)}
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Parse the variables; `SettingsError` names all bad ones."""
+        variables = cls.variables()
+        values: dict[str, Any] = {}
+        bad: list[str] = []
+        for name, variable in variables.items():
+            try:
+                values[name] = variable.read(environ)
+            except SettingsError as error:
+                bad.append(str(error))
+        backend, proxy = variables["backend_tag_value"], variables["proxy_tag_value"]
+        if backend.text(environ) == proxy.text(environ):
+            bad.append(f"{backend.name} and {proxy.name} are the same")
+        if bad:
+            raise SettingsError("; ".join(bad))
+        return cls(**values)

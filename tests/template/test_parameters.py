@@ -5,8 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from haproxy_sync.settings import Settings
+from haproxy_sync.errors import SettingsError
+from haproxy_sync.settings import MAX_LISTEN_PORTS, MAX_PORT, Settings
+from tests import settings_table
+from tests.settings_table import Setting
+from tests.template import translate
 from tests.template.stack import PSEUDO, Stack, deployed
 from tests.template.translate import Template
 
@@ -48,6 +54,78 @@ def test_function_starts_on_defaults(staging: Stack) -> None:
         document_name=settings.document_name,
     )
     assert settings == bare
+
+
+SETTINGS = {setting.variable.name: setting for setting in settings_table.settings(translate.source())}
+FROM_PARAMETERS = [setting for setting in SETTINGS.values() if setting.parameter]
+
+
+def of_kind(key: str) -> pytest.MarkDecorator:
+    """For every setting whose parameter says this about itself."""
+    chosen = [setting for setting in FROM_PARAMETERS if key in setting.parameter]
+    return pytest.mark.parametrize("setting", chosen, ids=lambda setting: setting.reference)
+
+
+def test_the_table_is_what_fields_and_template_say(source: Template) -> None:
+    """Otherwise: `PYTHONPATH=src python -m tests.settings_table` writes it anew."""
+    text = settings_table.DOCUMENT.read_text()
+    assert text == settings_table.rewritten(text, source)
+
+
+def test_every_field_has_its_variable() -> None:
+    """No field is without a variable, no variable without a field; the region is Lambda's own."""
+    names = [variable.name for variable in Settings.variables().values()]
+    assert sorted(names) == sorted([*SETTINGS, "AWS_REGION"])
+
+
+def test_what_the_stack_knows_has_no_default() -> None:
+    """A bucket or a queue of another stack would be worse than none."""
+    required = {variable.name for variable in Settings.variables().values() if variable.default is None}
+    made = {name for name, setting in SETTINGS.items() if not setting.parameter}
+    assert required == made | {"ENVIRONMENT", "AWS_REGION"}
+
+
+@pytest.mark.parametrize("setting", FROM_PARAMETERS, ids=lambda setting: setting.reference)
+def test_field_and_parameter_have_one_default(setting: Setting) -> None:
+    """Word for word; where the field has none, the parameter must be given, too."""
+    assert setting.variable.default == (str(setting.parameter["Default"]) if "Default" in setting.parameter else None)
+
+
+@of_kind("AllowedValues")
+def test_the_parser_knows_the_allowed_values_and_no_others(setting: Setting) -> None:
+    """Each means something of its own."""
+    parsed = {setting.variable.parse(value) for value in setting.parameter["AllowedValues"]}
+    assert len(parsed) == len(setting.parameter["AllowedValues"])
+    with pytest.raises(SettingsError, match=", ".join(setting.parameter["AllowedValues"])):
+        setting.variable.parse("another")
+
+
+@of_kind("MinValue")
+def test_the_parser_takes_both_ends_of_the_range(setting: Setting) -> None:
+    """And so what lies between them."""
+    least, most = (setting.variable.parse(str(setting.parameter[end])) for end in ("MinValue", "MaxValue"))
+    assert 0 <= least < most
+
+
+@pytest.mark.parametrize(
+    "setting",
+    # A pattern cannot count to 65535: ports have a test of their own.
+    [each for each in FROM_PARAMETERS if "AllowedPattern" in each.parameter and each.reference != "ListenPorts"],
+    ids=lambda setting: setting.reference,
+)
+@given(data=st.data())
+def test_the_parser_takes_what_the_pattern_lets_pass(setting: Setting, data: st.DataObject) -> None:
+    """The function starts with whatever can be deployed."""
+    pattern = re.compile(setting.parameter["AllowedPattern"], re.ASCII)
+    setting.variable.parse(data.draw(st.from_regex(pattern, fullmatch=True)))
+
+
+@given(ports=st.lists(st.integers(1, MAX_PORT), min_size=1, max_size=MAX_LISTEN_PORTS))
+def test_pattern_and_parser_take_any_ports(ports: list[int], source: Template) -> None:
+    """As many as iptables takes, all that exist."""
+    text = ",".join(map(str, ports))
+    assert is_taken(source, "ListenPorts", text)
+    assert SETTINGS["LISTEN_PORTS"].variable.parse(text) == tuple(ports)
 
 
 GOOD: dict[str, list[str]] = {

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haproxy_sync.errors import SettingsError
-from haproxy_sync.settings import Settings
+from haproxy_sync.settings import Settings, Variable
 
 GOOD = {
     "ENVIRONMENT": "staging",
@@ -50,6 +50,32 @@ def test_every_bad_variable_is_named_at_once() -> None:
         Settings.from_env(without | bad)
     for name in [*bad, "BUCKET"]:
         assert name in str(caught.value)
+
+
+def test_the_error_says_what_each_variable_should_be() -> None:
+    """In the order of the fields, each with the text it has and the reason."""
+    bad = {"QUEUE_URL": "queue", "BACKEND_PORT": "70000", "MAX_LOSS_PERCENT": "101", "EMPTY_POOL": "empty"}
+    without = {key: value for key, value in GOOD.items() if key != "BUCKET"}
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env(without | bad | {"PROXY_TAG_VALUE": "tomcat"})
+    assert str(caught.value).split("; ") == [
+        "BUCKET is missing",
+        r"QUEUE_URL='queue': must match https?://\S+",
+        "BACKEND_PORT='70000': port '70000' is not allowed",
+        "MAX_LOSS_PERCENT='101': must be 0 to 100",
+        "EMPTY_POOL='empty': must be one of hold, publish",
+        "BACKEND_TAG_VALUE and PROXY_TAG_VALUE are the same",
+    ]
+
+
+@pytest.mark.parametrize("variable", Settings.variables().values(), ids=lambda variable: variable.name)
+def test_a_variable_that_is_not_set_is_its_default_or_missing(variable: Variable) -> None:
+    """The stack's own names have no default; everything else has one that its parser takes."""
+    if variable.default is None:
+        with pytest.raises(SettingsError, match=f"^{variable.name} is missing$"):
+            variable.read({})
+    else:
+        assert variable.read({}) == variable.parse(variable.default)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from haproxy_sync.config.render import Rendering
 from haproxy_sync.fleet.model import NO_TAGS, Config, Fleet
-from haproxy_sync.settings import EMPTY_POOLS
+from haproxy_sync.settings import EMPTY_POOLS, Limit
 from haproxy_sync.state.model import EnvironmentState
 from tests.contract.faults import Death, Fault, interposed
 from tests.contract.world import SWEEP, World, changed, new_world
@@ -49,7 +49,7 @@ class AnyWorld(RuleBasedStateMachine):
     @initialize(backends=st.integers(0, 5), proxies=st.integers(0, 3), empty_pool=st.sampled_from(EMPTY_POOLS))
     def begin(self, backends: int, proxies: int, empty_pool: str) -> None:
         """An environment that was never reconciled."""
-        self.context = new_world(max_concurrency="2", drift_check_seconds=600.0, empty_pool=empty_pool)
+        self.context = new_world(max_concurrency=Limit(2), drift_check_seconds=600.0, empty_pool=empty_pool)
         self.world: World = self.context.__enter__()
         self.ec2 = Ec2()
         self.world.clients = replace(self.world.clients, ec2=self.ec2)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haproxy_sync.errors import SettingsError
-from haproxy_sync.settings import Settings, Variable
+from haproxy_sync.settings import Limit, Settings, Variable
 
 GOOD = {
     "ENVIRONMENT": "staging",
@@ -97,6 +97,34 @@ def test_what_would_do_harm_later_is_refused_now(name: str, text: str) -> None:
     """A value that another service would read in its own way never gets there."""
     with pytest.raises(SettingsError, match=name):
         Settings.from_env(GOOD | {name: text})
+
+
+@pytest.mark.parametrize(
+    ("text", "total", "number"),
+    [("10", 3, 10), ("0", 5, 0), ("25%", 8, 2), ("25%", 7, 1), ("99%", 1, 0), ("0%", 9, 0), ("100%", 9, 9)],
+)
+def test_a_limit_is_a_number_or_a_percentage_rounded_down(text: str, total: int, number: int) -> None:
+    """As Run Command counts; a number is not made smaller, for it means any fleet."""
+    assert Limit.parse(text).of(total) == number
+
+
+@given(st.builds(Limit, st.integers(0, 9_999_999)) | st.builds(Limit, st.integers(0, 100), st.just(True)))  # noqa: FBT003
+def test_a_limit_is_written_as_run_command_takes_it(limit: Limit) -> None:
+    """And read back as the same."""
+    assert Limit.parse(str(limit)) == limit
+
+
+def test_the_text_of_a_limit_is_the_one_that_was_parsed() -> None:
+    """`10` and `10%` are two limits."""
+    texts = ["0", "10", "0%", "10%", "100%"]
+    assert [str(Limit.parse(text)) for text in texts] == texts
+
+
+@pytest.mark.parametrize("text", ["", "%", "-1", "1.5", "101%", "010", "10 %", "１０"])  # noqa: RUF001 # full-width digits
+def test_what_run_command_would_refuse_is_no_limit(text: str) -> None:
+    """The parser says what it takes."""
+    with pytest.raises(SettingsError, match="must match"):
+        Limit.parse(text)
 
 
 @given(st.dictionaries(st.sampled_from([*GOOD, "BACKEND_PORT", "CANARY", "HOLD_MINUTES"]), st.text(max_size=40)))

@@ -6,11 +6,19 @@
      ├── BadEvent           a queue record nobody can act on: acknowledged and counted, never retried
      ├── RefusedValue       a value from outside is not on the allow-list
      ├── TemplateError      template or variables cannot be rendered: file, line, name
-     ├── CorruptState     the state cannot be read as one: what was published is unknown
+     ├── CorruptState       the state cannot be read as one: what was published is unknown
      ├── Unpinned           commands were claimed for a publication without a document to run: a bug of ours
-     └── Superseded         somebody moved the state since it was read: start again
+     ├── Superseded         somebody moved the state since it was read: start again
+     │
+     │   defined where they are raised, for nobody outside that package sees them:
+     ├── fleet.inventory._Unfit                   an instance cannot be a host: it is skipped with the reason
+     ├── config.ansible.missing.MissingError      a template used an undefined value
+     ├── config.ansible.output.OutputTooLarge     a template produces more text than fits into memory
+     └── config.ansible.plugins.Unavailable       a template calls a function that needs Ansible's control node
 
-Errors carry their evidence as attributes; the message says what is wrong, where, and what to do.
+Errors carry their evidence as attributes; the message says what is wrong, where, and what to do. Filters and other
+functions that stand for Python's own raise what those raise, which the same package catches: see
+tests/unit/test_errors.py, which holds this picture and that rule against the code.
 """
 
 
@@ -51,12 +59,12 @@ class TemplateError(SyncError):
 
 
 class CorruptState(SyncError):
-    """The object is there, and is no state (F48)."""
-
-
-class Superseded(SyncError):
-    """The conditional write lost (412) or collided (409); the reconcile restarts from the read."""
+    """The object is there, and is no state."""
 
 
 class Unpinned(SyncError):
     """Claims always come with a pinned document; these do not."""
+
+
+class Superseded(SyncError):
+    """The conditional write lost (412) or collided (409); the reconcile restarts from the read."""

@@ -194,13 +194,36 @@ class AnyWorld(RuleBasedStateMachine):
             self.context.__exit__(None, None, None)
 
     def _converges(self) -> None:
-        every = {key: dict(_tags(each)) for key, each in self.ec2.instances.items()}
-        kinds = {key: tags for key, tags in every.items() if tags["Environment"] == "staging"}
-        proxies = [key for key, tags in kinds.items() if tags["Type"] == "haproxy"]
-        backends = {key for key, tags in kinds.items() if tags["Type"] == "tomcat"}
-        for key in proxies:
-            if key not in self.world.proxies:
-                self.world.join(key)
+        backends, proxies = self._members("tomcat"), self._members("haproxy")
+        for key in sorted(proxies - self.world.proxies.keys()):
+            self.world.join(key)
+        self._sweep_until_all_is_quiet()
+        state = self.world.state
+        is_held = not backends and bool(state.backends)
+        if is_held:  # the last ones to leave are kept, whatever time has passed
+            assert self.world.settings.empty_pool == "hold"
+            assert state.hold
+        else:
+            assert {backend.instance_id for backend in state.backends or ()} == backends
+        assert {proxy.instance_id for proxy in state.proxies} == proxies
+        running = {host.running for key, host in self.world.proxies.items() if key in proxies}
+        if state.backends is None:  # none was ever seen: that is not believed, however long it lasts
+            assert not backends
+            assert not any(running)
+            return
+        text = render(None, None, SimpleNamespace(backends=state.backends)).shared  # type: ignore[arg-type]
+        assert text
+        installed = {host.installed for key, host in self.world.proxies.items() if key in proxies}
+        assert running | installed <= {text.md5}
+        assert self.world.act("status")["converged"] == (bool(proxies) and not is_held)
+
+    def _members(self, kind: str) -> set[str]:
+        """What EC2 has of the environment."""
+        wanted = {("Environment", "staging"), ("Type", kind)}
+        return {key for key, each in self.ec2.instances.items() if wanted <= set(_tags(each))}
+
+    def _sweep_until_all_is_quiet(self) -> None:
+        """Twenty minutes in which no event arrives."""
         for second in range(1200):
             self.world.clock.advance(1)
             if second % 10 == 0:
@@ -209,23 +232,6 @@ class AnyWorld(RuleBasedStateMachine):
                 self.world.delayed.clear()
             if second % 60 == 0:
                 assert self.world.sweep() == []
-        state = self.world.state
-        is_held = not backends and bool(state.backends)
-        if is_held:  # the last ones to leave are kept, whatever time has passed
-            assert self.world.settings.empty_pool == "hold"
-            assert state.hold
-        else:
-            assert {backend.instance_id for backend in state.backends or ()} == backends
-        assert {proxy.instance_id for proxy in state.proxies} == set(proxies)
-        if state.backends is None:  # none was ever seen: that is not believed, however long it lasts
-            assert not backends
-            assert all(not self.world.proxies[key].running for key in proxies)
-            return
-        text = render(None, None, SimpleNamespace(backends=state.backends)).shared  # type: ignore[arg-type]
-        assert text
-        for key in proxies:
-            assert self.world.proxies[key].running == self.world.proxies[key].installed == text.md5
-        assert self.world.act("status")["converged"] == (bool(proxies) and not is_held)
 
 
 def _tags(raw: dict[str, Any]) -> list[tuple[str, str]]:

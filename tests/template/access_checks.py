@@ -10,7 +10,7 @@ from botocore.session import get_session
 
 from local.cloud import sqs
 from local.cloud.policies import Request, allows
-from tests.template.stack import Stack, as_list, statements
+from tests.template.stack import STACK_NAME, Stack, as_list, statements
 from tests.template.translate import PROJECT
 
 # Known to have no resource level (AWS service authorization reference).
@@ -116,7 +116,7 @@ def _denies_plain(statement: Statement) -> set[str]:
 
 def called() -> set[str]:
     """The actions that the function's code calls: `s3.put_object` is `s3:PutObject`."""
-    code = "".join(path.read_text() for path in (PROJECT / "src" / "haproxy_sync").glob("*.py"))
+    code = "".join(path.read_text() for path in (PROJECT / "src" / "haproxy_sync").rglob("*.py"))
     found = set()
     for service in ("ec2", "s3", "sqs", "ssm"):
         operations = {xform_name(name): name for name in get_session().get_service_model(service).operation_names}
@@ -142,16 +142,18 @@ def function_acts_exactly(stack: Stack) -> Iterator[str]:
 def function_reaches_its_own(stack: Stack) -> Iterator[str]:
     """The function acts on this stack's resources alone, but for actions that know no resource level."""
     for statement in function_statements(stack):
-        if statement["Effect"] != "Allow" or {"NotAction", "NotResource"} & statement.keys():
-            yield f"{statement['Sid']}: only plain Allow statements are wanted"
-        actions = set(statement["Action"])
-        if "*" in statement["Resource"] and not actions <= WITHOUT_RESOURCE_LEVEL:
-            yield f"{statement['Sid']}: {sorted(actions - WITHOUT_RESOURCE_LEVEL)} on every resource"
-        if "ssm:SendCommand" in actions:
-            continue
-        for resource in statement["Resource"]:
-            if resource != "*" and "haproxy-ec2-sync-staging-" not in resource:
-                yield f"{statement['Sid']}: {resource} is not of this stack"
+        yield from (f"{statement['Sid']}: {problem}" for problem in _reaches_too_far(statement))
+
+
+def _reaches_too_far(statement: Statement) -> Iterator[str]:
+    actions = set(statement["Action"])
+    if statement["Effect"] != "Allow" or {"NotAction", "NotResource"} & statement.keys():
+        yield "only plain Allow statements are wanted"
+    if "*" in statement["Resource"] and not actions <= WITHOUT_RESOURCE_LEVEL:
+        yield f"{sorted(actions - WITHOUT_RESOURCE_LEVEL)} on every resource"
+    if "ssm:SendCommand" not in actions:  # whose resources are checked below
+        named = (resource for resource in statement["Resource"] if resource != "*")
+        yield from (f"{resource} is not of this stack" for resource in named if f"{STACK_NAME}-" not in resource)
 
 
 def commands_are_fenced(stack: Stack) -> Iterator[str]:

@@ -36,7 +36,7 @@ def test_every_sample_is_understood(running: World, path: Path) -> None:
     """An event reconciles, an action answers with its name; the one that needs a number of today says so."""
     event: dict[str, Any] = json.loads(path.read_text())
     if event.get("action") == "rollback":
-        with pytest.raises(BadRequest, match="newest known"):
+        with pytest.raises(BadRequest, match="newest generations"):
             handler.handler(event, context())
         event["generation"] = running.act("status")["generation"]
     answer = handler.handler(event, context())

@@ -144,7 +144,8 @@ def doubtful(intent: Intent, state: EnvironmentState, settings: Settings, now: U
 def _may_be_unrelated(event: Event, ours: AbstractSet[str], settings: Settings) -> bool:
     """A tag that makes the instance ours is believed at once: EC2 may show it a little later than the event says."""
     is_claimed = event.tags.get(settings.environment_tag_key) == settings.environment
-    return event.instance_ids != () and ours.isdisjoint(event.instance_ids) and not is_claimed
+    is_somebody = bool(event.instance_ids)
+    return all((is_somebody, ours.isdisjoint(event.instance_ids), not is_claimed))
 
 
 def named(events: tuple[Event, ...]) -> frozenset[str]:

@@ -123,8 +123,8 @@ def _keeps_document(state: EnvironmentState, purpose: Purpose, settings: Setting
     if purpose is Purpose.WAVE:
         return True
     progress = Progress(state)
-    is_rolling = progress.unsettled != () and not progress.has_stopped(settings.max_errors)
-    return is_rolling and progress.proven_by != ""
+    has_stopped = progress.has_stopped(settings.max_errors)
+    return all((progress.unsettled, not has_stopped, progress.proven_by))
 
 
 def _with_document(state: EnvironmentState, document: Document | None) -> EnvironmentState:

@@ -120,7 +120,7 @@ def is_at_rest(state: EnvironmentState, settings: Settings, now: float) -> bool:
 
 def _is_waited_for(each: Due) -> bool:
     is_reachable = each.proxy.state.outcome is not Outcome.MISSING
-    return each.purpose is Purpose.WAVE and each.is_healthy and is_reachable
+    return all((each.purpose is Purpose.WAVE, each.is_healthy, is_reachable))
 
 
 def ended(before: EnvironmentState, after: EnvironmentState, settings: Settings) -> tuple[str, ...]:
@@ -128,8 +128,9 @@ def ended(before: EnvironmentState, after: EnvironmentState, settings: Settings)
     was, now = Progress(before), Progress(after)
     if now.is_converged and not was.is_converged:
         return ("completed",)
-    has_stopped = now.has_stopped(settings.max_errors) and not was.has_stopped(settings.max_errors)
-    return ("stopped",) if has_stopped else ()
+    if now.has_stopped(settings.max_errors) and not was.has_stopped(settings.max_errors):
+        return ("stopped",)
+    return ()
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def _needs_canary(choice: _Choice, wanted: tuple[Due, ...]) -> bool:
     """Whether somebody shall get what no proxy has proven yet; who only compares has it already."""
     purposes = {each.purpose for each in wanted}
     is_new = purposes != {Purpose.VERIFY}
-    return choice.settings.canary and is_new and not choice.progress.proven_by
+    return all((choice.settings.canary, is_new, not choice.progress.proven_by))
 
 
 def _wake_at(wanted: tuple[Due, ...], commands: Iterable[Command], now: float) -> UnixSeconds | None:

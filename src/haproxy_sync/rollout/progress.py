@@ -28,7 +28,7 @@ class ProxyProgress:
     @property
     def is_settled(self) -> bool:
         """Whether it has what is published, and nothing older can still arrive there."""
-        return self._is_applied and self._is_last_command and self._has_proof
+        return all((self._is_applied, self._is_last_command, self._has_proof))
 
     @property
     def runs_desired(self) -> bool:
@@ -96,7 +96,7 @@ class Progress:
         return next((proxy.instance_id for proxy in self.proxies if self._is_proof(proxy)), "")
 
     def _is_proof(self, proxy: ProxyProgress) -> bool:
-        return self._has_tried(proxy) and proxy.runs_desired and proxy.is_settled
+        return all((self._has_tried(proxy), proxy.runs_desired, proxy.is_settled))
 
     def _has_tried(self, proxy: ProxyProgress) -> bool:
         """Whoever has a config of its own proves only what it did since: the others' configs were never tried."""
@@ -108,13 +108,13 @@ class Progress:
     @property
     def is_converged(self) -> bool:
         """Whether every proxy has the config of the last look."""
-        return self._is_current and self.state.proxies != () and self.unsettled == ()
+        return all((self._is_current, self.state.proxies, not self.unsettled))
 
     @property
     def _is_current(self) -> bool:
         """Whether what is published is what the last look saw, with nothing held back from it."""
         state = self.state
-        return not (state.hold or state.is_frozen or state.template_error or state.queued)
+        return not any((state.hold, state.is_frozen, state.template_error, state.queued))
 
     @property
     def under_way(self) -> tuple[Command, ...]:
@@ -125,8 +125,12 @@ class Progress:
         return tuple(filter(self._is_waited_for, self.state.commands))
 
     def _is_waited_for(self, command: Command) -> bool:
-        is_current = self.state.publication is not None and command.generation == self.state.generation
-        return is_current and command.purpose is not Purpose.VERIFY and not command.is_stalled
+        return all((
+            self.state.publication,
+            command.generation == self.state.generation,
+            command.purpose is not Purpose.VERIFY,
+            not command.is_stalled,
+        ))
 
     def listen_again_at(self, now: float) -> float | None:
         """When to look again for what the silent have to say, in unix seconds."""

@@ -54,12 +54,12 @@ def interposed(clients: Clients, choose: Chooser) -> Iterator[None]:
         done = real(stubber, request)
         return fault.answer(operation) if fault else done
 
-    def note(event_name: str, **_: Any) -> None:
+    def observe(event_name: str, **_: Any) -> None:
         sending[:] = [event_name.removeprefix("before-send.")]
 
     every = (clients.ec2, clients.s3, clients.ssm, clients.sqs, clients.commands)
     for client in every:
-        client.meta.events.register_first("before-send", note)
+        client.meta.events.register_first("before-send", observe)
     try:
         with (
             patch.object(BotocoreStubber, "process_request", process),
@@ -68,7 +68,7 @@ def interposed(clients: Clients, choose: Chooser) -> Iterator[None]:
             yield
     finally:
         for client in every:
-            client.meta.events.unregister("before-send", note)
+            client.meta.events.unregister("before-send", observe)
 
 
 @contextmanager

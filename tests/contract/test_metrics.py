@@ -1,4 +1,4 @@
-"""What CloudWatch is told: names and dimensions that alarms and the dashboard are built on."""
+"""What CloudWatch gets: names and dimensions that alarms and the dashboard are built on."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from tests.contract.world import World, changed
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, ...], float]:
+def emitted(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, ...], float]:
     """The last value of each metric in the log, by name and the value of its own dimension."""
     values: dict[tuple[str, ...], float] = {}
     for line in capsys.readouterr().out.splitlines():
@@ -29,7 +29,7 @@ def test_a_look_tells_the_state_of_the_environment(running: World, capsys: pytes
     running.launch(tags={"haproxy:weight": "seven"})
     capsys.readouterr()
     running.sweep()
-    values = told(capsys)
+    values = emitted(capsys)
     publication = running.state.publication
     assert publication
     assert values["Looks",] == 1
@@ -49,12 +49,12 @@ def test_a_rollout_tells_its_outcomes(running: World, capsys: pytest.CaptureFixt
     running.launch()
     running.deliver(changed())
     running.pass_time(5)
-    values = told(capsys)
+    values = emitted(capsys)
     assert values["ProxyReports", "rolled-back"] == 1
     assert values["Rollouts", "stopped"] == 1
     assert values["ChangesFoundBySweep",] == 0
     running.act("freeze")
-    assert told(capsys)["Frozen",] == 1
+    assert emitted(capsys)["Frozen",] == 1
 
 
 def test_a_rollout_that_reached_all_is_told_once(running: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,39 +62,39 @@ def test_a_rollout_that_reached_all_is_told_once(running: World, capsys: pytest.
     running.launch()
     running.sweep()
     running.settle()
-    assert told(capsys)["Rollouts", "completed"] == 1
+    assert emitted(capsys)["Rollouts", "completed"] == 1
     running.pass_time(60)
     running.sweep()
-    assert ("Rollouts", "completed") not in told(capsys)
+    assert ("Rollouts", "completed") not in emitted(capsys)
 
 
 def test_what_becomes_of_a_batch_is_counted_once(running: World, capsys: pytest.CaptureFixture[str]) -> None:
     """Covered by a look is coalesced; unrelated is neither that nor a look."""
-    (stranger,) = running.launch(tags={"Environment": "production"})
+    (other,) = running.launch(tags={"Environment": "production"})
     running.sweep()
     capsys.readouterr()
     running.deliver(changed(), sent_at=running.now - 5)
-    assert told(capsys) == {("Coalesced",): 1}
-    running.deliver(changed(stranger))
-    assert told(capsys) == {}
+    assert emitted(capsys) == {("Coalesced",): 1}
+    running.deliver(changed(other))
+    assert emitted(capsys) == {}
 
 
 def test_a_bad_day_is_told(running: World, capsys: pytest.CaptureFixture[str]) -> None:
     """A hold, a broken template and a broken state each have a metric of their own."""
     running.terminate(*[backend.instance_id for backend in running.state.backends or ()])
     running.sweep()
-    assert told(capsys)["Holds",] == 1
+    assert emitted(capsys)["Holds",] == 1
     s3 = running.clients.s3
     s3.put_object(Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=b"{% for %}")
     running.pass_time(60)
     running.sweep()
-    assert told(capsys)["TemplateErrors",] == 1
+    assert emitted(capsys)["TemplateErrors",] == 1
     s3.put_object(Bucket="bucket", Key="state/staging.json", Body=b"{")
     running.pass_time(60)
     running.sweep()
-    assert told(capsys)["CorruptStates",] == 1
+    assert emitted(capsys)["CorruptStates",] == 1
     running.deliver("rubbish")
-    assert told(capsys)["BadEvents",] == 1
+    assert emitted(capsys)["BadEvents",] == 1
 
 
 @pytest.mark.parametrize("backends", [0, 2])
@@ -108,4 +108,4 @@ def test_an_environment_that_never_converged_can_ring_an_alarm(
     world.pass_time(600)
     capsys.readouterr()
     world.sweep()
-    assert told(capsys)["SecondsSinceConvergence",] >= 600
+    assert emitted(capsys)["SecondsSinceConvergence",] >= 600

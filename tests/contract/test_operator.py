@@ -404,8 +404,8 @@ def test_the_history_says_when_why_and_whom(running: World) -> None:
     running.pass_time(60)
     running.sweep()
     entries = running.act("status")["history"]
-    told = [(entry["why"], entry["added"], entry["removed"]) for entry in entries]
-    assert told == [
+    shown = [(entry["why"], entry["added"], entry["removed"]) for entry in entries]
+    assert shown == [
         ("sweep", [], [first[0]]),
         ("operator sync: black friday", [new], []),
         ("sweep", sorted(first), []),

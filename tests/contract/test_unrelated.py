@@ -48,13 +48,13 @@ def ids(hosts: Iterable[Any] | None) -> set[str]:
 @pytest.mark.parametrize("is_tagged", [True, False])
 def test_a_state_change_of_somebody_elses_instance_leaves_no_trace(busy: World, state: str, *, is_tagged: bool) -> None:
     """One read of the bucket, one question to EC2; no put, no message, no second look."""
-    stranger = busy.launch(tags=PRODUCTION)[0] if is_tagged else bare(busy)
+    other = busy.launch(tags=PRODUCTION)[0] if is_tagged else bare(busy)
     if state != "running":
         call = busy.clients.ec2.stop_instances if state == "stopped" else busy.clients.ec2.terminate_instances
-        call(InstanceIds=[stranger])
+        call(InstanceIds=[other])
     before = traces(busy)
     with calls(busy.clients) as made:
-        assert busy.deliver(changed(stranger, state)) == []
+        assert busy.deliver(changed(other, state)) == []
         busy.pass_time(10)
     assert traces(busy) == before
     assert made == ["s3.GetObject", "ec2.DescribeInstances"]
@@ -62,11 +62,11 @@ def test_a_state_change_of_somebody_elses_instance_leaves_no_trace(busy: World, 
 
 def test_a_thousand_of_them_write_nothing(busy: World) -> None:
     """An account of others that come and go all day: what we pay is the reading."""
-    strangers = busy.launch(number=10, tags=PRODUCTION)
+    others = busy.launch(number=10, tags=PRODUCTION)
     before = traces(busy)
     with calls(busy.clients) as made:
         for number in range(100):
-            assert busy.deliver(*(changed(each, ("running", "stopped")[number % 2]) for each in strangers)) == []
+            assert busy.deliver(*(changed(each, ("running", "stopped")[number % 2]) for each in others)) == []
             busy.pass_time(1)
     assert traces(busy) == before
     assert len(made) == 200
@@ -74,12 +74,12 @@ def test_a_thousand_of_them_write_nothing(busy: World) -> None:
 
 def test_the_log_and_the_answer_have_a_word_for_it(busy: World, caplog: pytest.LogCaptureFixture) -> None:
     """Not `covered`: nobody looked, and nobody will."""
-    (stranger,) = busy.launch(tags=PRODUCTION)
+    (other,) = busy.launch(tags=PRODUCTION)
     caplog.clear()
-    busy.deliver(changed(stranger))
+    busy.deliver(changed(other))
     assert [record.message for record in caplog.records] == ["unrelated"]
-    assert stranger in vars(caplog.records[0])["why"]
-    assert busy.handle(changed(stranger))["result"] == "unrelated"
+    assert other in vars(caplog.records[0])["why"]
+    assert busy.handle(changed(other))["result"] == "unrelated"
 
 
 def test_a_launch_of_ours_is_looked_at_at_once(busy: World) -> None:
@@ -106,8 +106,8 @@ def test_ours_by_its_tags_is_ours(busy: World, kind: str, *, is_stopped: bool) -
 
 def test_what_ec2_does_not_show_may_be_ours(busy: World) -> None:
     """EC2 is eventually consistent: an id that does not come back is looked at, and once more later."""
-    (stranger,) = busy.launch(tags=PRODUCTION)
-    both = changed(stranger) | {"resources": ["arn:aws:ec2:::instance/i-0a1b2c3d4e5f60001"]}
+    (other,) = busy.launch(tags=PRODUCTION)
+    both = changed(other) | {"resources": ["arn:aws:ec2:::instance/i-0a1b2c3d4e5f60001"]}
     before = busy.state
     assert busy.deliver(both) == []
     assert busy.state.looked_at > before.looked_at
@@ -129,9 +129,9 @@ def test_a_tag_that_ec2_does_not_show_yet_is_believed_when_it_makes_it_ours(busy
 
 def test_a_tag_change_of_somebody_elses_instance_leaves_no_trace(busy: World) -> None:
     """Its claim is not what decides: EC2 is asked."""
-    (stranger, ours) = (*busy.launch(tags=PRODUCTION), *busy.launch())
+    (other, ours) = (*busy.launch(tags=PRODUCTION), *busy.launch())
     before = traces(busy)
-    assert busy.deliver(tags_changed(busy, PRODUCTION, stranger)) == []
+    assert busy.deliver(tags_changed(busy, PRODUCTION, other)) == []
     assert traces(busy) == before
     assert busy.deliver(tags_changed(busy, PRODUCTION, ours)) == []
     assert ours in ids(busy.state.backends)
@@ -170,21 +170,21 @@ def test_a_skipped_instance_is_known(busy: World) -> None:
 @pytest.mark.fault("F22")
 def test_a_question_that_fails_is_a_look_and_a_look_that_fails_returns_the_batch(busy: World) -> None:
     """The message comes back, and nothing is written."""
-    (stranger,) = busy.launch(tags=PRODUCTION)
+    (other,) = busy.launch(tags=PRODUCTION)
     before = traces(busy)
     with failing(busy.clients, "ec2.DescribeInstances", Fault(503, "RequestLimitExceeded")):
-        assert busy.deliver(changed(stranger)) == ["m-0"]
+        assert busy.deliver(changed(other)) == ["m-0"]
     assert traces(busy) == before
 
 
 def test_when_ec2_throttles_foreign_events_have_the_pace_of_looks(busy: World) -> None:
     """They wait for the next look instead of coming back, and one of ours among them waits with them."""
-    strangers = busy.launch(number=3, tags=PRODUCTION)
+    others = busy.launch(number=3, tags=PRODUCTION)
     busy.sweep()
     (new,) = busy.launch()
     with failing(busy.clients, "ec2.DescribeInstances", Fault(503, "RequestLimitExceeded")):
-        for stranger in (*strangers, new):
-            assert busy.deliver(changed(stranger)) == []
+        for other in (*others, new):
+            assert busy.deliver(changed(other)) == []
     busy.pass_time(5)
     assert new in ids(busy.state.backends)
 
@@ -208,54 +208,54 @@ def test_where_the_state_is_lost_nobody_is_a_stranger(busy: World, body: bytes |
 
 def test_beside_what_wants_a_look_nobody_is_asked_for(busy: World) -> None:
     """One look for the batch, and no question: it would save nothing."""
-    (stranger,) = busy.launch(tags=PRODUCTION)
+    (other,) = busy.launch(tags=PRODUCTION)
     (known, *_) = sorted(ids(busy.state.backends))
     busy.sweep()
     with calls(busy.clients) as made:
-        assert busy.deliver(changed(stranger), changed(known)) == []  # deferred, right after that look
+        assert busy.deliver(changed(other), changed(known)) == []  # deferred, right after that look
     assert "ec2.DescribeInstances" not in made
     for relevant in (changed(known), SWEEP, event("aws.s3", "Object Created")):
         busy.pass_time(60)
         before = busy.state
         with calls(busy.clients) as made:
-            assert busy.deliver(changed(stranger), relevant) == []
+            assert busy.deliver(changed(other), relevant) == []
         assert made.count("ec2.DescribeInstances") == 1
         assert busy.state.looked_at > before.looked_at
 
 
 def test_what_a_look_has_seen_is_not_asked_for(busy: World) -> None:
     """Covered is covered, whoever's it is."""
-    (stranger,) = busy.launch(tags=PRODUCTION)
+    (other,) = busy.launch(tags=PRODUCTION)
     busy.sweep()
     with calls(busy.clients) as made:
-        assert busy.deliver(changed(stranger), sent_at=busy.now - 5) == []
+        assert busy.deliver(changed(other), sent_at=busy.now - 5) == []
     assert made == ["s3.GetObject"]
 
 
 def test_right_after_a_look_a_stranger_schedules_none(busy: World) -> None:
     """Where an event of ours would wait for the next look, one of somebody else's is done."""
-    (stranger,) = busy.launch(tags=PRODUCTION)
+    (other,) = busy.launch(tags=PRODUCTION)
     busy.sweep()
     before = traces(busy)
-    assert busy.deliver(changed(stranger)) == []
+    assert busy.deliver(changed(other)) == []
     assert traces(busy) == before
 
 
 def test_a_stranger_beside_a_command_costs_no_look(busy: World) -> None:
     """The rollout's next step is taken; nothing is looked at, now or later."""
-    (stranger,) = busy.launch(tags=PRODUCTION)
+    (other,) = busy.launch(tags=PRODUCTION)
     busy.sweep()
     looked_at = busy.state.looked_at
-    assert busy.deliver(changed(stranger), event("aws.ssm", "EC2 Command Status-change Notification")) == []
+    assert busy.deliver(changed(other), event("aws.ssm", "EC2 Command Status-change Notification")) == []
     busy.pass_time(10)
     assert busy.state.looked_at == looked_at
 
 
 def test_more_than_a_filter_takes_is_just_looked_at(busy: World) -> None:
     """No event of EC2 names so many; whatever does gets a look."""
-    strangers = [f"i-{number:017x}" for number in range(201)]
+    others = [f"i-{number:017x}" for number in range(201)]
     before = busy.state
     with calls(busy.clients) as made:
-        assert busy.deliver(tags_changed(busy, PRODUCTION, *strangers)) == []
+        assert busy.deliver(tags_changed(busy, PRODUCTION, *others)) == []
     assert made.count("ec2.DescribeInstances") == 1
     assert busy.state.looked_at > before.looked_at

@@ -1,13 +1,14 @@
 """One look at EC2 -> the fleet. Whatever does not fit the allow-lists is skipped with a reason, never cleaned."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 from haproxy_sync.aws import pages
-from haproxy_sync.errors import RefusedValue
+from haproxy_sync.errors import RefusedValue, SyncError
 from haproxy_sync.fleet.model import (
     DNS_NAME,
     Backend,
@@ -22,6 +23,7 @@ from haproxy_sync.fleet.model import (
 from haproxy_sync.settings import Settings, parse_port
 
 PAGE_SIZE = 1000
+MAX_DETAIL = 64  # characters of a hostile text that a reason repeats
 
 PORT_TAG = "haproxy:port"
 WEIGHT_TAG = "haproxy:weight"
@@ -31,92 +33,86 @@ YES = frozenset({"true", "yes", "1", "on"})
 NO = frozenset({"false", "no", "0", "off"})
 
 
-def strangers(ec2: Any, settings: Settings, instance_ids: Iterable[str]) -> frozenset[str]:
-    """Those of the instances that EC2 shows without our environment's tag; one that it does not show may be ours."""
-    shown = _shown(ec2, {"Name": "instance-id", "Values": sorted(instance_ids)})
-    return frozenset(raw["InstanceId"] for raw in shown if not _is_ours(raw, settings))
-
-
 def look(ec2: Any, settings: Settings) -> Fleet:
-    """The running instances of the environment, now. Any error on any page discards the look (F22, F23)."""
+    """The running instances of the environment, now.
+
+    Raises botocore's `ClientError` and `BotoCoreError` where any page fails: half a list looks like a lost fleet.
+    """
     return parse(describe(ec2, settings), settings)
 
 
 def describe(ec2: Any, settings: Settings) -> Iterator[Mapping[str, Any]]:
-    """`DescribeInstances`, page by page, filtered by the service."""
-    return _shown(
+    """`DescribeInstances`, page by page, filtered by the service.
+
+    Raises botocore's `ClientError` and `BotoCoreError` where the items of the page that failed would have come.
+    """
+    return _described(
         ec2,
         {"Name": f"tag:{settings.environment_tag_key}", "Values": [settings.environment]},
         {"Name": "instance-state-name", "Values": ["running"]},
     )
 
 
-def _shown(ec2: Any, *filters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for reservation in pages(ec2.describe_instances, "Reservations", Filters=filters, MaxResults=PAGE_SIZE):
+def not_ours(ec2: Any, settings: Settings, instance_ids: Iterable[str]) -> frozenset[str]:
+    """Those of the instances that EC2 shows without our environment's tag; one that it does not show may be ours.
+
+    Raises botocore's `ClientError` and `BotoCoreError`.
+    """
+    by_id = {"Name": "instance-id", "Values": sorted(instance_ids)}
+    return frozenset(raw["InstanceId"] for raw in _described(ec2, by_id) if not _is_ours(raw, settings))
+
+
+def _described(ec2: Any, *filters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    reservations = pages(
+        ec2.describe_instances,
+        "Reservations",
+        Filters=filters,
+        MaxResults=PAGE_SIZE,
+    )
+    for reservation in reservations:
         yield from reservation["Instances"]
 
 
 def parse(instances: Iterable[Mapping[str, Any]], settings: Settings) -> Fleet:
     """Instances as EC2 describes them -> the fleet, sorted, names unique, one instance per address."""
-    hosts: list[Host] = []
-    skipped: list[Skipped] = []
-    for raw in instances:
-        if not _is_member(raw, settings):
-            continue
-        host, reasons = parse_instance(raw, settings)
-        skipped += reasons
-        if host:
-            hosts.append(host)
-    hosts, doubles = newest_per_address(hosts)
+    entries = [_entry(raw, settings) for raw in instances if _is_member(raw, settings)]
+    fit = [entry.host for entry in entries if entry.host]
+    unfit = [skipped for entry in entries for skipped in entry.skipped]
+    hosts, reused = newest_per_address(fit)
     named = unique_names(hosts)
     return Fleet(
-        backends=tuple(host for host in named if isinstance(host, Backend)),
-        proxies=tuple(host for host in named if isinstance(host, Proxy)),
-        others=tuple(host for host in named if not isinstance(host, Backend | Proxy)),
-        skipped=tuple(sorted([*skipped, *doubles])),
+        backends=_of_kind(Backend, named),
+        proxies=_of_kind(Proxy, named),
+        others=_of_kind(Host, named),
+        skipped=tuple(sorted([*unfit, *reused])),
     )
 
 
-def parse_instance(raw: Mapping[str, Any], settings: Settings) -> tuple[Host | None, list[Skipped]]:
-    """One instance -> its typed value, or why not; a bad option is skipped alone."""
-    tags = _tags(raw)
-    instance_id = str(raw["InstanceId"])
-    try:
-        common = _common(raw, tags, settings)
-        match _role(tags, settings):
-            case settings.proxy_tag_value:
-                return Proxy(**common), []
-            case settings.backend_tag_value:
-                return _backend(raw, tags, common, settings)
-            case _:
-                return Host(**common), []
-    except _Unfit as unfit:
-        return None, [Skipped(instance_id, unfit.reason, unfit.detail)]
-    except RefusedValue as refused:
-        return None, [Skipped(instance_id, "bad-" + refused.what.lower().replace(" ", "-"), repr(refused.value)[:64])]
+def _of_kind[H: Host](kind: type[H], hosts: Iterable[Host]) -> tuple[H, ...]:
+    """The hosts of exactly this class: every backend and proxy is a `Host` too."""
+    return tuple(host for host in hosts if type(host) is kind)
 
 
 def newest_per_address(hosts: Sequence[Host]) -> tuple[list[Host], list[Skipped]]:
-    """An address belongs to the newest launch; the older instance is gone, or soon will be (F31)."""
+    """One host per address, the newest launch: EC2 reuses an address, so the older instance is gone or soon will be."""
     by_address: defaultdict[str, list[Host]] = defaultdict(list)
     for host in hosts:
         by_address[host.address].append(host)
-    kept, skipped = [], []
+    kept: list[Host] = []
+    skipped: list[Skipped] = []
     for sharing in by_address.values():
-        *older, newest = sorted(sharing, key=lambda host: (host.launched_at, host.instance_id))
+        *older, newest = sorted(sharing, key=_by_launch)
         kept.append(newest)
         skipped += [Skipped(host.instance_id, "address-reused", f"by {newest.instance_id}") for host in older]
     return kept, skipped
 
 
-class _Unfit(Exception):
-    def __init__(self, reason: str, detail: str = "") -> None:
-        self.reason = reason
-        self.detail = detail
+def _by_launch(host: Host) -> tuple[int, str]:
+    return host.launched_at, host.instance_id
 
 
 def _is_member(raw: Mapping[str, Any], settings: Settings) -> bool:
-    """Whatever the filter returned (F32)."""
+    """Whether it runs and is ours, whatever the service's filter let through."""
     return raw["State"]["Name"] == "running" and _is_ours(raw, settings)
 
 
@@ -125,72 +121,194 @@ def _is_ours(raw: Mapping[str, Any], settings: Settings) -> bool:
 
 
 def _tags(raw: Mapping[str, Any]) -> dict[str, str]:
-    return {str(tag["Key"]): str(tag["Value"]) for tag in sorted(raw.get("Tags") or (), key=lambda tag: tag["Key"])}
+    """The tags by key, in the order of the keys, so that the order of EC2's answer decides nothing."""
+    stated = raw.get("Tags") or ()
+    tags = {str(tag["Key"]): str(tag["Value"]) for tag in stated}
+    return dict(sorted(tags.items()))
 
 
-def _common(raw: Mapping[str, Any], tags: dict[str, str], settings: Settings) -> dict[str, Any]:
-    """What every host has."""
-    address = raw.get("PrivateIpAddress") or raw.get("Ipv6Address")
-    if not address:
-        raise _Unfit("no-address")  # F27: `server x :8080` would pass `haproxy -c`
-    dns_name = raw.get("PrivateDnsName") or ""
-    if not DNS_NAME.fullmatch(dns_name):
-        dns_name = ""  # F26: the name falls back to the instance id
-    return {
-        "instance_id": raw["InstanceId"],
-        "type": tags.get(settings.type_tag_key, ""),
-        "name": server_name(dns_name, raw["InstanceId"]),
-        "address": address,
-        "zone": raw["Placement"]["AvailabilityZone"],
-        "private_dns_name": dns_name,
-        "launched_at": _unix(raw.get("LaunchTime")),
-        "tags": MappingProxyType(tags),
+@dataclass(frozen=True, slots=True)
+class _Description:
+    """One instance as `DescribeInstances` shows it, and what our settings make of it."""
+
+    raw: Mapping[str, Any]
+    tags: Mapping[str, str]
+    settings: Settings
+
+    @property
+    def instance_id(self) -> str:
+        """The id, which names the instance also where nothing else of it is fit."""
+        return str(self.raw["InstanceId"])
+
+    @property
+    def address(self) -> str:
+        """The private IPv4 address, or the IPv6 one where there is no IPv4. `_Unfit` where there is none of both.
+
+        `server x :8080` would pass `haproxy -c`.
+        """
+        address = self.raw.get("PrivateIpAddress") or self.raw.get("Ipv6Address")
+        if not address:
+            raise _Unfit("no-address")
+        return str(address)
+
+    @property
+    def private_dns_name(self) -> str:
+        """The host name, empty where it is none: the server's name then falls back to the instance id."""
+        stated = self.raw.get("PrivateDnsName") or ""
+        return stated if DNS_NAME.fullmatch(stated) else ""
+
+    @property
+    def launched_at(self) -> int:
+        """Unix seconds, 0 where EC2 does not say. The time is text (see `aws.clients`) or parsed by the SDK."""
+        match self.raw.get("LaunchTime"):
+            case str() as text:
+                return int(datetime.fromisoformat(text).timestamp())
+            case datetime() as parsed:
+                return int(parsed.timestamp())
+            case _:
+                return 0
+
+    @property
+    def subnet(self) -> str:
+        """The id of its subnet, for the allow-list and for the reason."""
+        return str(self.raw.get("SubnetId"))
+
+    @property
+    def type(self) -> str:
+        """The value of the type tag, empty where there is none."""
+        return self.tags.get(self.settings.type_tag_key, "")
+
+    @property
+    def role(self) -> str:
+        """The value of the type tag. An instance that names both of our roles has none (`_Unfit`)."""
+        type_key = self.settings.type_tag_key.casefold()
+        values = [value for key, value in self.tags.items() if key.casefold() == type_key]
+        named = set[str]().union(*map(_listed, values))
+        if named.issuperset({self.settings.backend_tag_value, self.settings.proxy_tag_value}):
+            raise _Unfit("ambiguous", repr(values))
+        return self.type
+
+    @property
+    def port(self) -> int:
+        """The tag's port, else the stack's (`RefusedValue`): traffic to a guessed port would be worse than none."""
+        stated = self.tags.get(PORT_TAG)
+        return self.settings.backend_port if stated is None else parse_port(stated)
+
+    @property
+    def is_in_foreign_subnet(self) -> bool:
+        """Whether the stack lists the subnets that backends come from, and this one is not among them."""
+        allowed = self.settings.backend_subnets
+        return bool(allowed) and self.subnet not in allowed
+
+    def host_fields(self) -> dict[str, Any]:
+        """The fields that every host has (`_Unfit` where it cannot have one)."""
+        dns_name = self.private_dns_name
+        return {
+            "address": self.address,
+            "instance_id": self.raw["InstanceId"],
+            "type": self.type,
+            "name": server_name(dns_name, self.raw["InstanceId"]),
+            "zone": self.raw["Placement"]["AvailabilityZone"],
+            "private_dns_name": dns_name,
+            "launched_at": self.launched_at,
+            "tags": MappingProxyType(self.tags),
+        }
+
+
+def _listed(value: str) -> set[str]:
+    """What a type tag names: its whole value, and each part where it is a list."""
+    parts = value.replace(";", ",").split(",")
+    return set(map(str.strip, [value, *parts]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One instance of the answer: its host, if it can be one, and what was left out."""
+
+    host: Host | None
+    skipped: tuple[Skipped, ...] = ()
+
+
+class _Unfit(SyncError):
+    """The instance cannot be a host. Only `_entry` sees it, and makes it the reason why the instance is skipped."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        self.reason = reason
+        self.detail = detail[:MAX_DETAIL]
+        super().__init__(reason)
+
+
+def _entry(raw: Mapping[str, Any], settings: Settings) -> _Entry:
+    """One instance -> its typed value, or why not; a bad option is skipped alone."""
+    described = _Description(raw, _tags(raw), settings)
+    try:
+        return _read(described)
+    except _Unfit as unfit:
+        return _Entry(None, (Skipped(described.instance_id, unfit.reason, unfit.detail),))
+    except RefusedValue as refused:
+        what = refused.what.lower().replace(" ", "-")
+        return _Entry(None, (_skipped(described, what, refused),))
+
+
+def _read(described: _Description) -> _Entry:
+    """The host of its role (`_Unfit`, `RefusedValue`)."""
+    fields = described.host_fields()
+    readers: Mapping[str, Callable[[_Description, dict[str, Any]], _Entry]] = {
+        described.settings.backend_tag_value: _backend,
+        described.settings.proxy_tag_value: _proxy,
     }
+    read = readers.get(described.role, _other)
+    return read(described, fields)
 
 
-def _role(tags: Mapping[str, str], settings: Settings) -> str:
-    """The value of the type tag; two of our roles on one instance are none (F33)."""
-    ours = {settings.backend_tag_value, settings.proxy_tag_value}
-    values = [value for key, value in tags.items() if key.casefold() == settings.type_tag_key.casefold()]
-    named = {word.strip() for value in values for word in (value, *value.replace(";", ",").split(","))}
-    if ours <= named:
-        raise _Unfit("ambiguous", repr(values)[:64])
-    return tags.get(settings.type_tag_key, "")
+def _proxy(_described: _Description, fields: dict[str, Any]) -> _Entry:
+    return _Entry(Proxy(**fields))
 
 
-def _backend(
-    raw: Mapping[str, Any], tags: Mapping[str, str], common: dict[str, Any], settings: Settings
-) -> tuple[Host | None, list[Skipped]]:
-    if settings.backend_subnets and raw.get("SubnetId") not in settings.backend_subnets:
-        raise _Unfit("foreign-subnet", str(raw.get("SubnetId"))[:64])  # F38
-    port = parse_port(tags[PORT_TAG]) if PORT_TAG in tags else settings.backend_port
-    options, skipped = _options(str(common["instance_id"]), tags)
-    return Backend(**common, port=port, **options), skipped
+def _other(_described: _Description, fields: dict[str, Any]) -> _Entry:
+    return _Entry(Host(**fields))
 
 
-def _options(instance_id: str, tags: Mapping[str, str]) -> tuple[dict[str, Any], list[Skipped]]:
-    """The tags that may be wrong without harm to the instance."""
-    options: dict[str, Any] = {}
-    skipped = []
-    parsers = {"weight": (WEIGHT_TAG, parse_weight), "backup": (BACKUP_TAG, _flag), "drain": (DRAIN_TAG, _flag)}
-    for name, (key, parser) in parsers.items():
-        if key not in tags:
-            continue
-        try:
-            options[name] = parser(tags[key])
-        except RefusedValue as refused:
-            skipped.append(Skipped(instance_id, f"bad-{name}", repr(refused.value)[:64]))
-    return options, skipped
+def _backend(described: _Description, fields: dict[str, Any]) -> _Entry:
+    if described.is_in_foreign_subnet:
+        # Whoever may set the tag could join, unless the stack says from where.
+        raise _Unfit("foreign-subnet", described.subnet)
+    port = described.port
+    options, skipped = _options(described)
+    return _Entry(Backend(**fields, port=port, **options), skipped)
 
 
 def _flag(text: str) -> bool:
-    if text.lower() not in YES | NO:
+    word = text.lower()
+    if word not in YES | NO:
         raise RefusedValue("flag", text)
-    return text.lower() in YES
+    return word in YES
 
 
-def _unix(launch_time: object) -> int:
-    """Unix seconds of a launch time, as text (see `aws.clients`) or parsed by the SDK."""
-    if isinstance(launch_time, str):
-        launch_time = datetime.fromisoformat(launch_time)
-    return int(launch_time.timestamp()) if isinstance(launch_time, datetime) else 0
+OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "weight": (WEIGHT_TAG, parse_weight),
+    "backup": (BACKUP_TAG, _flag),
+    "drain": (DRAIN_TAG, _flag),
+}
+"""Fields of a backend whose tags may be wrong without harm to the instance: the tag, and what reads its text."""
+
+
+def _options(described: _Description) -> tuple[dict[str, Any], tuple[Skipped, ...]]:
+    """The options that are stated and right, and those that are stated and wrong."""
+    stated = [(name, parser, described.tags[tag]) for name, (tag, parser) in OPTIONS.items() if tag in described.tags]
+    options: dict[str, Any] = {}
+    skipped: list[Skipped] = []
+    for name, parser, text in stated:
+        try:
+            options[name] = parser(text)
+        except RefusedValue as refused:
+            skipped.append(_skipped(described, name, refused))
+    return options, tuple(skipped)
+
+
+def _skipped(described: _Description, what: str, refused: RefusedValue) -> Skipped:
+    return Skipped(
+        instance_id=described.instance_id,
+        reason=f"bad-{what}",
+        detail=repr(refused.value)[:MAX_DETAIL],
+    )

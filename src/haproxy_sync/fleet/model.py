@@ -1,4 +1,4 @@
-"""The words of the domain as frozen values, checked against allow-lists when they are made.
+"""Hosts, fleets and configs as frozen values, checked against allow-lists when they are made.
 
 A value that would have to be escaped in haproxy.cfg is refused here (`RefusedValue`), never cleaned: `haproxy -c`
 accepts a newline or ` #` inside a name and means something else by it.
@@ -6,32 +6,36 @@ accepts a newline or ` #` inside a name and means something else by it.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import md5, sha256
 from ipaddress import ip_address
 from types import MappingProxyType
+from typing import Self
 
 from haproxy_sync.errors import RefusedValue
 from haproxy_sync.settings import MAX_PORT
 
 INSTANCE_ID = re.compile(r"i-[0-9a-f]{8,32}", re.ASCII)
-# First label of a host name, or one made unique with the instance id.
+# The first label of a host name, or one that the instance id makes unique.
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,126}[A-Za-z0-9])?", re.ASCII)
 DNS_NAME = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})", re.ASCII)
 ZONE = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 WEIGHT = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
 
 MAX_WEIGHT = 256  # HAProxy's own limit
+MAX_LABEL = 63  # DNS's own limit; a label that two hosts share is cut to it before the instance id follows
 
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 def parse_weight(text: str) -> int:
     """The weight a text names, 0 to 256 (`RefusedValue` otherwise)."""
-    if not WEIGHT.fullmatch(text) or int(text) > MAX_WEIGHT:
+    _require("weight", WEIGHT, text)
+    weight = int(text)
+    if weight > MAX_WEIGHT:
         raise RefusedValue("weight", text)
-    return int(text)
+    return weight
 
 
 def _require(what: str, pattern: re.Pattern[str], value: str) -> None:
@@ -39,31 +43,38 @@ def _require(what: str, pattern: re.Pattern[str], value: str) -> None:
         raise RefusedValue(what, value)
 
 
+def _require_address(value: str) -> None:
+    try:
+        ip_address(value)
+    except ValueError as error:
+        raise RefusedValue("address", value) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A running instance of the environment. Tuples of hosts are sorted by instance id, everywhere."""
+    """A running instance of the environment. Tuples of hosts are sorted by instance id, everywhere.
+
+    Templates read every public attribute of a host, so a new one here is a new name there.
+    """
 
     instance_id: str
-    type: str  # value of the type tag
+    type: str  # the value of the type tag
     name: str  # HAProxy server name; unique in a fleet
     address: str  # private IPv4, or IPv6 where there is no IPv4
     zone: str
     private_dns_name: str = ""
     launched_at: int = 0  # unix seconds
-    # Raw tag values: hostile text. Only `render` shows them to a template, one by one, checked.
+    # Whoever may tag an instance writes these, so they are hostile text: a template gets each one checked.
     tags: Mapping[str, str] = field(default=NO_TAGS, hash=False)
 
     def __post_init__(self) -> None:
-        """Refuse what must not reach a config."""
+        """Refuse what must not reach a config (`RefusedValue`)."""
         _require("instance id", INSTANCE_ID, self.instance_id)
         _require("server name", NAME, self.name)
         _require("zone", ZONE, self.zone)
         if self.private_dns_name:
             _require("private DNS name", DNS_NAME, self.private_dns_name)
-        try:
-            ip_address(self.address)
-        except ValueError as error:
-            raise RefusedValue("address", self.address) from error
+        _require_address(self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +87,7 @@ class Backend(Host):
     drain: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what must not reach a config."""
+        """Refuse what must not reach a config (`RefusedValue`)."""
         Host.__post_init__(self)
         if not 1 <= self.port <= MAX_PORT:
             raise RefusedValue("port", self.port)
@@ -107,23 +118,50 @@ class Fleet:
     others: tuple[Host, ...] = ()  # running instances of the environment with another type
     skipped: tuple[Skipped, ...] = ()
 
+    def without(self, instance_ids: Container[str]) -> Self:
+        """The fleet as it is when these instances are left out."""
+        return replace(
+            self,
+            backends=_without(self.backends, instance_ids),
+            proxies=_without(self.proxies, instance_ids),
+            others=_without(self.others, instance_ids),
+        )
+
+
+def _without[H: Host](hosts: Iterable[H], instance_ids: Container[str]) -> tuple[H, ...]:
+    return tuple(host for host in hosts if host.instance_id not in instance_ids)
+
 
 def server_name(dns_name: str, instance_id: str) -> str:
-    """First label of the host name, or the instance id where there is none (F28, F29)."""
+    """The first label of the host name, whatever domain follows it, or the instance id where there is no label."""
     label = dns_name.partition(".")[0]
     return label if NAME.fullmatch(label) else instance_id
 
 
 def unique_names[H: Host](hosts: Iterable[H]) -> tuple[H, ...]:
-    """The hosts sorted by id, each name its own: a label that two share is made longer by the instance id (F30)."""
-    ordered = sorted(hosts, key=lambda host: host.instance_id)
-    labels = [server_name(host.private_dns_name, host.instance_id) for host in ordered]
-    count = Counter(labels)
-    return tuple(
-        host if host.name == name else replace(host, name=name)
-        for host, label in zip(ordered, labels, strict=True)
-        for name in [label if count[label] == 1 else f"{label[:63]}-{host.instance_id}"]
-    )
+    """The hosts sorted by id, each name its own.
+
+    Two VPCs may know the same host name. HAProxy refuses two servers with one name, so a label that hosts share is
+    followed by the instance id, in all of them: the names do not depend on who comes first.
+    """
+    ordered = sorted(hosts, key=_by_instance_id)
+    uses = Counter(map(_label, ordered))
+    shared = {label for label, count in uses.items() if count > 1}
+    return tuple(_named(host, shared) for host in ordered)
+
+
+def _by_instance_id(host: Host) -> str:
+    return host.instance_id
+
+
+def _label(host: Host) -> str:
+    return server_name(host.private_dns_name, host.instance_id)
+
+
+def _named[H: Host](host: H, shared: Container[str]) -> H:
+    label = _label(host)
+    name = f"{label[:MAX_LABEL]}-{host.instance_id}" if label in shared else label
+    return host if host.name == name else replace(host, name=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +172,10 @@ class Config:
 
     @property
     def md5(self) -> str:
-        """Hex digest as `md5sum` prints it; what hosts compare, as the playbook did."""
+        """The hex digest as `md5sum` prints it. Hosts compare it, as the Ansible playbook this replaces did."""
         return md5(self.text.encode(), usedforsecurity=False).hexdigest()
 
     @property
     def sha256(self) -> str:
-        """Hex digest; the config's address in the bucket."""
+        """The hex digest, which is the config's address in the bucket."""
         return sha256(self.text.encode()).hexdigest()

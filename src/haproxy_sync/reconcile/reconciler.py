@@ -152,7 +152,7 @@ class Reconciler:
         if not doubtful or not snapshot.state.looked_at:  # nobody has looked, or the state is lost: all may be ours
             return intent
         try:
-            unrelated = inventory.strangers(self.clients.ec2, self.settings, coalesce.named(doubtful))
+            unrelated = inventory.not_ours(self.clients.ec2, self.settings, coalesce.named(doubtful))
         except (ClientError, BotoCoreError):
             return intent
         return intent.without([event for event in doubtful if unrelated.issuperset(event.instance_ids)])

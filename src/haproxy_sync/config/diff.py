@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import unified_diff
-from typing import Any
+from itertools import filterfalse
+from typing import Any, Self
 
 from haproxy_sync.config.language import SERVER_KEYWORDS, Server, servers, words
 from haproxy_sync.fleet.model import Backend
@@ -19,6 +20,8 @@ FLAGS = frozenset({
 })  # fmt: skip
 
 type Keywords = Mapping[str, str | bool]
+type Place = tuple[str, str]
+"""Section and name, by which a server of one config is found in the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +34,33 @@ class ServerChange:
     before: Keywords
     after: Keywords
 
+    @property
+    def keywords(self) -> list[str]:
+        """Every keyword that differs, sorted."""
+        return sorted({*self.before, *self.after})
+
     def as_json(self) -> dict[str, Any]:
         """Every keyword that differs as `[before, after]`, `None` where it is absent."""
-        keywords = sorted({*self.before, *self.after})
-        changes = {keyword: [self.before.get(keyword), self.after.get(keyword)] for keyword in keywords}
-        return {"section": self.section, "name": self.name, "instance_id": self.instance_id, "changes": changes}
+        return {
+            "section": self.section,
+            "name": self.name,
+            "instance_id": self.instance_id,
+            "changes": {keyword: [self.before.get(keyword), self.after.get(keyword)] for keyword in self.keywords},
+        }
+
+    def line(self, sign: str) -> str:
+        """The server and what changes about it, behind a sign that says in which direction."""
+        owner = self.instance_id or "no instance"
+        return f"{sign} {self.section}/{self.name} ({owner}) {self.words()}"
 
     def words(self) -> str:
         """The keywords that differ: `weight 10` where only one side has it, `weight 10 -> 20` where both do."""
-        keywords = sorted({*self.before, *self.after})
-        return ", ".join(_words(keyword, self.before.get(keyword), self.after.get(keyword)) for keyword in keywords)
+        return ", ".join(map(self._words, self.keywords))
+
+    def _words(self, keyword: str) -> str:
+        sides = (self.before.get(keyword), self.after.get(keyword))
+        values = " -> ".join(str(value) for value in sides if value not in (None, True))
+        return f"{keyword} {values}" if values else keyword
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,54 +75,93 @@ class ConfigDiff:
 
     def __bool__(self) -> bool:
         """Whether anything changes."""
-        return bool(self.added or self.removed or self.changed or self.other)
+        return any((self.added, self.removed, self.changed, self.other))
 
     def as_json(self) -> dict[str, Any]:
         """For the answer of `plan`."""
         return {
-            "added": [change.as_json() for change in self.added],
-            "removed": [change.as_json() for change in self.removed],
-            "changed": [change.as_json() for change in self.changed],
+            "added": _as_json(self.added),
+            "removed": _as_json(self.removed),
+            "changed": _as_json(self.changed),
             "other": "\n".join(self.other),
         }
 
     def lines(self) -> Iterator[str]:
         """For history and log: a line per server, the changed keywords with old and new value, then the rest."""
-        for sign, changes in (("+", self.added), ("-", self.removed), ("~", self.changed)):
-            for change in changes:
-                yield f"{sign} {change.section}/{change.name} ({change.instance_id or 'no instance'}) {change.words()}"
+        signs = {"+": self.added, "-": self.removed, "~": self.changed}
+        for sign, changes in signs.items():
+            yield from (change.line(sign) for change in changes)
         yield from self.other
+
+
+def _as_json(changes: Iterable[ServerChange]) -> list[dict[str, Any]]:
+    return [change.as_json() for change in changes]
 
 
 def semantic_diff(old: str, new: str, backends: Iterable[Backend] = ()) -> ConfigDiff:
     """What changes from `old` to `new`. The backends of both sides give servers their instance ids."""
-    ids = {key: backend.instance_id for backend in backends for key in (backend.name, backend.address)}
-    before, after = ({(s.section, s.name): s for s in servers(text)} for text in (old, new))
-    pairs = [(before.get(key), after.get(key)) for key in dict.fromkeys((*before, *after))]
+    owners = _Owners.of(backends)
+    before, after = _by_place(old), _by_place(new)
+    kept = [(server, after[place]) for place, server in before.items() if place in after]
     return ConfigDiff(
-        added=tuple(_change(was, now, ids) for was, now in pairs if was is None),
-        removed=tuple(_change(was, now, ids) for was, now in pairs if now is None),
-        changed=tuple(_change(was, now, ids) for was, now in pairs if was and now and _keywords(was) != _keywords(now)),
-        other=tuple(unified_diff(_without_servers(old), _without_servers(new), "old", "new", n=2, lineterm="")),
+        added=tuple(owners.added(server) for place, server in after.items() if place not in before),
+        removed=tuple(owners.removed(server) for place, server in before.items() if place not in after),
+        changed=tuple(owners.changed(was, now) for was, now in kept if _keywords(was) != _keywords(now)),
+        other=tuple(
+            unified_diff(
+                _without_servers(old),
+                _without_servers(new),
+                fromfile="old",
+                tofile="new",
+                n=2,
+                lineterm="",
+            )
+        ),
     )
 
 
-def _words(keyword: str, *values: str | bool | None) -> str:
-    shown = " -> ".join(str(value) for value in values if value not in (None, True))
-    return f"{keyword} {shown}" if shown else keyword
+@dataclass(frozen=True, slots=True)
+class _Owners:
+    """The instances behind the servers, by name and by address, and changes that say which instance they concern."""
+
+    ids: Mapping[str, str]
+
+    @classmethod
+    def of(cls, backends: Iterable[Backend]) -> Self:
+        ids: dict[str, str] = {}
+        for backend in backends:
+            ids[backend.name] = backend.instance_id
+            ids[backend.address] = backend.instance_id
+        return cls(ids)
+
+    def added(self, server: Server) -> ServerChange:
+        return self._change(server, before={}, after=_keywords(server))
+
+    def removed(self, server: Server) -> ServerChange:
+        return self._change(server, before=_keywords(server), after={})
+
+    def changed(self, was: Server, now: Server) -> ServerChange:
+        before, after = _keywords(was).items(), _keywords(now).items()
+        return self._change(now, before=dict(before - after), after=dict(after - before))
+
+    def _change(self, server: Server, before: Keywords, after: Keywords) -> ServerChange:
+        by_host = self.ids.get(server.host)
+        return ServerChange(
+            section=server.section,
+            name=server.name,
+            instance_id=self.ids.get(server.name, by_host),
+            before=before,
+            after=after,
+        )
 
 
-def _change(was: Server | None, now: Server | None, ids: Mapping[str, str]) -> ServerChange:
-    server = now or was
-    assert server  # noqa: S101 - one of both has it
-    before, after = _keywords(was).items(), _keywords(now).items()
-    instance_id = ids.get(server.name) or ids.get(server.host)
-    return ServerChange(server.section, server.name, instance_id, dict(before - after), dict(after - before))
+def _by_place(text: str) -> dict[Place, Server]:
+    """The servers of a config. Where two have one name, the last one counts."""
+    return {(server.section, server.name): server for server in servers(text)}
 
 
-def _keywords(server: Server | None) -> dict[str, str | bool]:
-    if server is None:
-        return {}
+def _keywords(server: Server) -> dict[str, str | bool]:
+    """The keywords with their values, `True` for those that stand alone, and the address as if it were one."""
     found: dict[str, str | bool] = {"address": server.address}
     rest = iter(server.keywords)
     for keyword in rest:
@@ -111,6 +170,12 @@ def _keywords(server: Server | None) -> dict[str, str | bool]:
 
 
 def _without_servers(text: str) -> list[str]:
-    # `words` costs more than the line is worth unless it can be a server at all.
-    lines = text.splitlines()
-    return [line for line in lines if "server" not in line or (words(line) or ("",))[0] not in SERVER_KEYWORDS]
+    return list(filterfalse(_is_server, text.splitlines()))
+
+
+def _is_server(line: str) -> bool:
+    """Whether the line begins with a keyword for servers."""
+    if "server" not in line:  # `words` costs more than a line is worth that can be no server
+        return False
+    first = next(iter(words(line)), "")
+    return first in SERVER_KEYWORDS

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from haproxy_sync.config.ansible.engine import Engine
-from haproxy_sync.config.facts import Inventory, TagValue, facts
+from haproxy_sync.config.facts import HostIndex, TagValue, facts
 from haproxy_sync.config.scope import Scope, World
 from haproxy_sync.config.variables import parse_variables
 from haproxy_sync.errors import SyncError
@@ -55,7 +55,7 @@ def ours(case: Case) -> str | None:
     try:
         variables = parse_variables(case.variables, "vars")
         engine = Engine(case.main, case.files)
-        return engine.render(Scope(World(engine, Inventory(FLEET), variables, SETTINGS, {}), PROXY))
+        return engine.render(Scope(World(engine, HostIndex(FLEET), variables, SETTINGS, {}), PROXY))
     except SyncError:
         return None
 
@@ -72,7 +72,7 @@ def ansible(cases: list[Case]) -> dict[str, str | None]:
 
 def inventory() -> dict[str, Any]:
     """The fleet as the playbook's `add_host` tasks would build it, in the words of `ansible_oracle.py`."""
-    return {name: _inventory_entry(host) for name, host in Inventory(FLEET).hosts.items()}
+    return {name: _inventory_entry(host) for name, host in HostIndex(FLEET).hosts.items()}
 
 
 def _inventory_entry(host: Host) -> dict[str, Any]:

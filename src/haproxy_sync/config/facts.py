@@ -1,31 +1,41 @@
 """What a template may know about the fleet, under Ansible's names: groups, facts and `ec2_*`.
 
-Everything here is data: names, addresses and zones were checked by `model`, tag values are checked when they are read.
+All of it is data: `fleet.model` has checked names, addresses and zones; tag values are checked when they are read.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from haproxy_sync.fleet.model import Backend, Fleet, Host, Proxy
 
 BACKENDS, PROXIES = "backends", "haproxy"
-"""The playbook's two groups."""
+"""The two groups of the Ansible playbook this replaces."""
 
-_SPECIAL = re.compile(r"""[#"'\\$`{}%]""")  # "%[" begins an expression where HAProxy takes a format
+_ROLE_GROUPS: Mapping[type[Host], frozenset[str]] = {
+    Backend: frozenset({BACKENDS}),
+    Proxy: frozenset({PROXIES}),
+    Host: frozenset(),
+}
+
+# "%[" begins an expression where HAProxy takes a format; spaces around a value would be lost in a line of words.
+_REFUSED = re.compile(r"""\A | \Z|[#"'\\$`{}%]""")
 
 
 def is_allowed(text: str) -> bool:
     """Whether a tag may stand in a config: one line of visible characters, none that HAProxy or Jinja treats specially.
 
-    Letters of any script are fine; control, format, surrogate, private and unassigned characters are not (F25, F26).
+    Letters of any script are fine. Control, format, surrogate, private and unassigned characters are not: they can
+    end the line, or hide what it says.
     """
-    return text.isprintable() and text == text.strip() and not _SPECIAL.search(text)
+    return text.isprintable() and not _REFUSED.search(text)
 
 
 class TagValue:
-    """A raw tag value, so that it is told apart from text that was checked already."""
+    """A raw tag value. The class is what distinguishes it from text that was checked already."""
 
     __slots__ = ("instance_id", "key", "value")
 
@@ -54,8 +64,11 @@ def variable_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]", "_", text, flags=re.ASCII)
 
 
-def inventory_name(host: Host) -> str:
-    """The name in `groups`, as the playbook gave it: a proxy is its private address, every other host its label."""
+def inventory_hostname(host: Host) -> str:
+    """The host's name in `groups` and `hostvars`: a proxy's is its private address, any other host's is its label.
+
+    The Ansible playbook this replaces named them so.
+    """
     return host.address if isinstance(host, Proxy) else host.name
 
 
@@ -67,32 +80,31 @@ def region(zone: str) -> str:
 
 
 def group_names(host: Host) -> list[str]:
-    """The groups of a host, sorted, without `all`."""
-    own = {host.type} if host.type and is_allowed(host.type) else set()
-    if isinstance(host, Backend | Proxy):
-        own.add(BACKENDS if isinstance(host, Backend) else PROXIES)
-    return sorted(own)
+    """The groups of a host, sorted, without `all`: its role's, and its type's where that may stand in a config."""
+    of_type = filter(is_allowed, filter(None, [host.type]))
+    return sorted(_ROLE_GROUPS[type(host)].union(of_type))
 
 
 def facts(host: Host) -> dict[str, Any]:
     """What EC2 says about a host. A user's variable cannot have one of these names."""
-    name = inventory_name(host)
-    dns = host.private_dns_name
+    name = inventory_hostname(host)
+    fqdn = host.private_dns_name or host.name
+    label, _, domain = fqdn.partition(".")
     family = "ipv6" if ":" in host.address else "ipv4"
     return {
         "inventory_hostname": name,
-        "inventory_hostname_short": name if isinstance(host, Proxy) else name.partition(".")[0],
+        "inventory_hostname_short": name,  # labels have no dot, and an address is not cut
         "group_names": group_names(host),
         "ansible_host": host.address,
-        "ansible_hostname": dns.partition(".")[0] or host.name,
-        "ansible_fqdn": dns or host.name,
-        "ansible_domain": dns.partition(".")[2],
+        "ansible_hostname": label,
+        "ansible_fqdn": fqdn,
+        "ansible_domain": domain,
         f"ansible_default_{family}": {"address": host.address},
         f"ansible_all_{family}_addresses": [host.address],
         "ec2_id": host.instance_id,
         "ec2_placement": host.zone,
         "ec2_region": region(host.zone),
-        "ec2_private_dns_name": dns,
+        "ec2_private_dns_name": host.private_dns_name,
         "ec2_private_ip_address": host.address,
         **{f"ec2_tag_{variable_name(key)}": value for key, value in tag_values(host).items()},
     }
@@ -114,18 +126,19 @@ def conveniences(host: Host) -> dict[str, Any]:
 @cache
 def reserved() -> frozenset[str]:
     """Names that no variable can have: EC2 decides them."""
-    hosts = (Host("i-00000000", "none", "none", address, "none") for address in ("192.0.2.1", "2001:db8::1"))
-    return frozenset(name for host in hosts for name in facts(host)) | {"groups", "hostvars", "vars"}
+    ipv4 = Host("i-00000000", "none", "none", "192.0.2.1", "none")
+    ipv6 = replace(ipv4, address="2001:db8::1")
+    return frozenset({*facts(ipv4), *facts(ipv6), "groups", "hostvars", "vars"})
 
 
-class Inventory:
-    """The hosts of a fleet by name: backends, proxies, the others, each sorted by instance id."""
+class HostIndex:
+    """The hosts of a fleet by their names: backends, proxies, the others, each sorted by instance id."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
         self.hosts: dict[str, Host] = {}
         for host in (*fleet.backends, *fleet.proxies, *fleet.others):
-            self.hosts.setdefault(inventory_name(host), host)
+            self.hosts.setdefault(inventory_hostname(host), host)
         self._facts: dict[str, Mapping[str, Any]] = {}
 
     def facts(self, host: Host) -> Mapping[str, Any]:
@@ -136,50 +149,61 @@ class Inventory:
 
     @cached_property
     def groups(self) -> Mapping[str, tuple[str, ...]]:
-        """Inventory names by group, in inventory order."""
-        members: dict[str, list[str]] = {BACKENDS: [], PROXIES: []}
-        for name, host in self.hosts.items():
-            for group in group_names(host):
-                members.setdefault(group, []).append(name)
-        return {"all": tuple(self.hosts), "ungrouped": ()} | {group: tuple(names) for group, names in members.items()}
+        """Inventory host names by group, in the order of `hosts`. The playbook's groups exist without members, too."""
+        empty: dict[str, tuple[str, ...]] = dict.fromkeys(("ungrouped", BACKENDS, PROXIES), ())
+        memberships = ((group, name) for name, host in self.hosts.items() for group in group_names(host))
+        return {"all": tuple(self.hosts)} | empty | _members(memberships)
 
     @cached_property
     def tag_groups(self) -> Mapping[str, tuple[str, ...]]:
-        """Inventory names by `tag_<key>_<value>`, as EC2 inventories name groups."""
-        members: dict[str, list[str]] = {}
-        for name, host in self.hosts.items():
-            for key, value in host.tags.items():
-                members.setdefault(f"tag_{variable_name(key)}_{variable_name(value)}", []).append(name)
-        return {group: tuple(names) for group, names in members.items()}
+        """Inventory host names by `tag_<key>_<value>`, as EC2 inventories name groups."""
+        return _members((group, name) for name, host in self.hosts.items() for group in _tag_groups(host))
 
     @cached_property
     def _aliases(self) -> Mapping[str, Host]:
-        aliases: dict[str, Host] = {}
+        aliases = dict(self.hosts)
         for host in self.hosts.values():
-            for alias in (host.instance_id, host.name, host.address, host.private_dns_name or host.name):
+            for alias in _names(host):
                 aliases.setdefault(alias, host)
         return aliases
 
     def find(self, name: str) -> Host:
-        """The host of an inventory name, instance id, label, address or DNS name (`KeyError` otherwise)."""
-        return self.hosts.get(name) or self._aliases[name]
+        """The host of an inventory host name, instance id, label, address or DNS name (`KeyError` otherwise)."""
+        return self._aliases[name]
+
+
+def _names(host: Host) -> Iterable[str]:
+    """What a template may call a host by. A host may have no DNS name."""
+    return filter(None, (host.instance_id, host.name, host.address, host.private_dns_name))
+
+
+def _tag_groups(host: Host) -> list[str]:
+    return [f"tag_{variable_name(key)}_{variable_name(value)}" for key, value in host.tags.items()]
+
+
+def _members(memberships: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    """Groups with their members, from pairs of both; groups and members stay in the order of the pairs."""
+    members: defaultdict[str, list[str]] = defaultdict(list)
+    for group, name in memberships:
+        members[group].append(name)
+    return {group: tuple(names) for group, names in members.items()}
 
 
 class Groups(dict[str, list[str]]):
     """`groups`: all, the playbook's two and one per value of the type tag.
 
-    Also knows `tag_<key>_<value>`; those are made when the first one is asked for.
+    It also has `tag_<key>_<value>`; those are made when the first one is asked for.
     """
 
-    def __init__(self, inventory: Inventory, types: Iterable[str]) -> None:
-        super().__init__({group: list(names) for group, names in inventory.groups.items()})
+    def __init__(self, index: HostIndex, types: Iterable[str]) -> None:
+        super().__init__({group: list(names) for group, names in index.groups.items()})
         for name in types:
             self.setdefault(name, [])
-        self._inventory = inventory
+        self._index = index
 
     def __missing__(self, group: str) -> list[str]:
         """A group of a tag (`KeyError` where no host has the tag)."""
-        return list(self._inventory.tag_groups[group])
+        return list(self._index.tag_groups[group])
 
     def get(self, group: str, default: Any = None) -> Any:
         """The group, or the default."""

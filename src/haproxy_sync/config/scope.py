@@ -5,8 +5,10 @@
 3. conveniences of this project (`backends`, `proxy`, `zone`, ...), which any variable of the same name replaces
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property, partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial, singledispatch
+from itertools import chain
 from typing import Any
 
 from haproxy_sync.config.ansible.engine import Engine
@@ -14,11 +16,11 @@ from haproxy_sync.config.ansible.lazy import LazyDict, LazyList
 from haproxy_sync.config.ansible.raw import Data, Unreadable
 from haproxy_sync.config.facts import (
     Groups,
-    Inventory,
+    HostIndex,
     TagValue,
     conveniences,
     group_names,
-    inventory_name,
+    inventory_hostname,
     is_allowed,
 )
 from haproxy_sync.config.views import HostVariables, HostVars, Instance
@@ -31,6 +33,10 @@ GROUP_VARS, HOST_VARS = "group_vars", "host_vars"
 
 ABSENT = object()
 
+FACT_PREFIX = "ansible_"
+HOST_PREFIXES = ("ec2_tag_", "ansible_default_")
+"""Facts that one host may have and another one lack."""
+
 
 class World:
     """Everything that one rendering reads, fresh for each: templates may append to lists."""
@@ -38,23 +44,23 @@ class World:
     def __init__(
         self,
         engine: Engine,
-        inventory: Inventory,
+        index: HostIndex,
         variables: Mapping[str, Any],
         settings: Settings,
         refused: dict[str, str],
     ) -> None:
         self.engine = engine
-        self.inventory = inventory
+        self.index = index
         self.variables = variables
         self.settings = settings
         self.refused = refused
         """Gets the tag key by instance id, for each read of a tag that may not stand in a config."""
         self._scopes: dict[str, Scope] = {}
         self.names: Mapping[str, Callable[[], Any]] = {
-            "groups": lambda: Groups(inventory, (settings.backend_tag_value, settings.proxy_tag_value)),
-            "hostvars": lambda: HostVars(inventory, self.scope),
+            "groups": lambda: Groups(index, (settings.backend_tag_value, settings.proxy_tag_value)),
+            "hostvars": lambda: HostVars(index, self.scope),
         }
-        fleet = inventory.fleet
+        fleet = index.fleet
         self.fallback_names: Mapping[str, Callable[[], Any]] = {
             "ansible_managed": lambda: "Ansible managed",
             "backend_port": lambda: settings.backend_port,
@@ -66,12 +72,10 @@ class World:
         }
 
     def checked(self, raw: Any, path: str) -> Any:
-        """A value from EC2 as a template may see it. A refused tag is noted; this rendering will not be used."""
+        """A value from EC2 as a template may see it. A refused tag is recorded: this rendering will not be used."""
         match raw:
-            case TagValue(value=value):
-                if not is_allowed(value):
-                    self.refused[raw.instance_id] = raw.key
-                return value
+            case TagValue():
+                return self._checked_tag(raw)
             case dict():
                 return LazyDict(raw, self.checked, path)
             case list():
@@ -79,27 +83,61 @@ class World:
             case _:
                 return raw
 
+    def _checked_tag(self, tag: TagValue) -> str:
+        if not is_allowed(tag.value):
+            self.refused[tag.instance_id] = tag.key
+        return tag.value  # as it is, so that the template takes its usual way and reads all that it would read
+
     def scope(self, host: Host) -> "Scope":
         """The names of a host as `hostvars` shows them."""
-        name = inventory_name(host)
+        name = inventory_hostname(host)
         if name not in self._scopes:
             self._scopes[name] = Scope(self, host)
         return self._scopes[name]
 
     def variables_of(self, host: Host) -> Mapping[str, Any]:
-        """The user's variables that hold for a host."""
-        by_group, by_host = (self.variables.get(key, {}) for key in (GROUP_VARS, HOST_VARS))
-        if not by_group and not by_host:
-            return self.variables
-        groups = [by_group[group] for group in ("all", *group_names(host)) if group in by_group]
+        """The user's variables that hold for a host: its own win over its groups', and those over the file's."""
+        groups = ("all", *group_names(host))
         aliases = (host.private_dns_name, host.address, host.name, host.instance_id)
-        hosts = [by_host[alias] for alias in aliases if alias in by_host]
-        own = {name: value for layer in (*groups, *hosts) for name, value in layer.items()}
-        return {**self.variables, **own}
+        own = [*self._stated(GROUP_VARS, groups), *self._stated(HOST_VARS, aliases)]
+        if not own:
+            return self.variables
+        merged = dict(self.variables)
+        for layer in own:
+            merged.update(layer)
+        return merged
+
+    def _stated(self, key: str, names: Iterable[str]) -> list[Mapping[str, Any]]:
+        by_name = self._variables_by(key)
+        return [by_name[name] for name in names if name in by_name]
 
     def depends_on_host(self, name: str) -> bool:
         """Whether a variables file gives hosts different values of this name."""
-        return any(name in layer for key in (GROUP_VARS, HOST_VARS) for layer in self.variables.get(key, {}).values())
+        layers = chain(self._variables_by(GROUP_VARS).values(), self._variables_by(HOST_VARS).values())
+        return any(name in layer for layer in layers)
+
+    def _variables_by(self, key: str) -> Mapping[str, Mapping[str, Any]]:
+        found: Mapping[str, Mapping[str, Any]] = self.variables.get(key, {})
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Names of one rank."""
+
+    sources: Mapping[str, Any]
+    """What stands behind each name."""
+    show: Callable[[Any, str], Any]
+    """It makes the template's value of that and of the name."""
+
+
+def _made(make: Callable[[], Any], _name: str) -> Any:
+    return make()
+
+
+def _is_prefixed_fact(name: str) -> bool:
+    """Whether `ansible_facts` has it without the prefix."""
+    return name.startswith(FACT_PREFIX) and name != "ansible_facts"
 
 
 class Scope(Mapping[str, Any]):
@@ -109,58 +147,53 @@ class Scope(Mapping[str, Any]):
         self.reads: set[str] = set()
         self.host = host
         self._world = world
-        self._facts = world.inventory.facts(host)
+        self._facts = world.index.facts(host)
         self._variables = world.variables_of(host)
         self._own: Mapping[str, Callable[[], Any]] = {
             "ansible_facts": self._ansible_facts,
             "vars": lambda: HostVariables(self),
         }
-        self._shown: dict[str, Any] = {}
+        self._values: dict[str, Any] = {}
         self._open: list[str] = []
 
     @cached_property
     def _conveniences(self) -> Mapping[str, Any]:
         return {**conveniences(self.host), "proxy": Instance(self.host, self._world.checked)}
 
+    def _layers(self) -> Iterator[_Layer]:
+        """The precedence: the first layer that has a name gives its value. The last ones are seldom needed."""
+        yield _Layer(self._facts, self._world.checked)
+        yield _Layer(self._world.names, _made)
+        yield _Layer(self._own, _made)
+        yield _Layer(self._variables, self.show)
+        yield _Layer(self._conveniences, self._world.checked)
+        yield _Layer(self._world.fallback_names, _made)
+
     def __getitem__(self, name: str) -> Any:
         """The value (`KeyError` where there is none)."""
         self.reads.add(name)
-        if name not in self._shown:
-            self._shown[name] = self._source(name)()
-        return self._shown[name]
+        if name not in self._values:
+            self._values[name] = self._value(name)
+        return self._values[name]
 
-    def _source(self, name: str) -> Callable[[], Any]:
-        """Where the value of a name comes from; the order is the precedence."""
-        if name in self._facts:
-            return partial(self._world.checked, self._facts[name], name)
-        for names in (self._world.names, self._own):
-            if name in names:
-                return names[name]
-        if name in self._variables:
-            return partial(self.show, self._variables[name], name)
-        if name in self._conveniences:
-            return partial(self._world.checked, self._conveniences[name], name)
-        return self._world.fallback_names[name]
+    def _value(self, name: str) -> Any:
+        for layer in self._layers():
+            if name in layer.sources:
+                return layer.show(layer.sources[name], name)
+        raise KeyError(name)
 
     def show(self, raw: Any, path: str) -> Any:
-        """A user's value, which may be a template or hold some."""
-        match raw:
-            case Data():
-                return raw.text
-            case str():
-                return self._evaluated(raw, path)
-            case dict():
-                return LazyDict(raw, self.show, path)
-            case list():
-                return LazyList(raw, self.show, path)
-            case Unreadable():
-                raise TemplateError(raw.file, raw.line, f"{path}: {raw.reason}")
-            case _:
-                return raw
+        """A user's value, which may be a template or hold some.
 
-    def _evaluated(self, source: str, path: str) -> Any:
+        Raises `TemplateError` where the value is encrypted, refers to itself or cannot be evaluated.
+        """
+        return _shown(raw, self, path)
+
+    def evaluated(self, source: str, path: str) -> Any:
+        """The value of a text that may be a template (`TemplateError` where it refers to itself, or has none)."""
         if path in self._open:
-            raise TemplateError(f"variable {path}", None, f"it refers to itself: {' -> '.join([*self._open, path])}")
+            circle = " -> ".join([*self._open, path])
+            raise TemplateError(f"variable {path}", None, f"it refers to itself: {circle}")
         self._open.append(path)
         try:
             return self._world.engine.evaluate(source, self, path)
@@ -169,41 +202,91 @@ class Scope(Mapping[str, Any]):
 
     def _ansible_facts(self) -> LazyDict:
         """Facts without their prefix, those that the user states as variables too."""
+        sources = {
+            **self._stated_facts(),
+            **{name.removeprefix(FACT_PREFIX): partial(self.__getitem__, name) for name in self._fact_names()},
+        }
+        return LazyDict(sources, _made, "ansible_facts")
+
+    def _stated_facts(self) -> Mapping[str, Callable[[], Any]]:
+        """What the user's variable `ansible_facts` holds."""
         stated = self._variables.get("ansible_facts")
-        sources: dict[str, Callable[[], Any]] = {}
-        if isinstance(stated, dict):
-            sources |= {name: partial(self.show, raw, f"ansible_facts.{name}") for name, raw in stated.items()}
-        for name in (*self._variables, *self._facts):
-            if name.startswith("ansible_") and name != "ansible_facts":
-                sources[name.removeprefix("ansible_")] = partial(self.__getitem__, name)
-        return LazyDict(sources, lambda source, _path: source(), "ansible_facts")
+        if not isinstance(stated, dict):
+            return {}
+        return {name: partial(self.show, raw, f"ansible_facts.{name}") for name, raw in stated.items()}
+
+    def _fact_names(self) -> Iterator[str]:
+        return filter(_is_prefixed_fact, chain(self._variables, self._facts))
 
     def raw(self, name: str) -> Any:
         """What distinguishes this host from another one under this name."""
-        if name in self._own:
-            return self.host
-        return next((m[name] for m in (self._facts, self._variables, self._conveniences) if name in m), ABSENT)
+        return self._distinguishing.get(name, ABSENT)
+
+    @cached_property
+    def _distinguishing(self) -> Mapping[str, Any]:
+        """All raw values by name. The later ones win, as in `_layers`; what is made of the host stands for it."""
+        own = dict.fromkeys(self._own, self.host)
+        return {**self._conveniences, **self._variables, **self._facts, **own}
 
     def is_own(self, name: str) -> bool:
         """Whether the value of a name may differ between hosts."""
-        own = name in self._facts or name in self._own or name.startswith(("ec2_tag_", "ansible_default_"))
-        if own or self._world.depends_on_host(name):
-            return True
-        return name in self._conveniences and name not in self._variables
+        reasons = (
+            self._is_from_ec2(name),
+            self._world.depends_on_host(name),
+            name in self._conveniences.keys() - self._variables.keys(),
+        )
+        return any(reasons)
+
+    def _is_from_ec2(self, name: str) -> bool:
+        """Whether the name is a fact of this host, or can be one of another host."""
+        return name in self._facts.keys() | self._own.keys() or name.startswith(HOST_PREFIXES)
 
     def __contains__(self, name: object) -> bool:
         """Whether this host has the name. Reads no value."""
-        layers = (self._facts, self._variables, self._conveniences, self._own)
-        found = any(name in layer for layer in (*layers, self._world.names, self._world.fallback_names))
+        found = any(name in layer.sources for layer in self._layers())
         if not found:
             self.reads.add(str(name))  # another host may have it
         return found
 
     def __iter__(self) -> Iterator[str]:
         """Every name but the fallbacks."""
-        layers = (self._facts, self._own, self._variables, self._conveniences)
-        return iter(dict.fromkeys(name for layer in (*layers, self._world.names) for name in layer))
+        return iter(self._names())
 
     def __len__(self) -> int:
-        """How many `__iter__` gives."""
-        return sum(1 for _ in self)
+        """How many names `__iter__` gives."""
+        return len(self._names())
+
+    def _names(self) -> dict[str, None]:
+        layers = (self._facts, self._own, self._variables, self._conveniences, self._world.names)
+        return dict.fromkeys(chain.from_iterable(layers))
+
+
+@singledispatch
+def _shown(raw: Any, _scope: Scope, _path: str) -> Any:
+    """A user's value by its type; numbers, dates and the like stand for themselves."""
+    return raw
+
+
+@_shown.register(Data)
+def _show_data(raw: Data, _scope: Scope, _path: str) -> str:
+    return raw.text
+
+
+@_shown.register(str)
+def _show_text(raw: str, scope: Scope, path: str) -> Any:
+    return scope.evaluated(raw, path)
+
+
+@_shown.register(dict)
+def _show_mapping(raw: dict[Any, Any], scope: Scope, path: str) -> LazyDict:
+    return LazyDict(raw, scope.show, path)
+
+
+@_shown.register(list)
+def _show_list(raw: list[Any], scope: Scope, path: str) -> LazyList:
+    return LazyList(raw, scope.show, path)
+
+
+@_shown.register(Unreadable)
+def _refuse(raw: Unreadable, _scope: Scope, path: str) -> Any:
+    raise TemplateError(raw.file, raw.line, f"{path}: {raw.reason}")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from haproxy_sync.config.ansible.lazy import LazyDict
-from haproxy_sync.config.facts import Inventory, tag_values
+from haproxy_sync.config.facts import HostIndex, tag_values
 from haproxy_sync.fleet.model import Host
 
 
@@ -55,20 +55,20 @@ class HostVariables(Mapping[str, Any]):
 
 
 class HostVars(Mapping[str, HostVariables]):
-    """`hostvars`: by inventory name, and also by address, label, DNS name and instance id."""
+    """`hostvars`: by inventory host name, and also by address, label, DNS name and instance id."""
 
-    def __init__(self, inventory: Inventory, scope: Callable[[Host], Mapping[str, Any]]) -> None:
-        self._inventory = inventory
+    def __init__(self, index: HostIndex, scope: Callable[[Host], Mapping[str, Any]]) -> None:
+        self._index = index
         self._scope = scope
 
     def __getitem__(self, name: str) -> HostVariables:
         """The variables of a host (`KeyError` where there is none)."""
-        return HostVariables(self._scope(self._inventory.find(name)))
+        return HostVariables(self._scope(self._index.find(name)))
 
     def __iter__(self) -> Iterator[str]:
-        """Inventory names, in order."""
-        return iter(self._inventory.hosts)
+        """The inventory host names, in order."""
+        return iter(self._index.hosts)
 
     def __len__(self) -> int:
         """How many hosts."""
-        return len(self._inventory.hosts)
+        return len(self._index.hosts)

@@ -22,31 +22,54 @@ def parse_variables(text: str, file: str) -> Mapping[str, Any]:
     if variables is None:
         return {}
     if not isinstance(variables, dict):
-        raise TemplateError(file, 1, f"variables are a mapping of names to values, not a {type(variables).__name__}")
-    _check(variables, file)
-    for key in {GROUP_VARS, HOST_VARS} & variables.keys():
-        layers = {str(name): own or {} for name, own in _mapping(variables[key] or {}, key, file).items()}
-        for name, own in layers.items():
-            _check(_mapping(own, f"{key}.{name}", file), file)
-        variables[key] = layers
+        kind = type(variables).__name__
+        raise TemplateError(file, 1, f"variables are a mapping of names to values, not a {kind}")
+    _check_names(variables, file)
+    for key in sorted({GROUP_VARS, HOST_VARS} & variables.keys()):
+        variables[key] = _layers(variables[key], key, file)
     return variables
 
 
-def _mapping(value: Any, name: str, file: str) -> Mapping[Any, Any]:
-    if not isinstance(value, dict):
-        raise TemplateError(file, None, f"{name} is a mapping, not a {type(value).__name__}")
-    return value
+def _layers(value: Any, key: str, file: str) -> Mapping[str, Mapping[str, Any]]:
+    """Variables by group or by host (`TemplateError`)."""
+    by_name = {str(name): own for name, own in _mapping(value, key, file).items()}
+    return {name: _layer(own, f"{key}.{name}", file) for name, own in by_name.items()}
 
 
-def _check(variables: Mapping[Any, Any], file: str) -> None:
+def _layer(value: Any, path: str, file: str) -> Mapping[str, Any]:
+    """The variables of one group or host (`TemplateError`)."""
+    layer = _mapping(value, path, file)
+    _check_names(layer, file)
+    return layer
+
+
+def _mapping(value: Any, path: str, file: str) -> Mapping[Any, Any]:
+    """The value, or an empty mapping where somebody prepared the key and left it empty (`TemplateError`)."""
+    stated = value or {}
+    if not isinstance(stated, dict):
+        raise TemplateError(file, None, f"{path} is a mapping, not a {type(stated).__name__}")
+    return stated
+
+
+def _check_names(variables: Mapping[Any, Any], file: str) -> None:
     for name in variables:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not _is_name(name):
             raise TemplateError(file, None, f"{name!r} is not a variable name")
-        if name in reserved() or name.startswith("ec2_tag_"):
+        if _is_decided_by_ec2(name):
             raise TemplateError(file, None, f"{name} comes from EC2; a variable cannot change it")
 
 
+def _is_name(name: Any) -> bool:
+    """Whether a template can read it; YAML has keys that are numbers or dates, too."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def _is_decided_by_ec2(name: str) -> bool:
+    return name in reserved() or name.startswith("ec2_tag_")
+
+
 def _loaded(text: str, file: str) -> Any:
+    """What the YAML holds (`TemplateError`)."""
     import yaml  # noqa: PLC0415 - only those who state variables pay for it
 
     class Loader(yaml.SafeLoader):
@@ -65,6 +88,7 @@ def _loaded(text: str, file: str) -> Any:
         return yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        raise TemplateError(file, mark.line + 1 if mark else None, error.problem or "no YAML") from error
+        line = mark.line + 1 if mark else None
+        raise TemplateError(file, line, error.problem or "no YAML") from error
     except yaml.YAMLError as error:
         raise TemplateError(file, None, str(error)) from error

@@ -38,7 +38,7 @@ def put(s3: Any, key: str, text: str | bytes) -> None:
 
 
 def test_nothing_uploaded_means_the_bundled_template(s3: Any, project: Path) -> None:
-    """At the price of two small requests, and of nothing else where it is known already."""
+    """At the price of two small requests, and of nothing else where it is cached already."""
     made: list[str] = []
     s3.meta.events.register("before-call.s3", lambda model, **_: made.append(model.name))
     source = sources.load(s3, SETTINGS, project=project)
@@ -96,11 +96,11 @@ def test_every_change_has_a_version(s3: Any, project: Path) -> None:
         put(s3, key, text)
         versions.append(sources.load(s3, SETTINGS, project=project).version)
     assert len(set(versions)) == 4
-    known = sources.load(s3, SETTINGS, project=project)
+    cached = sources.load(s3, SETTINGS, project=project)
     put(s3, "vars/staging.yml", "a: 1")
-    assert sources.load(s3, SETTINGS, known, project) is known
+    assert sources.load(s3, SETTINGS, cached, project) is cached
     s3.delete_object(Bucket="haproxy-config", Key="vars/staging.yml")
-    assert sources.load(s3, SETTINGS, known, project).version == versions[2]
+    assert sources.load(s3, SETTINGS, cached, project).version == versions[2]
 
 
 @pytest.mark.parametrize(

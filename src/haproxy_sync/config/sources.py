@@ -13,7 +13,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from haproxy_sync.config.render import TemplateSet
 from haproxy_sync.config.variables import parse_variables
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.settings import Settings
@@ -23,6 +22,17 @@ PACKAGE = Path(__file__).parent
 PROJECT = PACKAGE.parents[1]  # what is deployed, `src` in the repository
 MAX_FILES = 100
 MAX_BYTES = 1024 * 1024
+
+type Objects = Mapping[str, Mapping[str, Any]]
+"""Objects of the bucket by key, as a listing describes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateSet:
+    """The main template and the files that it may include, by path."""
+
+    main: str
+    files: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +52,44 @@ class Origins:
     variables: str  # "none" where there are none
 
 
-def load(s3: Any, settings: Settings, known: Source | None = None, project: Path = PROJECT) -> Source:
-    """The source that is current now; `known` as it is where nothing was uploaded or removed since.
+def load(s3: Any, settings: Settings, cached: Source | None = None, project: Path = PROJECT) -> Source:
+    """The source that is current now; `cached` as it is where nothing was uploaded or removed since.
 
-    Two list requests where nothing was uploaded. Raises `TemplateError` (an upload is broken: file, line, reason) and
-    `ClientError`.
+    Two list requests where nothing was uploaded: templates and variables have no prefix in common. Raises
+    `TemplateError` (an upload is broken: file, line, reason) and botocore's `ClientError` and `BotoCoreError`, the
+    former also where somebody uploads between the listing and the read.
     """
     prefix, variables_key = _places(settings)
-    uploaded = _bounded(prefix, _listed(s3, settings.bucket, prefix))
-    stated = _bounded(variables_key, _listed(s3, settings.bucket, variables_key, exactly=True))
-    version = _version({key: item["ETag"] for key, item in {**uploaded, **stated}.items()})
-    if known and known.version == version:
-        return known
-    texts = {key: _text(s3, settings.bucket, key, item["ETag"]) for key, item in {**uploaded, **stated}.items()}
-    files: Mapping[str, str] = {key.removeprefix(prefix): texts[key] for key in uploaded}
-    if not files:
-        _, files = deployed(project)
-    if MAIN not in files:
-        raise TemplateError(f"{prefix}{MAIN}", None, f"it is missing beside {', '.join(sorted(files))}")
-    return Source(TemplateSet(MAIN, files), _variables(texts, variables_key, project), version)
+    uploaded = _bounded(prefix, _below(s3, settings.bucket, prefix))
+    stated = _bounded(variables_key, _exactly(s3, settings.bucket, variables_key))
+    objects = {**uploaded, **stated}
+    version = _version(objects)
+    if cached and cached.version == version:
+        return cached
+    texts = {key: _text(s3, settings.bucket, item) for key, item in objects.items()}
+    files = {key.removeprefix(prefix): texts[key] for key in uploaded}
+    return Source(
+        templates=_complete(prefix, files or deployed(project)[1]),
+        variables=_variables(texts, variables_key, project),
+        version=version,
+    )
+
+
+def origins(s3: Any, settings: Settings, project: Path = PROJECT) -> Origins:
+    """Where both come from now, whether or not they can be read.
+
+    Two list requests. Raises botocore's `ClientError` and `BotoCoreError`.
+    """
+    prefix, variables_key = _places(settings)
+    uploaded = _below(s3, settings.bucket, prefix)
+    template = "bucket" if uploaded else deployed(project)[0]
+    stated = _exactly(s3, settings.bucket, variables_key)
+    variables = "bucket" if stated else _origin_of_variables(project / variables_key)
+    return Origins(template, variables)
+
+
+def _origin_of_variables(path: Path) -> str:
+    return "project" if path.is_file() else "none"
 
 
 def _places(settings: Settings) -> tuple[str, str]:
@@ -68,60 +97,86 @@ def _places(settings: Settings) -> tuple[str, str]:
     return f"templates/{settings.environment}/", f"vars/{settings.environment}.yml"
 
 
-def origins(s3: Any, settings: Settings, project: Path = PROJECT) -> Origins:
-    """Where both come from now, whether or not they can be read."""
-    prefix, variables_key = _places(settings)
-    template = "bucket" if _listed(s3, settings.bucket, prefix) else deployed(project)[0]
-    if _listed(s3, settings.bucket, variables_key, exactly=True):
-        return Origins(template, "bucket")
-    return Origins(template, "project" if (project / variables_key).is_file() else "none")
-
-
 def deployed(project: Path = PROJECT) -> tuple[str, Mapping[str, str]]:
-    """The project's templates, else the bundled ones, and which of the two."""
-    for origin, folder in (("project", project / "templates"), ("bundled", PACKAGE / "templates")):
+    """Which templates were deployed, the project's or else the bundled ones, and their texts by path."""
+    folders = {
+        "project": project / "templates",
+        "bundled": PACKAGE / "templates",
+    }
+    for origin, folder in folders.items():
         if (folder / MAIN).is_file():
             return origin, read_folder(folder)
     raise FileNotFoundError(PACKAGE / "templates" / MAIN)
 
 
 def read_folder(folder: Path) -> Mapping[str, str]:
-    """Every file below a folder by its relative path."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    """Every file below a folder by its relative path (`TemplateError` where one is not UTF-8)."""
+    paths = sorted(filter(Path.is_file, folder.rglob("*")))
     return {path.relative_to(folder).as_posix(): decoded(path.name, path.read_bytes()) for path in paths}
 
 
+def _complete(prefix: str, files: Mapping[str, str]) -> TemplateSet:
+    """The template set of these files (`TemplateError` where the main one is not among them)."""
+    if MAIN not in files:
+        raise TemplateError(f"{prefix}{MAIN}", None, f"it is missing beside {', '.join(sorted(files))}")
+    return TemplateSet(MAIN, files)
+
+
 def _variables(texts: Mapping[str, str], key: str, project: Path) -> Mapping[str, Any]:
+    """The uploaded variables, else the project's, else none (`TemplateError`)."""
     if key in texts:
         return parse_variables(texts[key], key)
     path = project / key
-    return parse_variables(path.read_text(encoding="utf-8"), f"src/{key}") if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    return parse_variables(path.read_text(encoding="utf-8"), f"src/{key}")
 
 
-def _listed(s3: Any, bucket: str, prefix: str, *, exactly: bool = False) -> dict[str, Mapping[str, Any]]:
-    """The objects below a prefix, or only the one that is called so, by key."""
-    page = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=MAX_FILES + 1)
-    objects = {item["Key"]: item for item in page.get("Contents", ()) if not item["Key"].endswith("/")}
-    return {key: item for key, item in objects.items() if key == prefix or not exactly}
+def _below(s3: Any, bucket: str, prefix: str) -> Objects:
+    """The objects below a prefix, one more than allowed at most (`ClientError`, `BotoCoreError`).
+
+    A key that ends in a slash is a folder that somebody made in the S3 console.
+    """
+    page = s3.list_objects_v2(
+        Bucket=bucket,
+        Prefix=prefix,
+        MaxKeys=MAX_FILES + 1,
+    )
+    contents = page.get("Contents", ())
+    return {item["Key"]: item for item in contents if not item["Key"].endswith("/")}
 
 
-def _bounded(prefix: str, objects: dict[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The objects, or why they are too many or too large."""
+def _exactly(s3: Any, bucket: str, key: str) -> Objects:
+    """The object of this key, if there is one; other keys may begin with it (`ClientError`, `BotoCoreError`)."""
+    return {found: item for found, item in _below(s3, bucket, key).items() if found == key}
+
+
+def _bounded(prefix: str, objects: Objects) -> Objects:
+    """The objects (`TemplateError` where they are too many or one is too large)."""
     if len(objects) > MAX_FILES:
         raise TemplateError(prefix, None, f"more than {MAX_FILES} files")
-    for key, item in objects.items():
-        if item["Size"] > MAX_BYTES:
-            raise TemplateError(key, None, f"larger than {MAX_BYTES} bytes")
+    large = next((key for key, item in objects.items() if item["Size"] > MAX_BYTES), None)
+    if large:
+        raise TemplateError(large, None, f"larger than {MAX_BYTES} bytes")
     return objects
 
 
-def _text(s3: Any, bucket: str, key: str, tag: str) -> str:
-    # If-Match: the version that was listed, or an error and another try.
-    return decoded(key, s3.get_object(Bucket=bucket, Key=key, IfMatch=tag)["Body"].read())
+def _text(s3: Any, bucket: str, item: Mapping[str, Any]) -> str:
+    """The text of an object in the version that was listed.
+
+    Raises `TemplateError` (it is not UTF-8), and botocore's `BotoCoreError` and `ClientError`, the latter also where
+    the bucket holds another version by now.
+    """
+    answer = s3.get_object(
+        Bucket=bucket,
+        Key=item["Key"],
+        IfMatch=item["ETag"],
+    )
+    return decoded(item["Key"], answer["Body"].read())
 
 
 def decoded(name: str, content: bytes) -> str:
-    """UTF-8 (`TemplateError` with the line where it is not)."""
+    """The text of UTF-8 (`TemplateError` with the line where it is not)."""
     try:
         return content.decode()
     except UnicodeDecodeError as error:
@@ -129,7 +184,9 @@ def decoded(name: str, content: bytes) -> str:
         raise TemplateError(name, line, "it is not UTF-8") from error
 
 
-def _version(tags: Mapping[str, str]) -> str:
-    if not tags:
+def _version(objects: Objects) -> str:
+    """A text that changes with any upload and removal. What was deployed does not change while the process lives."""
+    if not objects:
         return "deployed"
-    return sha256("\n".join(f"{key} {tag}" for key, tag in sorted(tags.items())).encode()).hexdigest()[:16]
+    tags = (f"{key} {item['ETag']}" for key, item in sorted(objects.items()))
+    return sha256("\n".join(tags).encode()).hexdigest()[:16]

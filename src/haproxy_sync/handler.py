@@ -12,7 +12,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from haproxy_sync import aws, metrics
-from haproxy_sync.config.renderer import Renderer
+from haproxy_sync.config.render import Renderer
 from haproxy_sync.errors import BadEvent, BadRequest
 from haproxy_sync.operator import actions, answers
 from haproxy_sync.reconcile import events

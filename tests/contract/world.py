@@ -17,7 +17,7 @@ from moto import mock_aws
 
 from haproxy_sync import aws, handler
 from haproxy_sync.aws import Clients
-from haproxy_sync.config.renderer import Renderer
+from haproxy_sync.config.render import Renderer
 from haproxy_sync.fleet.model import NO_TAGS
 from haproxy_sync.settings import Settings
 from haproxy_sync.state import store

@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from haproxy_sync.aws import Clients
-from haproxy_sync.config.render import Rendering
-from haproxy_sync.config.renderer import Renderer
+from haproxy_sync.config.render import Renderer, Rendering
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Backend, Config, Fleet, Skipped

@@ -11,7 +11,7 @@ from functools import partial
 from botocore.exceptions import BotoCoreError, ClientError
 
 from haproxy_sync.aws import Clients
-from haproxy_sync.config.renderer import Renderer
+from haproxy_sync.config.render import Renderer
 from haproxy_sync.errors import Superseded, SyncError
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Fleet

@@ -9,13 +9,15 @@ a backend missing) is printed with the reason.
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from haproxy_sync import aws
 from haproxy_sync.config import sources
-from haproxy_sync.config.render import Rendering, TemplateSet, problems, render_unchecked
+from haproxy_sync.config.checks import problems
+from haproxy_sync.config.render import Rendering, render_unchecked
+from haproxy_sync.config.sources import TemplateSet
 from haproxy_sync.config.variables import parse_variables
 from haproxy_sync.errors import SyncError
 from haproxy_sync.fleet import inventory
@@ -137,18 +139,21 @@ def choose(rendering: Rendering, fleet: Fleet, instance_id: str | None) -> Confi
     return rendering.by_proxy[instance_id]
 
 
-def _notes(rendering: Rendering, variables: Mapping[str, Any], fleet: Fleet, options: argparse.Namespace) -> list[str]:
-    notes = [
-        f"skipped: {skip.instance_id} {skip.reason} {skip.detail}" for skip in (*fleet.skipped, *rendering.skipped)
-    ]
-    notes += [f"would not be published: {problem}" for problem in problems(rendering, variables, fleet)]
+def _remarks(
+    rendering: Rendering, variables: Mapping[str, Any], fleet: Fleet, options: argparse.Namespace
+) -> Iterator[str]:
+    """What a person should know beside the config."""
+    for skipped in (*fleet.skipped, *rendering.skipped):
+        yield f"skipped: {skipped.instance_id} {skipped.reason} {skipped.detail}"
+    backends = fleet.without(rendering.refused).backends
+    for problem in problems(rendering.configs, backends, variables):
+        yield f"would not be published: {problem}"
     if rendering.completed:
-        notes.append("the template has no final newline; the function appends one, as HAProxy 2.3 and later need it")
+        yield "the template has no final newline; the function appends one, as HAProxy 2.3 and later need it"
     if len(rendering.configs) > 1 and not options.proxy:
-        notes.append(f"{len(rendering.configs)} different configs, this is the first; --proxy chooses")
+        yield f"{len(rendering.configs)} different configs, this is the first; --proxy chooses"
     if not options.instances and not options.live:
-        notes.append("a sample fleet; --instances takes yours")
-    return notes
+        yield "a sample fleet; --instances takes yours"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -162,8 +167,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SyncError, NotInstances, Unusable, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for note in _notes(rendering, variables, fleet, options):
-        print(note, file=sys.stderr)
+    for remark in _remarks(rendering, variables, fleet, options):
+        print(remark, file=sys.stderr)
     # Exactly what the template says, so that it can be compared with what Ansible wrote.
     sys.stdout.write(text.removesuffix("\n") if rendering.completed else text)
     return 0

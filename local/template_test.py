@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from haproxy_sync.config.language import servers
-from haproxy_sync.config.render import TemplateSet, render_fleet
+from haproxy_sync.config.render import render_fleet
+from haproxy_sync.config.sources import TemplateSet
 from haproxy_sync.errors import SyncError
 from haproxy_sync.fleet.model import Config, Fleet
 from local.fleets import Fixture, fixtures, fleet_of
@@ -88,13 +89,13 @@ def _fixture_findings(
     skipped = {skip.instance_id for skip in rendering.skipped}
     found = [Finding(name, f"{id_}: its tag was read and refused", is_failure=False) for id_ in sorted(skipped)]
     for config in rendering.configs:
-        found += [Finding(name, text, is_failure=False) for text in _strangers(config, fleet)]
+        found += [Finding(name, text, is_failure=False) for text in _not_in_fleet(config, fleet)]
         if verdict := haproxy_verdict(config.text, fleet):
             found.append(Finding(name, verdict, is_failure=True))
     return found, rendering.configs
 
 
-def _strangers(config: Config, fleet: Fleet) -> Iterator[str]:
+def _not_in_fleet(config: Config, fleet: Fleet) -> Iterator[str]:
     """Servers that are no backends: right where a template lists others on purpose."""
     own = {name for b in fleet.backends for name in (b.name, b.address, b.instance_id, b.private_dns_name)}
     others = [f"{s.section}/{s.name}" for s in servers(config.text) if own.isdisjoint({s.name, s.host})]

@@ -8,7 +8,8 @@ import yaml
 
 from haproxy_sync.config import sources
 from haproxy_sync.config.language import lines, servers
-from haproxy_sync.config.render import TemplateSet, render_fleet
+from haproxy_sync.config.render import render_fleet
+from haproxy_sync.config.sources import TemplateSet
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Fleet
 from haproxy_sync.settings import Settings
@@ -92,7 +93,7 @@ def test_haproxy_2_2_sees_no_conditions() -> None:
 
 
 def test_server_lines() -> None:
-    """The seed's line, and what the tags add: draining is weight 0, as HAProxy's own drain state is."""
+    """The playbook's line, and what the tags add: draining is weight 0, as HAProxy's own drain state is."""
     text = config()
     assert "    server ip-10-0-0-2 10.0.0.2:8080 check observe layer7\n" in text
     assert options(text) == {

@@ -13,7 +13,7 @@ from tests.fleet import instance
 
 ROOT = Path(__file__).parents[2]
 GOOD = (sources.PACKAGE / "templates" / sources.MAIN).read_text()
-SEED = """listen app
+PLAYBOOK = """listen app
     bind *:80
 {% for backend in groups['backends'] %}
     server {{ backend }} {{ backend }}:8080 check observe layer7
@@ -30,7 +30,7 @@ def render(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
     """A template with an include, variables, and the fleet as the AWS CLI prints it."""
-    (tmp_path / "haproxy.cfg.j2").write_text(SEED + "{% include 'parts/end.j2' %}\n")
+    (tmp_path / "haproxy.cfg.j2").write_text(PLAYBOOK + "{% include 'parts/end.j2' %}\n")
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "end.j2").write_text("# {{ note }} for {{ inventory_hostname }}\n")
     (tmp_path / "vars.yml").write_text("note: 'rendered in {{ ec2_region }}'\n")
@@ -125,9 +125,9 @@ def test_template_test_says_where_haproxy_may_be(
 
 
 def test_template_test_names_the_price_of_what_is_absent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The seed's fragment works, and costs at every reload."""
-    (tmp_path / "seed.j2").write_text(SEED)
-    assert template_test([str(tmp_path / "seed.j2")]) == 0
+    """The fragment of the Ansible playbook this replaces works, and costs at every reload."""
+    (tmp_path / "playbook.j2").write_text(PLAYBOOK)
+    assert template_test([str(tmp_path / "playbook.j2")]) == 0
     printed = capsys.readouterr().out
     for name in ("hard-stop-after", "close-spread-time", "server-state-file", "load-server-state-from-file"):
         assert f"warn no {name}: " in printed

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from haproxy_sync.config.facts import is_allowed
 from haproxy_sync.config.language import servers
-from haproxy_sync.config.render import TemplateSet, render_fleet
+from haproxy_sync.config.render import render_fleet
+from haproxy_sync.config.sources import TemplateSet
 from haproxy_sync.fleet import inventory
 from haproxy_sync.settings import Settings
 from local.template_test import haproxy_verdict

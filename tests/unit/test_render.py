@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from haproxy_sync.config.ansible import output, plugins
 from haproxy_sync.config.language import servers
-from haproxy_sync.config.render import Rendering, TemplateSet, render_fleet
+from haproxy_sync.config.render import Rendering, render_fleet
+from haproxy_sync.config.sources import TemplateSet
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Config, Fleet, Skipped
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SETTINGS = Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document")
-SEED = """listen app
+PLAYBOOK = """listen app
     bind *:80
 {% for backend in groups['backends'] %}
     server {{ backend }} {{ backend }}:8080 check observe layer7
@@ -42,15 +43,15 @@ def render(template: str, of: Fleet | None = None, settings: Settings = SETTINGS
 
 
 def text(template: str, of: Fleet | None = None, **variables: Any) -> str:
-    """The end of the config that `template` adds to the seed's."""
-    rendering = render(SEED + template, of, **variables)
+    """The end of the config that `template` adds to the playbook's lines."""
+    rendering = render(PLAYBOOK + template, of, **variables)
     config = rendering.shared or rendering.by_proxy[PROXY]
-    return config.text.removeprefix(render(SEED, of).configs[0].text)
+    return config.text.removeprefix(render(PLAYBOOK, of).configs[0].text)
 
 
-def test_the_seeds_lines() -> None:
+def test_the_playbooks_lines() -> None:
     """The playbook's fragment gives the playbook's lines, byte for byte."""
-    assert render(SEED).configs[0].text == (
+    assert render(PLAYBOOK).configs[0].text == (
         "listen app\n"
         "    bind *:80\n"
         "    server ip-10-0-0-2 ip-10-0-0-2:8080 check observe layer7\n"
@@ -84,7 +85,7 @@ def test_groups_hold_every_type() -> None:
 def test_empty_groups_exist() -> None:
     """A fleet without backends renders: the guard decides about it, not an undefined name."""
     empty = replace(fleet(), backends=())
-    assert list(servers(render(SEED + "{{ groups['tomcat'] }}", empty).configs[0].text)) == []
+    assert list(servers(render(PLAYBOOK + "{{ groups['tomcat'] }}", empty).configs[0].text)) == []
 
 
 @pytest.mark.parametrize("key", ["10.0.0.9", "ip-10-0-0-9", PROXY, "ip-10-0-0-9.ap-southeast-2.compute.internal"])
@@ -98,7 +99,7 @@ class TestRenderingHost:
 
     def test_shared_unless_the_host_is_read(self) -> None:
         """A template that never reads the rendering host is rendered once, for future proxies as well."""
-        rendering = render(SEED + "{% if false %}{{ inventory_hostname }}{% endif %}")
+        rendering = render(PLAYBOOK + "{% if false %}{{ inventory_hostname }}{% endif %}")
         assert rendering.shared is not None
         assert rendering.by_proxy == {}
 
@@ -108,30 +109,30 @@ class TestRenderingHost:
     )
     def test_one_per_proxy_where_it_is_read(self, name: str) -> None:
         """Whatever tells hosts apart makes the config that proxy's own."""
-        rendering = render(SEED + "{{ " + name + " }}")
+        rendering = render(PLAYBOOK + "{{ " + name + " }}")
         assert rendering.shared is None
         assert set(rendering.by_proxy) == {PROXY, OTHER_PROXY}
         assert rendering.by_proxy[PROXY] != rendering.by_proxy[OTHER_PROXY]
 
     def test_a_variable_that_reads_the_host_counts(self) -> None:
         """The host may hide behind a user's variable, or behind a group's."""
-        assert render(SEED + "{{ me }}", me="{{ ansible_host }}").shared is None
-        assert render(SEED + "{{ who }}", host_vars={PROXY: {"who": "a"}}, who="b").shared is None
+        assert render(PLAYBOOK + "{{ me }}", me="{{ ansible_host }}").shared is None
+        assert render(PLAYBOOK + "{{ who }}", host_vars={PROXY: {"who": "a"}}, who="b").shared is None
 
     def test_equal_texts_are_one_object(self) -> None:
         """Proxies with the same text share one config, and so one command."""
         near = fleet(instance(10, "haproxy"))
-        rendering = render(SEED + "# {{ zone }}", near)
+        rendering = render(PLAYBOOK + "# {{ zone }}", near)
         assert len(rendering.configs) == 2
         assert rendering.by_proxy[PROXY] is rendering.by_proxy[f"i-{10:017x}"]
-        unread = render(SEED + "# {{ inventory_hostname | length > 1 }}", near)
+        unread = render(PLAYBOOK + "# {{ inventory_hostname | length > 1 }}", near)
         assert len({id(config) for config in unread.by_proxy.values()}) == 1
 
     def test_without_a_proxy(self) -> None:
         """No proxy, no host to read: a template that reads none still has its config."""
         alone = replace(fleet(), proxies=())
-        assert render(SEED, alone).shared is not None
-        assert render(SEED + "{{ inventory_hostname }}", alone).configs == ()
+        assert render(PLAYBOOK, alone).shared is not None
+        assert render(PLAYBOOK + "{{ inventory_hostname }}", alone).configs == ()
 
 
 @pytest.mark.fault("F43")
@@ -139,9 +140,9 @@ class TestRenderingHost:
 def test_the_same_fleet_gives_the_same_bytes(order: list[int]) -> None:
     """Whatever order EC2 answers in."""
     instances = [instance(number, tags={"Name": str(number)}) for number in order]
-    template = SEED + "{{ groups }}{% for b in backends %}{{ b.tags.Name }}{% endfor %}"
+    template = PLAYBOOK + "{{ groups }}{% for b in backends %}{{ b.tags.Name }}{% endfor %}"
     shuffled, ordered = (inventory.parse(each, SETTINGS) for each in (instances, [instance(n) for n in range(1, 8)]))
-    assert render(SEED, shuffled) == render(SEED, ordered)
+    assert render(PLAYBOOK, shuffled) == render(PLAYBOOK, ordered)
     names = text("{% for b in backends %}{{ b.tags.Name }}{% endfor %}", shuffled)
     assert names == "1234567\n"
     assert render(template, shuffled) == render(template, shuffled)
@@ -183,7 +184,7 @@ class TestTags:
     def test_reading_a_bad_one_skips_the_instance(self, value: str, read: str) -> None:
         """The instance whose tag is not on the allow-list is left out with a reason, all others stay."""
         of = inventory.parse([instance(n, tags={"Name": value if n == 2 else "ok"}) for n in (1, 2, 3)], SETTINGS)
-        rendering = render(SEED + "{% for h in groups.backends %}# {{ " + read + " }}|\n{% endfor %}", of)
+        rendering = render(PLAYBOOK + "{% for h in groups.backends %}# {{ " + read + " }}|\n{% endfor %}", of)
         assert rendering.skipped == (Skipped(f"i-{2:017x}", "refused-tag", "Name"),)
         config = rendering.configs[0].text
         assert [server.name for server in servers(config)] == ["ip-10-0-0-2", "ip-10-0-0-4"]
@@ -193,7 +194,7 @@ class TestTags:
     def test_an_unread_bad_tag_harms_nobody(self) -> None:
         """Not even its own instance."""
         of = inventory.parse([instance(1, tags={"Name": "a\nb", "Good": "x"})], SETTINGS)
-        rendering = render(SEED + "{{ hostvars[groups.backends[0]].ec2_tag_Good }}", of)
+        rendering = render(PLAYBOOK + "{{ hostvars[groups.backends[0]].ec2_tag_Good }}", of)
         assert rendering.skipped == ()
         assert len(list(servers(rendering.configs[0].text))) == 1
 
@@ -202,7 +203,9 @@ class TestTags:
     def test_no_tag_adds_a_line_or_a_word(self, value: str) -> None:
         """Any text at all either stands in the config as it is, in its place, or costs its instance."""
         of = inventory.parse([instance(1, tags={"Name": value}), instance(2)], SETTINGS)
-        template = SEED + "{% for h in groups.backends %}# <{{ hostvars[h].ec2_tag_Name | default('') }}>\n{% endfor %}"
+        template = (
+            PLAYBOOK + "{% for h in groups.backends %}# <{{ hostvars[h].ec2_tag_Name | default('') }}>\n{% endfor %}"
+        )
         rendering = render(template, of)
         comments = [line for line in rendering.configs[0].text.split("\n") if line.startswith("#")]
         if rendering.skipped:
@@ -220,7 +223,7 @@ class TestTags:
     def test_a_proxy_with_a_bad_tag_gets_no_config(self) -> None:
         """Its own tag is read while rendering for it; the other proxy goes on."""
         bad = fleet(instance(10, "haproxy", tags={"Name": "a\nb"}))
-        rendering = render(SEED + "{{ ec2_tag_Name | default('none') }}", bad)
+        rendering = render(PLAYBOOK + "{{ ec2_tag_Name | default('none') }}", bad)
         assert set(rendering.by_proxy) == {PROXY, OTHER_PROXY}
         assert rendering.skipped == (Skipped(f"i-{10:017x}", "refused-tag", "Name"),)
 
@@ -263,20 +266,20 @@ class TestRefusals:
     def test_a_syntax_error_says_where(self) -> None:
         """File and line of the mistake."""
         with pytest.raises(TemplateError, match=r"^main\.j2:7: ") as caught:
-            render(SEED + "\n{% if %}\n")
+            render(PLAYBOOK + "\n{% if %}\n")
         assert (caught.value.file, caught.value.line) == ("main.j2", 7)
 
     @pytest.mark.fault("F40")
     def test_an_undefined_variable_says_which(self) -> None:
         """File, line and name."""
         with pytest.raises(TemplateError, match=r"main\.j2:6: 'nowhere' is undefined"):
-            render(SEED + "{{ nowhere }}")
+            render(PLAYBOOK + "{{ nowhere }}")
 
     @pytest.mark.fault("F40")
     def test_an_error_inside_a_variable_says_both_places(self) -> None:
         """The line of the template that reads it, and the variable."""
         with pytest.raises(TemplateError, match=r"main\.j2:6: variable app\.port: .*unsupported operand"):
-            render(SEED + "{{ app.port }}", app={"port": "{{ 'a' - 1 }}"})
+            render(PLAYBOOK + "{{ app.port }}", app={"port": "{{ 'a' - 1 }}"})
 
     def test_a_line_after_the_header(self) -> None:
         """The header line counts, although Jinja never sees it."""
@@ -294,7 +297,7 @@ class TestRefusals:
         """A cap, not the function's memory."""
         monkeypatch.setattr(output, "MAX_CHARACTERS", 1000)
         with pytest.raises(TemplateError, match="the output exceeds 1000 characters"):
-            render(SEED + "{% for i in range(99) %}{{ 'x' * 20 }}{% endfor %}")
+            render(PLAYBOOK + "{% for i in range(99) %}{{ 'x' * 20 }}{% endfor %}")
 
     @pytest.mark.fault("F42")
     @pytest.mark.parametrize(
@@ -304,7 +307,7 @@ class TestRefusals:
             "{{ backends[0].__init__.__globals__ }}",
             "{{ '{0.__class__}'.format(1) }}x",
             "{{ (''|attr('__class__')) ~ '' }}",
-            "{{ groups._inventory.fleet }}x",
+            "{{ groups._index.fleet }}x",
             "{{ backends[0]._host.tags }}x",
             "{{ hostvars._world ~ '' }}",
             "{{ proxy._show.__func__ }}x",
@@ -314,14 +317,14 @@ class TestRefusals:
     def test_python_internals(self, template: str) -> None:
         """The sandbox holds."""
         with pytest.raises(TemplateError):
-            render(SEED + template)
+            render(PLAYBOOK + template)
 
     @pytest.mark.fault("F44")
     @pytest.mark.parametrize("name", ["now()", "lipsum()", "[1, 2] | random", "[1, 2] | shuffle"])
     def test_time_and_chance(self, name: str) -> None:
         """What would differ in every run is refused, with the reason."""
         with pytest.raises(TemplateError, match="differ in every run"):
-            render(SEED + "{{ " + name + " }}")
+            render(PLAYBOOK + "{{ " + name + " }}")
 
     @pytest.mark.fault("F44")
     def test_two_renders_are_equal(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,20 +332,20 @@ class TestRefusals:
         numbers = iter(range(99))
         monkeypatch.setitem(plugins.FILTERS, "upper", lambda _value: next(numbers))
         with pytest.raises(TemplateError, match="two renders of the same fleet differ"):
-            render(SEED + "{{ 'x' | upper }}{{ 1 }}")
+            render(PLAYBOOK + "{{ 'x' | upper }}{{ 1 }}")
 
     @pytest.mark.fault("F45")
     @pytest.mark.parametrize("change", [lambda s: s.replace("\n", "\r\n"), lambda s: "\ufeff" + s, str.rstrip])
     def test_editors_of_other_systems(self, change: Any) -> None:
         """CRLF, a byte order mark or a missing final newline change nothing in the config."""
-        assert render(change(SEED)).configs[0].text == render(SEED).configs[0].text
+        assert render(change(PLAYBOOK)).configs[0].text == render(PLAYBOOK).configs[0].text
 
     @pytest.mark.fault("F46")
     def test_no_listener(self) -> None:
         """`haproxy -c` warns, and a reload with it is a total outage; one for peers serves no client."""
         for instead in ("", "    # bind *:80\n", "peers p\n    bind *:80\nbackend b\n"):
             with pytest.raises(TemplateError, match="no listener"):
-                render(SEED.replace("    bind *:80\n", instead))
+                render(PLAYBOOK.replace("    bind *:80\n", instead))
 
     @pytest.mark.fault("F46")
     @pytest.mark.parametrize(
@@ -350,7 +353,7 @@ class TestRefusals:
     )
     def test_a_backend_is_missing(self, loop: str) -> None:
         """Named by its instance id; how to allow it is said."""
-        template = SEED.replace("groups['backends']", loop)
+        template = PLAYBOOK.replace("groups['backends']", loop)
         with pytest.raises(TemplateError, match=rf"1 of 3 backends .* i-{3:017x}; .*allow_missing_backends"):
             render(template)
         assert len(list(servers(render(template, allow_missing_backends=True).configs[0].text))) == 2
@@ -358,7 +361,7 @@ class TestRefusals:
     @pytest.mark.fault("F46")
     def test_other_servers_are_welcome(self) -> None:
         """A template may list servers that are no backends, and name backends in any way that finds them."""
-        template = SEED + "    server legacy 192.0.2.1:80 backup\n"
+        template = PLAYBOOK + "    server legacy 192.0.2.1:80 backup\n"
         assert len(list(servers(render(template).configs[0].text))) == 4
         by_address = (
             "listen a\n  bind :80\n{% for b in backends %}  server s{{ loop.index }} {{ b.address }}:1\n{% endfor %}"
@@ -369,9 +372,9 @@ class TestRefusals:
     def test_lookups(self, call: str) -> None:
         """The construct, the line and what to do instead; unread, it harms nobody."""
         with pytest.raises(TemplateError, match=r"main\.j2:6: (lookup|query|q)\(\) is not available: .*variables file"):
-            render(SEED + "{{ " + call + " }}")
+            render(PLAYBOOK + "{{ " + call + " }}")
         with pytest.raises(TemplateError, match=r"main\.j2:6: variable secret: (lookup|query|q)\(\)"):
-            render(SEED + "{{ secret }}", secret="{{ " + call + " }}")
+            render(PLAYBOOK + "{{ secret }}", secret="{{ " + call + " }}")
         assert text("fine", unread="{{ " + call + " }}") == "fine\n"
 
 
@@ -379,7 +382,7 @@ class TestRefusals:
 def test_five_thousand_backends() -> None:
     """One line for each, in order of instance id."""
     big = inventory.parse([instance(number) for number in range(1, 5001)], SETTINGS)
-    names = [server.name for server in servers(render(SEED, big).configs[0].text)]
+    names = [server.name for server in servers(render(PLAYBOOK, big).configs[0].text)]
     assert names == [backend.name for backend in big.backends]
     assert len(names) == 5000
 

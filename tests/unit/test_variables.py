@@ -2,7 +2,8 @@
 
 import pytest
 
-from haproxy_sync.config.render import TemplateSet, render_unchecked
+from haproxy_sync.config.render import render_unchecked
+from haproxy_sync.config.sources import TemplateSet
 from haproxy_sync.config.variables import parse_variables
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.fleet import inventory

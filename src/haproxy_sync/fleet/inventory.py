@@ -1,6 +1,5 @@
 """One look at EC2 -> the fleet. Whatever does not fit the allow-lists is skipped with a reason, never cleaned."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -63,6 +62,7 @@ def not_ours(ec2: Any, settings: Settings, instance_ids: Iterable[str]) -> froze
 
 
 def _described(ec2: Any, *filters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The instances that pass the filters (`ClientError`, `BotoCoreError`)."""
     reservations = pages(
         ec2.describe_instances,
         "Reservations",
@@ -95,16 +95,18 @@ def _of_kind[H: Host](kind: type[H], hosts: Iterable[Host]) -> tuple[H, ...]:
 
 def newest_per_address(hosts: Sequence[Host]) -> tuple[list[Host], list[Skipped]]:
     """One host per address, the newest launch: EC2 reuses an address, so the older instance is gone or soon will be."""
-    by_address: defaultdict[str, list[Host]] = defaultdict(list)
-    for host in hosts:
-        by_address[host.address].append(host)
-    kept: list[Host] = []
-    skipped: list[Skipped] = []
-    for sharing in by_address.values():
-        *older, newest = sorted(sharing, key=_by_launch)
-        kept.append(newest)
-        skipped += [Skipped(host.instance_id, "address-reused", f"by {newest.instance_id}") for host in older]
-    return kept, skipped
+    newest = {host.address: host for host in sorted(hosts, key=_by_launch)}  # the last one of an address counts
+    older = [host for host in hosts if host is not newest[host.address]]
+    skipped = [_reused(host, newest[host.address]) for host in older]
+    return list(newest.values()), skipped
+
+
+def _reused(older: Host, newest: Host) -> Skipped:
+    return Skipped(
+        instance_id=older.instance_id,
+        reason="address-reused",
+        detail=f"by {newest.instance_id}",
+    )
 
 
 def _by_launch(host: Host) -> tuple[int, str]:
@@ -244,7 +246,12 @@ def _entry(raw: Mapping[str, Any], settings: Settings) -> _Entry:
     try:
         return _read(described)
     except _Unfit as unfit:
-        return _Entry(None, (Skipped(described.instance_id, unfit.reason, unfit.detail),))
+        skipped = Skipped(
+            instance_id=described.instance_id,
+            reason=unfit.reason,
+            detail=unfit.detail,
+        )
+        return _Entry(None, (skipped,))
     except RefusedValue as refused:
         what = refused.what.lower().replace(" ", "-")
         return _Entry(None, (_skipped(described, what, refused),))

@@ -43,6 +43,14 @@ def pages(call: Any, name: str, **request: Any) -> Iterator[Mapping[str, Any]]:
 def clients(region: str) -> Clients:
     """Clients of one session; timestamps stay text, which halves the time to read a long list of instances."""
     session = botocore.session.get_session()
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=lambda text: text)
-    every = {name: session.create_client(name, region, config=CONFIG) for name in ("ec2", "s3", "ssm", "sqs")}
-    return Clients(**every, commands=session.create_client("ssm", region, config=CONFIG.merge(ONCE)))
+    session.get_component("response_parser_factory").set_parser_defaults(
+        timestamp_parser=lambda text: text
+    )
+    every = {
+        name: session.create_client(name, region, config=CONFIG)
+        for name in ("ec2", "s3", "ssm", "sqs")
+    }
+    return Clients(
+        **every,
+        commands=session.create_client("ssm", region, config=CONFIG.merge(ONCE)),
+    )

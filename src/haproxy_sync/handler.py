@@ -51,7 +51,9 @@ if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """A batch of the queue, a bare EventBridge event, or an operator's action."""
     reconciler = _reconciler(context)
-    logger.append_keys(environment=reconciler.settings.environment, request_id=reconciler.writer)
+    logger.append_keys(
+        environment=reconciler.settings.environment, request_id=reconciler.writer
+    )
     metrics.metrics.set_default_dimensions(environment=reconciler.settings.environment)
     try:
         match event:
@@ -109,7 +111,9 @@ def _batch(reconciler: Reconciler, records: list[Record]) -> dict[str, Any]:
             logger.exception("failed", messages=len(parsed))
             metrics.count("Failures")
             failed += parsed
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+    return {
+        "batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]
+    }
 
 
 def _parse(records: list[Record], home: Home) -> tuple[dict[str, Event], list[str]]:
@@ -126,7 +130,9 @@ def _parse(records: list[Record], home: Home) -> tuple[dict[str, Event], list[st
         except Exception:  # a bug of ours must cost one message, not the batch
             logger.exception("parser-crashed", message_id=message_id)
             crashed.append(message_id)
-    metrics.count("ForeignEvents", sum(event.kind is Kind.FOREIGN for event in parsed.values()))
+    metrics.count(
+        "ForeignEvents", sum(event.kind is Kind.FOREIGN for event in parsed.values())
+    )
     return parsed, crashed
 
 

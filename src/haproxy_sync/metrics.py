@@ -23,7 +23,9 @@ GAUGES: Mapping[str, Callable[[Result], float]] = {
     "Looks": lambda result: result.disposition is Disposition.LOOK,
     "Generation": lambda result: result.after.generation,
     "Publications": lambda result: result.is_published,
-    "ChangesFoundBySweep": lambda result: result.is_published and result.intent.kinds == {Kind.SWEEP},
+    "ChangesFoundBySweep": lambda result: (
+        result.is_published and result.intent.kinds == {Kind.SWEEP}
+    ),
     "Holds": lambda result: result.after.hold is not None,
     "Frozen": lambda result: result.after.is_frozen,
     "TemplateErrors": lambda result: result.after.template_error != "",
@@ -54,10 +56,19 @@ def record(result: Result, settings: Settings, now: UnixSeconds) -> None:
         return
     for name, value in GAUGES.items():
         metrics.add_metric(name, MetricUnit.Count, float(value(result)))
-    metrics.add_metric("SecondsSinceConvergence", MetricUnit.Seconds, now - _converged_at(result.after, now))
+    metrics.add_metric(
+        "SecondsSinceConvergence",
+        MetricUnit.Seconds,
+        now - _converged_at(result.after, now),
+    )
     outcomes = [str(report.outcome) for _, report in result.reports]
     _count_by("ProxyReports", "outcome", settings.environment, outcomes)
-    _count_by("Rollouts", "outcome", settings.environment, ended(result.before, result.after, settings))
+    _count_by(
+        "Rollouts",
+        "outcome",
+        settings.environment,
+        ended(result.before, result.after, settings),
+    )
     if result.fleet:
         _record_fleet(result.fleet, result.after, settings)
 
@@ -65,7 +76,12 @@ def record(result: Result, settings: Settings, now: UnixSeconds) -> None:
 def _record_fleet(fleet: Fleet, state: EnvironmentState, settings: Settings) -> None:
     for name, value in FLEET_GAUGES.items():
         metrics.add_metric(name, MetricUnit.Count, value(fleet))
-    _count_by("SkippedInstances", "reason", settings.environment, [skipped.reason for skipped in state.skipped])
+    _count_by(
+        "SkippedInstances",
+        "reason",
+        settings.environment,
+        [skipped.reason for skipped in state.skipped],
+    )
 
 
 def _converged_at(state: EnvironmentState, now: UnixSeconds) -> UnixSeconds:
@@ -76,11 +92,19 @@ def _converged_at(state: EnvironmentState, now: UnixSeconds) -> UnixSeconds:
     return min([held_since, *(change.at for change in state.history[:1])])
 
 
-def _count_by(name: str, dimension: str, environment: str, words: Iterable[str]) -> None:
+def _count_by(
+    name: str, dimension: str, environment: str, words: Iterable[str]
+) -> None:
     """One metric per distinct word: rollouts by outcome, skipped instances by reason."""
     dimensions = {"environment": environment, "service": NAME}
     for word, number in Counter(words).items():
-        with single_metric(name, MetricUnit.Count, number, namespace=NAME, default_dimensions=dimensions) as metric:
+        with single_metric(
+            name,
+            MetricUnit.Count,
+            number,
+            namespace=NAME,
+            default_dimensions=dimensions,
+        ) as metric:
             metric.add_dimension(dimension, word)
 
 

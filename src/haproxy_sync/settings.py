@@ -189,14 +189,21 @@ class Settings:
     queue_url: str = _required("QUEUE_URL", _matching(QUEUE_URL))
     document_name: str = _required("DOCUMENT_NAME", _matching(DOCUMENT))
     start_frozen: bool = _optional("START_FROZEN", _boolean, "true")
-    environment_tag_key: str = _optional("ENVIRONMENT_TAG_KEY", _matching(TAG_KEY), "Environment")
+    environment_tag_key: str = _optional(
+        "ENVIRONMENT_TAG_KEY", _matching(TAG_KEY), "Environment"
+    )
     type_tag_key: str = _optional("TYPE_TAG_KEY", _matching(TAG_KEY), "Type")
-    backend_tag_value: str = _optional("BACKEND_TAG_VALUE", _matching(TAG_VALUE), "tomcat")
+    backend_tag_value: str = _optional(
+        "BACKEND_TAG_VALUE", _matching(TAG_VALUE), "tomcat"
+    )
     proxy_tag_value: str = _optional("PROXY_TAG_VALUE", _matching(TAG_VALUE), "haproxy")
     backend_port: int = _optional("BACKEND_PORT", parse_port, "8080")
-    backend_subnets: frozenset[str] = _optional("BACKEND_SUBNETS", _subnets, "")  # empty: every subnet
+    # Empty: every subnet.
+    backend_subnets: frozenset[str] = _optional("BACKEND_SUBNETS", _subnets, "")
     listen_ports: tuple[int, ...] = _optional("LISTEN_PORTS", _ports, "80,443")
-    config_path: str = _optional("CONFIG_PATH", _matching(CONFIG_PATH), "/etc/haproxy/haproxy.cfg")
+    config_path: str = _optional(
+        "CONFIG_PATH", _matching(CONFIG_PATH), "/etc/haproxy/haproxy.cfg"
+    )
     reload_method: str = _optional("RELOAD_METHOD", _one_of(RELOAD_METHODS), "syn-drop")
     canary: bool = _optional("CANARY", _boolean, "true")
     max_concurrency: Limit = _optional("MAX_CONCURRENCY", _concurrency, "10")

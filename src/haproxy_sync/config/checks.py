@@ -44,8 +44,11 @@ def _lost(config: Config, backends: Iterable[Backend]) -> list[str]:
     named: set[str] = set()
     for server in servers(config.text):
         named.update({server.name, server.host})
-    named.discard("")  # a backend may have no DNS name, which is no name that a server line could state
-    return [backend.instance_id for backend in backends if named.isdisjoint(_names(backend))]
+    # A backend may have no DNS name, which is no name that a server line could state.
+    named.discard("")
+    return [
+        backend.instance_id for backend in backends if named.isdisjoint(_names(backend))
+    ]
 
 
 def _names(backend: Backend) -> tuple[str, ...]:

@@ -45,7 +45,10 @@ class ServerChange:
             "section": self.section,
             "name": self.name,
             "instance_id": self.instance_id,
-            "changes": {keyword: [self.before.get(keyword), self.after.get(keyword)] for keyword in self.keywords},
+            "changes": {
+                keyword: [self.before.get(keyword), self.after.get(keyword)]
+                for keyword in self.keywords
+            },
         }
 
     def line(self, sign: str) -> str:
@@ -102,11 +105,25 @@ def semantic_diff(old: str, new: str, backends: Iterable[Backend] = ()) -> Confi
     """What changes from `old` to `new`. The backends of both sides give servers their instance ids."""
     owners = _Owners.of(backends)
     before, after = _by_place(old), _by_place(new)
-    kept = [(server, after[place]) for place, server in before.items() if place in after]
+    kept = [
+        (server, after[place]) for place, server in before.items() if place in after
+    ]
     return ConfigDiff(
-        added=tuple(owners.added(server) for place, server in after.items() if place not in before),
-        removed=tuple(owners.removed(server) for place, server in before.items() if place not in after),
-        changed=tuple(owners.changed(was, now) for was, now in kept if _keywords(was) != _keywords(now)),
+        added=tuple(
+            owners.added(server)
+            for place, server in after.items()
+            if place not in before
+        ),
+        removed=tuple(
+            owners.removed(server)
+            for place, server in before.items()
+            if place not in after
+        ),
+        changed=tuple(
+            owners.changed(was, now)
+            for was, now in kept
+            if _keywords(was) != _keywords(now)
+        ),
         other=tuple(
             unified_diff(
                 _without_servers(old),
@@ -142,9 +159,13 @@ class _Owners:
 
     def changed(self, was: Server, now: Server) -> ServerChange:
         before, after = _keywords(was).items(), _keywords(now).items()
-        return self._change(now, before=dict(before - after), after=dict(after - before))
+        return self._change(
+            now, before=dict(before - after), after=dict(after - before)
+        )
 
-    def _change(self, server: Server, before: Keywords, after: Keywords) -> ServerChange:
+    def _change(
+        self, server: Server, before: Keywords, after: Keywords
+    ) -> ServerChange:
         by_host = self.ids.get(server.host)
         return ServerChange(
             section=server.section,
@@ -175,7 +196,8 @@ def _without_servers(text: str) -> list[str]:
 
 def _is_server(line: str) -> bool:
     """Whether the line begins with a keyword for servers."""
-    if "server" not in line:  # `words` costs more than a line is worth that can be no server
+    # `words` costs more than a line is worth that can be no server.
+    if "server" not in line:
         return False
     first = next(iter(words(line)), "")
     return first in SERVER_KEYWORDS

@@ -16,7 +16,13 @@ from haproxy_sync.fleet.model import Config, Fleet, Host, Proxy
 from haproxy_sync.settings import Settings
 
 # It stands in for the rendering host while there is no proxy; a config that would show it is not returned.
-_NOBODY = Proxy(instance_id="i-00000000", type="none", name="nobody", address="0.0.0.0", zone="none")  # noqa: S104 - no bind
+_NOBODY = Proxy(
+    instance_id="i-00000000",
+    type="none",
+    name="nobody",
+    address="0.0.0.0",  # noqa: S104 # no bind
+    zone="none",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,9 @@ class Drafts:
     @property
     def configs(self) -> Mapping[str, Config]:
         """The configs by instance id, equal texts being one object."""
-        return {instance_id: draft.config for instance_id, draft in self.by_proxy.items()}
+        return {
+            instance_id: draft.config for instance_id, draft in self.by_proxy.items()
+        }
 
     @property
     def reads_host(self) -> bool:
@@ -128,7 +136,9 @@ class _Run:
         again = self._draft(self._scope(first.scope.host))
         if again.config != first.config:
             file = self.job.engine.main
-            raise TemplateError(file, None, "two renders of the same fleet differ: it depends on chance")
+            raise TemplateError(
+                file, None, "two renders of the same fleet differ: it depends on chance"
+            )
 
     def _scope(self, host: Host) -> Scope:
         world = World(

@@ -55,7 +55,10 @@ class TagValue:
 
 def tag_values(host: Host) -> dict[str, TagValue]:
     """The tags of a host, sorted by key."""
-    return {key: TagValue(host.instance_id, key, host.tags[key]) for key in sorted(host.tags)}
+    return {
+        key: TagValue(host.instance_id, key, host.tags[key])
+        for key in sorted(host.tags)
+    }
 
 
 @lru_cache(maxsize=1024)
@@ -106,7 +109,10 @@ def facts(host: Host) -> dict[str, Any]:
         "ec2_region": region(host.zone),
         "ec2_private_dns_name": host.private_dns_name,
         "ec2_private_ip_address": host.address,
-        **{f"ec2_tag_{variable_name(key)}": value for key, value in tag_values(host).items()},
+        **{
+            f"ec2_tag_{variable_name(key)}": value
+            for key, value in tag_values(host).items()
+        },
     }
 
 
@@ -150,14 +156,24 @@ class HostIndex:
     @cached_property
     def groups(self) -> Mapping[str, tuple[str, ...]]:
         """Inventory host names by group, in the order of `hosts`. The playbook's groups exist without members, too."""
-        empty: dict[str, tuple[str, ...]] = dict.fromkeys(("ungrouped", BACKENDS, PROXIES), ())
-        memberships = ((group, name) for name, host in self.hosts.items() for group in group_names(host))
+        empty: dict[str, tuple[str, ...]] = dict.fromkeys(
+            ("ungrouped", BACKENDS, PROXIES), ()
+        )
+        memberships = (
+            (group, name)
+            for name, host in self.hosts.items()
+            for group in group_names(host)
+        )
         return {"all": tuple(self.hosts)} | empty | _members(memberships)
 
     @cached_property
     def tag_groups(self) -> Mapping[str, tuple[str, ...]]:
         """Inventory host names by `tag_<key>_<value>`, as EC2 inventories name groups."""
-        return _members((group, name) for name, host in self.hosts.items() for group in _tag_groups(host))
+        return _members(
+            (group, name)
+            for name, host in self.hosts.items()
+            for group in _tag_groups(host)
+        )
 
     @cached_property
     def _aliases(self) -> Mapping[str, Host]:
@@ -174,11 +190,16 @@ class HostIndex:
 
 def _names(host: Host) -> Iterable[str]:
     """What a template may call a host by. A host may have no DNS name."""
-    return filter(None, (host.instance_id, host.name, host.address, host.private_dns_name))
+    return filter(
+        None, (host.instance_id, host.name, host.address, host.private_dns_name)
+    )
 
 
 def _tag_groups(host: Host) -> list[str]:
-    return [f"tag_{variable_name(key)}_{variable_name(value)}" for key, value in host.tags.items()]
+    return [
+        f"tag_{variable_name(key)}_{variable_name(value)}"
+        for key, value in host.tags.items()
+    ]
 
 
 def _members(memberships: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:

@@ -74,9 +74,12 @@ class Renderer:
 
     def render(self, source: Source, settings: Settings, fleet: Fleet) -> Rendering:
         """The configs of the fleet from this source (`TemplateError`)."""
-        fleet = replace(fleet, skipped=())  # who was left out before does not change what the others get
+        # Who was left out before does not change what the others get.
+        fleet = replace(fleet, skipped=())
         if self._cached is None or not self._cached.answers(source, fleet):
-            rendering = render_fleet(source.templates, source.variables, fleet, settings)
+            rendering = render_fleet(
+                source.templates, source.variables, fleet, settings
+            )
             self._cached = _Cached(source.version, fleet, rendering)
         return self._cached.rendering
 
@@ -94,7 +97,12 @@ class _Cached:
         return (self.version, self.fleet) == (source.version, fleet)
 
 
-def render_fleet(templates: TemplateSet, variables: Mapping[str, Any], fleet: Fleet, settings: Settings) -> Rendering:
+def render_fleet(
+    templates: TemplateSet,
+    variables: Mapping[str, Any],
+    fleet: Fleet,
+    settings: Settings,
+) -> Rendering:
     """Render for every proxy, without the instances whose tag was read and refused, and check the result.
 
     Raises `TemplateError`: the template or its variables are at fault, or the config lacks a listener or a backend.
@@ -108,7 +116,10 @@ def render_fleet(templates: TemplateSet, variables: Mapping[str, Any], fleet: Fl
 
 
 def render_unchecked(
-    templates: TemplateSet, variables: Mapping[str, Any], fleet: Fleet, settings: Settings
+    templates: TemplateSet,
+    variables: Mapping[str, Any],
+    fleet: Fleet,
+    settings: Settings,
 ) -> Rendering:
     """As `render_fleet`, whatever the result is worth. Raises `TemplateError` where there is none."""
     engine = _engine(templates.main, tuple(sorted(templates.files.items())))
@@ -144,7 +155,9 @@ def _rendering(drafts: Drafts, fleet: Fleet, skipped: tuple[Skipped, ...]) -> Re
             completed=drafts.is_completed,
         )
     return Rendering(
-        by_proxy={proxy.instance_id: configs[proxy.instance_id] for proxy in fleet.proxies},
+        by_proxy={
+            proxy.instance_id: configs[proxy.instance_id] for proxy in fleet.proxies
+        },
         shared=None,
         skipped=skipped,
         completed=drafts.is_completed,

@@ -57,17 +57,23 @@ class World:
         """Gets the tag key by instance id, for each read of a tag that may not stand in a config."""
         self._scopes: dict[str, Scope] = {}
         self.names: Mapping[str, Callable[[], Any]] = {
-            "groups": lambda: Groups(index, (settings.backend_tag_value, settings.proxy_tag_value)),
+            "groups": lambda: Groups(
+                index, (settings.backend_tag_value, settings.proxy_tag_value)
+            ),
             "hostvars": lambda: HostVars(index, self.scope),
         }
         fleet = index.fleet
         self.fallback_names: Mapping[str, Callable[[], Any]] = {
             "ansible_managed": lambda: "Ansible managed",
             "backend_port": lambda: settings.backend_port,
-            "backends": lambda: [Instance(backend, self.checked) for backend in fleet.backends],
+            "backends": lambda: [
+                Instance(backend, self.checked) for backend in fleet.backends
+            ],
             "environment": lambda: settings.environment,
             "listen_ports": lambda: list(settings.listen_ports),
-            "proxies": lambda: [Instance(proxy, self.checked) for proxy in fleet.proxies],
+            "proxies": lambda: [
+                Instance(proxy, self.checked) for proxy in fleet.proxies
+            ],
             "zone_aware": lambda: settings.zone_aware,
         }
 
@@ -113,7 +119,10 @@ class World:
 
     def depends_on_host(self, name: str) -> bool:
         """Whether a variables file gives hosts different values of this name."""
-        layers = chain(self._variables_by(GROUP_VARS).values(), self._variables_by(HOST_VARS).values())
+        layers = chain(
+            self._variables_by(GROUP_VARS).values(),
+            self._variables_by(HOST_VARS).values(),
+        )
         return any(name in layer for layer in layers)
 
     def _variables_by(self, key: str) -> Mapping[str, Mapping[str, Any]]:
@@ -158,7 +167,10 @@ class Scope(Mapping[str, Any]):
 
     @cached_property
     def _conveniences(self) -> Mapping[str, Any]:
-        return {**conveniences(self.host), "proxy": Instance(self.host, self._world.checked)}
+        return {
+            **conveniences(self.host),
+            "proxy": Instance(self.host, self._world.checked),
+        }
 
     def _layers(self) -> Iterator[_Layer]:
         """The precedence: the first layer that has a name gives its value. The last ones are seldom needed."""
@@ -193,7 +205,9 @@ class Scope(Mapping[str, Any]):
         """The value of a text that may be a template (`TemplateError` where it refers to itself, or has none)."""
         if path in self._open:
             circle = " -> ".join([*self._open, path])
-            raise TemplateError(f"variable {path}", None, f"it refers to itself: {circle}")
+            raise TemplateError(
+                f"variable {path}", None, f"it refers to itself: {circle}"
+            )
         self._open.append(path)
         try:
             return self._world.engine.evaluate(source, self, path)
@@ -204,7 +218,10 @@ class Scope(Mapping[str, Any]):
         """Facts without their prefix, those that the user states as variables too."""
         sources = {
             **self._stated_facts(),
-            **{name.removeprefix(FACT_PREFIX): partial(self.__getitem__, name) for name in self._fact_names()},
+            **{
+                name.removeprefix(FACT_PREFIX): partial(self.__getitem__, name)
+                for name in self._fact_names()
+            },
         }
         return LazyDict(sources, _made, "ansible_facts")
 
@@ -213,7 +230,10 @@ class Scope(Mapping[str, Any]):
         stated = self._variables.get("ansible_facts")
         if not isinstance(stated, dict):
             return {}
-        return {name: partial(self.show, raw, f"ansible_facts.{name}") for name, raw in stated.items()}
+        return {
+            name: partial(self.show, raw, f"ansible_facts.{name}")
+            for name, raw in stated.items()
+        }
 
     def _fact_names(self) -> Iterator[str]:
         return filter(_is_prefixed_fact, chain(self._variables, self._facts))
@@ -239,7 +259,9 @@ class Scope(Mapping[str, Any]):
 
     def _is_from_ec2(self, name: str) -> bool:
         """Whether the name is a fact of this host, or can be one of another host."""
-        return name in self._facts.keys() | self._own.keys() or name.startswith(HOST_PREFIXES)
+        return name in self._facts.keys() | self._own.keys() or name.startswith(
+            HOST_PREFIXES
+        )
 
     def __contains__(self, name: object) -> bool:
         """Whether this host has the name. Reads no value."""
@@ -257,7 +279,13 @@ class Scope(Mapping[str, Any]):
         return len(self._names())
 
     def _names(self) -> dict[str, None]:
-        layers = (self._facts, self._own, self._variables, self._conveniences, self._world.names)
+        layers = (
+            self._facts,
+            self._own,
+            self._variables,
+            self._conveniences,
+            self._world.names,
+        )
         return dict.fromkeys(chain.from_iterable(layers))
 
 

@@ -52,7 +52,9 @@ class Origins:
     variables: str  # "none" where there are none
 
 
-def load(s3: Any, settings: Settings, cached: Source | None = None, project: Path = PROJECT) -> Source:
+def load(
+    s3: Any, settings: Settings, cached: Source | None = None, project: Path = PROJECT
+) -> Source:
     """The source that is current now; `cached` as it is where nothing was uploaded or removed since.
 
     Two list requests where nothing was uploaded: templates and variables have no prefix in common. Raises
@@ -112,13 +114,18 @@ def deployed(project: Path = PROJECT) -> tuple[str, Mapping[str, str]]:
 def read_folder(folder: Path) -> Mapping[str, str]:
     """Every file below a folder by its relative path (`TemplateError` where one is not UTF-8)."""
     paths = sorted(filter(Path.is_file, folder.rglob("*")))
-    return {path.relative_to(folder).as_posix(): decoded(path.name, path.read_bytes()) for path in paths}
+    return {
+        path.relative_to(folder).as_posix(): decoded(path.name, path.read_bytes())
+        for path in paths
+    }
 
 
 def _complete(prefix: str, files: Mapping[str, str]) -> TemplateSet:
     """The template set of these files (`TemplateError` where the main one is not among them)."""
     if MAIN not in files:
-        raise TemplateError(f"{prefix}{MAIN}", None, f"it is missing beside {', '.join(sorted(files))}")
+        raise TemplateError(
+            f"{prefix}{MAIN}", None, f"it is missing beside {', '.join(sorted(files))}"
+        )
     return TemplateSet(MAIN, files)
 
 
@@ -148,14 +155,18 @@ def _below(s3: Any, bucket: str, prefix: str) -> Objects:
 
 def _exactly(s3: Any, bucket: str, key: str) -> Objects:
     """The object of this key, if there is one; other keys may begin with it (`ClientError`, `BotoCoreError`)."""
-    return {found: item for found, item in _below(s3, bucket, key).items() if found == key}
+    return {
+        found: item for found, item in _below(s3, bucket, key).items() if found == key
+    }
 
 
 def _bounded(prefix: str, objects: Objects) -> Objects:
     """The objects (`TemplateError` where they are too many or one is too large)."""
     if len(objects) > MAX_FILES:
         raise TemplateError(prefix, None, f"more than {MAX_FILES} files")
-    large = next((key for key, item in objects.items() if item["Size"] > MAX_BYTES), None)
+    large = next(
+        (key for key, item in objects.items() if item["Size"] > MAX_BYTES), None
+    )
     if large:
         raise TemplateError(large, None, f"larger than {MAX_BYTES} bytes")
     return objects

@@ -23,7 +23,9 @@ def parse_variables(text: str, file: str) -> Mapping[str, Any]:
         return {}
     if not isinstance(variables, dict):
         kind = type(variables).__name__
-        raise TemplateError(file, 1, f"variables are a mapping of names to values, not a {kind}")
+        raise TemplateError(
+            file, 1, f"variables are a mapping of names to values, not a {kind}"
+        )
     _check_names(variables, file)
     for key in sorted({GROUP_VARS, HOST_VARS} & variables.keys()):
         variables[key] = _layers(variables[key], key, file)
@@ -47,7 +49,9 @@ def _mapping(value: Any, path: str, file: str) -> Mapping[Any, Any]:
     """The value, or an empty mapping where somebody prepared the key and left it empty (`TemplateError`)."""
     stated = value or {}
     if not isinstance(stated, dict):
-        raise TemplateError(file, None, f"{path} is a mapping, not a {type(stated).__name__}")
+        raise TemplateError(
+            file, None, f"{path} is a mapping, not a {type(stated).__name__}"
+        )
     return stated
 
 
@@ -56,7 +60,9 @@ def _check_names(variables: Mapping[Any, Any], file: str) -> None:
         if not _is_name(name):
             raise TemplateError(file, None, f"{name!r} is not a variable name")
         if _is_decided_by_ec2(name):
-            raise TemplateError(file, None, f"{name} comes from EC2; a variable cannot change it")
+            raise TemplateError(
+                file, None, f"{name} comes from EC2; a variable cannot change it"
+            )
 
 
 def _is_name(name: Any) -> bool:

@@ -57,7 +57,9 @@ class HostVariables(Mapping[str, Any]):
 class HostVars(Mapping[str, HostVariables]):
     """`hostvars`: by inventory host name, and also by address, label, DNS name and instance id."""
 
-    def __init__(self, index: HostIndex, scope: Callable[[Host], Mapping[str, Any]]) -> None:
+    def __init__(
+        self, index: HostIndex, scope: Callable[[Host], Mapping[str, Any]]
+    ) -> None:
         self._index = index
         self._scope = scope
 

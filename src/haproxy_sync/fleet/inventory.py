@@ -47,18 +47,27 @@ def describe(ec2: Any, settings: Settings) -> Iterator[Mapping[str, Any]]:
     """
     return _described(
         ec2,
-        {"Name": f"tag:{settings.environment_tag_key}", "Values": [settings.environment]},
+        {
+            "Name": f"tag:{settings.environment_tag_key}",
+            "Values": [settings.environment],
+        },
         {"Name": "instance-state-name", "Values": ["running"]},
     )
 
 
-def not_ours(ec2: Any, settings: Settings, instance_ids: Iterable[str]) -> frozenset[str]:
+def not_ours(
+    ec2: Any, settings: Settings, instance_ids: Iterable[str]
+) -> frozenset[str]:
     """Those of the instances that EC2 shows without our environment's tag; one that it does not show may be ours.
 
     Raises botocore's `ClientError` and `BotoCoreError`.
     """
     by_id = {"Name": "instance-id", "Values": sorted(instance_ids)}
-    return frozenset(raw["InstanceId"] for raw in _described(ec2, by_id) if not _is_ours(raw, settings))
+    return frozenset(
+        raw["InstanceId"]
+        for raw in _described(ec2, by_id)
+        if not _is_ours(raw, settings)
+    )
 
 
 def _described(ec2: Any, *filters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -95,7 +104,9 @@ def _of_kind[H: Host](kind: type[H], hosts: Iterable[Host]) -> tuple[H, ...]:
 
 def newest_per_address(hosts: Sequence[Host]) -> tuple[list[Host], list[Skipped]]:
     """One host per address, the newest launch: EC2 reuses an address, so the older instance is gone or soon will be."""
-    newest = {host.address: host for host in sorted(hosts, key=_by_launch)}  # the last one of an address counts
+    newest = {
+        host.address: host for host in sorted(hosts, key=_by_launch)
+    }  # the last one of an address counts
     older = [host for host in hosts if host is not newest[host.address]]
     skipped = [_reused(host, newest[host.address]) for host in older]
     return list(newest.values()), skipped
@@ -184,9 +195,13 @@ class _Description:
     def role(self) -> str:
         """The value of the type tag. An instance that names both of our roles has none (`_Unfit`)."""
         type_key = self.settings.type_tag_key.casefold()
-        values = [value for key, value in self.tags.items() if key.casefold() == type_key]
+        values = [
+            value for key, value in self.tags.items() if key.casefold() == type_key
+        ]
         named = set[str]().union(*map(_listed, values))
-        if named.issuperset({self.settings.backend_tag_value, self.settings.proxy_tag_value}):
+        if named.issuperset(
+            {self.settings.backend_tag_value, self.settings.proxy_tag_value}
+        ):
             raise _Unfit("ambiguous", repr(values))
         return self.type
 
@@ -302,7 +317,11 @@ OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 
 def _options(described: _Description) -> tuple[dict[str, Any], tuple[Skipped, ...]]:
     """The options that are stated and right, and those that are stated and wrong."""
-    stated = [(name, parser, described.tags[tag]) for name, (tag, parser) in OPTIONS.items() if tag in described.tags]
+    stated = [
+        (name, parser, described.tags[tag])
+        for name, (tag, parser) in OPTIONS.items()
+        if tag in described.tags
+    ]
     options: dict[str, Any] = {}
     skipped: list[Skipped] = []
     for name, parser, text in stated:

@@ -19,7 +19,10 @@ from haproxy_sync.settings import MAX_PORT
 INSTANCE_ID = re.compile(r"i-[0-9a-f]{8,32}", re.ASCII)
 # The first label of a host name, or one that the instance id makes unique.
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,126}[A-Za-z0-9])?", re.ASCII)
-DNS_NAME = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})", re.ASCII)
+DNS_NAME = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})",
+    re.ASCII,
+)
 ZONE = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 WEIGHT = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
 
@@ -115,7 +118,8 @@ class Fleet:
 
     backends: tuple[Backend, ...]
     proxies: tuple[Proxy, ...]
-    others: tuple[Host, ...] = ()  # running instances of the environment with another type
+    # Running instances of the environment with another type.
+    others: tuple[Host, ...] = ()
     skipped: tuple[Skipped, ...] = ()
 
     def without(self, instance_ids: Container[str]) -> Self:
@@ -128,7 +132,9 @@ class Fleet:
         )
 
 
-def _without[H: Host](hosts: Iterable[H], instance_ids: Container[str]) -> tuple[H, ...]:
+def _without[H: Host](
+    hosts: Iterable[H], instance_ids: Container[str]
+) -> tuple[H, ...]:
     return tuple(host for host in hosts if host.instance_id not in instance_ids)
 
 

@@ -16,7 +16,14 @@ from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.rollout.transitions import next_change, next_revision, roll_out
 from haproxy_sync.state import store
 from haproxy_sync.state.codec import jsonable
-from haproxy_sync.state.model import Assignment, Change, EnvironmentState, Freeze, Publication, UnixSeconds
+from haproxy_sync.state.model import (
+    Assignment,
+    Change,
+    EnvironmentState,
+    Freeze,
+    Publication,
+    UnixSeconds,
+)
 
 FREEZE_MINUTES = 60
 MAX_FREEZE_MINUTES = 7 * 24 * 60
@@ -47,7 +54,9 @@ def act(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     """
     name = request.get("action") if isinstance(request, Mapping) else None
     if not isinstance(name, str) or name not in ACTIONS:
-        raise BadRequest(f"unknown action {str(name)[:64]!r}; actions: {', '.join(ACTIONS)}")
+        raise BadRequest(
+            f"unknown action {str(name)[:64]!r}; actions: {', '.join(ACTIONS)}"
+        )
     action = ACTIONS[name]
     _check_options(name, action, request)
     reply = action.run(reconciler, request)
@@ -60,7 +69,9 @@ def _check_options(name: str, action: Action, request: Mapping[str, Any]) -> Non
     unknown = sorted(request.keys() - {"action", *action.options})
     if unknown:
         options = ", ".join(action.options) or "none"
-        raise BadRequest(f"{name} has no option {', '.join(map(str, unknown))[:64]}; options: {options}")
+        raise BadRequest(
+            f"{name} has no option {', '.join(map(str, unknown))[:64]}; options: {options}"
+        )
 
 
 def _replied(result: Result) -> Reply:
@@ -71,7 +82,9 @@ def sync(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     """Reconcile now. `allow_mass_removal` is for this one look: it cannot be left behind."""
     allow = _option(request, "allow_mass_removal", bool, default=False)
     why = _why("operator sync", request)
-    return _replied(reconciler.reconcile(events.operator(why, allow_mass_removal=allow)))
+    return _replied(
+        reconciler.reconcile(events.operator(why, allow_mass_removal=allow))
+    )
 
 
 def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
@@ -90,7 +103,10 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     return Reply(
         {
             "changes": entry is not None,
-            "servers": {key: list(getattr(entry, key, ())) for key in ("added", "removed", "changed")},
+            "servers": {
+                key: list(getattr(entry, key, ()))
+                for key in ("added", "removed", "changed")
+            },
             "diff": _diffs(reconciler, state, proposal) if entry else [],
             "proxies": list(Progress(planned).unsettled),
             "verdict": _verdict(state, planned, template_error),
@@ -104,11 +120,16 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     )
 
 
-def _planned_change(before: EnvironmentState, planned: EnvironmentState) -> Change | None:
+def _planned_change(
+    before: EnvironmentState, planned: EnvironmentState
+) -> Change | None:
     """The history entry that the plan would make, if it changes what is published."""
     if planned.publication is None:
         return None
-    is_same = before.publication is not None and before.publication.assignment == planned.publication.assignment
+    is_same = (
+        before.publication is not None
+        and before.publication.assignment == planned.publication.assignment
+    )
     return None if is_same else planned.history[-1]
 
 
@@ -117,7 +138,9 @@ def _thawed(state: EnvironmentState, _now: UnixSeconds) -> EnvironmentState:
     return replace(state, freeze=None, first_freeze=False)
 
 
-def _verdict(state: EnvironmentState, planned: EnvironmentState, template_error: str) -> str:
+def _verdict(
+    state: EnvironmentState, planned: EnvironmentState, template_error: str
+) -> str:
     """Whether the plan would happen now, and if not, what it waits for."""
     if state.is_frozen:
         return "waits: frozen"
@@ -135,7 +158,9 @@ def _unreadable(reconciler: Reconciler) -> str:
     return ""
 
 
-def _diffs(reconciler: Reconciler, before: EnvironmentState, proposal: Proposal) -> list[Answer]:
+def _diffs(
+    reconciler: Reconciler, before: EnvironmentState, proposal: Proposal
+) -> list[Answer]:
     """What changes in each distinct config, and for whom."""
     s3, settings = reconciler.clients.s3, reconciler.settings
     found = differences(s3, settings, before, proposal.state, proposal.configs)
@@ -149,7 +174,11 @@ def status(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:
 
 def verify(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:
     """Make every proxy compare now; frozen, it waits for the end of the freeze."""
-    return _replied(reconciler.amend("verify", lambda state, now: replace(state, verify_requested_at=now)))
+    return _replied(
+        reconciler.amend(
+            "verify", lambda state, now: replace(state, verify_requested_at=now)
+        )
+    )
 
 
 def freeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
@@ -157,8 +186,11 @@ def freeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     seconds, reason = _seconds(request), _reason(request)
 
     def change(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
-        allowed = state.freeze.generation if state.freeze else 0  # a rollback under way is finished
-        return replace(state, freeze=Freeze(now + seconds, reason or "operator", allowed))
+        # A rollback under way is finished.
+        allowed = state.freeze.generation if state.freeze else 0
+        return replace(
+            state, freeze=Freeze(now + seconds, reason or "operator", allowed)
+        )
 
     return _replied(reconciler.amend("freeze", change))
 
@@ -178,7 +210,9 @@ def rollback(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
         entry = wanted.among(state)
         _check_stored(reconciler, entry.assignment)
         again = next_change(state, entry.assignment, why, now)
-        return replace(roll_out(state, again), freeze=Freeze(now + seconds, why, again.generation))
+        return replace(
+            roll_out(state, again), freeze=Freeze(now + seconds, why, again.generation)
+        )
 
     return _replied(reconciler.amend("rollback", change))
 
@@ -195,9 +229,13 @@ class _Wanted:
         published = self._of(state.publication) if state.publication else 0
         older = [change for change in state.history if self._of(change) <= self.number]
         if not older or self.number > published:
-            newest = [str(self._of(change)) for change in state.history[-SHOWN_GENERATIONS:]]
+            newest = [
+                str(self._of(change)) for change in state.history[-SHOWN_GENERATIONS:]
+            ]
             shown = ", ".join(newest) or "none"
-            raise BadRequest(f"no config is known that was current at {self}; newest {self.by}s: {shown}")
+            raise BadRequest(
+                f"no config is known that was current at {self}; newest {self.by}s: {shown}"
+            )
         return older[-1]
 
     def _of(self, entry: Change | Publication) -> int:
@@ -219,11 +257,23 @@ def _wanted(request: Mapping[str, Any]) -> _Wanted:
 def _check_stored(reconciler: Reconciler, assignment: Assignment) -> None:
     settings = reconciler.settings
     for digest in assignment.digests:
-        if store.get_config(reconciler.clients.s3, settings.bucket, settings.environment, digest.sha256) is None:
-            raise BadRequest(f"config {digest.sha256} of that generation has expired from the bucket")
+        if (
+            store.get_config(
+                reconciler.clients.s3,
+                settings.bucket,
+                settings.environment,
+                digest.sha256,
+            )
+            is None
+        ):
+            raise BadRequest(
+                f"config {digest.sha256} of that generation has expired from the bucket"
+            )
 
 
-def _option[T](request: Mapping[str, Any], name: str, kind: type[T], default: T | None = None) -> T:
+def _option[T](
+    request: Mapping[str, Any], name: str, kind: type[T], default: T | None = None
+) -> T:
     value = request.get(name, default)
     if type(value) is not kind:
         raise BadRequest(f"{name} must be {kind.__name__}, not {str(value)[:64]!r}")
@@ -235,7 +285,9 @@ def _seconds(request: Mapping[str, Any]) -> float:
     minutes = request.get("minutes", FREEZE_MINUTES)
     is_number = isinstance(minutes, int | float) and not isinstance(minutes, bool)
     if not is_number or not 0 < minutes <= MAX_FREEZE_MINUTES:
-        raise BadRequest(f"minutes must be a number above 0, at most {MAX_FREEZE_MINUTES}")
+        raise BadRequest(
+            f"minutes must be a number above 0, at most {MAX_FREEZE_MINUTES}"
+        )
     return float(minutes) * 60
 
 

@@ -15,7 +15,8 @@ type Answer = dict[str, Any]
 BACK = "when the vanished are back"
 OVERRIDE = "by sync with allow_mass_removal"
 FIRST_FREEZE = (
-    "first deploy, nothing was ever published here: look at plan, then unfreeze (or deploy StartFrozen=false)"
+    "first deploy, nothing was ever published here: "
+    "look at plan, then unfreeze (or deploy StartFrozen=false)"
 )
 
 
@@ -56,11 +57,21 @@ def summary(result: Result) -> Answer:
         "freeze": freeze(state, result.now),
         "template_error": state.template_error,
         "commands": [
-            {"command_id": command.command_id, "purpose": str(command.purpose), "targets": list(command.targets)}
+            {
+                "command_id": command.command_id,
+                "purpose": str(command.purpose),
+                "targets": list(command.targets),
+            }
             for command in result.sent
         ],
-        "missing": [key for key in state.proxy_ids if state.proxy_state(key).outcome is Outcome.MISSING],
-        "reports": {report.instance_id: str(report.outcome) for _, report in result.reports},
+        "missing": [
+            key
+            for key in state.proxy_ids
+            if state.proxy_state(key).outcome is Outcome.MISSING
+        ],
+        "reports": {
+            report.instance_id: str(report.outcome) for _, report in result.reports
+        },
     }
 
 
@@ -75,7 +86,9 @@ def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
         "looked_at_iso": iso(state.looked_at),
         "converged_at": state.converged_at or None,
         "converged_at_iso": iso(state.converged_at),
-        "age_seconds": round(now - state.converged_at, 3) if state.converged_at else None,
+        "age_seconds": round(now - state.converged_at, 3)
+        if state.converged_at
+        else None,
         "converged": progress.is_converged,
         "backends": [backend.instance_id for backend in state.backends or ()],
         "skipped": jsonable(state.skipped),
@@ -101,17 +114,28 @@ def hold(state: EnvironmentState, now: UnixSeconds) -> Answer | None:
     return held | {"ends_at": ends_at, "ends_at_iso": iso(ends_at), "ends": ends}
 
 
-def _end(state: EnvironmentState, hold: Hold, now: UnixSeconds) -> tuple[UnixSeconds | None, str]:
+def _end(
+    state: EnvironmentState, hold: Hold, now: UnixSeconds
+) -> tuple[UnixSeconds | None, str]:
     """When time ends the hold, and in words what does; the first that applies."""
     if freeze(state, now):
-        return None, f"not before the freeze ends, but for those who are back; then {OVERRIDE}"
+        return (
+            None,
+            f"not before the freeze ends, but for those who are back; then {OVERRIDE}",
+        )
     if state.template_error:
         return None, "not before the template renders again"
     if not hold.missing:
         by_time = f"at {iso(hold.ends_at)}; " if hold.ends_at else ""
-        return hold.ends_at, f"{by_time}when enough backends are found (MinBackends); {OVERRIDE}"
+        return (
+            hold.ends_at,
+            f"{by_time}when enough backends are found (MinBackends); {OVERRIDE}",
+        )
     if hold.ends_at is None:
-        return None, f"not by time while so few are left (MinBackends, EmptyPool): {BACK}; {OVERRIDE}"
+        return (
+            None,
+            f"not by time while so few are left (MinBackends, EmptyPool): {BACK}; {OVERRIDE}",
+        )
     return hold.ends_at, f"at {iso(hold.ends_at)}; {BACK}; {OVERRIDE}"
 
 
@@ -120,7 +144,13 @@ def freeze(state: EnvironmentState, now: UnixSeconds) -> Answer | None:
     is_going_on = state.freeze is not None and state.freeze.until > now
     frozen = readable(state.freeze) if is_going_on else None
     if state.first_freeze:
-        return {"until": None, "until_iso": None, "reason": FIRST_FREEZE, "generation": 0, "then": frozen}
+        return {
+            "until": None,
+            "until_iso": None,
+            "reason": FIRST_FREEZE,
+            "generation": 0,
+            "then": frozen,
+        }
     return frozen
 
 

@@ -23,7 +23,9 @@ class Move:
     new: Digest | None
 
 
-def moves(before: EnvironmentState, after: EnvironmentState) -> Mapping[Move, list[str]]:
+def moves(
+    before: EnvironmentState, after: EnvironmentState
+) -> Mapping[Move, list[str]]:
     """The proxies that go from one config to another, by move; one move also where there is no proxy yet."""
     old, new = _assignment(before), _assignment(after)
     if not after.proxies:
@@ -53,13 +55,19 @@ class _Texts:
         if digest is None:
             return ""
         if digest not in self.rendered:
-            stored = store.get_config(self.s3, self.settings.bucket, self.settings.environment, digest.sha256)
+            stored = store.get_config(
+                self.s3, self.settings.bucket, self.settings.environment, digest.sha256
+            )
             self.rendered[digest] = stored or ""
         return self.rendered[digest]
 
 
 def differences(
-    s3: Any, settings: Settings, before: EnvironmentState, after: EnvironmentState, configs: Iterable[Config]
+    s3: Any,
+    settings: Settings,
+    before: EnvironmentState,
+    after: EnvironmentState,
+    configs: Iterable[Config],
 ) -> list[tuple[list[str], ConfigDiff]]:
     """Each distinct change and the proxies it is for; a config that is not among `configs` is read from the bucket.
 

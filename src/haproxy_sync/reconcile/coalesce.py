@@ -12,7 +12,8 @@ from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 
 MIN_LOOK_INTERVAL = 2.0  # seconds between two looks while events keep coming
-WAKE_MARGIN = 1.0  # an event this many seconds before a scheduled look needs no look of its own
+# An event this many seconds before a scheduled look needs no look of its own.
+WAKE_MARGIN = 1.0
 MAX_ASKED = 200  # values that a filter of EC2 takes
 
 
@@ -54,7 +55,11 @@ class _Batch:
     @cached_property
     def open_events(self) -> tuple[Event, ...]:
         """Those that no look has seen yet."""
-        return tuple(event for event in self.intent.events if not _is_covered(event, self.looked_at))
+        return tuple(
+            event
+            for event in self.intent.events
+            if not _is_covered(event, self.looked_at)
+        )
 
     @cached_property
     def kinds(self) -> frozenset[Kind]:
@@ -74,7 +79,10 @@ class _Batch:
     @property
     def is_before_wakeup(self) -> bool:
         """Whether EC2 surely shows every open event when the scheduled look comes."""
-        return all(event.sent_at <= self.state.wake_at - WAKE_MARGIN for event in self.open_events)
+        return all(
+            event.sent_at <= self.state.wake_at - WAKE_MARGIN
+            for event in self.open_events
+        )
 
 
 type Policy = Callable[[_Batch], Decision | None]
@@ -127,13 +135,25 @@ def _deferred(batch: _Batch) -> Decision:
     return Decision(Disposition.DEFERRED, batch.now + delay(wanted_at, batch.now))
 
 
-POLICIES: tuple[Policy, ...] = (_operator, _covered, _requeued, _quiet, _reported, _awaited, _deferred)
+POLICIES: tuple[Policy, ...] = (
+    _operator,
+    _covered,
+    _requeued,
+    _quiet,
+    _reported,
+    _awaited,
+    _deferred,
+)
 
 
-def doubtful(intent: Intent, state: EnvironmentState, settings: Settings, now: UnixSeconds) -> tuple[Event, ...]:
+def doubtful(
+    intent: Intent, state: EnvironmentState, settings: Settings, now: UnixSeconds
+) -> tuple[Event, ...]:
     """Events about instances of which none is ours yet: EC2 is asked whose they are. None where that saves nothing."""
     ours = state.instance_ids
-    unrelated = tuple(event for event in intent.events if _may_be_unrelated(event, ours, settings))
+    unrelated = tuple(
+        event for event in intent.events if _may_be_unrelated(event, ours, settings)
+    )
     without = decide(intent.without(unrelated), state, now).disposition
     if without in {Disposition.LOOK, Disposition.DEFERRED}:
         return ()
@@ -150,7 +170,9 @@ def _may_be_unrelated(event: Event, ours: AbstractSet[str], settings: Settings) 
 
 def named(events: tuple[Event, ...]) -> frozenset[str]:
     """The instances that the events name."""
-    return frozenset(instance_id for event in events for instance_id in event.instance_ids)
+    return frozenset(
+        instance_id for event in events for instance_id in event.instance_ids
+    )
 
 
 def _is_covered(event: Event, looked_at: UnixSeconds) -> bool:

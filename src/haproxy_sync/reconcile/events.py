@@ -25,7 +25,8 @@ class Kind(StrEnum):
     COMMAND = "command"  # a proxy reported
     REQUEUE = REQUEUED  # our own delayed message
     OPERATOR = "operator"
-    FOREIGN = "foreign"  # another account or region: nothing of ours can have sent it here
+    # Another account or region: nothing of ours can have sent it here.
+    FOREIGN = "foreign"
 
 
 KINDS = {
@@ -55,9 +56,12 @@ class Event:
     kind: Kind
     why: str
     sent_at: UnixSeconds = 0.0
-    look_after: UnixSeconds = 0.0  # a requeue is done once a look began at or after this
-    instance_ids: tuple[str, ...] = ()  # it is about these and nothing else; empty: about anything
-    tags: Mapping[str, str] = field(default=NO_TAGS, hash=False)  # what a tag change claims that they have now
+    # A requeue is done once a look began at or after this.
+    look_after: UnixSeconds = 0.0
+    # It is about these and nothing else; empty: about anything.
+    instance_ids: tuple[str, ...] = ()
+    # What a tag change claims that they have now.
+    tags: Mapping[str, str] = field(default=NO_TAGS, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,9 @@ class Intent:
 
     def without(self, gone: Collection[Event]) -> "Intent":
         """The batch without some of its events."""
-        return replace(self, events=tuple(event for event in self.events if event not in gone))
+        return replace(
+            self, events=tuple(event for event in self.events if event not in gone)
+        )
 
 
 def operator(why: str, *, allow_mass_removal: bool = False) -> Intent:
@@ -95,7 +101,9 @@ def parse_record(record: Mapping[str, Any], home: Home) -> Event:
         body = json.loads(record["body"])
         sent_at = int(record["attributes"]["SentTimestamp"]) / 1000
     except (KeyError, TypeError, ValueError) as error:
-        raise BadEvent(f"record is no SQS message with a JSON body: {type(error).__name__}: {error}") from error
+        raise BadEvent(
+            f"record is no SQS message with a JSON body: {type(error).__name__}: {error}"
+        ) from error
     return parse_event(body, home, sent_at)
 
 
@@ -112,7 +120,9 @@ def parse_event(body: object, home: Home, sent_at: UnixSeconds = 0.0) -> Event:
     if kind is Kind.CHANGE:
         return _change(body, detail, sent_at)
     if kind is Kind.REQUEUE:
-        return Event(kind, _requeued_for(detail), sent_at, look_after=_look_after(detail))
+        return Event(
+            kind, _requeued_for(detail), sent_at, look_after=_look_after(detail)
+        )
     return Event(kind, str(kind), sent_at)
 
 
@@ -125,7 +135,9 @@ def _detail(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return detail
 
 
-def _change(body: Mapping[str, Any], detail: Mapping[str, Any], sent_at: UnixSeconds) -> Event:
+def _change(
+    body: Mapping[str, Any], detail: Mapping[str, Any], sent_at: UnixSeconds
+) -> Event:
     """Of EC2, tags, an Auto Scaling group or a template; only the shapes that AWS documents say whom it is about."""
     has_tags = isinstance(detail.get("tags"), dict)
     is_about_instances = has_tags or body["source"] != "aws.tag"
@@ -153,7 +165,9 @@ def _resources(body: Mapping[str, Any]) -> list[str]:
     return [str(name).rpartition("/")[2] for name in resources]
 
 
-def _instance_ids(body: Mapping[str, Any], detail: Mapping[str, Any]) -> tuple[str, ...]:
+def _instance_ids(
+    body: Mapping[str, Any], detail: Mapping[str, Any]
+) -> tuple[str, ...]:
     """The instances that a change is about, if it is about instances and nothing else."""
     named = set(_resources(body))
     if "instance-id" in detail:

@@ -20,13 +20,19 @@ class Limits:
     min_backends: int
     max_loss_percent: int
     hold_seconds: float
-    publishes_empty: bool = False  # whether time alone lets a pool be empty, or smaller than `min_backends`
+    # Whether time alone lets a pool be empty, or smaller than `min_backends`.
+    publishes_empty: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
         """As the stack is configured."""
         publishes_empty = settings.empty_pool == "publish"
-        return cls(settings.min_backends, settings.max_loss_percent, settings.hold_seconds, publishes_empty)
+        return cls(
+            settings.min_backends,
+            settings.max_loss_percent,
+            settings.hold_seconds,
+            publishes_empty,
+        )
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,9 @@ class Look:
     @cached_property
     def lost(self) -> list[str]:
         """Who was there before and is not there now."""
-        return sorted(self.accepted.keys() - {backend.instance_id for backend in self.present})
+        return sorted(
+            self.accepted.keys() - {backend.instance_id for backend in self.present}
+        )
 
     @property
     def has_previous(self) -> bool:
@@ -63,7 +71,11 @@ class Look:
     @cached_property
     def held(self) -> Hold | None:
         """The hold that goes on; where all are back, whoever is missing now is another loss."""
-        if self.hold and self.has_previous and self.hold.missing.keys().isdisjoint(self.lost):
+        if (
+            self.hold
+            and self.has_previous
+            and self.hold.missing.keys().isdisjoint(self.lost)
+        ):
             return None
         return self.hold
 
@@ -79,7 +91,8 @@ class Verdict:
 
     pool: tuple[Backend, ...] | None
     hold: Hold | None = None
-    look_again_at: UnixSeconds | None = None  # a look from then on believes that some of the vanished are gone
+    # A look from then on believes that some of the vanished are gone.
+    look_again_at: UnixSeconds | None = None
 
 
 def judge(look: Look, limits: Limits) -> Verdict:
@@ -160,7 +173,10 @@ def _ends(hold: Hold, limits: Limits) -> Mapping[str, UnixSeconds]:
     if hold.time_counts_since is None:
         return {}
     times = hold.missing or {UNKNOWN: hold.since}
-    return {key: max(time, hold.time_counts_since) + limits.hold_seconds for key, time in times.items()}
+    return {
+        key: max(time, hold.time_counts_since) + limits.hold_seconds
+        for key, time in times.items()
+    }
 
 
 def _gone(look: Look, ends: Mapping[str, UnixSeconds]) -> frozenset[str]:
@@ -170,11 +186,15 @@ def _gone(look: Look, ends: Mapping[str, UnixSeconds]) -> frozenset[str]:
     return frozenset(key for key, end in ends.items() if end <= look.now)
 
 
-def _held(look: Look, hold: Hold, ends: Mapping[str, UnixSeconds], gone: frozenset[str]) -> Verdict:
+def _held(
+    look: Look, hold: Hold, ends: Mapping[str, UnixSeconds], gone: frozenset[str]
+) -> Verdict:
     """The verdict that keeps all the missing but those whom time let go."""
     later = [end for key, end in ends.items() if key not in gone]
     missing = {key: since for key, since in hold.missing.items() if key not in gone}
-    kept = replace(hold, missing=MappingProxyType(missing), ends_at=max(later, default=None))
+    kept = replace(
+        hold, missing=MappingProxyType(missing), ends_at=max(later, default=None)
+    )
     vanished = tuple(map(look.accepted.__getitem__, missing))
     return Verdict(
         pool=keep(look.present, vanished, look.occupied) if look.has_previous else None,
@@ -184,8 +204,12 @@ def _held(look: Look, hold: Hold, ends: Mapping[str, UnixSeconds], gone: frozens
 
 
 def keep(
-    present: tuple[Backend, ...], vanished: tuple[Backend, ...], occupied: frozenset[str] = frozenset()
+    present: tuple[Backend, ...],
+    vanished: tuple[Backend, ...],
+    occupied: frozenset[str] = frozenset(),
 ) -> tuple[Backend, ...]:
     """The present backends and the vanished ones, unless their address has a new owner."""
     taken = occupied.union(backend.address for backend in present)
-    return unique_names([*present, *(backend for backend in vanished if backend.address not in taken)])
+    return unique_names(
+        [*present, *(backend for backend in vanished if backend.address not in taken)]
+    )

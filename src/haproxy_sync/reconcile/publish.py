@@ -13,7 +13,13 @@ from haproxy_sync.reconcile.events import Intent, Kind
 from haproxy_sync.reconcile.guard import Limits, Look, Verdict, judge
 from haproxy_sync.rollout import next_commands, transitions
 from haproxy_sync.settings import Settings
-from haproxy_sync.state.model import Assignment, Digest, EnvironmentState, Hold, UnixSeconds
+from haproxy_sync.state.model import (
+    Assignment,
+    Digest,
+    EnvironmentState,
+    Hold,
+    UnixSeconds,
+)
 
 PACE_SECONDS = 30  # changes do not wait longer than that for a slow rollout
 
@@ -25,7 +31,8 @@ class Proposal:
     state: EnvironmentState
     configs: tuple[Config, ...] = ()
     fleet: Fleet | None = None  # None: nobody looked
-    look_again_at: UnixSeconds | None = None  # a look from then on believes a loss, or publishes what is queued
+    # A look from then on believes a loss, or publishes what is queued.
+    look_again_at: UnixSeconds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,9 @@ class Publisher:
     clients: Clients
     renderer: Renderer
 
-    def propose(self, before: EnvironmentState, intent: Intent, now: UnixSeconds) -> Proposal:
+    def propose(
+        self, before: EnvironmentState, intent: Intent, now: UnixSeconds
+    ) -> Proposal:
         """What a look makes of the state, which was read before: nobody may have looked later and put earlier.
 
         `ClientError` or `BotoCoreError` if EC2 or the bucket cannot be read: then nothing is known of the fleet.
@@ -68,7 +77,11 @@ class Publisher:
         if queued_until and not _is_urgent(before, verdict, intent):
             hold = _still_held(before.hold, verdict)
             again_at = min(queued_until, verdict.look_again_at or queued_until)
-            return Proposal(replace(state, queued=why, hold=hold), fleet=fleet, look_again_at=again_at)
+            return Proposal(
+                replace(state, queued=why, hold=hold),
+                fleet=fleet,
+                look_again_at=again_at,
+            )
         return Proposal(
             state=transitions.publish(state, assignment, why, now, verdict.pool),
             configs=_to_store(before, configs),
@@ -76,7 +89,9 @@ class Publisher:
             look_again_at=verdict.look_again_at,
         )
 
-    def _queued_until(self, state: EnvironmentState, assignment: Assignment, now: UnixSeconds) -> UnixSeconds | None:
+    def _queued_until(
+        self, state: EnvironmentState, assignment: Assignment, now: UnixSeconds
+    ) -> UnixSeconds | None:
         """Until when the publication is not replaced, because its rollout is under way."""
         publication = state.publication
         if publication is None or publication.assignment == assignment:
@@ -101,7 +116,9 @@ class Publisher:
             verdict = judge(look, Limits.of(self.settings))
             if verdict.pool is None:
                 return _Judged(verdict, refused=refused)
-            rendering = self.renderer(self.clients.s3, self.settings, replace(fleet, backends=verdict.pool))
+            rendering = self.renderer(
+                self.clients.s3, self.settings, replace(fleet, backends=verdict.pool)
+            )
             refused |= frozenset(rendering.skipped)
             taken = _without(look.present, rendering.skipped)
             if taken == look.present:
@@ -124,7 +141,9 @@ def _seen(before: EnvironmentState, fleet: Fleet, now: UnixSeconds) -> Environme
     return transitions.forgotten(seen)
 
 
-def _without(backends: tuple[Backend, ...], refused: Iterable[Skipped]) -> tuple[Backend, ...]:
+def _without(
+    backends: tuple[Backend, ...], refused: Iterable[Skipped]
+) -> tuple[Backend, ...]:
     ids = {skipped.instance_id for skipped in refused}
     return tuple(backend for backend in backends if backend.instance_id not in ids)
 
@@ -133,7 +152,11 @@ def _check_held(pool: tuple[Backend, ...], rendering: Rendering) -> None:
     """A pool is published whole: `TemplateError` if the template takes no backend that is held."""
     ids = {skipped.instance_id for skipped in rendering.skipped}
     if refused := sorted(ids & {backend.instance_id for backend in pool}):
-        raise TemplateError("template", None, f"it cannot take the vanished backends that are held: {refused}")
+        raise TemplateError(
+            "template",
+            None,
+            f"it cannot take the vanished backends that are held: {refused}",
+        )
 
 
 def _is_urgent(before: EnvironmentState, verdict: Verdict, intent: Intent) -> bool:
@@ -142,17 +165,25 @@ def _is_urgent(before: EnvironmentState, verdict: Verdict, intent: Intent) -> bo
     return Kind.OPERATOR in intent.kinds or is_hold_over
 
 
-def _to_store(before: EnvironmentState, configs: Mapping[Digest, Config]) -> tuple[Config, ...]:
+def _to_store(
+    before: EnvironmentState, configs: Mapping[Digest, Config]
+) -> tuple[Config, ...]:
     """The configs that may not be in the bucket yet."""
     if _lost_a_config(before):
         return tuple(configs.values())
-    stored = before.publication.assignment.digests if before.publication else frozenset[Digest]()
+    stored = (
+        before.publication.assignment.digests
+        if before.publication
+        else frozenset[Digest]()
+    )
     return tuple(config for digest, config in configs.items() if digest not in stored)
 
 
 def _lost_a_config(state: EnvironmentState) -> bool:
     """Whether somebody seems to have deleted one: a put of what is there costs nothing."""
-    return any(observed.reason == "download-failed" for observed in state.proxy_states.values())
+    return any(
+        observed.reason == "download-failed" for observed in state.proxy_states.values()
+    )
 
 
 def _still_held(before: Hold | None, verdict: Verdict) -> Hold | None:
@@ -161,7 +192,9 @@ def _still_held(before: Hold | None, verdict: Verdict) -> Hold | None:
         return verdict.hold
     pool = {backend.instance_id for backend in verdict.pool or ()}
     let_go = {key: time for key, time in before.missing.items() if key not in pool}
-    return replace(verdict.hold, missing=MappingProxyType({**let_go, **verdict.hold.missing}))
+    return replace(
+        verdict.hold, missing=MappingProxyType({**let_go, **verdict.hold.missing})
+    )
 
 
 def _occupied(state: EnvironmentState, fleet: Fleet) -> frozenset[str]:
@@ -177,5 +210,10 @@ def assign(rendering: Rendering) -> tuple[Assignment, Mapping[Digest, Config]]:
         digest = Digest.of(rendering.shared)
         return Assignment(shared=digest), {digest: rendering.shared}
     digests = {id(config): Digest.of(config) for config in rendering.by_proxy.values()}
-    by_proxy = {instance_id: digests[id(config)] for instance_id, config in sorted(rendering.by_proxy.items())}
-    return Assignment(by_proxy=by_proxy), {digests[id(config)]: config for config in rendering.by_proxy.values()}
+    by_proxy = {
+        instance_id: digests[id(config)]
+        for instance_id, config in sorted(rendering.by_proxy.items())
+    }
+    return Assignment(by_proxy=by_proxy), {
+        digests[id(config)]: config for config in rendering.by_proxy.values()
+    }

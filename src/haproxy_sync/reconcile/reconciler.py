@@ -54,13 +54,16 @@ class Result:
     sent: tuple[Command, ...] = ()
     reports: Reports = ()
     corruption: str = ""
-    failure: Exception | None = None  # what went wrong after the state was put: the batch has to come again
+    # What went wrong after the state was put: the batch has to come again.
+    failure: Exception | None = None
 
     @property
     def is_published(self) -> bool:
         """Whether the desired config changed."""
         before, after = self.before.publication, self.after.publication
-        return after is not None and (before is None or before.assignment != after.assignment)
+        return after is not None and (
+            before is None or before.assignment != after.assignment
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,22 +114,42 @@ class Reconciler:
         """Change the state and go on with the rollout, without a look. Errors as above."""
         intent = events.operator(why)
         advance = Decision(Disposition.ADVANCE)
-        return _restarting(lambda: self._attempt(_Run(intent, self.read(), self.clock(), advance), change))
+        return _restarting(
+            lambda: self._attempt(
+                _Run(intent, self.read(), self.clock(), advance), change
+            )
+        )
 
     def read(self) -> Snapshot:
         """The state as it is. Here the first freeze begins, and ends when the stack is deployed without it."""
-        snapshot = store.read(self.clients.s3, self.settings.bucket, self.settings.environment)
-        first_freeze = self.settings.start_frozen and (snapshot.is_first or snapshot.state.first_freeze)
-        return replace(snapshot, state=replace(snapshot.state, first_freeze=first_freeze))
+        snapshot = store.read(
+            self.clients.s3, self.settings.bucket, self.settings.environment
+        )
+        first_freeze = self.settings.start_frozen and (
+            snapshot.is_first or snapshot.state.first_freeze
+        )
+        return replace(
+            snapshot, state=replace(snapshot.state, first_freeze=first_freeze)
+        )
 
-    def propose(self, state: EnvironmentState, intent: Intent, now: UnixSeconds) -> Proposal:
+    def propose(
+        self, state: EnvironmentState, intent: Intent, now: UnixSeconds
+    ) -> Proposal:
         """What a look makes of the state; writes nothing."""
-        return Publisher(self.settings, self.clients, self.renderer).propose(state, intent, now)
+        return Publisher(self.settings, self.clients, self.renderer).propose(
+            state, intent, now
+        )
 
     def _attempt(self, run: _Run, change: Change) -> Result:
         """What follows the read: collect, publish, put, send. None of them loses anything if it is the last."""
         if run.is_skipped:
-            return Result(run.intent, run.decision.disposition, run.snapshot.state, run.snapshot.state, run.now)
+            return Result(
+                run.intent,
+                run.decision.disposition,
+                run.snapshot.state,
+                run.snapshot.state,
+                run.now,
+            )
         if run.decision.disposition is Disposition.DEFERRED:
             return self._defer(run)
         collected, reports = self._collect(run)
@@ -141,7 +164,9 @@ class Reconciler:
         related = self._related(intent, snapshot, now)
         if not related.events:
             return _Run(intent, snapshot, now, Decision(Disposition.UNRELATED))
-        return _Run(related, snapshot, now, coalesce.decide(related, snapshot.state, now))
+        return _Run(
+            related, snapshot, now, coalesce.decide(related, snapshot.state, now)
+        )
 
     def _related(self, intent: Intent, snapshot: Snapshot, now: UnixSeconds) -> Intent:
         """The batch without events whose instances EC2 shows as somebody else's.
@@ -149,21 +174,30 @@ class Reconciler:
         A question that fails, as by throttling in a storm of them, leaves all in: looks have a pace, and fail as such.
         """
         doubtful = coalesce.doubtful(intent, snapshot.state, self.settings, now)
-        if not doubtful or not snapshot.state.looked_at:  # nobody has looked, or the state is lost: all may be ours
+        # Nobody has looked, or the state is lost: all may be ours.
+        if not doubtful or not snapshot.state.looked_at:
             return intent
         try:
-            unrelated = inventory.not_ours(self.clients.ec2, self.settings, coalesce.named(doubtful))
+            unrelated = inventory.not_ours(
+                self.clients.ec2, self.settings, coalesce.named(doubtful)
+            )
         except (ClientError, BotoCoreError):
             return intent
-        return intent.without([event for event in doubtful if unrelated.issuperset(event.instance_ids)])
+        return intent.without(
+            [event for event in doubtful if unrelated.issuperset(event.instance_ids)]
+        )
 
     def _defer(self, run: _Run) -> Result:
         """Schedule the look that this batch and those that follow it share."""
         before, wake_at = run.snapshot.state, run.decision.wake_at
         after = replace(next_revision(before, run.now, self.writer), wake_at=wake_at)
         self._put_state(after, run.snapshot.etag)
-        failure = _first_failure(lambda: self._wakeup.at(wake_at, run.now, run.intent.why))
-        return Result(run.intent, Disposition.DEFERRED, before, after, run.now, failure=failure)
+        failure = _first_failure(
+            lambda: self._wakeup.at(wake_at, run.now, run.intent.why)
+        )
+        return Result(
+            run.intent, Disposition.DEFERRED, before, after, run.now, failure=failure
+        )
 
     def _collect(self, run: _Run) -> tuple[EnvironmentState, Reports]:
         """The next state, with what proxies reported since the last one."""
@@ -176,13 +210,17 @@ class Reconciler:
             return Proposal(state)
         proposal = self.propose(state, run.intent, run.now)
         for config in proposal.configs:
-            store.put_config(self.clients.s3, self.settings.bucket, self.settings.environment, config)
+            store.put_config(
+                self.clients.s3, self.settings.bucket, self.settings.environment, config
+            )
         return proposal
 
     def _put(self, run: _Run, proposal: Proposal) -> _Put:
         """Claim the next commands and put the state; nobody else sends what it claims."""
         before = run.snapshot.state
-        state, chosen = driver.choose(self.clients.ssm, self.settings, proposal.state, run.now)
+        state, chosen = driver.choose(
+            self.clients.ssm, self.settings, proposal.state, run.now
+        )
         times = (
             chosen.wake_at,
             Progress(state).listen_again_at(run.now),
@@ -191,17 +229,25 @@ class Reconciler:
         )
         state, wake_at = wakeup.scheduled(state, times, run.now)
         state = self._explained(before, state, proposal)
-        return _Put(state, self._put_state(state, run.snapshot.etag), chosen.claims, wake_at)
+        return _Put(
+            state, self._put_state(state, run.snapshot.etag), chosen.claims, wake_at
+        )
 
-    def _explained(self, before: EnvironmentState, after: EnvironmentState, proposal: Proposal) -> EnvironmentState:
+    def _explained(
+        self, before: EnvironmentState, after: EnvironmentState, proposal: Proposal
+    ) -> EnvironmentState:
         """The state whose newest history entry says what its publication changes in the configs."""
         if after.history[-1:] == before.history[-1:] or before.publication is None:
             return after  # the first one changes all there is
-        differences = changes.differences(self.clients.s3, self.settings, before, after, proposal.configs)
+        differences = changes.differences(
+            self.clients.s3, self.settings, before, after, proposal.configs
+        )
         newest = replace(after.history[-1], diff=changes.in_lines(differences))
         return replace(after, history=(*after.history[:-1], newest))
 
-    def _send(self, run: _Run, proposal: Proposal, put: _Put, reports: Reports) -> Result:
+    def _send(
+        self, run: _Run, proposal: Proposal, put: _Put, reports: Reports
+    ) -> Result:
         """Send what was claimed and the messages that wake us; whatever fails, the rest is done and said."""
         before, why = run.snapshot.state, run.intent.why
         after, sent, failure = self._send_claims(put)
@@ -210,7 +256,8 @@ class Reconciler:
             wakeups.append(lambda: self._wakeup.recheck(self.clock(), why))
         if put.wake_at:
             wakeups.append(partial(self._wakeup.at, put.wake_at, run.now, why))
-        if sent.refused and not (sent.commands or failure):  # no command will end and wake us for the next in line
+        # No command will end and wake us for the next in line.
+        if sent.refused and not (sent.commands or failure):
             wakeups.append(lambda: self._wakeup.listed(self.clock()))
         not_woken = _first_failure(*wakeups)
         return Result(
@@ -226,7 +273,9 @@ class Reconciler:
             failure=failure or not_woken,
         )
 
-    def _send_claims(self, put: _Put) -> tuple[EnvironmentState, Sent, Exception | None]:
+    def _send_claims(
+        self, put: _Put
+    ) -> tuple[EnvironmentState, Sent, Exception | None]:
         """Send and record what was claimed; the state afterwards, what was sent, and the first thing that failed."""
         if not put.claims:
             return put.state, NOTHING_SENT, None
@@ -249,10 +298,18 @@ class Reconciler:
                 state, etag = snapshot.state, snapshot.etag
             else:
                 return recorded
-        raise Superseded("the ids of sent commands could not be recorded: others keep changing the state")
+        raise Superseded(
+            "the ids of sent commands could not be recorded: others keep changing the state"
+        )
 
     def _put_state(self, state: EnvironmentState, etag: str | None) -> str:
-        return store.put(self.clients.s3, self.settings.bucket, self.settings.environment, state, etag)
+        return store.put(
+            self.clients.s3,
+            self.settings.bucket,
+            self.settings.environment,
+            state,
+            etag,
+        )
 
     @property
     def _wakeup(self) -> Wakeup:

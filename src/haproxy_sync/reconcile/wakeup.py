@@ -10,7 +10,8 @@ from haproxy_sync.reconcile.events import OWN_SOURCE, REQUEUED, Home, Intent, Ki
 from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 
 SETTLE_SECONDS = 2.0  # EC2 is eventually consistent: a look this long after an event is sure to have seen it
-SECOND_LOOK_SECONDS = SETTLE_SECONDS + 1  # an event whose look saw nothing new gets a second look then
+# An event whose look saw nothing new gets a second look then.
+SECOND_LOOK_SECONDS = SETTLE_SECONDS + 1
 RECHECK_SECONDS = 10  # most that a look which an instance joined waits for a later one; a rollout's looks often do
 LISTED_SECONDS = 1  # a command that finished sooner than the service lists it is asked for again then
 MAX_DELAY_SECONDS = 900  # the most that SQS delays a message
@@ -58,7 +59,9 @@ class Wakeup:
 
     def _send(self, look_after: UnixSeconds, delay_seconds: int, why: str) -> None:
         body = json.dumps(requeue(self.home, look_after, why))
-        self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=body, DelaySeconds=delay_seconds)
+        self.sqs.send_message(
+            QueueUrl=self.queue_url, MessageBody=body, DelaySeconds=delay_seconds
+        )
 
 
 def second_look_at(
@@ -68,8 +71,14 @@ def second_look_at(
     is_unheard = after.commands != () and before.commands == after.commands
     if Kind.COMMAND in intent.kinds and is_unheard:
         return now + LISTED_SECONDS
-    is_same_fleet = before.backends == after.backends and before.proxies == after.proxies
-    return now + SECOND_LOOK_SECONDS if Kind.CHANGE in intent.kinds and is_same_fleet else None
+    is_same_fleet = (
+        before.backends == after.backends and before.proxies == after.proxies
+    )
+    return (
+        now + SECOND_LOOK_SECONDS
+        if Kind.CHANGE in intent.kinds and is_same_fleet
+        else None
+    )
 
 
 def scheduled(
@@ -83,6 +92,8 @@ def scheduled(
     return replace(state, wake_at=wake_at), wake_at
 
 
-def _is_sooner(scheduled_at: UnixSeconds, wanted_at: UnixSeconds, now: UnixSeconds) -> bool:
+def _is_sooner(
+    scheduled_at: UnixSeconds, wanted_at: UnixSeconds, now: UnixSeconds
+) -> bool:
     """Whether a message comes in time already; whole seconds are all the queue can tell apart."""
     return now < scheduled_at <= wanted_at + 1

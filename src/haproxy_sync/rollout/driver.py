@@ -37,14 +37,19 @@ class Sent:
 NOTHING_SENT = Sent({})
 
 
-def collect(ssm: Any, state: EnvironmentState, now: float) -> tuple[EnvironmentState, Reports]:
+def collect(
+    ssm: Any, state: EnvironmentState, now: float
+) -> tuple[EnvironmentState, Reports]:
     """What the commands in flight have brought since the last time, and those that were silent before.
 
     `ClientError` or `BotoCoreError` if Run Command cannot be asked about a command in flight.
     """
     state = transitions.given_up(state, now)
     in_flight = tuple(command for command in state.commands if command.command_id)
-    asked = {command.command_id: tuple(run_command.invocations(ssm, command)) for command in in_flight}
+    asked = {
+        command.command_id: tuple(run_command.invocations(ssm, command))
+        for command in in_flight
+    }
     # The late ones first, and the oldest of them first: what a newer command brought has the last word.
     state, late = _collect_late(ssm, state, asked, now)
     collected = list(late)
@@ -60,7 +65,9 @@ def _collect_late(
     collected: list[tuple[Command, Report]] = []
     for command in sorted(state.late, key=lambda each: each.claimed_at):
         is_asked = command.command_id in asked
-        invocations = asked[command.command_id] if is_asked else _late_invocations(ssm, command)
+        invocations = (
+            asked[command.command_id] if is_asked else _late_invocations(ssm, command)
+        )
         state, reports = listening.hear_late(state, command, fold(invocations), now)
         collected += _by_command(command, reports)
     return state, tuple(collected)
@@ -80,20 +87,30 @@ def _collect_one(
     folded = fold(invocations)
     state, reports = listening.hear(state, command, folded, now)
     is_taken = _is_taken(command, folded, invocations)
-    return transitions.stalled(state, command, now, is_taken=is_taken), tuple(_by_command(command, reports))
+    return transitions.stalled(state, command, now, is_taken=is_taken), tuple(
+        _by_command(command, reports)
+    )
 
 
-def _is_taken(command: Command, folded: Iterable[Report], invocations: Invocations) -> bool:
+def _is_taken(
+    command: Command, folded: Iterable[Report], invocations: Invocations
+) -> bool:
     """Whether an agent has taken the command, so that not all of the targets that are left are pending."""
     left = set(command.targets).difference(report.instance_id for report in folded)
-    return {each["Status"] for each in invocations if each["InstanceId"] in left} != {"Pending"}
+    return {each["Status"] for each in invocations if each["InstanceId"] in left} != {
+        "Pending"
+    }
 
 
-def _by_command(command: Command, reports: Iterable[Report]) -> Iterable[tuple[Command, Report]]:
+def _by_command(
+    command: Command, reports: Iterable[Report]
+) -> Iterable[tuple[Command, Report]]:
     return ((command, report) for report in reports)
 
 
-def choose(ssm: Any, settings: Settings, state: EnvironmentState, now: float) -> tuple[EnvironmentState, NextCommands]:
+def choose(
+    ssm: Any, settings: Settings, state: EnvironmentState, now: float
+) -> tuple[EnvironmentState, NextCommands]:
     """Who gets a command next, claimed in the state so that nobody else sends it too.
 
     `ClientError` or `BotoCoreError` if Run Command cannot be asked who is online, or for its document.
@@ -103,20 +120,26 @@ def choose(ssm: Any, settings: Settings, state: EnvironmentState, now: float) ->
     online = run_command.online(ssm, ready) if ready else frozenset()
     state = transitions.unreachable(state, ready - online)
     chosen = next_commands.next_commands(state, wanted, online, settings, now)
-    state = _pinned(ssm, settings, transitions.claimed(state, chosen.claims, now), chosen.claims)
+    state = _pinned(
+        ssm, settings, transitions.claimed(state, chosen.claims, now), chosen.claims
+    )
     if Progress(state).is_converged:
         state = replace(state, converged_at=now)
     return state, chosen
 
 
-def _pinned(ssm: Any, settings: Settings, state: EnvironmentState, claims: tuple[Command, ...]) -> EnvironmentState:
+def _pinned(
+    ssm: Any, settings: Settings, state: EnvironmentState, claims: tuple[Command, ...]
+) -> EnvironmentState:
     """A rollout runs the document that its canary ran, to the end; what is not one under way takes the current one."""
     if not claims or _keeps_document(state, claims[0].purpose, settings):
         return state
     return _with_document(state, run_command.document(ssm, settings.document_name))
 
 
-def _keeps_document(state: EnvironmentState, purpose: Purpose, settings: Settings) -> bool:
+def _keeps_document(
+    state: EnvironmentState, purpose: Purpose, settings: Settings
+) -> bool:
     """Whether the commands belong to a rollout whose document is proven; a stopped one starts anew."""
     if state.publication is None or state.publication.document is None:
         return False
@@ -127,12 +150,18 @@ def _keeps_document(state: EnvironmentState, purpose: Purpose, settings: Setting
     return all((progress.unsettled, not has_stopped, progress.proven_by))
 
 
-def _with_document(state: EnvironmentState, document: Document | None) -> EnvironmentState:
+def _with_document(
+    state: EnvironmentState, document: Document | None
+) -> EnvironmentState:
     publication = state.publication
-    return replace(state, publication=publication and replace(publication, document=document))
+    return replace(
+        state, publication=publication and replace(publication, document=document)
+    )
 
 
-def send(ssm: Any, settings: Settings, state: EnvironmentState, claims: tuple[Command, ...]) -> Sent:
+def send(
+    ssm: Any, settings: Settings, state: EnvironmentState, claims: tuple[Command, ...]
+) -> Sent:
     """Send what the state claims; after the first failure nothing more. `Unpinned` without a document to run."""
     document = state.publication.document if state.publication else None
     if document is None:
@@ -143,7 +172,11 @@ def send(ssm: Any, settings: Settings, state: EnvironmentState, claims: tuple[Co
             command, reports = run_command.send(ssm, settings, claim, document)
         except (ClientError, BotoCoreError) as error:
             untried = claims[number:] if _is_refusal(error) else claims[number + 1 :]
-            return replace(sent, by_claim={**sent.by_claim, **{each.claim: None for each in untried}}, failure=error)
+            return replace(
+                sent,
+                by_claim={**sent.by_claim, **{each.claim: None for each in untried}},
+                failure=error,
+            )
         sent = replace(
             sent,
             by_claim={**sent.by_claim, claim.claim: command},
@@ -154,10 +187,15 @@ def send(ssm: Any, settings: Settings, state: EnvironmentState, claims: tuple[Co
 
 def _is_refusal(error: Exception) -> bool:
     """Whether the service surely did not do it; a lost answer or an error of its own leaves that open."""
-    return isinstance(error, ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] in CLIENT_ERROR
+    return (
+        isinstance(error, ClientError)
+        and error.response["ResponseMetadata"]["HTTPStatusCode"] in CLIENT_ERROR
+    )
 
 
-def record(state: EnvironmentState, sent: Sent, now: float, writer: str) -> EnvironmentState:
+def record(
+    state: EnvironmentState, sent: Sent, now: float, writer: str
+) -> EnvironmentState:
     """The next state, with command ids in place of the claims, whatever else others made of it meanwhile."""
     recorded = transitions.next_revision(state, now, writer)
     for claim, report in sent.refused:
@@ -169,4 +207,6 @@ def record(state: EnvironmentState, sent: Sent, now: float, writer: str) -> Envi
 
 
 def _is_document_gone(failure: Exception | None) -> bool:
-    return isinstance(failure, ClientError) and failure.response["Error"]["Code"].startswith("InvalidDocument")
+    return isinstance(failure, ClientError) and failure.response["Error"][
+        "Code"
+    ].startswith("InvalidDocument")

@@ -17,33 +17,50 @@ from haproxy_sync.state.model import Command, EnvironmentState, with_targets
 type Heard = tuple[EnvironmentState, tuple[Report, ...]]
 
 
-def hear(state: EnvironmentState, command: Command, reports: Iterable[Report], now: float) -> Heard:
+def hear(
+    state: EnvironmentState, command: Command, reports: Iterable[Report], now: float
+) -> Heard:
     """The state after what the service shows of a command in flight, and the reports that count by now."""
     fresh = tuple(report for report in reports if report.instance_id in command.targets)
     listening = _listening(command, fresh, now)
     # Nobody waits for what a command of an older publication has to say.
     patience = LISTEN_SECONDS[-1] if command.generation == state.generation else 0
     waited_for = listening.silent.keys() - listening.silent_for(patience, now)
-    believed = tuple(report for report in fresh if report.instance_id not in waited_for or not report.is_silent)
+    believed = tuple(
+        report
+        for report in fresh
+        if report.instance_id not in waited_for or not report.is_silent
+    )
     state = state.with_command(command.claim, lambda _: listening)
     state = transitions.reported(state, listening, believed, now)
-    return replace(state, late=_joined(state.late, listening, _silent(believed))), believed
+    return replace(
+        state, late=_joined(state.late, listening, _silent(believed))
+    ), believed
 
 
 def _silent(reports: Iterable[Report]) -> frozenset[str]:
     return frozenset(report.instance_id for report in reports if report.is_silent)
 
 
-def hear_late(state: EnvironmentState, command: Command, reports: Iterable[Report], now: float) -> Heard:
+def hear_late(
+    state: EnvironmentState, command: Command, reports: Iterable[Report], now: float
+) -> Heard:
     """The same for a command whose silence was believed: only what the host itself says counts.
 
     Of an older publication not even that, once it is settled what became of a newer one there.
     """
-    said = [report for report in reports if report.is_heard and report.instance_id in command.targets]
+    said = [
+        report
+        for report in reports
+        if report.is_heard and report.instance_id in command.targets
+    ]
     hosts = frozenset(report.instance_id for report in said)
     state = replace(state, late=transitions.spoken(state.late, command, hosts))
     heard = tuple(
-        report for report in said if state.proxy_state(report.instance_id).observed_generation <= command.generation
+        report
+        for report in said
+        if state.proxy_state(report.instance_id).observed_generation
+        <= command.generation
     )
     after = transitions.reported(state, command, heard, now)
     return _without_second_failure(state, after, heard), heard
@@ -56,7 +73,9 @@ def _without_second_failure(
     states = dict(after.proxy_states)
     for report in heard:
         key = report.instance_id
-        attempts = min(before.proxy_state(key).attempts, after.proxy_state(key).attempts)
+        attempts = min(
+            before.proxy_state(key).attempts, after.proxy_state(key).attempts
+        )
         states[key] = replace(after.proxy_state(key), attempts=attempts)
     return replace(after, proxy_states=MappingProxyType(states))
 
@@ -67,7 +86,9 @@ def _listening(command: Command, reports: tuple[Report, ...], now: float) -> Com
     return replace(command, silent=MappingProxyType(silent | dict(command.silent)))
 
 
-def _joined(late: tuple[Command, ...], command: Command, failed: Collection[str]) -> tuple[Command, ...]:
+def _joined(
+    late: tuple[Command, ...], command: Command, failed: Collection[str]
+) -> tuple[Command, ...]:
     """With those targets of the command that have just failed by their silence: one entry per command."""
     entry = command.without(set(command.targets).difference(failed))
     before = [each for each in late if each.claim == command.claim]

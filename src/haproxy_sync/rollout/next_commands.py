@@ -24,7 +24,8 @@ from haproxy_sync.state.model import (
 
 CHUNK = 50  # most instance ids one SendCommand takes
 RETRY_SECONDS = 30  # doubles with every attempt
-MAX_DOUBLINGS = 10  # more would make a number with a thousand digits, and pass the limit anyway
+# More would make a number with a thousand digits, and pass the limit anyway.
+MAX_DOUBLINGS = 10
 MAX_RETRY_SECONDS = 1800
 # Worth another try, but not at once; a superseded one was just given a number that was too low.
 UNLUCKY = frozenset({Outcome.MISSING, Outcome.DENIED, Outcome.SUPERSEDED})
@@ -87,11 +88,20 @@ def due(state: EnvironmentState, settings: Settings, now: float) -> tuple[Due, .
 
 def _due(proxy: ProxyProgress, state: EnvironmentState, settings: Settings) -> Due:
     observed = proxy.state
-    spaced = observed.sent_at + settings.rollout_spacing_seconds if observed.sent_at else 0.0
+    spaced = (
+        observed.sent_at + settings.rollout_spacing_seconds if observed.sent_at else 0.0
+    )
     if proxy.has_failed or _is_unlucky(proxy):
-        return Due(proxy, Purpose.RETRY, max(spaced, observed.at + _backoff(observed.attempts)), is_healthy=False)
+        return Due(
+            proxy,
+            Purpose.RETRY,
+            max(spaced, observed.at + _backoff(observed.attempts)),
+            is_healthy=False,
+        )
     if not proxy.is_settled:
-        return Due(proxy, Purpose.WAVE, spaced, is_healthy=observed.outcome not in BROKEN)
+        return Due(
+            proxy, Purpose.WAVE, spaced, is_healthy=observed.outcome not in BROKEN
+        )
     if observed.sent_at < state.verify_requested_at:
         return Due(proxy, Purpose.VERIFY, spaced)
     drift_check_at = max(spaced, observed.sent_at + settings.drift_check_seconds)
@@ -115,7 +125,9 @@ def is_at_rest(state: EnvironmentState, settings: Settings, now: float) -> bool:
     progress = Progress(state)
     if progress.has_stopped(settings.max_errors):
         return True
-    return not progress.under_way and not any(map(_is_waited_for, due(state, settings, now)))
+    return not progress.under_way and not any(
+        map(_is_waited_for, due(state, settings, now))
+    )
 
 
 def _is_waited_for(each: Due) -> bool:
@@ -123,12 +135,16 @@ def _is_waited_for(each: Due) -> bool:
     return all((each.purpose is Purpose.WAVE, each.is_healthy, is_reachable))
 
 
-def ended(before: EnvironmentState, after: EnvironmentState, settings: Settings) -> tuple[str, ...]:
+def ended(
+    before: EnvironmentState, after: EnvironmentState, settings: Settings
+) -> tuple[str, ...]:
     """The outcome of a rollout that came to its end between two states; nothing while it goes on."""
     was, now = Progress(before), Progress(after)
     if now.is_converged and not was.is_converged:
         return ("completed",)
-    if now.has_stopped(settings.max_errors) and not was.has_stopped(settings.max_errors):
+    if now.has_stopped(settings.max_errors) and not was.has_stopped(
+        settings.max_errors
+    ):
         return ("stopped",)
     return ()
 
@@ -170,17 +186,25 @@ class _Choice:
 
 
 def next_commands(
-    state: EnvironmentState, wanted: tuple[Due, ...], online: frozenset[str], settings: Settings, now: float
+    state: EnvironmentState,
+    wanted: tuple[Due, ...],
+    online: frozenset[str],
+    settings: Settings,
+    now: float,
 ) -> NextCommands:
     """What to send now, to whom. `wanted` is what is `due`, `online` the proxies whose agent can be reached."""
     publication = state.publication
     if publication is None or not wanted:
         return NextCommands()
-    ready = tuple(each for each in wanted if each.at <= now and each.instance_id in online)
+    ready = tuple(
+        each for each in wanted if each.at <= now and each.instance_id in online
+    )
     choice = _Choice(Progress(state), settings, ready)
     policies = BEFORE_PROOF if _needs_canary(choice, wanted) else AFTER_PROOF
     claims = _claims(state, publication, _first(choice, policies), settings, now)
-    return NextCommands(claims, _wake_at(wanted, (*claims, *choice.progress.under_way), now))
+    return NextCommands(
+        claims, _wake_at(wanted, (*claims, *choice.progress.under_way), now)
+    )
 
 
 def _needs_canary(choice: _Choice, wanted: tuple[Due, ...]) -> bool:
@@ -190,10 +214,16 @@ def _needs_canary(choice: _Choice, wanted: tuple[Due, ...]) -> bool:
     return all((choice.settings.canary, is_new, not choice.progress.proven_by))
 
 
-def _wake_at(wanted: tuple[Due, ...], commands: Iterable[Command], now: float) -> UnixSeconds | None:
+def _wake_at(
+    wanted: tuple[Due, ...], commands: Iterable[Command], now: float
+) -> UnixSeconds | None:
     """When the next proxy may have a command, or a canary that no agent takes stops blocking the others."""
     times = [each.at for each in wanted if not each.is_drift_check]
-    times += [command.claimed_at + STALL_SECONDS for command in commands if command.purpose is Purpose.CANARY]
+    times += [
+        command.claimed_at + STALL_SECONDS
+        for command in commands
+        if command.purpose is Purpose.CANARY
+    ]
     return min((time for time in times if time > now), default=None)
 
 
@@ -241,7 +271,11 @@ def _next_wave(choice: _Choice) -> list[Due] | None:
 
 def _newcomer(choice: _Choice) -> list[Due] | None:
     """The stop protects who serves something: proxies without any config go on, one by one, until one fails."""
-    new = [each for each in choice.wave if each.is_healthy and each.instance_id not in choice.serving]
+    new = [
+        each
+        for each in choice.wave
+        if each.is_healthy and each.instance_id not in choice.serving
+    ]
     if not new or not choice.serving.issuperset(choice.failed):
         return None
     return new[:1]
@@ -264,12 +298,27 @@ def _comparing(choice: _Choice, ready: Iterable[Due]) -> list[Due]:
     return [] if is_comparing else list(ready)[:CHUNK]
 
 
-BEFORE_PROOF: tuple[Policy, ...] = (_wait_for_command, _failed_canary, _new_canary, _compare_meanwhile)
-AFTER_PROOF: tuple[Policy, ...] = (_wait_for_command, _next_wave, _newcomer, _retry, _compare)
+BEFORE_PROOF: tuple[Policy, ...] = (
+    _wait_for_command,
+    _failed_canary,
+    _new_canary,
+    _compare_meanwhile,
+)
+AFTER_PROOF: tuple[Policy, ...] = (
+    _wait_for_command,
+    _next_wave,
+    _newcomer,
+    _retry,
+    _compare,
+)
 
 
 def _claims(
-    state: EnvironmentState, publication: Publication, chosen: list[Due], settings: Settings, now: float
+    state: EnvironmentState,
+    publication: Publication,
+    chosen: list[Due],
+    settings: Settings,
+    now: float,
 ) -> tuple[Command, ...]:
     """One command per distinct config; together they start no more proxies at once than one command may."""
     limit = max(1, settings.max_concurrency.of(len(state.proxies)))

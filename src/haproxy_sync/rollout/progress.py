@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from haproxy_sync.settings import Limit
-from haproxy_sync.state.model import APPLIED, Command, Digest, EnvironmentState, Outcome, ProxyState, Purpose
+from haproxy_sync.state.model import (
+    APPLIED,
+    Command,
+    Digest,
+    EnvironmentState,
+    Outcome,
+    ProxyState,
+    Purpose,
+)
 
 # When to look for output that a final status came without; at the last of these its absence is believed.
 LISTEN_SECONDS = (1, 3, 7, 15, 30)
@@ -84,7 +92,9 @@ class Progress:
     @property
     def unsettled(self) -> tuple[str, ...]:
         """Those that do not have yet what is published."""
-        return tuple(proxy.instance_id for proxy in self.proxies if not proxy.is_settled)
+        return tuple(
+            proxy.instance_id for proxy in self.proxies if not proxy.is_settled
+        )
 
     def has_stopped(self, max_errors: Limit) -> bool:
         """Whether so many failed that no wave follows."""
@@ -93,7 +103,9 @@ class Progress:
     @property
     def proven_by(self) -> str:
         """A proxy that runs what is published, so that the others may have it too; empty while there is none."""
-        return next((proxy.instance_id for proxy in self.proxies if self._is_proof(proxy)), "")
+        return next(
+            (proxy.instance_id for proxy in self.proxies if self._is_proof(proxy)), ""
+        )
 
     def _is_proof(self, proxy: ProxyProgress) -> bool:
         return all((self._has_tried(proxy), proxy.runs_desired, proxy.is_settled))
@@ -103,7 +115,10 @@ class Progress:
         publication = self.state.publication
         if publication is None:
             return False
-        return publication.assignment.shared is not None or proxy.state.observed_generation == publication.generation
+        return (
+            publication.assignment.shared is not None
+            or proxy.state.observed_generation == publication.generation
+        )
 
     @property
     def is_converged(self) -> bool:
@@ -114,7 +129,9 @@ class Progress:
     def _is_current(self) -> bool:
         """Whether what is published is what the last look saw, with nothing held back from it."""
         state = self.state
-        return not any((state.hold, state.is_frozen, state.template_error, state.queued))
+        return not any(
+            (state.hold, state.is_frozen, state.template_error, state.queued)
+        )
 
     @property
     def under_way(self) -> tuple[Command, ...]:
@@ -125,15 +142,21 @@ class Progress:
         return tuple(filter(self._is_waited_for, self.state.commands))
 
     def _is_waited_for(self, command: Command) -> bool:
-        return all((
-            self.state.publication,
-            command.generation == self.state.generation,
-            command.purpose is not Purpose.VERIFY,
-            not command.is_stalled,
-        ))
+        return all(
+            (
+                self.state.publication,
+                command.generation == self.state.generation,
+                command.purpose is not Purpose.VERIFY,
+                not command.is_stalled,
+            )
+        )
 
     def listen_again_at(self, now: float) -> float | None:
         """When to look again for what the silent have to say, in unix seconds."""
-        silences = (since for command in self.state.commands for since in command.silent.values())
+        silences = (
+            since
+            for command in self.state.commands
+            for since in command.silent.values()
+        )
         times = (since + seconds for since in silences for seconds in LISTEN_SECONDS)
         return min((time for time in times if time > now), default=None)

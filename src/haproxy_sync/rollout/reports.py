@@ -12,10 +12,15 @@ MARKER = "haproxy-ec2-sync "
 APPLY_STEP = "apply"
 DOWNLOAD_STEP = "download"
 MD5 = re.compile(r"|[0-9a-f]{32}", re.ASCII)
-HOST_OUTCOMES = frozenset(Outcome) - {Outcome.MISSING, Outcome.DENIED, Outcome.NOT_TRIED}
+HOST_OUTCOMES = frozenset(Outcome) - {
+    Outcome.MISSING,
+    Outcome.DENIED,
+    Outcome.NOT_TRIED,
+}
 DETAIL_LENGTH = 300  # enough for the first ALERT lines
 
-FINAL = frozenset({"Success", "Failed", "TimedOut", "Cancelled"})  # of an invocation and of a step alike
+# Of an invocation and of a step alike.
+FINAL = frozenset({"Success", "Failed", "TimedOut", "Cancelled"})
 SPEAKING = frozenset({"Success", "Failed"})  # a step that ends so printed something
 # What Run Command itself says where the host said nothing: outcome and reason by status detail.
 UNREPORTED = {
@@ -28,7 +33,15 @@ UNREPORTED = {
     "cancelled": (Outcome.FAILED, "cancelled"),
 }
 # Run Command's own words on a host that ran nothing: no agent has more to say.
-STEPLESS = frozenset({"deliverytimedout", "undeliverable", "accessdenied", "terminated", "invalidplatform"})
+STEPLESS = frozenset(
+    {
+        "deliverytimedout",
+        "undeliverable",
+        "accessdenied",
+        "terminated",
+        "invalidplatform",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +103,9 @@ class _Invocation:
         has_steps = self.download.is_final or self.apply.is_final
         if self.status_details in STEPLESS and not has_steps:
             return False
-        return self.apply.is_mute or not self.download.is_final or not self.apply.is_final
+        return (
+            self.apply.is_mute or not self.download.is_final or not self.apply.is_final
+        )
 
 
 def fold(invocations: Iterable[Mapping[str, Any]]) -> tuple[Report, ...]:
@@ -132,7 +147,9 @@ def _unreported(invocation: _Invocation) -> Report:
     if invocation.download.status == "Failed":
         detail = _short(invocation.download.output)
         return Report(invocation.instance_id, Outcome.FAILED, "download-failed", detail)
-    outcome, reason = UNREPORTED.get(invocation.status_details, (Outcome.FAILED, "no-marker"))
+    outcome, reason = UNREPORTED.get(
+        invocation.status_details, (Outcome.FAILED, "no-marker")
+    )
     return Report(
         instance_id=invocation.instance_id,
         outcome=outcome,

@@ -13,9 +13,12 @@ from haproxy_sync.settings import Limit, Settings
 from haproxy_sync.state.model import Command, Document, Outcome, Purpose
 from haproxy_sync.state.store import config_key
 
-DELIVERY_SECONDS = 60  # an agent that has not picked it up by then gets the next one instead
-MAX_FILTER_VALUES = 50  # instance ids that one question takes, and one page of its answer
-ROUND_SECONDS = 30  # a host's work, amply; those behind it in the ramp wait that long each round
+# An agent that has not picked it up by then gets the next one instead.
+DELIVERY_SECONDS = 60
+# Instance ids that one question takes, and one page of its answer.
+MAX_FILTER_VALUES = 50
+# A host's work, amply; those behind it in the ramp wait that long each round.
+ROUND_SECONDS = 30
 # The whole call is refused because of one target; what that target is told apart as.
 REFUSALS = {
     "InvalidInstanceId": (Outcome.MISSING, "not-reachable"),
@@ -30,9 +33,14 @@ def online(ssm: Any, instance_ids: Iterable[str]) -> frozenset[str]:
     for ids in batched(sorted(instance_ids), MAX_FILTER_VALUES, strict=False):
         filters = [{"Key": "InstanceIds", "Values": list(ids)}]
         listed = pages(
-            ssm.describe_instance_information, "InstanceInformationList", Filters=filters, MaxResults=MAX_FILTER_VALUES
+            ssm.describe_instance_information,
+            "InstanceInformationList",
+            Filters=filters,
+            MaxResults=MAX_FILTER_VALUES,
         )
-        found.update(each["InstanceId"] for each in listed if each["PingStatus"] == "Online")
+        found.update(
+            each["InstanceId"] for each in listed if each["PingStatus"] == "Online"
+        )
     return frozenset(found)
 
 
@@ -57,7 +65,9 @@ def invocations(ssm: Any, command: Command) -> Iterator[Mapping[str, Any]]:
             raise
 
 
-def send(ssm: Any, settings: Settings, claim: Command, pinned: Document) -> tuple[Command | None, tuple[Report, ...]]:
+def send(
+    ssm: Any, settings: Settings, claim: Command, pinned: Document
+) -> tuple[Command | None, tuple[Report, ...]]:
     """The command that the claim became, for all of its targets or some, and those that are refused, by name.
 
     One bad host makes the service refuse the whole call without saying which: the halves are tried then, and the
@@ -96,7 +106,9 @@ def _request(settings: Settings, claim: Command, pinned: Document) -> dict[str, 
         "DocumentHash": pinned.sha256,
         "DocumentHashType": "Sha256",
         "InstanceIds": list(claim.targets),
-        "Parameters": {name: [value] for name, value in parameters(settings, claim).items()},
+        "Parameters": {
+            name: [value] for name, value in parameters(settings, claim).items()
+        },
         "TimeoutSeconds": delivery_seconds(len(claim.targets), ramp.concurrency),
         "MaxConcurrency": str(ramp.concurrency),
         "MaxErrors": str(ramp.errors),

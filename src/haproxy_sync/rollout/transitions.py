@@ -21,7 +21,8 @@ from haproxy_sync.state.model import (
     with_targets,
 )
 
-VOID_SECONDS = 75  # a claim without command id is void then: longer than the function may run
+# A claim without command id is void then: longer than the function may run.
+VOID_SECONDS = 75
 STALL_SECONDS = 15  # an agent that is well takes a command within a second or two
 LOST_SECONDS = 3600  # a command nobody reports on is given up then
 LATE_SECONDS = 600  # longer than an agent takes to send again what got lost
@@ -29,12 +30,16 @@ HARMLESS = APPLIED | {Outcome.NOT_TRIED}
 OFFLINE = ", agent-offline"
 
 
-def next_revision(previous: EnvironmentState, now: float, writer: str) -> EnvironmentState:
+def next_revision(
+    previous: EnvironmentState, now: float, writer: str
+) -> EnvironmentState:
     """The state that this invocation writes next: what is over by now is gone.
 
     Every write gets a higher revision, so two states never have equal bytes and an ETag is never seen twice.
     """
-    freeze = previous.freeze if previous.freeze and previous.freeze.until > now else None
+    freeze = (
+        previous.freeze if previous.freeze and previous.freeze.until > now else None
+    )
     return replace(
         previous,
         revision=previous.revision + 1,
@@ -45,7 +50,11 @@ def next_revision(previous: EnvironmentState, now: float, writer: str) -> Enviro
 
 
 def publish(
-    state: EnvironmentState, assignment: Assignment, why: str, now: float, pool: tuple[Backend, ...]
+    state: EnvironmentState,
+    assignment: Assignment,
+    why: str,
+    now: float,
+    pool: tuple[Backend, ...],
 ) -> EnvironmentState:
     """The pool is accepted and its configs are published; the same assignment again is no new generation."""
     accepted = replace(state, backends=pool)
@@ -54,18 +63,30 @@ def publish(
     return roll_out(accepted, _change(state, assignment, why, now, pool))
 
 
-def _change(state: EnvironmentState, assignment: Assignment, why: str, now: float, pool: tuple[Backend, ...]) -> Change:
+def _change(
+    state: EnvironmentState,
+    assignment: Assignment,
+    why: str,
+    now: float,
+    pool: tuple[Backend, ...],
+) -> Change:
     before = {backend.instance_id: backend for backend in state.backends or ()}
     after = {backend.instance_id: backend for backend in pool}
     return replace(
         next_change(state, assignment, why, now),
         added=tuple(sorted(after.keys() - before.keys())),
         removed=tuple(sorted(before.keys() - after.keys())),
-        changed=tuple(sorted(key for key in after.keys() & before.keys() if after[key] != before[key])),
+        changed=tuple(
+            sorted(
+                key for key in after.keys() & before.keys() if after[key] != before[key]
+            )
+        ),
     )
 
 
-def next_change(state: EnvironmentState, assignment: Assignment, why: str, now: float) -> Change:
+def next_change(
+    state: EnvironmentState, assignment: Assignment, why: str, now: float
+) -> Change:
     """The history entry that the assignment gets when it is rolled out as the next generation."""
     return Change(
         generation=state.generation + 1,
@@ -86,7 +107,9 @@ def roll_out(state: EnvironmentState, change: Change) -> EnvironmentState:
     """What the change says is the publication from now on, and is remembered in the history."""
     return replace(
         state,
-        publication=Publication(change.generation, change.fence, change.at, change.assignment),
+        publication=Publication(
+            change.generation, change.fence, change.at, change.assignment
+        ),
         history=(*state.history, change)[-HISTORY_LENGTH:],
     )
 
@@ -104,43 +127,71 @@ def overtaken(state: EnvironmentState, now: float) -> EnvironmentState:
     return replace(state, publication=again, freeze=freeze)
 
 
-def claimed(state: EnvironmentState, claims: tuple[Command, ...], now: float) -> EnvironmentState:
+def claimed(
+    state: EnvironmentState, claims: tuple[Command, ...], now: float
+) -> EnvironmentState:
     """The state says so before anything is sent: whoever reads it next keeps off."""
     states = {
-        target: replace(state.proxy_state(target), sent_generation=command.generation, sent_at=now)
+        target: replace(
+            state.proxy_state(target), sent_generation=command.generation, sent_at=now
+        )
         for command in claims
         for target in command.targets
     }
     return replace(state.with_proxy_states(states), commands=(*state.commands, *claims))
 
 
-def sent(state: EnvironmentState, by_claim: Mapping[str, Command | None]) -> EnvironmentState:
+def sent(
+    state: EnvironmentState, by_claim: Mapping[str, Command | None]
+) -> EnvironmentState:
     """Each claim became the command it was sent as (None: nothing was sent); a claim that is gone stays gone."""
-    commands = tuple(filter(None, (by_claim.get(claim.claim, claim) for claim in state.commands)))
+    commands = tuple(
+        filter(None, (by_claim.get(claim.claim, claim) for claim in state.commands))
+    )
     left_out = state.in_flight.difference(*(command.targets for command in commands))
     # Its place in the wave was on paper only: it need not wait for any spacing.
-    unsent = {target: replace(state.proxy_state(target), sent_at=0.0) for target in left_out}
+    unsent = {
+        target: replace(state.proxy_state(target), sent_at=0.0) for target in left_out
+    }
     return replace(state.with_proxy_states(unsent), commands=commands)
 
 
-def reported(state: EnvironmentState, command: Command, reports: Iterable[Report], now: float) -> EnvironmentState:
+def reported(
+    state: EnvironmentState, command: Command, reports: Iterable[Report], now: float
+) -> EnvironmentState:
     """Proxies reported on the command; each report counts once, and who has reported is no target any more."""
-    fresh = {report.instance_id: report for report in reports if report.instance_id in command.targets}
-    states = {key: _observed(state.proxy_state(key), command, report, now) for key, report in fresh.items()}
+    fresh = {
+        report.instance_id: report
+        for report in reports
+        if report.instance_id in command.targets
+    }
+    states = {
+        key: _observed(state.proxy_state(key), command, report, now)
+        for key, report in fresh.items()
+    }
     spoke = frozenset(key for key, report in fresh.items() if report.is_heard)
-    after = state.with_proxy_states(states).with_command(command.claim, lambda each: each.without(fresh))
+    after = state.with_proxy_states(states).with_command(
+        command.claim, lambda each: each.without(fresh)
+    )
     after = replace(after, late=spoken(state.late, command, spoke))
     is_current = command.generation == state.generation
     is_behind = Outcome.SUPERSEDED in {report.outcome for report in fresh.values()}
     return overtaken(after, now) if is_current and is_behind else after
 
 
-def spoken(late: tuple[Command, ...], command: Command, hosts: frozenset[str]) -> tuple[Command, ...]:
+def spoken(
+    late: tuple[Command, ...], command: Command, hosts: frozenset[str]
+) -> tuple[Command, ...]:
     """What is listened for once those hosts said something of the command: of an older one it is old news now."""
-    return with_targets(each.without(hosts) if each.claimed_at <= command.claimed_at else each for each in late)
+    return with_targets(
+        each.without(hosts) if each.claimed_at <= command.claimed_at else each
+        for each in late
+    )
 
 
-def _observed(before: ProxyState, command: Command, report: Report, now: float) -> ProxyState:
+def _observed(
+    before: ProxyState, command: Command, report: Report, now: float
+) -> ProxyState:
     """What is known of the proxy after the report; what it did not say stays as it was."""
     is_unproven = _is_unproven(command, report)
     after = replace(
@@ -172,18 +223,27 @@ def _failed_generation(before: ProxyState, command: Command, report: Report) -> 
 
 def _is_unproven(command: Command, report: Report) -> bool:
     """A success that nothing runs to prove; a HAProxy that somebody stopped cannot prove anything."""
-    return report.outcome in APPLIED - {Outcome.NOT_RUNNING} and report.running != command.digest.md5
+    return (
+        report.outcome in APPLIED - {Outcome.NOT_RUNNING}
+        and report.running != command.digest.md5
+    )
 
 
-def stalled(state: EnvironmentState, command: Command, now: float, *, is_taken: bool) -> EnvironmentState:
+def stalled(
+    state: EnvironmentState, command: Command, now: float, *, is_taken: bool
+) -> EnvironmentState:
     """A command that no agent has taken for long: it stays in flight for its own proxies, nobody else waits for it."""
     is_stalled = not is_taken and _is_over(command, STALL_SECONDS, now)
-    return state.with_command(command.claim, lambda each: replace(each, is_stalled=is_stalled))
+    return state.with_command(
+        command.claim, lambda each: replace(each, is_stalled=is_stalled)
+    )
 
 
 def given_up(state: EnvironmentState, now: float) -> EnvironmentState:
     """Without void claims and without commands that nobody will report on any more."""
-    late = (command.without(command.silent_for(LATE_SECONDS, now)) for command in state.late)
+    late = (
+        command.without(command.silent_for(LATE_SECONDS, now)) for command in state.late
+    )
     commands = [command for command in state.commands if not _is_void(command, now)]
     after = replace(
         state,
@@ -220,7 +280,9 @@ def forgotten(state: EnvironmentState) -> EnvironmentState:
     )
 
 
-def unreachable(state: EnvironmentState, instance_ids: Iterable[str]) -> EnvironmentState:
+def unreachable(
+    state: EnvironmentState, instance_ids: Iterable[str]
+) -> EnvironmentState:
     """Proxies that should get a command and cannot are `missing`, by name."""
     progress = Progress(state)
     offline = {each: _offline(progress.proxy(each)) for each in instance_ids}
@@ -231,4 +293,6 @@ def _offline(proxy: ProxyProgress) -> ProxyState:
     if proxy.has_failed:  # what it failed with is what people want to know
         reason = proxy.state.reason.removesuffix(OFFLINE) + OFFLINE
         return replace(proxy.state, reason=reason)
-    return replace(proxy.state, outcome=Outcome.MISSING, reason="agent-offline", attempts=0)
+    return replace(
+        proxy.state, outcome=Outcome.MISSING, reason="agent-offline", attempts=0
+    )

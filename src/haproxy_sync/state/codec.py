@@ -31,7 +31,10 @@ def loads(body: bytes) -> EnvironmentState:
 def jsonable(value: Any) -> Any:
     """Dataclasses, mappings and tuples as what `json.dumps` takes."""
     if is_dataclass(value):
-        return {name: jsonable(getattr(value, name)) for name in _names(cast("Any", type(value)))}
+        return {
+            name: jsonable(getattr(value, name))
+            for name in _names(cast("Any", type(value)))
+        }
     if isinstance(value, Mapping):
         return {key: jsonable(item) for key, item in value.items()}
     if isinstance(value, tuple | list | frozenset):
@@ -52,7 +55,11 @@ def time_fields(value: Any) -> tuple[str, ...]:
 @cache
 def _time_fields(kind: Any) -> tuple[str, ...]:
     hints = get_type_hints(kind)
-    return tuple(name for name, hint in hints.items() if hint is UnixSeconds or UnixSeconds in get_args(hint))
+    return tuple(
+        name
+        for name, hint in hints.items()
+        if hint is UnixSeconds or UnixSeconds in get_args(hint)
+    )
 
 
 type Decoder = Callable[[Any], Any]
@@ -85,17 +92,24 @@ def _tuple(arguments: tuple[Any, ...]) -> Decoder:
 
 def _mapping(arguments: tuple[Any, ...]) -> Decoder:
     key, item = map(_decoder, arguments)
-    return lambda value: MappingProxyType({key(name): item(each) for name, each in _expect(dict, value).items()})
+    return lambda value: MappingProxyType(
+        {key(name): item(each) for name, each in _expect(dict, value).items()}
+    )
 
 
-CONTAINERS: Mapping[Any, Callable[[tuple[Any, ...]], Decoder]] = {tuple: _tuple, Mapping: _mapping}
+CONTAINERS: Mapping[Any, Callable[[tuple[Any, ...]], Decoder]] = {
+    tuple: _tuple,
+    Mapping: _mapping,
+}
 
 
 def _plain(kind: Any) -> Decoder:
     if issubclass(kind, StrEnum):
         return cast("Decoder", kind)
     if kind is float:
-        return lambda value: float(value) if type(value) is int else _expect(float, value)
+        return lambda value: (
+            float(value) if type(value) is int else _expect(float, value)
+        )
     return lambda value: _expect(kind, value)
 
 
@@ -103,14 +117,22 @@ def _dataclass(kind: Any) -> Decoder:
     hints = get_type_hints(kind)
     decoders = {each.name: _decoder(hints[each.name]) for each in fields(kind)}
     required = frozenset(
-        each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING
+        each.name
+        for each in fields(kind)
+        if each.default is MISSING and each.default_factory is MISSING
     )
 
     def decode(value: Any) -> Any:
         present = _expect(dict, value)
         if missing := required - present.keys():
             raise ValueError(f"{kind.__name__} lacks {', '.join(sorted(missing))}")
-        return kind(**{name: decode(present[name]) for name, decode in decoders.items() if name in present})
+        return kind(
+            **{
+                name: decode(present[name])
+                for name, decode in decoders.items()
+                if name in present
+            }
+        )
 
     return decode
 

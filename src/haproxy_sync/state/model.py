@@ -38,7 +38,9 @@ class Outcome(StrEnum):
     NOT_TRIED = "not-tried"
 
 
-APPLIED = frozenset({Outcome.INSTALLED, Outcome.UNCHANGED, Outcome.REPAIRED, Outcome.NOT_RUNNING})
+APPLIED = frozenset(
+    {Outcome.INSTALLED, Outcome.UNCHANGED, Outcome.REPAIRED, Outcome.NOT_RUNNING}
+)
 BROKEN = frozenset({Outcome.FAILED, Outcome.ROLLED_BACK})
 
 
@@ -60,7 +62,9 @@ class Assignment:
     """Which proxy gets which config: all the same one, or each its own."""
 
     shared: Digest | None = None
-    by_proxy: Mapping[str, Digest] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    by_proxy: Mapping[str, Digest] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
 
     def __getitem__(self, instance_id: str) -> Digest | None:
         """The proxy's config; None if it has none here."""
@@ -103,23 +107,34 @@ class Command:
     targets: tuple[str, ...]
     claimed_at: UnixSeconds
     command_id: str = ""  # empty: claimed, SendCommand may or may not have happened
-    is_stalled: bool = False  # no agent has taken it for so long that nobody else waits for it
+    # No agent has taken it for so long that nobody else waits for it.
+    is_stalled: bool = False
     # Since when a target's final status is there without what the host said.
-    silent: Mapping[str, UnixSeconds] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    silent: Mapping[str, UnixSeconds] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
 
     def without(self, instance_ids: Collection[str]) -> "Command":
         """The command with the targets that are left."""
         return replace(
             self,
-            targets=tuple(target for target in self.targets if target not in instance_ids),
+            targets=tuple(
+                target for target in self.targets if target not in instance_ids
+            ),
             silent=MappingProxyType(
-                {target: since for target, since in self.silent.items() if target not in instance_ids}
+                {
+                    target: since
+                    for target, since in self.silent.items()
+                    if target not in instance_ids
+                }
             ),
         )
 
     def silent_for(self, seconds: float, now: UnixSeconds) -> frozenset[str]:
         """The targets whose output has been awaited for so many seconds."""
-        return frozenset(target for target, since in self.silent.items() if since + seconds <= now)
+        return frozenset(
+            target for target, since in self.silent.items() if since + seconds <= now
+        )
 
 
 def with_targets(commands: Iterable[Command]) -> tuple[Command, ...]:
@@ -134,7 +149,8 @@ class ProxyState:
     outcome: Outcome | None = None
     reason: str = ""
     detail: str = ""
-    observed_generation: int = 0  # of the command that `outcome` answers: the host's fence, translated
+    # Of the command that `outcome` answers: the host's fence, translated.
+    observed_generation: int = 0
     sent_generation: int = 0  # the highest ever claimed for it; above the observed one: a command may still arrive
     installed: str = ""
     running: str = ""
@@ -143,7 +159,8 @@ class ProxyState:
     at: UnixSeconds = 0.0
     sent_at: UnixSeconds = 0.0
     attempts: int = 0  # in a row without success, for the back-off
-    failed_generation: int = 0  # the publication that it tried last and failed, until it succeeds
+    # The publication that it tried last and failed, until it succeeds.
+    failed_generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +169,11 @@ class Hold:
 
     reason: str
     since: UnixSeconds
-    missing: Mapping[str, UnixSeconds] = field(default_factory=lambda: MappingProxyType({}), hash=False)
-    time_counts_since: UnixSeconds | None = None  # None: too few are left for time to let anybody go
+    missing: Mapping[str, UnixSeconds] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
+    # None: too few are left for time to let anybody go.
+    time_counts_since: UnixSeconds | None = None
     ends_at: UnixSeconds | None = None  # None: not by time
 
 
@@ -178,7 +198,8 @@ class Change:
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
-    diff: tuple[str, ...] = ()  # what changes in the configs, in lines (`reconcile.changes`)
+    # What changes in the configs, in lines (`reconcile.changes`).
+    diff: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +218,19 @@ class EnvironmentState:
     verify_requested_at: UnixSeconds = 0.0
     template_error: str = ""
     queued: str = ""  # why there is a change that waits for the rollout under way
-    backends: tuple[Backend, ...] | None = None  # the accepted pool; None: nothing accepted yet, or unknown
+    # The accepted pool; None: nothing accepted yet, or unknown.
+    backends: tuple[Backend, ...] | None = None
     proxies: tuple[Proxy, ...] = ()
     skipped: tuple[Skipped, ...] = ()
-    others: tuple[str, ...] = ()  # ids of the environment's other running instances: templates may show them
+    # Ids of the environment's other running instances: templates may show them.
+    others: tuple[str, ...] = ()
     publication: Publication | None = None
     commands: tuple[Command, ...] = ()
-    late: tuple[Command, ...] = ()  # targets that failed by their silence: what they say yet still counts
-    proxy_states: Mapping[str, ProxyState] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    # Targets that failed by their silence: what they say yet still counts.
+    late: tuple[Command, ...] = ()
+    proxy_states: Mapping[str, ProxyState] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
     hold: Hold | None = None
     freeze: Freeze | None = None
     first_freeze: bool = False  # nothing was ever published here, and nobody has ended it (`StartFrozen`)
@@ -218,14 +244,22 @@ class EnvironmentState:
         """The config that the proxy shall run; None if nothing is published for it."""
         return self.publication.assignment[instance_id] if self.publication else None
 
-    def with_command(self, claim: str, change: Callable[[Command], Command]) -> "EnvironmentState":
+    def with_command(
+        self, claim: str, change: Callable[[Command], Command]
+    ) -> "EnvironmentState":
         """With a change of the command in flight that has this claim; without it where it has no targets left."""
-        commands = (change(each) if each.claim == claim else each for each in self.commands)
+        commands = (
+            change(each) if each.claim == claim else each for each in self.commands
+        )
         return replace(self, commands=with_targets(commands))
 
-    def with_proxy_states(self, changed: Mapping[str, ProxyState]) -> "EnvironmentState":
+    def with_proxy_states(
+        self, changed: Mapping[str, ProxyState]
+    ) -> "EnvironmentState":
         """With what was observed of some proxies as it is now."""
-        return replace(self, proxy_states=MappingProxyType({**self.proxy_states, **changed}))
+        return replace(
+            self, proxy_states=MappingProxyType({**self.proxy_states, **changed})
+        )
 
     @property
     def generation(self) -> int:
@@ -246,13 +280,17 @@ class EnvironmentState:
     def instance_ids(self) -> AbstractSet[str]:
         """Every instance that was ours at the last look, or is in the config."""
         hosts = (*(self.backends or ()), *self.proxies)
-        ids = {host.instance_id for host in hosts} | {skipped.instance_id for skipped in self.skipped}
+        ids = {host.instance_id for host in hosts} | {
+            skipped.instance_id for skipped in self.skipped
+        }
         return ids.union(self.others)
 
     @property
     def in_flight(self) -> frozenset[str]:
         """Proxies that have a command, or may have one."""
-        return frozenset(target for command in self.commands for target in command.targets)
+        return frozenset(
+            target for command in self.commands for target in command.targets
+        )
 
 
 NEVER_OBSERVED = ProxyState()

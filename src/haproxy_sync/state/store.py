@@ -39,7 +39,8 @@ class Snapshot:
     state: EnvironmentState
     etag: str | None
     corruption: str = ""  # why the object is no state; then `state` is empty
-    is_first: bool = False  # no state to be had and not one config: nothing was ever published here
+    # No state to be had and not one config: nothing was ever published here.
+    is_first: bool = False
 
 
 def read(s3: Any, bucket: str, environment: str) -> Snapshot:
@@ -48,24 +49,45 @@ def read(s3: Any, bucket: str, environment: str) -> Snapshot:
         answer = s3.get_object(Bucket=bucket, Key=state_key(environment))
     except ClientError as error:
         if _code(error) in ABSENT:
-            return Snapshot(EnvironmentState(), None, is_first=not has_configs(s3, bucket, environment))
+            return Snapshot(
+                EnvironmentState(),
+                None,
+                is_first=not has_configs(s3, bucket, environment),
+            )
         raise
     body, etag = answer["Body"].read(), answer["ETag"]
     try:
         state = codec.loads(body)
         # Whatever we put has a revision: `{}` is nobody's state, though it reads as one.
-        return Snapshot(state, etag, is_first=not state.revision and not has_configs(s3, bucket, environment))
+        return Snapshot(
+            state,
+            etag,
+            is_first=not state.revision and not has_configs(s3, bucket, environment),
+        )
     except CorruptState as error:
-        return Snapshot(EnvironmentState(), etag, str(error), is_first=not has_configs(s3, bucket, environment))
+        return Snapshot(
+            EnvironmentState(),
+            etag,
+            str(error),
+            is_first=not has_configs(s3, bucket, environment),
+        )
 
 
-def put(s3: Any, bucket: str, environment: str, state: EnvironmentState, etag: str | None) -> str:
+def put(
+    s3: Any, bucket: str, environment: str, state: EnvironmentState, etag: str | None
+) -> str:
     """Replace exactly the state that was read; the new ETag. `Superseded` if somebody was faster."""
     body = codec.dumps(state)
     condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
     key = state_key(environment)
     try:
-        answer = s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json", **condition)
+        answer = s3.put_object(
+            Bucket=bucket,
+            Key=key,
+            Body=body,
+            ContentType="application/json",
+            **condition,
+        )
     except ClientError as error:
         if _code(error) not in LOST:
             raise
@@ -80,7 +102,9 @@ def _own_put(s3: Any, bucket: str, key: str, body: bytes, error: ClientError) ->
     except ClientError:
         raise Superseded(f"{key}: {_code(error)}") from error
     if answer["Body"].read() != body:
-        raise Superseded(f"{key}: {_code(error)}, somebody else moved the state") from error
+        raise Superseded(
+            f"{key}: {_code(error)}, somebody else moved the state"
+        ) from error
     return str(answer["ETag"])
 
 
@@ -91,7 +115,13 @@ def put_config(s3: Any, bucket: str, environment: str, config: Config) -> None:
     """
     key = config_key(environment, config.sha256)
     try:
-        s3.put_object(Bucket=bucket, Key=key, Body=config.text.encode(), ContentType="text/plain", IfNoneMatch="*")
+        s3.put_object(
+            Bucket=bucket,
+            Key=key,
+            Body=config.text.encode(),
+            ContentType="text/plain",
+            IfNoneMatch="*",
+        )
     except ClientError as error:
         if _code(error) in CONFLICT:
             raise Superseded(f"{key}: {_code(error)}") from error
@@ -101,7 +131,9 @@ def put_config(s3: Any, bucket: str, environment: str, config: Config) -> None:
 
 def has_configs(s3: Any, bucket: str, environment: str) -> bool:
     """Whether a config of the environment is stored: they outlive the state, and are put before it."""
-    page = s3.list_objects_v2(Bucket=bucket, Prefix=config_prefix(environment), MaxKeys=1)
+    page = s3.list_objects_v2(
+        Bucket=bucket, Prefix=config_prefix(environment), MaxKeys=1
+    )
     return bool(page.get("Contents"))
 
 

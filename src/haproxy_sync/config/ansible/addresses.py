@@ -74,9 +74,13 @@ def ipaddr(value: Any, query: str = _IS_ADDRESS) -> Any:
     Raises `ValueError` for a query that the standard library does not answer.
     """
     if is_list(value):
-        return [answer for item in value if (answer := ipaddr(item, query)) is not False]
+        return [
+            answer for item in value if (answer := ipaddr(item, query)) is not False
+        ]
     if query and query not in _QUERIES:
-        raise ValueError(f"ipaddr({query!r}) is not known here: {', '.join(sorted(_QUERIES))}")
+        raise ValueError(
+            f"ipaddr({query!r}) is not known here: {', '.join(sorted(_QUERIES))}"
+        )
     interface = _interface(value)
     return False if interface is None else _answer(interface, value, query)
 

@@ -26,7 +26,9 @@ _STYLES: Mapping[str, _Style] = {
 def comment(text: str, style: str = "plain", **options: Any) -> str:
     """The text as a comment, an empty comment line above and below it. Raises `ValueError` for another style."""
     if style not in _STYLES:
-        raise ValueError(f"comment knows the styles {', '.join(_STYLES)}, not {style!r}")
+        raise ValueError(
+            f"comment knows the styles {', '.join(_STYLES)}, not {style!r}"
+        )
     option = _defaults(_STYLES[style], options) | options
     newline = option["newline"]
     beginning = option["beginning"] + newline if option["beginning"] else ""

@@ -143,7 +143,11 @@ def subelements(
     """Each element with each item of a list inside it."""
     elements = value.values() if isinstance(value, Mapping) else value
     step = _item_or_nothing if skip_missing else operator.getitem
-    return [(element, item) for element in elements for item in reduce(step, _keys(path), element)]
+    return [
+        (element, item)
+        for element in elements
+        for item in reduce(step, _keys(path), element)
+    ]
 
 
 def _keys(path: Any) -> list[Any]:

@@ -6,11 +6,20 @@ from typing import Any, cast
 
 from jinja2 import FunctionLoader, TemplateSyntaxError, nodes
 
-from haproxy_sync.config.ansible.environment import AnsibleEnvironment, AnsibleTemplate, ValueEnvironment
+from haproxy_sync.config.ansible.environment import (
+    AnsibleEnvironment,
+    AnsibleTemplate,
+    ValueEnvironment,
+)
 from haproxy_sync.config.ansible.location import Place, innermost, reason
 from haproxy_sync.config.ansible.missing import MissingError
 from haproxy_sync.config.ansible.output import text
-from haproxy_sync.config.ansible.source import has_header, is_template, split_header, with_newlines_of
+from haproxy_sync.config.ansible.source import (
+    has_header,
+    is_template,
+    split_header,
+    with_newlines_of,
+)
 from haproxy_sync.errors import TemplateError
 
 _VARIABLE = "variable "
@@ -116,14 +125,18 @@ def _reader(error: TemplateError) -> Place | None:
     return innermost(error.__traceback__) if in_variable else None
 
 
-def _adjusted[Environment: AnsibleEnvironment](environment: Environment, options: Mapping[str, Any]) -> Environment:
+def _adjusted[Environment: AnsibleEnvironment](
+    environment: Environment, options: Mapping[str, Any]
+) -> Environment:
     """The environment as a header wants it: itself, unless there are options."""
     if not options:
         return environment
     return type(environment)(loader=environment.loader, **options)
 
 
-def _compile(environment: AnsibleEnvironment, source: str | nodes.Template, name: str | None) -> AnsibleTemplate:
+def _compile(
+    environment: AnsibleEnvironment, source: str | nodes.Template, name: str | None
+) -> AnsibleTemplate:
     code = environment.compile(source, name, name)
     names = environment.make_globals(None)
     template = environment.template_class.from_code(environment, code, names)

@@ -53,7 +53,9 @@ class _CodeGenerator(NativeCodeGenerator):
         if self._is_declared_parameter(reference, frame):
             return self.write(reference)
         found = f"environment.read({reference})"
-        return self.write(f"(undefined(name={node.name!r}) if {reference} is missing else {found})")
+        return self.write(
+            f"(undefined(name={node.name!r}) if {reference} is missing else {found})"
+        )
 
     def _is_declared_parameter(self, reference: str, frame: Frame) -> bool:
         """Whether it is a parameter of a macro, which holds its value already."""
@@ -83,10 +85,14 @@ class AnsibleTemplate(Template):
         locals: Mapping[str, Any] | None = None,  # noqa: A002 - Jinja's name
     ) -> Context:
         """A context for an include, an import or a whole run."""
-        own = {name: value for name, value in _names(locals).items() if value is not absent}
+        own = {
+            name: value for name, value in _names(locals).items() if value is not absent
+        }
         inherited = _NO_NAMES if shared else self.globals
         layers = [own, _names(vars), inherited]
-        parent = cast("dict[str, Any]", ChainMap(*cast("list[MutableMapping[str, Any]]", layers)))
+        parent = cast(
+            "dict[str, Any]", ChainMap(*cast("list[MutableMapping[str, Any]]", layers))
+        )
         return self.environment.context_class(
             self.environment,
             parent,
@@ -114,7 +120,11 @@ class AnsibleEnvironment(SandboxedEnvironment):
     concat = staticmethod(concat)
 
     def __init__(self, **options: Any) -> None:
-        own: dict[str, Any] = {"undefined": Missing, "finalize": _keep, "optimized": False}
+        own: dict[str, Any] = {
+            "undefined": Missing,
+            "finalize": _keep,
+            "optimized": False,
+        }
         super().__init__(**{"trim_blocks": True, **options, **own})
         self._safety: dict[tuple[type, str], bool] = {}
         self.filters = cast("Any", FILTERS)
@@ -141,7 +151,9 @@ class AnsibleEnvironment(SandboxedEnvironment):
         return _item(obj, attribute, otherwise=self.unsafe_undefined)
 
     def _without_attribute(self, obj: Any, attribute: str) -> Undefined:
-        return self.undefined(f"{_kind(obj)} has no attribute {attribute!r}", obj=obj, name=attribute)
+        return self.undefined(
+            f"{_kind(obj)} has no attribute {attribute!r}", obj=obj, name=attribute
+        )
 
     def _is_safe(self, obj: Any, attribute: str) -> bool:
         """The sandbox's answer, which depends on nothing but type and name."""
@@ -154,7 +166,9 @@ class AnsibleEnvironment(SandboxedEnvironment):
         """The item, else the attribute of that name."""
         found = super().getitem(obj, argument)
         if isinstance(found, Missing) and found is not obj:
-            return self.undefined(f"{_kind(obj)} has no item {argument!r}", obj=obj, name=argument)
+            return self.undefined(
+                f"{_kind(obj)} has no item {argument!r}", obj=obj, name=argument
+            )
         return found
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:

@@ -34,9 +34,20 @@ from haproxy_sync.config.ansible.containers import (
     union,
     unique,
 )
-from haproxy_sync.config.ansible.formats import from_yaml, to_json, to_nice_json, to_nice_yaml, to_yaml
+from haproxy_sync.config.ansible.formats import (
+    from_yaml,
+    to_json,
+    to_nice_json,
+    to_nice_yaml,
+    to_yaml,
+)
 from haproxy_sync.config.ansible.missing import Missing
-from haproxy_sync.config.ansible.regex import regex_escape, regex_findall, regex_replace, regex_search
+from haproxy_sync.config.ansible.regex import (
+    regex_escape,
+    regex_findall,
+    regex_replace,
+    regex_search,
+)
 
 YES = ("yes", "on", "true", "1")
 
@@ -73,7 +84,9 @@ def random_item(
 ) -> Any:
     """An item or number chosen by the seed. Raises `ValueError` without one."""
     if seed is None:
-        raise ValueError("random needs a seed: a config that is left to chance would differ in every run")
+        raise ValueError(
+            "random needs a seed: a config that is left to chance would differ in every run"
+        )
     chance = Random(seed)
     if isinstance(values, int):
         return chance.randrange(start or 0, values, step or 1)
@@ -83,7 +96,9 @@ def random_item(
 def shuffle(values: Iterable[Any], seed: Any = None) -> list[Any]:
     """The values in an order chosen by the seed. Raises `ValueError` without one."""
     if not seed:
-        raise ValueError("shuffle needs a seed: a config that is left to chance would differ in every run")
+        raise ValueError(
+            "shuffle needs a seed: a config that is left to chance would differ in every run"
+        )
     result = list(values)
     Random(seed).shuffle(result)
     return result
@@ -126,8 +141,12 @@ def root(value: float, base: float = 2) -> float:
 
 
 _ANSIBLE: Mapping[str, Callable[..., Any]] = {
-    "b64decode": lambda value, encoding="utf-8": base64.b64decode(value).decode(encoding),
-    "b64encode": lambda value, encoding="utf-8": base64.b64encode(str(value).encode(encoding)).decode(),
+    "b64decode": lambda value, encoding="utf-8": base64.b64decode(value).decode(
+        encoding
+    ),
+    "b64encode": lambda value, encoding="utf-8": base64.b64encode(
+        str(value).encode(encoding)
+    ).decode(),
     "basename": posixpath.basename,
     "bool": to_bool,
     "checksum": hash_of,
@@ -152,7 +171,9 @@ _ANSIBLE: Mapping[str, Callable[..., Any]] = {
     "mandatory": mandatory,
     "md5": lambda value: hash_of(value, "md5"),
     "normpath": posixpath.normpath,
-    "path_join": lambda parts: parts if isinstance(parts, str) else posixpath.join(*parts),
+    "path_join": lambda parts: (
+        parts if isinstance(parts, str) else posixpath.join(*parts)
+    ),
     "permutations": itertools.permutations,
     "pow": math.pow,
     "product": itertools.product,
@@ -174,7 +195,9 @@ _ANSIBLE: Mapping[str, Callable[..., Any]] = {
     "to_nice_json": to_nice_json,
     "to_nice_yaml": to_nice_yaml,
     "to_yaml": to_yaml,
-    "to_uuid": lambda value: str(uuid.uuid5(uuid.UUID("361E6D51-FAEC-444A-9079-341386DA8E2E"), value)),
+    "to_uuid": lambda value: str(
+        uuid.uuid5(uuid.UUID("361E6D51-FAEC-444A-9079-341386DA8E2E"), value)
+    ),
     "type_debug": lambda value: type(value).__name__,
     "union": union,
     "unique": unique,

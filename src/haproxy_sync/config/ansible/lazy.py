@@ -98,7 +98,11 @@ class LazyList(list[Any]):
         return self
 
     def __getitem__(self, key: Any) -> Any:
-        return list.__getitem__(self._read_all(), key) if isinstance(key, slice) else self._read(key)
+        return (
+            list.__getitem__(self._read_all(), key)
+            if isinstance(key, slice)
+            else self._read(key)
+        )
 
     def __iter__(self) -> Iterator[Any]:
         index = 0

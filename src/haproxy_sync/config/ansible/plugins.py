@@ -13,7 +13,9 @@ class Unavailable(SyncError):
     """A template calls a function of Ansible that has no meaning without a control node, or gives no config twice."""
 
 
-def _tolerant(function: Callable[..., Any], *, takes_missing: bool) -> Callable[..., Any]:
+def _tolerant(
+    function: Callable[..., Any], *, takes_missing: bool
+) -> Callable[..., Any]:
     """Wrap a filter or test: an undefined argument is its result, an iterator becomes a list."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -44,7 +46,9 @@ _TAKES_MISSING = frozenset(
 )
 
 
-def _named(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+def _named(
+    functions: Mapping[str, Callable[..., Any]],
+) -> dict[str, Callable[..., Any]]:
     """Every function under all its names."""
     wrapped: dict[str, Callable[..., Any]] = {}
     for name, function in functions.items():
@@ -73,7 +77,9 @@ GLOBALS: Mapping[str, Callable[..., Any]] = {
     "query": _refusing("query", _LOOKUP),
     "q": _refusing("q", _LOOKUP),
     "now": _refusing("now", "a config with the time in it would differ in every run"),
-    "lipsum": _refusing("lipsum", "a config with random text would differ in every run"),
+    "lipsum": _refusing(
+        "lipsum", "a config with random text would differ in every run"
+    ),
 }
 
 FILTERS = _named(filters.FILTERS)

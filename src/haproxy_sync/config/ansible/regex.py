@@ -23,9 +23,13 @@ def regex_replace(
 ) -> str:
     """Replace every match of the pattern. Raises `ValueError` if it matches not as often as it must."""
     flags = _flags(ignorecase=ignorecase, multiline=multiline)
-    result, replaced = re.subn(pattern, replacement, str(value), count=count, flags=flags)
+    result, replaced = re.subn(
+        pattern, replacement, str(value), count=count, flags=flags
+    )
     if mandatory_count and replaced != mandatory_count:
-        raise ValueError(f"{pattern!r} should match {mandatory_count} times, matches {replaced} times in {value!r}")
+        raise ValueError(
+            f"{pattern!r} should match {mandatory_count} times, matches {replaced} times in {value!r}"
+        )
     return result
 
 

@@ -38,7 +38,9 @@ def split_header(source: str) -> tuple[dict[str, Any], str]:
 def _option(pair: str) -> tuple[str, Any]:
     key, _, value = map(str.strip, pair.partition(":"))
     if key not in _OPTIONS:
-        raise ValueError(f"{HEADER} knows no option {key!r}: {', '.join(sorted(_OPTIONS))}")
+        raise ValueError(
+            f"{HEADER} knows no option {key!r}: {', '.join(sorted(_OPTIONS))}"
+        )
     try:
         return key, ast.literal_eval(value)
     except (ValueError, SyntaxError) as error:

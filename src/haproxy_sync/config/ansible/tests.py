@@ -80,7 +80,9 @@ def version(
 
 def _parser(version_type: str | None, *, strict: bool | None) -> Callable[[Any], Any]:
     if version_type not in _PARSERS:
-        raise ValueError(f"version_type {version_type!r} is not available here: loose and strict are")
+        raise ValueError(
+            f"version_type {version_type!r} is not available here: loose and strict are"
+        )
     return _strict if strict else _PARSERS[version_type]
 
 
@@ -136,5 +138,8 @@ _ANSIBLE: Mapping[str, Callable[..., Any]] = {
     "version_compare": version,
 }
 
-TESTS: Mapping[str, Callable[..., Any]] = {**cast("dict[str, Any]", JINJA_TESTS), **_ANSIBLE}
+TESTS: Mapping[str, Callable[..., Any]] = {
+    **cast("dict[str, Any]", JINJA_TESTS),
+    **_ANSIBLE,
+}
 """Every test by its short name."""

@@ -41,23 +41,42 @@ def parameters() -> dict[str, dict[str, str]]:
         "SourceUrl": source,
         "Md5": parameter("MD5 of the config", "^[0-9a-f]{32}$", "0" * 32),
         "Sha256": parameter("SHA-256 of the config", "^[0-9a-f]{64}$", "0" * 64),
-        "Generation": parameter("Generation of the config; a host never goes back", "^[0-9]{1,15}$", "0"),
-        "ConfigPath": parameter(
-            "The live file", r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]*){1,16}$", "/etc/haproxy/haproxy.cfg"
+        "Generation": parameter(
+            "Generation of the config; a host never goes back", "^[0-9]{1,15}$", "0"
         ),
-        "ReloadMethod": parameter("How HAProxy takes the new file", "^(syn-drop|seamless|runtime|auto)$", "syn-drop"),
-        "ListenPorts": parameter("Ports of the SYN drop", "^[0-9]{1,5}(,[0-9]{1,5}){0,14}$", "80,443"),
+        "ConfigPath": parameter(
+            "The live file",
+            r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]*){1,16}$",
+            "/etc/haproxy/haproxy.cfg",
+        ),
+        "ReloadMethod": parameter(
+            "How HAProxy takes the new file",
+            "^(syn-drop|seamless|runtime|auto)$",
+            "syn-drop",
+        ),
+        "ListenPorts": parameter(
+            "Ports of the SYN drop", "^[0-9]{1,5}(,[0-9]{1,5}){0,14}$", "80,443"
+        ),
     }
 
 
 def _default_url() -> str:
-    return f"https://none.s3.us-east-1.amazonaws.com/configs/none/{'0' * 64}/haproxy.cfg"
+    return (
+        f"https://none.s3.us-east-1.amazonaws.com/configs/none/{'0' * 64}/haproxy.cfg"
+    )
 
 
 def document(script: str) -> dict[str, Any]:
     """The document that runs this script. Stops after a failed download; runs on Linux only."""
-    if not script.startswith("#!/bin/bash\n") or not script.endswith("\n") or "\r" in script or "{{" in script:
-        raise ValueError("the script must begin with #!/bin/bash, have LF line ends, end in one, and hold no {{")
+    if (
+        not script.startswith("#!/bin/bash\n")
+        or not script.endswith("\n")
+        or "\r" in script
+        or "{{" in script
+    ):
+        raise ValueError(
+            "the script must begin with #!/bin/bash, have LF line ends, end in one, and hold no {{"
+        )
     return {
         "schemaVersion": "2.2",
         "description": "Installs and activates a HAProxy configuration, or leaves the host as it was.",

@@ -12,7 +12,13 @@ from typing import Any
 
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from haproxy_sync.config.render import Rendering
 from haproxy_sync.fleet.model import NO_TAGS, Config, Fleet

@@ -12,7 +12,14 @@ from haproxy_sync.rollout import driver
 from haproxy_sync.rollout.next_commands import RETRY_SECONDS
 from haproxy_sync.rollout.progress import LISTEN_SECONDS
 from haproxy_sync.rollout.transitions import LATE_SECONDS, STALL_SECONDS, given_up
-from haproxy_sync.state.model import Assignment, Command, Digest, EnvironmentState, Publication, Purpose
+from haproxy_sync.state.model import (
+    Assignment,
+    Command,
+    Digest,
+    EnvironmentState,
+    Publication,
+    Purpose,
+)
 from local.run_command import FINAL, Delay, Detail, DocumentResult, StepResult
 from tests.contract.faults import Fault, calls, failing
 from tests.contract.test_rollout import canary, desired, digests

@@ -16,7 +16,14 @@ from haproxy_sync.config.render import Rendering
 from haproxy_sync.errors import Superseded
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Config, Fleet
-from haproxy_sync.reconcile.events import Event, Home, Intent, Kind, operator, parse_event
+from haproxy_sync.reconcile.events import (
+    Event,
+    Home,
+    Intent,
+    Kind,
+    operator,
+    parse_event,
+)
 from haproxy_sync.reconcile.reconciler import Reconciler
 from haproxy_sync.reconcile.wakeup import RECHECK_SECONDS
 from haproxy_sync.rollout.transitions import next_revision, publish
@@ -76,14 +83,14 @@ class Stage:
 
     def read(self) -> store.Snapshot:
         """The state."""
-        return store.read(self.clients.s3, "bucket", self.settings.environment)
+        return store.Store.of(self.clients, self.settings).read()
 
     def put(self, fleet: Fleet, snapshot: store.Snapshot) -> None:
         """What a look makes of the state, under the ETag that was read."""
         now = self.clock()
         state = replace(next_revision(snapshot.state, now, str(now)), looked_at=now)
         state = publish(state, Assignment(Digest.of(text(fleet))), "test", now, fleet.backends)
-        store.put(self.clients.s3, "bucket", self.settings.environment, state, snapshot.etag)
+        store.Store.of(self.clients, self.settings).put(state, snapshot.etag)
 
     def run(self, protocol: Protocol, workers: int, *moves: int) -> str:
         """Workers and the world, interleaved; what is wrong with the end, empty if nothing."""

@@ -8,8 +8,8 @@ from botocore.exceptions import ClientError
 from haproxy_sync.errors import Superseded
 from haproxy_sync.fleet.model import Config
 from haproxy_sync.rollout.transitions import next_revision
-from haproxy_sync.state import store
 from haproxy_sync.state.model import EnvironmentState
+from haproxy_sync.state.store import Snapshot, Store
 from tests.contract.faults import Fault, failing, interposed
 from tests.contract.world import World
 
@@ -19,18 +19,18 @@ KEY = "state/staging.json"
 
 def put(world: World, state: EnvironmentState, etag: str | None) -> str:
     """The state into the bucket."""
-    return store.put(world.clients.s3, "bucket", ENVIRONMENT, state, etag)
+    return Store.of(world.clients, world.settings).put(state, etag)
 
 
-def read(world: World) -> store.Snapshot:
+def read(world: World) -> Snapshot:
     """The state from the bucket."""
-    return store.read(world.clients.s3, "bucket", ENVIRONMENT)
+    return Store.of(world.clients, world.settings).read()
 
 
 @pytest.mark.fault("F47")
 def test_of_two_first_runs_one_wins(world: World) -> None:
     """Without a state it is created, not replaced."""
-    assert read(world) == store.Snapshot(EnvironmentState(), None, is_first=True)
+    assert read(world) == Snapshot(EnvironmentState(), None, is_first=True)
     put(world, EnvironmentState(revision=1, writer="a"), None)
     with pytest.raises(Superseded):
         put(world, EnvironmentState(revision=1, writer="b"), None)
@@ -74,7 +74,9 @@ def test_a_state_that_vanished_meanwhile_is_read_again(world: World) -> None:
 
 @pytest.mark.fault("F48")
 @pytest.mark.parametrize("body", [b"", b"not json", b'{"revision": "x"}'])
-def test_a_corrupt_state_is_repaired_by_the_next_run(running: World, body: bytes) -> None:
+def test_a_corrupt_state_is_repaired_by_the_next_run(
+    running: World, body: bytes
+) -> None:
     """What was published is unknown then, so it is published again; the hosts see that nothing changed."""
     reloads = [host.reloads for host in running.proxies.values()]
     running.clients.s3.put_object(Bucket="bucket", Key=KEY, Body=body)
@@ -88,7 +90,9 @@ def test_a_corrupt_state_is_repaired_by_the_next_run(running: World, body: bytes
 @pytest.mark.fault("F48")
 def test_a_corrupt_state_does_not_let_an_empty_look_through(running: World) -> None:
     """The floor still holds."""
-    running.terminate(*[backend.instance_id for backend in running.state.backends or ()])
+    running.terminate(
+        *[backend.instance_id for backend in running.state.backends or ()]
+    )
     running.clients.s3.put_object(Bucket="bucket", Key=KEY, Body=b"{")
     running.sweep()
     assert running.state.publication is None
@@ -97,17 +101,21 @@ def test_a_corrupt_state_does_not_let_an_empty_look_through(running: World) -> N
 
 def test_a_config_is_created_once(world: World) -> None:
     """The same text again is the same object, not another version."""
-    config = Config("global\n")
+    config, stored = Config("global\n"), Store.of(world.clients, world.settings)
     for _ in range(2):
-        store.put_config(world.clients.s3, "bucket", ENVIRONMENT, config)
-    assert store.get_config(world.clients.s3, "bucket", ENVIRONMENT, config.sha256) == "global\n"
-    assert store.get_config(world.clients.s3, "bucket", ENVIRONMENT, "0" * 64) is None
+        stored.put_config(config)
+    assert stored.get_config(config.sha256) == "global\n"
+    assert stored.get_config("0" * 64) is None
 
 
 @pytest.mark.fault("F49")
-@pytest.mark.parametrize(("status", "code"), [(500, "InternalError"), (503, "SlowDown")])
+@pytest.mark.parametrize(
+    ("status", "code"), [(500, "InternalError"), (503, "SlowDown")]
+)
 @pytest.mark.parametrize("operation", ["s3.GetObject", "s3.PutObject"])
-def test_a_bucket_in_trouble_returns_the_message(running: World, operation: str, status: int, code: str) -> None:
+def test_a_bucket_in_trouble_returns_the_message(
+    running: World, operation: str, status: int, code: str
+) -> None:
     """The SDK tries three times; then the message comes back and nothing has changed."""
     before = running.state
     with failing(running.clients, operation, Fault(status, code)) as failed:
@@ -137,7 +145,12 @@ def test_a_put_whose_answer_got_lost_is_not_somebody_elses(running: World) -> No
 def test_a_409_starts_again_from_the_read(running: World) -> None:
     """Two at the same moment: neither is sure, both look again."""
     before = running.state.revision
-    with failing(running.clients, "s3.PutObject", Fault(409, "ConditionalRequestConflict"), times=2) as failed:
+    with failing(
+        running.clients,
+        "s3.PutObject",
+        Fault(409, "ConditionalRequestConflict"),
+        times=2,
+    ) as failed:
         assert running.sweep() == []
     assert len(failed) == 2
     assert running.state.revision > before
@@ -145,7 +158,9 @@ def test_a_409_starts_again_from_the_read(running: World) -> None:
 
 @pytest.mark.fault("F52")
 @pytest.mark.parametrize("operation", ["s3.GetObject", "s3.PutObject"])
-def test_a_bucket_that_denies_leaves_the_proxies_alone(running: World, operation: str) -> None:
+def test_a_bucket_that_denies_leaves_the_proxies_alone(
+    running: World, operation: str
+) -> None:
     """A missing permission must not read as a missing state."""
     orders = running.orders()
     running.launch(number=2)
@@ -166,7 +181,12 @@ def test_a_config_without_its_state_harms_nobody(running: World) -> None:
 
     with interposed(running.clients, choose):
         assert running.sweep() == ["m-0"]
-    assert running.clients.s3.list_objects_v2(Bucket="bucket", Prefix="configs/")["KeyCount"] == 2
+    assert (
+        running.clients.s3.list_objects_v2(Bucket="bucket", Prefix="configs/")[
+            "KeyCount"
+        ]
+        == 2
+    )
     assert running.state == before
     assert running.sweep() == []
     running.settle()
@@ -175,7 +195,10 @@ def test_a_config_without_its_state_harms_nobody(running: World) -> None:
 
 def test_another_error_is_not_hidden(world: World) -> None:
     """Only what means "somebody was faster" restarts."""
-    with failing(world.clients, "s3.PutObject", Fault(403, "AccessDenied")), pytest.raises(ClientError):
+    with (
+        failing(world.clients, "s3.PutObject", Fault(403, "AccessDenied")),
+        pytest.raises(ClientError),
+    ):
         put(world, EnvironmentState(), None)
 
 

@@ -20,8 +20,8 @@ from haproxy_sync.aws import Clients
 from haproxy_sync.config.render import Renderer
 from haproxy_sync.fleet.model import NO_TAGS
 from haproxy_sync.settings import Settings
-from haproxy_sync.state import store
 from haproxy_sync.state.model import EnvironmentState
+from haproxy_sync.state.store import Store
 from local.run_command import (
     Detail,
     DocumentResult,
@@ -225,7 +225,7 @@ class World:
     @property
     def state(self) -> EnvironmentState:
         """The state as stored."""
-        return store.read(self.clients.s3, self.settings.bucket, self.settings.environment).state
+        return Store.of(self.clients, self.settings).read().state
 
     def served(self, instance_id: str) -> str:
         """The config that the proxy runs, as text."""
@@ -234,9 +234,7 @@ class World:
         for change in state.history:
             for each in (change.assignment.shared, *change.assignment.by_proxy.values()):
                 if each and each.md5 == digest:
-                    text = store.get_config(
-                        self.clients.s3, self.settings.bucket, self.settings.environment, each.sha256
-                    )
+                    text = Store.of(self.clients, self.settings).get_config(each.sha256)
                     return text or ""
         return ""
 

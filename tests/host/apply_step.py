@@ -9,7 +9,16 @@ from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
 
-from local.lab import ENVIRONMENT, BackendHost, ProxyHost, Style, kill_group, printed, sample_config, wait_until
+from local.lab import (
+    ENVIRONMENT,
+    BackendHost,
+    ProxyHost,
+    Style,
+    kill_group,
+    printed,
+    sample_config,
+    wait_until,
+)
 
 DOCUMENT: Mapping[str, Any] = json.loads(Path("src/host/document.json").read_text())
 DOWNLOADS = "/var/lib/amazon/ssm/i-1/document/orchestration/command/downloads"

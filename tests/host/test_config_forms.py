@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from local.lab import BackendHost, ProxyHost, Style, wait_until
-from tests.host.apply_step import CONFIG, ApplyStep, config, digest, let_age, state_of, stateful
+from tests.host.apply_step import (
+    CONFIG,
+    ApplyStep,
+    config,
+    digest,
+    let_age,
+    state_of,
+    stateful,
+)
 
 type MakeProxy = Callable[..., ProxyHost]
 

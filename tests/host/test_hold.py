@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.lab import BackendHost, Client, Load, ProxyHost, Style, kill_group, wait_until
+from local.lab import (
+    BackendHost,
+    Client,
+    Load,
+    ProxyHost,
+    Style,
+    kill_group,
+    wait_until,
+)
 from tests.host.apply_step import ApplyStep, config, finish, sessions
 
 if TYPE_CHECKING:

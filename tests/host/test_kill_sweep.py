@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from local.lab import BackendHost, Client, ProxyHost, Style, wait_until
-from tests.host.apply_step import CONFIG, STATE_DIR, ApplyStep, digest, finish, leftovers, state_of, stateful
+from tests.host.apply_step import (
+    CONFIG,
+    STATE_DIR,
+    ApplyStep,
+    digest,
+    finish,
+    leftovers,
+    state_of,
+    stateful,
+)
 
 type MakeProxy = Callable[..., ProxyHost]
 type Point = tuple[str, int]

@@ -5,8 +5,23 @@ from typing import Any
 
 import pytest
 
-from local.lab import BackendHost, Client, Load, ProxyHost, Style, sample_config, wait_until
-from tests.host.apply_step import ApplyStep, digest, kill_when, sessions, state_of, stateful
+from local.lab import (
+    BackendHost,
+    Client,
+    Load,
+    ProxyHost,
+    Style,
+    sample_config,
+    wait_until,
+)
+from tests.host.apply_step import (
+    ApplyStep,
+    digest,
+    kill_when,
+    sessions,
+    state_of,
+    stateful,
+)
 
 type MakeProxy = Callable[..., ProxyHost]
 

@@ -6,7 +6,16 @@ from hashlib import sha256
 import pytest
 
 from local.lab import BackendHost, ProxyHost, Style
-from tests.host.apply_step import CONFIG, STATE_DIR, Answer, ApplyStep, backups, config, digest, leftovers
+from tests.host.apply_step import (
+    CONFIG,
+    STATE_DIR,
+    Answer,
+    ApplyStep,
+    backups,
+    config,
+    digest,
+    leftovers,
+)
 
 type MakeProxy = Callable[..., ProxyHost]
 

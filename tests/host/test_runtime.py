@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from local.lab import BackendHost, Client, Load, ProxyHost, Style, wait_until
-from tests.host.apply_step import CONFIG, Answer, ApplyStep, config, digest, kill_when, sessions, state_of, stateful
+from tests.host.apply_step import (
+    CONFIG,
+    Answer,
+    ApplyStep,
+    config,
+    digest,
+    kill_when,
+    sessions,
+    state_of,
+    stateful,
+)
 
 type MakeProxy = Callable[..., ProxyHost]
 

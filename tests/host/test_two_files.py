@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 
 from local.lab import BackendHost, Client, Load, ProxyHost, Style, wait_until
-from tests.host.apply_step import CONFIG, STYLES, Answer, ApplyStep, config, digest, state_of, stateful
+from tests.host.apply_step import (
+    CONFIG,
+    STYLES,
+    Answer,
+    ApplyStep,
+    config,
+    digest,
+    state_of,
+    stateful,
+)
 from tests.host.test_activation import DIES, dying
 
 type MakeProxy = Callable[..., ProxyHost]

@@ -5,7 +5,16 @@ from collections.abc import Callable
 
 import pytest
 
-from local.run_command import FINAL, Detail, DocumentResult, Order, RunCommand, ScriptedAgent, StepResult, Unordered
+from local.run_command import (
+    FINAL,
+    Detail,
+    DocumentResult,
+    Order,
+    RunCommand,
+    ScriptedAgent,
+    StepResult,
+    Unordered,
+)
 from local.run_command.replies import SLOW_SECONDS, sent
 from tests.local.run_command_bench import DOCUMENT, Bench, Json, ids
 

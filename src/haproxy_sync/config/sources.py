@@ -91,7 +91,9 @@ def origins(s3: Any, settings: Settings, project: Path = PROJECT) -> Origins:
 
 
 def _origin_of_variables(path: Path) -> str:
-    return "project" if path.is_file() else "none"
+    if path.is_file():
+        return "project"
+    return "none"
 
 
 def _places(settings: Settings) -> tuple[str, str]:

@@ -168,7 +168,9 @@ class _Description:
     def private_dns_name(self) -> str:
         """The host name, empty where it is none: the server's name then falls back to the instance id."""
         stated = self.raw.get("PrivateDnsName") or ""
-        return stated if DNS_NAME.fullmatch(stated) else ""
+        if DNS_NAME.fullmatch(stated):
+            return stated
+        return ""
 
     @property
     def launched_at(self) -> int:
@@ -209,7 +211,9 @@ class _Description:
     def port(self) -> int:
         """The tag's port, else the stack's (`RefusedValue`): traffic to a guessed port would be worse than none."""
         stated = self.tags.get(PORT_TAG)
-        return self.settings.backend_port if stated is None else parse_port(stated)
+        if stated is None:
+            return self.settings.backend_port
+        return parse_port(stated)
 
     @property
     def is_in_foreign_subnet(self) -> bool:

@@ -14,16 +14,15 @@ from haproxy_sync.reconcile.publish import Proposal
 from haproxy_sync.reconcile.reconciler import Reconciler, Result
 from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.rollout.transitions import next_change, next_revision, roll_out
-from haproxy_sync.state import store
 from haproxy_sync.state.codec import jsonable
 from haproxy_sync.state.model import (
     Assignment,
     Change,
     EnvironmentState,
     Freeze,
-    Publication,
     UnixSeconds,
 )
+from haproxy_sync.state.store import Store
 
 FREEZE_MINUTES = 60
 MAX_FREEZE_MINUTES = 7 * 24 * 60
@@ -124,13 +123,9 @@ def _planned_change(
     before: EnvironmentState, planned: EnvironmentState
 ) -> Change | None:
     """The history entry that the plan would make, if it changes what is published."""
-    if planned.publication is None:
-        return None
-    is_same = (
-        before.publication is not None
-        and before.publication.assignment == planned.publication.assignment
-    )
-    return None if is_same else planned.history[-1]
+    if planned.is_published_since(before):
+        return planned.history[-1]
+    return None
 
 
 def _thawed(state: EnvironmentState, _now: UnixSeconds) -> EnvironmentState:
@@ -146,7 +141,9 @@ def _verdict(
         return "waits: frozen"
     if template_error:
         return "blocked: template error"
-    return "hold" if planned.hold else "proceed"
+    if planned.hold:
+        return "hold"
+    return "proceed"
 
 
 def _unreadable(reconciler: Reconciler) -> str:
@@ -162,8 +159,8 @@ def _diffs(
     reconciler: Reconciler, before: EnvironmentState, proposal: Proposal
 ) -> list[Answer]:
     """What changes in each distinct config, and for whom."""
-    s3, settings = reconciler.clients.s3, reconciler.settings
-    found = differences(s3, settings, before, proposal.state, proposal.configs)
+    store = Store.of(reconciler.clients, reconciler.settings)
+    found = differences(store, before, proposal.state, proposal.configs)
     return [{"proxies": proxies} | diff.as_json() for proxies, diff in found]
 
 
@@ -226,19 +223,20 @@ class _Wanted:
 
     def among(self, state: EnvironmentState) -> Change:
         """Its history entry; `BadRequest` if there is none."""
-        published = self._of(state.publication) if state.publication else 0
         older = [change for change in state.history if self._of(change) <= self.number]
-        if not older or self.number > published:
-            newest = [
-                str(self._of(change)) for change in state.history[-SHOWN_GENERATIONS:]
-            ]
-            shown = ", ".join(newest) or "none"
+        if not older or self.number > self._of(state):
             raise BadRequest(
-                f"no config is known that was current at {self}; newest {self.by}s: {shown}"
+                f"no config is known that was current at {self}; {self._newest(state)}"
             )
         return older[-1]
 
-    def _of(self, entry: Change | Publication) -> int:
+    def _newest(self, state: EnvironmentState) -> str:
+        """Those that a rollback may go to, for who mistyped one."""
+        newest = [str(self._of(change)) for change in state.history]
+        shown = ", ".join(newest[-SHOWN_GENERATIONS:])
+        return f"newest {self.by}s: {shown or 'none'}"
+
+    def _of(self, entry: Change | EnvironmentState) -> int:
         return int(getattr(entry, self.by))
 
     def __str__(self) -> str:
@@ -255,17 +253,9 @@ def _wanted(request: Mapping[str, Any]) -> _Wanted:
 
 
 def _check_stored(reconciler: Reconciler, assignment: Assignment) -> None:
-    settings = reconciler.settings
+    store = Store.of(reconciler.clients, reconciler.settings)
     for digest in assignment.digests:
-        if (
-            store.get_config(
-                reconciler.clients.s3,
-                settings.bucket,
-                settings.environment,
-                digest.sha256,
-            )
-            is None
-        ):
+        if store.get_config(digest.sha256) is None:
             raise BadRequest(
                 f"config {digest.sha256} of that generation has expired from the bucket"
             )
@@ -298,7 +288,9 @@ def _reason(request: Mapping[str, Any]) -> str:
 def _why(what: str, request: Mapping[str, Any]) -> str:
     """What is written into the history: what was asked, and the reason that was given."""
     reason = _reason(request)
-    return f"{what}: {reason}" if reason else what
+    if reason:
+        return f"{what}: {reason}"
+    return what
 
 
 ACTIONS: Mapping[str, Action] = {

@@ -27,6 +27,16 @@ def iso(time: UnixSeconds | None) -> str | None:
     return f"{datetime.fromtimestamp(ceil(time), UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def _set[T](value: T) -> T | None:
+    """None where nothing was written yet."""
+    return value or None
+
+
+def _age(time: UnixSeconds, now: UnixSeconds) -> float | None:
+    """Seconds since then; None for never."""
+    return round(now - time, 3) if time else None
+
+
 def readable(value: Any) -> Any:
     """A value of the state as JSON, every time in unix seconds with its ISO 8601 beside it, as `<name>_iso`."""
     if isinstance(value, tuple):
@@ -49,8 +59,8 @@ def summary(result: Result) -> Answer:
     state = result.after
     return {
         "result": str(result.disposition),
-        "generation": state.generation or None,
-        "fence": state.publication.fence if state.publication else None,
+        "generation": _set(state.generation),
+        "fence": _set(state.fence),
         "published": result.is_published,
         "converged": Progress(state).is_converged,
         "hold": hold(state, result.now),
@@ -80,17 +90,15 @@ def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
     state = snapshot.state
     progress = Progress(state)
     return {
-        "generation": state.generation or None,
-        "fence": state.publication.fence if state.publication else None,
-        "looked_at": state.looked_at or None,
+        "generation": _set(state.generation),
+        "fence": _set(state.fence),
+        "looked_at": _set(state.looked_at),
         "looked_at_iso": iso(state.looked_at),
-        "converged_at": state.converged_at or None,
+        "converged_at": _set(state.converged_at),
         "converged_at_iso": iso(state.converged_at),
-        "age_seconds": round(now - state.converged_at, 3)
-        if state.converged_at
-        else None,
+        "age_seconds": _age(state.converged_at, now),
         "converged": progress.is_converged,
-        "backends": [backend.instance_id for backend in state.backends or ()],
+        "backends": [backend.instance_id for backend in state.pool],
         "skipped": jsonable(state.skipped),
         "hold": hold(state, now),
         "freeze": freeze(state, now),
@@ -141,8 +149,8 @@ def _end(
 
 def freeze(state: EnvironmentState, now: UnixSeconds) -> Answer | None:
     """What keeps configs from the proxies, until when (None: until somebody ends it) and why."""
-    is_going_on = state.freeze is not None and state.freeze.until > now
-    frozen = readable(state.freeze) if is_going_on else None
+    going_on = state.freeze_at(now)
+    frozen = readable(going_on) if going_on else None
     if state.first_freeze:
         return {
             "until": None,
@@ -159,7 +167,7 @@ def _proxy(progress: Progress, instance_id: str) -> Answer:
     proxy = progress.proxy(instance_id)
     observed = proxy.state
     return {
-        "desired": proxy.desired.md5 if proxy.desired else "",
+        "desired": proxy.desired_md5,
         "installed": observed.installed,
         "running": observed.running,
         "settled": proxy.is_settled,
@@ -168,7 +176,7 @@ def _proxy(progress: Progress, instance_id: str) -> Answer:
         "detail": observed.detail,
         "backup": observed.backup,
         "method": observed.method,
-        "observed_generation": observed.observed_generation or None,
-        "at": observed.at or None,
+        "observed_generation": _set(observed.observed_generation),
+        "at": _set(observed.at),
         "at_iso": iso(observed.at),
     }

@@ -3,13 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from haproxy_sync.config.diff import ConfigDiff, semantic_diff
 from haproxy_sync.fleet.model import Config
-from haproxy_sync.settings import Settings
-from haproxy_sync.state import store
-from haproxy_sync.state.model import Assignment, Digest, EnvironmentState
+from haproxy_sync.state.model import Digest, EnvironmentState
+from haproxy_sync.state.store import Store
 
 MAX_LINES = 40  # of one history entry; fifty of them are in every state
 MAX_LENGTH = 160
@@ -27,7 +25,7 @@ def moves(
     before: EnvironmentState, after: EnvironmentState
 ) -> Mapping[Move, list[str]]:
     """The proxies that go from one config to another, by move; one move also where there is no proxy yet."""
-    old, new = _assignment(before), _assignment(after)
+    old, new = before.assignment, after.assignment
     if not after.proxies:
         return {Move(old.shared, new.shared): []}
     proxies: defaultdict[Move, list[str]] = defaultdict(list)
@@ -38,16 +36,11 @@ def moves(
     return proxies
 
 
-def _assignment(state: EnvironmentState) -> Assignment:
-    return state.publication.assignment if state.publication else Assignment()
-
-
 @dataclass(frozen=True, slots=True)
 class _Texts:
     """Configs by digest: those just rendered, and the others from the bucket."""
 
-    s3: Any
-    settings: Settings
+    store: Store
     rendered: dict[Digest, str]
 
     def text(self, digest: Digest | None) -> str:
@@ -55,16 +48,12 @@ class _Texts:
         if digest is None:
             return ""
         if digest not in self.rendered:
-            stored = store.get_config(
-                self.s3, self.settings.bucket, self.settings.environment, digest.sha256
-            )
-            self.rendered[digest] = stored or ""
+            self.rendered[digest] = self.store.get_config(digest.sha256) or ""
         return self.rendered[digest]
 
 
 def differences(
-    s3: Any,
-    settings: Settings,
+    store: Store,
     before: EnvironmentState,
     after: EnvironmentState,
     configs: Iterable[Config],
@@ -73,8 +62,8 @@ def differences(
 
     `ClientError` or `BotoCoreError` if the bucket cannot be read.
     """
-    texts = _Texts(s3, settings, {Digest.of(config): config.text for config in configs})
-    backends = (*(before.backends or ()), *(after.backends or ()))
+    texts = _Texts(store, {Digest.of(config): config.text for config in configs})
+    backends = (*before.pool, *after.pool)
     return [
         (proxies, semantic_diff(texts.text(move.old), texts.text(move.new), backends))
         for move, proxies in moves(before, after).items()

@@ -50,7 +50,9 @@ class _Batch:
     @cached_property
     def looked_at(self) -> UnixSeconds:
         """The last look. A clock that was ahead once must not make everything look covered until then."""
-        return self.state.looked_at if self.state.looked_at <= self.now else 0.0
+        if self.state.looked_at <= self.now:
+            return self.state.looked_at
+        return 0.0
 
     @cached_property
     def open_events(self) -> tuple[Event, ...]:
@@ -98,34 +100,46 @@ def decide(intent: Intent, state: EnvironmentState, now: UnixSeconds) -> Decisio
 
 def _operator(batch: _Batch) -> Decision | None:
     """A person who asks gets an answer from EC2 itself."""
-    return LOOK if Kind.OPERATOR in batch.intent.kinds else None
+    if Kind.OPERATOR in batch.intent.kinds:
+        return LOOK
+    return None
 
 
 def _covered(batch: _Batch) -> Decision | None:
     """A look after the events has seen what they are about."""
-    return None if batch.open_events else COVERED
+    if batch.open_events:
+        return None
+    return COVERED
 
 
 def _requeued(batch: _Batch) -> Decision | None:
     """Our own message is the look that others were covered by."""
-    return LOOK if Kind.REQUEUE in batch.kinds else None
+    if Kind.REQUEUE in batch.kinds:
+        return LOOK
+    return None
 
 
 def _quiet(batch: _Batch) -> Decision | None:
     """Nobody looked lately and nobody will: an event alone is answered at once."""
-    return None if batch.is_recent or batch.is_scheduled else LOOK
+    if batch.is_recent or batch.is_scheduled:
+        return None
+    return LOOK
 
 
 def _reported(batch: _Batch) -> Decision | None:
     """A proxy reported: the rollout goes on without a look, unless a change is queued behind it."""
     if Kind.COMMAND not in batch.kinds:
         return None
-    return LOOK if batch.state.queued else Decision(Disposition.ADVANCE)
+    if batch.state.queued:
+        return LOOK
+    return Decision(Disposition.ADVANCE)
 
 
 def _awaited(batch: _Batch) -> Decision | None:
     """The scheduled look comes late enough to see all of them."""
-    return COVERED if batch.is_scheduled and batch.is_before_wakeup else None
+    if batch.is_scheduled and batch.is_before_wakeup:
+        return COVERED
+    return None
 
 
 def _deferred(batch: _Batch) -> Decision:
@@ -158,7 +172,9 @@ def doubtful(
     if without in {Disposition.LOOK, Disposition.DEFERRED}:
         return ()
     is_covered = decide(intent, state, now) == COVERED
-    return () if is_covered or len(named(unrelated)) > MAX_ASKED else unrelated
+    if is_covered or len(named(unrelated)) > MAX_ASKED:
+        return ()
+    return unrelated
 
 
 def _may_be_unrelated(event: Event, ours: AbstractSet[str], settings: Settings) -> bool:

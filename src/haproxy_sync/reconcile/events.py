@@ -172,14 +172,18 @@ def _instance_ids(
     named = set(_resources(body))
     if "instance-id" in detail:
         named.add(str(detail["instance-id"]))
-    return tuple(sorted(named)) if all(map(INSTANCE_ID.fullmatch, named)) else ()
+    if all(map(INSTANCE_ID.fullmatch, named)):
+        return tuple(sorted(named))
+    return ()
 
 
 def _requeued_for(detail: Mapping[str, Any]) -> str:
     """What our message was sent for; anybody may write it, so only our own shape passes."""
     why = detail.get("why")
     is_ours = isinstance(why, str) and WHY.fullmatch(why)
-    return str(why) if is_ours else REQUEUED
+    if is_ours:
+        return str(why)
+    return REQUEUED
 
 
 def _look_after(detail: Mapping[str, Any]) -> UnixSeconds:

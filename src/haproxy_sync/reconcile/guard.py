@@ -10,6 +10,8 @@ from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import Hold, UnixSeconds
 
 PERCENT = 100
+NONE_LEFT = "no backend is left"
+NONE_FOUND = "no backend found, and none is known from before"
 UNKNOWN = ""  # whoever was there before, where the state cannot say who
 
 
@@ -101,8 +103,8 @@ def judge(look: Look, limits: Limits) -> Verdict:
     Who is held stays until it is back, was missing for the whole hold time, or an operator lets it go: who joins
     meanwhile, and which others come back, changes nothing for it.
     """
-    reason = suspicion(look, limits) or _ongoing(look)
-    if not reason or look.may_remove_all:
+    reason = _reason(look, limits)
+    if not reason:
         return Verdict(look.present)
     hold = _hold(look, reason, limits)
     ends = _ends(hold, limits)
@@ -112,31 +114,36 @@ def judge(look: Look, limits: Limits) -> Verdict:
     return _held(look, hold, ends, gone)
 
 
+def _reason(look: Look, limits: Limits) -> str:
+    """Why the missing are held; empty if they are not."""
+    if look.may_remove_all:
+        return ""
+    return suspicion(look, limits) or _ongoing(look)
+
+
 def suspicion(look: Look, limits: Limits) -> str:
     """Why the loss needs confirmation; empty if it does not."""
-    before, lost, left = len(look.accepted), len(look.lost), len(look.present)
-    if not look.has_previous:
-        return _too_few(left, limits, "no backend found, and none is known from before")
-    if not look.lost:
+    if look.has_previous and not look.lost:
         return ""
-    if _is_mass_loss(before, lost, limits):
-        return _too_few(left, limits, "no backend is left") or (
-            f"{lost} of {before} backends would vanish (limit {limits.max_loss_percent} %)"
-        )
-    return _too_few(left, limits, "no backend is left")
+    return _too_few(look, limits) or _mass_loss(look, limits)
 
 
-def _too_few(left: int, limits: Limits, none_left: str) -> str:
+def _too_few(look: Look, limits: Limits) -> str:
+    """A pool of nobody, or of fewer than the operator wants, is a mistake more often than a wish."""
+    left = len(look.present)
     if left == 0:
-        return none_left
+        return NONE_LEFT if look.has_previous else NONE_FOUND
     if left < limits.min_backends:
         return f"{left} backends would be left (minimum {limits.min_backends})"
     return ""
 
 
-def _is_mass_loss(before: int, lost: int, limits: Limits) -> bool:
+def _mass_loss(look: Look, limits: Limits) -> str:
     """Losing one is always allowed: a pool of two must be able to lose one."""
-    return lost > 1 and lost * PERCENT > limits.max_loss_percent * before
+    before, lost = len(look.accepted), len(look.lost)
+    if lost > 1 and lost * PERCENT > limits.max_loss_percent * before:
+        return f"{lost} of {before} backends would vanish (limit {limits.max_loss_percent} %)"
+    return ""
 
 
 def _ongoing(look: Look) -> str:
@@ -160,12 +167,20 @@ def _hold(look: Look, reason: str, limits: Limits) -> Hold:
 
 def _time_counts_since(look: Look, hold: Hold, limits: Limits) -> UnixSeconds | None:
     """Since when time may let somebody go; None while too few would be left."""
-    is_enough = len(look.present) >= max(1, limits.min_backends)
+    if not _may_pass(look, limits):
+        return None
+    if hold.time_counts_since is None:
+        return look.now
+    return hold.time_counts_since
+
+
+def _may_pass(look: Look, limits: Limits) -> bool:
+    """Whether a loss that lasts is believed in the end."""
+    if len(look.present) >= max(1, limits.min_backends):
+        return True
     # Where nothing was there before and nothing is found, nothing was lost: a mistyped tag looks like this, and lasts.
     is_loss = bool(look.lost or look.present)
-    if not is_enough and not (limits.publishes_empty and is_loss):
-        return None
-    return look.now if hold.time_counts_since is None else hold.time_counts_since
+    return limits.publishes_empty and is_loss
 
 
 def _ends(hold: Hold, limits: Limits) -> Mapping[str, UnixSeconds]:

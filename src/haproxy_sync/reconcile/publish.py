@@ -1,6 +1,6 @@
 """What should be published now: look at EC2, judge, render. Writes nothing, so the operator's plan is the same code."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -84,7 +84,7 @@ class Publisher:
             )
         return Proposal(
             state=transitions.publish(state, assignment, why, now, verdict.pool),
-            configs=_to_store(before, configs),
+            configs=_to_store(state, configs),
             fleet=fleet,
             look_again_at=verdict.look_again_at,
         )
@@ -98,7 +98,9 @@ class Publisher:
             return None
         until = publication.at + PACE_SECONDS
         is_over = now >= until or next_commands.is_at_rest(state, self.settings, now)
-        return None if is_over else until
+        if is_over:
+            return None
+        return until
 
     def _judged(self, state: EnvironmentState, fleet: Fleet, intent: Intent) -> _Judged:
         """The verdict and the rendering of its pool. A backend that the template cannot take is lost like any other."""
@@ -120,7 +122,7 @@ class Publisher:
                 self.clients.s3, self.settings, replace(fleet, backends=verdict.pool)
             )
             refused |= frozenset(rendering.skipped)
-            taken = _without(look.present, rendering.skipped)
+            taken = _without(look.present, rendering.refused)
             if taken == look.present:
                 _check_held(verdict.pool, rendering)
                 return _Judged(verdict, rendering, refused)
@@ -142,16 +144,15 @@ def _seen(before: EnvironmentState, fleet: Fleet, now: UnixSeconds) -> Environme
 
 
 def _without(
-    backends: tuple[Backend, ...], refused: Iterable[Skipped]
+    backends: tuple[Backend, ...], refused: frozenset[str]
 ) -> tuple[Backend, ...]:
-    ids = {skipped.instance_id for skipped in refused}
-    return tuple(backend for backend in backends if backend.instance_id not in ids)
+    return tuple(backend for backend in backends if backend.instance_id not in refused)
 
 
 def _check_held(pool: tuple[Backend, ...], rendering: Rendering) -> None:
     """A pool is published whole: `TemplateError` if the template takes no backend that is held."""
-    ids = {skipped.instance_id for skipped in rendering.skipped}
-    if refused := sorted(ids & {backend.instance_id for backend in pool}):
+    held = {backend.instance_id for backend in pool}
+    if refused := sorted(held & rendering.refused):
         raise TemplateError(
             "template",
             None,
@@ -166,24 +167,19 @@ def _is_urgent(before: EnvironmentState, verdict: Verdict, intent: Intent) -> bo
 
 
 def _to_store(
-    before: EnvironmentState, configs: Mapping[Digest, Config]
+    state: EnvironmentState, configs: Mapping[Digest, Config]
 ) -> tuple[Config, ...]:
-    """The configs that may not be in the bucket yet."""
-    if _lost_a_config(before):
+    """The configs that may not be in the bucket yet: what is published is, unless somebody deleted it."""
+    if _lost_a_config(state):
         return tuple(configs.values())
-    stored = (
-        before.publication.assignment.digests
-        if before.publication
-        else frozenset[Digest]()
-    )
-    return tuple(config for digest, config in configs.items() if digest not in stored)
+    missing = configs.keys() - state.assignment.digests
+    return tuple(config for digest, config in configs.items() if digest in missing)
 
 
 def _lost_a_config(state: EnvironmentState) -> bool:
     """Whether somebody seems to have deleted one: a put of what is there costs nothing."""
-    return any(
-        observed.reason == "download-failed" for observed in state.proxy_states.values()
-    )
+    reasons = {observed.reason for observed in state.proxy_states.values()}
+    return "download-failed" in reasons
 
 
 def _still_held(before: Hold | None, verdict: Verdict) -> Hold | None:
@@ -199,7 +195,7 @@ def _still_held(before: Hold | None, verdict: Verdict) -> Hold | None:
 
 def _occupied(state: EnvironmentState, fleet: Fleet) -> frozenset[str]:
     """Addresses that instances have which are no backends and were none: who lost its type keeps its own address."""
-    backends = {backend.instance_id for backend in state.backends or ()}
+    backends = {backend.instance_id for backend in state.pool}
     hosts = (*fleet.proxies, *fleet.others)
     return frozenset(host.address for host in hosts if host.instance_id not in backends)
 

@@ -25,9 +25,8 @@ from haproxy_sync.rollout.driver import NOTHING_SENT, Reports, Sent
 from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.rollout.transitions import next_revision
 from haproxy_sync.settings import Settings
-from haproxy_sync.state import store
 from haproxy_sync.state.model import Command, EnvironmentState, UnixSeconds
-from haproxy_sync.state.store import Snapshot
+from haproxy_sync.state.store import Snapshot, Store
 
 ATTEMPTS = 5
 FAILURES = (ClientError, BotoCoreError, SyncError)
@@ -60,10 +59,7 @@ class Result:
     @property
     def is_published(self) -> bool:
         """Whether the desired config changed."""
-        before, after = self.before.publication, self.after.publication
-        return after is not None and (
-            before is None or before.assignment != after.assignment
-        )
+        return self.after.is_published_since(self.before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +118,7 @@ class Reconciler:
 
     def read(self) -> Snapshot:
         """The state as it is. Here the first freeze begins, and ends when the stack is deployed without it."""
-        snapshot = store.read(
-            self.clients.s3, self.settings.bucket, self.settings.environment
-        )
+        snapshot = self._store.read()
         first_freeze = self.settings.start_frozen and (
             snapshot.is_first or snapshot.state.first_freeze
         )
@@ -191,7 +185,7 @@ class Reconciler:
         """Schedule the look that this batch and those that follow it share."""
         before, wake_at = run.snapshot.state, run.decision.wake_at
         after = replace(next_revision(before, run.now, self.writer), wake_at=wake_at)
-        self._put_state(after, run.snapshot.etag)
+        self._store.put(after, run.snapshot.etag)
         failure = _first_failure(
             lambda: self._wakeup.at(wake_at, run.now, run.intent.why)
         )
@@ -210,9 +204,7 @@ class Reconciler:
             return Proposal(state)
         proposal = self.propose(state, run.intent, run.now)
         for config in proposal.configs:
-            store.put_config(
-                self.clients.s3, self.settings.bucket, self.settings.environment, config
-            )
+            self._store.put_config(config)
         return proposal
 
     def _put(self, run: _Run, proposal: Proposal) -> _Put:
@@ -230,7 +222,7 @@ class Reconciler:
         state, wake_at = wakeup.scheduled(state, times, run.now)
         state = self._explained(before, state, proposal)
         return _Put(
-            state, self._put_state(state, run.snapshot.etag), chosen.claims, wake_at
+            state, self._store.put(state, run.snapshot.etag), chosen.claims, wake_at
         )
 
     def _explained(
@@ -239,9 +231,7 @@ class Reconciler:
         """The state whose newest history entry says what its publication changes in the configs."""
         if after.history[-1:] == before.history[-1:] or before.publication is None:
             return after  # the first one changes all there is
-        differences = changes.differences(
-            self.clients.s3, self.settings, before, after, proposal.configs
-        )
+        differences = changes.differences(self._store, before, after, proposal.configs)
         newest = replace(after.history[-1], diff=changes.in_lines(differences))
         return replace(after, history=(*after.history[:-1], newest))
 
@@ -292,7 +282,7 @@ class Reconciler:
         for _ in range(ATTEMPTS):
             recorded = driver.record(state, sent, self.clock(), self.writer)
             try:
-                self._put_state(recorded, etag)
+                self._store.put(recorded, etag)
             except Superseded:
                 snapshot = self.read()
                 state, etag = snapshot.state, snapshot.etag
@@ -302,14 +292,9 @@ class Reconciler:
             "the ids of sent commands could not be recorded: others keep changing the state"
         )
 
-    def _put_state(self, state: EnvironmentState, etag: str | None) -> str:
-        return store.put(
-            self.clients.s3,
-            self.settings.bucket,
-            self.settings.environment,
-            state,
-            etag,
-        )
+    @property
+    def _store(self) -> Store:
+        return Store.of(self.clients, self.settings)
 
     @property
     def _wakeup(self) -> Wakeup:
@@ -324,7 +309,9 @@ def _first_failure(*calls: Callable[[], None]) -> Exception | None:
             call()
         except FAILURES as error:
             failures.append(error)
-    return failures[0] if failures else None
+    if failures:
+        return failures[0]
+    return None
 
 
 def _restarting(attempt: Callable[[], Result]) -> Result:

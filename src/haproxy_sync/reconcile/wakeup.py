@@ -68,17 +68,17 @@ def second_look_at(
     intent: Intent, before: EnvironmentState, after: EnvironmentState, now: UnixSeconds
 ) -> UnixSeconds | None:
     """An event came, and EC2 or Run Command does not show it yet: look once more when it surely does."""
-    is_unheard = after.commands != () and before.commands == after.commands
-    if Kind.COMMAND in intent.kinds and is_unheard:
+    if Kind.COMMAND in intent.kinds and _is_unheard(before, after):
         return now + LISTED_SECONDS
-    is_same_fleet = (
-        before.backends == after.backends and before.proxies == after.proxies
-    )
-    return (
-        now + SECOND_LOOK_SECONDS
-        if Kind.CHANGE in intent.kinds and is_same_fleet
-        else None
-    )
+    was = (before.backends, before.proxies)
+    shown = (after.backends, after.proxies)
+    if Kind.CHANGE in intent.kinds and was == shown:
+        return now + SECOND_LOOK_SECONDS
+    return None
+
+
+def _is_unheard(before: EnvironmentState, after: EnvironmentState) -> bool:
+    return after.commands != () and before.commands == after.commands
 
 
 def scheduled(

@@ -64,10 +64,9 @@ def _collect_late(
 ) -> tuple[EnvironmentState, Reports]:
     collected: list[tuple[Command, Report]] = []
     for command in sorted(state.late, key=lambda each: each.claimed_at):
-        is_asked = command.command_id in asked
-        invocations = (
-            asked[command.command_id] if is_asked else _late_invocations(ssm, command)
-        )
+        invocations = asked.get(command.command_id)
+        if invocations is None:
+            invocations = _late_invocations(ssm, command)
         state, reports = listening.hear_late(state, command, fold(invocations), now)
         collected += _by_command(command, reports)
     return state, tuple(collected)
@@ -87,9 +86,8 @@ def _collect_one(
     folded = fold(invocations)
     state, reports = listening.hear(state, command, folded, now)
     is_taken = _is_taken(command, folded, invocations)
-    return transitions.stalled(state, command, now, is_taken=is_taken), tuple(
-        _by_command(command, reports)
-    )
+    state = transitions.stalled(state, command, now, is_taken=is_taken)
+    return state, tuple(_by_command(command, reports))
 
 
 def _is_taken(
@@ -97,9 +95,8 @@ def _is_taken(
 ) -> bool:
     """Whether an agent has taken the command, so that not all of the targets that are left are pending."""
     left = set(command.targets).difference(report.instance_id for report in folded)
-    return {each["Status"] for each in invocations if each["InstanceId"] in left} != {
-        "Pending"
-    }
+    statuses = {each["Status"] for each in invocations if each["InstanceId"] in left}
+    return statuses != {"Pending"}
 
 
 def _by_command(
@@ -120,9 +117,8 @@ def choose(
     online = run_command.online(ssm, ready) if ready else frozenset()
     state = transitions.unreachable(state, ready - online)
     chosen = next_commands.next_commands(state, wanted, online, settings, now)
-    state = _pinned(
-        ssm, settings, transitions.claimed(state, chosen.claims, now), chosen.claims
-    )
+    state = transitions.claimed(state, chosen.claims, now)
+    state = _pinned(ssm, settings, state, chosen.claims)
     if Progress(state).is_converged:
         state = replace(state, converged_at=now)
     return state, chosen

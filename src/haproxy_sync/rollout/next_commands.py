@@ -69,9 +69,10 @@ def must_not_send(state: EnvironmentState, now: float) -> bool:
     """Whether nothing may be sent: not even what is published already, unless a rollback published and froze it."""
     if state.first_freeze:
         return True
-    if state.freeze is None or state.freeze.until <= now:
+    freeze = state.freeze_at(now)
+    if freeze is None:
         return False
-    return state.publication is None or state.freeze.generation != state.generation
+    return state.publication is None or freeze.generation != state.generation
 
 
 def due(state: EnvironmentState, settings: Settings, now: float) -> tuple[Due, ...]:
@@ -239,7 +240,9 @@ def _first(choice: _Choice, policies: Iterable[Policy]) -> list[Due]:
 
 def _wait_for_command(choice: _Choice) -> list[Due] | None:
     """A canary or a wave is under way: nobody until its end."""
-    return [] if choice.progress.under_way else None
+    if choice.progress.under_way:
+        return []
+    return None
 
 
 def _failed_canary(choice: _Choice) -> list[Due] | None:
@@ -295,7 +298,9 @@ def _comparing(choice: _Choice, ready: Iterable[Due]) -> list[Due]:
     """One chunk after the other: each command has a MaxConcurrency of its own."""
     commands = choice.progress.state.commands
     is_comparing = any(command.purpose is Purpose.VERIFY for command in commands)
-    return [] if is_comparing else list(ready)[:CHUNK]
+    if is_comparing:
+        return []
+    return list(ready)[:CHUNK]
 
 
 BEFORE_PROOF: tuple[Policy, ...] = (

@@ -44,6 +44,11 @@ class ProxyProgress:
         return self.desired is not None and self.state.running == self.desired.md5
 
     @property
+    def desired_md5(self) -> str:
+        """The digest that it shall run; empty where nothing is published for it."""
+        return self.desired.md5 if self.desired else ""
+
+    @property
     def may_have_it(self) -> bool:
         """Whether a command for what is published was claimed for it, and so may have been sent."""
         return self.state.sent_generation == self.generation

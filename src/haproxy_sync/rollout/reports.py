@@ -116,13 +116,13 @@ def fold(invocations: Iterable[Mapping[str, Any]]) -> tuple[Report, ...]:
 
 def _parse(raw: Mapping[str, Any]) -> _Invocation:
     steps = {plugin.get("Name"): plugin for plugin in raw.get("CommandPlugins") or ()}
-    status = str(raw.get("Status", ""))
-    details = str(raw.get("StatusDetails") or status)
+    status = _text(raw.get("Status"))
+    details = _text(raw.get("StatusDetails")) or status
     return _Invocation(
         instance_id=raw["InstanceId"],
         status=status,
         status_details=re.sub(r"[^a-z]", "", details.lower()),
-        trace=str(raw.get("TraceOutput") or ""),
+        trace=_text(raw.get("TraceOutput")),
         download=_parse_step(steps.get(DOWNLOAD_STEP, {})),
         apply=_parse_step(steps.get(APPLY_STEP, {})),
     )
@@ -130,8 +130,8 @@ def _parse(raw: Mapping[str, Any]) -> _Invocation:
 
 def _parse_step(raw: Mapping[str, Any]) -> _Step:
     return _Step(
-        status=str(raw.get("Status", "")),
-        output=str(raw.get("Output") or ""),
+        status=_text(raw.get("Status")),
+        output=_text(raw.get("Output")),
     )
 
 
@@ -139,7 +139,9 @@ def _report(invocation: _Invocation) -> Report | None:
     marker = parse_marker(invocation.apply.output)
     if marker and (invocation.is_final or invocation.apply.is_final):
         return _reported(invocation.instance_id, marker)
-    return _unreported(invocation) if invocation.is_final else None
+    if invocation.is_final:
+        return _unreported(invocation)
+    return None
 
 
 def _unreported(invocation: _Invocation) -> Report:
@@ -183,7 +185,9 @@ def parse_marker(output: str) -> Mapping[str, Any] | None:
         marker = json.loads(first.removeprefix(MARKER))
     except ValueError:
         return None
-    return marker if isinstance(marker, dict) and _is_sound(marker) else None
+    if isinstance(marker, dict) and _is_sound(marker):
+        return marker
+    return None
 
 
 def _is_sound(marker: Mapping[str, Any]) -> bool:
@@ -197,5 +201,10 @@ def _is_digest(value: object) -> bool:
     return isinstance(value, str) and MD5.fullmatch(value) is not None
 
 
-def _short(text: object) -> str:
-    return str(text or "")[:DETAIL_LENGTH]
+def _text(value: object) -> str:
+    """What the service or a host says; empty where it says nothing."""
+    return str(value or "")
+
+
+def _short(value: object) -> str:
+    return _text(value)[:DETAIL_LENGTH]

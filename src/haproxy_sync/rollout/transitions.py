@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
 from haproxy_sync.fleet.model import Backend
@@ -37,14 +38,11 @@ def next_revision(
 
     Every write gets a higher revision, so two states never have equal bytes and an ETag is never seen twice.
     """
-    freeze = (
-        previous.freeze if previous.freeze and previous.freeze.until > now else None
-    )
     return replace(
         previous,
         revision=previous.revision + 1,
         writer=writer,
-        freeze=freeze,
+        freeze=previous.freeze_at(now),
         wake_at=previous.wake_at if previous.wake_at > now else 0.0,
     )
 
@@ -70,7 +68,7 @@ def _change(
     now: float,
     pool: tuple[Backend, ...],
 ) -> Change:
-    before = {backend.instance_id: backend for backend in state.backends or ()}
+    before = {backend.instance_id: backend for backend in state.pool}
     after = {backend.instance_id: backend for backend in pool}
     return replace(
         next_change(state, assignment, why, now),
@@ -99,8 +97,7 @@ def next_change(
 
 def _next_fence(state: EnvironmentState, now: float) -> int:
     """The clock's seconds, so that a state that was lost starts above what hosts have; never less than one more."""
-    previous = state.publication.fence if state.publication else 0
-    return max(previous + 1, int(now))
+    return max(state.fence + 1, int(now))
 
 
 def roll_out(state: EnvironmentState, change: Change) -> EnvironmentState:
@@ -131,29 +128,23 @@ def claimed(
     state: EnvironmentState, claims: tuple[Command, ...], now: float
 ) -> EnvironmentState:
     """The state says so before anything is sent: whoever reads it next keeps off."""
-    states = {
-        target: replace(
-            state.proxy_state(target), sent_generation=command.generation, sent_at=now
-        )
-        for command in claims
-        for target in command.targets
-    }
-    return replace(state.with_proxy_states(states), commands=(*state.commands, *claims))
+    after = replace(state, commands=(*state.commands, *claims))
+    for command in claims:
+        claim = partial(replace, sent_generation=command.generation, sent_at=now)
+        after = after.with_proxies(command.targets, claim)
+    return after
 
 
 def sent(
     state: EnvironmentState, by_claim: Mapping[str, Command | None]
 ) -> EnvironmentState:
     """Each claim became the command it was sent as (None: nothing was sent); a claim that is gone stays gone."""
-    commands = tuple(
-        filter(None, (by_claim.get(claim.claim, claim) for claim in state.commands))
-    )
+    sent_as = (by_claim.get(claim.claim, claim) for claim in state.commands)
+    commands = tuple(filter(None, sent_as))
     left_out = state.in_flight.difference(*(command.targets for command in commands))
-    # Its place in the wave was on paper only: it need not wait for any spacing.
-    unsent = {
-        target: replace(state.proxy_state(target), sent_at=0.0) for target in left_out
-    }
-    return replace(state.with_proxy_states(unsent), commands=commands)
+    # Their place in the wave was on paper only: they need not wait for any spacing.
+    after = state.with_proxies(left_out, partial(replace, sent_at=0.0))
+    return replace(after, commands=commands)
 
 
 def reported(
@@ -170,13 +161,15 @@ def reported(
         for key, report in fresh.items()
     }
     spoke = frozenset(key for key, report in fresh.items() if report.is_heard)
-    after = state.with_proxy_states(states).with_command(
-        command.claim, lambda each: each.without(fresh)
+    after = replace(
+        state.with_proxy_states(states),
+        late=spoken(state.late, command, spoke),
     )
-    after = replace(after, late=spoken(state.late, command, spoke))
-    is_current = command.generation == state.generation
+    after = after.with_command(command.claim, lambda each: each.without(fresh))
     is_behind = Outcome.SUPERSEDED in {report.outcome for report in fresh.values()}
-    return overtaken(after, now) if is_current and is_behind else after
+    if is_behind and command.generation == state.generation:
+        return overtaken(after, now)
+    return after
 
 
 def spoken(
@@ -218,7 +211,9 @@ def _failed_generation(before: ProxyState, command: Command, report: Report) -> 
     """Kept until the proxy itself succeeds: that it cannot be reached meanwhile says nothing new about the config."""
     if report.outcome in BROKEN or _is_unproven(command, report):
         return command.generation
-    return 0 if report.outcome in APPLIED else before.failed_generation
+    if report.outcome in APPLIED:
+        return 0
+    return before.failed_generation
 
 
 def _is_unproven(command: Command, report: Report) -> bool:

@@ -31,15 +31,17 @@ def loads(body: bytes) -> EnvironmentState:
 def jsonable(value: Any) -> Any:
     """Dataclasses, mappings and tuples as what `json.dumps` takes."""
     if is_dataclass(value):
-        return {
-            name: jsonable(getattr(value, name))
-            for name in _names(cast("Any", type(value)))
-        }
+        return _jsonable_fields(value)
     if isinstance(value, Mapping):
         return {key: jsonable(item) for key, item in value.items()}
     if isinstance(value, tuple | list | frozenset):
-        return [jsonable(item) for item in value]
+        return list(map(jsonable, value))
     return value
+
+
+def _jsonable_fields(value: Any) -> dict[str, Any]:
+    names = _names(cast("Any", type(value)))
+    return {name: jsonable(getattr(value, name)) for name in names}
 
 
 @cache

@@ -76,6 +76,9 @@ class Assignment:
         return frozenset([self.shared] if self.shared else self.by_proxy.values())
 
 
+NO_ASSIGNMENT = Assignment()
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """The SSM document's version and hash that a rollout is pinned to, from its canary to its end."""
@@ -236,13 +239,19 @@ class EnvironmentState:
     first_freeze: bool = False  # nothing was ever published here, and nobody has ended it (`StartFrozen`)
     history: tuple[Change, ...] = ()  # newest last
 
+    def is_published_since(self, before: "EnvironmentState") -> bool:
+        """Whether another assignment is published than was; the first one is, even if it assigns nothing."""
+        if self.publication is None:
+            return False
+        return before.publication is None or before.assignment != self.assignment
+
     def proxy_state(self, instance_id: str) -> ProxyState:
         """What was observed of the proxy."""
         return self.proxy_states.get(instance_id, NEVER_OBSERVED)
 
     def desired(self, instance_id: str) -> Digest | None:
         """The config that the proxy shall run; None if nothing is published for it."""
-        return self.publication.assignment[instance_id] if self.publication else None
+        return self.assignment[instance_id]
 
     def with_command(
         self, claim: str, change: Callable[[Command], Command]
@@ -253,6 +262,17 @@ class EnvironmentState:
         )
         return replace(self, commands=with_targets(commands))
 
+    def with_proxies(
+        self, instance_ids: Iterable[str], change: Callable[[ProxyState], ProxyState]
+    ) -> "EnvironmentState":
+        """With the same change of what was observed of some proxies."""
+        return self.with_proxy_states(
+            {
+                instance_id: change(self.proxy_state(instance_id))
+                for instance_id in instance_ids
+            }
+        )
+
     def with_proxy_states(
         self, changed: Mapping[str, ProxyState]
     ) -> "EnvironmentState":
@@ -262,9 +282,36 @@ class EnvironmentState:
         )
 
     @property
+    def assignment(self) -> Assignment:
+        """Which proxy shall run which config; none has one while nothing is published."""
+        if self.publication:
+            return self.publication.assignment
+        return NO_ASSIGNMENT
+
+    @property
+    def fence(self) -> int:
+        """What hosts shall compare; 0 while nothing is published."""
+        if self.publication:
+            return self.publication.fence
+        return 0
+
+    @property
+    def pool(self) -> tuple[Backend, ...]:
+        """The accepted backends; none while nothing was accepted."""
+        return self.backends or ()
+
+    @property
     def generation(self) -> int:
         """What is published; 0 while nothing is."""
-        return self.publication.generation if self.publication else 0
+        if self.publication:
+            return self.publication.generation
+        return 0
+
+    def freeze_at(self, now: UnixSeconds) -> Freeze | None:
+        """The freeze that goes on at that time."""
+        if self.freeze is None or self.freeze.until <= now:
+            return None
+        return self.freeze
 
     @property
     def is_frozen(self) -> bool:
@@ -279,7 +326,7 @@ class EnvironmentState:
     @property
     def instance_ids(self) -> AbstractSet[str]:
         """Every instance that was ours at the last look, or is in the config."""
-        hosts = (*(self.backends or ()), *self.proxies)
+        hosts = (*self.pool, *self.proxies)
         ids = {host.instance_id for host in hosts} | {
             skipped.instance_id for skipped in self.skipped
         }

@@ -5,8 +5,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from haproxy_sync.aws import Clients
 from haproxy_sync.errors import CorruptState, Superseded
 from haproxy_sync.fleet.model import Config
+from haproxy_sync.settings import Settings
 from haproxy_sync.state import codec
 from haproxy_sync.state.model import EnvironmentState
 
@@ -43,109 +45,112 @@ class Snapshot:
     is_first: bool = False
 
 
-def read(s3: Any, bucket: str, environment: str) -> Snapshot:
-    """The state and its ETag. To be called before looking at EC2, never after (docs/decisions.md)."""
-    try:
-        answer = s3.get_object(Bucket=bucket, Key=state_key(environment))
-    except ClientError as error:
-        if _code(error) in ABSENT:
-            return Snapshot(
-                EnvironmentState(),
-                None,
-                is_first=not has_configs(s3, bucket, environment),
-            )
-        raise
-    body, etag = answer["Body"].read(), answer["ETag"]
-    try:
-        state = codec.loads(body)
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The environment's part of the bucket. Every call raises `ClientError` or `BotoCoreError` where S3 fails."""
+
+    s3: Any
+    bucket: str
+    environment: str
+
+    @classmethod
+    def of(cls, clients: Clients, settings: Settings) -> "Store":
+        """As the stack is configured."""
+        return cls(clients.s3, settings.bucket, settings.environment)
+
+    def read(self) -> Snapshot:
+        """The state and its ETag. To be called before looking at EC2, never after (docs/decisions.md)."""
+        answer = self._get(state_key(self.environment))
+        if answer is None:
+            first = EnvironmentState()
+            return Snapshot(first, None, is_first=not self.has_configs())
+        state, corruption = _loaded(answer["Body"].read())
         # Whatever we put has a revision: `{}` is nobody's state, though it reads as one.
-        return Snapshot(
-            state,
-            etag,
-            is_first=not state.revision and not has_configs(s3, bucket, environment),
-        )
-    except CorruptState as error:
-        return Snapshot(
-            EnvironmentState(),
-            etag,
-            str(error),
-            is_first=not has_configs(s3, bucket, environment),
-        )
+        is_first = state.revision == 0 and not self.has_configs()
+        return Snapshot(state, answer["ETag"], corruption, is_first)
 
+    def put(self, state: EnvironmentState, etag: str | None) -> str:
+        """Replace exactly the state that was read; the new ETag. `Superseded` if somebody was faster."""
+        body = codec.dumps(state)
+        condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+        try:
+            answer = self.s3.put_object(
+                Bucket=self.bucket,
+                Key=state_key(self.environment),
+                Body=body,
+                ContentType="application/json",
+                **condition,
+            )
+        except ClientError as error:
+            if _code(error) not in LOST:
+                raise
+            return self._own_put(body, error)
+        return str(answer["ETag"])
 
-def put(
-    s3: Any, bucket: str, environment: str, state: EnvironmentState, etag: str | None
-) -> str:
-    """Replace exactly the state that was read; the new ETag. `Superseded` if somebody was faster."""
-    body = codec.dumps(state)
-    condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
-    key = state_key(environment)
-    try:
-        answer = s3.put_object(
-            Bucket=bucket,
-            Key=key,
-            Body=body,
-            ContentType="application/json",
-            **condition,
-        )
-    except ClientError as error:
-        if _code(error) not in LOST:
-            raise
-        return _own_put(s3, bucket, key, body, error)
-    return str(answer["ETag"])
-
-
-def _own_put(s3: Any, bucket: str, key: str, body: bytes, error: ClientError) -> str:
-    """The SDK repeats a put whose answer got lost, and the second meets the first: then it was ours after all."""
-    try:
-        answer = s3.get_object(Bucket=bucket, Key=key)
-    except ClientError:
-        raise Superseded(f"{key}: {_code(error)}") from error
-    if answer["Body"].read() != body:
-        raise Superseded(
-            f"{key}: {_code(error)}, somebody else moved the state"
-        ) from error
-    return str(answer["ETag"])
-
-
-def put_config(s3: Any, bucket: str, environment: str, config: Config) -> None:
-    """Store the config under its own digest; an equal one already there is the same thing.
-
-    `Superseded` if somebody puts the same at this moment: whether they succeed is not known yet.
-    """
-    key = config_key(environment, config.sha256)
-    try:
-        s3.put_object(
-            Bucket=bucket,
-            Key=key,
-            Body=config.text.encode(),
-            ContentType="text/plain",
-            IfNoneMatch="*",
-        )
-    except ClientError as error:
-        if _code(error) in CONFLICT:
+    def _own_put(self, body: bytes, error: ClientError) -> str:
+        """The SDK repeats a put whose answer got lost, and the second meets the first: then it was ours after all."""
+        key = state_key(self.environment)
+        try:
+            answer = self.s3.get_object(Bucket=self.bucket, Key=key)
+        except ClientError:
             raise Superseded(f"{key}: {_code(error)}") from error
-        if _code(error) not in EXISTS:
+        if answer["Body"].read() != body:
+            reason = f"{key}: {_code(error)}, somebody else moved the state"
+            raise Superseded(reason) from error
+        return str(answer["ETag"])
+
+    def put_config(self, config: Config) -> None:
+        """Store the config under its own digest; an equal one already there is the same thing.
+
+        `Superseded` if somebody puts the same at this moment: whether they succeed is open yet.
+        """
+        key = config_key(self.environment, config.sha256)
+        try:
+            self.s3.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=config.text.encode(),
+                ContentType="text/plain",
+                IfNoneMatch="*",
+            )
+        except ClientError as error:
+            if _code(error) in CONFLICT:
+                raise Superseded(f"{key}: {_code(error)}") from error
+            if _code(error) not in EXISTS:
+                raise
+
+    def has_configs(self) -> bool:
+        """Whether a config of the environment is stored: they outlive the state, and are put before it."""
+        page = self.s3.list_objects_v2(
+            Bucket=self.bucket,
+            Prefix=config_prefix(self.environment),
+            MaxKeys=1,
+        )
+        return bool(page.get("Contents"))
+
+    def get_config(self, sha256: str) -> str | None:
+        """The text of a stored config; None if it expired."""
+        answer = self._get(config_key(self.environment, sha256))
+        if answer is None:
+            return None
+        return str(answer["Body"].read().decode())
+
+    def _get(self, key: str) -> Any:
+        """S3's answer; None if there is no such object."""
+        try:
+            return self.s3.get_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if _code(error) in ABSENT:
+                return None
             raise
 
 
-def has_configs(s3: Any, bucket: str, environment: str) -> bool:
-    """Whether a config of the environment is stored: they outlive the state, and are put before it."""
-    page = s3.list_objects_v2(
-        Bucket=bucket, Prefix=config_prefix(environment), MaxKeys=1
-    )
-    return bool(page.get("Contents"))
-
-
-def get_config(s3: Any, bucket: str, environment: str, sha256: str) -> str | None:
-    """The text of a stored config; None if it expired."""
+def _loaded(body: bytes) -> tuple[EnvironmentState, str]:
+    """The state, or an empty one and why the object is none."""
     try:
-        answer = s3.get_object(Bucket=bucket, Key=config_key(environment, sha256))
-    except ClientError as error:
-        if _code(error) in ABSENT:
-            return None
-        raise
-    return str(answer["Body"].read().decode())
+        return codec.loads(body), ""
+    except CorruptState as error:
+        return EnvironmentState(), str(error)
 
 
 def _code(error: ClientError) -> str:

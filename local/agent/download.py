@@ -1,7 +1,6 @@
 """aws:downloadContent from S3, as far as a document that fetches one file can notice."""
 
 import hashlib
-import json
 import posixpath
 import re
 import time
@@ -13,7 +12,7 @@ from urllib.parse import unquote_plus, urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.agent.host import Host, make_directory
+from local.agent.host import PRIVATE, Host, make_directory
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -30,7 +29,7 @@ class DownloadFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """An object, or a folder of them."""
+    """An object."""
 
     bucket: str
     key: str
@@ -59,37 +58,21 @@ class Downloader:
 
     def run(self, inputs: Mapping[str, Any], downloads: str) -> str:
         """Carry out the step and return its stdout; raises DownloadFailed."""
-        if inputs.get("sourceType") != "S3":
-            raise DownloadFailed(f"unsupported source type {inputs.get('sourceType')}")
-        source = inputs.get("sourceInfo", {})
-        try:
-            url = (json.loads(source) if isinstance(source, str) else source)["path"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DownloadFailed(f"sourceInfo could not be parsed: {source}") from error
+        url = inputs["sourceInfo"].get("path", "")
         location = parse_url(url)
-        destination = self._destination(inputs.get("destinationPath", ""), downloads, location)
         # The agent makes the downloads directory first; it is where the next step will start.
         make_directory(self.host.path(downloads))
-        folder = self._listed(location)
-        for key in folder:
-            name = posixpath.join(destination, key.removeprefix(f"{location.key}/"))
-            self._save(name, self._fetch(Location(location.bucket, key)), url)
-        if not folder:
-            self._save(destination, self._fetch(location), url)
+        self._check_no_folder(location)
+        destination = posixpath.join(downloads, inputs["destinationPath"])
+        self._save(destination, self._fetch(location), url)
         return f"Content downloaded to {destination}"
 
-    def _destination(self, wanted: str, downloads: str, location: Location) -> str:
-        path = posixpath.join(downloads, wanted)
-        if not wanted or wanted.endswith("/") or self.host.path(path).is_dir():
-            return posixpath.join(path, posixpath.basename(location.key))
-        return path
-
-    def _listed(self, location: Location) -> list[str]:
-        """Objects below the key, which are taken instead of it; none for whoever may not list."""
+    def _check_no_folder(self, location: Location) -> None:
+        """The agent takes objects below the key instead of it; for whoever may not list there are none."""
         with suppress(ClientError):
-            answer = self.s3.list_objects(Bucket=location.bucket, Prefix=f"{location.key.rstrip('/')}/")
-            return [found["Key"] for found in answer.get("Contents", ())]
-        return []
+            listed = self.s3.list_objects(Bucket=location.bucket, Prefix=f"{location.key.rstrip('/')}/")
+            if listed.get("Contents"):
+                raise DownloadFailed(f"not played: the download of a folder, {location.key}")
 
     def _fetch(self, location: Location) -> bytes:
         for pause in (*self.retries, None):
@@ -111,7 +94,7 @@ class Downloader:
         make_directory(target.parent)
         partial = target.with_name(f"{target.name}.part")
         partial.write_bytes(content)
-        partial.chmod(0o700)
+        partial.chmod(PRIVATE)
         partial.rename(target)
         etag = target.with_name(f"{hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()}.etag")
         etag.write_text(hashlib.md5(content, usedforsecurity=False).hexdigest())

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+PRIVATE = 0o700
+"""Mode of all that the agent makes for root alone: directories, scripts, downloads."""
+
 
 class Host(Protocol):
     """A machine that commands can be started on and whose files can be reached from here."""
@@ -38,4 +41,4 @@ def make_directory(path: Path) -> None:
     if path.is_dir():
         return
     make_directory(path.parent)
-    path.mkdir(mode=0o700, exist_ok=True)
+    path.mkdir(mode=PRIVATE, exist_ok=True)

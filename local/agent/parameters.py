@@ -4,22 +4,20 @@ Values replace `{{ Name }}` as raw text: quotes and `$( )` in them reach the she
 agent that knows it leaves the text alone and passes `SSM_<name>` in the environment.
 """
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any
 
 import re2  # type: ignore[import-untyped] # ships no types
 
+from local.agent.script import variable
 from local.run_command import Order
 
-_NAME = re.compile(r"[a-zA-Z0-9]+")
 _REFERENCE = re.compile(r"\{\{\s*([a-zA-Z0-9]+)\s*\}\}")
-_STORED = re.compile(r"\{\{\s*ssm:([^\s{}]+)\s*\}\}")
-_HTML = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})
 
-type Value = str | list[str] | None
+type Texts = Mapping[str, str]
 
 
 class Refused(Exception):
@@ -30,86 +28,73 @@ class Refused(Exception):
 class Values:
     """What a document's parameters came to on this host."""
 
-    text: Mapping[str, Value]
+    text: Texts
     """To be pasted."""
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Texts
     """To be passed to scripts."""
 
 
-def resolve(order: Order, stored: Mapping[str, str], *, knows_env_var: bool) -> Values:
-    """Values of all declared parameters, checked as the agent checks them; `stored` plays Parameter Store.
+def resolve(order: Order, *, supports_env_var: bool) -> Values:
+    """Values of all declared parameters, checked as the agent checks them.
 
     Raises Refused for a value or default that its allowedPattern does not let through, for a pattern that RE2 does not
-    compile, for a pattern without any value, and for an unknown name in Parameter Store.
+    compile, and for a parameter without any value, which the service never sends.
     """
-    text: dict[str, Value] = {}
+    text: dict[str, str] = {}
     environment: dict[str, str] = {}
     for name, declaration in (order.content.get("parameters") or {}).items():
         value = _value(name, declaration, order)
-        _check_pattern(name, declaration, value)
-        if knows_env_var and declaration.get("interpolationType") == "ENV_VAR":
-            environment[f"SSM_{name}"] = from_store(str(value or ""), stored)
+        if supports_env_var and declaration.get("interpolationType") == "ENV_VAR":
+            environment[variable(name)] = value
         else:
             text[name] = value
     return Values(text, environment)
 
 
-def _value(name: str, declaration: Mapping[str, Any], order: Order) -> Value:
-    # A value for a name that the agent does not like is dropped, and the default taken, with a log line only.
-    given = order.parameters.get(name) if _NAME.fullmatch(name) else None
-    if declaration["type"] == "StringList":
-        return list(given) if given is not None else declaration.get("default")
-    value = given[0] if given else declaration.get("default")
-    return value if value is None else str(value)
+def _value(name: str, declaration: Mapping[str, Any], order: Order) -> str:
+    given = order.parameters.get(name) or (declaration.get("default"),)
+    value = given[0]
+    if value is None:
+        raise Refused(f"parameter {name} has neither value nor default")
+    _check_pattern(name, declaration.get("allowedPattern", ""), str(value))
+    return str(value)
 
 
-def _check_pattern(name: str, declaration: Mapping[str, Any], value: Value) -> None:
-    pattern = declaration.get("allowedPattern")
-    if not pattern:
-        return
+def _check_pattern(name: str, pattern: str, value: str) -> None:
     options = re2.Options()
     options.log_errors = False
     try:
         compiled = re2.compile(pattern, options)
     except re2.error as error:
         raise Refused(f"allowedPattern of parameter {name} does not compile: {error}") from error
-    if value is None:
-        raise Refused(f"parameter {name} has an allowedPattern, but neither value nor default")
-    for one in value if isinstance(value, list) else [value]:
-        if not compiled.search(one):
-            raise Refused(f"parameter value for {name} does not match the allowed pattern {pattern}")
+    if not compiled.search(value):
+        raise Refused(f"parameter value for {name} does not match the allowed pattern {pattern}")
 
 
-def fill_in(node: Any, text: Mapping[str, Value], stored: Mapping[str, str]) -> Any:
-    """A step's inputs with every declared reference replaced, in one pass, and Parameter Store names resolved."""
-    if isinstance(node, Mapping):
-        return {key: fill_in(item, text, stored) for key, item in node.items()}
-    if isinstance(node, list):
-        return [fill_in(item, text, stored) for item in node]
-    if not isinstance(node, str):
-        return node
+@singledispatch
+def fill_in(node: Any, _values: Texts) -> Any:
+    """A step's inputs with every declared reference replaced, in one pass; numbers and such stay as they are."""
+    return node
+
+
+@fill_in.register(dict)
+def _fill_in_mapping(node: dict[str, Any], values: Texts) -> dict[str, Any]:
+    return {key: fill_in(item, values) for key, item in node.items()}
+
+
+@fill_in.register(list)
+def _fill_in_list(node: list[Any], values: Texts) -> list[Any]:
+    return [fill_in(item, values) for item in node]
+
+
+@fill_in.register(str)
+def _fill_in_text(node: str, values: Texts) -> str:
     whole = _REFERENCE.fullmatch(node.strip())
-    if whole and isinstance(value := text.get(whole[1]), list):
-        return value
-    if whole and isinstance(value, str):
-        return from_store(value, stored)
-    return from_store(_REFERENCE.sub(lambda found: _pasted(found, text), node), stored)
+    if whole:
+        return values.get(whole[1], node)
+    return _REFERENCE.sub(lambda found: _pasted(found, values), node)
 
 
-def _pasted(found: re.Match[str], text: Mapping[str, Value]) -> str:
-    if found[1] not in text:
-        return found[0]
-    value = text[found[1]]
-    pasted = value if isinstance(value, str) else json.dumps(value, separators=(",", ":")).translate(_HTML)
-    return pasted.replace("$$", "$")
-
-
-def from_store(text: str, stored: Mapping[str, str]) -> str:
-    """The text with `{{ ssm:name }}` replaced; an unknown name fails the command."""
-
-    def look_up(found: re.Match[str]) -> str:
-        if found[1] not in stored:
-            raise Refused(f"Parameter Store has no {found[1]}")
-        return stored[found[1]]
-
-    return _STORED.sub(look_up, text)
+def _pasted(found: re.Match[str], values: Texts) -> str:
+    """The value, or the reference itself where nothing of that name is declared."""
+    return values[found[1]].replace("$$", "$") if found[1] in values else found[0]

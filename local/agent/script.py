@@ -6,13 +6,16 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from local.agent.host import Host, make_directory
+from local.agent.host import PRIVATE, Host, make_directory
 from local.run_command import Detail
+
+DATA = "/var/lib/amazon/ssm"
+"""Where the agent keeps its files."""
 
 DEFAULT_SECONDS = 3600
 _SECONDS = range(5, 172_801)
@@ -21,13 +24,15 @@ _POLL_SECONDS = 0.05
 _AFTERMATH_SECONDS = 1
 """How long output is awaited after a kill: a process in another session may hold the streams for ever."""
 
-EXIT_SUCCESS, EXIT_FAILED, REBOOT, KILLED = 168, 169, 194, 137
-_DETAILS = {
-    0: Detail.SUCCESS,
-    EXIT_SUCCESS: Detail.SUCCESS,
-    REBOOT: Detail.SUCCESS,
-    KILLED: Detail.EXECUTION_TIMED_OUT,
+KILLED = 137
+_DETAILS = {0: Detail.SUCCESS, KILLED: Detail.EXECUTION_TIMED_OUT}
+
+_NOT_PLAYED = {
+    168: "ends the document as a success",
+    169: "ends the document as a failure",
+    194: "reboots the host and runs the step again",
 }
+"""What the agent would do at these exit codes. Here the step fails and says so."""
 
 _REFUSAL = (
     "Invalid format in plugin properties {inputs};\n"
@@ -36,7 +41,7 @@ _REFUSAL = (
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StepExit:
     """How a step ended, before the document's flow control looked at it."""
 
     detail: Detail
@@ -51,10 +56,38 @@ class Place:
 
     orchestration: str
 
+    @classmethod
+    def of(cls, data: str, instance_id: str, command_id: str) -> "Place":
+        """The place of a command below the agent's directory."""
+        return cls(posixpath.join(data, instance_id, "document", "orchestration", command_id))
+
     @property
     def downloads(self) -> str:
-        """Relative downloads land here, and scripts start here."""
+        """Downloads land here, and scripts start here."""
         return posixpath.join(self.orchestration, "downloads")
+
+    def directory(self, step: str) -> str:
+        """What belongs to one step."""
+        return posixpath.join(self.orchestration, step)
+
+    def script(self, step: str) -> str:
+        """The step's script."""
+        return posixpath.join(self.directory(step), "_script.sh")
+
+
+def script_text(lines: Sequence[str]) -> str:
+    """The script of a step as the agent writes it, executable by root alone (`PRIVATE`)."""
+    return "\n".join(lines) + "\n"
+
+
+def script_command(script: str) -> tuple[str, ...]:
+    """The command that runs a script file."""
+    return ("sh", "-c", script)
+
+
+def variable(parameter: str) -> str:
+    """The environment variable in which a script finds an ENV_VAR parameter."""
+    return f"SSM_{parameter}"
 
 
 def timeout_seconds(given: Any) -> int:
@@ -75,46 +108,39 @@ class ScriptRunner:
     environment: Mapping[str, str]
     cancelled: threading.Event
 
-    def run(self, step: str, inputs: Mapping[str, Any]) -> Outcome:
+    def run(self, step: str, inputs: Mapping[str, Any]) -> StepExit:
         """Write the script, run it to its end, its deadline or the cancel, and keep its output."""
-        commands = inputs.get("runCommand", [])
-        if misfit := _misfit(commands):
-            return Outcome(Detail.FAILED, 1, "", _REFUSAL.format(inputs=inputs, **misfit))
-        directory = posixpath.join(self.place.orchestration, step)
-        script = posixpath.join(directory, "_script.sh")
-        self._write(script, "\n".join(commands) + "\n")
-        working_directory = self._working_directory(str(inputs.get("workingDirectory") or ""))
-        if working_directory is None:
-            return Outcome(Detail.FAILED, 1, "", f"chdir {inputs['workingDirectory']}: no such file or directory")
-        environment = {**self.environment, **{k: str(v) for k, v in inputs.get("environment", {}).items()}}
+        lines = inputs.get("runCommand", [])
+        if misfit := _misfit(lines):
+            return StepExit(Detail.FAILED, 1, "", _REFUSAL.format(inputs=inputs, **misfit))
+        script = self.place.script(step)
+        self._write(script, script_text(lines))
         process = self.host.popen(
-            ["sh", "-c", script],
-            cwd=working_directory,
-            env=environment,
+            script_command(script),
+            cwd=self._working_directory(),
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             umask=0o022,
         )
-        outcome = self._wait(process, timeout_seconds(inputs.get("timeoutSeconds", DEFAULT_SECONDS)))
-        for name, text in (("stdout", outcome.stdout), ("stderr", outcome.stderr)):
-            self.host.path(posixpath.join(directory, name)).write_text(text)
-        return outcome
+        ended = self._wait(process, timeout_seconds(inputs.get("timeoutSeconds", DEFAULT_SECONDS)))
+        for name, text in (("stdout", ended.stdout), ("stderr", ended.stderr)):
+            self.host.path(posixpath.join(self.place.directory(step), name)).write_text(text)
+        return ended
 
     def _write(self, script: str, text: str) -> None:
         path = self.host.path(script)
         make_directory(path.parent)
         path.write_bytes(text.encode())
-        path.chmod(0o700)
+        path.chmod(PRIVATE)
 
-    def _working_directory(self, wanted: str) -> str | None:
-        """An absolute one must exist; a relative one is looked for below the downloads."""
-        if wanted.startswith("/"):
-            return wanted if self.host.path(wanted).is_dir() else None
-        below = posixpath.normpath(posixpath.join(self.place.downloads, wanted))
-        return below if self.host.path(below).is_dir() else _AGENT_DIRECTORY
+    def _working_directory(self) -> str:
+        """The downloads, if a step made any."""
+        downloads = self.place.downloads
+        return downloads if self.host.path(downloads).is_dir() else _AGENT_DIRECTORY
 
-    def _wait(self, process: "subprocess.Popen[bytes]", seconds: int) -> Outcome:
+    def _wait(self, process: "subprocess.Popen[bytes]", seconds: int) -> StepExit:
         """Wait for the end of the output, not of the script: a child left behind with it keeps the step running."""
         deadline = time.monotonic() + seconds
         while True:
@@ -142,7 +168,7 @@ def _kind(value: Any) -> str:
     return {str: "string", dict: "object", list: "array", bool: "bool"}.get(type(value), "number")
 
 
-def _killed(process: "subprocess.Popen[bytes]", detail: Detail) -> Outcome:
+def _killed(process: "subprocess.Popen[bytes]", detail: Detail) -> StepExit:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     try:
@@ -153,17 +179,19 @@ def _killed(process: "subprocess.Popen[bytes]", detail: Detail) -> Outcome:
             if stream:
                 stream.close()
     process.wait()
-    return Outcome(detail, KILLED, _text(stdout), _text(stderr))
+    return StepExit(detail, KILLED, _text(stdout), _text(stderr))
 
 
-def _ended(status: int, stdout: str, stderr: str) -> Outcome:
+def _ended(status: int, stdout: str, stderr: str) -> StepExit:
     if status < 0:
         cause = signal.strsignal(-status) or str(-status)
-        return Outcome(Detail.FAILED, -1, stdout, f"{stderr}failed to run commands: signal: {cause.lower()}")
+        return StepExit(Detail.FAILED, -1, stdout, f"{stderr}failed to run commands: signal: {cause.lower()}")
+    if status in _NOT_PLAYED:
+        return StepExit(Detail.FAILED, status, stdout, f"{stderr}not played: exit {status} {_NOT_PLAYED[status]}")
     detail = _DETAILS.get(status, Detail.FAILED)
     if detail is Detail.FAILED:
         stderr += f"failed to run commands: exit status {status}"
-    return Outcome(detail, status, stdout, stderr)
+    return StepExit(detail, status, stdout, stderr)
 
 
 def _text(output: bytes) -> str:

@@ -14,10 +14,24 @@ from pathlib import Path
 
 os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # read when moto is imported
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
 from werkzeug.serving import make_server
 
-from local.cloud import ACCOUNT, REGION, access, cloudformation, ec2, event_source, eventbridge, s3, sqs
+from local.cloud import (
+    ACCOUNT,
+    REGION,
+    access,
+    cloudformation,
+    ec2,
+    event_source,
+    eventbridge,
+    s3,
+    sqs,
+)
 from local.cloud.function import Functions
 from local.cloud.hosts import Hosts
 from local.run_command import attach, run_command_on_moto

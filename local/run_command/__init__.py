@@ -1,13 +1,15 @@
-"""Stands in for SSM Run Command: as strict as the service about requests, documents, targets, limits and timing.
+"""Stands in for SSM Run Command: as strict as the service about requests, documents, limits and timing.
+
+What the application does not use of it is refused: `local.run_command.played`.
 
 `run_command_on_moto()` makes a service, `attach(service)` puts it behind the SSM client of this process's moto,
-`register` tells it of a host, and `tick` moves it to its clock's present.
+`register` adds a host, and `tick` moves it to its clock's present.
 """
 
 from local.run_command.agents import (
     NEW_AGENT,
     Agent,
-    Answer,
+    Behaviour,
     Clock,
     DocumentResult,
     Execution,
@@ -16,7 +18,7 @@ from local.run_command.agents import (
     ScriptedAgent,
     StepResult,
 )
-from local.run_command.errors import ApiError
+from local.run_command.errors import ApiError, NotPlayed
 from local.run_command.moto_patch import attach, run_command_on_moto
 from local.run_command.notifications import Event
 from local.run_command.replies import FINAL, Delay, Unordered, at_once
@@ -27,8 +29,8 @@ __all__ = [
     "FINAL",
     "NEW_AGENT",
     "Agent",
-    "Answer",
     "ApiError",
+    "Behaviour",
     "Clock",
     "Delay",
     "Detail",
@@ -36,6 +38,7 @@ __all__ = [
     "Event",
     "Execution",
     "ManualClock",
+    "NotPlayed",
     "Order",
     "RunCommand",
     "ScriptedAgent",

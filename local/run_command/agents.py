@@ -61,7 +61,7 @@ class Execution(Protocol):
         """The report, or None while it runs."""
 
     def cancel(self) -> None:
-        """Kill what runs; the report says what was reached."""
+        """Kill what runs, as a crash of the host does; the report says what was reached."""
 
 
 class Agent(Protocol):
@@ -76,7 +76,7 @@ class Agent(Protocol):
 
 
 def combined(stdout: str, stderr: str) -> str:
-    """The agent's short output of a step: stdout, a title, stderr, each cut with a note when both do not fit."""
+    """The agent's short output of a step: stdout, a title, stderr, each cut with a mark when both do not fit."""
     title = "\n----------ERROR-------\n" if stderr else ""
     room = OUTPUT_LIMIT - len(title)
     if len(stdout) + len(stderr) <= room:
@@ -87,43 +87,44 @@ def combined(stdout: str, stderr: str) -> str:
     return kept + title + _cut(stderr, room - len(kept), "\n---Error truncated----")
 
 
-def _cut(text: str, size: int, note: str) -> str:
-    return text if len(text) <= size else text[: size - len(note)] + note
+def _cut(text: str, size: int, mark: str) -> str:
+    return text if len(text) <= size else text[: size - len(mark)] + mark
 
 
-type Answer = Callable[[Order], DocumentResult]
+type Behaviour = Callable[[Order], DocumentResult]
+"""What a scripted host does with an order, and reports."""
 
 
 @dataclass(slots=True)
 class ScriptedAgent:
-    """A host played by a Python callable under the caller's clock: `answer` is called once `seconds` have passed.
+    """A host played by a Python callable under the caller's clock: `behaviour` is called once `seconds` have passed.
 
     Orders are kept in `orders` in the order they arrived.
     """
 
     clock: Clock
-    answer: Answer
+    behaviour: Behaviour
     seconds: float = 1.0
     version: str = NEW_AGENT
     orders: list[Order] = field(default_factory=list)
 
     def start(self, order: Order) -> Execution:
-        """Take the order; the answer is due later."""
+        """Take the order; the report is due later."""
         self.orders.append(order)
-        return _Scripted(order, self.clock, self.answer, self.clock() + timedelta(seconds=self.seconds))
+        return _Scripted(order, self.clock, self.behaviour, self.clock() + timedelta(seconds=self.seconds))
 
 
 @dataclass(slots=True)
 class _Scripted:
     order: Order
     clock: Clock
-    answer: Answer
+    behaviour: Behaviour
     due: datetime
     report: DocumentResult | None = None
 
     def result(self) -> DocumentResult | None:
         if self.report is None and self.clock() >= self.due:
-            self.report = self.answer(self.order)
+            self.report = self.behaviour(self.order)
         return self.report
 
     def cancel(self) -> None:
@@ -132,7 +133,7 @@ class _Scripted:
 
 @dataclass(slots=True)
 class ManualClock:
-    """A clock that moves when told."""
+    """A clock that moves by `advance` alone."""
 
     now: datetime
 

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from local.run_command.agents import DocumentResult, Execution, Order, StepResult
-from local.run_command.document import Document
+from local.run_command.document import DocumentVersion
 from local.run_command.replies import Reply
-from local.run_command.statuses import COUNTED_ERRORS, Detail, folded, limit
+from local.run_command.statuses import Detail, folded, limit
 
 DEFAULT_DELIVERY_SECONDS = 3600
 
@@ -45,15 +45,14 @@ class Invocation:
 
 
 @dataclass(slots=True)
-class Command:
+class SentCommand:
     """One SendCommand and all that came of it."""
 
     command_id: str
-    document: Document
+    document: DocumentVersion
     request: Mapping[str, Any]
     requested: datetime
     invocations: tuple[Invocation, ...]
-    is_cancelled: bool = False
     announced: dict[str, Detail] = field(default_factory=dict)
 
     @property
@@ -89,11 +88,11 @@ class Command:
     @property
     def detail(self) -> Detail:
         """State of the command itself."""
-        return folded(self.details, self.max_errors, cancelled=self.is_cancelled)
+        return folded(self.details, self.max_errors)
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing will change any more and everybody was told."""
+        """Whether nothing will change any more and the end was announced."""
         is_announced = self.announced.get("", Detail.PENDING).is_final
         return is_announced and not any(invocation.replies for invocation in self.invocations)
 
@@ -103,9 +102,9 @@ class Command:
         return Order(self.command_id, instance_id, self.document.name, self.document.content, parameters)
 
 
-def described(command: Command) -> dict[str, Any]:
-    """The `Command` shape."""
-    request, details = command.request, command.details
+def described(command: SentCommand) -> dict[str, Any]:
+    """The `Command` shape, as SendCommand answers with it."""
+    request = command.request
     return {
         "CommandId": command.command_id,
         "DocumentName": command.document.name,
@@ -113,25 +112,18 @@ def described(command: Command) -> dict[str, Any]:
         "Comment": request.get("Comment", ""),
         "ExpiresAfter": command.expires,
         "Parameters": request.get("Parameters", {}),
-        "InstanceIds": request.get("InstanceIds", []),
-        "Targets": request.get("Targets", []),
+        "InstanceIds": request["InstanceIds"],
         "RequestedDateTime": command.requested,
         "Status": command.detail.status,
         "StatusDetails": command.detail.value,
         "MaxConcurrency": request.get("MaxConcurrency", "50"),
         "MaxErrors": request.get("MaxErrors", "0"),
-        "TargetCount": len(details),
-        "CompletedCount": sum(detail.is_final for detail in details),
-        "ErrorCount": sum(detail in COUNTED_ERRORS for detail in details),
-        "DeliveryTimedOutCount": details.count(Detail.DELIVERY_TIMED_OUT),
-        "ServiceRole": request.get("ServiceRoleArn", ""),
+        "TargetCount": len(command.invocations),
         "TimeoutSeconds": command.timeout_seconds,
-        "OutputS3BucketName": request.get("OutputS3BucketName", ""),
-        "OutputS3KeyPrefix": request.get("OutputS3KeyPrefix", ""),
     }
 
 
-def described_invocation(command: Command, invocation: Invocation, *, details: bool) -> dict[str, Any]:
+def described_invocation(command: SentCommand, invocation: Invocation, *, details: bool) -> dict[str, Any]:
     """The `CommandInvocation` shape; steps only when details were asked for."""
     return {
         "CommandId": command.command_id,
@@ -151,7 +143,7 @@ def described_invocation(command: Command, invocation: Invocation, *, details: b
     }
 
 
-def _plugins(command: Command, invocation: Invocation) -> list[dict[str, Any]]:
+def _plugins(command: SentCommand, invocation: Invocation) -> list[dict[str, Any]]:
     """No step at the end if none was heard of, else the missing ones too: nobody promises how those look then."""
     if invocation.detail.is_final and not invocation.steps:
         return []
@@ -174,8 +166,10 @@ def _plugin(step: StepResult) -> dict[str, Any]:
     }
 
 
-def described_step(command: Command, invocation: Invocation, step: StepResult | None, name: str) -> dict[str, Any]:
+def described_step(command: SentCommand, invocation: Invocation, name: str) -> dict[str, Any]:
     """GetCommandInvocation's answer about one step; code -1 and empty times while it has not run."""
+    heard = next((step for step in invocation.steps if step.name == name), None)
+    result = _step_result(heard) if heard else {**_NOT_RUN, **_statuses(invocation.detail)}
     return {
         "CommandId": command.command_id,
         "InstanceId": invocation.instance_id,
@@ -183,18 +177,38 @@ def described_step(command: Command, invocation: Invocation, step: StepResult | 
         "DocumentName": command.document.name,
         "DocumentVersion": command.request.get("DocumentVersion", "$DEFAULT"),
         "PluginName": name,
-        "ResponseCode": step.code if step else -1,
-        "ExecutionStartDateTime": _text(step.started) if step else "",
-        "ExecutionEndDateTime": _text(step.finished) if step else "",
-        "ExecutionElapsedTime": f"PT{(step.finished - step.started).total_seconds():.3f}S" if step else "",
-        "Status": (step.detail if step else invocation.detail).status,
-        "StatusDetails": (step.detail if step else invocation.detail).value,
-        "StandardOutputContent": step.stdout[:24000] if step else "",
-        "StandardErrorContent": step.stderr[:8000] if step else "",
+        **result,
         "StandardOutputUrl": "",
         "StandardErrorUrl": "",
     }
 
 
-def _text(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+_NOT_RUN = {
+    "ResponseCode": -1,
+    "ExecutionStartDateTime": "",
+    "ExecutionEndDateTime": "",
+    "ExecutionElapsedTime": "",
+    "StandardOutputContent": "",
+    "StandardErrorContent": "",
+}
+
+
+def _step_result(step: StepResult) -> dict[str, Any]:
+    return {
+        "ResponseCode": step.code,
+        "ExecutionStartDateTime": moment(step.started),
+        "ExecutionEndDateTime": moment(step.finished),
+        "ExecutionElapsedTime": f"PT{(step.finished - step.started).total_seconds():.3f}S",
+        "StandardOutputContent": step.stdout[:24000],
+        "StandardErrorContent": step.stderr[:8000],
+        **_statuses(step.detail),
+    }
+
+
+def _statuses(detail: Detail) -> dict[str, str]:
+    return {"Status": detail.status, "StatusDetails": detail.value}
+
+
+def moment(time: datetime) -> str:
+    """A time as the API and its events spell it, to the millisecond."""
+    return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from local.run_command.errors import ApiError
+from local.run_command.errors import ApiError, NotPlayed
+from local.run_command.played import check_document, check_value
 
 MAX_BYTES = 64 * 1024
 """Size of a document; what its parameters are given at run time counts too."""
@@ -25,11 +24,12 @@ _PARAMETER_KEYS = frozenset(
 _PARAMETER_TYPES = frozenset({"String", "StringList", "Boolean", "Integer", "MapList", "StringMap"})
 _ACTIONS = frozenset({"aws:downloadContent", "aws:runShellScript"})
 
-Parameters = Mapping[str, Sequence[str]]
+type Declaration = Mapping[str, Any]
+type Parameters = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class DocumentVersion:
     """One version of a document."""
 
     name: str
@@ -41,6 +41,11 @@ class Document:
     def sha256(self) -> str:
         """The hash that SendCommand's DocumentHash is compared with."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def parameters(self) -> Mapping[str, Declaration]:
+        """Declarations of the parameters, by name."""
+        return self.content.get("parameters") or {}
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -56,21 +61,29 @@ class Document:
 
 
 def parse(text: str, document_format: str) -> Mapping[str, Any]:
-    """Content that passed the checks of CreateDocument, or the ApiError that it answers."""
+    """Content that passed the checks of CreateDocument. Raises the ApiError that it answers, or NotPlayed."""
     if len(text.encode()) > MAX_BYTES:
         raise ApiError("MaxDocumentSizeExceeded", f"The size limit of a document is {MAX_BYTES} bytes")
+    content = _read(text, document_format)
+    if content.get("schemaVersion") != "2.2":
+        raise ApiError("InvalidDocumentSchemaVersion", "This stand-in plays schemaVersion 2.2 of Command documents")
+    _only(content, _KEYS, "document")
+    for name, declaration in (content.get("parameters") or {}).items():
+        _check_declaration(name, declaration)
+    _check_steps(content.get("mainSteps"))
+    check_document(content)
+    return content
+
+
+def _read(text: str, document_format: str) -> Mapping[str, Any]:
+    if document_format != "JSON":
+        raise NotPlayed(f"documents as {document_format}")
     try:
-        content = json.loads(text) if document_format == "JSON" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
-        raise _bad(f"not valid {document_format}: {error}") from error
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _bad(f"not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise _bad("must be a mapping")
-    if content.get("schemaVersion") != "2.2":
-        raise ApiError("InvalidDocumentSchemaVersion", "This stand-in knows schemaVersion 2.2 of Command documents")
-    _only(content, _KEYS, "document")
-    for name, parameter in (content.get("parameters") or {}).items():
-        _check_declaration(name, parameter)
-    _check_steps(content.get("mainSteps"))
     return content
 
 
@@ -83,24 +96,26 @@ def _only(mapping: Mapping[str, Any], allowed: frozenset[str], where: str) -> No
         raise _bad(f"{where} has unknown keys {unknown}")
 
 
-def _check_declaration(name: str, parameter: Mapping[str, Any]) -> None:
+def _check_declaration(name: str, declaration: Declaration) -> None:
     if not re.fullmatch(r"[a-zA-Z0-9_]+", name):
         raise _bad(f"parameter name {name!r}")
-    _only(parameter, _PARAMETER_KEYS, f"parameter {name}")
-    if parameter.get("type") not in _PARAMETER_TYPES:
-        raise _bad(f"parameter {name} has type {parameter.get('type')!r}")
-    interpolation = parameter.get("interpolationType")
-    if interpolation not in {None, "ENV_VAR"} or (interpolation and parameter["type"] != "String"):
-        raise _bad(f"parameter {name} has interpolationType {interpolation!r}")
+    _only(declaration, _PARAMETER_KEYS, f"parameter {name}")
+    if declaration.get("type") not in _PARAMETER_TYPES:
+        raise _bad(f"parameter {name} has type {declaration.get('type')!r}")
+    if declaration.get("interpolationType", "ENV_VAR") != "ENV_VAR":
+        raise _bad(f"parameter {name} has interpolationType {declaration['interpolationType']!r}")
+    _check_pattern(name, declaration)
+
+
+def _check_pattern(name: str, declaration: Declaration) -> None:
+    """The pattern must compile, and the default must match it."""
+    pattern = declaration.get("allowedPattern", "")
     try:
-        re.compile(parameter.get("allowedPattern", ""))
+        compiled = re.compile(pattern)
     except re.error as error:
         raise _bad(f"parameter {name} has a broken allowedPattern: {error}") from error
-    if "default" in parameter:
-        default = parameter["default"]
-        values = default if isinstance(default, list) else [default]
-        if reason := _refusal(parameter, [str(value) for value in values]):
-            raise _bad(f"the default of parameter {name} {reason}")
+    if "default" in declaration and not compiled.search(str(declaration["default"])):
+        raise _bad(f"the default of parameter {name} does not match allowedPattern {pattern}")
 
 
 def _check_steps(steps: Any) -> None:
@@ -110,43 +125,48 @@ def _check_steps(steps: Any) -> None:
     if len(set(names)) != len(names):
         raise _bad("two steps have one name")
     for step in steps:
-        _only(step, _STEP_KEYS, f"step {step.get('name')}")
-        if not re.fullmatch(r"[a-zA-Z0-9_-]{1,128}", str(step.get("name"))):
-            raise _bad(f"step name {step.get('name')!r}")
-        if step.get("action") not in _ACTIONS:
-            raise _bad(f"step {step['name']} has an action this stand-in does not know: {step.get('action')!r}")
-        if not isinstance(step.get("inputs"), dict):
-            raise _bad(f"step {step['name']} has no inputs")
+        _check_step(step)
 
 
-def check_parameters(document: Document, given: Parameters) -> None:
+def _check_step(step: Mapping[str, Any]) -> None:
+    name = step.get("name")
+    _only(step, _STEP_KEYS, f"step {name}")
+    if not re.fullmatch(r"[a-zA-Z0-9_-]{1,128}", str(name)):
+        raise _bad(f"step name {name!r}")
+    if step.get("action") not in _ACTIONS:
+        raise _bad(f"step {name} has an action this stand-in does not play: {step.get('action')!r}")
+    if not isinstance(step.get("inputs"), dict):
+        raise _bad(f"step {name} has no inputs")
+
+
+def check_parameters(document: DocumentVersion, given: Parameters) -> None:
     """Raise what SendCommand answers to unknown, missing or refused parameters, or to too much of them."""
-    declared = document.content.get("parameters") or {}
-    if unknown := sorted(set(given) - set(declared)):
-        raise ApiError("InvalidParameters", f"Parameters {unknown} are not defined in the document")
-    for name, parameter in declared.items():
-        if name not in given:
-            if "default" not in parameter:
-                raise ApiError("InvalidParameters", f"Parameter {name} is required")
-        elif reason := _refusal(parameter, given[name]):
-            raise ApiError("InvalidParameters", f"Parameter {name} {reason}")
+    if unknown := sorted(set(given) - set(document.parameters)):
+        raise _invalid(f"Parameters {unknown} are not defined in the document")
+    for name, declaration in document.parameters.items():
+        if name in given:
+            _check_given(name, declaration, given[name])
+        elif "default" not in declaration:
+            raise _invalid(f"Parameter {name} is required")
+    _check_size(document, given)
+
+
+def _check_size(document: DocumentVersion, given: Parameters) -> None:
     size = len(document.text.encode()) + sum(len(value.encode()) for values in given.values() for value in values)
     if size > MAX_BYTES:
         raise ApiError("MaxDocumentSizeExceeded", f"Document and parameters are {size} bytes, limit {MAX_BYTES}")
 
 
-def _refusal(parameter: Mapping[str, Any], values: Sequence[str]) -> str | None:
-    if parameter["type"] == "String" and len(values) != 1:
-        return "takes exactly one value"
-    if not parameter.get("minItems", 0) <= len(values) <= parameter.get("maxItems", len(values)):
-        return "has too few or too many items"
-    pattern = parameter.get("allowedPattern")
-    for value in values:
-        # A search, not a full match: an unanchored pattern lets anything around it through, here as in the service.
-        if pattern and not re.search(pattern, value):
-            return f"does not match allowedPattern {pattern}"
-        if "allowedValues" in parameter and value not in map(str, parameter["allowedValues"]):
-            return f"is not one of {parameter['allowedValues']}"
-        if not int(parameter.get("minChars", 0)) <= len(value) <= int(parameter.get("maxChars", len(value))):
-            return "is too short or too long"
-    return None
+def _check_given(name: str, declaration: Declaration, values: Sequence[str]) -> None:
+    if len(values) != 1:
+        raise _invalid(f"Parameter {name} takes exactly one value")
+    value = values[0]
+    pattern = declaration.get("allowedPattern", "")
+    # A search, not a full match: an unanchored pattern lets anything around it through, here as in the service.
+    if not re.search(pattern, value):
+        raise _invalid(f"Parameter {name} does not match allowedPattern {pattern}")
+    check_value(name, value)
+
+
+def _invalid(reason: str) -> ApiError:
+    return ApiError("InvalidParameters", reason)

@@ -1,24 +1,13 @@
 """Managed instances: who is registered, who can be reached, and DescribeInstanceInformation's view of them."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from local.run_command.agents import Agent
-from local.run_command.errors import ApiError
 
 PING_SECONDS = 300
 """How long the service still calls a silent agent Online."""
-
-_FILTERS = {
-    "InstanceIds": "InstanceId",
-    "PingStatus": "PingStatus",
-    "PlatformTypes": "PlatformType",
-    "AgentVersion": "AgentVersion",
-    "ResourceType": "ResourceType",
-    "IamRole": "IamRole",
-}
 
 
 @dataclass(slots=True)
@@ -57,30 +46,3 @@ class ManagedInstance:
             "ResourceType": "EC2Instance",
             "RegistrationDate": self.registered,
         }
-
-
-def matches_filters(described: Mapping[str, Any], tags: Mapping[str, str], request: Mapping[str, Any]) -> bool:
-    """Whether an instance passes every filter of a DescribeInstanceInformation request."""
-    filters = [(f["Key"], f["Values"]) for f in request.get("Filters", ())]
-    filters += [(f["key"], f["valueSet"]) for f in request.get("InstanceInformationFilterList", ())]
-    keys = [key for key, _ in filters]
-    if len(set(keys)) != len(keys):
-        raise ApiError("InvalidInstanceInformationFilterValue", "A filter key may be given once")
-    if any(key.startswith("tag") for key in keys) and not all(key.startswith("tag") for key in keys):
-        raise ApiError("InvalidFilterKey", "Tag filters can't be combined with other filter types")
-    return all(_passes(described, tags, key, values) for key, values in filters)
-
-
-def _passes(described: Mapping[str, Any], tags: Mapping[str, str], key: str, values: Sequence[str]) -> bool:
-    if key.startswith("tag"):
-        return has_tag(tags, key, values)
-    if key not in _FILTERS:
-        raise ApiError("InvalidFilterKey", f"The filter key {key} isn't valid")
-    return described.get(_FILTERS[key]) in values
-
-
-def has_tag(tags: Mapping[str, str], key: str, values: Sequence[str]) -> bool:
-    """Whether the tags satisfy `tag:Name` with one of the values, or `tag-key`."""
-    if key == "tag-key":
-        return any(value in tags for value in values)
-    return tags.get(key.removeprefix("tag:")) in values

@@ -5,23 +5,25 @@ those made by CloudFormation); what it accepts too easily is checked here first.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
 from moto.core.responses import ActionResult
 from moto.core.utils import camelcase_to_underscores
-from moto.ec2.models import ec2_backends
-from moto.ssm.models import Documents as MotoVersions
 from moto.ssm.models import SimpleSystemManagerBackend, ssm_backends
 from moto.ssm.responses import SimpleSystemManagerResponse
 
 from local.run_command.api import OPERATIONS, call
-from local.run_command.document import Document, parse
-from local.run_command.errors import ApiError
+from local.run_command.document import DocumentVersion, parse
+from local.run_command.errors import ApiError, NotPlayed
+from local.run_command.played import check_request
+from local.run_command.request import service_model
 from local.run_command.service import RunCommand
+
+type Method = Callable[[SimpleSystemManagerResponse], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class MotoDocuments:
     account: str
     region: str
 
-    def find(self, name: str, version: str) -> Document:
+    def find(self, name: str, version: str) -> DocumentVersion:
         """That version, parsed."""
         name = name.rpartition("document/")[2]
         versions = ssm_backends[self.account][self.region]._documents.get(name)  # noqa: SLF001 - moto offers no lookup
@@ -41,46 +43,56 @@ class MotoDocuments:
         found = versions.find_by_version(number)
         if found is None:
             raise ApiError("InvalidDocumentVersion", f"Document {name} has no version {version}.")
-        return Document(name, number, found.content, parse(found.content, found.document_format))
-
-
-def moto_tags(account: str, region: str) -> Callable[[str], Mapping[str, str]]:
-    """Tags of an instance as moto's EC2 knows them."""
-
-    def tags_of(instance_id: str) -> Mapping[str, str]:
-        tags = ec2_backends[account][region].describe_tags(filters={"resource-id": [instance_id]})
-        return {tag["key"]: tag["value"] for tag in tags}
-
-    return tags_of
+        return DocumentVersion(name, number, found.content, parse(found.content, found.document_format))
 
 
 def run_command_on_moto(account: str = "123456789012", region: str = "eu-west-1", **options: Any) -> RunCommand:
-    """A service that finds documents and tags in moto; `options` are fields of `RunCommand`."""
-    options.setdefault("tags_of", moto_tags(account, region))
+    """A service that finds documents in moto; `options` are fields of `RunCommand`."""
     return RunCommand(MotoDocuments(account, region), account, region, **options)
 
 
 @contextmanager
 def attach(service: RunCommand) -> Iterator[RunCommand]:
-    """While this lasts, Run Command's calls in this process's moto are answered by `service`."""
-    with ExitStack() as stack:
-        for operation in OPERATIONS:
-            method = camelcase_to_underscores(operation)
-            stack.enter_context(
-                patch.object(SimpleSystemManagerResponse, method, _answer(service, operation), create=True)
-            )
-        for name, replacement in (("create_document", _create_document), ("update_document", _update_document)):
-            original = getattr(SimpleSystemManagerBackend, name)
-            stack.enter_context(patch.object(SimpleSystemManagerBackend, name, replacement(original)))
-        stack.enter_context(patch.object(MotoVersions, "find", _find(MotoVersions.find)))
+    """While this lasts, `service` answers Run Command's calls in this process's moto, and all else of SSM is refused.
+
+    moto goes on to answer for the documents that it keeps.
+    """
+    checks: dict[str, Any] = {
+        "create_document": _create_document(SimpleSystemManagerBackend.create_document),
+        "update_document": _update_document(SimpleSystemManagerBackend.update_document),
+    }
+    with (
+        patch.multiple(SimpleSystemManagerResponse, create=True, **_methods(service)),
+        patch.multiple(SimpleSystemManagerBackend, **checks),
+    ):
         yield service
 
 
-def _answer(service: RunCommand, operation: str) -> Callable[[SimpleSystemManagerResponse], ActionResult]:
+def _methods(service: RunCommand) -> dict[str, Any]:
+    """A method for each operation of the API, whether moto has it or not."""
+    methods: dict[str, Method] = {}
+    for operation in service_model().operation_names:
+        name = camelcase_to_underscores(operation)
+        original: Any = getattr(SimpleSystemManagerResponse, name, None)
+        methods[name] = _answer(service, operation) if operation in OPERATIONS else _checked(operation, original)
+    return methods
+
+
+def _answer(service: RunCommand, operation: str) -> Method:
     def method(response: SimpleSystemManagerResponse) -> ActionResult:
         if response.region != service.region:
             raise ApiError("InternalServerError", f"The stand-in serves {service.region}, not {response.region}")
         return ActionResult(call(service, operation, json.loads(response.body)))
+
+    return method
+
+
+def _checked(operation: str, original: Method) -> Method:
+    """Leave it to moto, which has all that is played, after the refusal of what is not."""
+
+    def method(response: SimpleSystemManagerResponse) -> Any:
+        check_request(operation, json.loads(response.body))
+        return original(response)
 
     return method
 
@@ -93,8 +105,9 @@ def _create_document(original: Callable[..., Any]) -> Callable[..., Any]:
         request["document_type"] = request.get("document_type") or "Command"
         if not isinstance(request["content"], str):
             request["content"] = json.dumps(request["content"])
-        if request["document_type"] == "Command":
-            parse(request["content"], request["document_format"])
+        if request["document_type"] != "Command":
+            raise NotPlayed(f"documents of type {request['document_type']}")
+        parse(request["content"], request["document_format"])
         return original(backend, **request)
 
     return create
@@ -106,16 +119,3 @@ def _update_document(original: Callable[..., Any]) -> Callable[..., Any]:
         return original(backend, **request)
 
     return update
-
-
-def _find(original: Callable[..., Any]) -> Callable[..., Any]:
-    """`$DEFAULT` is a version too, and an unknown one is InvalidDocumentVersion."""
-
-    def find(versions: MotoVersions, document_version: str | None = None, *args: Any, **options: Any) -> Any:
-        if document_version == "$DEFAULT":
-            document_version = None
-        if document_version not in {None, "", "$LATEST"} and document_version not in versions.versions:
-            raise ApiError("InvalidDocumentVersion", f"Version {document_version} does not exist")
-        return original(versions, document_version, *args, **options)
-
-    return find

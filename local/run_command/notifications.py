@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from local.run_command.commands import Command, Invocation
+from local.run_command.commands import Invocation, SentCommand, moment
 from local.run_command.statuses import Detail
 
 type Event = dict[str, Any]
@@ -13,8 +13,8 @@ _COMMAND = "EC2 Command Status-change Notification"
 _INVOCATION = "EC2 Command Invocation Status-change Notification"
 
 
-def announce(command: Command, account: str, region: str, now: datetime) -> list[Event]:
-    """Events for every state reached since the last call; Pending and Cancelling are not announced."""
+def announce(command: SentCommand, account: str, region: str, now: datetime) -> list[Event]:
+    """Events for every state reached since the last call; Pending is not announced."""
     arn = f"arn:aws:ec2:{region}:{account}:instance/"
     envelope = {"version": "0", "source": "aws.ssm", "account": account, "region": region}
     envelope["time"] = f"{now:%Y-%m-%dT%H:%M:%SZ}"
@@ -29,33 +29,29 @@ def announce(command: Command, account: str, region: str, now: datetime) -> list
     return [{**envelope, "id": str(uuid4()), **event} for event in events]
 
 
-def _is_news(command: Command, subject: str, detail: Detail) -> bool:
-    if command.announced.get(subject) is detail or detail.status in {"Pending", "Cancelling"}:
+def _is_news(command: SentCommand, subject: str, detail: Detail) -> bool:
+    if command.announced.get(subject) is detail or detail.status == "Pending":
         return False
     command.announced[subject] = detail
     return True
 
 
-def _command_detail(command: Command) -> dict[str, Any]:
+def _command_detail(command: SentCommand) -> dict[str, Any]:
     return {
         "command-id": command.command_id,
         "document-name": command.document.name,
-        "expire-after": _moment(command.expires),
+        "expire-after": moment(command.expires),
         "parameters": {name: list(values) for name, values in command.request.get("Parameters", {}).items()},
-        "requested-date-time": _moment(command.requested),
+        "requested-date-time": moment(command.requested),
         "status": command.detail.status,
     }
 
 
-def _invocation_detail(command: Command, invocation: Invocation) -> dict[str, Any]:
+def _invocation_detail(command: SentCommand, invocation: Invocation) -> dict[str, Any]:
     return {
         "command-id": command.command_id,
         "document-name": command.document.name,
         "instance-id": invocation.instance_id,
-        "requested-date-time": _moment(command.requested),
+        "requested-date-time": moment(command.requested),
         "status": invocation.detail.status,
     }
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

@@ -5,7 +5,7 @@ are checked by the service alone, so a stand-in without this would accept what A
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -32,22 +32,10 @@ def check(operation: str, request: Mapping[str, Any]) -> None:
         raise validation_error(count + "; ".join(problems))
 
 
-def _problems(shape: Shape | None, value: Any, path: str) -> Iterator[str]:
-    match shape:
-        case StructureShape():
-            yield from _structure(shape, value, path)
-        case ListShape():
-            yield from _length(shape, value, path)
-            for index, item in enumerate(value, start=1):
-                yield from _problems(shape.member, item, f"{path}.{index}.member")
-        case MapShape():
-            for key, item in value.items():
-                yield from _problems(shape.key, key, f"{path}.key")
-                yield from _problems(shape.value, item, f"{path}.{key}")
-        case Shape(type_name="string"):
-            yield from _string(shape, value, path)
-        case Shape(type_name="integer"):
-            yield from _integer(shape, value, path)
+def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
+    """What is wrong with a value of the model's shape; shapes without limits, such as booleans, have nothing wrong."""
+    judge = _JUDGES.get(shape.type_name)
+    return judge(shape, value, path) if judge else iter(())
 
 
 def _structure(shape: StructureShape, value: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -57,6 +45,18 @@ def _structure(shape: StructureShape, value: Mapping[str, Any], path: str) -> It
     for name, item in value.items():
         if name in shape.members:
             yield from _problems(shape.members[name], item, f"{path}.{name}")
+
+
+def _list(shape: ListShape, value: Sequence[Any], path: str) -> Iterator[str]:
+    yield from _length(shape, value, path)
+    for index, item in enumerate(value, start=1):
+        yield from _problems(shape.member, item, f"{path}.{index}.member")
+
+
+def _map(shape: MapShape, value: Mapping[str, Any], path: str) -> Iterator[str]:
+    for key, item in value.items():
+        yield from _problems(shape.key, key, f"{path}.key")
+        yield from _problems(shape.value, item, f"{path}.{key}")
 
 
 def _string(shape: Shape, value: str, path: str) -> Iterator[str]:
@@ -94,3 +94,12 @@ def _length(shape: Shape, value: Any, path: str) -> Iterator[str]:
 def _problem(value: Any, path: str, constraint: str) -> str:
     name = path.removeprefix(".")
     return f"Value '{value}' at '{name[:1].lower()}{name[1:]}' failed to satisfy constraint: {constraint}"
+
+
+_JUDGES: Mapping[str, Callable[[Any, Any, str], Iterator[str]]] = {
+    "structure": _structure,
+    "list": _list,
+    "map": _map,
+    "string": _string,
+    "integer": _integer,
+}

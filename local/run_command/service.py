@@ -1,4 +1,4 @@
-"""The service: takes commands, ramps them over the hosts, delivers, times out, cancels and announces.
+"""The service: takes commands, ramps them over the hosts, delivers, times out and announces.
 
 Nothing happens between two calls: `tick` moves every open command forward to the clock's present. Tests call it under a
 clock of their own; the local system calls it from a thread, so every public method holds the lock. Events are handed
@@ -13,11 +13,11 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from local.run_command.agents import Agent, Clock, Execution
-from local.run_command.commands import Command, Invocation
+from local.run_command.commands import Invocation, SentCommand
 from local.run_command.delivery import advance
-from local.run_command.document import Document, check_parameters
+from local.run_command.document import DocumentVersion, check_parameters
 from local.run_command.errors import ApiError, validation_error
-from local.run_command.instances import ManagedInstance, has_tag
+from local.run_command.instances import ManagedInstance
 from local.run_command.notifications import Event, announce
 from local.run_command.replies import Delay, Unordered
 from local.run_command.statuses import Detail
@@ -26,7 +26,7 @@ from local.run_command.statuses import Detail
 class Documents(Protocol):
     """Where documents are kept."""
 
-    def find(self, name: str, version: str) -> Document:
+    def find(self, name: str, version: str) -> DocumentVersion:
         """That version (a number, $DEFAULT or $LATEST); InvalidDocument or InvalidDocumentVersion otherwise."""
 
 
@@ -44,8 +44,6 @@ class RunCommand:
     region: str = "eu-west-1"
     clock: Clock = wall_clock
     on_event: Callable[[Event], None] = lambda _event: None
-    tags_of: Callable[[str], Mapping[str, str]] = lambda _instance_id: {}
-    """Tags of an instance, for targets by tag."""
     permits: Callable[[str], bool] = lambda _instance_id: True
     """Whether the caller's policy lets it send to this instance; a no is AccessDenied in the invocation."""
     refuses: Callable[[str], bool] = lambda _instance_id: False
@@ -55,7 +53,7 @@ class RunCommand:
     delay: Delay = field(default_factory=Unordered)
     """How long each reply of an agent is on its way."""
     instances: dict[str, ManagedInstance] = field(default_factory=dict)
-    commands: list[Command] = field(default_factory=list)
+    commands: list[SentCommand] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
     """Held by whoever reads or changes commands and instances; never while an event is handed over."""
 
@@ -92,30 +90,31 @@ class RunCommand:
         every = (i for command in self.commands for i in command.invocations if i.instance_id == instance_id)
         return [(i.execution, i) for i in every if i.execution]
 
-    def send(self, request: Mapping[str, Any]) -> Command:
-        """SendCommand, after the request passed the model's limits."""
+    def send(self, request: Mapping[str, Any]) -> SentCommand:
+        """SendCommand, after the request passed the model's limits. Raises ApiError, and then nobody is sent it."""
         with self.lock:
-            document = self.documents.find(request["DocumentName"], request.get("DocumentVersion", "$DEFAULT"))
-            given = request.get("DocumentHash")
-            if given and (request.get("DocumentHashType", "Sha256") != "Sha256" or given != document.sha256):
-                raise ApiError("InvalidDocument", "The hash of the document does not match DocumentHash")
+            document = self._document(request)
             check_parameters(document, request.get("Parameters", {}))
-            if denied := [each for each in self._targets(request) if self.refuses(each)]:
-                raise ApiError("AccessDeniedException", f"not authorized to perform: ssm:SendCommand on {denied[0]}")
-            invocations = tuple(Invocation(instance_id) for instance_id in self._targets(request))
-            for invocation in invocations:
-                if not self.permits(invocation.instance_id):
-                    invocation.detail = Detail.ACCESS_DENIED
-            command = Command(str(uuid4()), document, request, self.clock(), invocations)
+            targets = self._targets(request)
+            for target in filter(self.refuses, targets):
+                raise ApiError("AccessDeniedException", f"not authorized to perform: ssm:SendCommand on {target}")
+            invocations = tuple(map(self._invocation, targets))
+            command = SentCommand(str(uuid4()), document, request, self.clock(), invocations)
             self.commands.append(command)
             return command
 
+    def _document(self, request: Mapping[str, Any]) -> DocumentVersion:
+        """The version asked for, which must have the hash asked for. Sha256 is the only type that the model allows."""
+        document = self.documents.find(request["DocumentName"], request.get("DocumentVersion", "$DEFAULT"))
+        is_sha256 = request.get("DocumentHashType", "Sha256") == "Sha256"
+        if request.get("DocumentHash") and not (is_sha256 and request["DocumentHash"] == document.sha256):
+            raise ApiError("InvalidDocument", "The hash of the document does not match DocumentHash")
+        return document
+
     def _targets(self, request: Mapping[str, Any]) -> Sequence[str]:
-        ids, targets = request.get("InstanceIds", ()), request.get("Targets", ())
-        if bool(ids) == bool(targets):
-            raise validation_error("Give either InstanceIds or Targets")
-        if targets:
-            return [instance_id for instance_id in sorted(self.instances) if self._is_target(instance_id, targets)]
+        ids = request.get("InstanceIds", ())
+        if not ids:
+            raise validation_error("InstanceIds must name an instance")
         if len(set(ids)) != len(ids):
             raise ApiError("DuplicateInstanceId", "An instance id is given twice")
         if unreachable := [instance_id for instance_id in ids if not self._is_online(instance_id)]:
@@ -128,38 +127,11 @@ class RunCommand:
         instance = self.instances.get(instance_id)
         return instance is not None and instance.ping_status(self.clock()) == "Online"
 
-    def _is_target(self, instance_id: str, targets: Sequence[Mapping[str, Any]]) -> bool:
-        """Unregistered and unreachable hosts are left out without a word, as the service does."""
-        return self._is_online(instance_id) and all(self._satisfies(instance_id, target) for target in targets)
+    def _invocation(self, instance_id: str) -> Invocation:
+        detail = Detail.PENDING if self.permits(instance_id) else Detail.ACCESS_DENIED
+        return Invocation(instance_id, detail)
 
-    def _satisfies(self, instance_id: str, target: Mapping[str, Any]) -> bool:
-        key, values = target["Key"], target["Values"]
-        if key == "InstanceIds":
-            return instance_id in values
-        if key == "tag-key" or key.startswith("tag:"):
-            return has_tag(self.tags_of(instance_id), key, values)
-        raise validation_error(f"This stand-in knows no targets by {key}")
-
-    def cancel(self, command_id: str, instance_ids: Sequence[str] = ()) -> None:
-        """CancelCommand: waiting invocations end at once, running ones are killed by their agents."""
-        with self.lock:
-            command = self._command(command_id)
-            command.is_cancelled = True
-            for invocation in command.invocations:
-                if invocation.detail.is_final or (instance_ids and invocation.instance_id not in instance_ids):
-                    continue
-                if invocation.execution:
-                    invocation.execution.cancel()
-                elif not invocation.replies:
-                    invocation.detail = Detail.CANCELLED
-
-    def _command(self, command_id: str) -> Command:
-        for command in self.commands:
-            if command.command_id == command_id:
-                return command
-        raise ApiError("InvalidCommandId", f"Command {command_id} does not exist")
-
-    def visible(self) -> list[Command]:
+    def visible(self) -> list[SentCommand]:
         """Commands that reading calls know already, newest first."""
         with self.lock:
             since = self.clock() - timedelta(seconds=self.consistency_seconds)

@@ -4,6 +4,7 @@ Source: "Understanding command statuses" of the Systems Manager user guide. `Sta
 the exact one; only the exact one tells an undeliverable host from a failed one.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -14,7 +15,6 @@ class Detail(StrEnum):
     PENDING = "Pending"
     DELAYED = "Delayed"
     IN_PROGRESS = "InProgress"
-    CANCELLING = "Cancelling"
     SUCCESS = "Success"
     FAILED = "Failed"
     EXECUTION_TIMED_OUT = "ExecutionTimedOut"
@@ -24,7 +24,6 @@ class Detail(StrEnum):
     UNDELIVERABLE = "Undeliverable"
     ACCESS_DENIED = "AccessDenied"
     INCOMPLETE = "Incomplete"
-    NO_INSTANCES_IN_TAG = "NoInstancesInTag"
 
     @property
     def status(self) -> str:
@@ -37,7 +36,10 @@ class Detail(StrEnum):
         return self not in _OPEN
 
 
-_OPEN = {Detail.PENDING, Detail.DELAYED, Detail.IN_PROGRESS, Detail.CANCELLING}
+WAITING = frozenset({Detail.PENDING, Detail.DELAYED})
+"""No host has the command yet."""
+
+_OPEN = WAITING | {Detail.IN_PROGRESS}
 _STATUS = {
     Detail.DELAYED: "Pending",
     Detail.EXECUTION_TIMED_OUT: "TimedOut",
@@ -46,7 +48,6 @@ _STATUS = {
     Detail.UNDELIVERABLE: "Failed",
     Detail.ACCESS_DENIED: "Failed",
     Detail.INCOMPLETE: "Failed",
-    Detail.NO_INSTANCES_IN_TAG: "Success",
 }
 
 COUNTED_ERRORS = frozenset({Detail.FAILED, Detail.EXECUTION_TIMED_OUT})
@@ -72,28 +73,24 @@ def exceeded(details: Sequence[Detail], max_errors: int) -> bool:
     return sum(detail in COUNTED_ERRORS for detail in details) > max_errors
 
 
-def folded(details: Sequence[Detail], max_errors: int, *, cancelled: bool = False) -> Detail:
-    """State of the command whose invocations are in these states."""
-    if not details:
-        return Detail.NO_INSTANCES_IN_TAG
-    if not all(detail.is_final for detail in details):
-        started = any(detail not in {Detail.PENDING, Detail.DELAYED} for detail in details)
-        if cancelled:
-            return Detail.CANCELLING
-        return Detail.IN_PROGRESS if started else Detail.PENDING
-    if cancelled and Detail.CANCELLED in details:
-        return Detail.CANCELLED
-    return _final(details, max_errors)
+def folded(details: Sequence[Detail], max_errors: int) -> Detail:
+    """State of the command whose invocations, at least one, are in these states."""
+    if all(detail.is_final for detail in details):
+        return _final(details, max_errors)
+    is_started = any(detail not in WAITING for detail in details)
+    return Detail.IN_PROGRESS if is_started else Detail.PENDING
 
 
 def _final(details: Sequence[Detail], max_errors: int) -> Detail:
-    counting = [detail for detail in details if detail not in _IGNORED_UNLESS_ALONE]
-    if not counting:
+    counts = Counter(detail for detail in details if detail not in _IGNORED_UNLESS_ALONE)
+    enough_to_fail = max(max_errors, 1)
+    errors = sum(map(counts.__getitem__, COUNTED_ERRORS))
+    if not counts:
         return Detail.FAILED
-    if all(detail is Detail.SUCCESS for detail in counting):
+    if counts[Detail.SUCCESS] == counts.total():
         return Detail.SUCCESS
-    if sum(detail in COUNTED_ERRORS for detail in counting) >= max(max_errors, 1):
-        return Detail.FAILED if Detail.FAILED in counting else Detail.EXECUTION_TIMED_OUT
-    if counting.count(Detail.DELIVERY_TIMED_OUT) >= max(max_errors, 1):
+    if errors >= enough_to_fail:
+        return Detail.FAILED if counts[Detail.FAILED] else Detail.EXECUTION_TIMED_OUT
+    if counts[Detail.DELIVERY_TIMED_OUT] >= enough_to_fail:
         return Detail.DELIVERY_TIMED_OUT
     return Detail.INCOMPLETE

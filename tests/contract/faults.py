@@ -10,7 +10,7 @@ from moto.core.botocore_stubber import BotocoreStubber
 
 from haproxy_sync.aws import Clients
 
-type Answer = tuple[int, dict[str, str], bytes]
+type HttpResponse = tuple[int, dict[str, str], bytes]
 type Chooser = Callable[[str, str], "Fault | None"]
 
 
@@ -27,7 +27,7 @@ class Fault:
     is_done: bool = False  # the service did it, only the answer is lost
     is_death: bool = False
 
-    def answer(self, operation: str) -> Answer:
+    def response(self, operation: str) -> HttpResponse:
         """As the service would word it."""
         if self.is_death:
             raise Death(operation)
@@ -50,9 +50,9 @@ def interposed(clients: Clients, choose: Chooser) -> Iterator[None]:
         operation = sending.pop() if sending else ""
         fault = choose(operation, request.url)
         if fault and not fault.is_done:
-            return fault.answer(operation)
+            return fault.response(operation)
         done = real(stubber, request)
-        return fault.answer(operation) if fault else done
+        return fault.response(operation) if fault else done
 
     def observe(event_name: str, **_: Any) -> None:
         sending[:] = [event_name.removeprefix("before-send.")]

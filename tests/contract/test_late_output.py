@@ -127,7 +127,7 @@ def test_a_late_marker_is_not_the_word_on_a_newer_publication(running: World, ch
     """The newer config could not be downloaded: that what came before was installed does not make it well."""
     first = changing(late("apply", LOST))
     running.pass_time(20)
-    running.proxies[first].agent.answer = lambda _: DocumentResult(
+    running.proxies[first].agent.behaviour = lambda _: DocumentResult(
         Detail.FAILED, (StepResult("download", Detail.FAILED, 1, "403", "", running.clock(), running.clock()),)
     )
     running.launch()

@@ -9,6 +9,8 @@ from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
 
+from local.agent.host import PRIVATE
+from local.agent.script import DATA, Place, script_command, script_text, variable
 from local.lab import (
     ENVIRONMENT,
     BackendHost,
@@ -21,8 +23,7 @@ from local.lab import (
 )
 
 DOCUMENT: Mapping[str, Any] = json.loads(Path("src/host/document.json").read_text())
-DOWNLOADS = "/var/lib/amazon/ssm/i-1/document/orchestration/command/downloads"
-SCRIPT = "/var/lib/amazon/ssm/i-1/document/orchestration/command/apply/_script.sh"
+PLACE = Place.of(DATA, "i-1", "command")
 STATE_DIR = "/var/lib/haproxy-ec2-sync"
 CONFIG = "/etc/haproxy/haproxy.cfg"
 MARKER = "haproxy-ec2-sync "
@@ -30,7 +31,7 @@ STYLES = tuple(Style)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StepReport:
     """What a run of the step left behind; shown whole where an assertion about it fails."""
 
     status: int
@@ -62,14 +63,14 @@ class Answer:
 
 
 class ApplyStep:
-    """The step on one host: script file, `sh -c`, own process group, downloads directory, parameters in SSM_*."""
+    """The step on one host, in the surroundings that the agent gives it, without an agent."""
 
     def __init__(self, host: ProxyHost) -> None:
         """Put the script where the agent would."""
         self.host = host
         self.generation = 0
-        texts = next(step for step in DOCUMENT["mainSteps"] if step["name"] == "apply")["inputs"]["runCommand"]
-        host.write(SCRIPT, "\n".join(texts) + "\n", mode=0o700)
+        lines = next(step for step in DOCUMENT["mainSteps"] if step["name"] == "apply")["inputs"]["runCommand"]
+        host.write(PLACE.script("apply"), script_text(lines), mode=PRIVATE)
 
     def start(
         self, config: str | None, tracer: Sequence[str] = (), **parameters: str | None
@@ -78,10 +79,11 @@ class ApplyStep:
 
         `parameters` replace those that fit the download (None: unset); `tracer` is a command that starts the step.
         """
-        self.host.path(DOWNLOADS).mkdir(parents=True, exist_ok=True)
-        self.host.path(f"{DOWNLOADS}/haproxy.cfg").unlink(missing_ok=True)
+        download = f"{PLACE.downloads}/haproxy.cfg"
+        self.host.path(PLACE.downloads).mkdir(parents=True, exist_ok=True)
+        self.host.path(download).unlink(missing_ok=True)
         if config is not None:
-            self.host.write(f"{DOWNLOADS}/haproxy.cfg", config, mode=0o700)
+            self.host.write(download, config, mode=PRIVATE)
         self.generation += 1
         content = (config or "").encode()
         values: dict[str, str | None] = {
@@ -93,8 +95,9 @@ class ApplyStep:
             "ListenPorts": "80,443",
             **parameters,
         }
-        given = [f"SSM_{name}={value}" for name, value in values.items() if value is not None]
-        command = [*tracer, *self.host.enter, "env", f"--chdir={DOWNLOADS}", *given, "sh", "-c", SCRIPT]
+        given = [f"{variable(name)}={value}" for name, value in values.items() if value is not None]
+        surroundings = ["env", f"--chdir={PLACE.downloads}", *given]
+        command = [*tracer, *self.host.enter, *surroundings, *script_command(PLACE.script("apply"))]
         pipe = subprocess.PIPE
         return subprocess.Popen(
             command,
@@ -106,15 +109,15 @@ class ApplyStep:
             start_new_session=True,
         )
 
-    def run(self, config: str | None, **parameters: str | None) -> Answer:
+    def run(self, config: str | None, **parameters: str | None) -> StepReport:
         """Run the step to its end."""
         return finish(self.start(config, (), **parameters))
 
 
-def finish(process: "subprocess.Popen[str]") -> Answer:
+def finish(process: "subprocess.Popen[str]") -> StepReport:
     """Wait for a step and give what it said; kills it after a minute."""
     stdout, stderr = printed(process)
-    return Answer(process.returncode, stdout, stderr)
+    return StepReport(process.returncode, stdout, stderr)
 
 
 def kill_when(process: "subprocess.Popen[str]", condition: Callable[[], object]) -> None:

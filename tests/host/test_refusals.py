@@ -9,8 +9,8 @@ from local.lab import BackendHost, ProxyHost, Style
 from tests.host.apply_step import (
     CONFIG,
     STATE_DIR,
-    Answer,
     ApplyStep,
+    StepReport,
     backups,
     config,
     digest,
@@ -29,12 +29,12 @@ def proxy(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> ProxyHost
 
 
 @pytest.fixture
-def refused(proxy: ProxyHost, backends: tuple[BackendHost, ...]) -> Callable[..., Answer]:
+def refused(proxy: ProxyHost, backends: tuple[BackendHost, ...]) -> Callable[..., StepReport]:
     """Run the step with something wrong and check that the host is as before; gives what the step said."""
     before = config(backends[0])
     worker = proxy.worker
 
-    def run(text: str | None, **parameters: str | None) -> Answer:
+    def run(text: str | None, **parameters: str | None) -> StepReport:
         answer = ApplyStep(proxy).run(text, **parameters)
         assert proxy.read(CONFIG) == before
         assert proxy.workers() == (worker,)
@@ -52,7 +52,7 @@ def refused(proxy: ProxyHost, backends: tuple[BackendHost, ...]) -> Callable[...
 @pytest.mark.fault("F58")
 @pytest.mark.parametrize("name", ["Md5", "Sha256", "Generation", "ConfigPath", "ReloadMethod", "ListenPorts"])
 def test_an_agent_that_does_not_set_the_environment_changes_nothing(
-    refused: Callable[..., Answer], backends: tuple[BackendHost, ...], name: str
+    refused: Callable[..., StepReport], backends: tuple[BackendHost, ...], name: str
 ) -> None:
     """A parameter that is not in the environment stops the script with a status and a reason of its own."""
     answer = refused(config(*backends), **{name: None})
@@ -81,7 +81,7 @@ def test_an_agent_that_does_not_set_the_environment_changes_nothing(
     ],
 )
 def test_a_malformed_parameter_is_data_and_refused(
-    refused: Callable[..., Answer], proxy: ProxyHost, backends: tuple[BackendHost, ...], name: str, value: str
+    refused: Callable[..., StepReport], proxy: ProxyHost, backends: tuple[BackendHost, ...], name: str, value: str
 ) -> None:
     """Quotes, substitutions, newlines and SSM references in a parameter are refused and never executed."""
     answer = refused(config(*backends), **{name: value})
@@ -90,14 +90,14 @@ def test_a_malformed_parameter_is_data_and_refused(
 
 
 @pytest.mark.fault("F69")
-def test_without_a_download_nothing_happens(refused: Callable[..., Answer]) -> None:
+def test_without_a_download_nothing_happens(refused: Callable[..., StepReport]) -> None:
     """The step also runs after a download that timed out; it finds no file and says so."""
     assert refused(None)["reason"] == "download-missing"
 
 
 @pytest.mark.fault("F71")
 def test_a_download_cut_at_a_line_end_is_refused(
-    refused: Callable[..., Answer], backends: tuple[BackendHost, ...]
+    refused: Callable[..., StepReport], backends: tuple[BackendHost, ...]
 ) -> None:
     """HAProxy would accept a file that lost its last lines; the digest does not."""
     whole = config(*backends)
@@ -108,7 +108,7 @@ def test_a_download_cut_at_a_line_end_is_refused(
 
 @pytest.mark.fault("F72")
 @pytest.mark.fault("F98")
-def test_another_valid_file_is_refused(refused: Callable[..., Answer], backends: tuple[BackendHost, ...]) -> None:
+def test_another_valid_file_is_refused(refused: Callable[..., StepReport], backends: tuple[BackendHost, ...]) -> None:
     """An object that somebody swapped does not have the digest that came with the command."""
     wanted, swapped = config(*backends), config(backends[1])
     answer = refused(swapped, Md5=digest(wanted), Sha256=sha256(wanted.encode()).hexdigest())
@@ -116,14 +116,14 @@ def test_another_valid_file_is_refused(refused: Callable[..., Answer], backends:
 
 
 @pytest.mark.fault("F98")
-def test_the_md5_alone_is_no_proof(refused: Callable[..., Answer], backends: tuple[BackendHost, ...]) -> None:
+def test_the_md5_alone_is_no_proof(refused: Callable[..., StepReport], backends: tuple[BackendHost, ...]) -> None:
     """A file made to have the right MD5 still needs the right SHA-256."""
     assert refused(config(*backends), Sha256="0" * 64)["reason"] == "checksum-mismatch"
 
 
 @pytest.mark.fault("F73")
 def test_a_full_disk_keeps_the_live_file_whole(
-    refused: Callable[..., Answer], proxy: ProxyHost, backends: tuple[BackendHost, ...]
+    refused: Callable[..., StepReport], proxy: ProxyHost, backends: tuple[BackendHost, ...]
 ) -> None:
     """Without room for the candidate the step stops and leaves no half file."""
     filler = proxy.path("/etc/haproxy/filler")
@@ -147,7 +147,7 @@ def test_no_room_for_the_backup_keeps_the_live_file(make_proxy: MakeProxy, backe
 
 @pytest.mark.fault("F74")
 def test_a_read_only_file_system_changes_nothing(
-    refused: Callable[..., Answer], proxy: ProxyHost, backends: tuple[BackendHost, ...]
+    refused: Callable[..., StepReport], proxy: ProxyHost, backends: tuple[BackendHost, ...]
 ) -> None:
     """A config directory that cannot be written is reported as such."""
     proxy.make_read_only("/etc/haproxy")
@@ -156,7 +156,7 @@ def test_a_read_only_file_system_changes_nothing(
 
 @pytest.mark.fault("F75")
 def test_a_state_directory_that_cannot_be_made_stops_the_step(
-    refused: Callable[..., Answer], proxy: ProxyHost, backends: tuple[BackendHost, ...]
+    refused: Callable[..., StepReport], proxy: ProxyHost, backends: tuple[BackendHost, ...]
 ) -> None:
     """Without lock and state nothing is touched."""
     proxy.write(STATE_DIR, "a file in its place")
@@ -165,7 +165,7 @@ def test_a_state_directory_that_cannot_be_made_stops_the_step(
 
 @pytest.mark.fault("F75")
 def test_a_full_state_directory_stops_the_step(
-    refused: Callable[..., Answer], proxy: ProxyHost, backends: tuple[BackendHost, ...]
+    refused: Callable[..., StepReport], proxy: ProxyHost, backends: tuple[BackendHost, ...]
 ) -> None:
     """What is intended has to be written down before it is done."""
     proxy.run(["sh", "-c", f"mkdir {STATE_DIR} && mount -t tmpfs -o size=4k state {STATE_DIR}"])
@@ -175,7 +175,7 @@ def test_a_full_state_directory_stops_the_step(
 
 @pytest.mark.fault("F79")
 def test_a_config_that_haproxy_refuses_is_not_installed(
-    refused: Callable[..., Answer], backends: tuple[BackendHost, ...]
+    refused: Callable[..., StepReport], backends: tuple[BackendHost, ...]
 ) -> None:
     """The first ALERT lines of this host's own check are in the report."""
     answer = refused(config(*backends) + "backend more\n    no-such-keyword\n")
@@ -184,7 +184,7 @@ def test_a_config_that_haproxy_refuses_is_not_installed(
 
 
 @pytest.mark.fault("F80")
-def test_a_config_without_listener_is_not_installed(refused: Callable[..., Answer]) -> None:
+def test_a_config_without_listener_is_not_installed(refused: Callable[..., StepReport]) -> None:
     """`haproxy -c` exits 2 for a file that would not start; any status but 0 is a no."""
     answer = refused("backend app\n    mode http\n    timeout connect 1s\n    timeout server 1s\n")
     assert answer["reason"] == "invalid-config"
@@ -193,7 +193,7 @@ def test_a_config_without_listener_is_not_installed(refused: Callable[..., Answe
 
 @pytest.mark.fault("F63")
 def test_a_flood_of_messages_does_not_bury_the_marker(
-    refused: Callable[..., Answer], backends: tuple[BackendHost, ...]
+    refused: Callable[..., StepReport], backends: tuple[BackendHost, ...]
 ) -> None:
     """The marker is the first line and everything else stays far below the agent's 24,000 bytes."""
     answer = refused(config(*backends) + "".join(f'    wrong-{number} \\xff\\"\n' for number in range(2000)))
@@ -205,7 +205,7 @@ def test_a_flood_of_messages_does_not_bury_the_marker(
 @pytest.mark.fault("F81")
 @pytest.mark.parametrize("bind", ["bind 10.99.99.99:81", "bind :8081"], ids=["address-not-here", "port-taken"])
 def test_an_address_that_cannot_be_bound_is_found_before_the_reload(
-    refused: Callable[..., Answer], proxy: ProxyHost, backends: tuple[BackendHost, ...], bind: str
+    refused: Callable[..., StepReport], proxy: ProxyHost, backends: tuple[BackendHost, ...], bind: str
 ) -> None:
     """`haproxy -c` accepts it, and a reload would refuse all connections for two seconds."""
     with proxy.beside(["socat", "TCP-LISTEN:8081,fork", "EXEC:true"], port=8081):
@@ -215,7 +215,7 @@ def test_an_address_that_cannot_be_bound_is_found_before_the_reload(
 
 
 def test_a_directory_that_haproxy_needs_is_looked_for(
-    refused: Callable[..., Answer], backends: tuple[BackendHost, ...]
+    refused: Callable[..., StepReport], backends: tuple[BackendHost, ...]
 ) -> None:
     """`haproxy -c` accepts a stats socket in a directory that does not exist, and a reload would fail of it."""
     text = config(*backends).replace("/run/haproxy/admin.sock", "/run/elsewhere/admin.sock")
@@ -225,7 +225,7 @@ def test_a_directory_that_haproxy_needs_is_looked_for(
 
 
 def test_a_haproxy_that_runs_another_file_is_left_alone(
-    refused: Callable[..., Answer], proxy: ProxyHost, backends: tuple[BackendHost, ...]
+    refused: Callable[..., StepReport], proxy: ProxyHost, backends: tuple[BackendHost, ...]
 ) -> None:
     """Installing a file that the running HAProxy does not read would prove nothing."""
     answer = refused(config(*backends), ConfigPath="/etc/haproxy-other/haproxy.cfg")

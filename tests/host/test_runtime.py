@@ -8,8 +8,8 @@ import pytest
 from local.lab import BackendHost, Client, Load, ProxyHost, Style, wait_until
 from tests.host.apply_step import (
     CONFIG,
-    Answer,
     ApplyStep,
+    StepReport,
     config,
     digest,
     kill_when,
@@ -34,7 +34,7 @@ class Runtime:
         assert first["running_md5"] == digest(text), first
         self.worker = proxy.worker
 
-    def change(self, text: str, method: str = "runtime") -> Answer:
+    def change(self, text: str, method: str = "runtime") -> StepReport:
         """Run the step and check that file and worker agree."""
         answer = self.step.run(text, ReloadMethod=method)
         assert answer["outcome"] == "installed", answer

@@ -9,8 +9,8 @@ from local.lab import BackendHost, Client, Load, ProxyHost, Style, wait_until
 from tests.host.apply_step import (
     CONFIG,
     STYLES,
-    Answer,
     ApplyStep,
+    StepReport,
     config,
     digest,
     state_of,
@@ -29,7 +29,7 @@ def moved(text: str) -> str:
     return text.replace("/run/haproxy/admin.sock", MOVED).replace(EXPOSE, "")
 
 
-def applied_under_load(proxy: ProxyHost, client: Client, text: str, **parameters: str) -> Answer:
+def applied_under_load(proxy: ProxyHost, client: Client, text: str, **parameters: str) -> StepReport:
     """What the step says, while no client notices."""
     load = Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=100)
     with client.traffic(load) as traffic:
@@ -158,7 +158,7 @@ def test_a_process_that_hands_over_nothing_although_the_file_says_so(
     assert "tcp-migrate-req-on" in answer["notes"].split()
 
 
-def special(side: str, proxy: ProxyHost, backends: tuple[BackendHost, ...], **options: str) -> Answer:
+def special(side: str, proxy: ProxyHost, backends: tuple[BackendHost, ...], **options: str) -> StepReport:
     """What the step says of a change where only one file, the old or the new one, has these options."""
     old = config(*backends[:1], **(options if side == "old" else {}))
     new = config(*backends, **(options if side == "new" else {}))

@@ -28,19 +28,13 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 def bench() -> Iterator[Bench]:
     """A bench with the sample document, whose agents report in one piece."""
     events: list[Event] = []
-    tags: dict[str, dict[str, str]] = {}
     clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
     with mock_aws():
-        service = run_command_on_moto(
-            clock=clock,
-            on_event=events.append,
-            tags_of=lambda instance_id: tags.get(instance_id, {}),
-            delay=at_once,
-        )
+        service = run_command_on_moto(clock=clock, on_event=events.append, delay=at_once)
         with attach(service):
             ssm = boto3.client("ssm", region_name="eu-west-1")
             ssm.create_document(Name="Apply", Content=json.dumps(DOCUMENT), DocumentType="Command")
-            yield Bench(ssm, service, clock, events, tags)
+            yield Bench(ssm, service, clock, events)
 
 
 @pytest.fixture

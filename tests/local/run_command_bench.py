@@ -1,10 +1,10 @@
 """A Run Command stand-in behind a real SSM client, under a clock that moves when told."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from local.run_command import (
-    Answer,
+    Behaviour,
     Detail,
     DocumentResult,
     Event,
@@ -14,6 +14,7 @@ from local.run_command import (
     ScriptedAgent,
     StepResult,
 )
+from local.run_command.commands import SentCommand
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
@@ -24,7 +25,7 @@ DOCUMENT: Json = {
     "schemaVersion": "2.2",
     "parameters": {
         "Md5": {"type": "String", "allowedPattern": "^[0-9a-f]{4}$"},
-        "Method": {"type": "String", "default": "auto", "allowedValues": ["auto", "seamless"]},
+        "Method": {"type": "String", "default": "auto", "allowedPattern": "^(auto|seamless)$"},
     },
     "mainSteps": [
         {
@@ -49,17 +50,16 @@ class Bench:
     service: RunCommand
     clock: ManualClock
     events: list[Event]
-    tags: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def answering(self, code: int = 0, stdout: str = "done\n", stderr: str = "") -> Answer:
-        """An agent's answer: one step with this exit code and output."""
+    def answering(self, code: int = 0, stdout: str = "done\n", stderr: str = "") -> Behaviour:
+        """What an agent reports: one step with this exit code and output."""
 
-        def answer(_order: Order) -> DocumentResult:
+        def report(_order: Order) -> DocumentResult:
             now = self.clock()
             detail = {0: Detail.SUCCESS, 137: Detail.EXECUTION_TIMED_OUT}.get(code, Detail.FAILED)
             return DocumentResult(detail, (StepResult("apply", detail, code, stdout, stderr, now, now),))
 
-        return answer
+        return report
 
     def hosts(self, count: int, **codes: int) -> list[str]:
         """Register hosts that take a second; `h2=1` makes the second one exit 1."""
@@ -79,10 +79,10 @@ class Bench:
             self.clock.advance(1)
             self.service.tick()
 
-    def command(self, command_id: str) -> Json:
-        """The command as ListCommands shows it."""
-        [command] = self.ssm.list_commands(CommandId=command_id)["Commands"]
-        return dict(command)
+    def command(self, command_id: str) -> SentCommand:
+        """The command as the service keeps it; the API's view of it is not played."""
+        [command] = [each for each in self.service.commands if each.command_id == command_id]
+        return command
 
     def invocations(self, command_id: str) -> Json:
         """Invocations with their steps, by instance id."""

@@ -32,11 +32,9 @@ def test_values_are_pasted_once(runner: Runner) -> None:
     assert result.steps[0].stdout == "a {{ Q }} $5 z\n"
 
 
-def test_undeclared_and_empty_references(runner: Runner) -> None:
-    """An undeclared name stays as text, a declared one without value becomes `null`, a list becomes JSON."""
-    parameters = {**TEXT, "L": {"type": "StringList", "default": ["a<b", "c&d"]}}
-    result = runner.run(step("apply", "echo '{{ Nobody }} {{ P }} {{ L }}'"), parameters=parameters)
-    assert result.steps[0].stdout == '{{ Nobody }} null ["a\\u003cb","c\\u0026d"]\n'
+def test_undeclared_references_stay(runner: Runner) -> None:
+    """The name of no parameter stays as text."""
+    assert runner.run(step("apply", "echo '{{ Nobody }}'")).steps[0].stdout == "{{ Nobody }}\n"
 
 
 def test_env_var_parameters_never_touch_the_script(runner: Runner) -> None:
@@ -81,25 +79,6 @@ def test_a_default_must_match_its_own_pattern(runner: Runner) -> None:
     assert runner.run(step("apply", "true"), parameters=parameters).detail is Detail.FAILED
 
 
-def test_values_for_odd_names_are_dropped(runner: Runner) -> None:
-    """A name with an underscore gets its default, whatever was sent."""
-    parameters = {"bad_name": {"type": "String", "default": "default", "interpolationType": "ENV_VAR"}}
-    result = runner.run(step("apply", 'echo "$SSM_bad_name"'), parameters=parameters, given={"bad_name": ["sent"]})
-    assert result.steps[0].stdout == "default\n"
-
-
-def test_values_can_name_the_parameter_store(tmp_path: Path) -> None:
-    """`{{ssm:name}}` in a value is resolved on the host; an unknown name fails the command."""
-    runner = Runner(tmp_path, parameter_store={"/known": "secret"})
-    with runner.agent:
-        known = runner.run(step("apply", "echo {{ P }}"), parameters=TEXT, given={"P": ["{{ssm:/known}}"]})
-        unknown = runner.run(
-            step("apply", "echo {{ P }}"), parameters=TEXT, given={"P": ["{{ssm:/other}}"]}, command_id="command-2"
-        )
-    assert known.steps[0].stdout == "secret\n"
-    assert (unknown.detail, unknown.steps) == (Detail.FAILED, ())
-
-
 @pytest.mark.fault("F59")
 def test_the_real_document_refuses_shell_on_the_host_too(runner: Runner) -> None:
     """The project's document with a value that the service let through all the same runs no step."""
@@ -118,6 +97,7 @@ def test_steps_go_on_after_a_failure(runner: Runner) -> None:
     assert result.detail is Detail.FAILED
 
 
+@pytest.mark.fault("F68")
 def test_on_failure_exit_skips_the_rest(runner: Runner) -> None:
     """A skipped step is reported as a success without the script's output, and both streams get a note."""
     result = runner.run(step("first", "exit 3", onFailure="exit"), step("second", "echo marker"))
@@ -128,53 +108,12 @@ def test_on_failure_exit_skips_the_rest(runner: Runner) -> None:
     assert result.detail is Detail.FAILED
 
 
-def test_success_and_exit_hides_the_failure(runner: Runner) -> None:
-    """OnFailure successAndExit makes a failed document a successful one."""
-    result = runner.run(step("first", "exit 3", onFailure="successAndExit"), step("second", "true"))
-    assert ended(result) == [("Success", 168), ("Success", 0)]
-    assert result.detail is Detail.SUCCESS
-
-
-def test_on_success_exit_skips_the_rest(runner: Runner) -> None:
-    """OnSuccess exit ends the document early."""
-    result = runner.run(step("first", "true", onSuccess="exit"), step("second", "exit 1"))
-    assert ended(result) == [("Success", 0), ("Success", 0)]
-
-
-@pytest.mark.parametrize(("code", "detail"), [(168, Detail.SUCCESS), (169, Detail.FAILED)])
-def test_two_exit_codes_end_the_document(runner: Runner, code: int, detail: Detail) -> None:
-    """168 and 169 skip the rest, except a finally step."""
-    last = step("last", "echo finally", finallyStep=True)
-    result = runner.run(step("first", f"exit {code}"), step("second", "exit 1"), last)
-    assert ended(result) == [(detail.value, code), ("Success", 0), ("Success", 0)]
-    assert result.steps[2].stdout == "finally\n"
-    assert result.detail is detail
-
-
-def test_a_finally_step_must_be_the_last(runner: Runner) -> None:
-    """FinallyStep on another step is ignored."""
-    middle = step("middle", "echo finally", finallyStep=True)
-    result = runner.run(step("first", "exit 1", onFailure="exit"), middle, step("last", "true"))
-    assert "finally" not in result.steps[1].stdout
-
-
-@pytest.mark.fault("F68")
-def test_a_step_for_another_platform_counts_as_success(runner: Runner) -> None:
-    """A precondition that does not hold skips the step; the document is Success although nothing ran."""
-    windows = {**step("apply", "echo marker"), "precondition": {"StringEquals": ["platformType", "Windows"]}}
-    result = runner.run(windows)
-    assert result.detail is Detail.SUCCESS
-    assert "marker" not in result.steps[0].stdout
-    linux = {**step("apply", "echo marker"), "precondition": {"StringEquals": ["platformType", "Linux"]}}
-    assert runner.run(linux, command_id="command-2").steps[0].stdout == "marker\n"
-
-
 def test_cancelled_steps_do_not_run(runner: Runner, tmp_path: Path) -> None:
-    """After a cancel the running step is killed, and the rest is cancelled, a finally step included."""
+    """After a cancel the running step is killed, and the rest is cancelled."""
     execution = runner.start(
         step("first", f"touch {tmp_path}/started", "sleep 60"),
         step("second", "true"),
-        step("last", f"touch {tmp_path}/ran", finallyStep=True),
+        step("last", f"touch {tmp_path}/ran"),
     )
     wait_until((tmp_path / "started").exists, what="the first step")
     execution.cancel()
@@ -223,7 +162,7 @@ def test_a_real_agent_behind_a_real_client(bench: Bench, tmp_path: Path) -> None
 
         def is_done() -> bool:
             bench.service.tick()
-            return bool(bench.command(command_id)["Status"] == "Success")
+            return bool(bench.command(command_id).detail == "Success")
 
         bench.run(1)
         wait_until(is_done, what="success")

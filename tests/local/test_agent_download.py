@@ -1,9 +1,8 @@
 """How the agent stand-in downloads from S3."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
@@ -33,13 +32,12 @@ def s3() -> Iterator["S3Client"]:
         yield client
 
 
-def download(source: Any, **inputs: Any) -> Json:
-    """A download step; a string is the URL, anything else the whole sourceInfo."""
-    info = json.dumps({"path": source}) if isinstance(source, str) else source
+def download(url: str) -> Json:
+    """A download step."""
     return {
         "action": "aws:downloadContent",
         "name": "download",
-        "inputs": {"sourceType": "S3", "sourceInfo": info, "destinationPath": "haproxy.cfg", **inputs},
+        "inputs": {"sourceType": "S3", "sourceInfo": {"path": url}, "destinationPath": "haproxy.cfg"},
     }
 
 
@@ -50,10 +48,9 @@ def run(s3: "S3Client", data: Path, *steps: Json, command_id: str = "command-1")
         return finished(agent.start(Order(command_id, "i-1", "Apply", content, {})))
 
 
-@pytest.mark.parametrize("source", [URL, {"path": URL}], ids=["JSON text", "mapping"])
-def test_a_relative_download_is_where_the_next_step_starts(s3: "S3Client", tmp_path: Path, source: Any) -> None:
+def test_a_download_is_where_the_next_step_starts(s3: "S3Client", tmp_path: Path) -> None:
     """The file is root's alone, beside a helper file, in a directory of this command."""
-    result = run(s3, tmp_path, download(source), step("apply", "pwd", "stat -c %a . *.cfg", "cat *.cfg"))
+    result = run(s3, tmp_path, download(URL), step("apply", "pwd", "stat -c %a . *.cfg", "cat *.cfg"))
     downloads = tmp_path / "i-1/document/orchestration/command-1/downloads"
     assert result.steps[1].stdout == f"{downloads}\n700\n700\nglobal\n"
     [etag] = downloads.glob("*.etag")
@@ -98,24 +95,12 @@ def test_other_errors_are_tried_again(s3: "S3Client", tmp_path: Path) -> None:
         assert finished(agent.start(order)).detail is Detail.SUCCESS
 
 
-def test_objects_below_the_key_are_taken_instead_of_it(s3: "S3Client", tmp_path: Path) -> None:
-    """For whoever may list, a key that is also a prefix becomes a directory."""
+def test_objects_below_the_key_are_not_played(s3: "S3Client", tmp_path: Path) -> None:
+    """For whoever may list, a key that is also a prefix would become a directory."""
     s3.put_object(Bucket="bucket", Key="configs/a/haproxy.cfg/other", Body=b"other")
-    run(s3, tmp_path, download(URL))
-    assert [path.read_bytes() for path in tmp_path.rglob("haproxy.cfg/other")] == [b"other"]
-
-
-def test_an_absolute_destination_is_used_as_it_is(s3: "S3Client", tmp_path: Path) -> None:
-    """Missing parents are made for root alone; a directory as destination keeps the key's name."""
-    run(s3, tmp_path / "data", download(URL, destinationPath=f"{tmp_path}/etc/haproxy/"))
-    assert (tmp_path / "etc/haproxy/haproxy.cfg").read_bytes() == CONTENT
-    assert (tmp_path / "etc").stat().st_mode & 0o777 == 0o700
-
-
-def test_a_relative_working_directory_is_below_the_downloads(s3: "S3Client", tmp_path: Path) -> None:
-    """A script can start in a directory that came with the download."""
-    result = run(s3, tmp_path, download(URL, destinationPath="etc/"), step("apply", "ls *.cfg", workingDirectory="etc"))
-    assert result.steps[1].stdout == "haproxy.cfg\n"
+    result = run(s3, tmp_path, download(URL))
+    assert ended(result) == [("Failed", 1)]
+    assert "not played: the download of a folder" in result.steps[0].stderr
 
 
 @pytest.mark.parametrize(
@@ -144,9 +129,8 @@ def test_other_urls_are_refused(url: str) -> None:
         parse_url(url)
 
 
-@pytest.mark.parametrize("info", ['{"path": "', '{"url": "x"}', '"text"'])
-def test_broken_source_info_fails_the_step(s3: "S3Client", tmp_path: Path, info: str) -> None:
-    """SourceInfo that is no JSON object with a path is the step's failure, not the agent's."""
+def test_broken_source_info_fails_the_step(s3: "S3Client", tmp_path: Path) -> None:
+    """SourceInfo without a path is the step's failure, not the agent's."""
     broken = download(URL)
-    broken["inputs"]["sourceInfo"] = info
+    broken["inputs"]["sourceInfo"] = {"url": "x"}
     assert ended(run(s3, tmp_path, broken)) == [("Failed", 1)]

@@ -96,17 +96,6 @@ def test_replies_wait_for_the_connection(bench: Bench) -> None:
     assert shown(bench, command_id) == ("Success", [("apply", "Success", "done\n")])
 
 
-def test_a_cancel_comes_too_late_for_what_has_ended(bench: Bench) -> None:
-    """Only its replies are still on their way."""
-    bench.service.delay = lambda _name, _version: 5.0
-    command_id = bench.send(bench.hosts(1))
-    bench.run(2)
-    bench.ssm.cancel_command(CommandId=command_id)
-    assert bench.details(command_id) == ["InProgress"]
-    bench.run(5)
-    assert bench.details(command_id) == ["Success"]
-
-
 def test_what_comes_after_the_total_timeout_is_not_heard(bench: Bench) -> None:
     """The end that the service gave it stays, and the steps that were lost until then stay away."""
     bench.service.delay = lambda _name, _version: 200.0

@@ -1,20 +1,19 @@
-"""What the Run Command stand-in refuses, and with which error: the service's own rules."""
+"""What the Run Command stand-in refuses, and with which error: the service's own rules, and what it does not play."""
 
 import copy
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from moto.core.utils import camelcase_to_underscores
 
 from local.run_command.document import MAX_BYTES
 from tests.local.run_command_bench import DOCUMENT, Bench, Json, ids
-
-if TYPE_CHECKING:
-    from mypy_boto3_ssm.type_defs import InstanceInformationStringFilterTypeDef
 
 HOST_DOCUMENT = Path(__file__).parents[2] / "src/host/document.json"
 
@@ -41,6 +40,18 @@ def with_step(**step: Any) -> Json:
     return changed(mainSteps=[{**DOCUMENT["mainSteps"][0], **step}])
 
 
+def with_input(**inputs: Any) -> Json:
+    """The sample document with more inputs of its step."""
+    return with_step(inputs={**DOCUMENT["mainSteps"][0]["inputs"], **inputs})
+
+
+def with_download(**inputs: Any) -> Json:
+    """The sample document with a download before its step."""
+    source = {"sourceType": "S3", "sourceInfo": {"path": "https://..."}, "destinationPath": "haproxy.cfg"}
+    download = {"action": "aws:downloadContent", "name": "download", "inputs": {**source, **inputs}}
+    return changed(mainSteps=[download, *DOCUMENT["mainSteps"]])
+
+
 @pytest.mark.parametrize(
     ("request_", "code"),
     [
@@ -56,7 +67,6 @@ def with_step(**step: Any) -> Json:
         ({"MaxConcurrency": "101%"}, "ValidationException"),
         ({"MaxErrors": "-1"}, "ValidationException"),
         ({"InstanceIds": []}, "ValidationException"),
-        ({"Targets": [{"Key": "tag:Type", "Values": ["haproxy"]}]}, "ValidationException"),
         ({"InstanceIds": [ids(1)[0], ids(1)[0]]}, "DuplicateInstanceId"),
         ({"InstanceIds": [*ids(2), "i-0123456789abcdef0"]}, "InvalidInstanceId"),
         ({"DocumentName": "Unknown"}, "InvalidDocument"),
@@ -77,7 +87,7 @@ def test_a_wrong_send_command_is_refused_as_a_whole(bench: Bench, request_: Json
     request = {"DocumentName": "Apply", "InstanceIds": hosts, "Parameters": {"Md5": ["abcd"]}, **request_}
     assert refused(bench.ssm.send_command, **request) == code
     bench.run(3)
-    assert bench.ssm.list_commands()["Commands"] == []
+    assert bench.service.commands == []
 
 
 def test_the_limits_themselves_are_allowed(bench: Bench) -> None:
@@ -94,7 +104,7 @@ def test_the_limits_themselves_are_allowed(bench: Bench) -> None:
         DocumentHashType="Sha256",
     )
     bench.run(10)
-    assert bench.command(command_id)["StatusDetails"] == "Success"
+    assert bench.command(command_id).detail == "Success"
 
 
 def test_one_unreachable_host_makes_the_whole_call_fail(bench: Bench) -> None:
@@ -121,7 +131,6 @@ def test_one_unreachable_host_makes_the_whole_call_fail(bench: Bench) -> None:
         (with_parameter(type="string"), "InvalidDocumentContent"),
         (with_parameter(pattern="x"), "InvalidDocumentContent"),
         (with_parameter(interpolationType="ENV"), "InvalidDocumentContent"),
-        (with_parameter(type="StringList", interpolationType="ENV_VAR"), "InvalidDocumentContent"),
         (with_parameter(allowedPattern="("), "InvalidDocumentContent"),
         (with_parameter(allowedPattern="^a$", default="b"), "InvalidDocumentContent"),
         (changed(description="x" * MAX_BYTES), "MaxDocumentSizeExceeded"),
@@ -182,12 +191,12 @@ def test_versions_of_a_document_can_be_pinned(bench: Bench) -> None:
     bench.ssm.update_document(Name="Apply", Content=second, DocumentVersion="$LATEST")
     hosts = bench.hosts(1)
     digest = hashlib.sha256(second.encode()).hexdigest()
-    assert bench.ssm.describe_document(Name="Apply", DocumentVersion="$DEFAULT")["Document"]["DocumentVersion"] == "1"
-    assert bench.ssm.describe_document(Name="Apply", DocumentVersion="$LATEST")["Document"]["Hash"] == digest
-    assert bench.ssm.get_document(Name="Apply", DocumentVersion="$DEFAULT")["Content"] == json.dumps(DOCUMENT)
+    assert bench.ssm.describe_document(Name="Apply")["Document"]["DocumentVersion"] == "1"
     bench.send(hosts, DocumentVersion="2", DocumentHash=digest)
     assert refused(bench.send, instance_ids=hosts, DocumentHash=digest) == "InvalidDocument"
-    assert refused(bench.ssm.describe_document, Name="Apply", DocumentVersion="9") == "InvalidDocumentVersion"
+    bench.ssm.update_document_default_version(Name="Apply", DocumentVersion="2")
+    assert bench.ssm.describe_document(Name="Apply")["Document"]["Hash"] == digest
+    bench.send(hosts, DocumentHash=digest)
 
 
 def test_a_document_of_a_stack_is_checked_like_any_other(bench: Bench) -> None:
@@ -211,11 +220,11 @@ def test_nobody_else_is_sent_the_command(bench: Bench) -> None:
     command_id = bench.send(hosts[1:3])
     bench.run(5)
     assert list(bench.invocations(command_id)) == hosts[1:3]
-    assert bench.command(command_id)["TargetCount"] == 2
+    assert len(bench.command(command_id).invocations) == 2
 
 
-def test_instance_information_pages_and_filters(bench: Bench) -> None:
-    """DescribeInstanceInformation gives ten at a time, at most 50, and filters as the service does."""
+def test_instance_information_has_pages_and_a_filter(bench: Bench) -> None:
+    """DescribeInstanceInformation gives ten at a time, at most 50; all or those asked for, reachable or not."""
     hosts = bench.hosts(60)
     bench.service.disconnect(hosts[0])
     bench.run(301)
@@ -223,22 +232,83 @@ def test_instance_information_pages_and_filters(bench: Bench) -> None:
     assert len(describe()["InstanceInformationList"]) == 10
     assert refused(describe, MaxResults=51) == "ValidationException"
     assert refused(describe, NextToken="elsewhere") == "InvalidNextToken"
-    assert refused(describe, Filters=[{"Key": "Colour", "Values": ["red"]}]) == "InvalidFilterKey"
     too_many = [{"Key": "InstanceIds", "Values": ids(101)}]
     assert refused(describe, Filters=too_many) == "ValidationException"
-    pages = bench.ssm.get_paginator("describe_instance_information").paginate(
-        Filters=[{"Key": "PingStatus", "Values": ["Online"]}, {"Key": "InstanceIds", "Values": hosts[:55]}]
-    )
-    assert [one["InstanceId"] for page in pages for one in page["InstanceInformationList"]] == hosts[1:55]
-    lost = describe(Filters=[{"Key": "PingStatus", "Values": ["ConnectionLost"]}])["InstanceInformationList"]
-    assert [one["InstanceId"] for one in lost] == hosts[:1]
+    paginator = bench.ssm.get_paginator("describe_instance_information")
+    pages = paginator.paginate(Filters=[{"Key": "InstanceIds", "Values": hosts[:55]}])
+    status = {one["InstanceId"]: one["PingStatus"] for page in pages for one in page["InstanceInformationList"]}
+    assert status == {hosts[0]: "ConnectionLost"} | dict.fromkeys(hosts[1:55], "Online")
 
 
-def test_tag_filters_of_instance_information_stand_alone(bench: Bench) -> None:
-    """Instances are found by tag, but not by tag and something else."""
-    hosts = bench.hosts(3)
-    bench.tags[hosts[2]] = {"Type": "haproxy"}
-    by_tag: InstanceInformationStringFilterTypeDef = {"Key": "tag:Type", "Values": ["haproxy"]}
-    describe = bench.ssm.describe_instance_information
-    assert [one["InstanceId"] for one in describe(Filters=[by_tag])["InstanceInformationList"]] == [hosts[2]]
-    assert refused(describe, Filters=[by_tag, {"Key": "PingStatus", "Values": ["Online"]}]) == "InvalidFilterKey"
+COMMAND_ID = "0" * 36
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_"),
+    [
+        ("CancelCommand", {"CommandId": COMMAND_ID}),
+        ("ListCommands", {}),
+        ("GetParameter", {"Name": "/haproxy"}),
+        ("StartSession", {"Target": ids(1)[0]}),
+        ("GetDocument", {"Name": "Apply"}),
+        ("DescribeDocument", {"Name": "Apply", "DocumentVersion": "1"}),
+        ("SendCommand", {"DocumentName": "Apply", "Targets": [{"Key": "tag:Type", "Values": ["haproxy"]}]}),
+        ("SendCommand", {"DocumentName": "Apply", "InstanceIds": ids(1), "OutputS3BucketName": "bucket"}),
+        ("ListCommandInvocations", {"Filters": [{"key": "Status", "value": "Failed"}]}),
+        ("DescribeInstanceInformation", {"Filters": [{"Key": "PingStatus", "Values": ["Online"]}]}),
+        ("DescribeInstanceInformation", {"Filters": [{"Key": "tag:Type", "Values": ["haproxy"]}]}),
+    ],
+)
+def test_what_the_application_does_not_call_is_not_played(bench: Bench, operation: str, request_: Json) -> None:
+    """An operation, a member or a filter that AWS would take is refused by one error of our own, which names it."""
+    call = getattr(bench.ssm, camelcase_to_underscores(operation))
+    with pytest.raises(ClientError, match=f"not played: .*{operation}"):
+        call(**request_)
+    assert bench.service.commands == []
+
+
+@pytest.mark.parametrize(
+    ("content", "feature"),
+    [
+        (with_input(finallyStep=True), "finallyStep: True of step apply"),
+        (with_input(onFailure="successAndExit"), "onFailure: 'successAndExit' of step apply"),
+        (with_input(onSuccess="exit"), "onSuccess: 'exit' of step apply"),
+        (with_input(workingDirectory="/tmp"), "workingDirectory"),
+        (with_input(environment={"NAME": "value"}), "environment"),
+        (with_input(runCommand=["echo {{ ssm:/haproxy }}"]), "Parameter Store"),
+        (with_step(precondition={"StringEquals": ["platformType", "Windows"]}), "precondition"),
+        (with_download(sourceType="GitHub"), "sourceType: 'GitHub' of step download"),
+        (with_download(sourceInfo='{"path": "https://..."}'), "sourceInfo"),
+        (with_download(destinationPath="/etc/haproxy/"), "destinationPath"),
+        (with_parameter(type="StringList"), "type StringList of parameter More"),
+        (with_parameter(allowedValues=["a"]), "allowedValues of parameter More"),
+        (with_parameter(maxChars=5), "maxChars of parameter More"),
+        (changed(parameters={"a_b": {"type": "String"}}), "parameter a_b"),
+    ],
+)
+def test_what_the_document_does_not_use_is_not_played(bench: Bench, content: Json, feature: str) -> None:
+    """A feature of documents that AWS would take is refused by the same error, whoever makes the document."""
+    for change in (
+        partial(bench.ssm.create_document, Name="Other", DocumentType="Command"),
+        partial(bench.ssm.update_document, Name="Apply", DocumentVersion="$LATEST"),
+    ):
+        with pytest.raises(ClientError, match=f"not played: {feature}"):
+            change(Content=json.dumps(content))
+
+
+def test_other_kinds_and_formats_of_documents_are_not_played(bench: Bench) -> None:
+    """Neither automations nor YAML."""
+    create = bench.ssm.create_document
+    text = json.dumps(DOCUMENT)
+    with pytest.raises(ClientError, match="not played: documents of type Automation"):
+        create(Name="Other", Content=text, DocumentType="Automation")
+    with pytest.raises(ClientError, match="not played: documents as YAML"):
+        create(Name="Other", Content=text, DocumentType="Command", DocumentFormat="YAML")
+
+
+def test_a_value_from_parameter_store_is_not_played(bench: Bench) -> None:
+    """Where the pattern lets it through the real agent would look it up."""
+    bench.ssm.create_document(Name="Loose", Content=json.dumps(with_parameter()), DocumentType="Command")
+    values = {"Md5": ["abcd"], "More": ["{{ssm:/haproxy}}"]}
+    with pytest.raises(ClientError, match="not played: Parameter Store"):
+        bench.send(bench.hosts(1), DocumentName="Loose", Parameters=values)

@@ -17,19 +17,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from local.deployment import PROJECT, settings
-from local.lab import (
-    BackendHost,
-    Client,
-    Network,
-    ProxyHost,
-    Style,
-    sample_config,
-    self_signed,
-)
-from local.lab.client import Answer
+from local.lab import BackendHost, Client, Network, ProxyHost, Style, sample_config, self_signed
+from local.lab.client import Response
 from local.stack import Stack
 
-# Root's files, not in the tree, which is somebody else's; known to `make invoke`, so no name by chance.
+# Root's files, not in the tree, which is somebody else's; `make invoke` looks here, so no name by chance.
 FOLDERS = Path("/tmp", f"haproxy-ec2-sync-{hashlib.sha256(bytes(PROJECT)).hexdigest()[:8]}")  # noqa: S108
 CURRENT = "current.json"
 CERTIFICATE = "/etc/haproxy/certs/local.pem"
@@ -157,14 +149,14 @@ class LocalSystem:
         listed = self.stack.client("ssm").describe_instance_information()["InstanceInformationList"]
         return {each["InstanceId"] for each in listed if each["PingStatus"] == "Online"}
 
-    def https_get(self, proxy: Proxy, path: str = "/") -> Answer:
+    def https_get(self, proxy: Proxy, path: str = "/") -> Response:
         """One request through a proxy. Raises OSError."""
         return self.client.get(proxy.address, path, port=443, server_name=SERVER_NAME)
 
     def reached(self, proxy: Proxy, requests: int = 12) -> set[str]:
         """Names of the backends that answer through a proxy."""
-        answers = [self.https_get(proxy) for _ in range(requests)]
-        return {answer.body.strip() for answer in answers if answer.status == HTTPStatus.OK}
+        responses = [self.https_get(proxy) for _ in range(requests)]
+        return {response.body.strip() for response in responses if response.status == HTTPStatus.OK}
 
     def wait_until(self, what: str, condition: Callable[[], object], seconds: float = 60) -> float:
         """Wait for a condition, however often it raises OSError; the seconds it took. TimeoutError says `what`."""
@@ -216,7 +208,7 @@ class LocalSystem:
         }
 
     def _make_instance_profile(self) -> str:
-        """The proxies' instance profile, as the README tells the operator to make it."""
+        """The proxies' instance profile, as the README has the operator make it."""
         iam, name = self.stack.client("iam"), "haproxy"
         trust = {
             "Statement": [

@@ -53,14 +53,23 @@ def install() -> None:
 
 def _authorize(self: Any, _: type, resource: str = "*") -> None:
     credential = CREDENTIAL.search(self.headers.get("Authorization", ""))
-    session = credential and sts_backends[ACCOUNT][PARTITION].get_assumed_role_from_access_key(credential["key"])
-    if not credential or not session:
+    if not credential:
         return
-    operation = self._get_action()
-    policies = policies_of(session.role_arn)
-    for request in _requests(credential["service"], operation, resource, self):
-        if not allows(policies, request) or _hides_missing_key(policies, request):
-            raise _refusal(credential["service"], session.arn, f"{request.action} on {request.resource}")
+    service, session = credential["service"], _session(credential["key"])
+    if session:
+        policies = policies_of(session.role_arn)
+        for request in _requests(service, self._get_action(), resource, self):
+            if not _is_permitted(policies, request):
+                raise _refusal(service, session.arn, f"{request.action} on {request.resource}")
+
+
+def _session(key: str) -> Any:
+    """The role session that the access key belongs to; none for the account's owner."""
+    return sts_backends[ACCOUNT][PARTITION].get_assumed_role_from_access_key(key)
+
+
+def _is_permitted(policies: list[Any], request: Request) -> bool:
+    return allows(policies, request) and not _hides_missing_key(policies, request)
 
 
 def _refusal(service: str, who: str, what: str) -> Exception:

@@ -31,7 +31,7 @@ def included(node: Any) -> Any:
         case dict():
             return {key: included(value) for key, value in node.items()}
         case list():
-            return [included(value) for value in node]
+            return list(map(included, node))
         case _:
             return node
 

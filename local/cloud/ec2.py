@@ -1,8 +1,8 @@
 """Stands for EC2's instance life cycle over time, and for the events of EC2 and of tag changes.
 
-moto's instances change state at once and tell nobody. Here each change takes a second (pending, running;
+moto's instances change state at once and send no event. Here each change takes a second (pending, running;
 shutting-down, terminated; ...), each step is an event, and a terminated instance has lost its address and DNS name.
-Tags given at launch are told by no event of their own: AWS promises none, so nothing may depend on one.
+Tags given at launch have no event of their own: AWS promises none, so nothing may depend on one.
 """
 
 import threading
@@ -37,7 +37,7 @@ def install() -> None:
     }.items():
         setattr(InstanceBackend, name, _gradual(getattr(InstanceBackend, name), *states))
     for name in ("create_tags", "delete_tags"):
-        setattr(TagResponse, name, _told(getattr(TagResponse, name)))
+        setattr(TagResponse, name, _with_events(getattr(TagResponse, name)))
     _forget_when_terminated("private_ip", None)
     _forget_when_terminated("private_ip_address", None)
     _forget_when_terminated("private_dns_name", "")
@@ -76,13 +76,13 @@ def _enter(instance: Instance, state: str) -> None:
     )
 
 
-def _told(plain: Callable[..., Any]) -> Callable[..., Any]:
+def _with_events(plain: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: Any) -> Any:
         instance_ids = [name for name in self._get_param("ResourceIds", []) if name.startswith("i-")]
         instance_ids += [name for name in self._get_param("Resources", []) if name.startswith("i-")]
         before = _tags(instance_ids)
         answer = plain(self)
-        _tell_changes(before, _tags(instance_ids))
+        _publish_changes(before, _tags(instance_ids))
         return answer
 
     return call
@@ -93,7 +93,7 @@ def _tags(instance_ids: Iterable[str]) -> Tags:
     return {name: dict(backend.tags.get(name, {})) for name in instance_ids}
 
 
-def _tell_changes(before: Tags, after: Tags) -> None:
+def _publish_changes(before: Tags, after: Tags) -> None:
     for instance_id, tags in after.items():
         old = before[instance_id]
         changed = sorted(key for key in {*old, *tags} if old.get(key) != tags.get(key))

@@ -2,7 +2,7 @@
 
 Batch size, concurrency and partial batch responses are the deployed mapping's; visibility timeout, receive count and
 dead-letter queue are the deployed queue's. Checked, as the service does: the queue hides messages at least as long as
-the function may run; an answer that names an unknown message fails its whole batch.
+the function may run; a batch response that names an unknown message fails its whole batch.
 """
 
 import json
@@ -18,7 +18,7 @@ from moto.sqs.models import Queue
 
 from local.cloud import ACCOUNT, REGION
 from local.cloud.function import Functions, session_credentials
-from local.cloud.runtime_api import Answer
+from local.cloud.runtime_api import InvocationResult
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +40,12 @@ def install() -> None:
 
 def poll_forever(functions: Functions, endpoint: str) -> None:
     """Start the pollers of each mapping that is deployed while this runs. Never returns."""
-    known: set[str] = set()
+    polled: set[str] = set()
     while True:
         backend = get_backend(ACCOUNT, REGION)
         for mapping in list(backend._event_source_mappings.values()):
-            if mapping.uuid not in known:
-                known.add(mapping.uuid)
+            if mapping.uuid not in polled:
+                polled.add(mapping.uuid)
                 _start(mapping, functions, endpoint)
         time.sleep(0.5)
 
@@ -99,11 +99,11 @@ class Poller:
         if not messages:
             return
         records = [_record(message, self.mapping.event_source_arn) for message in messages]
-        answer = self.functions.invoke(self.function, json.dumps({"Records": records}).encode())
-        failed = failed_ids(answer, {record["messageId"] for record in records}, partial=self._is_partial)
+        result = self.functions.invoke(self.function, json.dumps({"Records": records}).encode())
+        failed = failed_ids(result, {record["messageId"] for record in records}, partial=self._is_partial)
         if failed:
             log.warning(
-                "%s of %s messages will be delivered again: %s", len(failed), len(records), answer.payload[:500]
+                "%s of %s messages will be delivered again: %s", len(failed), len(records), result.payload[:500]
             )
         for message in messages:
             if message["MessageId"] not in failed:
@@ -114,11 +114,11 @@ class Poller:
         return "ReportBatchItemFailures" in (self.mapping.function_response_types or ())
 
 
-def failed_ids(answer: Answer, sent: set[str], *, partial: bool) -> set[str]:
+def failed_ids(result: InvocationResult, sent: set[str], *, partial: bool) -> set[str]:
     """The messages of a batch that stay in the queue, by Lambda's rules."""
-    if answer.is_error:
+    if result.is_error:
         return sent
-    response = json.loads(answer.payload or b"null")
+    response = json.loads(result.payload or b"null")
     if not partial or not response or not response.get("batchItemFailures"):
         return set()
     named = {failure.get("itemIdentifier") for failure in response["batchItemFailures"]}

@@ -10,7 +10,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -77,14 +77,24 @@ def _matches(rule: Rule, event: Any) -> bool:
 
 def _deliver(rule: Rule, event: Mapping[str, Any]) -> None:
     for target in rule.targets:
-        if unknown := set(target) - HONOURED:
-            raise NotImplementedError(
-                f"{', '.join(unknown)} of a target of {rule.name}: add it to local/cloud/eventbridge.py"
-            )
+        _check_features(rule, target)
         body = target.get("Input") or json.dumps(event)
-        dead_letters = target.get("DeadLetterConfig", {}).get("Arn", "")
-        if not (_send(rule, target["Arn"], body) or (dead_letters and _send(rule, dead_letters, body))):
+        if not any(_send(rule, queue_arn, body) for queue_arn in _queues(target)):
             log.error("event lost: %s may not send to %s", rule.name, target["Arn"])
+
+
+def _check_features(rule: Rule, target: Mapping[str, Any]) -> None:
+    if unknown := set(target) - HONOURED:
+        raise NotImplementedError(
+            f"{', '.join(unknown)} of a target of {rule.name}: add it to local/cloud/eventbridge.py"
+        )
+
+
+def _queues(target: Mapping[str, Any]) -> Iterator[str]:
+    """Where an event for the target goes: to it, or else to its dead-letter queue, if it has one."""
+    yield target["Arn"]
+    if dead_letters := target.get("DeadLetterConfig", {}).get("Arn"):
+        yield dead_letters
 
 
 def _send(rule: Rule, queue_arn: str, body: str) -> bool:

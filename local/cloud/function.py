@@ -23,7 +23,7 @@ from moto.awslambda.utils import get_backend
 from moto.sts.models import sts_backends
 
 from local.cloud import ACCOUNT, PARTITION, REGION
-from local.cloud.runtime_api import Answer, RuntimeApi
+from local.cloud.runtime_api import InvocationResult, RuntimeApi
 from local.cloud.runtime_path import interpreter, link_runtime
 
 INIT_SECONDS = 30  # a busy machine is slower than Lambda's own 10
@@ -59,23 +59,30 @@ class ExecutionEnvironment:
                 start_new_session=True,
             )
 
-    def invoke(self, payload: bytes) -> Answer:
+    def invoke(self, payload: bytes) -> InvocationResult:
         """One invocation; after an error of the environment itself it is dead."""
         request_id = self.api.send(payload)
         deadline = time.monotonic() + self.timeout + (0 if self.is_warm else INIT_SECONDS)
         self.is_warm = True
         while time.monotonic() < deadline:
-            with suppress(queue.Empty):
-                answered, answer = self.api.answers.get(timeout=0.5)
-                if answered == "init":
-                    self.kill()
-                if answered in (request_id, "init"):
-                    return answer
-            if self.process.poll() is not None and self.api.answers.empty():
+            if result := self._result(request_id):
+                return result
+            if not self.is_alive and self.api.results.empty():
                 self.kill()
-                return Answer.of_error("Runtime.ExitError", f"the runtime exited with status {self.process.returncode}")
+                status = self.process.returncode
+                return InvocationResult.of_error("Runtime.ExitError", f"the runtime exited with status {status}")
         self.kill()
-        return Answer.of_error("Sandbox.Timedout", f"Task timed out after {self.timeout:.2f} seconds")
+        return InvocationResult.of_error("Sandbox.Timedout", f"Task timed out after {self.timeout:.2f} seconds")
+
+    def _result(self, request_id: str) -> InvocationResult | None:
+        """The result of the invocation in hand, or the error that starting ended in; none within half a second."""
+        with suppress(queue.Empty):
+            answered, result = self.api.results.get(timeout=0.5)
+            if answered == "init":
+                self.kill()
+            if answered in (request_id, "init"):
+                return result
+        return None
 
     @property
     def is_alive(self) -> bool:
@@ -105,8 +112,8 @@ class Functions:
         functions = self
 
         def run(self: LambdaFunction, event: Any = None) -> tuple[str, bool, str]:
-            answer = functions.invoke(self, json.dumps(event).encode())
-            return answer.payload.decode(), answer.is_error, ""
+            result = functions.invoke(self, json.dumps(event).encode())
+            return result.payload.decode(), result.is_error, ""
 
         create = LambdaFunction.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
 
@@ -121,15 +128,15 @@ class Functions:
         LambdaFunction.create_from_cloudformation_json = classmethod(create_with_properties)  # type: ignore[assignment, method-assign]
         LambdaFunction._invoke_lambda = run  # type: ignore[method-assign]  # where moto would start Docker
 
-    def invoke(self, deployed: LambdaFunction, payload: bytes) -> Answer:
+    def invoke(self, deployed: LambdaFunction, payload: bytes) -> InvocationResult:
         """Run one invocation in a warm execution environment, or in a new one."""
         with self._slots:
             environment = self._take(deployed)
-            answer = environment.invoke(payload)
+            result = environment.invoke(payload)
             if environment.is_alive:
                 with self._lock:
                     self._idle[deployed.function_arn].append(environment)
-            return answer
+            return result
 
     def close(self) -> None:
         """End every execution environment."""

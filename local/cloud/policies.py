@@ -5,8 +5,9 @@ policy variable that it does not know is an error, never a silent yes.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import contains
 from typing import Any
 
 NEGATED = "Not"
@@ -63,19 +64,30 @@ def _covers(statement: Mapping[str, Any], element: str, value: str, *, lower: bo
 def _holds(operator: str, key: str, expected: list[str], context: Mapping[str, str]) -> bool:
     base = operator.removesuffix("IfExists")
     actual = {name.lower(): value for name, value in context.items()}.get(key.lower())
-    negated = NEGATED in base
+    is_negated = NEGATED in base
     if actual is None:
-        return base != operator or negated
-    match base.replace(NEGATED, ""):
-        case "StringEquals":
-            found = actual in expected
-        case "StringLike" | "ArnLike" | "ArnEquals":
-            found = any(like(pattern, actual) for pattern in expected)
-        case "Bool":
-            found = actual.lower() in [str(value).lower() for value in expected]
-        case unknown:
-            raise NotImplementedError(f"condition operator {unknown} is not judged here: add it to local/policies.py")
-    return found != negated
+        return base != operator or is_negated
+    matches = OPERATORS.get(base.replace(NEGATED, ""))
+    if matches is None:
+        raise NotImplementedError(f"condition operator {operator} is not judged here: add it to local/policies.py")
+    return matches(expected, actual) != is_negated
+
+
+def _is_like_one(patterns: list[str], actual: str) -> bool:
+    return any(like(pattern, actual) for pattern in patterns)
+
+
+def _is_bool(expected: list[Any], actual: str) -> bool:
+    return actual.lower() in [str(value).lower() for value in expected]
+
+
+OPERATORS: Mapping[str, Callable[[list[str], str], bool]] = {
+    "StringEquals": contains,
+    "StringLike": _is_like_one,
+    "ArnLike": _is_like_one,
+    "ArnEquals": _is_like_one,
+    "Bool": _is_bool,
+}
 
 
 def like(pattern: str, value: str) -> bool:

@@ -9,23 +9,26 @@ import queue
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any
 
 PAYLOAD_LIMIT = 6 * 1024 * 1024
 API = "/2018-06-01/runtime"
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class InvocationResult:
     """What a function returned, or the error object in its place."""
 
     payload: bytes
     is_error: bool = False
 
     @classmethod
-    def of_error(cls, kind: str, message: str) -> "Answer":
+    def of_error(cls, kind: str, message: str) -> "InvocationResult":
         """An error that Lambda itself reports, such as a timeout."""
         return cls(json.dumps({"errorType": kind, "errorMessage": message}).encode(), is_error=True)
 
@@ -37,9 +40,8 @@ class RuntimeApi:
         self.function_arn = function_arn
         self.timeout = timeout
         self.invocations: queue.Queue[tuple[str, bytes]] = queue.Queue()
-        self.answers: queue.Queue[tuple[str, Answer]] = queue.Queue()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self.results: queue.Queue[tuple[str, InvocationResult]] = queue.Queue()
+        self._server = _Server(self)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property
@@ -61,49 +63,58 @@ class RuntimeApi:
         self._server.server_close()
 
 
-def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
 
-        def log_message(self, *_: Any) -> None:
-            """Say nothing: the function's own log says it."""
+    def __init__(self, api: RuntimeApi) -> None:
+        self.api = api
+        super().__init__(("127.0.0.1", 0), _Handler)
 
-        def do_GET(self) -> None:  # the name that http.server calls
-            if self.path != f"{API}/invocation/next":
-                self._reply(404)
-                return
-            request_id, payload = api.invocations.get()
-            deadline = int((time.time() + api.timeout) * 1000)
-            headers = {
-                "Lambda-Runtime-Aws-Request-Id": request_id,
-                "Lambda-Runtime-Deadline-Ms": str(deadline),
-                "Lambda-Runtime-Invoked-Function-Arn": api.function_arn,
-            }
-            self._reply(200, payload, headers)
 
-        def do_POST(self) -> None:  # the name that http.server calls
-            body = _body(self)
-            request_id, _, kind = self.path.removeprefix(f"{API}/").removeprefix("invocation/").partition("/")
-            if kind not in ("response", "error"):
-                self._reply(404)
-                return
-            if kind == "response" and len(body) > PAYLOAD_LIMIT:
-                answer = Answer.of_error("Function.ResponseSizeTooLarge", f"response of {len(body)} bytes")
-            else:
-                answer = Answer(body, is_error=kind == "error")
-            api.answers.put((request_id, answer))
-            self._reply(202)
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
 
-        def _reply(self, status: int, body: bytes = b"{}", headers: dict[str, str] | None = None) -> None:
-            self.send_response(status)
-            for name, value in (headers or {}).items():
-                self.send_header(name, value)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def log_message(self, *_: Any) -> None:
+        """Say nothing: the function's own log says it."""
 
-    return Handler
+    def do_GET(self) -> None:  # the name that http.server calls
+        if self.path != f"{API}/invocation/next":
+            self._reply(404)
+            return
+        api = self.server.api
+        request_id, payload = api.invocations.get()
+        deadline = int((time.time() + api.timeout) * 1000)
+        headers = {
+            "Lambda-Runtime-Aws-Request-Id": request_id,
+            "Lambda-Runtime-Deadline-Ms": str(deadline),
+            "Lambda-Runtime-Invoked-Function-Arn": api.function_arn,
+        }
+        self._reply(200, payload, headers)
+
+    def do_POST(self) -> None:  # the name that http.server calls
+        body = _body(self)
+        request_id, _, kind = self.path.removeprefix(f"{API}/").removeprefix("invocation/").partition("/")
+        if kind not in ("response", "error"):
+            self._reply(404)
+            return
+        self.server.api.results.put((request_id, _result(kind, body)))
+        self._reply(202)
+
+    def _reply(self, status: int, body: bytes = b"{}", headers: Mapping[str, str] = NO_HEADERS) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def _result(kind: str, body: bytes) -> InvocationResult:
+    if kind == "response" and len(body) > PAYLOAD_LIMIT:
+        return InvocationResult.of_error("Function.ResponseSizeTooLarge", f"response of {len(body)} bytes")
+    return InvocationResult(body, is_error=kind == "error")
 
 
 def _body(request: BaseHTTPRequestHandler) -> bytes:

@@ -12,7 +12,7 @@ with Network() as network:
 
 from local.lab.backend import BackendHost
 from local.lab.certificate import self_signed
-from local.lab.client import Answer, Client, Traffic
+from local.lab.client import Client, Response, Traffic
 from local.lab.namespaces import kill_group, printed
 from local.lab.network import ENVIRONMENT, Host, Network
 from local.lab.proxy import ProxyHost, Style, sample_config
@@ -21,7 +21,6 @@ from local.lab.waiting import wait_until
 
 __all__ = [
     "ENVIRONMENT",
-    "Answer",
     "Attempt",
     "BackendHost",
     "Client",
@@ -29,6 +28,7 @@ __all__ = [
     "Load",
     "Network",
     "ProxyHost",
+    "Response",
     "Style",
     "Traffic",
     "kill_group",

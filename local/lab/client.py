@@ -21,8 +21,8 @@ TRAFFIC = Path(__file__).with_name("traffic.py")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer; header names in lower case."""
+class Response:
+    """An HTTP response; header names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -84,7 +84,7 @@ class Client(Host):
 
     def get(
         self, address: str, path: str = "/", *, port: int = 80, server_name: str = "", timeout_seconds: float = 10
-    ) -> Answer:
+    ) -> Response:
         """Ask once; over TLS if a server name is given, without verifying the certificate. Raises OSError."""
 
         def connect() -> socket.socket:
@@ -98,6 +98,6 @@ class Client(Host):
         connection.sock = self.call(connect)
         with contextlib.closing(connection):
             connection.request("GET", path)
-            answer = connection.getresponse()
-            headers = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, headers, answer.read().decode())
+            received = connection.getresponse()
+            headers = {name.lower(): value for name, value in received.getheaders()}
+            return Response(received.status, headers, received.read().decode())

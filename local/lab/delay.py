@@ -15,6 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 _TUNSETIFF = 0x400454CA
 _IFF_TAP_NO_PI = 0x0002 | 0x1000
@@ -51,24 +52,42 @@ def open_tap(pid: int, interface: str) -> int:
     return tap
 
 
-def carry(one: int, other: int, delay_seconds: float) -> None:
-    """Carry frames between two TAP interfaces until standard input closes."""
-    poll = select.epoll()
-    for descriptor in (one, other, sys.stdin.fileno()):
-        poll.register(descriptor, select.EPOLLIN)
-    opposite = {one: other, other: one}
-    travelling: deque[tuple[float, int, bytes]] = deque()
-    while True:
-        wait = max(0.0, travelling[0][0] - time.monotonic()) if travelling else -1
-        for descriptor, _ in poll.poll(wait):
-            if descriptor not in opposite:
+@dataclass(slots=True)
+class Cable:
+    """Two TAP interfaces, and the frames on their way from one to the other, first arrival first."""
+
+    one: int
+    other: int
+    delay_seconds: float
+    travelling: deque[tuple[float, int, bytes]] = field(default_factory=deque)
+
+    def carry(self) -> None:
+        """Carry frames until standard input closes."""
+        poll = select.epoll()
+        for descriptor in (self.one, self.other, sys.stdin.fileno()):
+            poll.register(descriptor, select.EPOLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll(self._wait())}
+            if sys.stdin.fileno() in ready:
                 return
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    frame = os.read(descriptor, _LARGEST_FRAME)
-                    travelling.append((time.monotonic() + delay_seconds, opposite[descriptor], frame))
-        while travelling and travelling[0][0] <= time.monotonic():
-            _, descriptor, frame = travelling.popleft()
+            for descriptor in ready:
+                self._take(descriptor)
+            self._deliver()
+
+    def _wait(self) -> float:
+        """Seconds until the next frame arrives; for ever, as epoll says it, while none travels."""
+        return max(0.0, self.travelling[0][0] - time.monotonic()) if self.travelling else -1
+
+    def _take(self, descriptor: int) -> None:
+        opposite = self.other if descriptor == self.one else self.one
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                frame = os.read(descriptor, _LARGEST_FRAME)
+                self.travelling.append((time.monotonic() + self.delay_seconds, opposite, frame))
+
+    def _deliver(self) -> None:
+        while self.travelling and self.travelling[0][0] <= time.monotonic():
+            _, descriptor, frame = self.travelling.popleft()
             with contextlib.suppress(OSError):  # an interface that is down loses frames, as a cable does
                 os.write(descriptor, frame)
 
@@ -77,4 +96,4 @@ if __name__ == "__main__":
     ends = [open_tap(int(pid), interface) for pid, interface in (sys.argv[1:3], sys.argv[3:5])]
     print("up", flush=True)
     with contextlib.suppress(OSError):  # a namespace that is gone takes its interface along
-        carry(ends[0], ends[1], float(sys.argv[5]) / 1000)
+        Cable(ends[0], ends[1], float(sys.argv[5]) / 1000).carry()

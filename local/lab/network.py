@@ -91,9 +91,8 @@ class Network:
                 # Its network outlives the host by as long as the kernel likes, and would answer for the address.
                 host.closing.callback(self._unplug, port)
             ip(self._pid, f"link set {port} master br0 up")
-            mac = ":".join(
-                f"{byte:02x}" for byte in (2, 0, *host.ipv4.packed)
-            )  # who gets the address next is no stranger
+            # Made of the address, so that whoever gets that next is reached at once, whatever others have cached.
+            mac = ":".join(f"{byte:02x}" for byte in (2, 0, *host.ipv4.packed))
             ip(
                 host.pid,
                 f"link set eth0 address {mac}",

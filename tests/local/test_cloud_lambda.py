@@ -11,7 +11,7 @@ from moto.awslambda.models import LambdaFunction
 from local.cloud.event_source import failed_ids
 from local.cloud.eventbridge import seconds_of
 from local.cloud.function import ExecutionEnvironment
-from local.cloud.runtime_api import Answer
+from local.cloud.runtime_api import InvocationResult
 from local.cloud.runtime_path import link_runtime
 
 HANDLER = """
@@ -120,13 +120,13 @@ def test_errors_are_those_of_lambda(
     ],
 )
 def test_what_stays_in_the_queue(response: Any, *, partial: bool, failed: set[str]) -> None:
-    """A batch response names the messages that come back; one that names a stranger brings all of them back."""
-    assert failed_ids(Answer(json.dumps(response).encode()), {"a", "b"}, partial=partial) == failed
+    """A batch response names the messages that come back; one that names another brings all of them back."""
+    assert failed_ids(InvocationResult(json.dumps(response).encode()), {"a", "b"}, partial=partial) == failed
 
 
 def test_an_error_brings_the_whole_batch_back() -> None:
     """Whatever the mapping says about partial responses."""
-    assert failed_ids(Answer.of_error("Sandbox.Timedout", ""), {"a", "b"}, partial=True) == {"a", "b"}
+    assert failed_ids(InvocationResult.of_error("Sandbox.Timedout", ""), {"a", "b"}, partial=True) == {"a", "b"}
 
 
 @pytest.mark.parametrize(

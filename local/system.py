@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from local.deployment import PROJECT, settings
-from local.lab import BackendHost, Client, Network, ProxyHost, Style, sample_config, self_signed
+from local.lab import (
+    BackendHost,
+    Client,
+    Network,
+    ProxyHost,
+    Style,
+    sample_config,
+    self_signed,
+)
 from local.lab.client import Response
 from local.stack import Stack
 

@@ -58,7 +58,7 @@ class Downloader:
 
     def run(self, inputs: Mapping[str, Any], downloads: str) -> str:
         """Carry out the step and return its stdout; raises DownloadFailed."""
-        url = inputs["sourceInfo"].get("path", "")
+        url = str(inputs["sourceInfo"].get("path", ""))
         location = parse_url(url)
         # The agent makes the downloads directory first; it is where the next step will start.
         make_directory(self.host.path(downloads))

@@ -98,7 +98,7 @@ def _requests(service: str, operation: str, resource: str, call: Any) -> Iterato
             yield Request(action, f"{arn}document/{call._get_param('DocumentName')}")
             for instance_id in call._get_param("InstanceIds") or ():
                 yield Request(action, f"{arn}instance/{instance_id}".replace(":ssm:", ":ec2:"), _tags(instance_id))
-        case "ssm", "DescribeDocument" | "GetDocument":
+        case "ssm", "DescribeDocument":
             yield Request(action, f"{arn}document/{call._get_param('Name')}")
         case _:
             yield Request(action, "*")

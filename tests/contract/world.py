@@ -41,7 +41,7 @@ BEGIN = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 
 
 @dataclass
-class ProxyHost:
+class SimulatedProxy:
     """A proxy played in Python: keeps the promises of the host script, fails when told to."""
 
     world: "World"
@@ -103,7 +103,7 @@ class World:
     clients: Clients
     clock: ManualClock
     service: RunCommand
-    proxies: dict[str, ProxyHost] = field(default_factory=dict)
+    proxies: dict[str, SimulatedProxy] = field(default_factory=dict)
     inbox: list[dict[str, Any]] = field(default_factory=list)  # events on their way into the queue
     delayed: list[tuple[float, float, dict[str, Any]]] = field(default_factory=list)  # due, sent, our own message
     renderer: Any = field(default_factory=Renderer)
@@ -131,9 +131,9 @@ class World:
                 self.join(instance_id)
         return ids
 
-    def join(self, instance_id: str) -> ProxyHost:
+    def join(self, instance_id: str) -> SimulatedProxy:
         """The proxy's agent registers with Run Command."""
-        host = self.proxies.setdefault(instance_id, ProxyHost(self, instance_id))
+        host = self.proxies.setdefault(instance_id, SimulatedProxy(self, instance_id))
         host.agent = ScriptedAgent(self.clock, host.answer)
         self.service.register(instance_id, host.agent)
         return host

@@ -6,7 +6,7 @@
 #
 # The agent kills the process group with SIGKILL, so no trap can be trusted. After a kill at any instruction:
 #   the live file is wholly old or wholly new   (one rename, made durable first)
-#   ports open again within HOLD_SECONDS        (the SYN drop expires in the kernel)
+#   ports open again within DROP_SECONDS        (the SYN drop expires in the kernel)
 #   the next run finishes or repairs            (what is proven is written last; what is intended, first)
 # shellcheck disable=SC2015 # `a && b || fail` is meant: whichever of both fails
 # shellcheck disable=SC2154 # SSM_* come from the agent
@@ -15,7 +15,7 @@ set -u
 export LC_ALL=C TZ=UTC PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 umask 022
 
-readonly HOLD_SECONDS=3    # longest time that a SYN is dropped, whatever dies
+readonly DROP_SECONDS=3    # longest time that a SYN is dropped, whatever dies
 readonly LOCK_SECONDS=60   # a command waits this long for another one
 readonly RELOAD_SECONDS=15 # for a new worker to be ready; 2.1 s of it go to HAProxy's own bind retries
 readonly WATCH_SECONDS=2   # a new worker has to live this long
@@ -24,14 +24,16 @@ readonly SOCKET_SECONDS=5  # for an answer on a socket
 readonly MAX_STEPS=50      # of a change at run time; a longer one is a reload
 readonly KEEP_BACKUPS=5
 readonly STATE_DIR=/var/lib/haproxy-ec2-sync
-readonly STATE=$STATE_DIR/state HOLD_FILE=$STATE_DIR/hold START_LOG=$STATE_DIR/start.log TOUCHED=$STATE_DIR/touched
+# Of the drop window: its file has the name of earlier releases, whose killed runs are swept as well.
+readonly DROP_FILE=$STATE_DIR/hold
+readonly STATE=$STATE_DIR/state START_LOG=$STATE_DIR/start.log TOUCHED=$STATE_DIR/touched
 readonly OLD_MODEL=$STATE_DIR/old.model NEW_MODEL=$STATE_DIR/new.model PROVEN_MODEL=$STATE_DIR/proven.model
 readonly COMMENT=haproxy-ec2-sync TABLE=haproxy_ec2_sync
 
 md5_before="" md5_after="" running_md5="" method=none window_ms=0 backup="" style="" version="" notes="" log=""
 live="" candidate="" saved="" fallback="" fallback_md5="" failure="" detail="" marked=""
 highest_generation=0 installed="" proven="" boot=""
-hold_tool="" hold_started=0 half_changed=""
+drop_tool="" window_started=0 half_changed=""
 binary="" pidfile="" master_socket="" master_option="" is_master="" files=() options=() environ=()
 root="" worker="" worker_id="" unit="" roots=() workers=() masters=" " known=" " stranger=""
 socket_tool="" handover="" failed_before=0
@@ -51,7 +53,7 @@ json() { # the text as the inside of a JSON string: printable ASCII, at most $2 
 
 finish() { # EXIT OUTCOME REASON [DETAIL]: the marker, the log, the end
   local old_workers=$((${#workers[@]} > 0 ? ${#workers[@]} - 1 : 0))
-  release_hold
+  close_drop_window
   [ -z "$candidate" ] || rm -f -- "$candidate" "$saved"
   marked=yes
   printf '%s {"outcome":"%s","reason":"%s","generation":%s,"md5_before":"%s","md5_after":"%s","running_md5":"%s",' \
@@ -571,10 +573,10 @@ restore_file() { # the file that ran before, by the same one rename
   sync "${live%/*}" 2>/dev/null || :
 }
 
-# --- the hold: new SYNs are dropped while the old process stops ---
+# --- the drop window: new SYNs are dropped while the old process stops ---
 
-nft_hold() { # one transaction for both families
-  local expiring=" timeout ${HOLD_SECONDS}s"
+nft_drop() { # one transaction for both families
+  local expiring=" timeout ${DROP_SECONDS}s"
   nft -f - 2>/dev/null <<RULES
 table inet $TABLE
 delete table inet $TABLE
@@ -590,13 +592,13 @@ RULES
 
 has_ipv6() { read -r _ </proc/net/if_inet6; } 2>/dev/null
 
-iptables_hold() { # both families or none; --datestop counts whole seconds
+iptables_drop() { # both families or none; --datestop counts whole seconds
   local tool stop
-  printf -v stop '%(%Y-%m-%dT%H:%M:%S)T' "$(($(date +%s) + HOLD_SECONDS))"
+  printf -v stop '%(%Y-%m-%dT%H:%M:%S)T' "$(($(date +%s) + DROP_SECONDS))"
   for tool in iptables ip6tables; do
     [ $tool = iptables ] || has_ipv6 || continue
     $tool -w 2 -I INPUT ! -i lo -p tcp -m multiport --dports "$SSM_ListenPorts" --syn -m time --datestop "$stop" \
-      -m comment --comment "$COMMENT" -j DROP 2>/dev/null || { sweep_holds && return 1; }
+      -m comment --comment "$COMMENT" -j DROP 2>/dev/null || { sweep_drop_rules && return 1; }
   done
 }
 
@@ -606,51 +608,52 @@ migrate_handshakes() { # lets the kernel move what waits on a closing listener t
   [ "$now_on" = 1 ] || { printf '1\n' >"$switch" && note tcp-migrate-req-on; } 2>/dev/null
 }
 
-hold() { # from here new SYNs on the listed ports are dropped; the kernel ends it after HOLD_SECONDS even if all of this dies
+# From here new SYNs on the listed ports are dropped. The kernel ends it after DROP_SECONDS even if all of this dies.
+open_drop_window() {
   now_ms
-  hold_started=$now
-  printf 'hold\n' >"$HOLD_FILE" || {
-    note no-hold && migrate_handshakes
+  window_started=$now
+  printf 'hold\n' >"$DROP_FILE" || {
+    note no-drop-window && migrate_handshakes
     return
   }
-  if command -v nft >/dev/null && nft_hold; then
-    hold_tool=nft
-  elif command -v iptables >/dev/null && iptables_hold; then
-    hold_tool=iptables
+  if command -v nft >/dev/null && nft_drop; then
+    drop_tool=nft
+  elif command -v iptables >/dev/null && iptables_drop; then
+    drop_tool=iptables
   else
-    rm -f "$HOLD_FILE"
-    note no-hold
+    rm -f "$DROP_FILE"
+    note no-drop-window
     migrate_handshakes || :
   fi
 }
 
-release_hold() {
-  [ -n "$hold_tool" ] || return 0
-  sweep_holds
-  hold_tool=""
+close_drop_window() {
+  [ -n "$drop_tool" ] || return 0
+  sweep_drop_rules
+  drop_tool=""
   now_ms
-  now=$((now - hold_started))
-  window_ms=$((window_ms + (now < HOLD_SECONDS * 1000 ? now : HOLD_SECONDS * 1000)))
+  now=$((now - window_started))
+  window_ms=$((window_ms + (now < DROP_SECONDS * 1000 ? now : DROP_SECONDS * 1000)))
 }
 
-sweep_holds() { # removes our rules and only ours: this run's, or the inert ones of a run that was killed
+sweep_drop_rules() { # removes our rules and only ours: this run's, or the inert ones of a run that was killed
   local tool rule words left=""
-  [ -e "$HOLD_FILE" ] || return 0
-  [ "$hold_tool" = iptables ] || nft delete table inet "$TABLE" 2>/dev/null
-  if [ "$hold_tool" != nft ]; then
+  [ -e "$DROP_FILE" ] || return 0
+  [ "$drop_tool" = iptables ] || nft delete table inet "$TABLE" 2>/dev/null
+  if [ "$drop_tool" != nft ]; then
     for tool in iptables{,-nft,-legacy} ip6tables{,-nft,-legacy}; do
       command -v "$tool" >/dev/null || continue
-      [ -z "$hold_tool" ] || [[ $tool != *-* ]] || continue
+      [ -z "$drop_tool" ] || [[ $tool != *-* ]] || continue
       while read -r rule; do
         read -r -a words <<<"${rule#-A }"
-        "$tool" -w 2 -D "${words[@]}" 2>/dev/null || { left=yes && note hold-expires-by-itself; }
+        "$tool" -w 2 -D "${words[@]}" 2>/dev/null || { left=yes && note drop-window-expires-by-itself; }
       done < <("$tool" -w 2 -S INPUT 2>/dev/null | grep -F -e "--comment $COMMENT ")
     done
   fi
-  [ -n "$left" ] || rm -f "$HOLD_FILE"
+  [ -n "$left" ] || rm -f "$DROP_FILE"
 }
 
-let_handshakes_end() { # inside the hold: nobody is left between SYN and accept, or 0.4 s are over
+let_handshakes_end() { # inside the drop window: nobody is left between SYN and accept, or 0.4 s are over
   local filter turn
   command -v ss >/dev/null || { sleep 0.2 && return; }
   filter="( sport = :${SSM_ListenPorts//,/ or sport = :} )"
@@ -693,7 +696,7 @@ wait_for_new_worker() { # until a worker that was not there before is ready; 1 w
     fi
     [ -z "$root" ] || gone=0
     if is_new "$worker"; then
-      [ "$method/$style" != syn-drop/master-worker ] || [ "$hold_started" -gt 0 ] || hold
+      [ "$method/$style" != syn-drop/master-worker ] || [ "$window_started" -gt 0 ] || open_drop_window
       if answers "$worker"; then return 0; fi
       # Nobody to ask: it listens. Not at once where it should answer, since a worker that cannot bind
       # everything holds some sockets for 2.1 s before it gives up.
@@ -711,8 +714,8 @@ wait_for_new_worker() { # until a worker that was not there before is ready; 1 w
 
 reload_master() { # USR2: the master loads the file and hands its sockets to a new worker
   failed_before=$(failed_reloads || printf 0)
-  # Where it hands them over, the hold waits for the new worker: parsing takes most of a reload.
-  [ "$method" != syn-drop ] || hands_over || hold
+  # Where it hands them over, the drop window waits for the new worker: parsing takes most of a reload.
+  [ "$method" != syn-drop ] || hands_over || open_drop_window
   kill -USR2 "$root" && wait_for_new_worker
 }
 
@@ -747,7 +750,7 @@ abstract_sockets() { # MODEL: those that it listens on
   grep -E $'^R\t((dgram-)?bind|stats[ \t]+socket)[ \t]' "$1" | grep -oE $'abnsz?@[^ \t,"\']+' | sort -u
 }
 
-reload_daemon() { # new process first, so that the hold covers only the old one's stop
+reload_daemon() { # new process first, so that the drop window covers only the old one's stop
   local old=("${roots[@]}") pid others=()
   if [ "$handover" = socket ] && ! start_beside -x "${fact["$present.exposed"]}"; then
     # The process runs another file than the one that was found: it hands nothing over.
@@ -755,7 +758,7 @@ reload_daemon() { # new process first, so that the hold covers only the old one'
     do_without_sockets
   fi
   if [ "$handover" != socket ] && cannot_share; then
-    method=syn-drop && hold
+    method=syn-drop && open_drop_window
     start_beside -sf "${old[@]}" && wait_for_new_worker
     return
   fi
@@ -764,14 +767,14 @@ reload_daemon() { # new process first, so that the hold covers only the old one'
   # To a master, SIGUSR1 is the end of a service that systemd then starts again.
   for pid in "${old[@]}"; do [ "$pid" = "$root" ] || [[ "$masters" == *" $pid "* ]] || others+=("$pid"); done
   if [ "$method" = syn-drop ]; then
-    hold
+    open_drop_window
     let_handshakes_end
   fi
   stop_processes ${others[@]+"${others[@]}"}
 }
 
 reload_unit() { # a daemon that systemd started must stay in its unit
-  [ "$method" != syn-drop ] || hold
+  [ "$method" != syn-drop ] || open_drop_window
   timeout --foreground "$RELOAD_SECONDS" systemctl reload "$unit" 9>&- </dev/null >"$START_LOG" 2>&1 || :
   wait_for_new_worker
 }
@@ -810,7 +813,7 @@ choose_method() { # into `method` and `handover`: what was asked for, as far as 
   fi
 }
 
-do_without_sockets() { # the kernel moves what waits on a daemon's listeners, or new connections are held back
+do_without_sockets() { # the kernel moves what waits on a daemon's listeners, or new connections are dropped for a moment
   handover=""
   if [ "$method" = seamless ] && [ "$style" = daemon ] && migrate_handshakes; then handover=kernel; else method=syn-drop; fi
 }
@@ -945,7 +948,7 @@ forget_server_state() { # a start much later must not believe it
 }
 
 reload() { # FILE (old or new), which is live: HAProxy runs it and its new worker is proven; otherwise 1 and `failure` says why
-  hold_started=0
+  window_started=0
   find_present
   awaited=$1
   choose_method
@@ -957,7 +960,7 @@ reload() { # FILE (old or new), which is live: HAProxy runs it and its new worke
     *) reload_daemon ;;
   esac
   local status=$?
-  release_hold
+  close_drop_window
   [ $status -eq 0 ] && watch_worker || status=1
   forget_server_state
   [ $status -eq 0 ] && rm -f "$TOUCHED" && half_changed=""
@@ -1196,7 +1199,7 @@ main() {
   read_parameters
   lock
   load_state
-  sweep_holds
+  sweep_drop_rules
   digest
   [ -z "$md5_before" ] || fact["old.pidfile"]=$(awk '$1 == "pidfile" { gsub(/["\r]/, "", $2); print $2; exit }' "$live")
   discover

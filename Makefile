@@ -61,7 +61,7 @@ template-test: setup ## try a template of yours: TEMPLATE=haproxy.cfg.j2 [VARS=v
 render: setup ## print what a template gives: TEMPLATE=... INSTANCES=describe-instances.json [VARS=...] [PROXY=i-...]
 	$(PYTHON) -m local.render $(TEMPLATE) $(if $(INSTANCES),--instances $(INSTANCES)) $(if $(VARS),--vars $(VARS)) $(if $(PROXY),--proxy $(PROXY))
 
-bench-reload: setup ## reload methods against each other and against the seed; writes build/bench/reload.json
+bench-reload: setup ## reload methods against each other and the Ansible playbook this replaces; writes build/bench/reload.json
 	mkdir -p build/bench
 	$(AS_ROOT) $(PYTHON) -m benchmarks.reload
 

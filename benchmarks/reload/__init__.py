@@ -1,4 +1,4 @@
-"""What a change of the config costs clients: by the seed's reload, a plain one, and our methods, in one sitting.
+"""What a change of the config costs clients: by the Ansible playbook this replaces, a plain reload, and our methods.
 
 `python -m benchmarks.reload` prints tables and writes `build/bench/reload.json`; docs/benchmarks.md explains both.
 """

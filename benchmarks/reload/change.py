@@ -12,14 +12,14 @@ from benchmarks.reload.firewall import watched_firewall
 from benchmarks.reload.harm import Harm
 from local.lab import BackendHost, Client, Load, Network, ProxyHost, Style
 
-METHODS = ("seed", "plain", "syn-drop", "seamless", "runtime", "auto")
+METHODS = ("playbook", "plain", "syn-drop", "seamless", "runtime", "auto")
 SCENARIOS = ("alive", "dead", "unborn")
 
-SEED = (
+PLAYBOOK = (
     "iptables -I INPUT -p tcp -m multiport --dports 80,443 --syn -j DROP; sleep 0.5; "
     "/etc/init.d/haproxy reload; iptables -D INPUT -p tcp -m multiport --dports 80,443 --syn -j DROP"
 )
-"""The seed's handler as the shell sees it."""
+"""The reload handler of the Ansible playbook this replaces (docs/decisions.md), as the shell sees it."""
 PLAIN = "/etc/init.d/haproxy reload"
 
 APPLY = Path("src/host/apply.sh")
@@ -106,11 +106,11 @@ def start_proxies(network: Network, scenarios: Mapping[str, Scenario]) -> dict[s
 
 
 def config(method: str, servers: Sequence[BackendHost]) -> str:
-    """The bundled template's global section and defaults, the seed's server lines.
+    """The bundled template's global section and defaults, the playbook's server lines.
 
-    `close-spread-time` is the one line that the seed's and the plain reload's file does not have.
+    The files of the playbook and of the plain reload lack one line, `close-spread-time`.
     """
-    close_spread = "" if method in ("seed", "plain") else "close-spread-time 60s"
+    close_spread = "" if method in ("playbook", "plain") else "close-spread-time 60s"
     lines = [f"    server {server.name} {server.ipv4}:{server.port} check observe layer7\n" for server in servers]
     return _HEAD.format(close_spread=close_spread) + "".join(lines)
 
@@ -150,13 +150,13 @@ def change(proxy: ProxyHost, client: Client, method: str, scenario: Scenario, lo
         raise Unmeasured(f"{method}: {len(early)} requests failed before anything was done, first {early[0]}")
     if scenario.added.name not in _states(proxy):
         raise Unmeasured(f"{method}: the new server is not in the running config")
-    return Harm.of([attempt for attempt in traffic.attempts if attempt.start >= started], firewall.hold_ms)
+    return Harm.of([attempt for attempt in traffic.attempts if attempt.start >= started], firewall.drop_window_ms)
 
 
 def _apply(proxy: ProxyHost, method: str, after: str) -> None:
-    if method in ("seed", "plain"):
+    if method in ("playbook", "plain"):
         proxy.write(CONFIG, after)
-        proxy.run(["sh", "-c", SEED if method == "seed" else PLAIN])
+        proxy.run(["sh", "-c", PLAYBOOK if method == "playbook" else PLAIN])
         return
     proxy.write(f"{DOWNLOADS}/haproxy.cfg", after)
     content = after.encode()

@@ -17,7 +17,7 @@ class Firewall:
         self.changes: list[tuple[float, str]] = []
 
     @property
-    def hold_ms(self) -> float:
+    def drop_window_ms(self) -> float:
         """From the first rule that came to the last deletion after it; 0 if no rule came."""
         came = next((at for at, change in self.changes if change.startswith(("add rule", "insert rule"))), None)
         if came is None:

@@ -26,11 +26,11 @@ class Harm:
     connect_p999_ms: float
     keepalive_lost: int
     """Requests on open connections without a good answer."""
-    hold_ms: float
+    drop_window_ms: float
     """How long a firewall rule dropped new connections."""
 
     @classmethod
-    def of(cls, attempts: Sequence[Attempt], hold_ms: float) -> "Harm":
+    def of(cls, attempts: Sequence[Attempt], drop_window_ms: float) -> "Harm":
         """Count what became of the attempts of one run. Raises ValueError if there was no new connection."""
         connected = sorted(attempt.connect_ms for attempt in attempts if attempt.kind == "new")
         if not connected:
@@ -44,7 +44,7 @@ class Harm:
             connect_max_ms=connected[-1],
             connect_p999_ms=connected[math.ceil(len(connected) * 0.999) - 1],
             keepalive_lost=bad.count(True),
-            hold_ms=round(hold_ms, 1),
+            drop_window_ms=round(drop_window_ms, 1),
         )
 
 
@@ -89,10 +89,10 @@ class Target:
 TARGETS = (
     Target("no failed request", OURS, "failed", lambda _: 0),
     Target(
-        "at most a fifth of the seed's delayed connections",
+        "at most a fifth of the playbook's delayed connections",
         ["syn-drop"],
         "delayed",
-        lambda of: of["seed"]["delayed"] / 5,
+        lambda of: of["playbook"]["delayed"] / 5,
     ),
     Target("no delayed connection", ["seamless", "runtime", "auto"], "delayed", lambda _: 0),
     Target("no lost keep-alive request", ["runtime"], "keepalive_lost", lambda _: 0),

@@ -27,20 +27,22 @@ def test_each_kind_of_harm_is_counted_once() -> None:
             attempt("download", result="closed"),
             attempt("keep-alive", result="closed"),
         ],
-        hold_ms=12.34,
+        drop_window_ms=12.34,
     )
-    assert seen == Harm(failed=2, delayed=1, connect_max_ms=3000, connect_p999_ms=201, keepalive_lost=1, hold_ms=12.3)
+    assert seen == Harm(
+        failed=2, delayed=1, connect_max_ms=3000, connect_p999_ms=201, keepalive_lost=1, drop_window_ms=12.3
+    )
 
 
 def test_no_traffic_is_no_result() -> None:
     """A run without a client cannot say that nobody was harmed."""
     with pytest.raises(ValueError, match="no client"):
-        Harm.of([attempt("keep-alive")], hold_ms=0)
+        Harm.of([attempt("keep-alive")], drop_window_ms=0)
 
 
 def test_summary_has_medians_and_ranges() -> None:
     """One outlier moves the range, not the median."""
-    values = summary({"alive": {"seed": [harm(1), harm(9), harm(2)]}})["alive"]["seed"]
+    values = summary({"alive": {"playbook": [harm(1), harm(9), harm(2)]}})["alive"]["playbook"]
     assert values["failed"] == 2
     assert values["failed_range"] == (1, 9)
 
@@ -48,7 +50,7 @@ def test_summary_has_medians_and_ranges() -> None:
 def methods(**changes: Harm) -> dict[str, list[Harm]]:
     """All methods meet their targets but for the changes."""
     well = {method: [harm()] for method in ("syn-drop", "seamless", "runtime", "auto")}
-    others = {"seed": [harm(2, 100, 20)], "plain": [harm(12, 0, 20)]}
+    others = {"playbook": [harm(2, 100, 20)], "plain": [harm(12, 0, 20)]}
     return well | others | {method.replace("_", "-"): [run] for method, run in changes.items()}
 
 
@@ -57,7 +59,7 @@ def methods(**changes: Harm) -> dict[str, list[Harm]]:
     [
         ({}, []),
         ({"syn_drop": harm(delayed=20, keepalive_lost=2)}, []),
-        ({"syn_drop": harm(delayed=21)}, ["a fifth of the seed's"]),
+        ({"syn_drop": harm(delayed=21)}, ["a fifth of the playbook's"]),
         ({"seamless": harm(failed=1, delayed=1)}, ["no failed request", "no delayed connection"]),
         ({"auto": harm(keepalive_lost=3)}, ["a tenth of the plain reload's"]),
         ({"runtime": harm(keepalive_lost=1)}, ["no lost keep-alive request"]),

@@ -8,7 +8,7 @@ from local.system import LocalSystem
 from tests.end_to_end.conftest import config, workers
 
 KEY = "templates/staging/haproxy.cfg.j2"
-SEED = """\
+PLAYBOOK = """\
 global
     stats socket /run/haproxy/admin.sock mode 660 level admin expose-fd listeners
     server-state-file /var/lib/haproxy-ec2-sync/server-state
@@ -42,7 +42,7 @@ def bucket(system: LocalSystem) -> Iterator[str]:
 
 def test_the_playbooks_loop_works_unchanged(system: LocalSystem, bucket: str) -> None:
     """Upload a template with the playbook's own loop: it rolls out, and clients reach every backend by its name."""
-    system.stack.s3.put_object(Bucket=bucket, Key=KEY, Body=SEED.encode())
+    system.stack.s3.put_object(Bucket=bucket, Key=KEY, Body=PLAYBOOK.encode())
     lines = [f"    server {each.name} {each.name}:8080 check observe layer7" for each in system.backends.values()]
     system.wait_until(
         "it is installed", lambda: all(set(lines) <= set(config(p).splitlines()) for p in system.proxies.values())

@@ -243,7 +243,9 @@ def test_a_seamless_reload_is_not_noticed(
     assert traffic.delayed(900) == [], "no SYN was dropped"
 
 
-def test_a_host_that_cannot_be_seamless_uses_the_hold(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_a_host_that_cannot_be_seamless_has_a_drop_window(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """No master, no exposed listeners, and a kernel that does not migrate."""
     proxy = make_proxy(Style.DAEMON)
     before, after = (config(*hosts).replace(" expose-fd listeners", "") for hosts in (backends[:1], backends))

@@ -107,7 +107,7 @@ def test_a_directory_of_files_is_checked_with_the_new_one(
 def test_addresses_that_cannot_be_shared_are_handed_over_in_one_go(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], keyword: str
 ) -> None:
-    """Where old and new process cannot listen at a time, the new one ends the old one itself, inside the hold."""
+    """Where old and new process cannot listen at a time, the new one ends the old one itself, in the drop window."""
     options = {"binds": keyword} if keyword.startswith("bind") else {"extra": keyword}
     before, after = (config(*hosts, **options) for hosts in (backends[:1], backends))
     proxy = make_proxy(Style.SYSV)

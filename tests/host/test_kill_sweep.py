@@ -23,7 +23,7 @@ type MakeProxy = Callable[..., ProxyHost]
 type Point = tuple[str, int]
 
 TRACER = Path(__file__).with_name("kill_at.py")
-HOLD_SECONDS = 3
+DROP_SECONDS = 3
 READY = 0
 """Admin state of a server that is neither in maintenance nor draining."""
 INSTALLED = "mv renameat .haproxy.cfg.haproxy-ec#-sync.new"
@@ -73,7 +73,7 @@ class Sweep:
             except OSError:
                 return False
 
-        wait_until(is_open, HOLD_SECONDS + 1, what=f"open ports after {point}")
+        wait_until(is_open, DROP_SECONDS + 1, what=f"open ports after {point}")
 
     def _wait_for_one_worker(self, point: Point) -> None:
         wait_until(lambda: len(self.proxy.workers()) == 1, what=lambda: f"{self.proxy.workers()} after {point}")

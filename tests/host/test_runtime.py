@@ -174,7 +174,7 @@ def test_any_tool_that_can_talk_to_a_socket_will_do(
 def test_what_does_not_fit_is_reloaded(
     start: Callable[..., Runtime], backends: tuple[BackendHost, ...], old: str, new: str, method: str
 ) -> None:
-    """Anything but servers that the Runtime API can change takes a new worker, without a hold."""
+    """Anything but servers that the Runtime API can change takes a new worker, without a drop window."""
     run = start(config(*backends))
     changed = config(*backends).replace(old, new)
     assert changed != run.text

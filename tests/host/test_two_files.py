@@ -182,7 +182,7 @@ def test_addresses_that_one_of_both_files_does_not_share(
 def test_an_abstract_socket_of_one_file_is_in_nobodys_way(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, side: str
 ) -> None:
-    """Only one that both processes would listen on is a reason to hold new connections."""
+    """Only one that both processes would listen on is a reason for a drop window."""
     proxy = make_proxy(Style.SYSV)
     assert special(side, proxy, backends, binds="bind abns@own").says("installed", method="seamless")
     assert client.get(str(proxy.ipv4)).status == 200

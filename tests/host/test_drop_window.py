@@ -1,4 +1,4 @@
-"""The SYN drop: it holds new connections back, spares the others, and ends in the kernel whatever dies."""
+"""The drop window: new connections wait in it, the others are spared, and the kernel ends it whatever dies."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 type MakeProxy = Callable[..., ProxyHost]
 
-HOLD_SECONDS = 3
+DROP_SECONDS = 3
 """The constant of the script: the longest time for which ports may be closed."""
 FIREWALLS = ["nft", "iptables-nft", "iptables-legacy"]
 
@@ -56,10 +56,10 @@ def connects(client: Client, address: str, seconds: float = 0.5) -> bool:
 
 
 @contextmanager
-def held(proxy: ProxyHost, text: str) -> Iterator["subprocess.Popen[str]"]:
-    """The moment at which a run holds new connections back, frozen: all of the run is stopped."""
+def in_drop_window(proxy: ProxyHost, text: str) -> Iterator["subprocess.Popen[str]"]:
+    """A run in its drop window, frozen there: all of its processes are stopped."""
     rules = 1 if proxy.path("/usr/sbin/nft").exists() else 2  # iptables has one for each family
-    proxy.remove_tool("ss")  # then the hold lasts 0.2 s at least, long enough to be seen on a busy machine
+    proxy.remove_tool("ss")  # then the window lasts 0.2 s at least, long enough to be seen on a busy machine
     with ApplyStep(proxy).start(text) as process:
         wait_until(lambda: process.poll() is not None or len(proxy.firewall().splitlines()) >= rules)
         assert process.poll() is None, finish(process)
@@ -72,18 +72,18 @@ def held(proxy: ProxyHost, text: str) -> Iterator["subprocess.Popen[str]"]:
 
 @pytest.mark.fault("F85")
 @pytest.mark.parametrize("firewall", FIREWALLS)
-def test_the_hold_ends_by_itself_when_everything_is_killed(
+def test_the_window_ends_by_itself_when_everything_is_killed(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, firewall: str
 ) -> None:
     """Killed between insert and delete: both families open again in time, and the next run removes what is left."""
     proxy = with_firewall(make_proxy, firewall)
     proxy.start(config(backends[0]))
     before = time.monotonic()
-    with held(proxy, config(*backends)) as process:
+    with in_drop_window(proxy, config(*backends)) as process:
         kill_group(process)
         assert proxy.firewall()
     while not (connects(client, str(proxy.ipv4)) and connects(client, str(proxy.ipv6))):
-        assert time.monotonic() - before < HOLD_SECONDS + 15
+        assert time.monotonic() - before < DROP_SECONDS + 15
     answer = ApplyStep(proxy).run(config(*backends), Generation="2")
     assert answer.says("repaired", "not-activated"), answer
     assert not proxy.firewall()
@@ -92,24 +92,24 @@ def test_the_hold_ends_by_itself_when_everything_is_killed(
 
 @pytest.mark.fault("F85")
 @pytest.mark.parametrize("firewall", FIREWALLS)
-def test_the_kernel_ends_the_hold(
+def test_the_kernel_ends_the_window(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, firewall: str
 ) -> None:
-    """Nobody deletes the rule, everything is stopped: new connections pass again after HOLD_SECONDS at the latest.
+    """Nobody deletes the rule, everything is stopped: new connections pass again after DROP_SECONDS at the latest.
 
     iptables counts whole seconds, so one more is allowed; and two for the attempts themselves.
     """
     proxy = with_firewall(make_proxy, firewall)
     proxy.start(config(backends[0]))
-    with held(proxy, config(*backends)) as process:
+    with in_drop_window(proxy, config(*backends)) as process:
         began = time.monotonic()
         assert not connects(client, str(proxy.ipv4), 0.2)
         assert not connects(client, str(proxy.ipv6), 0.2)
-        assert connects(proxy, "127.0.0.1", 1), "loopback is not held"  # type: ignore[arg-type]
+        assert connects(proxy, "127.0.0.1", 1), "loopback is spared"  # type: ignore[arg-type]
         while not connects(client, str(proxy.ipv4)):
-            assert time.monotonic() - began < HOLD_SECONDS + 3
+            assert time.monotonic() - began < DROP_SECONDS + 3
         while not connects(client, str(proxy.ipv6)):
-            assert time.monotonic() - began < HOLD_SECONDS + 3
+            assert time.monotonic() - began < DROP_SECONDS + 3
 
         def goes_on() -> bool:  # again: the door into the host stops itself once more when it sees its child stopped
             with suppress(ProcessLookupError):
@@ -119,7 +119,7 @@ def test_the_kernel_ends_the_hold(
         wait_until(goes_on)
         answer = finish(process)
     assert answer.says("installed"), answer
-    assert 0 < answer["window_ms"] <= HOLD_SECONDS * 1000
+    assert 0 < answer["window_ms"] <= DROP_SECONDS * 1000
     assert not proxy.firewall()
 
 
@@ -134,21 +134,21 @@ def test_a_host_without_firewall_tools_reloads_and_says_so(
     with client.traffic(Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=100)) as traffic:
         answer = ApplyStep(proxy).run(config(*backends))
     assert answer.says("installed", method="syn-drop"), answer
-    assert "no-hold" in answer["notes"].split()
+    assert "no-drop-window" in answer["notes"].split()
     assert answer["window_ms"] == 0
     assert len(traffic.attempts) > 100
     assert traffic.failed == []
 
 
 @pytest.mark.fault("F86")
-def test_both_families_are_held_or_none(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
-    """Where ip6tables is missing, the IPv4 rule is taken back and the reload goes on without a hold."""
+def test_both_families_wait_or_none(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+    """Where ip6tables is missing, the IPv4 rule is taken back and the reload goes on without a drop window."""
     proxy = with_firewall(make_proxy, "iptables-nft")
     proxy.remove_tool("ip6tables")
     proxy.start(config(backends[0]))
     answer = ApplyStep(proxy).run(config(*backends))
     assert answer.says("installed"), answer
-    assert "no-hold" in answer["notes"].split()
+    assert "no-drop-window" in answer["notes"].split()
     assert not proxy.firewall()
 
 
@@ -187,10 +187,10 @@ def test_rules_of_others_stay(make_proxy: MakeProxy, backends: tuple[BackendHost
 
 @pytest.mark.fault("F88")
 @pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])
-def test_connections_that_exist_are_not_held(
+def test_connections_that_exist_are_spared(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, style: Style
 ) -> None:
-    """Downloads in flight end whole, no connection fails, and only the few that begin inside the hold are late."""
+    """Downloads in flight end whole, no connection fails, and only the few that begin inside the window are late."""
     proxy = make_proxy(style)
     proxy.start(config(backends[0]))
     load = Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=100, downloads=2)

@@ -1,13 +1,13 @@
 """docs/faults.md names, for every fault, the tests that really carry its number."""
 
-from tests.faults import DOCUMENT, markers, rewritten, rows
+from tests.faults import DOCUMENT, entries, markers, rewritten
 
 NUMBERS = [f"F{number:02d}" for number in range(1, 101)]
 
 
 def test_every_fault_is_listed_once_and_in_order() -> None:
     """F01 to F100, each with what is expected."""
-    assert [number for number, _, _ in rows(DOCUMENT.read_text())] == NUMBERS
+    assert [number for number, _, _ in entries(DOCUMENT.read_text())] == NUMBERS
 
 
 def test_every_fault_has_a_test() -> None:

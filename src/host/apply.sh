@@ -35,9 +35,10 @@ live="" candidate="" saved="" fallback="" fallback_md5="" failure="" detail="" m
 highest_generation=0 installed="" proven="" boot=""
 drop_tool="" window_started=0 half_changed=""
 binary="" pidfile="" master_socket="" master_option="" is_master="" files=() options=() environ=()
-root="" worker="" worker_id="" unit="" roots=() workers=() masters=" " known=" " stranger=""
+root="" worker="" worker_id="" unit="" roots=() workers=() masters=" " earlier=" " other_file=""
 socket_tool="" handover="" failed_before=0
-declare -A fact=()      # `old.socket` and so on: what the old and the new file say; read once, so neither overwrites the other
+# What the old and the new file say, as `old.socket` and so on; read once, so neither overwrites the other.
+declare -A fact=()
 present=old awaited=new # the file of the process that is there, and that of the worker which comes next
 
 # --- words to the outside ---
@@ -168,7 +169,7 @@ serves_live_file() { # PID: one of its -f is the live file, or the directory tha
   for file in ${files[@]+"${files[@]}"}; do
     [[ $file == /* ]] || file=/proc/$1/cwd/$file
     [ "$file" -ef "$live" ] || [ "$file" = "$SSM_ConfigPath" ] || [ "$file" -ef "${live%/*}" ] && return 0
-    stranger=$file
+    other_file=$file
   done
   return 1
 }
@@ -204,7 +205,7 @@ discover() { # root (master or daemon), newest worker and its identity, all othe
     [ -n "${parent[${parent[$pid]}]-}" ] || roots+=("$pid")
   done
   [ ${#roots[@]} -gt 0 ] || {
-    # What a stranger was started with is not how ours is started again.
+    # What another HAProxy was started with is not how ours is started again.
     binary=${ours[0]} pidfile=${ours[1]} master_socket=${ours[2]} master_option=${ours[3]} is_master=${ours[4]}
     files=(${our_files[@]+"${our_files[@]}"}) options=(${our_options[@]+"${our_options[@]}"})
     return 0
@@ -242,7 +243,8 @@ find_unit() { # the systemd unit of the running HAProxy, where systemd runs
   [ -n "$unit" ] || [ "$(systemctl show -p MainPID haproxy.service 2>/dev/null)" != "MainPID=$root" ] || unit=haproxy.service
 }
 
-find_running_digest() { # what the present worker is proven to run: our own record, or it began after the file's last change
+# What the present worker is proven to run: our own record says so, or it began after the file's last change.
+find_running_digest() {
   local key value changed
   running_md5=""
   [ -n "$worker" ] || return 0
@@ -281,7 +283,8 @@ environment() { # into `environ`: the running HAProxy's own, for what its file r
   done <"/proc/$root/environ"
 }
 
-run_haproxy() { # the binary with the running one's options and environment, also after its death; nothing of ours left open in it
+# The binary with the running one's options and environment, also after its death; it inherits no open file of ours.
+run_haproxy() {
   if [ ${#environ[@]} -gt 0 ]; then
     env -i "${environ[@]}" "$binary" "$@" </dev/null 9>&-
   else
@@ -523,7 +526,8 @@ $1 == "B" && !($0 in had) {
 }
 '
 
-check_binds() { # every address that is new in the file can be bound: `-c` does not look, and a reload would pause all listeners
+# Every address that is new in the file can be bound: `-c` does not look, and a reload would pause all listeners.
+check_binds() {
   local said old=$OLD_MODEL
   [ "$md5_before" != "$SSM_Md5" ] || [ -n "$fallback" ] || old=/dev/null
   {
@@ -654,10 +658,10 @@ sweep_drop_rules() { # removes our rules and only ours: this run's, or the inert
 }
 
 let_handshakes_end() { # inside the drop window: nobody is left between SYN and accept, or 0.4 s are over
-  local filter turn
+  local filter attempt
   command -v ss >/dev/null || { sleep 0.2 && return; }
   filter="( sport = :${SSM_ListenPorts//,/ or sport = :} )"
-  for turn in {1..25}; do
+  for attempt in {1..25}; do
     # LISTEN lines carry the accept queue in Recv-Q.
     ss -nat state syn-recv state listening "$filter" 2>/dev/null |
       awk '$1 == "SYN-RECV" || ($1 == "LISTEN" && $2 > 0) { found = 1 } END { exit !found }' || return 0
@@ -668,10 +672,10 @@ let_handshakes_end() { # inside the drop window: nobody is left between SYN and 
 # --- the reload ---
 
 remember_processes() { # what was there before; anything else is new
-  known=" $root ${workers[*]-} ${roots[*]-} "
+  earlier=" $root ${workers[*]-} ${roots[*]-} "
 }
 
-is_new() { [ -n "$1" ] && [[ $known != *" $1 "* ]]; }
+is_new() { [ -n "$1" ] && [[ $earlier != *" $1 "* ]]; }
 
 listens() { # PID: holds a listening TCP socket
   local sockets
@@ -684,7 +688,7 @@ listens() { # PID: holds a listening TCP socket
 }
 
 wait_for_new_worker() { # until a worker that was not there before is ready; 1 with `failure` when none comes
-  local deadline turn=0 seen=0 gone=0 failed
+  local deadline attempt=0 seen=0 gone=0 failed
   now_ms
   deadline=$((now + RELOAD_SECONDS * 1000))
   while [ "$now" -lt "$deadline" ]; do
@@ -701,7 +705,7 @@ wait_for_new_worker() { # until a worker that was not there before is ready; 1 w
       # Nobody to ask: it listens. Not at once where it should answer, since a worker that cannot bind
       # everything holds some sockets for 2.1 s before it gives up.
       if { ! can_ask || [ $((seen++)) -gt 30 ]; } && listens "$worker"; then return 0; fi
-    elif [ $((++turn % 10)) -eq 0 ] && failed=$(failed_reloads) && [ "$failed" -gt "$failed_before" ]; then
+    elif [ $((++attempt % 10)) -eq 0 ] && failed=$(failed_reloads) && [ "$failed" -gt "$failed_before" ]; then
       failure=reload-failed
       return 1
     fi
@@ -731,17 +735,18 @@ start_beside() { # a new process beside the old one, which nobody signals yet; f
 }
 
 stop_processes() { # PIDS: finish what they have, accept nothing new; back when none of them listens
-  local pid turn
+  local pid attempt
   kill -USR1 "$@" 2>/dev/null
   for pid in "$@"; do
-    for turn in {1..50}; do
+    for attempt in {1..50}; do
       listens "$pid" || break
       sleep 0.02
     done
   done
 }
 
-cannot_share() { # both processes cannot listen at a time: one of them without SO_REUSEPORT, or on the same abstract socket
+# Both processes cannot listen at a time: one of them has no SO_REUSEPORT, or both want the same abstract socket.
+cannot_share() {
   grep -q '^R.noreuseport' "$OLD_MODEL" "$NEW_MODEL" ||
     [ -n "$(comm -12 <(abstract_sockets "$OLD_MODEL") <(abstract_sockets "$NEW_MODEL"))" ]
 }
@@ -780,10 +785,10 @@ reload_unit() { # a daemon that systemd started must stay in its unit
 }
 
 watch_worker() { # the new worker lives through the watch window; an early death is a failure
-  local identity=$worker_id turn gone=0 replaced=0 turns=$((WATCH_SECONDS * 5))
+  local identity=$worker_id attempt gone=0 replaced=0 attempts=$((WATCH_SECONDS * 5))
   # Who cannot be asked is watched for longer than HAProxy tries to bind (2.1 s).
-  can_ask || turns=$((turns * 3 / 2))
-  for ((turn = 0; turn < turns; turn++)); do
+  can_ask || attempts=$((attempts * 3 / 2))
+  for ((attempt = 0; attempt < attempts; attempt++)); do
     sleep 0.2
     discover
     [ "$worker_id" != "$identity" ] || continue
@@ -791,7 +796,7 @@ watch_worker() { # the new worker lives through the watch window; an early death
     [ -n "$worker" ] || [ $((++gone)) -gt $((${#unit} > 0 ? 5 : 1)) ] || continue
     # Somebody else's reload: a worker that is younger still is the one to watch.
     is_new "$worker" && is_younger "$identity" && [ $((++replaced)) -le 2 ] || { failure='worker-died' && return 1; }
-    identity=$worker_id turn=0
+    identity=$worker_id attempt=0
   done
 }
 
@@ -813,7 +818,7 @@ choose_method() { # into `method` and `handover`: what was asked for, as far as 
   fi
 }
 
-do_without_sockets() { # the kernel moves what waits on a daemon's listeners, or new connections are dropped for a moment
+do_without_sockets() { # the kernel moves what waits on a daemon's listeners, or there is a drop window
   handover=""
   if [ "$method" = seamless ] && [ "$style" = daemon ] && migrate_handshakes; then handover=kernel; else method=syn-drop; fi
 }
@@ -828,10 +833,12 @@ is_at_least() { # MAJOR MINOR of the HAProxy version
   [ "${major:-0}" -gt "$1" ] || { [ "${major:-0}" -eq "$1" ] && [ "${minor:-0}" -ge "$2" ]; }
 }
 
-# Lines of `show servers state` for the new worker: a server keeps what the present one knows of it, unless that is our own
-# doing or the file says something new; one that is new, or has a new address, is born DOWN one good check below its `rise`,
-# if its backend has another one that is UP. Lines of servers that no file names stay: HAProxy drops what it has not.
-# 20 fields, all that HAProxy asks for: with those after them (TLS, ports and addresses of checks) it would overrule the file.
+# Lines of `show servers state` for the new worker. A server keeps what the present one knows of it, unless that is
+# our own doing or the file says something new. One that is new, or has a new address, is born DOWN one good check
+# below its `rise`, if its backend has another one that is UP. Lines of servers that no file names stay: HAProxy drops
+# what it has not.
+# 20 fields are all that HAProxy asks for. With those after them (TLS, ports and addresses of checks) it would
+# overrule the file.
 readonly MERGE_STATE='
 function is_literal(text) { return text ~ /^[0-9.]+$/ || text ~ /:/ }
 input == "old" || input == "new" {
@@ -884,8 +891,8 @@ function has_moved(entry,    i, n) {
   return 1
 }
 function obey_file(name,    w, d, had, was, is_vague, is_known) {
-  # What counts is a change of the file: from the one that the worker is proven to run, which changes at run time brought up
-  # to date; else from what HAProxy remembers of its start.
+  # What counts is a change of the file: from the one that the worker is proven to run, which changes at run time
+  # brought up to date; else from what HAProxy remembers of its start.
   # Where something else may say more, only what this line said and says no more; HAProxy compares the rest.
   is_vague = ("new", name) in vague
   is_known = ("old", name) in weight && is_vague == (("old", name) in vague)
@@ -902,11 +909,11 @@ function obey_file(name,    w, d, had, was, is_vague, is_known) {
   backend_id[$2] = $1
   entry = entry_of(name)
   if (name in touched || has_moved(entry)) next
-  known[name] = 1
+  carried[name] = 1
   if (("new", name) in weight) obey_file(name)
   else if (entry != "" && int($7 / 4) % 2 && !(("new", entry) in off)) $7 -= 4 + $7 % 2
-  # Without a check, nothing would ever say that it is UP again: also not after a maintenance that HAProxy does not carry
-  # over, of a name that had no address (32) or of a tracked server (2).
+  # Without a check, nothing would ever say that it is UP again: also not after a maintenance that HAProxy does not
+  # carry over, of a name that had no address (32) or of a tracked server (2).
   if (entry != "" && !(("new", entry) in watched) && $7 % 2 == 0 && int($7 / 4) % 2 == 0) $6 = 2
   if (entry != "" && ($6 == 1 || $6 == 2) && $7 == 0 && $8 > 0) up[$2] = 1 # 3: takes no new sessions
   line = $1
@@ -917,7 +924,7 @@ END {
   for (name in checked) {
     split(name, part, "/")
     a = address["new", name, 1]; p = port["new", name, 1]; w = weight_at_birth[name]
-    if (known[name] || !checked[name] || disabled["new", name] || !up[part[1]] || !is_literal(a) || p !~ /^[0-9]+$/) continue
+    if (carried[name] || !checked[name] || disabled["new", name] || !up[part[1]] || !is_literal(a) || p !~ /^[0-9]+$/) continue
     print backend_id[part[1]], part[1], 0, part[2], a, 0, 0, w, w, 0, 1, 0, (rise[name] > 1 ? rise[name] - 1 : 0), 6, 0, 0, 0, "-", p, "-"
   }
 }
@@ -947,7 +954,8 @@ forget_server_state() { # a start much later must not believe it
   [ -z "$file" ] || [ ! -s "$file" ] || { printf '1\n' >"$file.new" && mv -f "$file.new" "$file"; } || :
 }
 
-reload() { # FILE (old or new), which is live: HAProxy runs it and its new worker is proven; otherwise 1 and `failure` says why
+# FILE (old or new), which is live: HAProxy runs it and its new worker is proven; otherwise 1, and `failure` says why.
+reload() {
   window_started=0
   find_present
   awaited=$1
@@ -1016,16 +1024,18 @@ roll_back() { # old file, old behaviour, proven again; or says loudly that it is
 
 # --- the change without a reload ---
 
-# From the models of both files and the present server state to steps, adds first: STEP backend/name address port weight options;
-# status 1 where a new process is needed: a change that the Runtime API cannot make, or makes with a loss.
-readonly PLAN_STEPS='
+# From the models of both files and the present server state to steps, adds first:
+# STEP backend/name address port weight options.
+# Status 1 where a new process is needed: a change that the Runtime API cannot make, or makes with a loss.
+readonly RUNTIME_STEPS='
 FILENAME == ARGV[1] { if ($1 == "S") old[$2] = $0; next }
 FILENAME == ARGV[2] { if ($1 == "S") { new[$2] = $0; order[++count] = $2 } next }
 split($0, f, " ") >= 19 && f[1] != "#" {
   runs[f[2] "/" f[4]] = 1
   if ((f[6] == 1 || f[6] == 2) && f[7] == 0 && f[8] > 0) is_up[f[2] "/" f[4]] = 1 # 3: takes no new sessions
 }
-function goes(name,    n, o) { # out of the balance by a step, be it until a check is good; one that is removed stays till then
+# Out of the balance by a step, be it until a check is good; one that is removed stays till then.
+function goes(name,    n, o) {
   if (!(name in old) || !(name in new)) return 0
   split(old[name], o, "\t"); split(new[name], n, "\t")
   return n[8] != o[8] || n[5] != o[5] && n[5] == 0 || n[7] && (n[3] != o[3] || n[4] != o[4])
@@ -1059,48 +1069,48 @@ END {
 }
 '
 
-tell() { # COMMAND [EXPECTED]: the worker did it; 1 for any other answer
+instruct() { # COMMAND [EXPECTED]: the worker did it; 1 for any other answer
   local answer
   answer=$(ask "${fact["$present.socket"]}" "$1") || answer="no answer"
   [[ $answer =~ ^[[:space:]]*(${2:-})[[:space:]]*$ ]] || { log+="$1: $answer"$'\n' && return 1; }
 }
 
 warm() { # SERVER CHECKED: out of maintenance, but DOWN until a check is good; a server that is never checked is ready
-  [ "$2" = 1 ] || { tell "set server $1 state ready" && return; }
+  [ "$2" = 1 ] || { instruct "set server $1 state ready" && return; }
   # Leaving maintenance makes a server UP, so it leaves into drain, is put DOWN there, and only then is ready.
-  tell "set server $1 state drain" && tell "enable health $1" && tell "set server $1 health down" &&
-    tell "set server $1 state ready" && warming+=("$1")
+  instruct "set server $1 state drain" && instruct "enable health $1" && instruct "set server $1 health down" &&
+    instruct "set server $1 state ready" && warming+=("$1")
 }
 
-take_step() { # one line of the plan
+take_step() { # one line of RUNTIME_STEPS
   local step=$1 name=$2 address=$3 port=$4 weight=$5 checked=$6 keywords=${7#-}
   case $step in
     add | add-disabled)
       [[ $address != *:* ]] || address="[$address]"
-      tell "add server $name $address:$port weight $weight $keywords" "New server registered\." || return 1
-      [[ " $keywords " != *" agent-check "* ]] || tell "enable agent $name" || return 1
+      instruct "add server $name $address:$port weight $weight $keywords" "New server registered\." || return 1
+      [[ " $keywords " != *" agent-check "* ]] || instruct "enable agent $name" || return 1
       [ "$step" = add-disabled ] || warm "$name" "$checked"
       ;;
     move)
-      tell "set server $name state maint" &&
-        tell "set server $name addr $address port $port" ".*changed from.*" && warm "$name" "$checked"
+      instruct "set server $name state maint" &&
+        instruct "set server $name addr $address port $port" ".*changed from.*" && warm "$name" "$checked"
       ;;
-    forget) tell "del server $name" "Server deleted\\." || staying+=("$name") ;; # in maintenance since an earlier run
-    weigh) tell "set server $name weight $weight" ;;
-    stop) tell "set server $name state maint" ;;
+    forget) instruct "del server $name" "Server deleted\\." || staying+=("$name") ;; # since an earlier run
+    weigh) instruct "set server $name weight $weight" ;;
+    stop) instruct "set server $name state maint" ;;
     resume) warm "$name" "$checked" ;;
     remove) leaving+=("$name") && return 0 ;;
   esac
 }
 
 let_warm() { # servers with a good check are UP at once; those without one in time come up by themselves
-  local name turn waiting
-  for ((turn = 0; turn < WARM_SECONDS * 5 && ${#warming[@]} > 0; turn++)); do
+  local name attempt waiting
+  for ((attempt = 0; attempt < WARM_SECONDS * 5 && ${#warming[@]} > 0; attempt++)); do
     sleep 0.2
     waiting=()
     read_check_results
     for name in "${warming[@]}"; do
-      [ "${check_result[$name]-}" = 3 ] && tell "set server $name health up" || waiting+=("$name")
+      [ "${check_result[$name]-}" = 3 ] && instruct "set server $name health up" || waiting+=("$name")
     done
     warming=(${waiting[@]+"${waiting[@]}"})
   done
@@ -1118,12 +1128,12 @@ read_check_results() { # into `check_result`: 3 is passed
 }
 
 let_leave() { # out of the balance now; deleted once idle, or left in maintenance, where nothing reaches them
-  local name turn waiting
-  for name in ${leaving[@]+"${leaving[@]}"}; do tell "set server $name state maint" || return 1; done
-  for turn in 1 2 3 4 5; do
+  local name attempt waiting
+  for name in ${leaving[@]+"${leaving[@]}"}; do instruct "set server $name state maint" || return 1; done
+  for attempt in 1 2 3 4 5; do
     waiting=()
     for name in ${leaving[@]+"${leaving[@]}"}; do
-      tell "del server $name" "Server deleted\." || waiting+=("$name")
+      instruct "del server $name" "Server deleted\." || waiting+=("$name")
     done
     leaving=(${waiting[@]+"${waiting[@]}"})
     [ ${#leaving[@]} -gt 0 ] || return 0
@@ -1148,22 +1158,24 @@ runs_model() { # MODEL: the worker has these servers with these addresses, and n
     END { for (name in want) bad = 1; exit bad || !lines }' "$1" -
 }
 
-change_at_runtime() { # the running worker has the servers of the live file, nothing was reloaded; 1: a reload has to do it
-  local plan step warming=() leaving=() staying=()
+# The running worker has the servers of the live file and nothing was reloaded; 1: a reload has to do it.
+change_at_runtime() {
+  local steps step warming=() leaving=() staying=()
   local -A check_result=()
-  # Only from what the worker is proven to run, over a socket that may change it, with one file, and if nothing but servers differs.
+  # Only from what the worker is proven to run, over a socket that may change it, with one file, and if nothing but
+  # servers differs.
   [ "$running_md5" = "$md5_before" ] && [ -n "$socket_tool" ] && [ "${fact["$present.level"]}" = admin ] || return 1
   [ ${#files[@]} -eq 1 ] && [ -f "${files[0]}" ] || return 1
   [ "$(grep -e "^[RGB]" "$OLD_MODEL")" = "$(grep -e "^[RGB]" "$NEW_MODEL")" ] || return 1
-  plan=$(ask "${fact["$present.socket"]}" "show servers state" | awk -F '\t' -v OFS='\t' "$PLAN_STEPS" "$OLD_MODEL" "$NEW_MODEL" -) || return 1
-  [ "$(wc -l <<<"$plan")" -le $MAX_STEPS ] && runs_model "$OLD_MODEL" || return 1
+  steps=$(ask "${fact["$present.socket"]}" "show servers state" | awk -F '\t' -v OFS='\t' "$RUNTIME_STEPS" "$OLD_MODEL" "$NEW_MODEL" -) || return 1
+  [ "$(wc -l <<<"$steps")" -le $MAX_STEPS ] && runs_model "$OLD_MODEL" || return 1
   # A kill from here on leaves a worker that is proven to run nothing, which the next run repairs.
   proven="" running_md5="" half_changed=yes
-  mapfile -t step < <(cut -f 2 <<<"$plan" && cat "$TOUCHED" 2>/dev/null)
+  mapfile -t step < <(cut -f 2 <<<"$steps" && cat "$TOUCHED" 2>/dev/null)
   remember_touched "${step[@]}" && save_state || return 1
   while IFS=$'\t' read -r -a step; do
     [ ${#step[@]} -eq 0 ] || take_step "${step[@]}" || return 1
-  done <<<"$plan"
+  done <<<"$steps"
   let_warm
   let_leave && runs_model "$NEW_MODEL" || return 1
   remember_touched ${staying[@]+"${staying[@]}"} && half_changed=""
@@ -1210,9 +1222,9 @@ main() {
   [ "$downloaded_md5" = "$SSM_Md5" ] || finish 15 failed checksum-mismatch "MD5 of the download is $downloaded_md5"
   if [ "$md5_before" = "$SSM_Md5" ]; then
     [ "$running_md5" != "$SSM_Md5" ] || unchanged same-digest
-    [ -n "$root" ] || { [ -n "$stranger" ] || finish 0 not-running stopped; }
+    [ -n "$root" ] || { [ -n "$other_file" ] || finish 0 not-running stopped; }
   fi
-  [ -n "$root" ] || [ -z "$stranger" ] || finish 16 failed config-not-used "HAProxy runs with -f $stranger"
+  [ -n "$root" ] || [ -z "$other_file" ] || finish 16 failed config-not-used "HAProxy runs with -f $other_file"
   find_binary
   copy_candidate
   cd / # where services run: relative names in the file mean the same to a check and to a start

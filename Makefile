@@ -4,18 +4,21 @@ SHELL := /bin/bash
 ENV ?= staging
 PYTHON := .venv/bin/python
 SAM := .venv-sam/bin/sam
-# The tools first; then the python3.13 with pip that `sam build` looks for; then haproxy, which Debian's users do not find.
+# The tools first; then the python3.13 with pip that `sam build` looks for; then haproxy, which is not on the path of
+# Debian's users.
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.venv-sam/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 # Network namespaces and iptables are root's. It leaves nothing here, nor in your home, that is not yours.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --set-home --preserve-env env PATH="$(PATH)" \
 	PYTHONDONTWRITEBYTECODE=1 PYTEST_ADDOPTS="-p no:cacheprovider" \
 	HYPOTHESIS_STORAGE_DIRECTORY=/root/.cache/hypothesis)
 # From the command line only: a variable of that name in your environment must not narrow the tests in silence.
+# Of each stage something must be left, or pytest fails.
 SELECTED := $(if $(findstring command,$(origin TESTS)),-k "$(TESTS)")
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= ap-southeast-2
 
-.PHONY: help setup setup-ansible lock demo invoke test lint format document build deploy template-test render bench-reload clean
+.PHONY: help setup setup-ansible lock demo invoke test lint format document build deploy template-test render bench-reload \
+	clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -35,7 +38,7 @@ demo: build ## the whole system on this machine, under traffic; KEEP=1 leaves it
 invoke: ## send EVENT=events/....json to the system that `make demo KEEP=1` left running
 	$(PYTHON) -m local invoke $(EVENT)
 
-test: setup setup-ansible build lint ## lint and all tests, in stages that fit two cores; TESTS='this or that' narrows each, and must leave something of each
+test: setup setup-ansible build lint ## lint and all tests; TESTS='this or that' narrows each stage
 	pytest -n 2 --ignore tests/host --ignore tests/local --ignore tests/end_to_end $(SELECTED)
 	$(AS_ROOT) pytest -n 3 tests/host tests/local $(SELECTED)
 	$(AS_ROOT) pytest -n 2 tests/end_to_end $(SELECTED)
@@ -61,7 +64,7 @@ template-test: setup ## try a template of yours: TEMPLATE=haproxy.cfg.j2 [VARS=v
 render: setup ## print what a template gives: TEMPLATE=... INSTANCES=describe-instances.json [VARS=...] [PROXY=i-...]
 	$(PYTHON) -m local.render $(TEMPLATE) $(if $(INSTANCES),--instances $(INSTANCES)) $(if $(VARS),--vars $(VARS)) $(if $(PROXY),--proxy $(PROXY))
 
-bench-reload: setup ## reload methods against each other and the Ansible playbook this replaces; writes build/bench/reload.json
+bench-reload: setup ## reload methods against the Ansible playbook this replaces; build/bench/reload.json
 	mkdir -p build/bench
 	$(AS_ROOT) $(PYTHON) -m benchmarks.reload
 

@@ -1,11 +1,12 @@
-"""The documents promise what is there, and their commands reach the stack that they mean."""
+"""The documents promise what is there, fit a window, and their commands reach the stack that they mean."""
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.documents import DOCUMENTS, ROOT
+from tests.documents import COMMENTED, DOCUMENTS, ROOT, WIDTH, files, wide_comments, wide_prose
 
 TEMPLATE = (ROOT / "template.yaml").read_text()
 RESOURCES = {
@@ -75,3 +76,57 @@ def test_who_notices_what() -> None:
     assert share
     assert f"{min(delayed)} to {max(delayed)} of them" in readme
     assert share[1] in readme
+
+
+def _named(path: Path, lines: list[int]) -> list[str]:
+    return [f"{path.relative_to(ROOT)}:{line}" for line in lines]
+
+
+def test_no_line_of_a_document_is_too_wide() -> None:
+    """Two windows beside each other show every line; only code, links and URLs cannot be broken."""
+    documents = [path for path in files() if path.suffix == ".md"]
+    assert len(documents) >= len(DOCUMENTS)
+    assert [line for path in documents for line in _named(path, wide_prose(path.read_text()))] == []
+
+
+def test_no_comment_is_too_wide() -> None:
+    """Ruff holds Python's code and docstrings to the same width; this holds the comments of everything else, too."""
+    commented = [path for path in files() if path.suffix in COMMENTED]
+    assert len(commented) > 200
+    assert [line for path in commented for line in _named(path, wide_comments(path.read_text()))] == []
+
+
+WIDE = "x" * WIDTH
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (f"short\n{WIDE}\n", []),
+        (f"short\nlong {WIDE}\n", [2]),
+        (f"| a | {WIDE} |\n", [1]),
+        (f"```\nlong {WIDE}\n```\nlong {WIDE}\n", [4]),
+        (f"  ```console\n$ long {WIDE}\n  ```\n", []),
+        (f"- `{WIDE}`\n- [link]({WIDE})\nhttps://{WIDE}\n", []),
+        (f"- `code` and [link]({WIDE})\n", [1]),
+    ],
+)
+def test_what_is_too_wide_in_a_document(text: str, lines: list[int]) -> None:
+    """What can be broken is; a line that is one code span, link or URL cannot."""
+    assert wide_prose(text) == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (f"code {WIDE}\n", []),
+        (f"code  # long {WIDE}\n", [1]),
+        (f"# long {WIDE}\nshort # comment\n", [1]),
+        (f"url {WIDE}#anchor\n", []),
+        (f"code  # noqa: S101 - {WIDE}\n", []),
+        (f"long {WIDE}  # type: ignore[misc]\n", []),
+    ],
+)
+def test_what_is_too_wide_in_a_comment(text: str, lines: list[int]) -> None:
+    """Code is other tools' business, and a pragma stands where its tool wants it."""
+    assert wide_comments(text) == lines

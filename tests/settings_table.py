@@ -1,4 +1,4 @@
-"""The table of settings in docs/architecture.md: `PYTHONPATH=src python -m tests.settings_table` rewrites it.
+"""The list of settings in docs/architecture.md: `PYTHONPATH=src python -m tests.settings_table` rewrites it.
 
 Names and defaults are those of the fields; what a variable means and takes, its parameter says to whoever deploys.
 """
@@ -7,14 +7,16 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from haproxy_sync.settings import Settings, Variable
 from tests.template.translate import Template, source
 
 DOCUMENT = Path(__file__).parents[1] / "docs/architecture.md"
-HEAD = ("| variable | default in the template | meaning | takes |", "|---|---|---|---|")
-TABLE = re.compile(r"\| variable \| default in the template \|.*\n(?:\|.*\n)*")
+LIST = re.compile(r"(?:^- `[A-Z_]+`, .*\n(?:  .*\n)*)+", re.MULTILINE)
+SENTENCE_END = re.compile(r"(?<=\.) (?=[A-Z])")
+WIDTH = 120
 LIBRARY = "POWERTOOLS_"
 """Variables that begin so are read by Powertools, not by `Settings`."""
 
@@ -28,18 +30,20 @@ class Setting:
     parameter: Mapping[str, Any]
 
     @property
-    def row(self) -> str:
-        """Its line of the table."""
-        return f"| `{self.variable.name}` | {self.default} | {self.meaning} | {self.takes} |"
+    def entry(self) -> str:
+        """Its lines of the list: one a sentence."""
+        sentences = [*SENTENCE_END.split(self.meaning), f"Takes: {self.takes}" if self.takes else ""]
+        lines = [line for sentence in sentences for line in _wrapped(sentence)]
+        return "\n".join([f"- `{self.variable.name}`, {self.default}", *lines, ""])
 
     @property
     def default(self) -> str:
         """The default of the field, which is the parameter's."""
         if not self.parameter:
-            return "from the stack"
+            return "from the stack:"
         if self.variable.default is None:
-            return "must be given"
-        return _code(self.variable.default) if self.variable.default else "empty"
+            return "must be given:"
+        return f"default {_code(self.variable.default)}:" if self.variable.default else "default empty:"
 
     @property
     def takes(self) -> str:
@@ -60,6 +64,11 @@ def _code(text: str) -> str:
     return f"`{text}`"
 
 
+def _wrapped(sentence: str) -> list[str]:
+    indent = " " * 2
+    return wrap(sentence, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+
+
 def settings(template: Template) -> Iterator[Setting]:
     """The settings that template.yaml gives to the function, in its order; a name that no field has is a KeyError."""
     variables = {variable.name: variable for variable in Settings.variables().values()}
@@ -70,9 +79,9 @@ def settings(template: Template) -> Iterator[Setting]:
 
 
 def rewritten(text: str, template: Template) -> str:
-    """The document with its table as fields and template say."""
-    table = "".join(f"{line}\n" for line in (*HEAD, *(each.row for each in settings(template))))
-    return TABLE.sub(lambda _: table, text)
+    """The document with its list as fields and template say."""
+    entries = "".join(each.entry for each in settings(template))
+    return LIST.sub(lambda _: entries, text)
 
 
 if __name__ == "__main__":

@@ -26,10 +26,10 @@ def environment(stack: Stack) -> dict[str, str]:
 
 
 def documented() -> dict[str, list[str]]:
-    """Variables and default values of the table in docs/architecture.md, row by row."""
+    """Variables and default values of the list in docs/architecture.md, entry by entry."""
     section = ARCHITECTURE.read_text().split("## Environment of the function")[1].split("\n## ")[0]
-    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| `")]
-    return {names: re.findall("`([^`]*)`", defaults) for names, defaults in rows}
+    entries = re.findall(r"^- (`[A-Z_]+`), (.*):$", section, re.MULTILINE)
+    return {name: re.findall("`([^`]*)`", default) for name, default in entries}
 
 
 def test_environment_is_as_documented(staging: Stack) -> None:
@@ -66,7 +66,7 @@ def of_kind(key: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("setting", chosen, ids=lambda setting: setting.reference)
 
 
-def test_the_table_is_what_fields_and_template_say(source: Template) -> None:
+def test_the_list_is_what_fields_and_template_say(source: Template) -> None:
     """Otherwise: `PYTHONPATH=src python -m tests.settings_table` writes it anew."""
     text = settings_table.DOCUMENT.read_text()
     assert text == settings_table.rewritten(text, source)

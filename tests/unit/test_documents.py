@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import COMMENTED, DOCUMENTS, ROOT, WIDTH, files, wide_comments, wide_prose
+from tests.documents import COMMENTED, DOCUMENTS, ROOT, WIDTH, files, prose, wide_comments, wide_prose
 
 TEMPLATE = (ROOT / "template.yaml").read_text()
 RESOURCES = {
@@ -130,3 +130,40 @@ def test_what_is_too_wide_in_a_document(text: str, lines: list[int]) -> None:
 def test_what_is_too_wide_in_a_comment(text: str, lines: list[int]) -> None:
     """Code is other tools' business, and a pragma stands where its tool wants it."""
     assert wide_comments(text) == lines
+
+
+def anchors(text: str) -> set[str]:
+    """What GitHub makes of the headings."""
+    headings = (line.lstrip("# ") for _, line in prose(text) if line.startswith("#"))
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_leads_to_a_heading(name: str) -> None:
+    """Links to files and to headings, within the documents and between them."""
+    folder = ROOT if name == "README.md" else ROOT / "docs"
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", DOCUMENTS[name])
+    for path, anchor in links:
+        target = (folder / path) if path else folder / name
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target.read_text()), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_file_that_is_named_exists(name: str) -> None:
+    """A path from the project's root that stands between backticks."""
+    paths = re.findall(r"`((?:src|tests|docs|local|benchmarks|bin|events)/[\w./-]+)`", DOCUMENTS[name])
+    optional = {"src/templates/haproxy.cfg.j2"}  # the reader's own
+    assert [path for path in paths if not (ROOT / path).exists() and path not in optional] == []
+
+
+def test_the_architecture_has_every_module() -> None:
+    """The table of packages names each module once, beside its package."""
+    section = DOCUMENTS["architecture.md"].split("## The package")[1].split("\n## ")[0]
+    listed, package = set[str](), ""
+    for first, second in re.findall(r"^\| (`\w+`|) ?\| (.+) \|$", section, re.MULTILINE):
+        package = first.strip("`") or package
+        listed |= {f"{package}/{module}" for module in re.findall(r"`([a-z_]+)`", second.partition(":")[0])}
+    folder = ROOT / "src/haproxy_sync"
+    there = {f"{path.parent.name}/{path.stem}" for path in folder.glob("*/*.py") if path.stem != "__init__"}
+    assert listed == there | {"config/ansible"}

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+DOCUMENTS = {
+    path.name: path.read_text()
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
 
 WIDTH = 120
 FOLDERS = ("benchmarks", "bin", "docs", "layers", "local", "src", "tests")
@@ -13,7 +16,9 @@ COMMENTED = frozenset({".py", ".sh", ".yaml", ".yml", ".toml", ""})
 """Suffixes of files in which `#` begins a comment; scripts and the Makefile have none."""
 COMMENT = re.compile(r"(^|\s)#")
 PRAGMA = re.compile(r"\s+#\s*(noqa|type: ignore|shellcheck).*")
-UNBREAKABLE = re.compile(r"\s*(?:[-*] )?(?:`[^`]+`|!?\[[^]]*\]\([^)]*\)|<?https?://\S+>?)[.,:;]?")
+UNBREAKABLE = re.compile(
+    r"\s*(?:[-*] )?(?:`[^`]+`|!?\[[^]]*\]\([^)]*\)|<?https?://\S+>?)[.,:;]?"
+)
 """A line that is one code span, one link or one URL."""
 
 
@@ -29,7 +34,9 @@ def files() -> Iterator[Path]:
     """The project's own files, generated and installed ones left out."""
     yield from (path for path in sorted(ROOT.iterdir()) if path.is_file())
     for folder in FOLDERS:
-        yield from (path for path in sorted((ROOT / folder).rglob("*")) if path.is_file())
+        yield from (
+            path for path in sorted((ROOT / folder).rglob("*")) if path.is_file()
+        )
 
 
 def prose(text: str) -> Iterator[tuple[int, str]]:
@@ -44,10 +51,18 @@ def prose(text: str) -> Iterator[tuple[int, str]]:
 
 def wide_prose(text: str) -> list[int]:
     """Numbers of the lines that could be broken and are too wide."""
-    return [number for number, line in prose(text) if len(line) > WIDTH and not UNBREAKABLE.fullmatch(line)]
+    return [
+        number
+        for number, line in prose(text)
+        if len(line) > WIDTH and not UNBREAKABLE.fullmatch(line)
+    ]
 
 
 def wide_comments(text: str) -> list[int]:
     """Numbers of the lines that end in a comment and are too wide; what a pragma says to a tool does not count."""
     lines = (PRAGMA.sub("", line) for line in text.splitlines())
-    return [number for number, line in enumerate(lines, 1) if len(line) > WIDTH and COMMENT.search(line)]
+    return [
+        number
+        for number, line in enumerate(lines, 1)
+        if len(line) > WIDTH and COMMENT.search(line)
+    ]

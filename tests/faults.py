@@ -32,7 +32,9 @@ def markers() -> Mapping[str, list[str]]:
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         for definition in _definitions(path):
             for number in _numbers(definition):
-                covered[number].append(f"{path.relative_to(ROOT / 'tests')}::{definition.name}")
+                covered[number].append(
+                    f"{path.relative_to(ROOT / 'tests')}::{definition.name}"
+                )
     return covered
 
 
@@ -58,14 +60,19 @@ def _numbers(definition: Definition) -> list[str]:
 
 def entries(text: str) -> list[tuple[str, str, str]]:
     """Number, fault and expected behaviour of every entry."""
-    return [(entry["number"], entry["fault"], entry["expected"]) for entry in ENTRY.finditer(text)]
+    return [
+        (entry["number"], entry["fault"], entry["expected"])
+        for entry in ENTRY.finditer(text)
+    ]
 
 
 def rewritten(text: str, covered: Mapping[str, list[str]]) -> str:
     """The document with the lists of tests as the markers say."""
 
     def replaced(entry: re.Match[str]) -> str:
-        tests = "".join(f"- `{name}`\n" for name in covered.get(entry["number"], ["none"]))
+        tests = "".join(
+            f"- `{name}`\n" for name in covered.get(entry["number"], ["none"])
+        )
         return entry[0].removesuffix(entry["tests"]) + tests
 
     return ENTRY.sub(replaced, text)

@@ -32,7 +32,10 @@ class Setting:
     @property
     def entry(self) -> str:
         """Its lines of the list: one a sentence."""
-        sentences = [*SENTENCE_END.split(self.meaning), f"Takes: {self.takes}" if self.takes else ""]
+        sentences = [
+            *SENTENCE_END.split(self.meaning),
+            f"Takes: {self.takes}" if self.takes else "",
+        ]
         lines = [line for sentence in sentences for line in _wrapped(sentence)]
         return "\n".join([f"- `{self.variable.name}`, {self.default}", *lines, ""])
 
@@ -43,7 +46,11 @@ class Setting:
             return "from the stack:"
         if self.variable.default is None:
             return "must be given:"
-        return f"default {_code(self.variable.default)}:" if self.variable.default else "default empty:"
+        return (
+            f"default {_code(self.variable.default)}:"
+            if self.variable.default
+            else "default empty:"
+        )
 
     @property
     def takes(self) -> str:
@@ -66,16 +73,28 @@ def _code(text: str) -> str:
 
 def _wrapped(sentence: str) -> list[str]:
     indent = " " * 2
-    return wrap(sentence, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return wrap(
+        sentence,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )
 
 
 def settings(template: Template) -> Iterator[Setting]:
     """The settings that template.yaml gives to the function, in its order; a name that no field has is a KeyError."""
     variables = {variable.name: variable for variable in Settings.variables().values()}
-    given = template["Resources"]["ReconcileFunction"]["Properties"]["Environment"]["Variables"]
+    given = template["Resources"]["ReconcileFunction"]["Properties"]["Environment"][
+        "Variables"
+    ]
     for name, value in given.items():
         if not name.startswith(LIBRARY):
-            yield Setting(variables[name], value["Ref"], template["Parameters"].get(value["Ref"], {}))
+            yield Setting(
+                variables[name],
+                value["Ref"],
+                template["Parameters"].get(value["Ref"], {}),
+            )
 
 
 def rewritten(text: str, template: Template) -> str:

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import COMMENTED, DOCUMENTS, ROOT, WIDTH, files, prose, wide_comments, wide_prose
+from tests.documents import (
+    COMMENTED,
+    DOCUMENTS,
+    ROOT,
+    WIDTH,
+    files,
+    prose,
+    wide_comments,
+    wide_prose,
+)
 
 TEMPLATE = (ROOT / "template.yaml").read_text()
 RESOURCES = {
@@ -17,7 +26,9 @@ RESOURCES = {
 }
 """What a document may speak of as ours, and what the template then holds."""
 THING = "(?:alarm|dashboard)s?"
-HONEST = re.compile(rf"\bno {THING}\b|\b{THING} of your own\b|\byour own {THING}\b", re.IGNORECASE)
+HONEST = re.compile(
+    rf"\bno {THING}\b|\b{THING} of your own\b|\byour own {THING}\b", re.IGNORECASE
+)
 SILENT_METHODS = {"`auto`", "`seamless`", "`runtime`"}
 METHODS = SILENT_METHODS | {"`syn-drop`"}
 
@@ -26,7 +37,9 @@ def promises(text: str, template: str) -> Iterator[str]:
     """Lines that speak of what the template lacks, such as an alarm, and not of the reader's own or of none."""
     for line in text.splitlines():
         for word, resource in RESOURCES.items():
-            if resource not in template and re.search(rf"\b{word}s?\b", HONEST.sub("", line), re.IGNORECASE):
+            if resource not in template and re.search(
+                rf"\b{word}s?\b", HONEST.sub("", line), re.IGNORECASE
+            ):
                 yield line
 
 
@@ -45,7 +58,10 @@ def test_nothing_is_promised_that_the_template_does_not_have(name: str) -> None:
         ("EC2 state change   tag change   ASG / spot notice", True),
         ("no alarms yet; set an alarm of your own, the alarm says which", True),
         ("set an alarm of your own on the metric `Holds`", False),
-        ("There are no alarms in the stack: your own alarms need the metric `Holds`", False),
+        (
+            "There are no alarms in the stack: your own alarms need the metric `Holds`",
+            False,
+        ),
     ],
 )
 def test_a_promise_is_told_from_advice(line: str, *, is_promise: bool) -> None:
@@ -59,8 +75,14 @@ def test_a_promise_is_told_from_advice(line: str, *, is_promise: bool) -> None:
 def test_sam_is_told_the_environment(name: str) -> None:
     """A stack name alone would be looked for in the region of the first table of samconfig.toml."""
     text = DOCUMENTS.get(name) or (ROOT / name).read_text()
-    reaching = re.findall(r"\bsam (?:remote invoke|delete|logs|sync|list)\b[^`\n]*", text)
-    assert [command for command in reaching if "--config-env " not in command or "--stack-name" in command] == []
+    reaching = re.findall(
+        r"\bsam (?:remote invoke|delete|logs|sync|list)\b[^`\n]*", text
+    )
+    assert [
+        command
+        for command in reaching
+        if "--config-env " not in command or "--stack-name" in command
+    ] == []
 
 
 def test_who_notices_what() -> None:
@@ -70,8 +92,13 @@ def test_who_notices_what() -> None:
     assert sentences
     for sentence in sentences:
         assert set(re.findall(r"`[a-z-]+`", sentence)) & METHODS == SILENT_METHODS
-    assert not re.search(r"without a client noticing|nobody notices", readme, re.IGNORECASE)
-    delayed = [int(number) for number in re.findall(r"\| syn-drop \| \*\*0\*\* \| \*\*(\d+)\*\*", measured)]
+    assert not re.search(
+        r"without a client noticing|nobody notices", readme, re.IGNORECASE
+    )
+    delayed = [
+        int(number)
+        for number in re.findall(r"\| syn-drop \| \*\*0\*\* \| \*\*(\d+)\*\*", measured)
+    ]
     share = re.search(r"`syn-drop` delays (\S+ to \S+) of what", measured)
     assert share
     assert f"{min(delayed)} to {max(delayed)} of them" in readme
@@ -86,14 +113,22 @@ def test_no_line_of_a_document_is_too_wide() -> None:
     """Two windows beside each other show every line; only code, links and URLs cannot be broken."""
     documents = [path for path in files() if path.suffix == ".md"]
     assert len(documents) >= len(DOCUMENTS)
-    assert [line for path in documents for line in _named(path, wide_prose(path.read_text()))] == []
+    assert [
+        line
+        for path in documents
+        for line in _named(path, wide_prose(path.read_text()))
+    ] == []
 
 
 def test_no_comment_is_too_wide() -> None:
     """Ruff holds Python's code and docstrings to the same width; this holds the comments of everything else, too."""
     commented = [path for path in files() if path.suffix in COMMENTED]
     assert len(commented) > 200
-    assert [line for path in commented for line in _named(path, wide_comments(path.read_text()))] == []
+    assert [
+        line
+        for path in commented
+        for line in _named(path, wide_comments(path.read_text()))
+    ] == []
 
 
 WIDE = "x" * WIDTH
@@ -135,7 +170,10 @@ def test_what_is_too_wide_in_a_comment(text: str, lines: list[int]) -> None:
 def anchors(text: str) -> set[str]:
     """What GitHub makes of the headings."""
     headings = (line.lstrip("# ") for _, line in prose(text) if line.startswith("#"))
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for heading in headings
+    }
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -152,18 +190,31 @@ def test_every_link_leads_to_a_heading(name: str) -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_file_that_is_named_exists(name: str) -> None:
     """A path from the project's root that stands between backticks."""
-    paths = re.findall(r"`((?:src|tests|docs|local|benchmarks|bin|events)/[\w./-]+)`", DOCUMENTS[name])
+    paths = re.findall(
+        r"`((?:src|tests|docs|local|benchmarks|bin|events)/[\w./-]+)`", DOCUMENTS[name]
+    )
     optional = {"src/templates/haproxy.cfg.j2"}  # the reader's own
-    assert [path for path in paths if not (ROOT / path).exists() and path not in optional] == []
+    assert [
+        path for path in paths if not (ROOT / path).exists() and path not in optional
+    ] == []
 
 
 def test_the_architecture_has_every_module() -> None:
     """The table of packages names each module once, beside its package."""
     section = DOCUMENTS["architecture.md"].split("## The package")[1].split("\n## ")[0]
     listed, package = set[str](), ""
-    for first, second in re.findall(r"^\| (`\w+`|) ?\| (.+) \|$", section, re.MULTILINE):
+    for first, second in re.findall(
+        r"^\| (`\w+`|) ?\| (.+) \|$", section, re.MULTILINE
+    ):
         package = first.strip("`") or package
-        listed |= {f"{package}/{module}" for module in re.findall(r"`([a-z_]+)`", second.partition(":")[0])}
+        listed |= {
+            f"{package}/{module}"
+            for module in re.findall(r"`([a-z_]+)`", second.partition(":")[0])
+        }
     folder = ROOT / "src/haproxy_sync"
-    there = {f"{path.parent.name}/{path.stem}" for path in folder.glob("*/*.py") if path.stem != "__init__"}
+    there = {
+        f"{path.parent.name}/{path.stem}"
+        for path in folder.glob("*/*.py")
+        if path.stem != "__init__"
+    }
     assert listed == there | {"config/ansible"}

@@ -31,11 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     console = Console(width=140)
     began = time.monotonic()
-    harms: dict[str, dict[str, list[Harm]]] = {scenario: {method: [] for method in METHODS} for scenario in SCENARIOS}
+    harms: dict[str, dict[str, list[Harm]]] = {
+        scenario: {method: [] for method in METHODS} for scenario in SCENARIOS
+    }
     measured = _at_once() if options.quick else _in_turn(options.runs)
     for scenario, method, harm in measured:
         harms[scenario][method].append(harm)
-        console.print(f"{time.monotonic() - began:5.0f} s  {scenario:7} {method:9} {harm}", highlight=False)
+        console.print(
+            f"{time.monotonic() - began:5.0f} s  {scenario:7} {method:9} {harm}",
+            highlight=False,
+        )
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(json.dumps(summary(harms), indent=2) + "\n")
     owner = OUTPUT.parent.stat()
@@ -48,9 +53,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.reload", description=main.__doc__)
-    parser.add_argument("--runs", type=int, default=3, help="of each method in each scenario, in turn (default: 3)")
-    parser.add_argument("--quick", action="store_true", help="one small run: counts say something, times nothing")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.reload", description=main.__doc__
+    )
+    parser.add_argument(
+        "--runs",
+        type=int,
+        default=3,
+        help="of each method in each scenario, in turn (default: 3)",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one small run: counts say something, times nothing",
+    )
     return parser.parse_args(arguments)
 
 
@@ -60,7 +76,9 @@ def _in_turn(runs: int) -> Iterator[tuple[str, str, Harm]]:
             with Network() as network:
                 scenario = stage(network, name)
                 client = Client(network, rtt_ms=RTT_MS)
-                for method, proxy in start_proxies(network, {name: scenario})[name].items():
+                for method, proxy in start_proxies(network, {name: scenario})[
+                    name
+                ].items():
                     load = _load(proxy, connections_per_second=300, keepalive=40)
                     yield name, method, change(proxy, client, method, scenario, load)
                     proxy.close()
@@ -70,10 +88,20 @@ def _at_once() -> Iterator[tuple[str, str, Harm]]:
     """One run of everything, all methods of a scenario side by side."""
     with Network() as network, ThreadPoolExecutor(len(METHODS)) as threads:
         scenarios = {name: stage(network, name) for name in SCENARIOS}
-        clients = {method: Client(network, f"client-{method}", rtt_ms=RTT_MS) for method in METHODS}
+        clients = {
+            method: Client(network, f"client-{method}", rtt_ms=RTT_MS)
+            for method in METHODS
+        }
         for name, proxies in start_proxies(network, scenarios).items():
             runs = {
-                method: threads.submit(change, proxy, clients[method], method, scenarios[name], _load(proxy, 40, 4))
+                method: threads.submit(
+                    change,
+                    proxy,
+                    clients[method],
+                    method,
+                    scenarios[name],
+                    _load(proxy, 40, 4),
+                )
                 for method, proxy in proxies.items()
             }
             for method, run in runs.items():
@@ -101,7 +129,13 @@ def _table(scenario: str, methods: Mapping[str, Sequence[Harm]]) -> Table:
         table.add_column(metric, justify="right")
     for method, runs in methods.items():
         middle, around = medians(runs), ranges(runs)
-        table.add_row(method, *(f"{middle[of]:.0f} \\[{around[of][0]:.0f}, {around[of][1]:.0f}]" for of in METRICS))
+        table.add_row(
+            method,
+            *(
+                f"{middle[of]:.0f} \\[{around[of][0]:.0f}, {around[of][1]:.0f}]"
+                for of in METRICS
+            ),
+        )
     return table
 
 

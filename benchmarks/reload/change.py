@@ -89,13 +89,22 @@ def stage(network: Network, scenario: str) -> Scenario:
     return Scenario((*well, *dead), added, dead)
 
 
-def start_proxies(network: Network, scenarios: Mapping[str, Scenario]) -> dict[str, dict[str, ProxyHost]]:
+def start_proxies(
+    network: Network, scenarios: Mapping[str, Scenario]
+) -> dict[str, dict[str, ProxyHost]]:
     """For each scenario and method a proxy with the config before the change, as Debian starts it."""
     proxies = {
-        name: {method: ProxyHost(network, f"proxy-{name}-{method}", Style.SYSV) for method in METHODS}
+        name: {
+            method: ProxyHost(network, f"proxy-{name}-{method}", Style.SYSV)
+            for method in METHODS
+        }
         for name in scenarios
     }
-    every = [(scenarios[name], method, proxy) for name, of in proxies.items() for method, proxy in of.items()]
+    every = [
+        (scenarios[name], method, proxy)
+        for name, of in proxies.items()
+        for method, proxy in of.items()
+    ]
     for scenario, method, proxy in every:
         proxy.path("/var/lib/haproxy-ec2-sync").mkdir(mode=0o700)
         proxy.write(CONFIG, config(method, scenario.before))
@@ -111,13 +120,19 @@ def config(method: str, servers: Sequence[BackendHost]) -> str:
     The files of the playbook and of the plain reload lack one line, `close-spread-time`.
     """
     close_spread = "" if method in ("playbook", "plain") else "close-spread-time 60s"
-    lines = [f"    server {server.name} {server.ipv4}:{server.port} check observe layer7\n" for server in servers]
+    lines = [
+        f"    server {server.name} {server.ipv4}:{server.port} check observe layer7\n"
+        for server in servers
+    ]
     return _HEAD.format(close_spread=close_spread) + "".join(lines)
 
 
 def _wait_until_settled(proxy: ProxyHost, scenario: Scenario) -> None:
     """Wait until the first checks are over: the dead server is out, all others are in. Raises Unmeasured."""
-    wanted = {server.name: "DOWN" if server in scenario.dead else "UP" for server in scenario.before}
+    wanted = {
+        server.name: "DOWN" if server in scenario.dead else "UP"
+        for server in scenario.before
+    }
     deadline = time.monotonic() + _SETTLE_SECONDS
     while (seen := _states(proxy)) != wanted:
         if time.monotonic() > deadline:
@@ -135,22 +150,35 @@ def _states(proxy: ProxyHost) -> Mapping[str, str]:
     }
 
 
-def change(proxy: ProxyHost, client: Client, method: str, scenario: Scenario, load: Load) -> Harm:
+def change(
+    proxy: ProxyHost, client: Client, method: str, scenario: Scenario, load: Load
+) -> Harm:
     """Bring the proxy to the config after the change while the client asks; what that did. Raises Unmeasured."""
     _wait_until_settled(proxy, scenario)
     after = config(method, (*scenario.before, scenario.added))
     for address in load.addresses:
-        client.get(address)  # who asks first waits for a neighbour's hardware address as well
+        client.get(
+            address
+        )  # who asks first waits for a neighbour's hardware address as well
     with client.traffic(load) as traffic, watched_firewall(proxy) as firewall:
         time.sleep(_WARM_UP_SECONDS)
         started = time.time()
         _apply(proxy, method, after)
         _wait_for_old_workers(proxy, started)
-    if early := [attempt for attempt in traffic.failed if attempt.start + attempt.total_ms / 1000 < started]:
-        raise Unmeasured(f"{method}: {len(early)} requests failed before anything was done, first {early[0]}")
+    if early := [
+        attempt
+        for attempt in traffic.failed
+        if attempt.start + attempt.total_ms / 1000 < started
+    ]:
+        raise Unmeasured(
+            f"{method}: {len(early)} requests failed before anything was done, first {early[0]}"
+        )
     if scenario.added.name not in _states(proxy):
         raise Unmeasured(f"{method}: the new server is not in the running config")
-    return Harm.of([attempt for attempt in traffic.attempts if attempt.start >= started], firewall.drop_window_ms)
+    return Harm.of(
+        [attempt for attempt in traffic.attempts if attempt.start >= started],
+        firewall.drop_window_ms,
+    )
 
 
 def _apply(proxy: ProxyHost, method: str, after: str) -> None:
@@ -170,7 +198,9 @@ def _apply(proxy: ProxyHost, method: str, after: str) -> None:
     }
     proxy.write(SCRIPT, APPLY.read_bytes(), mode=0o700)
     done = proxy.run(["sh", "-c", SCRIPT], cwd=DOWNLOADS, env=parameters, check=False)
-    marker = json.loads(done.stdout.partition("\n")[0].removeprefix("haproxy-ec2-sync ") or "{}")
+    marker = json.loads(
+        done.stdout.partition("\n")[0].removeprefix("haproxy-ec2-sync ") or "{}"
+    )
     expected = {"auto": "runtime"}.get(method, method)
     if (marker.get("outcome"), marker.get("method")) != ("installed", expected):
         raise Unmeasured(f"{method}: {done.stdout}{done.stderr}")

@@ -19,10 +19,20 @@ class Firewall:
     @property
     def drop_window_ms(self) -> float:
         """From the first rule that came to the last deletion after it; 0 if no rule came."""
-        came = next((at for at, change in self.changes if change.startswith(("add rule", "insert rule"))), None)
+        came = next(
+            (
+                at
+                for at, change in self.changes
+                if change.startswith(("add rule", "insert rule"))
+            ),
+            None,
+        )
         if came is None:
             return 0
-        return (max(at for at, change in self.changes if change.startswith("delete ")) - came) * 1000
+        return (
+            max(at for at, change in self.changes if change.startswith("delete "))
+            - came
+        ) * 1000
 
 
 @contextmanager
@@ -32,7 +42,11 @@ def watched_firewall(host: Host) -> Iterator[Firewall]:
     with host.popen(["nft", "monitor"], stdout=subprocess.PIPE, text=True) as monitor:
         assert monitor.stdout  # noqa: S101 - for the type checker
         lines = monitor.stdout
-        reader = threading.Thread(target=lambda: firewall.changes.extend((time.monotonic(), line) for line in lines))
+        reader = threading.Thread(
+            target=lambda: firewall.changes.extend(
+                (time.monotonic(), line) for line in lines
+            )
+        )
         reader.start()
         try:
             yield firewall

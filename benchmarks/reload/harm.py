@@ -32,14 +32,20 @@ class Harm:
     @classmethod
     def of(cls, attempts: Sequence[Attempt], drop_window_ms: float) -> "Harm":
         """Count what became of the attempts of one run. Raises ValueError if there was no new connection."""
-        connected = sorted(attempt.connect_ms for attempt in attempts if attempt.kind == "new")
+        connected = sorted(
+            attempt.connect_ms for attempt in attempts if attempt.kind == "new"
+        )
         if not connected:
             raise ValueError("no client asked")
-        bad = [attempt.kind == "keep-alive" for attempt in attempts if not attempt.is_ok]
+        bad = [
+            attempt.kind == "keep-alive" for attempt in attempts if not attempt.is_ok
+        ]
         return cls(
             failed=bad.count(False),
             delayed=sum(
-                DELAYED_MS < attempt.connect_ms < attempt.total_ms for attempt in attempts if attempt.kind == "new"
+                DELAYED_MS < attempt.connect_ms < attempt.total_ms
+                for attempt in attempts
+                if attempt.kind == "new"
             ),
             connect_max_ms=connected[-1],
             connect_p999_ms=connected[math.ceil(len(connected) * 0.999) - 1],
@@ -51,11 +57,16 @@ class Harm:
 METRICS = tuple(field.name for field in dataclasses.fields(Harm))
 
 
-def summary(harms: Harms) -> dict[str, dict[str, dict[str, float | tuple[float, float]]]]:
+def summary(
+    harms: Harms,
+) -> dict[str, dict[str, dict[str, float | tuple[float, float]]]]:
     """What goes into the file: per scenario and method the median of each metric, and beside it `<metric>_range`."""
     return {
         scenario: {
-            method: {**medians(runs), **{f"{metric}_range": seen for metric, seen in ranges(runs).items()}}
+            method: {
+                **medians(runs),
+                **{f"{metric}_range": seen for metric, seen in ranges(runs).items()},
+            }
             for method, runs in methods.items()
         }
         for scenario, methods in harms.items()
@@ -64,7 +75,10 @@ def summary(harms: Harms) -> dict[str, dict[str, dict[str, float | tuple[float, 
 
 def medians(runs: Sequence[Harm]) -> dict[str, float]:
     """Median of each metric."""
-    return {metric: statistics.median(getattr(run, metric) for run in runs) for metric in METRICS}
+    return {
+        metric: statistics.median(getattr(run, metric) for run in runs)
+        for metric in METRICS
+    }
 
 
 def ranges(runs: Sequence[Harm]) -> dict[str, tuple[float, float]]:
@@ -94,7 +108,9 @@ TARGETS = (
         "delayed",
         lambda of: of["playbook"]["delayed"] / 5,
     ),
-    Target("no delayed connection", ["seamless", "runtime", "auto"], "delayed", lambda _: 0),
+    Target(
+        "no delayed connection", ["seamless", "runtime", "auto"], "delayed", lambda _: 0
+    ),
     Target("no lost keep-alive request", ["runtime"], "keepalive_lost", lambda _: 0),
     Target(
         "at most a tenth of the plain reload's lost keep-alive requests",

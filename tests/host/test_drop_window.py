@@ -31,7 +31,9 @@ DROP_SECONDS = 3
 FIREWALLS = ["nft", "iptables-nft", "iptables-legacy"]
 
 
-def with_firewall(make_proxy: MakeProxy, firewall: str, style: Style = Style.SYSV) -> ProxyHost:
+def with_firewall(
+    make_proxy: MakeProxy, firewall: str, style: Style = Style.SYSV
+) -> ProxyHost:
     """A proxy whose only firewall tool is this one."""
     proxy = make_proxy(style, hidden=[] if firewall == "nft" else ["nft"])
     if firewall == "nft":
@@ -58,10 +60,19 @@ def connects(client: Client, address: str, seconds: float = 0.5) -> bool:
 @contextmanager
 def in_drop_window(proxy: ProxyHost, text: str) -> Iterator["subprocess.Popen[str]"]:
     """A run in its drop window, frozen there: all of its processes are stopped."""
-    rules = 1 if proxy.path("/usr/sbin/nft").exists() else 2  # iptables has one for each family
-    proxy.remove_tool("ss")  # then the window lasts 0.2 s at least, long enough to be seen on a busy machine
+    rules = (
+        1 if proxy.path("/usr/sbin/nft").exists() else 2
+    )  # iptables has one for each family
+    proxy.remove_tool(
+        "ss"
+    )  # then the window lasts 0.2 s at least, long enough to be seen on a busy machine
     with ApplyStep(proxy).start(text) as process:
-        wait_until(lambda: process.poll() is not None or len(proxy.firewall().splitlines()) >= rules)
+        wait_until(
+            lambda: (
+                process.poll() is not None
+                or len(proxy.firewall().splitlines()) >= rules
+            )
+        )
         assert process.poll() is None, finish(process)
         os.killpg(process.pid, signal.SIGSTOP)
         try:
@@ -73,7 +84,10 @@ def in_drop_window(proxy: ProxyHost, text: str) -> Iterator["subprocess.Popen[st
 @pytest.mark.fault("F85")
 @pytest.mark.parametrize("firewall", FIREWALLS)
 def test_the_window_ends_by_itself_when_everything_is_killed(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, firewall: str
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    firewall: str,
 ) -> None:
     """Killed between insert and delete: both families open again in time, and the next run removes what is left."""
     proxy = with_firewall(make_proxy, firewall)
@@ -93,7 +107,10 @@ def test_the_window_ends_by_itself_when_everything_is_killed(
 @pytest.mark.fault("F85")
 @pytest.mark.parametrize("firewall", FIREWALLS)
 def test_the_kernel_ends_the_window(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, firewall: str
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    firewall: str,
 ) -> None:
     """Nobody deletes the rule, everything is stopped: new connections pass again after DROP_SECONDS at the latest.
 
@@ -111,7 +128,9 @@ def test_the_kernel_ends_the_window(
         while not connects(client, str(proxy.ipv6)):
             assert time.monotonic() - began < DROP_SECONDS + 3
 
-        def goes_on() -> bool:  # again: the door into the host stops itself once more when it sees its child stopped
+        def goes_on() -> (
+            bool
+        ):  # again: the door into the host stops itself once more when it sees its child stopped
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGCONT)
             return process.poll() is not None
@@ -126,12 +145,17 @@ def test_the_kernel_ends_the_window(
 @pytest.mark.fault("F86")
 @pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])
 def test_a_host_without_firewall_tools_reloads_and_says_so(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, style: Style
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    style: Style,
 ) -> None:
     """The firewall is no condition of a reload; the kernel moves waiting handshakes instead where it can."""
     proxy = make_proxy(style, hidden=["nft", "iptables", "ip6tables"])
     proxy.start(config(backends[0]))
-    with client.traffic(Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=100)) as traffic:
+    with client.traffic(
+        Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=100)
+    ) as traffic:
         answer = ApplyStep(proxy).run(config(*backends))
     assert answer.says("installed", method="syn-drop"), answer
     assert "no-drop-window" in answer["notes"].split()
@@ -141,7 +165,9 @@ def test_a_host_without_firewall_tools_reloads_and_says_so(
 
 
 @pytest.mark.fault("F86")
-def test_both_families_wait_or_none(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_both_families_wait_or_none(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """Where ip6tables is missing, the IPv4 rule is taken back and the reload goes on without a drop window."""
     proxy = with_firewall(make_proxy, "iptables-nft")
     proxy.remove_tool("ip6tables")
@@ -169,7 +195,9 @@ def test_a_busy_xtables_lock_delays_but_never_leaves_a_rule(
 
 @pytest.mark.fault("F87")
 @pytest.mark.parametrize("firewall", FIREWALLS)
-def test_rules_of_others_stay(make_proxy: MakeProxy, backends: tuple[BackendHost, ...], firewall: str) -> None:
+def test_rules_of_others_stay(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], firewall: str
+) -> None:
     """Rules that look like ours but do not carry our comment, and tables of other names, are not touched."""
     proxy = with_firewall(make_proxy, firewall)
     proxy.start(config(backends[0]))
@@ -178,7 +206,13 @@ def test_rules_of_others_stay(make_proxy: MakeProxy, backends: tuple[BackendHost
         proxy.run(["nft", "-f", "-"], stdin=rules)
     else:
         rule = "-I INPUT -p tcp -m multiport --dports 81,82 --syn -j DROP"
-        proxy.run(["sh", "-c", f"iptables {rule}; iptables {rule} -m comment --comment haproxy; ip6tables {rule}"])
+        proxy.run(
+            [
+                "sh",
+                "-c",
+                f"iptables {rule}; iptables {rule} -m comment --comment haproxy; ip6tables {rule}",
+            ]
+        )
     before = proxy.firewall()
     assert before
     assert ApplyStep(proxy).run(config(*backends)).says("installed")
@@ -188,12 +222,17 @@ def test_rules_of_others_stay(make_proxy: MakeProxy, backends: tuple[BackendHost
 @pytest.mark.fault("F88")
 @pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])
 def test_connections_that_exist_are_spared(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, style: Style
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    style: Style,
 ) -> None:
     """Downloads in flight end whole, no connection fails, and only the few that begin inside the window are late."""
     proxy = make_proxy(style)
     proxy.start(config(backends[0]))
-    load = Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=100, downloads=2)
+    load = Load(
+        (str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=100, downloads=2
+    )
     with client.traffic(load) as traffic:
         wait_until(lambda: sum(sessions(proxy).values()) >= 2)
         answer = ApplyStep(proxy).run(config(*backends))

@@ -23,14 +23,27 @@ def test_each_kind_of_harm_is_counted_once() -> None:
             *[attempt()] * 997,
             attempt(connect_ms=200),
             attempt(connect_ms=201),
-            Attempt("new", 4, 0.0, connect_ms=3000, total_ms=3000, result="timeout", backend=""),
+            Attempt(
+                "new",
+                4,
+                0.0,
+                connect_ms=3000,
+                total_ms=3000,
+                result="timeout",
+                backend="",
+            ),
             attempt("download", result="closed"),
             attempt("keep-alive", result="closed"),
         ],
         drop_window_ms=12.34,
     )
     assert seen == Harm(
-        failed=2, delayed=1, connect_max_ms=3000, connect_p999_ms=201, keepalive_lost=1, drop_window_ms=12.3
+        failed=2,
+        delayed=1,
+        connect_max_ms=3000,
+        connect_p999_ms=201,
+        keepalive_lost=1,
+        drop_window_ms=12.3,
     )
 
 
@@ -42,7 +55,9 @@ def test_no_traffic_is_no_result() -> None:
 
 def test_summary_has_medians_and_ranges() -> None:
     """One outlier moves the range, not the median."""
-    values = summary({"alive": {"playbook": [harm(1), harm(9), harm(2)]}})["alive"]["playbook"]
+    values = summary({"alive": {"playbook": [harm(1), harm(9), harm(2)]}})["alive"][
+        "playbook"
+    ]
     assert values["failed"] == 2
     assert values["failed_range"] == (1, 9)
 
@@ -51,7 +66,11 @@ def methods(**changes: Harm) -> dict[str, list[Harm]]:
     """All methods meet their targets but for the changes."""
     well = {method: [harm()] for method in ("syn-drop", "seamless", "runtime", "auto")}
     others = {"playbook": [harm(2, 100, 20)], "plain": [harm(12, 0, 20)]}
-    return well | others | {method.replace("_", "-"): [run] for method, run in changes.items()}
+    return (
+        well
+        | others
+        | {method.replace("_", "-"): [run] for method, run in changes.items()}
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,13 +79,20 @@ def methods(**changes: Harm) -> dict[str, list[Harm]]:
         ({}, []),
         ({"syn_drop": harm(delayed=20, keepalive_lost=2)}, []),
         ({"syn_drop": harm(delayed=21)}, ["a fifth of the playbook's"]),
-        ({"seamless": harm(failed=1, delayed=1)}, ["no failed request", "no delayed connection"]),
+        (
+            {"seamless": harm(failed=1, delayed=1)},
+            ["no failed request", "no delayed connection"],
+        ),
         ({"auto": harm(keepalive_lost=3)}, ["a tenth of the plain reload's"]),
         ({"runtime": harm(keepalive_lost=1)}, ["no lost keep-alive request"]),
     ],
 )
-def test_missed_targets_are_named(changes: dict[str, Harm], sentences: list[str]) -> None:
+def test_missed_targets_are_named(
+    changes: dict[str, Harm], sentences: list[str]
+) -> None:
     """Each target is judged by its own limit."""
     found = missed({"alive": methods(**changes)})
     assert len(found) == len(sentences)
-    assert all(sentence in line for sentence, line in zip(sentences, found, strict=True))
+    assert all(
+        sentence in line for sentence, line in zip(sentences, found, strict=True)
+    )

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Read when moto is imported. It would make 1,296 images for each account and region, and search them at each launch.
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+
 settings.register_profile(
     "ci",
     derandomize=True,  # the same examples on every machine: red is red for everybody

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # read when moto is imported
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # there would be 1,296 images to search at each launch
 
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,

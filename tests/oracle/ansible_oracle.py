@@ -37,48 +37,53 @@ def inventory_text(hosts: dict[str, Any]) -> str:
     return json.dumps({"all": {"hosts": dict.fromkeys(hosts), "children": groups}})
 
 
-def variables_of(folder: Path, request: dict[str, Any], case: dict[str, Any]) -> tuple[DataLoader, dict[str, Any]]:
-    """All variables of the rendering host, as a task would see them."""
-    (folder / "hosts.yml").write_text(inventory_text(request["hosts"]))
-    (folder / "group_vars").mkdir()
-    (folder / "group_vars" / "all.yml").write_text(case["variables"])
-    loader = DataLoader()
-    loader.set_basedir(str(folder))
-    inventory = InventoryManager(loader=loader, sources=[str(folder / "hosts.yml")])
-    manager = VariableManager(loader=loader, inventory=inventory)
-    HostVars(inventory=inventory, variable_manager=manager, loader=loader)
-    for name, host in request["hosts"].items():
-        manager.set_host_facts(name, host["facts"])
-    return loader, manager.get_vars(host=inventory.get_host(request["host"]))
+class Ansible:
+    """One inventory for all cases, which differ in what lies beside their playbook: templates, and `group_vars`."""
 
+    def __init__(self, request: dict[str, Any]) -> None:
+        hosts = Path(HOME.name) / "inventory" / "hosts.yml"
+        hosts.parent.mkdir()
+        hosts.write_text(inventory_text(request["hosts"]))
+        self.loader = DataLoader()
+        self.inventory = InventoryManager(loader=self.loader, sources=[str(hosts)])
+        self.manager = VariableManager(loader=self.loader, inventory=self.inventory)
+        HostVars(inventory=self.inventory, variable_manager=self.manager, loader=self.loader)
+        for name, host in request["hosts"].items():
+            self.manager.set_host_facts(name, host["facts"])
+        self.host = self.inventory.get_host(request["host"])
 
-def render(folder: Path, request: dict[str, Any], case: dict[str, Any]) -> str:
-    """The text of one case."""
-    templates = folder / "templates"
-    for path, text in case["files"].items():
-        (templates / path).parent.mkdir(parents=True, exist_ok=True)
-        (templates / path).write_bytes(text.encode())
-    loader, variables = variables_of(folder, request, case)
-    variables.setdefault("ansible_managed", "Ansible managed")
-    source = trust_as_template(loader.get_text_file_contents(str(templates / case["main"])))
-    templar = Templar(loader=loader, variables=variables)
-    searchpath = [str(folder / "templates"), str(folder)]
-    templar = templar.copy_with_new_env(searchpath=searchpath, available_variables=variables)
-    result = templar.template(source, escape_backslashes=False, overrides={"trim_blocks": True})
-    return "" if result is None else str(result)
+    def render(self, folder: Path, case: dict[str, Any]) -> str:
+        """The text of one case, whose playbook lies in this folder, which no other case had."""
+        templates = folder / "templates"
+        for path, text in case["files"].items():
+            (templates / path).parent.mkdir(parents=True, exist_ok=True)
+            (templates / path).write_bytes(text.encode())
+        (folder / "group_vars").mkdir()
+        (folder / "group_vars" / "all.yml").write_text(case["variables"])
+        self.loader.set_basedir(str(folder))
+        variables = self.manager.get_vars(host=self.host)
+        variables.setdefault("ansible_managed", "Ansible managed")
+        source = trust_as_template(self.loader.get_text_file_contents(str(templates / case["main"])))
+        templar = Templar(loader=self.loader, variables=variables)
+        searchpath = [str(templates), str(folder)]
+        templar = templar.copy_with_new_env(searchpath=searchpath, available_variables=variables)
+        result = templar.template(source, escape_backslashes=False, overrides={"trim_blocks": True})
+        return "" if result is None else str(result)
 
 
 def main() -> None:
     """Every case on its own."""
     init_plugin_loader([])
     request = json.load(sys.stdin)
+    ansible = Ansible(request)
     answers = {}
-    for name, case in request["cases"].items():
-        with tempfile.TemporaryDirectory(prefix="oracle-case-") as folder:
-            try:
-                answers[name] = {"text": render(Path(folder), request, case)}
-            except AnsibleError as error:
-                answers[name] = {"error": str(error)}
+    for number, (name, case) in enumerate(request["cases"].items()):
+        folder = Path(HOME.name) / f"case-{number}"
+        folder.mkdir()
+        try:
+            answers[name] = {"text": ansible.render(folder, case)}
+        except AnsibleError as error:
+            answers[name] = {"error": str(error)}
     json.dump(answers, sys.stdout)
 
 

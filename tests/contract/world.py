@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import md5
-from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +18,7 @@ from haproxy_sync import aws, handler
 from haproxy_sync.aws import Clients
 from haproxy_sync.config.render import Renderer
 from haproxy_sync.fleet.model import NO_TAGS
+from haproxy_sync.rollout import progress
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import EnvironmentState
 from haproxy_sync.state.store import Store
@@ -107,7 +107,7 @@ class World:
     inbox: list[dict[str, Any]] = field(default_factory=list)  # events on their way into the queue
     delayed: list[tuple[float, float, dict[str, Any]]] = field(default_factory=list)  # due, sent, our own message
     renderer: Any = field(default_factory=Renderer)
-    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    invocations: int = 0
 
     @property
     def now(self) -> float:
@@ -161,9 +161,10 @@ class World:
 
     def handle(self, event: Any) -> dict[str, Any]:
         """The real handler, in an invocation of its own."""
+        self.invocations += 1
         context = SimpleNamespace(
             invoked_function_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:reconcile",
-            aws_request_id=f"request-{next(self.numbers)}",
+            aws_request_id=f"request-{self.invocations}",
         )
         return handler.handler(event, context)
 
@@ -208,11 +209,22 @@ class World:
 
     def settle(self, seconds: int = 120) -> None:
         """Let the rollout go on by its events alone until nothing is left to happen, with no sweep."""
+        asked_after = None
         for _ in range(seconds):
             self.pass_time(1)
-            status = self.act("status")
-            if status["converged"] and not status["rollout"]["commands"]:
-                return
+            if asked_after == self.invocations:
+                continue  # the state is what it was a second ago
+            asked_after = self.invocations
+            state = self.state
+            if progress.is_converged(state) and not state.commands:
+                break
+        self._check_status()
+
+    def _check_status(self) -> None:
+        """An operator's `status` says of the rollout what the state says."""
+        status, state = self.act("status"), self.state
+        assert status["converged"] == progress.is_converged(state)
+        assert len(status["rollout"]["commands"]) == len(state.commands)
 
     def orders(self) -> int:
         """How many commands the proxies were given."""

@@ -4,7 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.contract import quick_moto
 from tests.contract.world import World, new_world
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_moto() -> Iterator[None]:
+    """Moto answers what it always does, sooner."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick_moto.install(patch)
+        yield
 
 
 @pytest.fixture

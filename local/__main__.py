@@ -11,9 +11,13 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="the whole system on this machine, live")
-    demo.add_argument("--keep", action="store_true", help="leave it running to play with")
+    demo.add_argument(
+        "--keep", action="store_true", help="leave it running to play with"
+    )
     invoke = commands.add_parser("invoke", help="send an event to the system that runs")
-    invoke.add_argument("event", type=Path, help="a JSON file, such as those in events/")
+    invoke.add_argument(
+        "event", type=Path, help="a JSON file, such as those in events/"
+    )
     options = parser.parse_args(arguments)
     if options.command == "invoke":
         return _invoke(options.event)
@@ -34,7 +38,9 @@ def _invoke(path: Path) -> int:
         print("nothing runs here: start it with `make demo KEEP=1`", file=sys.stderr)
         return 1
     try:
-        answer = invoke(current["endpoint"], current["function"], json.loads(path.read_text()))
+        answer = invoke(
+            current["endpoint"], current["function"], json.loads(path.read_text())
+        )
     except InvokeFailed as error:
         print(error, file=sys.stderr)
         return 1

@@ -49,7 +49,10 @@ class Demo:
 
     def _set_up(self) -> tuple[Backend, Backend]:
         with self.screen.step("launch two backends and two proxies") as say:
-            backends = self.system.launch_backend(), self.system.launch_backend("ap-southeast-2b")
+            backends = (
+                self.system.launch_backend(),
+                self.system.launch_backend("ap-southeast-2b"),
+            )
             proxies = (
                 self.system.launch_proxy(Style.SYSV),
                 self.system.launch_proxy(Style.MASTER_WORKER, "ap-southeast-2b"),
@@ -57,17 +60,23 @@ class Demo:
             own = [proxy.host.read(CONFIG) for proxy in proxies]
             self.system.wait_until("a look at all of them", self._is_seen, STEP_SECONDS)
             say(f"{len(own)} proxies with a config of their own")
-        with self.screen.step("a new environment is frozen: plan, then unfreeze") as say:
+        with self.screen.step(
+            "a new environment is frozen: plan, then unfreeze"
+        ) as say:
             plan = self.system.invoke({"action": "plan"})
             if [proxy.host.read(CONFIG) for proxy in proxies] != own:
                 raise Unexpected("a proxy was touched before anybody had looked")
             if plan["verdict"] != "waits: frozen":
-                raise Unexpected(f"the plan of a frozen environment says {plan['verdict']}")
+                raise Unexpected(
+                    f"the plan of a frozen environment says {plan['verdict']}"
+                )
             added, touched = len(plan["servers"]["added"]), len(plan["proxies"])
             self.system.invoke({"action": "unfreeze"})
             seconds = self.system.wait_until_serving(*backends, seconds=STEP_SECONDS)
             self.system.wait_until("both proxies have reported", self._is_converged)
-            say(f"planned {added} servers on {touched} proxies; HTTPS through both {seconds:.1f} s after unfreeze")
+            say(
+                f"planned {added} servers on {touched} proxies; HTTPS through both {seconds:.1f} s after unfreeze"
+            )
         self.started_at = time.monotonic()
         return backends
 
@@ -77,9 +86,17 @@ class Demo:
             launched = time.time()
             backend = self.system.launch_backend()
             self.system.wait_until_serving(*present, backend, seconds=STEP_SECONDS)
-            self.system.wait_until("its clients' requests reach it", lambda: self._first_answer(backend), STEP_SECONDS)
-            self.event_to_traffic = self._first_answer(backend) - launched - TRANSITION_SECONDS
-            say(f"{backend.name} has traffic through both proxies {self.event_to_traffic:.1f} s after its event")
+            self.system.wait_until(
+                "its clients' requests reach it",
+                lambda: self._first_answer(backend),
+                STEP_SECONDS,
+            )
+            self.event_to_traffic = (
+                self._first_answer(backend) - launched - TRANSITION_SECONDS
+            )
+            say(
+                f"{backend.name} has traffic through both proxies {self.event_to_traffic:.1f} s after its event"
+            )
         self._rolls_out(before)
         return backend
 
@@ -105,18 +122,30 @@ class Demo:
             good = proxy.host.read(CONFIG)
             proxy.host.write(CONFIG, good.replace("server ip-", "# server ip-"))
             seconds = self.system.wait_until(
-                "the sweep repairs it", lambda: proxy.host.read(CONFIG) == good, STEP_SECONDS
+                "the sweep repairs it",
+                lambda: proxy.host.read(CONFIG) == good,
+                STEP_SECONDS,
             )
-            say(f"repaired by the sweep after {seconds:.1f} s (drift checks and sweeps come more often here)")
+            say(
+                f"repaired by the sweep after {seconds:.1f} s (drift checks and sweeps come more often here)"
+            )
         with self.screen.step("repair reported") as say:
-            self.system.wait_until("repair reported", lambda: self._outcome(proxy) == "repaired", STEP_SECONDS)
+            self.system.wait_until(
+                "repair reported",
+                lambda: self._outcome(proxy) == "repaired",
+                STEP_SECONDS,
+            )
             say(str(self.system.status()["proxies"][proxy.instance_id]["backup"]))
 
     def _rolls_out(self, before: int) -> None:
         """Wait until every proxy has proved a newer generation running."""
-        with self.screen.step("new generation installed and reloaded, as both proxies report") as say:
+        with self.screen.step(
+            "new generation installed and reloaded, as both proxies report"
+        ) as say:
             self.system.wait_until(
-                "a rollout", lambda: self._generation() > before and self._is_converged(), STEP_SECONDS
+                "a rollout",
+                lambda: self._generation() > before and self._is_converged(),
+                STEP_SECONDS,
             )
             say(f"generation {self._generation()}")
 
@@ -124,7 +153,10 @@ class Demo:
         """Whether every agent is online, and a look has seen every proxy and would take in every backend."""
         plan = self.system.invoke({"action": "plan"})
         seen = {*plan["servers"]["added"], *self.system.status()["proxies"]}
-        return self.system.online() == {*self.system.proxies} and seen == {*self.system.backends, *self.system.proxies}
+        return self.system.online() == {*self.system.proxies} and seen == {
+            *self.system.backends,
+            *self.system.proxies,
+        }
 
     def _generation(self) -> int:
         return int(self.system.status()["generation"] or 0)
@@ -136,7 +168,8 @@ class Demo:
         status = self.system.status()
         proxies = status["proxies"].values()
         return len(proxies) == len(self.system.proxies) and all(
-            proxy["desired"] and proxy["desired"] == proxy["running"] for proxy in proxies
+            proxy["desired"] and proxy["desired"] == proxy["running"]
+            for proxy in proxies
         )
 
     @contextmanager
@@ -144,7 +177,9 @@ class Demo:
         """Steady new HTTPS connections through each proxy."""
         with ExitStack() as clients:
             self.traffic = {
-                proxy.instance_id: clients.enter_context(self.system.client.traffic(_load(proxy)))
+                proxy.instance_id: clients.enter_context(
+                    self.system.client.traffic(_load(proxy))
+                )
                 for proxy in self.system.proxies.values()
             }
             yield
@@ -152,7 +187,14 @@ class Demo:
     def _first_answer(self, backend: Backend) -> float:
         """When a client got an answer of the backend through the last proxy to give one; 0 while one has not."""
         times = [
-            min((attempt.start for attempt in traffic.of("new") if attempt.backend == backend.name), default=0.0)
+            min(
+                (
+                    attempt.start
+                    for attempt in traffic.of("new")
+                    if attempt.backend == backend.name
+                ),
+                default=0.0,
+            )
             for traffic in self.traffic.values()
         ]
         return max(times) if all(times) else 0.0
@@ -160,26 +202,48 @@ class Demo:
     def _counts(self) -> str:
         sent = sum(len(traffic.attempts) for traffic in self.traffic.values())
         failed = sum(len(traffic.failed) for traffic in self.traffic.values())
-        return f"HTTPS requests through both proxies: {sent} sent, {failed} failed" if sent else ""
+        return (
+            f"HTTPS requests through both proxies: {sent} sent, {failed} failed"
+            if sent
+            else ""
+        )
 
     def _summarize(self) -> None:
         status = self.system.status()
         table = Table("proxy", "requests", "failed", "last report", "running config")
         for instance_id, traffic in self.traffic.items():
-            report, name = status["proxies"][instance_id], self.system.proxies[instance_id].host.name
+            report, name = (
+                status["proxies"][instance_id],
+                self.system.proxies[instance_id].host.name,
+            )
             sent, failed = len(traffic.attempts), len(traffic.failed)
-            table.add_row(name, str(sent), str(failed), report["outcome"], f"md5 {report['running'][:8]}")
+            table.add_row(
+                name,
+                str(sent),
+                str(failed),
+                report["outcome"],
+                f"md5 {report['running'][:8]}",
+            )
         self.screen.console.print(table)
-        for failure in [attempt for traffic in self.traffic.values() for attempt in traffic.failed][:10]:
+        for failure in [
+            attempt for traffic in self.traffic.values() for attempt in traffic.failed
+        ][:10]:
             self.screen.console.print(f"failed: {failure}", markup=False)
         self.screen.console.print(
             f"From an instance's event to its traffic through both proxies: {self.event_to_traffic:.1f} s."
         )
-        self.screen.console.print(f"All of it happened, in {time.monotonic() - self.started_at:.0f} s after set-up.")
+        self.screen.console.print(
+            f"All of it happened, in {time.monotonic() - self.started_at:.0f} s after set-up."
+        )
 
 
 def _load(proxy: Proxy) -> Load:
-    return Load((proxy.address,), 443, server_name=SERVER_NAME, connections_per_second=CONNECTIONS_PER_SECOND)
+    return Load(
+        (proxy.address,),
+        443,
+        server_name=SERVER_NAME,
+        connections_per_second=CONNECTIONS_PER_SECOND,
+    )
 
 
 def run(*, keep: bool) -> int:
@@ -188,7 +252,9 @@ def run(*, keep: bool) -> int:
         try:
             with screen.step("sam deploy to an AWS stand-in on loopback") as say:
                 system = closing.enter_context(LocalSystem(speed=SPEED))
-                say(f"schedules tick {SPEED} times as often as deployed, waits are short: {LOCAL_PARAMETERS}")
+                say(
+                    f"schedules tick {SPEED} times as often as deployed, waits are short: {LOCAL_PARAMETERS}"
+                )
             is_clean = Demo(system, screen).run()
         except (TimeoutError, Unexpected, NotBuilt, PermissionError) as error:
             screen.console.print(f"It did not happen: {error}", markup=False)
@@ -203,7 +269,9 @@ def _keep(system: LocalSystem, screen: Screen) -> None:
     with ExitStack() as ports:
         for proxy in system.proxies.values():
             url = ports.enter_context(forwarded(system.client, proxy.address, 443))
-            screen.console.print(f"{proxy.instance_id}   curl -k https://{url}/", markup=False)
+            screen.console.print(
+                f"{proxy.instance_id}   curl -k https://{url}/", markup=False
+            )
         screen.console.print(_hints(system), markup=False, highlight=False)
         with suppress(KeyboardInterrupt):
             threading.Event().wait()

@@ -28,7 +28,12 @@ class Fixture:
 
 def settings(environment: str, **options: Any) -> Settings:
     """Settings of a stack without AWS behind it."""
-    nothing = {"region": REGION, "bucket": "none", "queue_url": "https://none", "document_name": "none"}
+    nothing = {
+        "region": REGION,
+        "bucket": "none",
+        "queue_url": "https://none",
+        "document_name": "none",
+    }
     return Settings(environment=environment, **{**nothing, **options})
 
 
@@ -41,14 +46,24 @@ def read_instances(path: Path) -> tuple[Mapping[str, Any], ...]:
     """The instances of a file (`NotInstances` if it holds something else)."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(instance for reservation in content["Reservations"] for instance in reservation["Instances"])
+        return tuple(
+            instance
+            for reservation in content["Reservations"]
+            for instance in reservation["Instances"]
+        )
     except (ValueError, KeyError, TypeError) as error:
-        raise NotInstances(f"{path}: not what `aws ec2 describe-instances` prints: {error!r}") from error
+        raise NotInstances(
+            f"{path}: not what `aws ec2 describe-instances` prints: {error!r}"
+        ) from error
 
 
 def environments(instances: Iterable[Mapping[str, Any]], tag_key: str) -> list[str]:
     """The environments of running instances, sorted."""
-    running = [instance for instance in instances if instance.get("State", {}).get("Name") == "running"]
+    running = [
+        instance
+        for instance in instances
+        if instance.get("State", {}).get("Name") == "running"
+    ]
     tags = [tag for instance in running for tag in instance.get("Tags") or ()]
     return sorted({tag["Value"] for tag in tags if tag["Key"] == tag_key})
 
@@ -56,7 +71,12 @@ def environments(instances: Iterable[Mapping[str, Any]], tag_key: str) -> list[s
 def instance(number: int, role: str, **tags: str) -> dict[str, Any]:
     """A running instance of the environment `staging`, as the API describes it."""
     address = f"10.{number // 65536}.{number // 256 % 256}.{number % 256}"
-    all_tags = {"Environment": "staging", "Type": role, "Name": f"{role}-{number}", **tags}
+    all_tags = {
+        "Environment": "staging",
+        "Type": role,
+        "Name": f"{role}-{number}",
+        **tags,
+    }
     return {
         "InstanceId": f"i-{number:017x}",
         "State": {"Code": 16, "Name": "running"},
@@ -86,12 +106,23 @@ def _odd() -> list[dict[str, Any]]:
     same["PrivateDnsName"] = "ip-10-0-1-4.other.internal"
     options = {"haproxy:port": "9090", "haproxy:weight": "10", "haproxy:drain": "true"}
     odd += [instance(260, BACKEND, Name="größer 世界", **options)]
-    odd += [instance(261, BACKEND, Name="two\nlines # {{ evil }}", **{"haproxy:backup": "true"})]
+    odd += [
+        instance(
+            261, BACKEND, Name="two\nlines # {{ evil }}", **{"haproxy:backup": "true"}
+        )
+    ]
     return [*odd, instance(500, "database", Name="another type")]
 
 
 def fixtures() -> tuple[Fixture, ...]:
     """The fleets that a template must survive."""
-    counts = [Fixture(f"{count} backends", tuple(_backends(count) + _proxies())) for count in (0, 1, 3, 300)]
+    counts = [
+        Fixture(f"{count} backends", tuple(_backends(count) + _proxies()))
+        for count in (0, 1, 3, 300)
+    ]
     alone = Fixture("3 backends, no proxy", tuple(_backends(3)))
-    return (*counts, Fixture("odd names and options", tuple(_odd() + _proxies())), alone)
+    return (
+        *counts,
+        Fixture("odd names and options", tuple(_odd() + _proxies())),
+        alone,
+    )

@@ -21,7 +21,9 @@ def forwarded(host: Host, address: str, port: int) -> Iterator[str]:
                 there = host.call(lambda: socket.create_connection((address, port), 10))
                 there.settimeout(None)
                 with there:
-                    back = threading.Thread(target=_copy, args=(there, self.request), daemon=True)
+                    back = threading.Thread(
+                        target=_copy, args=(there, self.request), daemon=True
+                    )
                     back.start()
                     _copy(self.request, there)
                     back.join()

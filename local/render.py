@@ -23,7 +23,14 @@ from haproxy_sync.errors import SyncError
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Config, Fleet
 from haproxy_sync.settings import Settings
-from local.fleets import NotInstances, environments, fixtures, fleet_of, read_instances, settings
+from local.fleets import (
+    NotInstances,
+    environments,
+    fixtures,
+    fleet_of,
+    read_instances,
+    settings,
+)
 
 MAX_FILES = 500
 MAX_BYTES = 1024 * 1024
@@ -35,28 +42,56 @@ class Unusable(Exception):
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    arguments = argparse.ArgumentParser(prog="python -m local.render", description="Render a template for a fleet.")
+    arguments = argparse.ArgumentParser(
+        prog="python -m local.render", description="Render a template for a fleet."
+    )
     add_source(arguments)
     fleet = arguments.add_mutually_exclusive_group()
-    fleet.add_argument("--instances", type=Path, help="what `aws ec2 describe-instances` printed; default: a sample")
-    fleet.add_argument("--live", metavar="REGION", help="ask EC2 with the credentials of this shell")
-    arguments.add_argument("--proxy", metavar="INSTANCE_ID", help="render as on this proxy; default: the first one")
-    arguments.add_argument("--environment", help="default: the only one among the instances")
+    fleet.add_argument(
+        "--instances",
+        type=Path,
+        help="what `aws ec2 describe-instances` printed; default: a sample",
+    )
+    fleet.add_argument(
+        "--live", metavar="REGION", help="ask EC2 with the credentials of this shell"
+    )
+    arguments.add_argument(
+        "--proxy",
+        metavar="INSTANCE_ID",
+        help="render as on this proxy; default: the first one",
+    )
+    arguments.add_argument(
+        "--environment", help="default: the only one among the instances"
+    )
     add_stack(arguments)
     return arguments
 
 
 def add_source(arguments: argparse.ArgumentParser) -> None:
     """Template and variables."""
-    arguments.add_argument("template", nargs="?", type=Path, help="default: the project's own, else the bundled one")
-    arguments.add_argument("--vars", type=Path, metavar="FILE.yml", help="variables, as vars/<environment>.yml")
+    arguments.add_argument(
+        "template",
+        nargs="?",
+        type=Path,
+        help="default: the project's own, else the bundled one",
+    )
+    arguments.add_argument(
+        "--vars",
+        type=Path,
+        metavar="FILE.yml",
+        help="variables, as vars/<environment>.yml",
+    )
 
 
 def add_stack(arguments: argparse.ArgumentParser) -> None:
     """Parameters of the stack, with the stack's defaults."""
     arguments.add_argument("--backend-port", type=int, default=8080)
-    arguments.add_argument("--backend-type", default="tomcat", help="value of the type tag of a backend")
-    arguments.add_argument("--proxy-type", default="haproxy", help="value of the type tag of a proxy")
+    arguments.add_argument(
+        "--backend-type", default="tomcat", help="value of the type tag of a backend"
+    )
+    arguments.add_argument(
+        "--proxy-type", default="haproxy", help="value of the type tag of a proxy"
+    )
     arguments.add_argument("--environment-tag", default="Environment", help="tag key")
     arguments.add_argument("--type-tag", default="Type", help="tag key")
     arguments.add_argument("--zone-aware", action="store_true")
@@ -78,11 +113,16 @@ def stack_of(options: argparse.Namespace, environment: str, **more: Any) -> Sett
 def source_of(options: argparse.Namespace) -> tuple[TemplateSet, Mapping[str, Any]]:
     """The template with what it may include, and the variables."""
     if options.template:
-        files = {options.template.name: _read(options.template), **_beside(options.template)}
+        files = {
+            options.template.name: _read(options.template),
+            **_beside(options.template),
+        }
         templates = TemplateSet(options.template.name, files)
     else:
         templates = TemplateSet(sources.MAIN, sources.deployed()[1])
-    return templates, parse_variables(_read(options.vars), str(options.vars)) if options.vars else {}
+    return templates, parse_variables(
+        _read(options.vars), str(options.vars)
+    ) if options.vars else {}
 
 
 def _read(path: Path) -> str:
@@ -93,11 +133,20 @@ def _beside(template: Path) -> dict[str, str]:
     """Files in the template's folder and below it, as far as they can be templates."""
     files: dict[str, str] = {}
     for path in sorted(template.parent.glob("*")) + sorted(template.parent.glob("*/*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(template.parent).parts)
-        if hidden or not path.is_file() or path.stat().st_size > MAX_BYTES or len(files) == MAX_FILES:
+        hidden = any(
+            part.startswith(".") for part in path.relative_to(template.parent).parts
+        )
+        if (
+            hidden
+            or not path.is_file()
+            or path.stat().st_size > MAX_BYTES
+            or len(files) == MAX_FILES
+        ):
             continue
         try:
-            files[path.relative_to(template.parent).as_posix()] = path.read_text(encoding="utf-8")
+            files[path.relative_to(template.parent).as_posix()] = path.read_text(
+                encoding="utf-8"
+            )
         except (UnicodeDecodeError, OSError):
             continue
     return files
@@ -109,17 +158,29 @@ def _fleet(options: argparse.Namespace) -> tuple[Fleet, Settings]:
             raise Unusable("--live needs --environment")
         stack = stack_of(options, options.environment, region=options.live)
         return inventory.look(aws.clients(options.live).ec2, stack), stack
-    instances = read_instances(options.instances) if options.instances else fixtures()[2].instances
+    instances = (
+        read_instances(options.instances)
+        if options.instances
+        else fixtures()[2].instances
+    )
     stack = stack_of(options, options.environment or _environment(instances, options))
     return fleet_of(instances, stack), stack
 
 
-def _environment(instances: Sequence[Mapping[str, Any]], options: argparse.Namespace) -> str:
+def _environment(
+    instances: Sequence[Mapping[str, Any]], options: argparse.Namespace
+) -> str:
     """The environment of the proxy asked for, else the only one."""
-    asked = [instance for instance in instances if instance.get("InstanceId") == options.proxy]
+    asked = [
+        instance
+        for instance in instances
+        if instance.get("InstanceId") == options.proxy
+    ]
     found = environments(asked or instances, options.environment_tag)
     if len(found) != 1:
-        raise Unusable(f"--environment: one of {', '.join(found) or 'none: no running instance has the tag'}")
+        raise Unusable(
+            f"--environment: one of {', '.join(found) or 'none: no running instance has the tag'}"
+        )
     return found[0]
 
 
@@ -127,11 +188,15 @@ def choose(rendering: Rendering, fleet: Fleet, instance_id: str | None) -> Confi
     """The config of one proxy."""
     proxies = {proxy.instance_id for proxy in fleet.proxies}
     if instance_id and instance_id not in proxies:
-        raise Unusable(f"--proxy {instance_id} is no proxy of this environment: {', '.join(sorted(proxies)) or 'none'}")
+        raise Unusable(
+            f"--proxy {instance_id} is no proxy of this environment: {', '.join(sorted(proxies)) or 'none'}"
+        )
     if rendering.shared:
         return rendering.shared
     if not rendering.by_proxy:
-        raise Unusable("the template reads the host it is rendered for, and there is no proxy")
+        raise Unusable(
+            "the template reads the host it is rendered for, and there is no proxy"
+        )
     if instance_id is None:
         return next(iter(rendering.by_proxy.values()))
     if instance_id not in rendering.by_proxy:
@@ -140,7 +205,10 @@ def choose(rendering: Rendering, fleet: Fleet, instance_id: str | None) -> Confi
 
 
 def _remarks(
-    rendering: Rendering, variables: Mapping[str, Any], fleet: Fleet, options: argparse.Namespace
+    rendering: Rendering,
+    variables: Mapping[str, Any],
+    fleet: Fleet,
+    options: argparse.Namespace,
 ) -> Iterator[str]:
     """What a person should know beside the config."""
     for skipped in (*fleet.skipped, *rendering.skipped):

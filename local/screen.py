@@ -23,7 +23,9 @@ class Screen:
         self._start = time.monotonic()
         self._steps: list[list[str]] = []
         self._spinner = Spinner("dots")
-        self._live = Live(get_renderable=self._picture, console=self.console, refresh_per_second=8)
+        self._live = Live(
+            get_renderable=self._picture, console=self.console, refresh_per_second=8
+        )
 
     def __enter__(self) -> Self:
         """Begin to draw."""
@@ -57,11 +59,17 @@ class Screen:
 
     def _line(self, text: str) -> None:
         if not self.console.is_terminal:
-            self.console.print(f"[{time.monotonic() - self._start:6.1f} s] {text}", markup=False, highlight=False)
+            self.console.print(
+                f"[{time.monotonic() - self._start:6.1f} s] {text}",
+                markup=False,
+                highlight=False,
+            )
 
     def _picture(self) -> RenderableType:
         grid = Table.grid(padding=(0, 1))
         for state, title, result in self._steps:
-            mark = self._spinner if state == "running" else Text.from_markup(MARKS[state])
+            mark = (
+                self._spinner if state == "running" else Text.from_markup(MARKS[state])
+            )
             grid.add_row(mark, title, f"[dim]{result}[/]")
         return Group(grid, Text(self.footer(), style="cyan"))

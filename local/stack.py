@@ -32,7 +32,9 @@ class Stack:
     `speed` multiplies the schedules of the deployed rules; `parameters` replace those of samconfig.toml.
     """
 
-    def __init__(self, folder: Path, parameters: Mapping[str, str], speed: float) -> None:
+    def __init__(
+        self, folder: Path, parameters: Mapping[str, str], speed: float
+    ) -> None:
         self.folder = folder
         self.parameters = parameters
         self.outputs: Mapping[str, str] = {}
@@ -97,7 +99,9 @@ class Stack:
         template = deployment.built(self.folder)  # meanwhile the AWS process starts
         self.endpoint = (self._process.stdout or io.StringIO()).readline().strip()
         if not self.endpoint:
-            raise RuntimeError(f"AWS on loopback did not start, see {self.folder}/cloud.stderr")
+            raise RuntimeError(
+                f"AWS on loopback did not start, see {self.folder}/cloud.stderr"
+            )
         environment = {
             # The one spelling of template URLs that moto takes.
             "AWS_ENDPOINT_URL": self.endpoint.replace("127.0.0.1", "localhost"),
@@ -106,20 +110,30 @@ class Stack:
         }
         deployment.deploy(template, self.folder, environment, self.parameters)
         stack_name = deployment.settings()["stack_name"]
-        stack = self.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]
-        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        stack = self.client("cloudformation").describe_stacks(StackName=stack_name)[
+            "Stacks"
+        ][0]
+        self.outputs = {
+            output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]
+        }
 
 
 def client(endpoint: str, service: str) -> Any:
     """A boto3 client of the account's owner."""
-    config = Config(read_timeout=INVOKE_SECONDS, retries={"max_attempts": 0}, s3={"addressing_style": "path"})
+    config = Config(
+        read_timeout=INVOKE_SECONDS,
+        retries={"max_attempts": 0},
+        s3={"addressing_style": "path"},
+    )
     session: Any = boto3.Session("owner", "owner", region_name=REGION)
     return session.client(service, endpoint_url=endpoint, config=config)
 
 
 def invoke(endpoint: str, function_name: str, event: Mapping[str, Any]) -> Any:
     """What the function answers to an event, through the Lambda API. Raises InvokeFailed."""
-    answer = client(endpoint, "lambda").invoke(FunctionName=function_name, Payload=json.dumps(event).encode())
+    answer = client(endpoint, "lambda").invoke(
+        FunctionName=function_name, Payload=json.dumps(event).encode()
+    )
     payload = json.loads(answer["Payload"].read() or "null")
     if "FunctionError" in answer:
         raise InvokeFailed(json.dumps(payload, indent=2))

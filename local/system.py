@@ -30,7 +30,10 @@ from local.lab.client import Response
 from local.stack import Stack
 
 # Root's files, not in the tree, which is somebody else's; `make invoke` looks here, so no name by chance.
-FOLDERS = Path("/tmp", f"haproxy-ec2-sync-{hashlib.sha256(bytes(PROJECT)).hexdigest()[:8]}")  # noqa: S108
+FOLDERS = Path(
+    "/tmp",  # noqa: S108
+    f"haproxy-ec2-sync-{hashlib.sha256(bytes(PROJECT)).hexdigest()[:8]}",
+)
 CURRENT = "current.json"
 CERTIFICATE = "/etc/haproxy/certs/local.pem"
 SERVER_NAME = "app.example"
@@ -40,7 +43,11 @@ SHUTDOWN_SECONDS = 1.0
 """How long a host still serves after the call that terminates it."""
 REGISTER_SECONDS = 3.0
 """How long after the launch of a proxy its SSM agent registers."""
-LOCAL_PARAMETERS = {"DriftCheckMinutes": "0.15", "HoldMinutes": "0.25", "RolloutSpacingSeconds": "1"}
+LOCAL_PARAMETERS = {
+    "DriftCheckMinutes": "0.15",
+    "HoldMinutes": "0.25",
+    "RolloutSpacingSeconds": "1",
+}
 """Short waits, so that a person and a test see them end."""
 
 
@@ -73,7 +80,9 @@ class Proxy:
 class LocalSystem:
     """A context manager; `parameters` of the stack are added to `LOCAL_PARAMETERS`, `speed` multiplies schedules."""
 
-    def __init__(self, parameters: Mapping[str, str] | None = None, *, speed: float = 6) -> None:
+    def __init__(
+        self, parameters: Mapping[str, str] | None = None, *, speed: float = 6
+    ) -> None:
         self.parameters = {**LOCAL_PARAMETERS, **(parameters or {})}
         self.speed = speed
         self.environment = settings()["Environment"]
@@ -87,13 +96,22 @@ class LocalSystem:
         with ExitStack() as starting:
             # The stack after the network, so that its agents end before their hosts do.
             self.network = starting.enter_context(Network(VPC))
-            self.client = starting.enter_context(Client(self.network, ipv4="10.77.255.10"))
-            self.stack = starting.enter_context(Stack(self.folder, self.parameters, self.speed))
+            self.client = starting.enter_context(
+                Client(self.network, ipv4="10.77.255.10")
+            )
+            self.stack = starting.enter_context(
+                Stack(self.folder, self.parameters, self.speed)
+            )
             self._subnets = self._make_subnets()
             self._profile = self._make_instance_profile()
             current = self.folder / CURRENT
             current.write_text(
-                json.dumps({"endpoint": self.stack.endpoint, "function": self.stack.outputs["FunctionName"]})
+                json.dumps(
+                    {
+                        "endpoint": self.stack.endpoint,
+                        "function": self.stack.outputs["FunctionName"],
+                    }
+                )
             )
             current.chmod(0o644)
             self._closing = starting.pop_all()
@@ -113,9 +131,15 @@ class LocalSystem:
         self.backends[backend.instance_id] = backend
         return backend
 
-    def launch_proxy(self, style: Style, zone: str = "ap-southeast-2a", **tags: str) -> Proxy:
+    def launch_proxy(
+        self, style: Style, zone: str = "ap-southeast-2a", **tags: str
+    ) -> Proxy:
         """Run an instance tagged as a proxy: HAProxy runs with its image's config, the SSM agent registers later."""
-        instance = self._run(zone, {"Type": "haproxy", **tags}, IamInstanceProfile={"Name": self._profile})
+        instance = self._run(
+            zone,
+            {"Type": "haproxy", **tags},
+            IamInstanceProfile={"Name": self._profile},
+        )
         name = instance["PrivateDnsName"].partition(".")[0]
         host = ProxyHost(self.network, name, style, ipv4=instance["PrivateIpAddress"])
         host.write(CERTIFICATE, self_signed(SERVER_NAME), mode=0o600)
@@ -128,7 +152,9 @@ class LocalSystem:
     def terminate(self, instance_id: str) -> None:
         """Terminate an instance; its host serves for a moment more, then is gone from the network."""
         self.stack.ec2.terminate_instances(InstanceIds=[instance_id])
-        member = self.backends.pop(instance_id, None) or self.proxies.pop(instance_id, None)
+        member = self.backends.pop(instance_id, None) or self.proxies.pop(
+            instance_id, None
+        )
         if isinstance(member, Proxy):
             self.stack.order(crash=instance_id)
         if member:
@@ -154,7 +180,9 @@ class LocalSystem:
 
     def online(self) -> set[str]:
         """The proxies whose SSM agent Run Command can reach."""
-        listed = self.stack.client("ssm").describe_instance_information()["InstanceInformationList"]
+        listed = self.stack.client("ssm").describe_instance_information()[
+            "InstanceInformationList"
+        ]
         return {each["InstanceId"] for each in listed if each["PingStatus"] == "Online"}
 
     def https_get(self, proxy: Proxy, path: str = "/") -> Response:
@@ -164,9 +192,15 @@ class LocalSystem:
     def reached(self, proxy: Proxy, requests: int = 12) -> set[str]:
         """Names of the backends that answer through a proxy."""
         responses = [self.https_get(proxy) for _ in range(requests)]
-        return {response.body.strip() for response in responses if response.status == HTTPStatus.OK}
+        return {
+            response.body.strip()
+            for response in responses
+            if response.status == HTTPStatus.OK
+        }
 
-    def wait_until(self, what: str, condition: Callable[[], object], seconds: float = 60) -> float:
+    def wait_until(
+        self, what: str, condition: Callable[[], object], seconds: float = 60
+    ) -> float:
         """Wait for a condition, however often it raises OSError; the seconds it took. TimeoutError says `what`."""
         start = time.monotonic()
         error: OSError | None = None
@@ -177,19 +211,29 @@ class LocalSystem:
             except OSError as failure:
                 error = failure
             time.sleep(0.2)
-        raise TimeoutError(f"{what}: not within {seconds:.0f} s, logs in {self.folder}") from error
+        raise TimeoutError(
+            f"{what}: not within {seconds:.0f} s, logs in {self.folder}"
+        ) from error
 
     def wait_until_serving(self, *backends: Backend, seconds: float = 60) -> float:
         """Wait until each proxy's clients reach exactly these backends; the seconds it took."""
         wanted = {backend.name for backend in backends}
 
         def serves() -> bool:
-            return all(self.reached(proxy, 3 * len(wanted)) == wanted for proxy in self.proxies.values())
+            return all(
+                self.reached(proxy, 3 * len(wanted)) == wanted
+                for proxy in self.proxies.values()
+            )
 
-        return self.wait_until(f"clients reach {', '.join(sorted(wanted))}", serves, seconds)
+        return self.wait_until(
+            f"clients reach {', '.join(sorted(wanted))}", serves, seconds
+        )
 
     def _run(self, zone: str, tags: Mapping[str, str], **options: Any) -> Any:
-        pairs = [{"Key": key, "Value": value} for key, value in {"Environment": self.environment, **tags}.items()]
+        pairs = [
+            {"Key": key, "Value": value}
+            for key, value in {"Environment": self.environment, **tags}.items()
+        ]
         ec2: Any = self.stack.ec2
         answer = ec2.run_instances(
             ImageId="ami-12c6146b",
@@ -205,13 +249,17 @@ class LocalSystem:
     def _register(self, proxy: Proxy) -> None:
         if proxy.instance_id in self.proxies:
             root = f"/proc/{proxy.host.pid}/root"
-            self.stack.order(register=proxy.instance_id, enter=proxy.host.enter, root=root)
+            self.stack.order(
+                register=proxy.instance_id, enter=proxy.host.enter, root=root
+            )
 
     def _make_subnets(self) -> dict[str, str]:
         ec2 = self.stack.ec2
         vpc = ec2.create_vpc(CidrBlock=VPC)["Vpc"]["VpcId"]
         return {
-            zone: ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone)["Subnet"]["SubnetId"]
+            zone: ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone)[
+                "Subnet"
+            ]["SubnetId"]
             for zone, cidr in ZONES.items()
         }
 
@@ -220,11 +268,18 @@ class LocalSystem:
         iam, name = self.stack.client("iam"), "haproxy"
         trust = {
             "Statement": [
-                {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": "ec2.amazonaws.com"},
+                    "Action": "sts:AssumeRole",
+                }
             ]
         }
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
-        for arn in (self.stack.outputs["ProxyPolicyArn"], "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"):
+        for arn in (
+            self.stack.outputs["ProxyPolicyArn"],
+            "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore",
+        ):
             iam.attach_role_policy(RoleName=name, PolicyArn=arn)
         iam.create_instance_profile(InstanceProfileName=name)
         iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
@@ -233,10 +288,16 @@ class LocalSystem:
 
 def newest() -> Mapping[str, str] | None:
     """Endpoint and function of the system that was started last and still runs; None if none does."""
-    running = [file for file in FOLDERS.glob(f"*/{CURRENT}") if Path("/proc", file.parent.name).exists()]
+    running = [
+        file
+        for file in FOLDERS.glob(f"*/{CURRENT}")
+        if Path("/proc", file.parent.name).exists()
+    ]
     if not running:
         return None
-    current: dict[str, str] = json.loads(max(running, key=lambda file: file.stat().st_mtime).read_text())
+    current: dict[str, str] = json.loads(
+        max(running, key=lambda file: file.stat().st_mtime).read_text()
+    )
     return current
 
 

@@ -62,7 +62,9 @@ class Finding:
     is_failure: bool
 
 
-def findings(templates: TemplateSet, variables: Mapping[str, Any], stack_for: Callable[..., Any]) -> Iterator[Finding]:
+def findings(
+    templates: TemplateSet, variables: Mapping[str, Any], stack_for: Callable[..., Any]
+) -> Iterator[Finding]:
     """What is wrong with a template, fleet by fleet, and at the end what its silence costs."""
     configs: tuple[Config, ...] = ()
     for fixture in fixtures():
@@ -87,9 +89,15 @@ def _fixture_findings(
     except SyncError as error:
         return [Finding(name, str(error), is_failure=True)], ()
     skipped = {skip.instance_id for skip in rendering.skipped}
-    found = [Finding(name, f"{id_}: its tag was read and refused", is_failure=False) for id_ in sorted(skipped)]
+    found = [
+        Finding(name, f"{id_}: its tag was read and refused", is_failure=False)
+        for id_ in sorted(skipped)
+    ]
     for config in rendering.configs:
-        found += [Finding(name, text, is_failure=False) for text in _not_in_fleet(config, fleet)]
+        found += [
+            Finding(name, text, is_failure=False)
+            for text in _not_in_fleet(config, fleet)
+        ]
         if verdict := haproxy_verdict(config.text, fleet):
             found.append(Finding(name, verdict, is_failure=True))
     return found, rendering.configs
@@ -97,8 +105,16 @@ def _fixture_findings(
 
 def _not_in_fleet(config: Config, fleet: Fleet) -> Iterator[str]:
     """Servers that are no backends: right where a template lists others on purpose."""
-    own = {name for b in fleet.backends for name in (b.name, b.address, b.instance_id, b.private_dns_name)}
-    others = [f"{s.section}/{s.name}" for s in servers(config.text) if own.isdisjoint({s.name, s.host})]
+    own = {
+        name
+        for b in fleet.backends
+        for name in (b.name, b.address, b.instance_id, b.private_dns_name)
+    }
+    others = [
+        f"{s.section}/{s.name}"
+        for s in servers(config.text)
+        if own.isdisjoint({s.name, s.host})
+    ]
     if others:
         yield f"{len(others)} servers are not in the fleet: {', '.join(others[:5])}"
 
@@ -109,12 +125,21 @@ def haproxy_verdict(text: str, fleet: Fleet, binary: str | Path = "haproxy") -> 
         path = Path(folder, "haproxy.cfg")
         path.write_text(_at_home(text, fleet, Path(folder)), encoding="utf-8")
         run = subprocess.run(
-            [binary, "-c", "-f", path], capture_output=True, text=True, errors="replace", timeout=60, check=False
+            [binary, "-c", "-f", path],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=60,
+            check=False,
         )
     if run.returncode == 0:
         return ""
     # Without process id and temporary path, so that the same complaint about two fleets is one.
-    alerts = [line.partition(" : ")[2].replace(folder, "") for line in run.stderr.splitlines() if "[ALERT]" in line]
+    alerts = [
+        line.partition(" : ")[2].replace(folder, "")
+        for line in run.stderr.splitlines()
+        if "[ALERT]" in line
+    ]
     return f"haproxy -c: exit code {run.returncode}: " + " | ".join(alerts[:3])
 
 
@@ -124,19 +149,33 @@ def _at_home(text: str, fleet: Fleet, folder: Path) -> str:
     certificate.write_bytes(_certificate())
     error = folder / "error.http"
     error.write_text("HTTP/1.0 503 Service Unavailable\r\n\r\n")
-    text = _CERTIFICATE.sub(lambda m: m[0] if Path(m[3]).exists() else f"{m[1]}{m[2]}{certificate}", text)
-    text = _ERROR_FILE.sub(lambda m: m[0] if Path(m[2]).exists() else f"{m[1]}{error}", text)
+    text = _CERTIFICATE.sub(
+        lambda m: m[0] if Path(m[3]).exists() else f"{m[1]}{m[2]}{certificate}", text
+    )
+    text = _ERROR_FILE.sub(
+        lambda m: m[0] if Path(m[2]).exists() else f"{m[1]}{error}", text
+    )
     # A VPC resolves the labels of its instances; this machine does not.
-    addresses = {name: b.address for b in fleet.backends for name in (b.name, b.private_dns_name) if name}
+    addresses = {
+        name: b.address
+        for b in fleet.backends
+        for name in (b.name, b.private_dns_name)
+        if name
+    }
     return re.sub(
-        r"^(\s*server\s+\S+\s+)([^\s:]+)(?=[:\s])", lambda m: m[1] + addresses.get(m[2], m[2]), text, flags=re.MULTILINE
+        r"^(\s*server\s+\S+\s+)([^\s:]+)(?=[:\s])",
+        lambda m: m[1] + addresses.get(m[2], m[2]),
+        text,
+        flags=re.MULTILINE,
     )
 
 
 @cache
 def _certificate() -> bytes:
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=template-test -keyout - -out -"
-    return subprocess.run(command.split(), capture_output=True, timeout=60, check=True).stdout
+    return subprocess.run(
+        command.split(), capture_output=True, timeout=60, check=True
+    ).stdout
 
 
 def _grouped(found: Sequence[Finding]) -> Mapping[str, list[Finding]]:
@@ -148,23 +187,35 @@ def _grouped(found: Sequence[Finding]) -> Mapping[str, list[Finding]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the findings; the exit code."""
-    command = argparse.ArgumentParser(prog="python -m local.template_test", description="Test a template.")
+    command = argparse.ArgumentParser(
+        prog="python -m local.template_test", description="Test a template."
+    )
     add_source(command)
     add_stack(command)
     options = command.parse_args(arguments)
     if not shutil.which("haproxy"):
-        print("FAIL no haproxy on PATH: install it; Debian has it in /usr/sbin, which is not on every PATH")
+        print(
+            "FAIL no haproxy on PATH: install it; Debian has it in /usr/sbin, which is not on every PATH"
+        )
         return 1
     try:
         templates, variables = source_of(options)
     except (SyncError, OSError) as error:
         print(f"FAIL {error}")
         return 1
-    found = list(findings(templates, variables, lambda *args, **more: stack_of(options, *args, **more)))
+    found = list(
+        findings(
+            templates, variables, lambda *args, **more: stack_of(options, *args, **more)
+        )
+    )
     for text, same in _grouped(found).items():
-        print(f"{'FAIL' if same[0].is_failure else 'warn'} {text} [{'; '.join(finding.fleet for finding in same)}]")
+        print(
+            f"{'FAIL' if same[0].is_failure else 'warn'} {text} [{'; '.join(finding.fleet for finding in same)}]"
+        )
     failed = any(finding.is_failure for finding in found)
-    print(f"{templates.main}: {'not usable as it is' if failed else 'ok'}, {len(fixtures())} fleets")
+    print(
+        f"{templates.main}: {'not usable as it is' if failed else 'ok'}, {len(fixtures())} fleets"
+    )
     return int(failed)
 
 

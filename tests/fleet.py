@@ -3,9 +3,15 @@
 from typing import Any
 
 
-def instance(number: int = 1, kind: str | None = "tomcat", /, **changes: Any) -> dict[str, Any]:
+def instance(
+    number: int = 1, kind: str | None = "tomcat", /, **changes: Any
+) -> dict[str, Any]:
     """A running instance of staging; `tags` are added to the usual two, any other field is replaced."""
-    tags = {"Environment": "staging"} | ({"Type": kind} if kind is not None else {}) | changes.pop("tags", {})
+    tags = (
+        {"Environment": "staging"}
+        | ({"Type": kind} if kind is not None else {})
+        | changes.pop("tags", {})
+    )
     return {
         "InstanceId": f"i-{number:017x}",
         "State": {"Name": "running"},

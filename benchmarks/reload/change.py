@@ -157,9 +157,8 @@ def change(
     _wait_until_settled(proxy, scenario)
     after = config(method, (*scenario.before, scenario.added))
     for address in load.addresses:
-        client.get(
-            address
-        )  # who asks first waits for a neighbour's hardware address as well
+        # Who asks first waits for a neighbour's hardware address as well.
+        client.get(address)
     with client.traffic(load) as traffic, watched_firewall(proxy) as firewall:
         time.sleep(_WARM_UP_SECONDS)
         started = time.time()

@@ -43,7 +43,9 @@ class HostAgent:
     data: str = DATA
     retries: Sequence[float] = RETRIES
     clock: Clock = wall_clock
-    _workers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "agent"))
+    _workers: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(WORKERS, "agent")
+    )
     _executions: dict[str, "_Running"] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -65,7 +67,9 @@ class HostAgent:
         if order.command_id not in self._executions:
             cancelled = threading.Event()
             run = _Run(self, order, cancelled)
-            self._executions[order.command_id] = _Running(cancelled, self._workers.submit(run.document))
+            self._executions[order.command_id] = _Running(
+                cancelled, self._workers.submit(run.document)
+            )
         return self._executions[order.command_id]
 
     @property
@@ -107,7 +111,9 @@ class _Run:
         environment = {**self._agent_variables(), **values.environment}
         scripts = ScriptRunner(self.agent.host, self.place, environment, self.cancelled)
         results = self._steps(steps, scripts)
-        return DocumentResult(_summary([result.detail for result in results]), tuple(results))
+        return DocumentResult(
+            _summary([result.detail for result in results]), tuple(results)
+        )
 
     def _agent_variables(self) -> Mapping[str, str]:
         return {
@@ -118,7 +124,9 @@ class _Run:
             "AWS_SSM_PLATFORM_VERSION": "12",
         }
 
-    def _steps(self, steps: Sequence[Mapping[str, Any]], scripts: ScriptRunner) -> list[StepResult]:
+    def _steps(
+        self, steps: Sequence[Mapping[str, Any]], scripts: ScriptRunner
+    ) -> list[StepResult]:
         results: list[StepResult] = []
         is_over = False
         for step in steps:
@@ -129,7 +137,9 @@ class _Run:
             results.append(_reported(step["name"], ended, started, self.agent.clock()))
         return results
 
-    def _step(self, step: Mapping[str, Any], scripts: ScriptRunner, *, is_over: bool) -> StepExit:
+    def _step(
+        self, step: Mapping[str, Any], scripts: ScriptRunner, *, is_over: bool
+    ) -> StepExit:
         if self.cancelled.is_set():
             return StepExit(Detail.CANCELLED, 1)
         if is_over:
@@ -141,14 +151,20 @@ class _Run:
     def _download(self, inputs: Mapping[str, Any]) -> StepExit:
         downloader = Downloader(self.agent.host, self.agent.s3, self.agent.retries)
         try:
-            return StepExit(Detail.SUCCESS, 0, downloader.run(inputs, self.place.downloads))
+            return StepExit(
+                Detail.SUCCESS, 0, downloader.run(inputs, self.place.downloads)
+            )
         except DownloadFailed as failure:
             return StepExit(Detail.FAILED, 1, "", str(failure))
 
 
 def _skipped(step: Mapping[str, Any]) -> StepExit:
     """Skipped counts as success, which is why nobody may conclude anything from a success."""
-    return StepExit(Detail.SUCCESS, 0, f"Step {step['name']} skipped due to prior step with an exit condition")
+    return StepExit(
+        Detail.SUCCESS,
+        0,
+        f"Step {step['name']} skipped due to prior step with an exit condition",
+    )
 
 
 def _ends_document(ended: StepExit, inputs: Mapping[str, Any]) -> bool:
@@ -158,10 +174,14 @@ def _ends_document(ended: StepExit, inputs: Mapping[str, Any]) -> bool:
 
 def _with_remark(ended: StepExit) -> StepExit:
     remark = "\nStep was found to have onFailure property. Further document steps will be skipped."
-    return StepExit(ended.detail, ended.code, ended.stdout + remark, ended.stderr + remark)
+    return StepExit(
+        ended.detail, ended.code, ended.stdout + remark, ended.stderr + remark
+    )
 
 
-def _reported(name: str, ended: StepExit, started: datetime, finished: datetime) -> StepResult:
+def _reported(
+    name: str, ended: StepExit, started: datetime, finished: datetime
+) -> StepResult:
     stdout, stderr = _cut(ended.stdout), _cut(ended.stderr)
     return StepResult(name, ended.detail, ended.code, stdout, stderr, started, finished)
 
@@ -170,7 +190,9 @@ def _cut(text: str) -> str:
     content = text.encode()
     if len(content) < OUTPUT_BYTES:
         return text
-    return content[: OUTPUT_BYTES - len(_TRUNCATED)].decode(errors="ignore") + _TRUNCATED
+    return (
+        content[: OUTPUT_BYTES - len(_TRUNCATED)].decode(errors="ignore") + _TRUNCATED
+    )
 
 
 def _summary(details: Sequence[Detail]) -> Detail:

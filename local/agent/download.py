@@ -17,7 +17,9 @@ from local.agent.host import PRIVATE, Host, make_directory
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_S3 = re.compile(r"(?:(?P<bucket>[a-z0-9][a-z0-9.-]+)\.)?s3(?:[.-][a-z0-9-]+){0,2}\.amazonaws\.com(?:\.cn)?")
+_S3 = re.compile(
+    r"(?:(?P<bucket>[a-z0-9][a-z0-9.-]+)\.)?s3(?:[.-][a-z0-9-]+){0,2}\.amazonaws\.com(?:\.cn)?"
+)
 
 RETRIES = (1.0, 2.0, 4.0)
 """Seconds between the tries of a download that failed with anything but 403."""
@@ -70,18 +72,26 @@ class Downloader:
     def _check_no_folder(self, location: Location) -> None:
         """The agent takes objects below the key instead of it; for whoever may not list there are none."""
         with suppress(ClientError):
-            listed = self.s3.list_objects(Bucket=location.bucket, Prefix=f"{location.key.rstrip('/')}/")
+            listed = self.s3.list_objects(
+                Bucket=location.bucket, Prefix=f"{location.key.rstrip('/')}/"
+            )
             if listed.get("Contents"):
-                raise DownloadFailed(f"not played: the download of a folder, {location.key}")
+                raise DownloadFailed(
+                    f"not played: the download of a folder, {location.key}"
+                )
 
     def _fetch(self, location: Location) -> bytes:
         for pause in (*self.retries, None):
             try:
-                return self.s3.get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
+                return self.s3.get_object(Bucket=location.bucket, Key=location.key)[
+                    "Body"
+                ].read()
             except ClientError as error:
                 status = error.response["ResponseMetadata"]["HTTPStatusCode"]
                 # The unsigned fallback's words; the SDK's error is in the agent's debug log alone.
-                failure = DownloadFailed(f"failed to download: http request failed. status:{status}")
+                failure = DownloadFailed(
+                    f"failed to download: http request failed. status:{status}"
+                )
                 if status == 403 or pause is None:  # noqa: PLR2004 - an HTTP status
                     raise failure from error
                 time.sleep(pause)
@@ -96,6 +106,8 @@ class Downloader:
         partial.write_bytes(content)
         partial.chmod(PRIVATE)
         partial.rename(target)
-        etag = target.with_name(f"{hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()}.etag")
+        etag = target.with_name(
+            f"{hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()}.etag"
+        )
         etag.write_text(hashlib.md5(content, usedforsecurity=False).hexdigest())
         etag.chmod(0o644)

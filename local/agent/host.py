@@ -13,7 +13,12 @@ class Host(Protocol):
     """A machine that commands can be started on and whose files can be reached from here."""
 
     def popen(
-        self, command: Sequence[str], *, cwd: str, env: Mapping[str, str], **options: Any
+        self,
+        command: Sequence[str],
+        *,
+        cwd: str,
+        env: Mapping[str, str],
+        **options: Any,
     ) -> "subprocess.Popen[Any]":
         """Start a command in a process group of its own; `options` are those of `subprocess.Popen`."""
 
@@ -25,11 +30,21 @@ class Here:
     """This machine, with nothing in the environment but what the agent's systemd unit would have."""
 
     def popen(
-        self, command: Sequence[str], *, cwd: str, env: Mapping[str, str], **options: Any
+        self,
+        command: Sequence[str],
+        *,
+        cwd: str,
+        env: Mapping[str, str],
+        **options: Any,
     ) -> "subprocess.Popen[Any]":
         """Start a command in a session of its own."""
-        environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", **env}
-        return subprocess.Popen(command, cwd=cwd, env=environment, start_new_session=True, **options)
+        environment = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            **env,
+        }
+        return subprocess.Popen(
+            command, cwd=cwd, env=environment, start_new_session=True, **options
+        )
 
     def path(self, path: str) -> Path:
         """The path itself."""

@@ -66,9 +66,13 @@ def _check_pattern(name: str, pattern: str, value: str) -> None:
     try:
         compiled = re2.compile(pattern, options)
     except re2.error as error:
-        raise Refused(f"allowedPattern of parameter {name} does not compile: {error}") from error
+        raise Refused(
+            f"allowedPattern of parameter {name} does not compile: {error}"
+        ) from error
     if not compiled.search(value):
-        raise Refused(f"parameter value for {name} does not match the allowed pattern {pattern}")
+        raise Refused(
+            f"parameter value for {name} does not match the allowed pattern {pattern}"
+        )
 
 
 @singledispatch

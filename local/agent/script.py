@@ -59,7 +59,9 @@ class Place:
     @classmethod
     def of(cls, data: str, instance_id: str, command_id: str) -> "Place":
         """The place of a command below the agent's directory."""
-        return cls(posixpath.join(data, instance_id, "document", "orchestration", command_id))
+        return cls(
+            posixpath.join(data, instance_id, "document", "orchestration", command_id)
+        )
 
     @property
     def downloads(self) -> str:
@@ -112,7 +114,9 @@ class ScriptRunner:
         """Write the script, run it to its end, its deadline or the cancel, and keep its output."""
         lines = inputs.get("runCommand", [])
         if misfit := _misfit(lines):
-            return StepExit(Detail.FAILED, 1, "", _REFUSAL.format(inputs=inputs, **misfit))
+            return StepExit(
+                Detail.FAILED, 1, "", _REFUSAL.format(inputs=inputs, **misfit)
+            )
         script = self.place.script(step)
         self._write(script, script_text(lines))
         process = self.host.popen(
@@ -124,9 +128,13 @@ class ScriptRunner:
             stderr=subprocess.PIPE,
             umask=0o022,
         )
-        ended = self._wait(process, timeout_seconds(inputs.get("timeoutSeconds", DEFAULT_SECONDS)))
+        ended = self._wait(
+            process, timeout_seconds(inputs.get("timeoutSeconds", DEFAULT_SECONDS))
+        )
         for name, text in (("stdout", ended.stdout), ("stderr", ended.stderr)):
-            self.host.path(posixpath.join(self.place.directory(step), name)).write_text(text)
+            self.host.path(posixpath.join(self.place.directory(step), name)).write_text(
+                text
+            )
         return ended
 
     def _write(self, script: str, text: str) -> None:
@@ -165,7 +173,9 @@ def _misfit(commands: Any) -> Mapping[str, str] | None:
 
 def _kind(value: Any) -> str:
     """Go's word for a JSON value."""
-    return {str: "string", dict: "object", list: "array", bool: "bool"}.get(type(value), "number")
+    return {str: "string", dict: "object", list: "array", bool: "bool"}.get(
+        type(value), "number"
+    )
 
 
 def _killed(process: "subprocess.Popen[bytes]", detail: Detail) -> StepExit:
@@ -185,9 +195,19 @@ def _killed(process: "subprocess.Popen[bytes]", detail: Detail) -> StepExit:
 def _ended(status: int, stdout: str, stderr: str) -> StepExit:
     if status < 0:
         cause = signal.strsignal(-status) or str(-status)
-        return StepExit(Detail.FAILED, -1, stdout, f"{stderr}failed to run commands: signal: {cause.lower()}")
+        return StepExit(
+            Detail.FAILED,
+            -1,
+            stdout,
+            f"{stderr}failed to run commands: signal: {cause.lower()}",
+        )
     if status in _NOT_PLAYED:
-        return StepExit(Detail.FAILED, status, stdout, f"{stderr}not played: exit {status} {_NOT_PLAYED[status]}")
+        return StepExit(
+            Detail.FAILED,
+            status,
+            stdout,
+            f"{stderr}not played: exit {status} {_NOT_PLAYED[status]}",
+        )
     detail = _DETAILS.get(status, Detail.FAILED)
     if detail is Detail.FAILED:
         stderr += f"failed to run commands: exit status {status}"

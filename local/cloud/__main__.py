@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # read when moto is imported
-os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # there would be 1,296 images to search at each launch
+# There would be 1,296 images to search at each launch.
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -43,10 +44,15 @@ TICK_SECONDS = 0.1
 def main(folder: Path, speed: float) -> None:
     """Serve until standard input closes, then end all that was started."""
     os.environ["AWS_DEFAULT_REGION"] = REGION  # the SAM translator asks for it
-    logging.basicConfig(filename=folder / "cloud.log", format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.basicConfig(
+        filename=folder / "cloud.log",
+        format="%(asctime)s %(name)s %(levelname)s %(message)s",
+    )
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     application = DomainDispatcherApplication(create_backend_app)
-    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
+    server = make_server(
+        "127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler
+    )
     endpoint = f"http://127.0.0.1:{server.server_port}"
     for module in (access, cloudformation, ec2, event_source, eventbridge, s3, sqs):
         module.install()

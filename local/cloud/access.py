@@ -60,7 +60,9 @@ def _authorize(self: Any, _: type, resource: str = "*") -> None:
         policies = policies_of(session.role_arn)
         for request in _requests(service, self._get_action(), resource, self):
             if not _is_permitted(policies, request):
-                raise _refusal(service, session.arn, f"{request.action} on {request.resource}")
+                raise _refusal(
+                    service, session.arn, f"{request.action} on {request.resource}"
+                )
 
 
 def _session(key: str) -> Any:
@@ -83,21 +85,30 @@ def _refusal(service: str, who: str, what: str) -> Exception:
             return JsonRESTError("AccessDeniedException", f"{who} may not {what}")
 
 
-def _requests(service: str, operation: str, resource: str, call: Any) -> Iterator[Request]:
+def _requests(
+    service: str, operation: str, resource: str, call: Any
+) -> Iterator[Request]:
     """What IAM is asked for one API call: one question for each resource that the action names."""
     action = f"{service}:{operation}"
     arn = f"arn:{PARTITION}:{service}:{REGION}:{ACCOUNT}:"
     match service, operation:
         case "s3", _:
             prefix = {"s3:prefix": call.querystring.get("prefix", [""])[0]}
-            yield Request(f"s3:{S3_ACTIONS.get(operation, operation)}", resource, prefix)
+            yield Request(
+                f"s3:{S3_ACTIONS.get(operation, operation)}", resource, prefix
+            )
         case "sqs", _:
-            name = str(call._get_param("QueueUrl")).rsplit("/", 1)[-1]  # moto's way to read a request
+            # Moto's way to read a request.
+            name = str(call._get_param("QueueUrl")).rsplit("/", 1)[-1]
             yield Request(action, f"{arn}{name}")
         case "ssm", "SendCommand":
             yield Request(action, f"{arn}document/{call._get_param('DocumentName')}")
             for instance_id in call._get_param("InstanceIds") or ():
-                yield Request(action, f"{arn}instance/{instance_id}".replace(":ssm:", ":ec2:"), _tags(instance_id))
+                yield Request(
+                    action,
+                    f"{arn}instance/{instance_id}".replace(":ssm:", ":ec2:"),
+                    _tags(instance_id),
+                )
         case "ssm", "DescribeDocument":
             yield Request(action, f"{arn}document/{call._get_param('Name')}")
         case _:
@@ -108,7 +119,9 @@ def _tags(instance_id: str) -> dict[str, str]:
     instance = ec2_backends[ACCOUNT][REGION].get_instance_by_id(instance_id)
     tags = {tag["key"]: tag["value"] for tag in instance.get_tags()} if instance else {}
     return {
-        f"{prefix}/{key}": value for key, value in tags.items() for prefix in ("ssm:resourceTag", "aws:ResourceTag")
+        f"{prefix}/{key}": value
+        for key, value in tags.items()
+        for prefix in ("ssm:resourceTag", "aws:ResourceTag")
     }
 
 
@@ -118,4 +131,6 @@ def _hides_missing_key(policies: list[Any], request: Request) -> bool:
     bucket_arn, _, key = request.resource.partition("/")
     listing = Request("s3:ListBucket", bucket_arn, {"s3:prefix": key})
     bucket = bucket_arn.rsplit(":", 1)[-1]
-    return not allows(policies, listing) and not s3_backends[ACCOUNT][PARTITION].get_object(bucket, unquote(key))
+    return not allows(policies, listing) and not s3_backends[ACCOUNT][
+        PARTITION
+    ].get_object(bucket, unquote(key))

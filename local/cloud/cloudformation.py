@@ -24,7 +24,12 @@ SAM = "AWS::Serverless-2016-10-31"
 def included(node: Any) -> Any:
     """The template with each `AWS::Include` replaced by the object in S3 that it names."""
     match node:
-        case {"Fn::Transform": {"Name": "AWS::Include", "Parameters": {"Location": str(location)}}}:
+        case {
+            "Fn::Transform": {
+                "Name": "AWS::Include",
+                "Parameters": {"Location": str(location)},
+            }
+        }:
             bucket, _, key = location.removeprefix("s3://").partition("/")
             snippet: Any = s3_backends[ACCOUNT][PARTITION].get_object(bucket, key)
             return yaml_parse(snippet.value.decode())
@@ -62,7 +67,12 @@ class QueuePolicy(CloudFormationModel):
 
     @classmethod
     def create_from_cloudformation_json(
-        cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **_: Any
+        cls,
+        resource_name: str,
+        cloudformation_json: Any,
+        account_id: str,
+        region_name: str,
+        **_: Any,
     ) -> "QueuePolicy":
         """Put the policy on each queue that it names by URL."""
         properties = cloudformation_json["Properties"]
@@ -83,10 +93,13 @@ def install() -> None:
         return expanded(plain(template_url, account_id, partition))
 
     def execute_change_set(
-        self: moto_models.CloudFormationBackend, change_set_name: str, stack_name: str | None = None
+        self: moto_models.CloudFormationBackend,
+        change_set_name: str,
+        stack_name: str | None = None,
     ) -> None:
         execute(self, change_set_name, stack_name)
-        for stack in self.stacks.values():  # as moto does for stacks made without a change set
+        # As moto does for stacks made without a change set.
+        for stack in self.stacks.values():
             if isinstance(stack.template, str):
                 stack._parse_template()
                 stack.output_map = stack._create_output_map()

@@ -15,7 +15,14 @@ from moto.ec2.responses.tags import TagResponse
 
 from local.cloud import ACCOUNT, REGION, TRANSITION_SECONDS, eventbridge
 
-CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+CODES = {
+    "pending": 0,
+    "running": 16,
+    "shutting-down": 32,
+    "terminated": 48,
+    "stopping": 64,
+    "stopped": 80,
+}
 type Tags = dict[str, dict[str, str]]
 
 
@@ -35,7 +42,9 @@ def install() -> None:
         "stop_instances": ("stopping", "stopped"),
         "terminate_instances": ("shutting-down", "terminated"),
     }.items():
-        setattr(InstanceBackend, name, _gradual(getattr(InstanceBackend, name), *states))
+        setattr(
+            InstanceBackend, name, _gradual(getattr(InstanceBackend, name), *states)
+        )
     for name in ("create_tags", "delete_tags"):
         setattr(TagResponse, name, _with_events(getattr(TagResponse, name)))
     _forget_when_terminated("private_ip", None)
@@ -67,7 +76,11 @@ def _change(instance: Instance, during: str, after: str) -> None:
 
 
 def _enter(instance: Instance, state: str) -> None:
-    instance._state.name, instance._state.code = state, CODES[state]  # moto has no other way in
+    # Moto has no other way in.
+    instance._state.name, instance._state.code = (
+        state,
+        CODES[state],
+    )
     eventbridge.publish(
         "aws.ec2",
         "EC2 Instance State-change Notification",
@@ -78,8 +91,12 @@ def _enter(instance: Instance, state: str) -> None:
 
 def _with_events(plain: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: Any) -> Any:
-        instance_ids = [name for name in self._get_param("ResourceIds", []) if name.startswith("i-")]
-        instance_ids += [name for name in self._get_param("Resources", []) if name.startswith("i-")]
+        instance_ids = [
+            name for name in self._get_param("ResourceIds", []) if name.startswith("i-")
+        ]
+        instance_ids += [
+            name for name in self._get_param("Resources", []) if name.startswith("i-")
+        ]
         before = _tags(instance_ids)
         answer = plain(self)
         _publish_changes(before, _tags(instance_ids))
@@ -105,7 +122,9 @@ def _publish_changes(before: Tags, after: Tags) -> None:
                 "version": 1.0,
                 "tags": tags,
             }
-            eventbridge.publish("aws.tag", "Tag Change on Resource", detail, _arn(instance_id))
+            eventbridge.publish(
+                "aws.tag", "Tag Change on Resource", detail, _arn(instance_id)
+            )
 
 
 def _arn(instance_id: str) -> str:
@@ -114,4 +133,8 @@ def _arn(instance_id: str) -> str:
 
 def _forget_when_terminated(attribute: str, nothing: Any) -> None:
     plain = getattr(Instance, attribute).fget
-    setattr(Instance, attribute, property(lambda self: nothing if self.state == "terminated" else plain(self)))
+    setattr(
+        Instance,
+        attribute,
+        property(lambda self: nothing if self.state == "terminated" else plain(self)),
+    )

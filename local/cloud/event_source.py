@@ -23,7 +23,12 @@ from local.cloud.runtime_api import InvocationResult
 log = logging.getLogger(__name__)
 
 DEFAULT_POLLERS = 5
-RECORD_ATTRIBUTES = ("ApproximateReceiveCount", "SentTimestamp", "SenderId", "ApproximateFirstReceiveTimestamp")
+RECORD_ATTRIBUTES = (
+    "ApproximateReceiveCount",
+    "SentTimestamp",
+    "SenderId",
+    "ApproximateFirstReceiveTimestamp",
+)
 
 
 def install() -> None:
@@ -31,7 +36,8 @@ def install() -> None:
     delete = Queue.delete_message
 
     def delete_message(self: Queue, receipt_handle: str) -> None:
-        with self._messages_lock:  # moto copies the list of messages outside of its own lock
+        # Moto copies the list of messages outside of its own lock.
+        with self._messages_lock:
             delete(self, receipt_handle)
 
     Queue.delete_message = delete_message  # type: ignore[method-assign]
@@ -64,21 +70,36 @@ def _start(mapping: EventSourceMapping, functions: Functions, endpoint: str) -> 
 class Poller:
     """One of the pollers of one mapping: receives, invokes, deletes."""
 
-    def __init__(self, mapping: EventSourceMapping, functions: Functions, endpoint: str) -> None:
+    def __init__(
+        self, mapping: EventSourceMapping, functions: Functions, endpoint: str
+    ) -> None:
         self.mapping = mapping
         self.functions = functions
-        self.function: LambdaFunction = get_backend(ACCOUNT, REGION).get_function(mapping.function_arn)
+        self.function: LambdaFunction = get_backend(ACCOUNT, REGION).get_function(
+            mapping.function_arn
+        )
         keys = session_credentials(self.function.role, "event-source")
         self.sqs: Any = boto3.Session(
-            keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], keys["AWS_SESSION_TOKEN"], REGION
+            keys["AWS_ACCESS_KEY_ID"],
+            keys["AWS_SECRET_ACCESS_KEY"],
+            keys["AWS_SESSION_TOKEN"],
+            REGION,
         ).client("sqs", endpoint_url=endpoint)
-        self.queue_url = f"{endpoint}/{ACCOUNT}/{mapping.event_source_arn.rsplit(':', 1)[-1]}"
+        self.queue_url = (
+            f"{endpoint}/{ACCOUNT}/{mapping.event_source_arn.rsplit(':', 1)[-1]}"
+        )
 
     def run(self) -> None:
         """Poll until the process ends."""
-        attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["VisibilityTimeout"])
-        if int(attributes["Attributes"]["VisibilityTimeout"]) < int(self.function.timeout):
-            log.error("Queue visibility timeout is less than the function timeout: Lambda refuses this mapping")
+        attributes = self.sqs.get_queue_attributes(
+            QueueUrl=self.queue_url, AttributeNames=["VisibilityTimeout"]
+        )
+        if int(attributes["Attributes"]["VisibilityTimeout"]) < int(
+            self.function.timeout
+        ):
+            log.error(
+                "Queue visibility timeout is less than the function timeout: Lambda refuses this mapping"
+            )
             return
         while True:
             try:
@@ -98,16 +119,29 @@ class Poller:
         messages = received.get("Messages", [])
         if not messages:
             return
-        records = [_record(message, self.mapping.event_source_arn) for message in messages]
-        result = self.functions.invoke(self.function, json.dumps({"Records": records}).encode())
-        failed = failed_ids(result, {record["messageId"] for record in records}, partial=self._is_partial)
+        records = [
+            _record(message, self.mapping.event_source_arn) for message in messages
+        ]
+        result = self.functions.invoke(
+            self.function, json.dumps({"Records": records}).encode()
+        )
+        failed = failed_ids(
+            result,
+            {record["messageId"] for record in records},
+            partial=self._is_partial,
+        )
         if failed:
             log.warning(
-                "%s of %s messages will be delivered again: %s", len(failed), len(records), result.payload[:500]
+                "%s of %s messages will be delivered again: %s",
+                len(failed),
+                len(records),
+                result.payload[:500],
             )
         for message in messages:
             if message["MessageId"] not in failed:
-                self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
+                self.sqs.delete_message(
+                    QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"]
+                )
 
     @property
     def _is_partial(self) -> bool:

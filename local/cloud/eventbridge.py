@@ -23,12 +23,16 @@ from local.cloud.policies import Request, allows
 
 log = logging.getLogger(__name__)
 
-RATE = re.compile(r"rate\((?:1 (?P<unit>minute|hour|day)|(?P<count>[2-9]|[1-9]\d+) (?P<units>minute|hour|day)s)\)")
+RATE = re.compile(
+    r"rate\((?:1 (?P<unit>minute|hour|day)|(?P<count>[2-9]|[1-9]\d+) (?P<units>minute|hour|day)s)\)"
+)
 SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
 HONOURED = {"Id", "Arn", "Input", "RetryPolicy", "DeadLetterConfig"}
 
 
-def publish(source: str, detail_type: str, detail: Mapping[str, Any], *resources: str) -> None:
+def publish(
+    source: str, detail_type: str, detail: Mapping[str, Any], *resources: str
+) -> None:
     """Put an event of an AWS service, about resources by ARN, on the default bus."""
     put(_event(source, detail_type, detail, *resources))
 
@@ -44,14 +48,20 @@ def install() -> None:
     """Deliver what PutEvents brings to this process's moto in the same way."""
 
     def send_to_targets(self: Rule, original_event: Any, *_: Any) -> None:
-        event = _event(original_event["source"], original_event["detail-type"], original_event["detail"])
+        event = _event(
+            original_event["source"],
+            original_event["detail-type"],
+            original_event["detail"],
+        )
         if self.state == "ENABLED" and _matches(self, event):
             _deliver(self, event)
 
     Rule.send_to_targets = send_to_targets  # type: ignore[assignment, method-assign]
 
 
-def _event(source: str, detail_type: str, detail: Mapping[str, Any], *resources: str) -> dict[str, Any]:
+def _event(
+    source: str, detail_type: str, detail: Mapping[str, Any], *resources: str
+) -> dict[str, Any]:
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
@@ -99,8 +109,14 @@ def _queues(target: Mapping[str, Any]) -> Iterator[str]:
 
 def _send(rule: Rule, queue_arn: str, body: str) -> bool:
     name = queue_arn.rsplit(":", 1)[-1]
-    context = {"aws:SourceArn": rule.arn, "aws:SourceAccount": ACCOUNT, "aws:SecureTransport": "true"}
-    sending = Request("sqs:SendMessage", queue_arn, context, principal="events.amazonaws.com")
+    context = {
+        "aws:SourceArn": rule.arn,
+        "aws:SourceAccount": ACCOUNT,
+        "aws:SecureTransport": "true",
+    }
+    sending = Request(
+        "sqs:SendMessage", queue_arn, context, principal="events.amazonaws.com"
+    )
     try:
         queue = sqs_backends[ACCOUNT][REGION].get_queue(name)
     except QueueDoesNotExist:
@@ -115,7 +131,9 @@ def seconds_of(expression: str) -> int:
     """The period of a rate expression, spelled as strictly as the service wants it (`rate(5 minute)` is refused)."""
     match = RATE.fullmatch(expression)
     if not match:
-        raise ValueError(f"schedule expression {expression} is not a rate that EventBridge accepts")
+        raise ValueError(
+            f"schedule expression {expression} is not a rate that EventBridge accepts"
+        )
     return int(match["count"] or 1) * SECONDS[match["unit"] or match["units"]]
 
 
@@ -129,5 +147,7 @@ def tick_schedules(speed: float) -> None:
                 period = seconds_of(rule.scheduled_expression) / speed
                 if now >= due.setdefault(rule.arn, now + period):
                     due[rule.arn] += period
-                    _deliver(rule, _event("aws.events", "Scheduled Event", {}, rule.arn))
+                    _deliver(
+                        rule, _event("aws.events", "Scheduled Event", {}, rule.arn)
+                    )
         time.sleep(0.1)

@@ -32,7 +32,9 @@ MAX_ENVIRONMENTS = 8  # a bound for this machine; Lambda's is the account's conc
 
 def session_credentials(role_arn: str, session: str) -> dict[str, str]:
     """Environment variables with new session credentials of a role, as the service hands them out."""
-    role = sts_backends[ACCOUNT][PARTITION].assume_role(REGION, session, role_arn, "", 3600, "")
+    role = sts_backends[ACCOUNT][PARTITION].assume_role(
+        REGION, session, role_arn, "", 3600, ""
+    )
     return {
         "AWS_ACCESS_KEY_ID": role.access_key_id,
         "AWS_SECRET_ACCESS_KEY": role.secret_access_key,
@@ -62,7 +64,9 @@ class ExecutionEnvironment:
     def invoke(self, payload: bytes) -> InvocationResult:
         """One invocation; after an error of the environment itself it is dead."""
         request_id = self.api.send(payload)
-        deadline = time.monotonic() + self.timeout + (0 if self.is_warm else INIT_SECONDS)
+        deadline = (
+            time.monotonic() + self.timeout + (0 if self.is_warm else INIT_SECONDS)
+        )
         self.is_warm = True
         while time.monotonic() < deadline:
             if result := self._result(request_id):
@@ -70,9 +74,13 @@ class ExecutionEnvironment:
             if not self.is_alive and self.api.results.empty():
                 self.kill()
                 status = self.process.returncode
-                return InvocationResult.of_error("Runtime.ExitError", f"the runtime exited with status {status}")
+                return InvocationResult.of_error(
+                    "Runtime.ExitError", f"the runtime exited with status {status}"
+                )
         self.kill()
-        return InvocationResult.of_error("Sandbox.Timedout", f"Task timed out after {self.timeout:.2f} seconds")
+        return InvocationResult.of_error(
+            "Sandbox.Timedout", f"Task timed out after {self.timeout:.2f} seconds"
+        )
 
     def _result(self, request_id: str) -> InvocationResult | None:
         """The result of the invocation in hand, or the error that starting ended in; none within half a second."""
@@ -117,15 +125,20 @@ class Functions:
 
         create = LambdaFunction.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
 
-        def create_with_properties(cls: type, name: str, resource: Any, *args: Any, **kwargs: Any) -> LambdaFunction:
+        def create_with_properties(
+            cls: type, name: str, resource: Any, *args: Any, **kwargs: Any
+        ) -> LambdaFunction:
             """Keep the properties that moto's CloudFormation drops."""
             deployed: LambdaFunction = create(cls, name, resource, *args, **kwargs)
-            deployed.layers = deployed._get_layers_data(resource["Properties"].get("Layers", []))
+            deployed.layers = deployed._get_layers_data(
+                resource["Properties"].get("Layers", [])
+            )
             deployed.logging_config = resource["Properties"].get("LoggingConfig", {})  # type: ignore[attr-defined]
             return deployed
 
         LayerVersion.physical_resource_id = property(lambda self: self.arn)  # type: ignore[attr-defined]  # what !Ref gives
-        LambdaFunction.create_from_cloudformation_json = classmethod(create_with_properties)  # type: ignore[assignment, method-assign]
+        created = classmethod(create_with_properties)
+        LambdaFunction.create_from_cloudformation_json = created  # type: ignore[assignment, method-assign]
         LambdaFunction._invoke_lambda = run  # type: ignore[method-assign]  # where moto would start Docker
 
     def invoke(self, deployed: LambdaFunction, payload: bytes) -> InvocationResult:
@@ -168,12 +181,15 @@ def _unpack(deployed: LambdaFunction, folder: Path) -> None:
     link_runtime(folder / "runtime")
 
 
-def _environment(deployed: LambdaFunction, folder: Path, endpoint: str, api: str) -> dict[str, str]:
+def _environment(
+    deployed: LambdaFunction, folder: Path, endpoint: str, api: str
+) -> dict[str, str]:
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
-        "PYTHONPYCACHEPREFIX": str(folder / "cache"),  # what it imports lies in a tree that may be somebody else's
+        # What it imports lies in a tree that may be somebody else's.
+        "PYTHONPYCACHEPREFIX": str(folder / "cache"),
         "PYTHONPATH": f"{folder / 'task'}:{folder / 'opt' / 'python'}:{folder / 'runtime'}",
         "LAMBDA_TASK_ROOT": str(folder / "task"),
         "_HANDLER": str(deployed.handler),

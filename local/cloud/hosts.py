@@ -34,11 +34,18 @@ class Machine:
     root: Path
 
     def popen(
-        self, command: Sequence[str], *, cwd: str, env: Mapping[str, str], **options: Any
+        self,
+        command: Sequence[str],
+        *,
+        cwd: str,
+        env: Mapping[str, str],
+        **options: Any,
     ) -> "subprocess.Popen[Any]":
         """Start a command in a process group of its own."""
         entered = [*self.enter, "env", f"--chdir={cwd}", *command]
-        return subprocess.Popen(entered, env={**ENVIRONMENT, **env}, start_new_session=True, **options)
+        return subprocess.Popen(
+            entered, env={**ENVIRONMENT, **env}, start_new_session=True, **options
+        )
 
     def path(self, path: str) -> Path:
         """Where this process sees a file of the machine."""
@@ -72,13 +79,25 @@ class Hosts:
 
     def _register(self, instance_id: str, machine: Machine) -> None:
         role = _role_of(instance_id)
-        if not role or not allows(policies_of(role), Request("ssm:UpdateInstanceInformation", "*")):
-            log.error("%s cannot register: its instance profile lacks AmazonSSMManagedInstanceCore", instance_id)
+        if not role or not allows(
+            policies_of(role), Request("ssm:UpdateInstanceInformation", "*")
+        ):
+            log.error(
+                "%s cannot register: its instance profile lacks AmazonSSMManagedInstanceCore",
+                instance_id,
+            )
             return
         keys = session_credentials(role, instance_id)
         s3 = boto3.Session(
-            keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], keys["AWS_SESSION_TOKEN"], REGION
-        ).client("s3", endpoint_url=self.endpoint, config=Config(s3={"addressing_style": "path"}))
+            keys["AWS_ACCESS_KEY_ID"],
+            keys["AWS_SECRET_ACCESS_KEY"],
+            keys["AWS_SESSION_TOKEN"],
+            REGION,
+        ).client(
+            "s3",
+            endpoint_url=self.endpoint,
+            config=Config(s3={"addressing_style": "path"}),
+        )
         self.agents[instance_id] = HostAgent(machine, s3, region=REGION)
         self.service.register(instance_id, self.agents[instance_id])
 
@@ -89,4 +108,5 @@ def _role_of(instance_id: str) -> str:
     association = backend.iam_instance_profile_associations.get(instance_id)
     if not instance or instance.state != "running" or not association:
         return ""
-    return "".join(str(role.arn) for role in association.iam_instance_profile.roles)  # IAM allows one
+    # IAM allows one.
+    return "".join(str(role.arn) for role in association.iam_instance_profile.roles)

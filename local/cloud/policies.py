@@ -51,17 +51,26 @@ def _names_principal(statement: Mapping[str, Any], request: Request) -> bool:
     principal = statement.get("Principal")
     if principal is None or principal == "*":
         return True
-    return any(request.principal in listed(names) or "*" in listed(names) for names in principal.values())
+    return any(
+        request.principal in listed(names) or "*" in listed(names)
+        for names in principal.values()
+    )
 
 
-def _covers(statement: Mapping[str, Any], element: str, value: str, *, lower: bool = False) -> bool:
+def _covers(
+    statement: Mapping[str, Any], element: str, value: str, *, lower: bool = False
+) -> bool:
     negated = f"{NEGATED}{element}" in statement
     patterns = listed(statement.get(f"{NEGATED}{element}" if negated else element, "*"))
-    matched = any(like(pattern.lower() if lower else pattern, value) for pattern in patterns)
+    matched = any(
+        like(pattern.lower() if lower else pattern, value) for pattern in patterns
+    )
     return matched != negated
 
 
-def _holds(operator: str, key: str, expected: list[str], context: Mapping[str, str]) -> bool:
+def _holds(
+    operator: str, key: str, expected: list[str], context: Mapping[str, str]
+) -> bool:
     base = operator.removesuffix("IfExists")
     actual = {name.lower(): value for name, value in context.items()}.get(key.lower())
     is_negated = NEGATED in base
@@ -69,7 +78,9 @@ def _holds(operator: str, key: str, expected: list[str], context: Mapping[str, s
         return base != operator or is_negated
     matches = OPERATORS.get(base.replace(NEGATED, ""))
     if matches is None:
-        raise NotImplementedError(f"condition operator {operator} is not judged here: add it to local/policies.py")
+        raise NotImplementedError(
+            f"condition operator {operator} is not judged here: add it to local/policies.py"
+        )
     return matches(expected, actual) != is_negated
 
 
@@ -93,8 +104,12 @@ OPERATORS: Mapping[str, Callable[[list[str], str], bool]] = {
 def like(pattern: str, value: str) -> bool:
     """IAM's wildcards: `*` is any text, `?` any one character."""
     if "${" in pattern:
-        raise NotImplementedError(f"policy variable in {pattern} is not judged here: add it to local/policies.py")
-    expression = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern)
+        raise NotImplementedError(
+            f"policy variable in {pattern} is not judged here: add it to local/policies.py"
+        )
+    expression = "".join(
+        {"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern
+    )
     return re.fullmatch(expression, value, re.DOTALL) is not None
 
 

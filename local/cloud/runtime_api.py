@@ -30,7 +30,10 @@ class InvocationResult:
     @classmethod
     def of_error(cls, kind: str, message: str) -> "InvocationResult":
         """An error that Lambda itself reports, such as a timeout."""
-        return cls(json.dumps({"errorType": kind, "errorMessage": message}).encode(), is_error=True)
+        return cls(
+            json.dumps({"errorType": kind, "errorMessage": message}).encode(),
+            is_error=True,
+        )
 
 
 class RuntimeApi:
@@ -52,7 +55,9 @@ class RuntimeApi:
     def send(self, payload: bytes) -> str:
         """Hand an event to the runtime; the id of the request."""
         if len(payload) > PAYLOAD_LIMIT:
-            raise ValueError(f"event of {len(payload)} bytes: Lambda takes {PAYLOAD_LIMIT}")
+            raise ValueError(
+                f"event of {len(payload)} bytes: Lambda takes {PAYLOAD_LIMIT}"
+            )
         request_id = str(uuid.uuid4())
         self.invocations.put((request_id, payload))
         return request_id
@@ -94,14 +99,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:  # the name that http.server calls
         body = _body(self)
-        request_id, _, kind = self.path.removeprefix(f"{API}/").removeprefix("invocation/").partition("/")
+        request_id, _, kind = (
+            self.path.removeprefix(f"{API}/").removeprefix("invocation/").partition("/")
+        )
         if kind not in ("response", "error"):
             self._reply(404)
             return
         self.server.api.results.put((request_id, _result(kind, body)))
         self._reply(202)
 
-    def _reply(self, status: int, body: bytes = b"{}", headers: Mapping[str, str] = NO_HEADERS) -> None:
+    def _reply(
+        self, status: int, body: bytes = b"{}", headers: Mapping[str, str] = NO_HEADERS
+    ) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -113,7 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _result(kind: str, body: bytes) -> InvocationResult:
     if kind == "response" and len(body) > PAYLOAD_LIMIT:
-        return InvocationResult.of_error("Function.ResponseSizeTooLarge", f"response of {len(body)} bytes")
+        return InvocationResult.of_error(
+            "Function.ResponseSizeTooLarge", f"response of {len(body)} bytes"
+        )
     return InvocationResult(body, is_error=kind == "error")
 
 

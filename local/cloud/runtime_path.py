@@ -15,14 +15,22 @@ REQUIREMENT = re.compile(r"[A-Za-z0-9._-]+")
 
 def interpreter() -> str:
     """The interpreter below the virtual environment."""
-    return str(Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}"))
+    return str(
+        Path(
+            sys.base_prefix,
+            "bin",
+            f"python{sys.version_info.major}.{sys.version_info.minor}",
+        )
+    )
 
 
 def link_runtime(folder: Path) -> None:
     """Fill a folder with links to the runtime's packages and to all that they require."""
     folder.mkdir(parents=True, exist_ok=True)
     for package in _closure(RUNTIME_PACKAGES):
-        for top in {file.parts[0] for file in package.files or () if ".." not in file.parts}:
+        for top in {
+            file.parts[0] for file in package.files or () if ".." not in file.parts
+        }:
             link = folder / top
             if not link.exists():
                 link.symlink_to(Path(str(package.locate_file(top))))
@@ -36,6 +44,10 @@ def _closure(names: tuple[str, ...]) -> list[Distribution]:
         if name in found:
             continue
         found[name] = distribution(name)
-        unconditional = [each for each in found[name].requires or () if "extra ==" not in each]
-        waiting += [match[0] for match in map(REQUIREMENT.match, unconditional) if match]
+        unconditional = [
+            each for each in found[name].requires or () if "extra ==" not in each
+        ]
+        waiting += [
+            match[0] for match in map(REQUIREMENT.match, unconditional) if match
+        ]
     return list(found.values())

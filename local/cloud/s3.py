@@ -11,20 +11,33 @@ from moto.s3.models import FakeBucket, NotificationConfiguration
 from local.cloud import eventbridge
 
 DETAIL_TYPES = {"ObjectCreated": "Object Created", "ObjectRemoved": "Object Deleted"}
-REASONS = {"Put": "PutObject", "Delete": "DeleteObject", "DeleteMarkerCreated": "DeleteObject", "Copy": "CopyObject"}
+REASONS = {
+    "Put": "PutObject",
+    "Delete": "DeleteObject",
+    "DeleteMarkerCreated": "DeleteObject",
+    "Copy": "CopyObject",
+}
 
 
 def install() -> None:
     """Teach this process's moto both."""
     create = FakeBucket.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
 
-    def create_with_properties(cls: type, name: str, resource: dict[str, Any], *args: Any, **kwargs: Any) -> FakeBucket:
+    def create_with_properties(
+        cls: type, name: str, resource: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> FakeBucket:
         bucket: FakeBucket = create(cls, name, resource, *args, **kwargs)
         properties = resource.get("Properties", {})
-        bucket.versioning_status = properties.get("VersioningConfiguration", {}).get("Status")
-        bridge = properties.get("NotificationConfiguration", {}).get("EventBridgeConfiguration", {})
+        bucket.versioning_status = properties.get("VersioningConfiguration", {}).get(
+            "Status"
+        )
+        bridge = properties.get("NotificationConfiguration", {}).get(
+            "EventBridgeConfiguration", {}
+        )
         if bridge.get("EventBridgeEnabled", bool(bridge)) in (True, "true"):
-            bucket.notification_configuration = NotificationConfiguration(event_bridge={})
+            bucket.notification_configuration = NotificationConfiguration(
+                event_bridge={}
+            )
         return bucket
 
     FakeBucket.create_from_cloudformation_json = classmethod(create_with_properties)  # type: ignore[assignment]
@@ -33,13 +46,24 @@ def install() -> None:
 
 def _send(account_id: str, event_name: str, bucket: Any, key: Any) -> None:
     configuration = bucket.notification_configuration
-    kind, _, way = str(getattr(event_name, "value", event_name)).removeprefix("s3:").partition(":")
-    if configuration is None or configuration.event_bridge is None or kind not in DETAIL_TYPES:
+    kind, _, way = (
+        str(getattr(event_name, "value", event_name)).removeprefix("s3:").partition(":")
+    )
+    if (
+        configuration is None
+        or configuration.event_bridge is None
+        or kind not in DETAIL_TYPES
+    ):
         return
     detail = {
         "version": "0",
         "bucket": {"name": bucket.name},
-        "object": {"key": key.name, "size": key.size, "etag": key.etag.strip('"'), "sequencer": "00617F08299329D189"},
+        "object": {
+            "key": key.name,
+            "size": key.size,
+            "etag": key.etag.strip('"'),
+            "sequencer": "00617F08299329D189",
+        },
         "request-id": "N4N7GDK58NMKJ12R",
         "requester": account_id,
         "source-ip-address": "192.0.2.4",

@@ -21,7 +21,9 @@ def install() -> None:
     """Let this process's moto refuse what SQS refuses, with CreateQueue and with SetQueueAttributes."""
     plain = Queue._set_attributes
 
-    def set_attributes(self: Queue, attributes: dict[str, Any], now: float | None = None) -> None:
+    def set_attributes(
+        self: Queue, attributes: dict[str, Any], now: float | None = None
+    ) -> None:
         policy = attributes.get("Policy")
         if policy and any(complaints(policy)):
             raise InvalidAttributeValue("Policy")
@@ -37,12 +39,18 @@ def complaints(policy: str) -> Iterator[str]:
         statements = listed(document["Statement"])
         yield from _too_many("bytes", len(policy.encode()), BYTES)
         yield from _too_many("statements", len(statements), STATEMENTS)
-        yield from _too_many("conditions", sum(map(_conditions, statements)), CONDITIONS)
-        yield from _too_many("principals", sum(map(_principals, statements)), PRINCIPALS)
+        yield from _too_many(
+            "conditions", sum(map(_conditions, statements)), CONDITIONS
+        )
+        yield from _too_many(
+            "principals", sum(map(_principals, statements)), PRINCIPALS
+        )
         for statement in statements:
             for element, most in (("Action", ACTIONS), ("Resource", RESOURCES)):
                 name = f"values of {element} in statement {statement.get('Sid')}"
-                yield from _too_many(name, len(listed(statement.get(element, []))), most)
+                yield from _too_many(
+                    name, len(listed(statement.get(element, []))), most
+                )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         yield f"no policy document: {type(error).__name__}: {error}"
 
@@ -58,4 +66,8 @@ def _conditions(statement: Mapping[str, Any]) -> int:
 
 def _principals(statement: Mapping[str, Any]) -> int:
     principal = statement.get("Principal", [])
-    return sum(map(len, map(listed, principal.values()))) if isinstance(principal, dict) else len(listed(principal))
+    return (
+        sum(map(len, map(listed, principal.values())))
+        if isinstance(principal, dict)
+        else len(listed(principal))
+    )

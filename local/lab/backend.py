@@ -39,7 +39,15 @@ class BackendHost(Host):
     All servers of this process share one thread, so that a backend costs two idle processes and nothing else.
     """
 
-    def __init__(self, network: Network, name: str, *, port: int = PORT, starts: bool = True, **options: Any) -> None:
+    def __init__(
+        self,
+        network: Network,
+        name: str,
+        *,
+        port: int = PORT,
+        starts: bool = True,
+        **options: Any,
+    ) -> None:
         """Make the machine and, unless it `starts` later, its server; `options` are those of `Host`."""
         super().__init__(network, name, **{"own_files": False, **options})
         self.port = port
@@ -58,7 +66,12 @@ class BackendHost(Host):
         """Listen, if it does not yet."""
         if not self._server:
             listener = self.call(
-                lambda: socket.create_server(("", self.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=1024)
+                lambda: socket.create_server(
+                    ("", self.port),
+                    family=socket.AF_INET6,
+                    dualstack_ipv6=True,
+                    backlog=1024,
+                )
             )
             self._server = _run(asyncio.start_server(self._serve, sock=listener))
 
@@ -72,9 +85,8 @@ class BackendHost(Host):
         """End the server as its init system does: no new connection, idle ones end, what was asked is answered."""
         server, self._server = self._server, None
         if server:
-            self.run(
-                ["nft", "-f", "-"], stdin=_REFUSE_NEW
-            )  # closing the listener alone resets who waits to be accepted
+            # Closing the listener alone resets who waits to be accepted.
+            self.run(["nft", "-f", "-"], stdin=_REFUSE_NEW)
             _run(self._drain(server))
 
     def vanish(self) -> None:
@@ -97,7 +109,9 @@ class BackendHost(Host):
         if tasks := [task for task in self._connections.values() if task]:
             await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self._connections[writer] = asyncio.current_task()
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -108,7 +122,9 @@ class BackendHost(Host):
             self._answering.discard(writer)
             writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
         """Answer one request; whether the connection stays open."""
         request = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         self._answering.add(writer)
@@ -120,7 +136,9 @@ class BackendHost(Host):
             self.requests += 1
             await asyncio.sleep(self.delay_seconds)
         body = f"{self.name}\n".encode()
-        parts = int(path.partition("?")[2] or 3) * 10 if path.startswith("/download") else 1
+        parts = (
+            int(path.partition("?")[2] or 3) * 10 if path.startswith("/download") else 1
+        )
         writer.write(
             f"HTTP/1.1 {status}\r\nContent-Length: {len(body) * parts}\r\nX-Backend: {self.name}\r\n\r\n".encode()
         )

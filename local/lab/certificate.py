@@ -23,9 +23,14 @@ def self_signed(*names: str) -> str:
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
         .not_valid_after(start + _LIFETIME)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(name) for name in names]),
+            critical=False,
+        )
         .sign(key, hashes.SHA256())
     )
     private_format = serialization.PrivateFormat.PKCS8
-    private = key.private_bytes(serialization.Encoding.PEM, private_format, serialization.NoEncryption())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, private_format, serialization.NoEncryption()
+    )
     return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()

@@ -47,7 +47,11 @@ class Traffic:
 
     def delayed(self, limit_ms: float = 200) -> list[Attempt]:
         """The new connections that came to be, but took longer than the limit."""
-        return [attempt for attempt in self.of("new") if attempt.is_ok and attempt.connect_ms > limit_ms]
+        return [
+            attempt
+            for attempt in self.of("new")
+            if attempt.is_ok and attempt.connect_ms > limit_ms
+        ]
 
 
 class Client(Host):
@@ -62,16 +66,27 @@ class Client(Host):
         """Ask steadily for as long as the block lasts; leaving it waits for what is in flight."""
         pipe = subprocess.PIPE
         # Not `popen`: Python is not of the machine, it only needs the machine's network.
-        command = ["nsenter", f"--net=/proc/{self.pid}/ns/net", sys.executable, "-I", str(TRAFFIC)]
+        command = [
+            "nsenter",
+            f"--net=/proc/{self.pid}/ns/net",
+            sys.executable,
+            "-I",
+            str(TRAFFIC),
+        ]
         traffic = Traffic()
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as clients:
+        with subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, text=True, start_new_session=True
+        ) as clients:
             assert clients.stdin  # noqa: S101 - for the type checker
             assert clients.stdout  # noqa: S101
             clients.stdin.write(json.dumps(dataclasses.asdict(load)) + "\n")
             clients.stdin.flush()
             lines = clients.stdout
             reader = threading.Thread(
-                target=lambda: traffic.attempts.extend(Attempt(*json.loads(line)) for line in lines), name="traffic"
+                target=lambda: traffic.attempts.extend(
+                    Attempt(*json.loads(line)) for line in lines
+                ),
+                name="traffic",
             )
             reader.start()
             try:
@@ -80,10 +95,18 @@ class Client(Host):
                 clients.stdin.close()
                 reader.join()
         if clients.returncode:
-            raise RuntimeError(f"the clients of {self.name} ended with status {clients.returncode}")
+            raise RuntimeError(
+                f"the clients of {self.name} ended with status {clients.returncode}"
+            )
 
     def get(
-        self, address: str, path: str = "/", *, port: int = 80, server_name: str = "", timeout_seconds: float = 10
+        self,
+        address: str,
+        path: str = "/",
+        *,
+        port: int = 80,
+        server_name: str = "",
+        timeout_seconds: float = 10,
     ) -> Response:
         """Ask once; over TLS if a server name is given, without verifying the certificate. Raises OSError."""
 

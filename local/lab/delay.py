@@ -30,7 +30,9 @@ def delayed_link(one: End, other: End, rtt_ms: float) -> Iterator[None]:
     """Connect two networks by a link with a round-trip time."""
     command = [sys.executable, "-I", __file__, *map(str, (*one, *other, rtt_ms / 2))]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as carrier:
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, text=True, start_new_session=True
+    ) as carrier:
         assert carrier.stdin  # noqa: S101 - for the type checker
         assert carrier.stdout  # noqa: S101
         if not carrier.stdout.readline():
@@ -48,7 +50,9 @@ def open_tap(pid: int, interface: str) -> int:
     os.setns(namespace, os.CLONE_NEWNET)
     os.close(namespace)
     tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-    fcntl.ioctl(tap, _TUNSETIFF, struct.pack("16sH22x", interface.encode(), _IFF_TAP_NO_PI))
+    fcntl.ioctl(
+        tap, _TUNSETIFF, struct.pack("16sH22x", interface.encode(), _IFF_TAP_NO_PI)
+    )
     return tap
 
 
@@ -76,24 +80,35 @@ class Cable:
 
     def _wait(self) -> float:
         """Seconds until the next frame arrives; for ever, as epoll says it, while none travels."""
-        return max(0.0, self.travelling[0][0] - time.monotonic()) if self.travelling else -1
+        return (
+            max(0.0, self.travelling[0][0] - time.monotonic())
+            if self.travelling
+            else -1
+        )
 
     def _take(self, descriptor: int) -> None:
         opposite = self.other if descriptor == self.one else self.one
         with contextlib.suppress(BlockingIOError):
             while True:
                 frame = os.read(descriptor, _LARGEST_FRAME)
-                self.travelling.append((time.monotonic() + self.delay_seconds, opposite, frame))
+                self.travelling.append(
+                    (time.monotonic() + self.delay_seconds, opposite, frame)
+                )
 
     def _deliver(self) -> None:
         while self.travelling and self.travelling[0][0] <= time.monotonic():
             _, descriptor, frame = self.travelling.popleft()
-            with contextlib.suppress(OSError):  # an interface that is down loses frames, as a cable does
+            # An interface that is down loses frames, as a cable does.
+            with contextlib.suppress(OSError):
                 os.write(descriptor, frame)
 
 
 if __name__ == "__main__":
-    ends = [open_tap(int(pid), interface) for pid, interface in (sys.argv[1:3], sys.argv[3:5])]
+    ends = [
+        open_tap(int(pid), interface)
+        for pid, interface in (sys.argv[1:3], sys.argv[3:5])
+    ]
     print("up", flush=True)
-    with contextlib.suppress(OSError):  # a namespace that is gone takes its interface along
+    # A namespace that is gone takes its interface along.
+    with contextlib.suppress(OSError):
         Cable(ends[0], ends[1], float(sys.argv[5]) / 1000).carry()

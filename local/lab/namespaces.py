@@ -33,16 +33,28 @@ def held_namespaces(hostname: str, setup: str = "") -> Iterator[int]:
 
     Gives the id of their process 1. Raises RuntimeError with the message of the command that failed.
     """
-    command = ["unshare", "--net", "--mount", "--pid", "--uts", "--fork", "--kill-child"]
+    command = [
+        "unshare",
+        "--net",
+        "--mount",
+        "--pid",
+        "--uts",
+        "--fork",
+        "--kill-child",
+    ]
     command += ["sh", "-c", _HOLDER.format(setup=setup), "lab-host", hostname]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, text=True) as holder:
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, text=True
+    ) as holder:
         assert holder.stdin  # noqa: S101 - for the type checker
         assert holder.stdout  # noqa: S101
         assert holder.stderr  # noqa: S101
         pid = holder.stdout.readline().strip()
         if not pid:
-            raise RuntimeError(f"no namespaces for {hostname}: {holder.stderr.read().strip()}")
+            raise RuntimeError(
+                f"no namespaces for {hostname}: {holder.stderr.read().strip()}"
+            )
         try:
             yield int(pid)
         finally:
@@ -53,7 +65,13 @@ def held_namespaces(hostname: str, setup: str = "") -> Iterator[int]:
 def ip(pid: int, *lines: str) -> None:
     """Run lines of `ip -batch` in the network namespace of a process. Raises RuntimeError with its message."""
     command = ["nsenter", f"--net=/proc/{pid}/ns/net", "ip", "-batch", "-"]
-    done = subprocess.run(command, input="\n".join(lines) + "\n", text=True, capture_output=True, check=False)
+    done = subprocess.run(
+        command,
+        input="\n".join(lines) + "\n",
+        text=True,
+        capture_output=True,
+        check=False,
+    )
     if done.returncode:
         raise RuntimeError(f"ip: {done.stderr.strip()}")
 
@@ -69,11 +87,16 @@ def inside[T](pid: int, function: Callable[[], T]) -> T:
             os.close(namespace)
         return function()
 
-    with ThreadPoolExecutor(1) as thread:  # its own thread: the namespace is a property of the thread, and dies with it
+    # Its own thread: the namespace is a property of the thread, and dies with it.
+    with ThreadPoolExecutor(1) as thread:
         return thread.submit(join).result()
 
 
-def printed(process: "subprocess.Popen[str]", stdin: str | None = None, timeout_seconds: float = 60) -> tuple[str, str]:
+def printed(
+    process: "subprocess.Popen[str]",
+    stdin: str | None = None,
+    timeout_seconds: float = 60,
+) -> tuple[str, str]:
     """What a process of a group of its own prints to its end. TimeoutExpired, as any error, after killing the group."""
     with process:
         try:

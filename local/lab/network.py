@@ -12,14 +12,16 @@ from local.lab.delay import delayed_link
 from local.lab.namespaces import held_namespaces, inside, ip, kill_group, printed
 from local.lab.waiting import wait_until
 
-ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C",
+}
 """What a command on a host gets: as little as from an agent that systemd started."""
 
 _LISTEN = "0A"
 """The state of a listening socket in /proc/net/tcp."""
-_FIRST_FREE_ADDRESS = (
-    11  # EC2 keeps the first four of a subnet for itself; the next few are for those who choose theirs
-)
+# EC2 keeps the first four of a subnet for itself; the next few are for those who choose theirs.
+_FIRST_FREE_ADDRESS = 11
 
 _OWN_FILES = """
 mount -t tmpfs -o mode=755{run} run /run
@@ -50,7 +52,11 @@ class Network:
         self._ports = 0
         self._closing = contextlib.ExitStack()
         self._pid = self._closing.enter_context(held_namespaces("bridge"))
-        ip(self._pid, "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0", "link set br0 up")
+        ip(
+            self._pid,
+            "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+            "link set br0 up",
+        )
 
     def __enter__(self) -> Self:
         """Give the network itself."""
@@ -80,14 +86,23 @@ class Network:
         Raises ValueError if its name or address is taken.
         """
         with self._lock:
-            if host.name in self.hosts or host.ipv4 in {other.ipv4 for other in self.hosts.values()}:
-                raise ValueError(f"{host.name} or {host.ipv4} is already on this network")
+            if host.name in self.hosts or host.ipv4 in {
+                other.ipv4 for other in self.hosts.values()
+            }:
+                raise ValueError(
+                    f"{host.name} or {host.ipv4} is already on this network"
+                )
             self._ports += 1
             port = f"port{self._ports}"
             if rtt_ms:
-                host.closing.enter_context(delayed_link((host.pid, "eth0"), (self._pid, port), rtt_ms))
+                host.closing.enter_context(
+                    delayed_link((host.pid, "eth0"), (self._pid, port), rtt_ms)
+                )
             else:
-                ip(self._pid, f"link add {port} type veth peer name eth0 netns {host.pid}")
+                ip(
+                    self._pid,
+                    f"link add {port} type veth peer name eth0 netns {host.pid}",
+                )
                 # Its network outlives the host by as long as the kernel likes, and would answer for the address.
                 host.closing.callback(self._unplug, port)
             ip(self._pid, f"link set {port} master br0 up")
@@ -111,11 +126,16 @@ class Network:
                 self._publish_names()
 
     def _unplug(self, port: str) -> None:
-        with contextlib.suppress(RuntimeError):  # gone already, with a host that died by itself
+        # Gone already, with a host that died by itself.
+        with contextlib.suppress(RuntimeError):
             ip(self._pid, f"link delete {port}")
 
     def _publish_names(self) -> None:
-        lines = ["127.0.0.1 localhost", "::1 localhost", *(f"{host.ipv4} {name}" for name, host in self.hosts.items())]
+        lines = [
+            "127.0.0.1 localhost",
+            "::1 localhost",
+            *(f"{host.ipv4} {name}" for name, host in self.hosts.items()),
+        ]
         for host in self.hosts.values():
             if host.has_own_files:
                 host.write("/etc/hosts", "\n".join(lines) + "\n")
@@ -150,9 +170,18 @@ class Host:
         self.ipv4 = ipaddress.IPv4Address(ipv4) if ipv4 else network.free_address()
         self.ipv6 = network.ipv6[int(self.ipv4) - int(network.ipv4.network_address)]
         self.closing = contextlib.ExitStack()
-        self.pid = self.closing.enter_context(held_namespaces(name, _own_files(sizes or {}) if own_files else ""))
+        self.pid = self.closing.enter_context(
+            held_namespaces(name, _own_files(sizes or {}) if own_files else "")
+        )
         """Process 1 of the machine, as the real machine numbers it."""
-        self.enter = ("nsenter", f"--target={self.pid}", "--net", "--mount", "--pid", "--uts")
+        self.enter = (
+            "nsenter",
+            f"--target={self.pid}",
+            "--net",
+            "--mount",
+            "--pid",
+            "--uts",
+        )
         """Command prefix that runs something on this machine."""
         try:
             network.attach(self, rtt_ms)
@@ -176,30 +205,51 @@ class Host:
         self.closing.close()
 
     def popen(
-        self, command: Sequence[str], *, cwd: str = "/", env: Mapping[str, str] | None = None, **options: Any
+        self,
+        command: Sequence[str],
+        *,
+        cwd: str = "/",
+        env: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> "subprocess.Popen[Any]":
         """Start a command with `ENVIRONMENT` and `env`, in a process group of its own.
 
         `options` are those of `subprocess.Popen`. End it with `kill_group`: the process itself is only the door.
         """
         entered = [*self.enter, "env", f"--chdir={cwd}", *command]
-        return subprocess.Popen(entered, env={**ENVIRONMENT, **(env or {})}, start_new_session=True, **options)
+        return subprocess.Popen(
+            entered,
+            env={**ENVIRONMENT, **(env or {})},
+            start_new_session=True,
+            **options,
+        )
 
     @contextlib.contextmanager
-    def beside(self, command: Sequence[str], *, port: int = 0) -> Iterator["subprocess.Popen[Any]"]:
+    def beside(
+        self, command: Sequence[str], *, port: int = 0
+    ) -> Iterator["subprocess.Popen[Any]"]:
         """Run a command beside the block, which begins when something listens on `port`; killed at the block's end."""
         with self.popen(command) as process:
             try:
-                wait_until(lambda: not port or self.listens(port), what=f"{self.name} listening on {port}")
+                wait_until(
+                    lambda: not port or self.listens(port),
+                    what=f"{self.name} listening on {port}",
+                )
                 yield process
             finally:
                 kill_group(process)
 
     def listens(self, port: int) -> bool:
         """Whether anything on the machine listens on a TCP port."""
-        sockets = [Path(f"/proc/{self.pid}/net/{table}").read_text().splitlines()[1:] for table in ("tcp", "tcp6")]
+        sockets = [
+            Path(f"/proc/{self.pid}/net/{table}").read_text().splitlines()[1:]
+            for table in ("tcp", "tcp6")
+        ]
         words = (line.split() for lines in sockets for line in lines)
-        return any(fields[3] == _LISTEN and fields[1].endswith(f":{port:04X}") for fields in words)
+        return any(
+            fields[3] == _LISTEN and fields[1].endswith(f":{port:04X}")
+            for fields in words
+        )
 
     def run(
         self,
@@ -215,13 +265,19 @@ class Host:
         Raises CalledProcessError (with `check`) that notes what was printed; TimeoutExpired after killing the command.
         """
         pipe = subprocess.PIPE
-        process = self.popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, **options)
+        process = self.popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, **options
+        )
         stdout, stderr = printed(process, stdin, timeout_seconds)
         if check and process.returncode:
-            error = subprocess.CalledProcessError(process.returncode, list(command), stdout, stderr)
+            error = subprocess.CalledProcessError(
+                process.returncode, list(command), stdout, stderr
+            )
             error.add_note(f"{self.name}: {stdout}{stderr}")
             raise error
-        return subprocess.CompletedProcess(list(command), process.returncode, stdout, stderr)
+        return subprocess.CompletedProcess(
+            list(command), process.returncode, stdout, stderr
+        )
 
     def call[T](self, function: Callable[[], T]) -> T:
         """Call a function in a thread on the machine's network, where its sockets stay. Raises what it raises."""
@@ -262,5 +318,7 @@ class Host:
 
 def _own_files(sizes: Mapping[str, str]) -> str:
     names = {"/run": "run", "/etc/haproxy": "etc_haproxy", "/var/lib": "var_lib"}
-    options = dict.fromkeys(names.values(), "") | {names[path]: f",size={size}" for path, size in sizes.items()}
+    options = dict.fromkeys(names.values(), "") | {
+        names[path]: f",size={size}" for path, size in sizes.items()
+    }
     return _OWN_FILES.format(**options)

@@ -88,7 +88,10 @@ class ProxyHost(Host):
         """Wait until a worker runs and, if the config has the usual stats socket, answers there."""
         has_socket = STATS_SOCKET in self.read(CONFIG)
         wait_until(
-            lambda: self.workers() and (not has_socket or self._answer("show info", STATS_SOCKET)),
+            lambda: (
+                self.workers()
+                and (not has_socket or self._answer("show info", STATS_SOCKET))
+            ),
             timeout_seconds,
             what=lambda: f"{self.name}: no HAProxy worker: {self.log()}",
         )
@@ -119,20 +122,27 @@ class ProxyHost(Host):
         for entry in self.path("/proc").glob("[0-9]*"):
             try:
                 # What follows the name, which may hold anything: state, parent, ..., start time (proc(5), field 22).
-                name, _, rest = (entry / "stat").read_text().partition("(")[2].rpartition(")")
+                name, _, rest = (
+                    (entry / "stat").read_text().partition("(")[2].rpartition(")")
+                )
                 is_check = b"-c" in (entry / "cmdline").read_bytes().split(b"\0")
             except (FileNotFoundError, ProcessLookupError):
                 continue
             fields = rest.split()
             if name == "haproxy" and fields[0] != "Z" and not is_check:
                 found[int(entry.name)] = (int(fields[19]), int(fields[1]))
-        return {pid: found[pid][1] for pid in sorted(found, key=lambda pid: (found[pid][0], pid))}
+        return {
+            pid: found[pid][1]
+            for pid in sorted(found, key=lambda pid: (found[pid][0], pid))
+        }
 
     def workers(self) -> tuple[int, ...]:
         """Processes that serve: all but masters, oldest first. The last is the present one, the others finish."""
         processes = self.processes()
         if self.style is Style.MASTER_WORKER:
-            return tuple(pid for pid, parent in processes.items() if parent in processes)
+            return tuple(
+                pid for pid, parent in processes.items() if parent in processes
+            )
         return tuple(processes)
 
     @property
@@ -140,7 +150,9 @@ class ProxyHost(Host):
         """The newest worker; waited for while there is none, as in a restart."""
         return wait_until(self.workers, what=f"{self.name}: a worker")[-1]
 
-    def ask(self, command: str, path: str = STATS_SOCKET, timeout_seconds: float = 5) -> str:
+    def ask(
+        self, command: str, path: str = STATS_SOCKET, timeout_seconds: float = 5
+    ) -> str:
         """What HAProxy answers to a command on its stats or master socket. Raises OSError if nobody listens."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(timeout_seconds)
@@ -154,7 +166,10 @@ class ProxyHost(Host):
 
         It is waited for while it executes itself anew, as after each start and reload.
         """
-        return wait_until(lambda: self._answer("show proc", MASTER_SOCKET), what=f"{self.name}: its master's answer")
+        return wait_until(
+            lambda: self._answer("show proc", MASTER_SOCKET),
+            what=f"{self.name}: its master's answer",
+        )
 
     def log(self) -> str:
         """What HAProxy wrote to standard error since the machine is up (master-worker only)."""
@@ -164,15 +179,23 @@ class ProxyHost(Host):
     def firewall(self) -> str:
         """Every rule of iptables (either variant), ip6tables and nft, as text; empty when nothing filters."""
         commands = "iptables-nft -S; ip6tables-nft -S; iptables-legacy -S; ip6tables-legacy -S; nft list ruleset"
-        lines = self.run(["sh", "-c", f"({commands}) 2> /dev/null"], check=False).stdout.splitlines()
+        lines = self.run(
+            ["sh", "-c", f"({commands}) 2> /dev/null"], check=False
+        ).stdout.splitlines()
         return "\n".join(line for line in lines if " -j " in line or "drop" in line)
 
 
 def sample_config(
-    servers: Mapping[str, str], *, options: str = "check inter 500ms", extra: str = "", binds: str = ""
+    servers: Mapping[str, str],
+    *,
+    options: str = "check inter 500ms",
+    extra: str = "",
+    binds: str = "",
 ) -> str:
     """A small HTTP config: servers (name -> address:port) and their `options`, `extra` global lines, more `binds`."""
-    lines = "\n".join(f"    server {name} {address} {options}" for name, address in servers.items())
+    lines = "\n".join(
+        f"    server {name} {address} {options}" for name, address in servers.items()
+    )
     return f"""\
 global
     chroot /var/lib/haproxy

@@ -68,7 +68,9 @@ class Attempt:
 class _Connection:
     """One HTTP/1.1 connection."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self.reader = reader
         self.writer = writer
         self.is_open = True
@@ -77,14 +79,25 @@ class _Connection:
     async def to(cls, load: Load, address: str) -> "_Connection":
         context = ssl._create_unverified_context() if load.server_name else None  # noqa: S323, SLF001 - the lab's own host
         name = load.server_name or None
-        return cls(*await asyncio.open_connection(address, load.port, ssl=context, server_hostname=name))
+        return cls(
+            *await asyncio.open_connection(
+                address, load.port, ssl=context, server_hostname=name
+            )
+        )
 
     async def ask(self, host: str, path: str, *, keep: bool) -> tuple[int, str]:
         """Send a request, read the whole answer; its status and backend. Raises OSError and IncompleteReadError."""
         option = "" if keep else "Connection: close\r\n"
-        self.writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{option}\r\n".encode())
-        head, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        self.writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{option}\r\n".encode()
+        )
+        head, *lines = (
+            (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        )
+        headers = {
+            name.lower(): value
+            for name, _, value in (line.partition(": ") for line in lines)
+        }
         if "content-length" in headers:
             await self.reader.readexactly(int(headers["content-length"]))
         else:
@@ -137,7 +150,9 @@ class _Clients:
         due = loop.time() + first
         while not self.stopping.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.stopping.wait(), max(0.0, due - loop.time()))
+                await asyncio.wait_for(
+                    self.stopping.wait(), max(0.0, due - loop.time())
+                )
                 return
             yield
             due += interval
@@ -148,7 +163,9 @@ class _Clients:
             return
         async with asyncio.TaskGroup() as tasks:
             async for _ in self._ticks(0, 1 / self.load.connections_per_second):
-                tasks.create_task(self._attempt("new", next(self.addresses), self.load.path))
+                tasks.create_task(
+                    self._attempt("new", next(self.addresses), self.load.path)
+                )
 
     async def _download(self) -> None:
         while not self.stopping.is_set():
@@ -163,7 +180,9 @@ class _Clients:
             if connection and not connection.still_open():
                 connection.close()
                 connection = None
-            connection = await self._attempt("keep-alive", address, self.load.path, connection)
+            connection = await self._attempt(
+                "keep-alive", address, self.load.path, connection
+            )
         if connection:
             connection.close()
 
@@ -174,20 +193,32 @@ class _Clients:
         start, began = time.time(), time.perf_counter()
         connected = began if connection else None
         result, backend = "ok", ""
-        limit = self.load.timeout_seconds + self.load.download_seconds * (kind == "download")
+        limit = self.load.timeout_seconds + self.load.download_seconds * (
+            kind == "download"
+        )
         try:
             async with asyncio.timeout(limit):
                 if not connection:
                     connection = await _Connection.to(self.load, address)
                     connected = time.perf_counter()
-                status, backend = await connection.ask(self.host, path, keep=kind == "keep-alive")
+                status, backend = await connection.ask(
+                    self.host, path, keep=kind == "keep-alive"
+                )
                 result = "ok" if status < _OK_BELOW else f"http-{status}"
         except (OSError, asyncio.IncompleteReadError) as error:
             result = _name(error)
         elapsed = time.perf_counter() - began
         family = 6 if ":" in address else 4
         connect_ms = (elapsed if connected is None else connected - began) * 1000
-        attempt = Attempt(kind, family, start, round(connect_ms, 2), round(elapsed * 1000, 2), result, backend)
+        attempt = Attempt(
+            kind,
+            family,
+            start,
+            round(connect_ms, 2),
+            round(elapsed * 1000, 2),
+            result,
+            backend,
+        )
         self.lines.append(json.dumps(dataclasses.astuple(attempt)) + "\n")
         if connection and (kind != "keep-alive" or result != "ok"):
             connection.close()

@@ -6,7 +6,12 @@ from collections.abc import Callable
 _POLL_SECONDS = 0.01
 
 
-def wait_until[T](condition: Callable[[], T], seconds: float = 30, *, what: Callable[[], object] | str = "") -> T:
+def wait_until[T](
+    condition: Callable[[], T],
+    seconds: float = 30,
+    *,
+    what: Callable[[], object] | str = "",
+) -> T:
     """Ask until the answer is true, and give it. Raises TimeoutError, which says `what` did not come.
 
     The default is for busy machines: it is a limit, not a guess.
@@ -14,6 +19,8 @@ def wait_until[T](condition: Callable[[], T], seconds: float = 30, *, what: Call
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {seconds} s: {(what() if callable(what) else what) or answer!r}")
+            raise TimeoutError(
+                f"not within {seconds} s: {(what() if callable(what) else what) or answer!r}"
+            )
         time.sleep(_POLL_SECONDS)
     return answer

@@ -111,7 +111,12 @@ class ScriptedAgent:
     def start(self, order: Order) -> Execution:
         """Take the order; the report is due later."""
         self.orders.append(order)
-        return _Scripted(order, self.clock, self.behaviour, self.clock() + timedelta(seconds=self.seconds))
+        return _Scripted(
+            order,
+            self.clock,
+            self.behaviour,
+            self.clock() + timedelta(seconds=self.seconds),
+        )
 
 
 @dataclass(slots=True)

@@ -49,27 +49,43 @@ def _get_command_invocation(service: RunCommand, request: ApiRequest) -> ApiResp
     names = command.document.steps
     name = request.get("PluginName", names[0] if len(names) == 1 else "")
     if name not in names:
-        raise ApiError("InvalidPluginName", f"Name one of the document's steps: {', '.join(names)}")
+        raise ApiError(
+            "InvalidPluginName", f"Name one of the document's steps: {', '.join(names)}"
+        )
     return described_step(command, invocation, name)
 
 
-def _found(service: RunCommand, command_id: str, instance_id: str) -> tuple[SentCommand, Invocation]:
+def _found(
+    service: RunCommand, command_id: str, instance_id: str
+) -> tuple[SentCommand, Invocation]:
     for command in service.visible():
         for invocation in command.invocations:
-            if (command.command_id, invocation.instance_id) == (command_id, instance_id):
+            if (command.command_id, invocation.instance_id) == (
+                command_id,
+                instance_id,
+            ):
                 return command, invocation
-    raise ApiError("InvocationDoesNotExist", "The command ID and instance ID didn't match any invocations")
+    raise ApiError(
+        "InvocationDoesNotExist",
+        "The command ID and instance ID didn't match any invocations",
+    )
 
 
-def _describe_instance_information(service: RunCommand, request: ApiRequest) -> ApiResponse:
+def _describe_instance_information(
+    service: RunCommand, request: ApiRequest
+) -> ApiResponse:
     asked_for = [set(each["Values"]) for each in request.get("Filters", ())]
     chosen = set(service.instances).intersection(*asked_for)
     now = service.clock()
-    listed = [service.instances[instance_id].described(now) for instance_id in sorted(chosen)]
+    listed = [
+        service.instances[instance_id].described(now) for instance_id in sorted(chosen)
+    ]
     return _page("InstanceInformationList", listed, request, default=10)
 
 
-def _page(name: str, items: Sequence[ApiResponse], request: ApiRequest, *, default: int) -> ApiResponse:
+def _page(
+    name: str, items: Sequence[ApiResponse], request: ApiRequest, *, default: int
+) -> ApiResponse:
     try:
         start = int(request.get("NextToken", "0"))
     except ValueError as error:

@@ -33,7 +33,10 @@ class Invocation:
         while self.replies and self.replies[0].arrives <= now:
             said, self.replies = self.replies[0].said, self.replies[1:]
             if isinstance(said, StepResult):
-                self.steps = (*(step for step in self.steps if step.name != said.name), said)
+                self.steps = (
+                    *(step for step in self.steps if step.name != said.name),
+                    said,
+                )
             else:
                 self.end(said)
 
@@ -94,12 +97,23 @@ class SentCommand:
     def is_settled(self) -> bool:
         """Whether nothing will change any more and the end was announced."""
         is_announced = self.announced.get("", Detail.PENDING).is_final
-        return is_announced and not any(invocation.replies for invocation in self.invocations)
+        return is_announced and not any(
+            invocation.replies for invocation in self.invocations
+        )
 
     def order_for(self, instance_id: str) -> Order:
         """What that host is sent."""
-        parameters = {name: tuple(values) for name, values in self.request.get("Parameters", {}).items()}
-        return Order(self.command_id, instance_id, self.document.name, self.document.content, parameters)
+        parameters = {
+            name: tuple(values)
+            for name, values in self.request.get("Parameters", {}).items()
+        }
+        return Order(
+            self.command_id,
+            instance_id,
+            self.document.name,
+            self.document.content,
+            parameters,
+        )
 
 
 def described(command: SentCommand) -> dict[str, Any]:
@@ -123,7 +137,9 @@ def described(command: SentCommand) -> dict[str, Any]:
     }
 
 
-def described_invocation(command: SentCommand, invocation: Invocation, *, details: bool) -> dict[str, Any]:
+def described_invocation(
+    command: SentCommand, invocation: Invocation, *, details: bool
+) -> dict[str, Any]:
     """The `CommandInvocation` shape; steps only when details were asked for."""
     return {
         "CommandId": command.command_id,
@@ -148,8 +164,15 @@ def _plugins(command: SentCommand, invocation: Invocation) -> list[dict[str, Any
     if invocation.detail.is_final and not invocation.steps:
         return []
     heard = {step.name: _plugin(step) for step in invocation.steps}
-    waiting = {"Status": "Pending", "StatusDetails": "Pending", "ResponseCode": -1, "Output": ""}
-    return [heard.get(name, {"Name": name, **waiting}) for name in command.document.steps]
+    waiting = {
+        "Status": "Pending",
+        "StatusDetails": "Pending",
+        "ResponseCode": -1,
+        "Output": "",
+    }
+    return [
+        heard.get(name, {"Name": name, **waiting}) for name in command.document.steps
+    ]
 
 
 def _plugin(step: StepResult) -> dict[str, Any]:
@@ -166,10 +189,14 @@ def _plugin(step: StepResult) -> dict[str, Any]:
     }
 
 
-def described_step(command: SentCommand, invocation: Invocation, name: str) -> dict[str, Any]:
+def described_step(
+    command: SentCommand, invocation: Invocation, name: str
+) -> dict[str, Any]:
     """GetCommandInvocation's answer about one step; code -1 and empty times while it has not run."""
     heard = next((step for step in invocation.steps if step.name == name), None)
-    result = _step_result(heard) if heard else {**_NOT_RUN, **_statuses(invocation.detail)}
+    result = (
+        _step_result(heard) if heard else {**_NOT_RUN, **_statuses(invocation.detail)}
+    )
     return {
         "CommandId": command.command_id,
         "InstanceId": invocation.instance_id,

@@ -15,7 +15,9 @@ CRASH_REPORT = timedelta(seconds=60)
 type Instances = Mapping[str, ManagedInstance]
 
 
-def advance(command: SentCommand, instances: Instances, delay: Delay, now: datetime) -> None:
+def advance(
+    command: SentCommand, instances: Instances, delay: Delay, now: datetime
+) -> None:
     """Bring the invocations of a command to the present."""
     for invocation in command.invocations:
         _collect(invocation, instances.get(invocation.instance_id), delay, now)
@@ -26,7 +28,12 @@ def advance(command: SentCommand, instances: Instances, delay: Delay, now: datet
             _deliver(command, invocation, instances[invocation.instance_id], now)
 
 
-def _collect(invocation: Invocation, instance: ManagedInstance | None, delay: Delay, now: datetime) -> None:
+def _collect(
+    invocation: Invocation,
+    instance: ManagedInstance | None,
+    delay: Delay,
+    now: datetime,
+) -> None:
     """Take what the agent says. One that is away says it later, one whose host is gone for good never does."""
     if instance is None:
         invocation.replies = ()
@@ -36,7 +43,9 @@ def _collect(invocation: Invocation, instance: ManagedInstance | None, delay: De
         _end_orphan(invocation, now - instance.connected)
 
 
-def _collect_report(invocation: Invocation, instance: ManagedInstance, delay: Delay, now: datetime) -> None:
+def _collect_report(
+    invocation: Invocation, instance: ManagedInstance, delay: Delay, now: datetime
+) -> None:
     report = invocation.execution.result() if invocation.execution else None
     if report:
         invocation.execution = None
@@ -46,10 +55,16 @@ def _collect_report(invocation: Invocation, instance: ManagedInstance, delay: De
 def _end_orphan(invocation: Invocation, back_for: timedelta) -> None:
     if invocation.is_orphaned and back_for >= CRASH_REPORT:
         invocation.is_orphaned = False
-        invocation.end(DocumentResult(Detail.FAILED, trace="the host went down while the document ran"))
+        invocation.end(
+            DocumentResult(
+                Detail.FAILED, trace="the host went down while the document ran"
+            )
+        )
 
 
-def _expire(command: SentCommand, invocation: Invocation, instances: Instances, now: datetime) -> None:
+def _expire(
+    command: SentCommand, invocation: Invocation, instances: Instances, now: datetime
+) -> None:
     if invocation.detail in WAITING and invocation.instance_id not in instances:
         invocation.detail = Detail.UNDELIVERABLE
     elif now >= command.expires and not invocation.detail.is_final:
@@ -57,23 +72,37 @@ def _expire(command: SentCommand, invocation: Invocation, instances: Instances, 
         invocation.replies = ()  # what the agent may say later is not heard
 
 
-def _deliver(command: SentCommand, invocation: Invocation, instance: ManagedInstance, now: datetime) -> None:
+def _deliver(
+    command: SentCommand,
+    invocation: Invocation,
+    instance: ManagedInstance,
+    now: datetime,
+) -> None:
     if exceeded(command.details, command.max_errors):
         invocation.detail = Detail.TERMINATED
     elif invocation.detail is Detail.DELAYED or _may_start(command):
         _hand_over(command, invocation, instance, now)
 
 
-def _hand_over(command: SentCommand, invocation: Invocation, instance: ManagedInstance, now: datetime) -> None:
+def _hand_over(
+    command: SentCommand,
+    invocation: Invocation,
+    instance: ManagedInstance,
+    now: datetime,
+) -> None:
     """Give the agent its copy; an agent that is away, or back too late, leaves it waiting."""
     if now < command.deliver_before and instance.is_connected:
         invocation.detail = Detail.IN_PROGRESS
-        invocation.execution = instance.agent.start(command.order_for(invocation.instance_id))
+        invocation.execution = instance.agent.start(
+            command.order_for(invocation.instance_id)
+        )
     else:
         invocation.detail = Detail.DELAYED
 
 
 def _may_start(command: SentCommand) -> bool:
     finished = sum(detail.is_final for detail in command.details)
-    in_flight = sum(detail in {Detail.IN_PROGRESS, Detail.DELAYED} for detail in command.details)
+    in_flight = sum(
+        detail in {Detail.IN_PROGRESS, Detail.DELAYED} for detail in command.details
+    )
     return in_flight < allowed_in_flight(command.max_concurrency, finished)

@@ -18,10 +18,20 @@ DEFAULT_STEP_SECONDS = 3600
 _KEYS = frozenset({"schemaVersion", "description", "parameters", "mainSteps"})
 _STEP_KEYS = frozenset({"action", "name", "inputs", "precondition"})
 _PARAMETER_KEYS = frozenset(
-    {"type", "description", "default", "allowedValues", "allowedPattern", "displayType", "interpolationType"}
+    {
+        "type",
+        "description",
+        "default",
+        "allowedValues",
+        "allowedPattern",
+        "displayType",
+        "interpolationType",
+    }
     | {"minItems", "maxItems", "minChars", "maxChars"}
 )
-_PARAMETER_TYPES = frozenset({"String", "StringList", "Boolean", "Integer", "MapList", "StringMap"})
+_PARAMETER_TYPES = frozenset(
+    {"String", "StringList", "Boolean", "Integer", "MapList", "StringMap"}
+)
 _ACTIONS = frozenset({"aws:downloadContent", "aws:runShellScript"})
 
 type Declaration = Mapping[str, Any]
@@ -55,7 +65,9 @@ class DocumentVersion:
     @property
     def execution_seconds(self) -> int:
         """Sum of the steps' timeouts; the default when none says any."""
-        given = [step["inputs"].get("timeoutSeconds") for step in self.content["mainSteps"]]
+        given = [
+            step["inputs"].get("timeoutSeconds") for step in self.content["mainSteps"]
+        ]
         numbers = [int(seconds) for seconds in given if str(seconds).isdigit()]
         return sum(numbers) or DEFAULT_STEP_SECONDS
 
@@ -63,10 +75,16 @@ class DocumentVersion:
 def parse(text: str, document_format: str) -> Mapping[str, Any]:
     """Content that passed the checks of CreateDocument. Raises the ApiError that it answers, or NotPlayed."""
     if len(text.encode()) > MAX_BYTES:
-        raise ApiError("MaxDocumentSizeExceeded", f"The size limit of a document is {MAX_BYTES} bytes")
+        raise ApiError(
+            "MaxDocumentSizeExceeded",
+            f"The size limit of a document is {MAX_BYTES} bytes",
+        )
     content = _read(text, document_format)
     if content.get("schemaVersion") != "2.2":
-        raise ApiError("InvalidDocumentSchemaVersion", "This stand-in plays schemaVersion 2.2 of Command documents")
+        raise ApiError(
+            "InvalidDocumentSchemaVersion",
+            "This stand-in plays schemaVersion 2.2 of Command documents",
+        )
     _only(content, _KEYS, "document")
     for name, declaration in (content.get("parameters") or {}).items():
         _check_declaration(name, declaration)
@@ -88,7 +106,9 @@ def _read(text: str, document_format: str) -> Mapping[str, Any]:
 
 
 def _bad(reason: str) -> ApiError:
-    return ApiError("InvalidDocumentContent", f"The content for the document is not valid: {reason}")
+    return ApiError(
+        "InvalidDocumentContent", f"The content for the document is not valid: {reason}"
+    )
 
 
 def _only(mapping: Mapping[str, Any], allowed: frozenset[str], where: str) -> None:
@@ -103,7 +123,9 @@ def _check_declaration(name: str, declaration: Declaration) -> None:
     if declaration.get("type") not in _PARAMETER_TYPES:
         raise _bad(f"parameter {name} has type {declaration.get('type')!r}")
     if declaration.get("interpolationType", "ENV_VAR") != "ENV_VAR":
-        raise _bad(f"parameter {name} has interpolationType {declaration['interpolationType']!r}")
+        raise _bad(
+            f"parameter {name} has interpolationType {declaration['interpolationType']!r}"
+        )
     _check_pattern(name, declaration)
 
 
@@ -115,7 +137,9 @@ def _check_pattern(name: str, declaration: Declaration) -> None:
     except re.error as error:
         raise _bad(f"parameter {name} has a broken allowedPattern: {error}") from error
     if "default" in declaration and not compiled.search(str(declaration["default"])):
-        raise _bad(f"the default of parameter {name} does not match allowedPattern {pattern}")
+        raise _bad(
+            f"the default of parameter {name} does not match allowedPattern {pattern}"
+        )
 
 
 def _check_steps(steps: Any) -> None:
@@ -134,7 +158,9 @@ def _check_step(step: Mapping[str, Any]) -> None:
     if not re.fullmatch(r"[a-zA-Z0-9_-]{1,128}", str(name)):
         raise _bad(f"step name {name!r}")
     if step.get("action") not in _ACTIONS:
-        raise _bad(f"step {name} has an action this stand-in does not play: {step.get('action')!r}")
+        raise _bad(
+            f"step {name} has an action this stand-in does not play: {step.get('action')!r}"
+        )
     if not isinstance(step.get("inputs"), dict):
         raise _bad(f"step {name} has no inputs")
 
@@ -152,9 +178,14 @@ def check_parameters(document: DocumentVersion, given: Parameters) -> None:
 
 
 def _check_size(document: DocumentVersion, given: Parameters) -> None:
-    size = len(document.text.encode()) + sum(len(value.encode()) for values in given.values() for value in values)
+    size = len(document.text.encode()) + sum(
+        len(value.encode()) for values in given.values() for value in values
+    )
     if size > MAX_BYTES:
-        raise ApiError("MaxDocumentSizeExceeded", f"Document and parameters are {size} bytes, limit {MAX_BYTES}")
+        raise ApiError(
+            "MaxDocumentSizeExceeded",
+            f"Document and parameters are {size} bytes, limit {MAX_BYTES}",
+        )
 
 
 def _check_given(name: str, declaration: Declaration, values: Sequence[str]) -> None:

@@ -28,7 +28,9 @@ class ManagedInstance:
 
     def ping_status(self, now: datetime) -> str:
         """What the service believes: it needs minutes to notice a dead agent."""
-        if self.last_ping is None or now - self.last_ping < timedelta(seconds=PING_SECONDS):
+        if self.last_ping is None or now - self.last_ping < timedelta(
+            seconds=PING_SECONDS
+        ):
             return "Online"
         return "ConnectionLost"
 

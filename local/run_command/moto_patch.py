@@ -38,15 +38,26 @@ class MotoDocuments:
         name = name.rpartition("document/")[2]
         versions = ssm_backends[self.account][self.region]._documents.get(name)  # noqa: SLF001 - moto offers no lookup
         if versions is None:
-            raise ApiError("InvalidDocument", f"Document with name {name} does not exist.")
-        number = {"$DEFAULT": versions.default_version, "$LATEST": versions.latest_version}.get(version, version)
+            raise ApiError(
+                "InvalidDocument", f"Document with name {name} does not exist."
+            )
+        number = {
+            "$DEFAULT": versions.default_version,
+            "$LATEST": versions.latest_version,
+        }.get(version, version)
         found = versions.find_by_version(number)
         if found is None:
-            raise ApiError("InvalidDocumentVersion", f"Document {name} has no version {version}.")
-        return DocumentVersion(name, number, found.content, parse(found.content, found.document_format))
+            raise ApiError(
+                "InvalidDocumentVersion", f"Document {name} has no version {version}."
+            )
+        return DocumentVersion(
+            name, number, found.content, parse(found.content, found.document_format)
+        )
 
 
-def run_command_on_moto(account: str = "123456789012", region: str = "eu-west-1", **options: Any) -> RunCommand:
+def run_command_on_moto(
+    account: str = "123456789012", region: str = "eu-west-1", **options: Any
+) -> RunCommand:
     """A service that finds documents in moto; `options` are fields of `RunCommand`."""
     return RunCommand(MotoDocuments(account, region), account, region, **options)
 
@@ -74,14 +85,21 @@ def _methods(service: RunCommand) -> dict[str, Any]:
     for operation in service_model().operation_names:
         name = camelcase_to_underscores(operation)
         original: Any = getattr(SimpleSystemManagerResponse, name, None)
-        methods[name] = _answer(service, operation) if operation in OPERATIONS else _checked(operation, original)
+        methods[name] = (
+            _answer(service, operation)
+            if operation in OPERATIONS
+            else _checked(operation, original)
+        )
     return methods
 
 
 def _answer(service: RunCommand, operation: str) -> Method:
     def method(response: SimpleSystemManagerResponse) -> ActionResult:
         if response.region != service.region:
-            raise ApiError("InternalServerError", f"The stand-in serves {service.region}, not {response.region}")
+            raise ApiError(
+                "InternalServerError",
+                f"The stand-in serves {service.region}, not {response.region}",
+            )
         return ActionResult(call(service, operation, json.loads(response.body)))
 
     return method

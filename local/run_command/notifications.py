@@ -13,19 +13,36 @@ _COMMAND = "EC2 Command Status-change Notification"
 _INVOCATION = "EC2 Command Invocation Status-change Notification"
 
 
-def announce(command: SentCommand, account: str, region: str, now: datetime) -> list[Event]:
+def announce(
+    command: SentCommand, account: str, region: str, now: datetime
+) -> list[Event]:
     """Events for every state reached since the last call; Pending is not announced."""
     arn = f"arn:aws:ec2:{region}:{account}:instance/"
-    envelope = {"version": "0", "source": "aws.ssm", "account": account, "region": region}
+    envelope = {
+        "version": "0",
+        "source": "aws.ssm",
+        "account": account,
+        "region": region,
+    }
     envelope["time"] = f"{now:%Y-%m-%dT%H:%M:%SZ}"
     events: list[Event] = [
-        {"detail-type": _INVOCATION, "resources": [arn + one.instance_id], "detail": _invocation_detail(command, one)}
+        {
+            "detail-type": _INVOCATION,
+            "resources": [arn + one.instance_id],
+            "detail": _invocation_detail(command, one),
+        }
         for one in command.invocations
         if _is_news(command, one.instance_id, one.detail)
     ]
     if _is_news(command, "", command.detail):
         hosts = [arn + one.instance_id for one in command.invocations]
-        events.append({"detail-type": _COMMAND, "resources": hosts, "detail": _command_detail(command)})
+        events.append(
+            {
+                "detail-type": _COMMAND,
+                "resources": hosts,
+                "detail": _command_detail(command),
+            }
+        )
     return [{**envelope, "id": str(uuid4()), **event} for event in events]
 
 
@@ -41,7 +58,10 @@ def _command_detail(command: SentCommand) -> dict[str, Any]:
         "command-id": command.command_id,
         "document-name": command.document.name,
         "expire-after": moment(command.expires),
-        "parameters": {name: list(values) for name, values in command.request.get("Parameters", {}).items()},
+        "parameters": {
+            name: list(values)
+            for name, values in command.request.get("Parameters", {}).items()
+        },
         "requested-date-time": moment(command.requested),
         "status": command.detail.status,
     }

@@ -15,22 +15,35 @@ from local.run_command.errors import NotPlayed
 LINUX = {"StringEquals": ["platformType", "Linux"]}
 
 _SEND_MEMBERS = frozenset(
-    {"DocumentName", "DocumentVersion", "DocumentHash", "DocumentHashType", "InstanceIds", "Parameters"}
+    {
+        "DocumentName",
+        "DocumentVersion",
+        "DocumentHash",
+        "DocumentHashType",
+        "InstanceIds",
+        "Parameters",
+    }
     | {"TimeoutSeconds", "MaxConcurrency", "MaxErrors", "Comment"}
 )
 _MEMBERS: Mapping[str, frozenset[str]] = {
     "SendCommand": _SEND_MEMBERS,
-    "ListCommandInvocations": frozenset({"CommandId", "Details", "MaxResults", "NextToken"}),
+    "ListCommandInvocations": frozenset(
+        {"CommandId", "Details", "MaxResults", "NextToken"}
+    ),
     "GetCommandInvocation": frozenset({"CommandId", "InstanceId", "PluginName"}),
     "DescribeInstanceInformation": frozenset({"Filters", "MaxResults", "NextToken"}),
     "CreateDocument": frozenset({"Name", "Content", "DocumentType", "DocumentFormat"}),
-    "UpdateDocument": frozenset({"Name", "Content", "DocumentVersion", "DocumentFormat"}),
+    "UpdateDocument": frozenset(
+        {"Name", "Content", "DocumentVersion", "DocumentFormat"}
+    ),
     "UpdateDocumentDefaultVersion": frozenset({"Name", "DocumentVersion"}),
     "DescribeDocument": frozenset({"Name"}),
 }
 
 _PARAMETER_NAME = re.compile(r"[a-zA-Z0-9]+")
-_PARAMETER_KEYS = frozenset({"type", "description", "default", "allowedPattern", "interpolationType"})
+_PARAMETER_KEYS = frozenset(
+    {"type", "description", "default", "allowedPattern", "interpolationType"}
+)
 _PARAMETER_STORE = re.compile(r"\{\{\s*ssm:")
 
 type Accepts = Callable[[Any], bool]

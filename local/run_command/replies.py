@@ -62,7 +62,11 @@ class Unordered:
     def repeated(self, replies: Iterable[Reply], version: str) -> list[Reply]:
         """Those whose acknowledgement gets lost: the agent sends them a second time."""
         times = [(reply, self._again(version)) for reply in replies]
-        return [replace(reply, arrives=reply.arrives + timedelta(seconds=after)) for reply, after in times if after]
+        return [
+            replace(reply, arrives=reply.arrives + timedelta(seconds=after))
+            for reply, after in times
+            if after
+        ]
 
     def _again(self, version: str) -> float | None:
         """How long after something got lost it is sent again; None where nothing does."""
@@ -72,13 +76,18 @@ class Unordered:
         return RETRY_SECONDS if is_new else self._random.uniform(0, RESEND_SECONDS)
 
 
-def sent(result: DocumentResult, version: str, delay: Delay, now: datetime) -> tuple[Reply, ...]:
+def sent(
+    result: DocumentResult, version: str, delay: Delay, now: datetime
+) -> tuple[Reply, ...]:
     """The report as the replies that an agent of that version makes of it, first arrival first."""
     parts: Iterable[tuple[str, StepResult | DocumentResult]] = [
         *((step.name, step) for step in result.steps),
         (FINAL, replace(result, steps=())),
     ]
-    replies = [Reply(now + timedelta(seconds=delay(name, version)), said) for name, said in parts]
+    replies = [
+        Reply(now + timedelta(seconds=delay(name, version)), said)
+        for name, said in parts
+    ]
     if isinstance(delay, Unordered):
         replies += delay.repeated(replies, version)
     return tuple(sorted(replies, key=lambda reply: reply.arrives))

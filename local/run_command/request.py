@@ -19,7 +19,9 @@ from local.run_command.errors import validation_error
 def service_model() -> ServiceModel:
     """The model of the SSM API that ships with botocore."""
     return ServiceModel(
-        botocore.session.get_session().get_component("data_loader").load_service_model("ssm", "service-2")
+        botocore.session.get_session()
+        .get_component("data_loader")
+        .load_service_model("ssm", "service-2")
     )
 
 
@@ -38,7 +40,9 @@ def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
     return judge(shape, value, path) if judge else iter(())
 
 
-def _structure(shape: StructureShape, value: Mapping[str, Any], path: str) -> Iterator[str]:
+def _structure(
+    shape: StructureShape, value: Mapping[str, Any], path: str
+) -> Iterator[str]:
     for name in shape.required_members:
         if name not in value:
             yield _problem(None, f"{path}.{name}", "Member must not be null")
@@ -63,7 +67,9 @@ def _string(shape: Shape, value: str, path: str) -> Iterator[str]:
     yield from _length(shape, value, path)
     pattern = shape.metadata.get("pattern")
     if pattern and not _pattern(pattern).search(value):
-        yield _problem(value, path, f"Member must satisfy regular expression pattern: {pattern}")
+        yield _problem(
+            value, path, f"Member must satisfy regular expression pattern: {pattern}"
+        )
     choices = shape.metadata.get("enum")
     if choices and value not in choices:
         yield _problem(value, path, f"Member must satisfy enum value set: {choices}")
@@ -79,16 +85,32 @@ def _pattern(pattern: str) -> re.Pattern[str]:
 
 def _integer(shape: Shape, value: int, path: str) -> Iterator[str]:
     if value < shape.metadata.get("min", value):
-        yield _problem(value, path, f"Member must have value greater than or equal to {shape.metadata['min']}")
+        yield _problem(
+            value,
+            path,
+            f"Member must have value greater than or equal to {shape.metadata['min']}",
+        )
     if value > shape.metadata.get("max", value):
-        yield _problem(value, path, f"Member must have value less than or equal to {shape.metadata['max']}")
+        yield _problem(
+            value,
+            path,
+            f"Member must have value less than or equal to {shape.metadata['max']}",
+        )
 
 
 def _length(shape: Shape, value: Any, path: str) -> Iterator[str]:
     if len(value) < shape.metadata.get("min", 0):
-        yield _problem(value, path, f"Member must have length greater than or equal to {shape.metadata['min']}")
+        yield _problem(
+            value,
+            path,
+            f"Member must have length greater than or equal to {shape.metadata['min']}",
+        )
     if len(value) > shape.metadata.get("max", len(value)):
-        yield _problem(value, path, f"Member must have length less than or equal to {shape.metadata['max']}")
+        yield _problem(
+            value,
+            path,
+            f"Member must have length less than or equal to {shape.metadata['max']}",
+        )
 
 
 def _problem(value: Any, path: str, constraint: str) -> str:

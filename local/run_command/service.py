@@ -87,7 +87,12 @@ class RunCommand:
         self.tick()
 
     def _running_on(self, instance_id: str) -> list[tuple[Execution, Invocation]]:
-        every = (i for command in self.commands for i in command.invocations if i.instance_id == instance_id)
+        every = (
+            i
+            for command in self.commands
+            for i in command.invocations
+            if i.instance_id == instance_id
+        )
         return [(i.execution, i) for i in every if i.execution]
 
     def send(self, request: Mapping[str, Any]) -> SentCommand:
@@ -97,18 +102,30 @@ class RunCommand:
             check_parameters(document, request.get("Parameters", {}))
             targets = self._targets(request)
             for target in filter(self.refuses, targets):
-                raise ApiError("AccessDeniedException", f"not authorized to perform: ssm:SendCommand on {target}")
+                raise ApiError(
+                    "AccessDeniedException",
+                    f"not authorized to perform: ssm:SendCommand on {target}",
+                )
             invocations = tuple(map(self._invocation, targets))
-            command = SentCommand(str(uuid4()), document, request, self.clock(), invocations)
+            command = SentCommand(
+                str(uuid4()), document, request, self.clock(), invocations
+            )
             self.commands.append(command)
             return command
 
     def _document(self, request: Mapping[str, Any]) -> DocumentVersion:
         """The version asked for, which must have the hash asked for. Sha256 is the only type that the model allows."""
-        document = self.documents.find(request["DocumentName"], request.get("DocumentVersion", "$DEFAULT"))
+        document = self.documents.find(
+            request["DocumentName"], request.get("DocumentVersion", "$DEFAULT")
+        )
         is_sha256 = request.get("DocumentHashType", "Sha256") == "Sha256"
-        if request.get("DocumentHash") and not (is_sha256 and request["DocumentHash"] == document.sha256):
-            raise ApiError("InvalidDocument", "The hash of the document does not match DocumentHash")
+        if request.get("DocumentHash") and not (
+            is_sha256 and request["DocumentHash"] == document.sha256
+        ):
+            raise ApiError(
+                "InvalidDocument",
+                "The hash of the document does not match DocumentHash",
+            )
         return document
 
     def _targets(self, request: Mapping[str, Any]) -> Sequence[str]:
@@ -117,9 +134,12 @@ class RunCommand:
             raise validation_error("InstanceIds must name an instance")
         if len(set(ids)) != len(ids):
             raise ApiError("DuplicateInstanceId", "An instance id is given twice")
-        if unreachable := [instance_id for instance_id in ids if not self._is_online(instance_id)]:
+        if unreachable := [
+            instance_id for instance_id in ids if not self._is_online(instance_id)
+        ]:
             raise ApiError(
-                "InvalidInstanceId", f"Instances {unreachable} not in a valid state for account {self.account}"
+                "InvalidInstanceId",
+                f"Instances {unreachable} not in a valid state for account {self.account}",
             )
         return list(ids)
 
@@ -135,7 +155,11 @@ class RunCommand:
         """Commands that reading calls know already, newest first."""
         with self.lock:
             since = self.clock() - timedelta(seconds=self.consistency_seconds)
-            return [command for command in reversed(self.commands) if command.requested <= since]
+            return [
+                command
+                for command in reversed(self.commands)
+                if command.requested <= since
+            ]
 
     def tick(self) -> None:
         """Move every open command to the present and announce what changed."""

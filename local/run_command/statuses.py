@@ -82,7 +82,9 @@ def folded(details: Sequence[Detail], max_errors: int) -> Detail:
 
 
 def _final(details: Sequence[Detail], max_errors: int) -> Detail:
-    counts = Counter(detail for detail in details if detail not in _IGNORED_UNLESS_ALONE)
+    counts = Counter(
+        detail for detail in details if detail not in _IGNORED_UNLESS_ALONE
+    )
     enough_to_fail = max(max_errors, 1)
     errors = sum(map(counts.__getitem__, COUNTED_ERRORS))
     if not counts:

@@ -72,7 +72,9 @@ def interposed(clients: Clients, choose: Chooser) -> Iterator[None]:
 
 
 @contextmanager
-def failing(clients: Clients, operation: str, fault: Fault, times: int = 99) -> Iterator[list[str]]:
+def failing(
+    clients: Clients, operation: str, fault: Fault, times: int = 99
+) -> Iterator[list[str]]:
     """The operation fails that many times; the list grows with each."""
     failed: list[str] = []
 

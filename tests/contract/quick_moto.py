@@ -20,7 +20,9 @@ def install(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(S3Backend, "_url_module", property(_url_module))
 
 
-def _names(self: XFormedAttributePicker, context: AttributePickerContext) -> tuple[str, ...]:
+def _names(
+    self: XFormedAttributePicker, context: AttributePickerContext
+) -> tuple[str, ...]:
     """The names under which a member of an answer may be an attribute: its shape and the class of the object decide."""
     key = (context.key, context.shape, type(context.obj))
     if key not in _found:

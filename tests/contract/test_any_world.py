@@ -45,17 +45,26 @@ class Ec2:
 
 def render(_s3: object, _settings: object, fleet: Fleet) -> Rendering:
     """A config that differs whenever the pool does."""
-    lines = [f"server {each.name} {each.address}:{each.port} weight {each.weight}\n" for each in fleet.backends]
+    lines = [
+        f"server {each.name} {each.address}:{each.port} weight {each.weight}\n"
+        for each in fleet.backends
+    ]
     return Rendering({}, Config("".join(lines)), ())
 
 
 class AnyWorld(RuleBasedStateMachine):
     """The rules are what may happen."""
 
-    @initialize(backends=st.integers(0, 5), proxies=st.integers(0, 3), empty_pool=st.sampled_from(EMPTY_POOLS))
+    @initialize(
+        backends=st.integers(0, 5),
+        proxies=st.integers(0, 3),
+        empty_pool=st.sampled_from(EMPTY_POOLS),
+    )
     def begin(self, backends: int, proxies: int, empty_pool: str) -> None:
         """An environment that was never reconciled."""
-        self.context = new_world(max_concurrency=Limit(2), drift_check_seconds=600.0, empty_pool=empty_pool)
+        self.context = new_world(
+            max_concurrency=Limit(2), drift_check_seconds=600.0, empty_pool=empty_pool
+        )
         self.world: World = self.context.__enter__()
         self.ec2 = Ec2()
         self.world.clients = replace(self.world.clients, ec2=self.ec2)
@@ -101,7 +110,11 @@ class AnyWorld(RuleBasedStateMachine):
     @rule()
     def terminate_all_backends(self) -> None:
         """A bad day, or a bad answer."""
-        gone = [key for key, each in self.ec2.instances.items() if {"Key": "Type", "Value": "tomcat"} in each["Tags"]]
+        gone = [
+            key
+            for key, each in self.ec2.instances.items()
+            if {"Key": "Type", "Value": "tomcat"} in each["Tags"]
+        ]
         for key in gone:
             del self.ec2.instances[key]
 
@@ -110,22 +123,40 @@ class AnyWorld(RuleBasedStateMachine):
     def retag(self, data: st.DataObject, weight: str) -> None:
         """Somebody sets a weight, or something that is none."""
         instance_id = data.draw(st.sampled_from(sorted(self.ec2.instances)))
-        self.ec2.instances[instance_id]["Tags"].append({"Key": "haproxy:weight", "Value": weight})
+        self.ec2.instances[instance_id]["Tags"].append(
+            {"Key": "haproxy:weight", "Value": weight}
+        )
 
     @precondition(lambda self: self.ec2.instances)
-    @rule(data=st.data(), environment=st.sampled_from(["staging", "production"]), is_told=st.booleans())
-    def hand_over(self, data: st.DataObject, environment: str, *, is_told: bool) -> None:
+    @rule(
+        data=st.data(),
+        environment=st.sampled_from(["staging", "production"]),
+        is_told=st.booleans(),
+    )
+    def hand_over(
+        self, data: st.DataObject, environment: str, *, is_told: bool
+    ) -> None:
         """One becomes ours, or somebody else's."""
         instance_id = data.draw(st.sampled_from(sorted(self.ec2.instances)))
-        tags = dict(_tags(self.ec2.instances[instance_id])) | {"Environment": environment}
-        self.ec2.instances[instance_id]["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
+        tags = dict(_tags(self.ec2.instances[instance_id])) | {
+            "Environment": environment
+        }
+        self.ec2.instances[instance_id]["Tags"] = [
+            {"Key": key, "Value": value} for key, value in tags.items()
+        ]
         if is_told:
             assert self.world.deliver(changed(instance_id)) == []
 
-    @rule(data=st.data(), number=st.integers(1, 10), fate=st.sampled_from(["at once", "late", "lost"]))
+    @rule(
+        data=st.data(),
+        number=st.integers(1, 10),
+        fate=st.sampled_from(["at once", "late", "lost"]),
+    )
     def events(self, data: st.DataObject, number: int, fate: str) -> None:
         """Events of whatever happened, to anybody; they say nothing anyway."""
-        name = data.draw(st.sampled_from([*sorted(self.ec2.instances), "i-0a1b2c3d4e5f60001"]))
+        name = data.draw(
+            st.sampled_from([*sorted(self.ec2.instances), "i-0a1b2c3d4e5f60001"])
+        )
         batch = [changed(name) for _ in range(number)]
         if fate == "at once":
             assert self.world.deliver(*batch) == []
@@ -212,21 +243,30 @@ class AnyWorld(RuleBasedStateMachine):
         else:
             assert {backend.instance_id for backend in state.backends or ()} == backends
         assert {proxy.instance_id for proxy in state.proxies} == proxies
-        running = {host.running for key, host in self.world.proxies.items() if key in proxies}
-        if state.backends is None:  # none was ever seen: that is not believed, however long it lasts
+        running = {
+            host.running for key, host in self.world.proxies.items() if key in proxies
+        }
+        # None was ever seen: that is not believed, however long it lasts.
+        if state.backends is None:
             assert not backends
             assert not any(running)
             return
         text = render(None, None, SimpleNamespace(backends=state.backends)).shared  # type: ignore[arg-type]
         assert text
-        installed = {host.installed for key, host in self.world.proxies.items() if key in proxies}
+        installed = {
+            host.installed for key, host in self.world.proxies.items() if key in proxies
+        }
         assert running | installed <= {text.md5}
         assert self.world.act("status")["converged"] == (bool(proxies) and not is_held)
 
     def _members(self, kind: str) -> set[str]:
         """What EC2 has of the environment."""
         wanted = {("Environment", "staging"), ("Type", kind)}
-        return {key for key, each in self.ec2.instances.items() if wanted <= set(_tags(each))}
+        return {
+            key
+            for key, each in self.ec2.instances.items()
+            if wanted <= set(_tags(each))
+        }
 
     def _sweep_until_all_is_quiet(self) -> None:
         """Twenty minutes in which no event arrives."""
@@ -246,4 +286,6 @@ def _tags(raw: dict[str, Any]) -> list[tuple[str, str]]:
 
 TestAnyWorld = AnyWorld.TestCase
 # A failure is printed as found: making it smaller would take longer than the whole suite.
-TestAnyWorld.settings = settings(max_examples=12, stateful_step_count=25, derandomize=True, phases=[Phase.generate])
+TestAnyWorld.settings = settings(
+    max_examples=12, stateful_step_count=25, derandomize=True, phases=[Phase.generate]
+)

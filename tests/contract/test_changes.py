@@ -10,7 +10,10 @@ def test_the_history_says_what_changed_in_the_config(running: World) -> None:
     """A launched server, a changed keyword and a removed server, by section, name and instance id."""
     (launched,) = running.launch(tags={"haproxy:weight": "10"})
     _next_sweep(running)
-    assert any(line.startswith("+ backend application/") and f"({launched})" in line for line in _newest(running))
+    assert any(
+        line.startswith("+ backend application/") and f"({launched})" in line
+        for line in _newest(running)
+    )
     weight = {"Key": "haproxy:weight", "Value": "20"}
     running.clients.ec2.create_tags(Resources=[launched], Tags=[weight])
     _next_sweep(running)
@@ -27,7 +30,9 @@ def test_the_log_says_it_too(running: World, caplog: pytest.LogCaptureFixture) -
     """One line `published` with the same words."""
     running.launch()
     running.sweep()
-    *_, published = [record for record in caplog.records if record.message == "published"]
+    *_, published = [
+        record for record in caplog.records if record.message == "published"
+    ]
     assert vars(published)["diff"] == _newest(running)
 
 

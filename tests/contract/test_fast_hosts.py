@@ -3,7 +3,9 @@
 from tests.contract.world import World, changed
 
 
-def test_a_host_that_finishes_before_the_api_shows_it_needs_no_sweep(world: World) -> None:
+def test_a_host_that_finishes_before_the_api_shows_it_needs_no_sweep(
+    world: World,
+) -> None:
     """The news that a command finished may outrun the command's own listing: we look again, soon and by ourselves."""
     world.launch()
     world.launch("haproxy", 2)

@@ -64,7 +64,9 @@ def test_unfreeze_right_after_the_deploy(fresh: World) -> None:
     assert fresh.act("status")["converged"]
 
 
-def test_the_plan_of_a_frozen_environment_shows_what_unfreeze_would_do(fresh: World) -> None:
+def test_the_plan_of_a_frozen_environment_shows_what_unfreeze_would_do(
+    fresh: World,
+) -> None:
     """Who would be in the pool, from which template, on which proxies; and nothing is written for it."""
     for _ in range(2):  # before the first look and after it
         plan = fresh.act("plan")
@@ -86,18 +88,31 @@ def test_the_plan_of_a_frozen_environment_shows_what_unfreeze_would_do(fresh: Wo
 def test_the_plan_names_an_uploaded_template(fresh: World) -> None:
     """Uploading one's own is the step before `unfreeze`."""
     text = "frontend f\n  bind :80\nbackend b\n{% for x in groups.backends %}  server {{ x }} {{ x }}:1\n{% endfor %}"
-    fresh.clients.s3.put_object(Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=text.encode())
+    fresh.clients.s3.put_object(
+        Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=text.encode()
+    )
     fresh.clients.s3.put_object(Bucket="bucket", Key="vars/staging.yml", Body=b"a: 1")
     plan = fresh.act("plan")
-    assert (plan["template"]["origin"], plan["variables"]["origin"]) == ("bucket", "bucket")
+    assert (plan["template"]["origin"], plan["variables"]["origin"]) == (
+        "bucket",
+        "bucket",
+    )
 
 
-def test_the_plan_names_origins_when_the_template_is_broken_or_nothing_is_rendered() -> None:
+def test_the_plan_names_origins_when_the_template_is_broken_or_nothing_is_rendered() -> (
+    None
+):
     """They are what a person needs then."""
     with new_world(start_frozen=True) as world:
-        assert world.act("plan")["template"] == {"origin": "bundled"}  # no backend, so nothing to render
+        assert world.act("plan")["template"] == {
+            "origin": "bundled"
+        }  # no backend, so nothing to render
         world.launch()
-        world.clients.s3.put_object(Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=b"{{ nobody }}")
+        world.clients.s3.put_object(
+            Bucket="bucket",
+            Key="templates/staging/haproxy.cfg.j2",
+            Body=b"{{ nobody }}",
+        )
         plan = world.act("plan")
         assert "nobody" in plan["template_error"]
         assert plan["template"] == {"origin": "bucket"}
@@ -107,10 +122,15 @@ def test_the_plan_says_what_is_wrong_with_an_upload_before_there_is_a_backend() 
     """Template and variables come first when a fleet is taken over."""
     with new_world(start_frozen=True) as world:
         world.launch("haproxy")
-        world.clients.s3.put_object(Bucket="bucket", Key="vars/staging.yml", Body=b"a: [")
+        world.clients.s3.put_object(
+            Bucket="bucket", Key="vars/staging.yml", Body=b"a: ["
+        )
         plan = world.act("plan")
         assert "vars/staging.yml" in plan["template_error"]
-        assert (plan["template"]["origin"], plan["variables"]["origin"]) == ("bundled", "bucket")
+        assert (plan["template"]["origin"], plan["variables"]["origin"]) == (
+            "bundled",
+            "bucket",
+        )
 
 
 def test_an_operators_freeze_does_not_shorten_the_first_one(fresh: World) -> None:
@@ -137,7 +157,8 @@ def test_a_deploy_with_start_frozen_false_ends_the_first_freeze(fresh: World) ->
     fresh.sweep()
     fresh.settle()
     assert fresh.act("status")["converged"]
-    fresh.settings = replace(fresh.settings, start_frozen=True)  # the next deploy forgets it: nothing is new here
+    # The next deploy forgets it: nothing is new here.
+    fresh.settings = replace(fresh.settings, start_frozen=True)
     fresh.pass_time(60)
     fresh.launch()
     fresh.sweep()
@@ -158,8 +179,12 @@ def test_a_deploy_does_not_end_an_operators_freeze(fresh: World) -> None:
     assert fresh.act("status")["freeze"]["reason"] == "incident"
 
 
-@pytest.mark.parametrize("body", [None, b"", b"{}x", b"{}"], ids=["deleted", "empty", "rubbish", "nothing"])
-def test_a_lost_state_of_an_environment_with_configs_is_no_first_time(fresh: World, body: bytes | None) -> None:
+@pytest.mark.parametrize(
+    "body", [None, b"", b"{}x", b"{}"], ids=["deleted", "empty", "rubbish", "nothing"]
+)
+def test_a_lost_state_of_an_environment_with_configs_is_no_first_time(
+    fresh: World, body: bytes | None
+) -> None:
     """Its proxies must not wait for a person who does not know of it."""
     fresh.act("unfreeze")
     fresh.settle()
@@ -178,7 +203,9 @@ def test_a_lost_state_of_an_environment_with_configs_is_no_first_time(fresh: Wor
 
 
 @pytest.mark.parametrize("body", [b"{}x", b"{}"], ids=["rubbish", "empty"])
-def test_a_lost_state_of_an_environment_that_never_published_stays_frozen(fresh: World, body: bytes) -> None:
+def test_a_lost_state_of_an_environment_that_never_published_stays_frozen(
+    fresh: World, body: bytes
+) -> None:
     """Nothing was ever shown to anybody."""
     sweeps(fresh, 2)
     fresh.clients.s3.put_object(Bucket="bucket", Key=STATE, Body=body)

@@ -27,7 +27,11 @@ from tests.contract.world import World
 
 SILENCE = LISTEN_SECONDS[-1]
 NEVER = 1e6
-SLOW, LOST = 0.023, 300.0  # the slowest seen, and the period by which an older agent sends lost replies again
+# The slowest seen, and the period by which an older agent sends lost replies again.
+SLOW, LOST = (
+    0.023,
+    300.0,
+)
 
 DIGEST = Digest("a" * 64, "b" * 32)
 
@@ -82,12 +86,17 @@ def test_output_that_never_comes_is_a_failure_after_half_a_minute(
     assert not running.act("status")["converged"]
     running.pass_time(3)
     assert outcome_of(running, first) == ("failed", "no-marker")
-    assert sum(len(host.agent.orders) for host in running.proxies.values()) == len(running.proxies) + 1
+    assert (
+        sum(len(host.agent.orders) for host in running.proxies.values())
+        == len(running.proxies) + 1
+    )
     running.pass_time(RETRY_SECONDS + 5)
     assert digests(running) == {desired(running)}
 
 
-def test_a_marker_counts_although_its_absence_was_believed(running: World, changing: Callable[[Delay], str]) -> None:
+def test_a_marker_counts_although_its_absence_was_believed(
+    running: World, changing: Callable[[Delay], str]
+) -> None:
     """The next look finds it, and the rollout goes on without a retry."""
     first = changing(late("apply", SILENCE + 15.0))
     running.pass_time(SILENCE + 5)
@@ -99,7 +108,9 @@ def test_a_marker_counts_although_its_absence_was_believed(running: World, chang
     assert [len(host.agent.orders) for host in running.proxies.values()] == [2, 2, 2]
 
 
-def test_output_that_got_lost_counts_when_it_is_sent_again(running: World, changing: Callable[[Delay], str]) -> None:
+def test_output_that_got_lost_counts_when_it_is_sent_again(
+    running: World, changing: Callable[[Delay], str]
+) -> None:
     """Five minutes later, if nothing else was heard of the proxy."""
     first = changing(late("apply", LOST))
     running.act("freeze", minutes=60)
@@ -112,7 +123,9 @@ def test_output_that_got_lost_counts_when_it_is_sent_again(running: World, chang
     assert not running.state.late
 
 
-def test_a_late_marker_is_not_the_word_on_a_newer_command(running: World, changing: Callable[[Delay], str]) -> None:
+def test_a_late_marker_is_not_the_word_on_a_newer_command(
+    running: World, changing: Callable[[Delay], str]
+) -> None:
     """The retry has reported meanwhile: what it said stays."""
     first = changing(late("apply", LOST))
     running.pass_time(SILENCE + RETRY_SECONDS + 10)
@@ -123,19 +136,35 @@ def test_a_late_marker_is_not_the_word_on_a_newer_command(running: World, changi
     assert running.state.proxy_state(first) == before
 
 
-def test_a_late_marker_is_not_the_word_on_a_newer_publication(running: World, changing: Callable[[Delay], str]) -> None:
+def test_a_late_marker_is_not_the_word_on_a_newer_publication(
+    running: World, changing: Callable[[Delay], str]
+) -> None:
     """The newer config could not be downloaded: that what came before was installed does not make it well."""
     first = changing(late("apply", LOST))
     running.pass_time(20)
     running.proxies[first].agent.behaviour = lambda _: DocumentResult(
-        Detail.FAILED, (StepResult("download", Detail.FAILED, 1, "403", "", running.clock(), running.clock()),)
+        Detail.FAILED,
+        (
+            StepResult(
+                "download",
+                Detail.FAILED,
+                1,
+                "403",
+                "",
+                running.clock(),
+                running.clock(),
+            ),
+        ),
     )
     running.launch()
     running.act("sync")
     running.pass_time(60)
     running.sweep()
     before = running.state.proxy_state(first)
-    assert (before.reason, before.failed_generation) == ("download-failed", before.sent_generation)
+    assert (before.reason, before.failed_generation) == (
+        "download-failed",
+        before.sent_generation,
+    )
     running.act("freeze", minutes=60)
     running.pass_time(LOST)
     running.sweep()
@@ -168,22 +197,49 @@ def test_of_two_late_markers_the_newer_one_is_the_last_word() -> None:
     """Both come between two looks, whichever of their commands fell silent last."""
     markers = {"old": "rolled-back", "new": "installed"}
     commands = {
-        name: Command(f"{at}.0", Purpose.RETRY, 1, 1, DIGEST, ("i-1",), at, name, silent={"i-1": 60.0})
+        name: Command(
+            f"{at}.0",
+            Purpose.RETRY,
+            1,
+            1,
+            DIGEST,
+            ("i-1",),
+            at,
+            name,
+            silent={"i-1": 60.0},
+        )
         for name, at in (("new", 2.0), ("old", 1.0))
     }
 
     def list_command_invocations(**request: Any) -> dict[str, Any]:
-        said = {"outcome": markers[request["CommandId"]], "generation": 1, "md5_after": "", "running_md5": "b" * 32}
-        apply = {"Name": "apply", "Status": "Success", "Output": f"haproxy-ec2-sync {json.dumps(said)}"}
-        return {"CommandInvocations": [{"InstanceId": "i-1", "Status": "Success", "CommandPlugins": [apply]}]}
+        said = {
+            "outcome": markers[request["CommandId"]],
+            "generation": 1,
+            "md5_after": "",
+            "running_md5": "b" * 32,
+        }
+        apply = {
+            "Name": "apply",
+            "Status": "Success",
+            "Output": f"haproxy-ec2-sync {json.dumps(said)}",
+        }
+        return {
+            "CommandInvocations": [
+                {"InstanceId": "i-1", "Status": "Success", "CommandPlugins": [apply]}
+            ]
+        }
 
     ssm = SimpleNamespace(list_command_invocations=list_command_invocations)
-    state, _ = driver.collect(ssm, EnvironmentState(late=tuple(commands.values())), 100.0)
+    state, _ = driver.collect(
+        ssm, EnvironmentState(late=tuple(commands.values())), 100.0
+    )
     assert state.proxy_state("i-1").outcome == "installed"
     assert not state.late
 
 
-def test_nobody_listens_for_ever(running: World, changing: Callable[[Delay], str]) -> None:
+def test_nobody_listens_for_ever(
+    running: World, changing: Callable[[Delay], str]
+) -> None:
     """Once no agent would send it again, its command is forgotten."""
     changing(late("apply", NEVER))
     running.act("freeze", minutes=60)
@@ -194,7 +250,9 @@ def test_nobody_listens_for_ever(running: World, changing: Callable[[Delay], str
     assert not running.state.late
 
 
-def test_nobody_listens_for_a_proxy_that_is_gone(running: World, changing: Callable[[Delay], str]) -> None:
+def test_nobody_listens_for_a_proxy_that_is_gone(
+    running: World, changing: Callable[[Delay], str]
+) -> None:
     """What it would have said is of no use."""
     first = changing(late("apply", NEVER))
     running.pass_time(SILENCE + 5)
@@ -205,7 +263,9 @@ def test_nobody_listens_for_a_proxy_that_is_gone(running: World, changing: Calla
 
 
 @pytest.mark.fault("F67")
-def test_a_final_status_that_got_lost_holds_up_nobody(running: World, changing: Callable[[Delay], str]) -> None:
+def test_a_final_status_that_got_lost_holds_up_nobody(
+    running: World, changing: Callable[[Delay], str]
+) -> None:
     """What the host said is there, and proves all that is asked; no event comes, so the sweep finds it."""
     first = changing(late(FINAL, LOST))
     running.pass_time(5)
@@ -229,7 +289,9 @@ def test_a_silent_host_in_the_wave_is_waited_for_and_then_stops_the_rest(
     assert not running.state.in_flight
 
 
-def test_a_host_that_crashed_is_believed_as_late(running: World, changing: Callable[[Delay], str]) -> None:
+def test_a_host_that_crashed_is_believed_as_late(
+    running: World, changing: Callable[[Delay], str]
+) -> None:
     """Its agent reports a failure without any step, which looks the same at first."""
     first = changing(late(FINAL))
     running.service.disconnect(first, crash=True)
@@ -241,7 +303,9 @@ def test_a_host_that_crashed_is_believed_as_late(running: World, changing: Calla
     assert outcome_of(running, first) == ("failed", "no-marker")
 
 
-def test_a_retry_that_no_host_got_does_not_make_us_deaf(running: World, changing: Callable[[Delay], str]) -> None:
+def test_a_retry_that_no_host_got_does_not_make_us_deaf(
+    running: World, changing: Callable[[Delay], str]
+) -> None:
     """What the service says of it is not the host's word: the first command's marker still counts."""
     first = changing(late("apply", 100.0))
     running.pass_time(SILENCE + 5)
@@ -253,7 +317,9 @@ def test_a_retry_that_no_host_got_does_not_make_us_deaf(running: World, changing
     assert outcome_of(running, first) == ("installed", "")
 
 
-def test_a_retry_that_was_not_delivered_does_not_make_us_deaf(running: World, changing: Callable[[Delay], str]) -> None:
+def test_a_retry_that_was_not_delivered_does_not_make_us_deaf(
+    running: World, changing: Callable[[Delay], str]
+) -> None:
     """The connection is lost with the output; when it is back, the agent sends what it still has."""
     first = changing(late("apply", LOST + 40))
     running.pass_time(SILENCE + 5)
@@ -268,14 +334,18 @@ def test_a_retry_that_was_not_delivered_does_not_make_us_deaf(running: World, ch
     assert len(running.proxies[first].agent.orders) == 2
 
 
-def test_whoever_only_listens_fails_nothing(running: World, changing: Callable[[Delay], str]) -> None:
+def test_whoever_only_listens_fails_nothing(
+    running: World, changing: Callable[[Delay], str]
+) -> None:
     """Run Command does not say what became of a late command; looks and publications go on."""
     changing(late("apply", NEVER))
     running.pass_time(SILENCE + 6)
     assert running.state.late
     assert not running.state.commands
     (new,) = running.launch()
-    with failing(running.clients, "ssm.ListCommandInvocations", Fault(400, "ThrottlingException")):
+    with failing(
+        running.clients, "ssm.ListCommandInvocations", Fault(400, "ThrottlingException")
+    ):
         assert running.sweep() == []
     assert new in {backend.instance_id for backend in running.state.backends or ()}
 
@@ -290,7 +360,11 @@ def test_a_command_is_asked_for_once_however_many_are_silent() -> None:
         asked.append(request["CommandId"])
         silent = {"Status": "Success", "StatusDetails": "Success", "CommandPlugins": []}
         ended = int(now * 2 / 3)
-        return {"CommandInvocations": [{"InstanceId": target, **silent} for target in targets[:ended]]}
+        return {
+            "CommandInvocations": [
+                {"InstanceId": target, **silent} for target in targets[:ended]
+            ]
+        }
 
     ssm = SimpleNamespace(list_command_invocations=list_command_invocations)
     publication = Publication(0, 0, 0.0, Assignment(command.digest))
@@ -336,10 +410,25 @@ def test_a_failure_that_was_believed_already_is_not_another_one(
 def test_a_silent_host_does_not_hide_that_nobody_took_the_command() -> None:
     """Others go on after the time that an agent may take, not after the silence is believed."""
     command = Command("1.0", Purpose.WAVE, 0, 0, DIGEST, ("i-1", "i-2"), 0.0, "id")
-    silent = {"InstanceId": "i-1", "Status": "Success", "StatusDetails": "Success", "CommandPlugins": []}
-    waiting = {"InstanceId": "i-2", "Status": "Pending", "StatusDetails": "Pending", "CommandPlugins": []}
-    ssm = SimpleNamespace(list_command_invocations=lambda **_: {"CommandInvocations": [silent, waiting]})
-    state = EnvironmentState(commands=(command,), publication=Publication(0, 0, 0.0, Assignment(command.digest)))
+    silent = {
+        "InstanceId": "i-1",
+        "Status": "Success",
+        "StatusDetails": "Success",
+        "CommandPlugins": [],
+    }
+    waiting = {
+        "InstanceId": "i-2",
+        "Status": "Pending",
+        "StatusDetails": "Pending",
+        "CommandPlugins": [],
+    }
+    ssm = SimpleNamespace(
+        list_command_invocations=lambda **_: {"CommandInvocations": [silent, waiting]}
+    )
+    state = EnvironmentState(
+        commands=(command,),
+        publication=Publication(0, 0, 0.0, Assignment(command.digest)),
+    )
     state, _ = driver.collect(ssm, state, 2.0)
     state, _ = driver.collect(ssm, state, float(STALL_SECONDS))
     assert state.commands[0].is_stalled
@@ -348,7 +437,17 @@ def test_a_silent_host_does_not_hide_that_nobody_took_the_command() -> None:
 def test_each_silence_has_a_time_of_its_own() -> None:
     """A retry that was silent too is listened for its whole time, not only for what is left of the first command's."""
     first, retry = (
-        Command(f"{number}.0", Purpose.RETRY, 0, 0, DIGEST, ("i-1",), since, "id", silent={"i-1": since})
+        Command(
+            f"{number}.0",
+            Purpose.RETRY,
+            0,
+            0,
+            DIGEST,
+            ("i-1",),
+            since,
+            "id",
+            silent={"i-1": since},
+        )
         for number, since in ((1, 0.0), (2, 300.0))
     )
     state = given_up(EnvironmentState(late=(first, retry)), float(LATE_SECONDS))

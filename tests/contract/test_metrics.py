@@ -17,13 +17,19 @@ def emitted(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, ...], float]:
             assert block["Namespace"] == "haproxy-ec2-sync"
             (dimensions,) = block["Dimensions"]
             assert {"environment", "service"} <= set(dimensions)
-            own = [str(entry[name]) for name in dimensions if name not in {"environment", "service"}]
+            own = [
+                str(entry[name])
+                for name in dimensions
+                if name not in {"environment", "service"}
+            ]
             for metric in block["Metrics"]:
                 values[metric["Name"], *own] = entry[metric["Name"]][-1]
     return values
 
 
-def test_a_look_tells_the_state_of_the_environment(running: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_look_tells_the_state_of_the_environment(
+    running: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Sizes, generation, what was skipped and why, and how long convergence is ago."""
     running.launch(tags={"haproxy:port": "0"})
     running.launch(tags={"haproxy:weight": "seven"})
@@ -33,7 +39,11 @@ def test_a_look_tells_the_state_of_the_environment(running: World, capsys: pytes
     publication = running.state.publication
     assert publication
     assert values["Looks",] == 1
-    assert (values["Backends",], values["Proxies",], values["ProxiesUnsettled",]) == (4, 3, 3)
+    assert (values["Backends",], values["Proxies",], values["ProxiesUnsettled",]) == (
+        4,
+        3,
+        3,
+    )
     assert values["Generation",] == publication.generation
     assert (values["Publications",], values["ChangesFoundBySweep",]) == (1, 1)
     assert values["SkippedInstances", "bad-port"] == 1
@@ -42,7 +52,9 @@ def test_a_look_tells_the_state_of_the_environment(running: World, capsys: pytes
     assert (values["Holds",], values["Frozen",], values["TemplateErrors",]) == (0, 0, 0)
 
 
-def test_a_rollout_tells_its_outcomes(running: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rollout_tells_its_outcomes(
+    running: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One metric per outcome; a change that an event brought is not the sweep's."""
     (bad, *_) = sorted(running.proxies)
     running.proxies[bad].breaks = lambda _: ("rolled-back", "bind-failed")
@@ -57,7 +69,9 @@ def test_a_rollout_tells_its_outcomes(running: World, capsys: pytest.CaptureFixt
     assert emitted(capsys)["Frozen",] == 1
 
 
-def test_a_rollout_that_reached_all_is_told_once(running: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rollout_that_reached_all_is_told_once(
+    running: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Completed when the last proxy proved it, and not again while nothing changes."""
     running.launch()
     running.sweep()
@@ -68,7 +82,9 @@ def test_a_rollout_that_reached_all_is_told_once(running: World, capsys: pytest.
     assert ("Rollouts", "completed") not in emitted(capsys)
 
 
-def test_what_becomes_of_a_batch_is_counted_once(running: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_becomes_of_a_batch_is_counted_once(
+    running: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Covered by a look is coalesced; unrelated is neither that nor a look."""
     (other,) = running.launch(tags={"Environment": "production"})
     running.sweep()
@@ -81,11 +97,15 @@ def test_what_becomes_of_a_batch_is_counted_once(running: World, capsys: pytest.
 
 def test_a_bad_day_is_told(running: World, capsys: pytest.CaptureFixture[str]) -> None:
     """A hold, a broken template and a broken state each have a metric of their own."""
-    running.terminate(*[backend.instance_id for backend in running.state.backends or ()])
+    running.terminate(
+        *[backend.instance_id for backend in running.state.backends or ()]
+    )
     running.sweep()
     assert emitted(capsys)["Holds",] == 1
     s3 = running.clients.s3
-    s3.put_object(Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=b"{% for %}")
+    s3.put_object(
+        Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=b"{% for %}"
+    )
     running.pass_time(60)
     running.sweep()
     assert emitted(capsys)["TemplateErrors",] == 1

@@ -20,7 +20,11 @@ def backend_ids(world: World) -> list[str]:
 def served_addresses(world: World) -> set[str]:
     """Whom the proxies send traffic to."""
     (key, *_) = world.proxies
-    return {line.split()[2] for line in world.served(key).splitlines() if line.split()[:1] == ["server"]}
+    return {
+        line.split()[2]
+        for line in world.served(key).splitlines()
+        if line.split()[:1] == ["server"]
+    }
 
 
 @pytest.mark.fault("F18")
@@ -36,7 +40,9 @@ def test_an_empty_answer_changes_nothing(running: World) -> None:
 
 
 @pytest.mark.fault("F18")
-def test_a_mistyped_tag_at_the_first_deploy_leaves_the_proxies_alone(world: World) -> None:
+def test_a_mistyped_tag_at_the_first_deploy_leaves_the_proxies_alone(
+    world: World,
+) -> None:
     """Nothing is known from before and nothing is found: however long that lasts, the playbook's file stays."""
     world.launch("haproxy")
     for _ in range(10):
@@ -84,7 +90,9 @@ def test_newcomers_do_not_end_a_hold(running: World) -> None:
     """Six of ten are gone by somebody's mistake; two that join a minute later change nothing for the six."""
     lost = six_of_ten(running)
     running.pass_time(60)
-    running.clients.ec2.create_tags(Resources=lost, Tags=[{"Key": "Environment", "Value": "stagign"}])
+    running.clients.ec2.create_tags(
+        Resources=lost, Tags=[{"Key": "Environment", "Value": "stagign"}]
+    )
     running.sweep()
     since = running.now
     running.pass_time(60)
@@ -101,7 +109,9 @@ def test_newcomers_do_not_end_a_hold(running: World) -> None:
 
 
 @pytest.mark.fault("F19")
-def test_whose_hold_ends_during_a_rollout_goes_with_the_next_publication(running: World) -> None:
+def test_whose_hold_ends_during_a_rollout_goes_with_the_next_publication(
+    running: World,
+) -> None:
     """Six of ten were missing for the whole time; that a seventh is held yet, and a canary silent, adds nothing."""
     running.launch(number=7)
     running.sweep()
@@ -118,7 +128,9 @@ def test_whose_hold_ends_during_a_rollout_goes_with_the_next_publication(running
     running.launch()
     running.sweep()
     running.pass_time(12)  # their time is over, and the rollout is not
-    assert {*lost, later} <= {*running.act("status")["hold"]["missing"]} & {*backend_ids(running)}
+    assert {*lost, later} <= {*running.act("status")["hold"]["missing"]} & {
+        *backend_ids(running)
+    }
     running.pass_time(30)
     assert {*lost, later} & {*backend_ids(running)} == {later}
     assert list(running.act("status")["hold"]["missing"]) == [later]
@@ -140,7 +152,9 @@ def test_who_is_back_during_a_rollout_is_no_longer_held(running: World) -> None:
     running.clients.ec2.start_instances(InstanceIds=[back])
     running.sweep()
     assert running.state.queued
-    assert sorted(running.act("status")["hold"]["missing"]) == sorted(set(lost) - {back})
+    assert sorted(running.act("status")["hold"]["missing"]) == sorted(
+        set(lost) - {back}
+    )
 
 
 @pytest.mark.fault("F19")
@@ -182,7 +196,9 @@ def test_an_emptied_pool_is_never_published_by_time_alone(running: World) -> Non
     status = running.act("status")
     assert not status["converged"]
     assert status["hold"]["ends_at"] is None
-    assert status["hold"]["ends"].startswith("not by time while so few are left (MinBackends, EmptyPool)")
+    assert status["hold"]["ends"].startswith(
+        "not by time while so few are left (MinBackends, EmptyPool)"
+    )
     old = backend_ids(running)
     (new,) = running.launch()
     running.sweep()
@@ -210,12 +226,16 @@ def test_a_tag_taken_from_all_empties_no_pool(running: World, key: str) -> None:
 def test_a_mistake_can_be_undone_one_by_one(running: World) -> None:
     """Everybody was retagged and is held without end; the first that is back does not cost the others their traffic."""
     ids = backend_ids(running)
-    running.clients.ec2.create_tags(Resources=ids, Tags=[{"Key": "Environment", "Value": "stagign"}])
+    running.clients.ec2.create_tags(
+        Resources=ids, Tags=[{"Key": "Environment", "Value": "stagign"}]
+    )
     for _ in range(10):
         running.pass_time(60)
         running.sweep()
     for number, instance_id in enumerate(ids):
-        running.clients.ec2.create_tags(Resources=[instance_id], Tags=[{"Key": "Environment", "Value": "staging"}])
+        running.clients.ec2.create_tags(
+            Resources=[instance_id], Tags=[{"Key": "Environment", "Value": "staging"}]
+        )
         running.pass_time(60)
         running.sweep()
         assert backend_ids(running) == ids, number
@@ -244,7 +264,9 @@ def test_a_hold_is_not_said_to_end_while_the_template_is_broken(running: World) 
     """Nothing can be published then."""
     running.terminate(*backend_ids(running)[:2])
     running.sweep()
-    running.clients.s3.put_object(Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=b"{{ nobody }}")
+    running.clients.s3.put_object(
+        Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=b"{{ nobody }}"
+    )
     running.pass_time(600)
     running.sweep()
     hold = running.act("status")["hold"]
@@ -252,7 +274,9 @@ def test_a_hold_is_not_said_to_end_while_the_template_is_broken(running: World) 
     assert hold["ends"].startswith("not before the template renders")
 
 
-def test_a_held_address_that_another_kind_of_instance_got_is_given_up(running: World) -> None:
+def test_a_held_address_that_another_kind_of_instance_got_is_given_up(
+    running: World,
+) -> None:
     """The pool is empty and held without end; a Redis in the environment gets an address of it."""
     (taken, *rest) = running.state.backends or ()
     running.terminate(*backend_ids(running))
@@ -266,7 +290,10 @@ def test_a_held_address_that_another_kind_of_instance_got_is_given_up(running: W
         TagSpecifications=[
             {
                 "ResourceType": "instance",
-                "Tags": [{"Key": "Environment", "Value": "staging"}, {"Key": "Type", "Value": "redis"}],
+                "Tags": [
+                    {"Key": "Environment", "Value": "staging"},
+                    {"Key": "Type", "Value": "redis"},
+                ],
             }
         ],
     )
@@ -274,13 +301,17 @@ def test_a_held_address_that_another_kind_of_instance_got_is_given_up(running: W
     running.sweep()
     running.settle(20)
     assert backend_ids(running) == [each.instance_id for each in rest]
-    assert taken.address not in {address.partition(":")[0] for address in served_addresses(running)}
+    assert taken.address not in {
+        address.partition(":")[0] for address in served_addresses(running)
+    }
 
 
 def test_a_plan_never_proceeds_beside_a_template_error(running: World) -> None:
     """It could not."""
     running.launch()
-    running.clients.s3.put_object(Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=b"{{ nobody }}")
+    running.clients.s3.put_object(
+        Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=b"{{ nobody }}"
+    )
     assert running.act("plan")["verdict"] == "blocked: template error"
 
 
@@ -293,7 +324,9 @@ def test_unfreeze_sends_nothing_older_than_what_it_sees(running: World) -> None:
     running.sweep()
     running.act("unfreeze")
     running.settle()
-    digests = {order.parameters["Md5"][0] for order in running.proxies[late].agent.orders}
+    digests = {
+        order.parameters["Md5"][0] for order in running.proxies[late].agent.orders
+    }
     assert digests == {running.proxies[late].running}
 
 
@@ -381,14 +414,24 @@ def test_a_plan_shows_what_the_guard_would_say(running: World) -> None:
 def test_status_tells_each_proxy_by_its_digests(running: World) -> None:
     """Desired, installed, running, the last outcome and when."""
     status = running.act("status")
-    assert status["generation"] == running.state.generation or status["generation"] < running.state.generation
+    assert (
+        status["generation"] == running.state.generation
+        or status["generation"] < running.state.generation
+    )
     for key, proxy in status["proxies"].items():
-        assert proxy["desired"] == proxy["installed"] == proxy["running"] == running.proxies[key].running
+        assert (
+            proxy["desired"]
+            == proxy["installed"]
+            == proxy["running"]
+            == running.proxies[key].running
+        )
         assert proxy["outcome"] == "installed"
         assert 0 < running.now - proxy["at"] < 120
     assert status["age_seconds"] == pytest.approx(running.now - status["converged_at"])
     running.pass_time(40)
-    assert running.act("status")["age_seconds"] == pytest.approx(status["age_seconds"] + 40)
+    assert running.act("status")["age_seconds"] == pytest.approx(
+        status["age_seconds"] + 40
+    )
 
 
 def test_the_history_says_when_why_and_whom(running: World) -> None:
@@ -422,8 +465,12 @@ def test_verify_makes_every_proxy_compare_now(running: World) -> None:
     assert [command["purpose"] for command in answer["commands"]] == ["verify"]
     running.settle(10)
     assert running.orders() - orders == 3
-    outcomes = {key: proxy["outcome"] for key, proxy in running.act("status")["proxies"].items()}
-    assert outcomes == {key: "repaired" if key == edited else "unchanged" for key in running.proxies}
+    outcomes = {
+        key: proxy["outcome"] for key, proxy in running.act("status")["proxies"].items()
+    }
+    assert outcomes == {
+        key: "repaired" if key == edited else "unchanged" for key in running.proxies
+    }
 
 
 def test_a_freeze_stops_everything_and_ends_by_itself(running: World) -> None:
@@ -472,7 +519,9 @@ def test_a_mass_loss_during_a_freeze_is_not_a_surprise_after_it(running: World) 
 
 
 @pytest.mark.parametrize("by", ["generation", "fence"])
-def test_rollback_brings_an_old_config_back_and_keeps_it(running: World, by: str) -> None:
+def test_rollback_brings_an_old_config_back_and_keeps_it(
+    running: World, by: str
+) -> None:
     """Canary first, as a new generation, frozen; when the freeze ends, the present returns.
 
     A fence that lies between two is that of the older one: it was current then.
@@ -517,7 +566,9 @@ def test_a_freeze_after_a_rollback_lets_it_finish(running: World) -> None:
     assert {host.running for host in running.proxies.values()} == {old}
 
 
-def test_a_proxy_that_joins_during_a_rollback_gets_what_the_others_have(running: World) -> None:
+def test_a_proxy_that_joins_during_a_rollback_gets_what_the_others_have(
+    running: World,
+) -> None:
     """One environment, one config."""
     good = running.act("status")["generation"]
     running.launch()
@@ -552,11 +603,16 @@ def test_a_proxy_that_joins_during_a_rollback_gets_what_the_others_have(running:
         ({"action": "freeze", "minutes": 0}, "minutes must be"),
         ({"action": "freeze", "minutes": "60"}, "minutes must be"),
         ({"action": "freeze", "minutes": float("nan")}, "minutes must be"),
-        ({"action": "sync", "allow_mass_removal": "yes"}, "allow_mass_removal must be bool"),
+        (
+            {"action": "sync", "allow_mass_removal": "yes"},
+            "allow_mass_removal must be bool",
+        ),
         ({"action": "status", "verbose": True}, "options: none"),
     ],
 )
-def test_a_request_nobody_can_act_on_is_told_why(running: World, request_: dict[str, Any], message: str) -> None:
+def test_a_request_nobody_can_act_on_is_told_why(
+    running: World, request_: dict[str, Any], message: str
+) -> None:
     """And changes nothing."""
     before = running.state
     with pytest.raises(BadRequest, match=message):

@@ -52,7 +52,10 @@ class MovingEc2:
         """The present, in one page."""
         self._pause()
         self.looks.append(frozenset(self.running))
-        instances = [instance(number, tags={"Environment": self._environment}) for number in self.running]
+        instances = [
+            instance(number, tags={"Environment": self._environment})
+            for number in self.running
+        ]
         return {"Reservations": [{"Instances": instances}]}
 
     def toggle(self, *numbers: int) -> None:
@@ -65,7 +68,9 @@ class MovingEc2:
 class Stage:
     """One run in an environment of its own: moto's bucket, a moving EC2, and a clock that ticks with every reading."""
 
-    def __init__(self, world: World, choose: Choose, kind: type[MovingEc2] = MovingEc2) -> None:
+    def __init__(
+        self, world: World, choose: Choose, kind: type[MovingEc2] = MovingEc2
+    ) -> None:
         environment = f"run-{next(RUNS)}"
         self.schedule = Schedule(choose)
         self.ec2 = kind(environment, self.schedule.pause)
@@ -89,16 +94,24 @@ class Stage:
         """What a look makes of the state, under the ETag that was read."""
         now = self.clock()
         state = replace(next_revision(snapshot.state, now, str(now)), looked_at=now)
-        state = publish(state, Assignment(Digest.of(text(fleet))), "test", now, fleet.backends)
+        state = publish(
+            state, Assignment(Digest.of(text(fleet))), "test", now, fleet.backends
+        )
         store.Store.of(self.clients, self.settings).put(state, snapshot.etag)
 
     def run(self, protocol: Protocol, workers: int, *moves: int) -> str:
         """Workers and the world, interleaved; what is wrong with the end, empty if nothing."""
         ours(self)  # the beginning: three backends, published
-        self.interleave(*[lambda: protocol(self)] * workers, lambda: self.ec2.toggle(*moves))
+        self.interleave(
+            *[lambda: protocol(self)] * workers, lambda: self.ec2.toggle(*moves)
+        )
         end = numbers(self.read().state)
         newest = self.ec2.looks[-1]
-        return "" if end == newest else f"ends with {sorted(end)}, the newest look saw {sorted(newest)}"
+        return (
+            ""
+            if end == newest
+            else f"ends with {sorted(end)}, the newest look saw {sorted(newest)}"
+        )
 
     def interleave(self, *tasks: Task) -> None:
         """The tasks, with their calls in the order that was chosen."""
@@ -118,9 +131,13 @@ class Stage:
     def history(self) -> list[EnvironmentState]:
         """Every state that ever was, oldest first (the bucket keeps versions)."""
         key = f"state/{self.settings.environment}.json"
-        versions = self.clients.s3.list_object_versions(Bucket="bucket", Prefix=key)["Versions"]
+        versions = self.clients.s3.list_object_versions(Bucket="bucket", Prefix=key)[
+            "Versions"
+        ]
         bodies = [
-            self.clients.s3.get_object(Bucket="bucket", Key=key, VersionId=version["VersionId"])["Body"].read()
+            self.clients.s3.get_object(
+                Bucket="bucket", Key=key, VersionId=version["VersionId"]
+            )["Body"].read()
             for version in reversed(versions)
         ]
         return [codec.loads(body) for body in bodies]
@@ -128,12 +145,17 @@ class Stage:
 
 def numbers(state: EnvironmentState) -> Pool:
     """The accepted pool."""
-    return frozenset(int(backend.instance_id.removeprefix("i-"), 16) for backend in state.backends or ())
+    return frozenset(
+        int(backend.instance_id.removeprefix("i-"), 16)
+        for backend in state.backends or ()
+    )
 
 
 def text(fleet: Fleet) -> Config:
     """A config that differs with the pool."""
-    return Config("".join(f"server {backend.instance_id}\n" for backend in fleet.backends))
+    return Config(
+        "".join(f"server {backend.instance_id}\n" for backend in fleet.backends)
+    )
 
 
 class TaggedEc2(MovingEc2):
@@ -145,9 +167,16 @@ class TaggedEc2(MovingEc2):
         if first["Name"] != "instance-id":
             return super().describe_instances()
         self._pause()
-        asked = [int(instance_id.removeprefix("i-"), 16) for instance_id in first["Values"]]
-        owner = {number: self._environment if number in self.running else "somebody-elses" for number in asked}
-        instances = [instance(number, tags={"Environment": owner[number]}) for number in asked]
+        asked = [
+            int(instance_id.removeprefix("i-"), 16) for instance_id in first["Values"]
+        ]
+        owner = {
+            number: self._environment if number in self.running else "somebody-elses"
+            for number in asked
+        }
+        instances = [
+            instance(number, tags={"Environment": owner[number]}) for number in asked
+        ]
         return {"Reservations": [{"Instances": instances}]}
 
 
@@ -212,19 +241,24 @@ def give_up(stage: Stage) -> None:
 @pytest.mark.fault("F08")
 @pytest.mark.fault("F09")
 @pytest.mark.parametrize("moves", [(), (4,)])
-def test_in_every_order_of_two_the_newest_look_wins(world: World, moves: tuple[int, ...]) -> None:
+def test_in_every_order_of_two_the_newest_look_wins(
+    world: World, moves: tuple[int, ...]
+) -> None:
     """All interleavings of two reconciles, with the world standing still and moving."""
     runs = 0
     for choose in every_order():
         assert Stage(world, choose).run(ours, 2, *moves) == ""
         runs += 1
-    assert runs >= (20 if not moves else 140)  # of two and three calls each; restarts add more
+    # Of two and three calls each; restarts add more.
+    assert runs >= (20 if not moves else 140)
 
 
 @pytest.mark.fault("F09")
 def test_three_at_once_in_a_moving_world_never_go_backwards(world: World) -> None:
     """A sample of the orders of three, backends coming and going; and no state is older than the one before."""
-    world.clients.s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
+    world.clients.s3.put_bucket_versioning(
+        Bucket="bucket", VersioningConfiguration={"Status": "Enabled"}
+    )
     for seed in range(40):
         stage = Stage(world, Random(seed).randrange)
         assert stage.run(ours, 3, 4, 4, 5) == ""
@@ -236,14 +270,23 @@ def test_three_at_once_in_a_moving_world_never_go_backwards(world: World) -> Non
 
 @pytest.mark.parametrize(
     ("protocol", "moves"),
-    [(plain_put, (4,)), (look_before_read, (4,)), (skip_unchanged, (4, 4)), (give_up, (4,))],
+    [
+        (plain_put, (4,)),
+        (look_before_read, (4,)),
+        (skip_unchanged, (4, 4)),
+        (give_up, (4,)),
+    ],
 )
-def test_a_wrong_protocol_is_caught(world: World, protocol: Protocol, moves: tuple[int, ...]) -> None:
+def test_a_wrong_protocol_is_caught(
+    world: World, protocol: Protocol, moves: tuple[int, ...]
+) -> None:
     """Each loses an update in some order, and the checker finds it."""
     assert any(_violations(world, protocol, moves))
 
 
-def _violations(world: World, protocol: Protocol, moves: tuple[int, ...]) -> Iterator[str]:
+def _violations(
+    world: World, protocol: Protocol, moves: tuple[int, ...]
+) -> Iterator[str]:
     for choose in every_order():
         yield Stage(world, choose).run(protocol, 2, *moves)
 
@@ -251,7 +294,11 @@ def _violations(world: World, protocol: Protocol, moves: tuple[int, ...]) -> Ite
 def tell_late(stage: Stage, *numbers: int) -> None:
     """Tags come and go, one after the other; then an event tells of it that claims nothing."""
     stage.ec2.toggle(*numbers)
-    event = Event(Kind.CHANGE, "test", instance_ids=tuple(f"i-{number:017x}" for number in sorted({*numbers})))
+    event = Event(
+        Kind.CHANGE,
+        "test",
+        instance_ids=tuple(f"i-{number:017x}" for number in sorted({*numbers})),
+    )
     ours(stage, Intent((event,)))
 
 
@@ -290,7 +337,8 @@ def test_a_dropped_event_loses_nothing_however_long_the_run_took(world: World) -
 
     with interposed(stage.clients_of_moto, leaves_meanwhile):
         ours(stage)
-    stage.ec2.toggle(4)  # EC2 is eventually consistent: it shows to one what it no longer showed to another
+    # EC2 is eventually consistent: it shows to one what it no longer showed to another.
+    stage.ec2.toggle(4)
     ours(stage)
     stage.ec2.toggle(4)
     for _, _, body in list(world.delayed):

@@ -20,7 +20,9 @@ def looks(caplog: pytest.LogCaptureFixture) -> int:
 
 
 @pytest.mark.fault("F04")
-def test_a_thousand_events_in_ten_seconds(running: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_thousand_events_in_ten_seconds(
+    running: World, caplog: pytest.LogCaptureFixture
+) -> None:
     """The first is acted on at once; at most ten looks and two rollouts, the rest costs one read of the bucket each."""
     orders, reads_only, described = running.orders(), 0, 0
     running.launch()
@@ -38,7 +40,8 @@ def test_a_thousand_events_in_ten_seconds(running: World, caplog: pytest.LogCapt
         running.pass_time(0.1)
     running.settle()
     assert looks(caplog) <= 10
-    assert described <= 2 * looks(caplog)  # EC2 does not know these ids, so each batch that wants a look asks first
+    # EC2 does not know these ids, so each batch that wants a look asks first.
+    assert described <= 2 * looks(caplog)
     assert reads_only > 80
     assert running.orders() - orders <= 2 * len(running.proxies)
     assert len(running.state.backends or ()) == 7
@@ -46,7 +49,9 @@ def test_a_thousand_events_in_ten_seconds(running: World, caplog: pytest.LogCapt
 
 
 @pytest.mark.fault("F03")
-def test_when_every_event_is_lost_the_sweep_converges(running: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_when_every_event_is_lost_the_sweep_converges(
+    running: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Within one period for the config; the commands' results are found by the next ones."""
     new = running.launch()
     for second in range(180):
@@ -67,13 +72,22 @@ def test_rubbish_is_acknowledged_and_the_rest_of_the_batch_works(
 ) -> None:
     """It would never get better by being tried again."""
     running.launch()
-    assert running.deliver("rubbish", changed(), {"detail-type": "x", "source": "y", "detail": {}}) == []
+    assert (
+        running.deliver(
+            "rubbish", changed(), {"detail-type": "x", "source": "y", "detail": {}}
+        )
+        == []
+    )
     assert len(running.state.backends or ()) == 4
-    assert '"BadEvents":[1.0, 1.0]' in capsys.readouterr().out.replace("1.0,1.0", "1.0, 1.0")
+    assert '"BadEvents":[1.0, 1.0]' in capsys.readouterr().out.replace(
+        "1.0,1.0", "1.0, 1.0"
+    )
 
 
 @pytest.mark.fault("F06")
-def test_a_record_that_breaks_the_parser_comes_back_alone(running: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_that_breaks_the_parser_comes_back_alone(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A bug of ours costs one message, until it is in the dead-letter queue."""
     real = events.parse_record
 
@@ -104,7 +118,10 @@ def test_an_event_redriven_hours_later_reconciles_now(running: World) -> None:
     before = running.state.publication
     running.pass_time(3)
     with calls(running.clients) as made:
-        assert running.deliver(changed(state="terminated"), sent_at=running.now - 7000) == []
+        assert (
+            running.deliver(changed(state="terminated"), sent_at=running.now - 7000)
+            == []
+        )
     assert made == ["s3.GetObject"]
     assert running.state.publication == before
 
@@ -113,14 +130,18 @@ def test_an_event_redriven_hours_later_reconciles_now(running: World) -> None:
 def test_a_throttled_look_returns_the_message(running: World) -> None:
     """Three tries of the SDK; nothing is written."""
     before = running.state
-    with failing(running.clients, "ec2.DescribeInstances", Fault(503, "RequestLimitExceeded")) as failed:
+    with failing(
+        running.clients, "ec2.DescribeInstances", Fault(503, "RequestLimitExceeded")
+    ) as failed:
         assert running.sweep() == ["m-0"]
     assert len(failed) == 3
     assert running.state == before
 
 
 @pytest.mark.fault("F23")
-def test_half_an_answer_is_none(running: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_an_answer_is_none(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second page fails: what the first one said is thrown away."""
     monkeypatch.setattr(inventory, "PAGE_SIZE", 5)
     for _ in range(6):
@@ -159,12 +180,17 @@ def test_every_page_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.fault("F24")
 def test_an_instance_comes_in_when_its_tags_do(running: World) -> None:
     """Tags of an Auto Scaling group lag behind the state event."""
-    bare = running.clients.ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1)
+    bare = running.clients.ec2.run_instances(
+        ImageId="ami-12345678", MinCount=1, MaxCount=1
+    )
     instance_id = bare["Instances"][0]["InstanceId"]
     running.deliver(changed(instance_id))
     assert len(running.state.backends or ()) == 3
     running.pass_time(30)
-    tags = [{"Key": "Environment", "Value": "staging"}, {"Key": "Type", "Value": "tomcat"}]
+    tags = [
+        {"Key": "Environment", "Value": "staging"},
+        {"Key": "Type", "Value": "tomcat"},
+    ]
     running.clients.ec2.create_tags(Resources=[instance_id], Tags=tags)
     running.deliver(event("aws.tag", "Tag Change on Resource"))
     assert len(running.state.backends or ()) == 4
@@ -199,11 +225,22 @@ def test_a_bare_event_reconciles_too(running: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_", [{}, [], "sync", None, {"action": "explode"}, {"action": ["sync"]}, {"action": "sync", "force": 1}]
+    "request_",
+    [
+        {},
+        [],
+        "sync",
+        None,
+        {"action": "explode"},
+        {"action": ["sync"]},
+        {"action": "sync", "force": 1},
+    ],
 )
 def test_anything_else_is_told_what_there_is(running: World, request_: Any) -> None:
     """The error lists the actions or the options."""
-    with pytest.raises(BadRequest, match=r"actions: sync, plan|options: allow_mass_removal"):
+    with pytest.raises(
+        BadRequest, match=r"actions: sync, plan|options: allow_mass_removal"
+    ):
         running.handle(request_)
     assert running.act("status")["converged"]
 
@@ -213,7 +250,9 @@ def test_a_bad_environment_fails_every_invocation_with_one_message(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before anything is read or sent."""
-    monkeypatch.setattr(handler, "settings", lambda: Settings.from_env({"CANARY": "perhaps"}))
+    monkeypatch.setattr(
+        handler, "settings", lambda: Settings.from_env({"CANARY": "perhaps"})
+    )
     with pytest.raises(SettingsError, match=r"ENVIRONMENT is missing.*CANARY="):
         world.invoke({"Records": [record("m", json.dumps(SWEEP), world.now)]})
 

@@ -83,10 +83,18 @@ def test_the_first_bad_proxy_stops_the_rollout(running: World) -> None:
     assert digests(running) == {old}
     assert sorted(outcomes(running)).count("rolled-back") == 1
     status = running.act("status")
-    (bad,) = [key for key, proxy in status["proxies"].items() if proxy["outcome"] == "rolled-back"]
+    (bad,) = [
+        key
+        for key, proxy in status["proxies"].items()
+        if proxy["outcome"] == "rolled-back"
+    ]
     assert status["proxies"][bad]["reason"] == "bind-failed"
     assert len(running.proxies[bad].agent.orders) == 4
-    assert all(len(host.agent.orders) == 1 for key, host in running.proxies.items() if key != bad)
+    assert all(
+        len(host.agent.orders) == 1
+        for key, host in running.proxies.items()
+        if key != bad
+    )
     for host in running.proxies.values():
         host.breaks = lambda _: None
     running.settle(900)
@@ -108,7 +116,9 @@ def test_a_bad_proxy_in_the_wave_stops_those_behind_it(running: World) -> None:
     for key, host in running.proxies.items():
         host.breaks = (lambda _: None) if key == first else breaks
     running.settle(20)
-    assert sorted(outcomes(running)) == ["installed"] + ["not-tried"] * 4 + ["rolled-back"]
+    assert sorted(outcomes(running)) == ["installed"] + ["not-tried"] * 4 + [
+        "rolled-back"
+    ]
 
 
 @pytest.mark.fault("F53")
@@ -145,7 +155,9 @@ def test_an_agent_that_dies_unnoticed_times_out_and_is_missing(running: World) -
     running.sweep()
     assert running.act("status")["proxies"][gone]["outcome"] == "missing"
     running.settle(60)
-    assert {host.running for key, host in running.proxies.items() if key != gone} == {desired(running)}
+    assert {host.running for key, host in running.proxies.items() if key != gone} == {
+        desired(running)
+    }
     running.service.reconnect(gone)
     running.pass_time(1800)
     running.sweep()
@@ -163,7 +175,10 @@ def test_a_proxy_that_never_registered_is_found_by_difference(running: World) ->
         TagSpecifications=[
             {
                 "ResourceType": "instance",
-                "Tags": [{"Key": "Environment", "Value": "staging"}, {"Key": "Type", "Value": "haproxy"}],
+                "Tags": [
+                    {"Key": "Environment", "Value": "staging"},
+                    {"Key": "Type", "Value": "haproxy"},
+                ],
             }
         ],
     )
@@ -212,12 +227,18 @@ def test_a_denied_host_is_told_apart_and_the_others_go_on(
     running.sweep()
     running.settle(20)
     assert running.act("status")["proxies"][denied]["outcome"] == "denied"
-    assert {host.running for key, host in running.proxies.items() if key != denied} == {desired(running)}
+    assert {host.running for key, host in running.proxies.items() if key != denied} == {
+        desired(running)
+    }
 
 
 @pytest.mark.fault("F56")
-@pytest.mark.parametrize(("status", "code"), [(400, "ThrottlingException"), (500, "InternalServerError")])
-def test_a_refused_send_returns_the_message_and_is_done_later(running: World, status: int, code: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "ThrottlingException"), (500, "InternalServerError")]
+)
+def test_a_refused_send_returns_the_message_and_is_done_later(
+    running: World, status: int, code: str
+) -> None:
     """The state says that nothing is rolled out; nobody waits for a command that never was."""
     orders = running.orders()
     running.launch()
@@ -236,7 +257,11 @@ def test_a_send_whose_answer_got_lost_keeps_others_off(running: World) -> None:
     """It may be under way: nobody sends again before the claim is void, and the host reloads once."""
     running.launch()
     before = {key: host.reloads for key, host in running.proxies.items()}
-    with failing(running.clients, "ssm.SendCommand", Fault(500, "InternalServerError", is_done=True)):
+    with failing(
+        running.clients,
+        "ssm.SendCommand",
+        Fault(500, "InternalServerError", is_done=True),
+    ):
         assert running.sweep() == ["m-0"]
     sent = len(running.service.commands)
     running.pass_time(10)
@@ -245,14 +270,21 @@ def test_a_send_whose_answer_got_lost_keeps_others_off(running: World) -> None:
     running.pass_time(VOID_SECONDS)
     running.sweep()
     running.settle()
-    assert {key: host.reloads - before[key] for key, host in running.proxies.items()} == dict.fromkeys(before, 1)
+    assert {
+        key: host.reloads - before[key] for key, host in running.proxies.items()
+    } == dict.fromkeys(before, 1)
 
 
 def test_a_send_whose_answer_got_lost_is_not_repeated(running: World) -> None:
     """Only we know what to do then: the SDK would start a second command on the same proxies."""
     running.launch()
     sent = len(running.service.commands)
-    with failing(running.clients, "ssm.SendCommand", Fault(500, "InternalServerError", is_done=True), times=1):
+    with failing(
+        running.clients,
+        "ssm.SendCommand",
+        Fault(500, "InternalServerError", is_done=True),
+        times=1,
+    ):
         assert running.sweep() == ["m-0"]
     assert len(running.service.commands) == sent + 1
 
@@ -280,7 +312,10 @@ def test_death_between_claim_and_send_is_healed(running: World) -> None:
     """The next run finds the generation not rolled out, and sends once the claim is void."""
     running.launch()
     orders = running.orders()
-    with failing(running.clients, "ssm.SendCommand", Fault(is_death=True)), pytest.raises(Death):
+    with (
+        failing(running.clients, "ssm.SendCommand", Fault(is_death=True)),
+        pytest.raises(Death),
+    ):
         running.sweep()
     assert running.orders() == orders
     running.pass_time(10)
@@ -297,7 +332,10 @@ def test_death_between_send_and_note_costs_no_reload(running: World) -> None:
     """The command runs, is sent again, and the host says unchanged."""
     running.launch()
     before = [host.reloads for host in running.proxies.values()]
-    with failing(running.clients, "ssm.SendCommand", Fault(is_death=True, is_done=True)), pytest.raises(Death):
+    with (
+        failing(running.clients, "ssm.SendCommand", Fault(is_death=True, is_done=True)),
+        pytest.raises(Death),
+    ):
         running.sweep()
     assert len(running.service.commands) == 3
     for _ in range(VOID_SECONDS + 1):
@@ -305,16 +343,24 @@ def test_death_between_send_and_note_costs_no_reload(running: World) -> None:
     running.sweep()
     running.settle()
     assert digests(running) == {desired(running)}
-    assert [host.reloads - old for host, old in zip(running.proxies.values(), before, strict=True)] == [1, 1, 1]
+    assert [
+        host.reloads - old
+        for host, old in zip(running.proxies.values(), before, strict=True)
+    ] == [1, 1, 1]
 
 
 @pytest.mark.fault("F12")
 @pytest.mark.parametrize("operation", ["ec2.DescribeInstances", "s3.ListObjectsV2"])
-def test_death_in_the_look_or_the_render_writes_nothing(running: World, operation: str) -> None:
+def test_death_in_the_look_or_the_render_writes_nothing(
+    running: World, operation: str
+) -> None:
     """The message returns, and an ordinary run does all of it."""
     before = running.state
     running.launch()
-    with failing(running.clients, operation, Fault(is_death=True)), pytest.raises(Death):
+    with (
+        failing(running.clients, operation, Fault(is_death=True)),
+        pytest.raises(Death),
+    ):
         running.sweep()
     assert running.state == before
     running.sweep()
@@ -327,7 +373,12 @@ def test_without_proxies_the_config_is_stored_and_nothing_sent(world: World) -> 
     """And the environment is not called converged, so that an alarm can ring."""
     world.launch(number=2)
     assert world.sweep() == []
-    assert world.clients.s3.list_objects_v2(Bucket="bucket", Prefix="configs/staging/")["KeyCount"] == 1
+    assert (
+        world.clients.s3.list_objects_v2(Bucket="bucket", Prefix="configs/staging/")[
+            "KeyCount"
+        ]
+        == 1
+    )
     assert world.service.commands == []
     assert not world.act("status")["converged"]
     world.launch("haproxy")
@@ -344,18 +395,27 @@ def test_the_wave_runs_the_document_that_the_canary_ran(running: World) -> None:
     running.sweep()
     other = json.loads(DOCUMENT.read_text())
     other["description"] = "another"
-    version = running.clients.ssm.update_document(Content=json.dumps(other), Name="apply", DocumentVersion="$LATEST")
+    version = running.clients.ssm.update_document(
+        Content=json.dumps(other), Name="apply", DocumentVersion="$LATEST"
+    )
     number = version["DocumentDescription"]["DocumentVersion"]
-    running.clients.ssm.update_document_default_version(Name="apply", DocumentVersion=number)
+    running.clients.ssm.update_document_default_version(
+        Name="apply", DocumentVersion=number
+    )
     running.settle()
-    assert [command.document.version for command in running.service.commands[-2:]] == ["1", "1"]
+    assert [command.document.version for command in running.service.commands[-2:]] == [
+        "1",
+        "1",
+    ]
     running.pass_time(5)
     running.act("verify")
     assert running.service.commands[-1].document.version == number
 
 
 @pytest.mark.fault("F66")
-def test_a_proxy_that_terminates_in_mid_rollout_is_gone_not_failed(running: World) -> None:
+def test_a_proxy_that_terminates_in_mid_rollout_is_gone_not_failed(
+    running: World,
+) -> None:
     """The next look no longer has it, and another one becomes the canary."""
     running.launch()
     running.sweep()
@@ -435,7 +495,9 @@ def test_a_hand_edit_is_repaired_and_reported(running: World) -> None:
     assert running.proxies[edited].installed == desired(running)
 
 
-def test_a_comparison_that_fails_on_one_proxy_leaves_the_others_settled(running: World) -> None:
+def test_a_comparison_that_fails_on_one_proxy_leaves_the_others_settled(
+    running: World,
+) -> None:
     """They run the config; only the failed one is named, and tried again."""
     bad = min(running.proxies)
     running.proxies[bad].breaks = lambda _: ("failed", "no-space")
@@ -444,7 +506,9 @@ def test_a_comparison_that_fails_on_one_proxy_leaves_the_others_settled(running:
         running.pass_time(1)
     proxies = running.act("status")["proxies"]
     assert {key for key, proxy in proxies.items() if not proxy["settled"]} == {bad}
-    assert {proxy["outcome"] for key, proxy in proxies.items() if key != bad} == {"unchanged"}
+    assert {proxy["outcome"] for key, proxy in proxies.items() if key != bad} == {
+        "unchanged"
+    }
     running.proxies[bad].breaks = lambda _: None
     running.settle(60)
     assert running.act("status")["converged"]
@@ -457,7 +521,11 @@ def test_more_than_fifty_proxies_are_served_in_chunks(world: World) -> None:
     world.sweep()
     world.settle(200)
     assert digests(world) == {desired(world)}
-    assert [len(command.invocations) for command in world.service.commands] == [1, 50, 9]
+    assert [len(command.invocations) for command in world.service.commands] == [
+        1,
+        50,
+        9,
+    ]
 
 
 def test_one_dead_agent_among_fifty_does_not_block_the_call(running: World) -> None:
@@ -473,9 +541,15 @@ def test_one_dead_agent_among_fifty_does_not_block_the_call(running: World) -> N
         return instance_id != gone and real(instance_id)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(running.service), "_is_online", lambda _self, instance_id: is_online(instance_id))
+        patch.setattr(
+            type(running.service),
+            "_is_online",
+            lambda _self, instance_id: is_online(instance_id),
+        )
         running.settle(20)
-    assert {host.running for key, host in running.proxies.items() if key != gone} == {desired(running)}
+    assert {host.running for key, host in running.proxies.items() if key != gone} == {
+        desired(running)
+    }
     assert running.state.proxy_state(gone).outcome is Outcome.MISSING
 
 
@@ -496,7 +570,11 @@ def test_a_dead_agent_does_not_widen_the_wave(world: World) -> None:
     gone = max(key for key in world.proxies if key != first)
     real = world.service._is_online  # noqa: SLF001 # as above
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(world.service), "_is_online", lambda _self, key: key != gone and real(key))
+        patch.setattr(
+            type(world.service),
+            "_is_online",
+            lambda _self, key: key != gone and real(key),
+        )
         world.settle(20)
     assert outcomes(world).count("rolled-back") == 1
 
@@ -504,8 +582,12 @@ def test_a_dead_agent_does_not_widen_the_wave(world: World) -> None:
 def test_a_template_of_its_own_per_proxy(running: World) -> None:
     """A template that mentions the rendering host gives each proxy its own text, and the right one."""
     template = "listen x\n bind :80\n # {{ inventory_hostname }}\n"
-    template += "{% for b in groups['backends'] %} server {{ b }} {{ b }}:8080\n{% endfor %}"
-    running.clients.s3.put_object(Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=template.encode())
+    template += (
+        "{% for b in groups['backends'] %} server {{ b }} {{ b }}:8080\n{% endfor %}"
+    )
+    running.clients.s3.put_object(
+        Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=template.encode()
+    )
     running.sweep()
     running.settle()
     assert running.act("status")["converged"]
@@ -539,14 +621,22 @@ def test_a_state_moved_between_claim_and_id_keeps_both(running: World) -> None:
 def test_half_sent_is_half_noted(running: World) -> None:
     """Of several commands the second is refused: the first is known by its id, the rest is sent later."""
     template = "listen x\n bind :80\n # {{ inventory_hostname }}\n"
-    template += "{% for b in groups['backends'] %} server {{ b }} {{ b }}:8080\n{% endfor %}"
-    running.clients.s3.put_object(Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=template.encode())
+    template += (
+        "{% for b in groups['backends'] %} server {{ b }} {{ b }}:8080\n{% endfor %}"
+    )
+    running.clients.s3.put_object(
+        Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=template.encode()
+    )
     running.sweep()
     sends: list[str] = []
 
     def choose(operation: str, _url: str) -> Fault | None:
         sends.extend([operation] if operation == "ssm.SendCommand" else [])
-        return Fault(400, "ThrottlingException") if len(sends) == 2 and operation == sends[-1] else None
+        return (
+            Fault(400, "ThrottlingException")
+            if len(sends) == 2 and operation == sends[-1]
+            else None
+        )
 
     running.finish_unnoticed()
     with interposed(running.clients, choose):
@@ -559,7 +649,9 @@ def test_half_sent_is_half_noted(running: World) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "every"), [(6, 5), (4, 3)])
-def test_changes_that_keep_coming_leave_no_proxy_behind(world: World, seconds: int, every: int) -> None:
+def test_changes_that_keep_coming_leave_no_proxy_behind(
+    world: World, seconds: int, every: int
+) -> None:
     """A rollout takes longer than the next change: each proxy is served all the same, and the end is right."""
     world.launch(number=3)
     world.launch("haproxy", 8)
@@ -579,7 +671,9 @@ def test_changes_that_keep_coming_leave_no_proxy_behind(world: World, seconds: i
     assert len(world.state.backends or ()) == 3 + 60 // every
 
 
-def test_a_dead_agent_that_is_still_called_online_holds_up_nobody(running: World) -> None:
+def test_a_dead_agent_that_is_still_called_online_holds_up_nobody(
+    running: World,
+) -> None:
     """The canary's command waits for it for minutes; another one becomes the canary meanwhile."""
     gone = min(running.proxies)
     running.service.disconnect(gone)
@@ -588,7 +682,9 @@ def test_a_dead_agent_that_is_still_called_online_holds_up_nobody(running: World
     assert canary(running) == gone
     for _ in range(30):
         running.pass_time(1)
-    assert {host.running for key, host in running.proxies.items() if key != gone} == {desired(running)}
+    assert {host.running for key, host in running.proxies.items() if key != gone} == {
+        desired(running)
+    }
 
 
 def test_a_config_that_vanished_from_the_bucket_is_stored_again(running: World) -> None:
@@ -610,7 +706,9 @@ def test_a_config_that_vanished_from_the_bucket_is_stored_again(running: World) 
 
 
 @pytest.mark.fault("F64")
-def test_a_retry_in_the_middle_keeps_the_document_of_the_rollout(running: World) -> None:
+def test_a_retry_in_the_middle_keeps_the_document_of_the_rollout(
+    running: World,
+) -> None:
     """Only what comes after the end takes the new one, or what was stopped."""
     running.settings = replace(running.settings, max_errors=Limit.parse("1"))
     first, bad, late = sorted(running.proxies)
@@ -621,9 +719,13 @@ def test_a_retry_in_the_middle_keeps_the_document_of_the_rollout(running: World)
     running.sweep()
     running.pass_time(5)
     other = json.loads(DOCUMENT.read_text()) | {"description": "another"}
-    version = running.clients.ssm.update_document(Content=json.dumps(other), Name="apply", DocumentVersion="$LATEST")
+    version = running.clients.ssm.update_document(
+        Content=json.dumps(other), Name="apply", DocumentVersion="$LATEST"
+    )
     number = version["DocumentDescription"]["DocumentVersion"]
-    running.clients.ssm.update_document_default_version(Name="apply", DocumentVersion=number)
+    running.clients.ssm.update_document_default_version(
+        Name="apply", DocumentVersion=number
+    )
     running.pass_time(40)
     assert len(running.proxies[bad].agent.orders) > 2
     assert running.proxies[first].running == desired(running)

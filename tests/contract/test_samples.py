@@ -27,7 +27,8 @@ def running() -> Iterator[World]:
 def context() -> SimpleNamespace:
     """What Lambda hands over in that region."""
     return SimpleNamespace(
-        invoked_function_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:reconcile", aws_request_id="r"
+        invoked_function_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:reconcile",
+        aws_request_id="r",
     )
 
 

@@ -14,7 +14,9 @@ from haproxy_sync.config.sources import Origins
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.settings import Settings
 
-SETTINGS = Settings("staging", "eu-west-1", "haproxy-config", "https://queue", "document")
+SETTINGS = Settings(
+    "staging", "eu-west-1", "haproxy-config", "https://queue", "document"
+)
 
 
 @pytest.fixture
@@ -22,7 +24,10 @@ def s3() -> Iterator[Any]:
     """A client, and an empty bucket."""
     with mock_aws():
         client = boto3.client("s3", region_name="eu-west-1")
-        client.create_bucket(Bucket="haproxy-config", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        client.create_bucket(
+            Bucket="haproxy-config",
+            CreateBucketConfiguration={"LocationConstraint": "eu-west-1"},
+        )
         yield client
 
 
@@ -40,7 +45,9 @@ def put(s3: Any, key: str, text: str | bytes) -> None:
 def test_nothing_uploaded_means_the_bundled_template(s3: Any, project: Path) -> None:
     """At the price of two small requests, and of nothing else where it is cached already."""
     made: list[str] = []
-    s3.meta.events.register("before-call.s3", lambda model, **_: made.append(model.name))
+    s3.meta.events.register(
+        "before-call.s3", lambda model, **_: made.append(model.name)
+    )
     source = sources.load(s3, SETTINGS, project=project)
     assert source.variables == {}
     assert "server" in source.templates.files[source.templates.main]
@@ -106,14 +113,32 @@ def test_every_change_has_a_version(s3: Any, project: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "content", "message"),
     [
-        ("templates/staging/other.j2", b"x", r"templates/staging/haproxy\.cfg\.j2: it is missing beside other\.j2"),
-        ("templates/staging/haproxy.cfg.j2", b"a\n\xff", r"templates/staging/haproxy\.cfg\.j2:2: it is not UTF-8"),
-        ("templates/staging/haproxy.cfg.j2", b"a" * (1024 * 1024 + 1), r"haproxy\.cfg\.j2: larger than 1048576 bytes"),
+        (
+            "templates/staging/other.j2",
+            b"x",
+            r"templates/staging/haproxy\.cfg\.j2: it is missing beside other\.j2",
+        ),
+        (
+            "templates/staging/haproxy.cfg.j2",
+            b"a\n\xff",
+            r"templates/staging/haproxy\.cfg\.j2:2: it is not UTF-8",
+        ),
+        (
+            "templates/staging/haproxy.cfg.j2",
+            b"a" * (1024 * 1024 + 1),
+            r"haproxy\.cfg\.j2: larger than 1048576 bytes",
+        ),
         ("vars/staging.yml", b"a: [", r"vars/staging\.yml:1: "),
-        ("vars/staging.yml", b"ansible_host: x", r"vars/staging\.yml: ansible_host comes from EC2"),
+        (
+            "vars/staging.yml",
+            b"ansible_host: x",
+            r"vars/staging\.yml: ansible_host comes from EC2",
+        ),
     ],
 )
-def test_a_broken_upload_says_what_is_wrong(s3: Any, project: Path, key: str, content: bytes, message: str) -> None:
+def test_a_broken_upload_says_what_is_wrong(
+    s3: Any, project: Path, key: str, content: bytes, message: str
+) -> None:
     """File, line and reason, before anything is rendered."""
     put(s3, key, content)
     with pytest.raises(TemplateError, match=message):

@@ -15,27 +15,45 @@ KEY = "state/staging.json"
 @pytest.fixture
 def busy(running: World) -> World:
     """A settled environment in an account where others live too; the bucket keeps versions, as ours does."""
-    running.clients.s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
+    running.clients.s3.put_bucket_versioning(
+        Bucket="bucket", VersioningConfiguration={"Status": "Enabled"}
+    )
     return running
 
 
 def traces(world: World) -> tuple[Any, ...]:
     """What anything that was done leaves behind: the state's versions, our own messages, commands."""
     versions = world.clients.s3.list_object_versions(Bucket="bucket")["Versions"]
-    return [(each["Key"], each["VersionId"], each["ETag"]) for each in versions], list(world.delayed), world.orders()
+    return (
+        [(each["Key"], each["VersionId"], each["ETag"]) for each in versions],
+        list(world.delayed),
+        world.orders(),
+    )
 
 
-def tags_changed(world: World, claimed: dict[str, str], *instance_ids: str) -> dict[str, Any]:
+def tags_changed(
+    world: World, claimed: dict[str, str], *instance_ids: str
+) -> dict[str, Any]:
     """The event of a tag change that claims these tags."""
-    detail = {"changed-tag-keys": ["Environment"], "service": "ec2", "resource-type": "instance", "tags": claimed}
-    arns = [f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{instance_id}" for instance_id in instance_ids]
+    detail = {
+        "changed-tag-keys": ["Environment"],
+        "service": "ec2",
+        "resource-type": "instance",
+        "tags": claimed,
+    }
+    arns = [
+        f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{instance_id}"
+        for instance_id in instance_ids
+    ]
     assert world.settings.environment_tag_key == "Environment"
     return event("aws.tag", "Tag Change on Resource", detail, *arns)
 
 
 def bare(world: World) -> str:
     """An instance without any tags."""
-    made = world.clients.ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1)["Instances"]
+    made = world.clients.ec2.run_instances(
+        ImageId="ami-12345678", MinCount=1, MaxCount=1
+    )["Instances"]
     return str(made[0]["InstanceId"])
 
 
@@ -46,11 +64,17 @@ def ids(hosts: Iterable[Any] | None) -> set[str]:
 
 @pytest.mark.parametrize("state", ["running", "stopped", "terminated"])
 @pytest.mark.parametrize("is_tagged", [True, False])
-def test_a_state_change_of_somebody_elses_instance_leaves_no_trace(busy: World, state: str, *, is_tagged: bool) -> None:
+def test_a_state_change_of_somebody_elses_instance_leaves_no_trace(
+    busy: World, state: str, *, is_tagged: bool
+) -> None:
     """One read of the bucket, one question to EC2; no put, no message, no second look."""
     other = busy.launch(tags=PRODUCTION)[0] if is_tagged else bare(busy)
     if state != "running":
-        call = busy.clients.ec2.stop_instances if state == "stopped" else busy.clients.ec2.terminate_instances
+        call = (
+            busy.clients.ec2.stop_instances
+            if state == "stopped"
+            else busy.clients.ec2.terminate_instances
+        )
         call(InstanceIds=[other])
     before = traces(busy)
     with calls(busy.clients) as made:
@@ -66,13 +90,23 @@ def test_a_thousand_of_them_write_nothing(busy: World) -> None:
     before = traces(busy)
     with calls(busy.clients) as made:
         for number in range(100):
-            assert busy.deliver(*(changed(each, ("running", "stopped")[number % 2]) for each in others)) == []
+            assert (
+                busy.deliver(
+                    *(
+                        changed(each, ("running", "stopped")[number % 2])
+                        for each in others
+                    )
+                )
+                == []
+            )
             busy.pass_time(1)
     assert traces(busy) == before
     assert len(made) == 200
 
 
-def test_the_log_and_the_answer_have_a_word_for_it(busy: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_and_the_answer_have_a_word_for_it(
+    busy: World, caplog: pytest.LogCaptureFixture
+) -> None:
     """Not `covered`: nobody looked, and nobody will."""
     (other,) = busy.launch(tags=PRODUCTION)
     caplog.clear()
@@ -107,7 +141,9 @@ def test_ours_by_its_tags_is_ours(busy: World, kind: str, *, is_stopped: bool) -
 def test_what_ec2_does_not_show_may_be_ours(busy: World) -> None:
     """EC2 is eventually consistent: an id that does not come back is looked at, and once more later."""
     (other,) = busy.launch(tags=PRODUCTION)
-    both = changed(other) | {"resources": ["arn:aws:ec2:::instance/i-0a1b2c3d4e5f60001"]}
+    both = changed(other) | {
+        "resources": ["arn:aws:ec2:::instance/i-0a1b2c3d4e5f60001"]
+    }
     before = busy.state
     assert busy.deliver(both) == []
     assert busy.state.looked_at > before.looked_at
@@ -117,11 +153,21 @@ def test_what_ec2_does_not_show_may_be_ours(busy: World) -> None:
 
 
 @pytest.mark.fault("F24")
-def test_a_tag_that_ec2_does_not_show_yet_is_believed_when_it_makes_it_ours(busy: World) -> None:
+def test_a_tag_that_ec2_does_not_show_yet_is_believed_when_it_makes_it_ours(
+    busy: World,
+) -> None:
     """EC2 still shows the instance without tags when the event comes: it is in long before the sweep."""
     late = bare(busy)
-    assert busy.deliver(tags_changed(busy, {"Environment": "staging", "Type": "tomcat"}, late)) == []
-    tags = [{"Key": "Environment", "Value": "staging"}, {"Key": "Type", "Value": "tomcat"}]
+    assert (
+        busy.deliver(
+            tags_changed(busy, {"Environment": "staging", "Type": "tomcat"}, late)
+        )
+        == []
+    )
+    tags = [
+        {"Key": "Environment", "Value": "staging"},
+        {"Key": "Type", "Value": "tomcat"},
+    ]
     busy.clients.ec2.create_tags(Resources=[late], Tags=tags)
     busy.pass_time(4)
     assert late in ids(busy.state.backends)
@@ -144,7 +190,9 @@ def present(world: World) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", ["tomcat", "haproxy", "redis"])
-def test_what_leaves_is_known_although_it_is_no_longer_ours(busy: World, kind: str) -> None:
+def test_what_leaves_is_known_although_it_is_no_longer_ours(
+    busy: World, kind: str
+) -> None:
     """A backend, a proxy, or another that a template may show: without its tag it is looked at all the same."""
     (leaving,) = busy.launch(kind)
     busy.sweep()
@@ -168,11 +216,15 @@ def test_a_skipped_instance_is_known(busy: World) -> None:
 
 
 @pytest.mark.fault("F22")
-def test_a_question_that_fails_is_a_look_and_a_look_that_fails_returns_the_batch(busy: World) -> None:
+def test_a_question_that_fails_is_a_look_and_a_look_that_fails_returns_the_batch(
+    busy: World,
+) -> None:
     """The message comes back, and nothing is written."""
     (other,) = busy.launch(tags=PRODUCTION)
     before = traces(busy)
-    with failing(busy.clients, "ec2.DescribeInstances", Fault(503, "RequestLimitExceeded")):
+    with failing(
+        busy.clients, "ec2.DescribeInstances", Fault(503, "RequestLimitExceeded")
+    ):
         assert busy.deliver(changed(other)) == ["m-0"]
     assert traces(busy) == before
 
@@ -182,7 +234,9 @@ def test_when_ec2_throttles_foreign_events_have_the_pace_of_looks(busy: World) -
     others = busy.launch(number=3, tags=PRODUCTION)
     busy.sweep()
     (new,) = busy.launch()
-    with failing(busy.clients, "ec2.DescribeInstances", Fault(503, "RequestLimitExceeded")):
+    with failing(
+        busy.clients, "ec2.DescribeInstances", Fault(503, "RequestLimitExceeded")
+    ):
         for other in (*others, new):
             assert busy.deliver(changed(other)) == []
     busy.pass_time(5)
@@ -190,8 +244,12 @@ def test_when_ec2_throttles_foreign_events_have_the_pace_of_looks(busy: World) -
 
 
 @pytest.mark.parametrize("is_amended", [False, True])
-@pytest.mark.parametrize("body", [None, b"{", b"{}"], ids=["deleted", "rubbish", "empty"])
-def test_where_the_state_is_lost_nobody_is_a_stranger(busy: World, body: bytes | None, *, is_amended: bool) -> None:
+@pytest.mark.parametrize(
+    "body", [None, b"{", b"{}"], ids=["deleted", "rubbish", "empty"]
+)
+def test_where_the_state_is_lost_nobody_is_a_stranger(
+    busy: World, body: bytes | None, *, is_amended: bool
+) -> None:
     """Who was known is not known then, nor after a person had it written: the event is a look, which repairs it."""
     (gone, *_) = sorted(ids(busy.state.backends))
     if body is None:
@@ -212,7 +270,8 @@ def test_beside_what_wants_a_look_nobody_is_asked_for(busy: World) -> None:
     (known, *_) = sorted(ids(busy.state.backends))
     busy.sweep()
     with calls(busy.clients) as made:
-        assert busy.deliver(changed(other), changed(known)) == []  # deferred, right after that look
+        # Deferred, right after that look.
+        assert busy.deliver(changed(other), changed(known)) == []
     assert "ec2.DescribeInstances" not in made
     for relevant in (changed(known), SWEEP, event("aws.s3", "Object Created")):
         busy.pass_time(60)
@@ -246,7 +305,12 @@ def test_a_stranger_beside_a_command_costs_no_look(busy: World) -> None:
     (other,) = busy.launch(tags=PRODUCTION)
     busy.sweep()
     looked_at = busy.state.looked_at
-    assert busy.deliver(changed(other), event("aws.ssm", "EC2 Command Status-change Notification")) == []
+    assert (
+        busy.deliver(
+            changed(other), event("aws.ssm", "EC2 Command Status-change Notification")
+        )
+        == []
+    )
     busy.pass_time(10)
     assert busy.state.looked_at == looked_at
 

@@ -18,7 +18,7 @@ from haproxy_sync import aws, handler
 from haproxy_sync.aws import Clients
 from haproxy_sync.config.render import Renderer
 from haproxy_sync.fleet.model import NO_TAGS
-from haproxy_sync.rollout import progress
+from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import EnvironmentState
 from haproxy_sync.state.store import Store
@@ -51,7 +51,10 @@ class SimulatedProxy:
     installed: str = ""
     running: str = ""
     reloads: int = 0
-    breaks: Callable[[Mapping[str, str]], tuple[str, str] | None] = lambda _parameters: None  # outcome, reason
+    # Outcome, reason.
+    breaks: Callable[[Mapping[str, str]], tuple[str, str] | None] = lambda _parameters: (
+        None
+    )
 
     def answer(self, order: Order) -> DocumentResult:
         """What the script would report."""
@@ -64,16 +67,22 @@ class SimulatedProxy:
             return self._say(generation, before, "superseded", "older-generation")
         self.generation = generation
         key = parameters["SourceUrl"].split(".amazonaws.com/")[1]
-        text = self.world.clients.s3.get_object(Bucket=self.world.settings.bucket, Key=key)["Body"].read()
+        text = self.world.clients.s3.get_object(
+            Bucket=self.world.settings.bucket, Key=key
+        )["Body"].read()
         assert md5(text, usedforsecurity=False).hexdigest() == digest
         if self.installed == self.running == digest:
             return self._say(generation, before, "unchanged", "")
         is_drift = self.installed != self.running
         self.installed = self.running = digest
         self.reloads += 1
-        return self._say(generation, before, "repaired" if is_drift else "installed", "")
+        return self._say(
+            generation, before, "repaired" if is_drift else "installed", ""
+        )
 
-    def _say(self, generation: int, before: str, outcome: str, reason: str) -> DocumentResult:
+    def _say(
+        self, generation: int, before: str, outcome: str, reason: str
+    ) -> DocumentResult:
         marker = {
             "outcome": outcome,
             "reason": reason,
@@ -83,15 +92,23 @@ class SimulatedProxy:
             "running_md5": self.running,
             "method": "none",
             "window_ms": 0,
-            "backup": f"/etc/haproxy/haproxy.cfg.{before[:8]}.bak" if outcome == "repaired" else "",
+            "backup": f"/etc/haproxy/haproxy.cfg.{before[:8]}.bak"
+            if outcome == "repaired"
+            else "",
         }
         is_bad = outcome in {"failed", "rolled-back"}
         detail = Detail.FAILED if is_bad else Detail.SUCCESS
         now = self.world.clock()
         output = "haproxy-ec2-sync " + json.dumps(marker) + "\n"
-        download = StepResult("download", Detail.SUCCESS, 0, "Content downloaded", "", now, now)
+        download = StepResult(
+            "download", Detail.SUCCESS, 0, "Content downloaded", "", now, now
+        )
         return DocumentResult(
-            detail, (download, StepResult("apply", detail, 21 if is_bad else 0, output, "", now, now))
+            detail,
+            (
+                download,
+                StepResult("apply", detail, 21 if is_bad else 0, output, "", now, now),
+            ),
         )
 
 
@@ -104,8 +121,10 @@ class World:
     clock: ManualClock
     service: RunCommand
     proxies: dict[str, SimulatedProxy] = field(default_factory=dict)
-    inbox: list[dict[str, Any]] = field(default_factory=list)  # events on their way into the queue
-    delayed: list[tuple[float, float, dict[str, Any]]] = field(default_factory=list)  # due, sent, our own message
+    # Events on their way into the queue.
+    inbox: list[dict[str, Any]] = field(default_factory=list)
+    # Due, sent, our own message.
+    delayed: list[tuple[float, float, dict[str, Any]]] = field(default_factory=list)
     renderer: Any = field(default_factory=Renderer)
     invocations: int = 0
 
@@ -114,7 +133,9 @@ class World:
         """Unix seconds of the test's clock."""
         return self.clock().timestamp()
 
-    def launch(self, kind: str = "tomcat", number: int = 1, tags: Mapping[str, str] = NO_TAGS) -> list[str]:
+    def launch(
+        self, kind: str = "tomcat", number: int = 1, tags: Mapping[str, str] = NO_TAGS
+    ) -> list[str]:
         """Running instances; proxies come with an agent that is online."""
         every = {"Environment": self.settings.environment, "Type": kind} | dict(tags)
         answer = self.clients.ec2.run_instances(
@@ -122,7 +143,12 @@ class World:
             MinCount=number,
             MaxCount=number,
             TagSpecifications=[
-                {"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in every.items()]}
+                {
+                    "ResourceType": "instance",
+                    "Tags": [
+                        {"Key": key, "Value": value} for key, value in every.items()
+                    ],
+                }
             ],
         )
         ids = [instance["InstanceId"] for instance in answer["Instances"]]
@@ -152,12 +178,18 @@ class World:
     def deliver(self, *bodies: object, sent_at: float | None = None) -> list[str]:
         """A batch of the queue through the real handler; the message ids that failed."""
         sent = self.now if sent_at is None else sent_at
-        records = [record(f"m-{number}", json.dumps(body), sent) for number, body in enumerate(bodies)]
+        records = [
+            record(f"m-{number}", json.dumps(body), sent)
+            for number, body in enumerate(bodies)
+        ]
         return self.invoke({"Records": records})
 
     def invoke(self, event: Mapping[str, Any]) -> list[str]:
         """A batch; the message ids that failed."""
-        return [failure["itemIdentifier"] for failure in self.handle(event)["batchItemFailures"]]
+        return [
+            failure["itemIdentifier"]
+            for failure in self.handle(event)["batchItemFailures"]
+        ]
 
     def handle(self, event: Any) -> dict[str, Any]:
         """The real handler, in an invocation of its own."""
@@ -175,7 +207,11 @@ class World:
     def pass_time(self, seconds: float) -> None:
         """The clock moves, hosts work, and what they and we have sent arrives."""
         end = self.now + seconds
-        while (due := min([message[0] for message in self.delayed] + self._reports(), default=end)) < end:
+        while (
+            due := min(
+                [message[0] for message in self.delayed] + self._reports(), default=end
+            )
+        ) < end:
             self.clock.advance(max(0.0, due - self.now))
             self.service.tick()
             self.deliver_events()
@@ -191,10 +227,21 @@ class World:
 
     def _reports(self) -> list[float]:
         """When what the agents have sent arrives, and when to ask those that work."""
-        every = [invocation for command in self.service.commands for invocation in command.invocations]
-        asked = [self.now + 1] if any(invocation.execution for invocation in every) else []
-        coming = [invocation.replies[0].arrives.timestamp() for invocation in every if invocation.replies]
-        return asked + [arrives for arrives in coming if arrives > self.now]  # what is overdue waits for a connection
+        every = [
+            invocation
+            for command in self.service.commands
+            for invocation in command.invocations
+        ]
+        asked = (
+            [self.now + 1] if any(invocation.execution for invocation in every) else []
+        )
+        coming = [
+            invocation.replies[0].arrives.timestamp()
+            for invocation in every
+            if invocation.replies
+        ]
+        # What is overdue waits for a connection.
+        return asked + [arrives for arrives in coming if arrives > self.now]
 
     def deliver_events(self) -> None:
         """Whatever waits in the inbox, ten at a time, then our own messages that are due."""
@@ -216,14 +263,14 @@ class World:
                 continue  # the state is what it was a second ago
             asked_after = self.invocations
             state = self.state
-            if progress.is_converged(state) and not state.commands:
+            if Progress(state).is_converged and not state.commands:
                 break
         self._check_status()
 
     def _check_status(self) -> None:
         """An operator's `status` says of the rollout what the state says."""
         status, state = self.act("status"), self.state
-        assert status["converged"] == progress.is_converged(state)
+        assert status["converged"] == Progress(state).is_converged
         assert len(status["rollout"]["commands"]) == len(state.commands)
 
     def orders(self) -> int:
@@ -232,7 +279,9 @@ class World:
 
     def drift(self, instance_id: str, text: str = "edited by hand") -> None:
         """Somebody edits the live file."""
-        self.proxies[instance_id].installed = md5(text.encode(), usedforsecurity=False).hexdigest()
+        self.proxies[instance_id].installed = md5(
+            text.encode(), usedforsecurity=False
+        ).hexdigest()
 
     @property
     def state(self) -> EnvironmentState:
@@ -244,7 +293,10 @@ class World:
         digest = self.proxies[instance_id].running
         state = self.state
         for change in state.history:
-            for each in (change.assignment.shared, *change.assignment.by_proxy.values()):
+            for each in (
+                change.assignment.shared,
+                *change.assignment.by_proxy.values(),
+            ):
                 if each and each.md5 == digest:
                     text = Store.of(self.clients, self.settings).get_config(each.sha256)
                     return text or ""
@@ -253,11 +305,24 @@ class World:
 
 def record(message_id: str, body: str, sent_at: float) -> dict[str, Any]:
     """A message as Lambda gets it from the queue."""
-    attributes = {"SentTimestamp": str(int(sent_at * 1000)), "ApproximateReceiveCount": "1"}
-    return {"messageId": message_id, "body": body, "attributes": attributes, "eventSource": "aws:sqs"}
+    attributes = {
+        "SentTimestamp": str(int(sent_at * 1000)),
+        "ApproximateReceiveCount": "1",
+    }
+    return {
+        "messageId": message_id,
+        "body": body,
+        "attributes": attributes,
+        "eventSource": "aws:sqs",
+    }
 
 
-def event(source: str, detail_type: str, detail: Mapping[str, Any] | None = None, *resources: str) -> dict[str, Any]:
+def event(
+    source: str,
+    detail_type: str,
+    detail: Mapping[str, Any] | None = None,
+    *resources: str,
+) -> dict[str, Any]:
     """An EventBridge event of our account."""
     return {
         "version": "0",
@@ -275,7 +340,9 @@ def event(source: str, detail_type: str, detail: Mapping[str, Any] | None = None
 SWEEP = event("aws.events", "Scheduled Event")
 
 
-def changed(instance_id: str = "i-0a1b2c3d4e5f60001", state: str = "running") -> dict[str, Any]:
+def changed(
+    instance_id: str = "i-0a1b2c3d4e5f60001", state: str = "running"
+) -> dict[str, Any]:
     """An EC2 state change."""
     arn = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{instance_id}"
     detail = {"instance-id": instance_id, "state": state}
@@ -287,12 +354,16 @@ def new_world(**changes: Any) -> Iterator[World]:
     """A world with an empty bucket, a queue and the document."""
     with mock_aws():
         clients = _clients()
-        clients.s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": REGION})
+        clients.s3.create_bucket(
+            Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
         queue_url = clients.sqs.create_queue(QueueName="queue")["QueueUrl"]
         clock = ManualClock(BEGIN)
         service = run_command_on_moto(ACCOUNT, REGION, clock=clock)
         with attach(service):
-            clients.ssm.create_document(Content=DOCUMENT.read_text(), Name="apply", DocumentType="Command")
+            clients.ssm.create_document(
+                Content=DOCUMENT.read_text(), Name="apply", DocumentType="Command"
+            )
             settings = Settings(
                 environment="staging",
                 region=REGION,

@@ -51,7 +51,9 @@ class Takeover:
 def takeover() -> Iterator[Takeover]:
     """The system with SysV and master-worker HAProxy, each in a zone of its own; nobody has ended its first freeze."""
     if os.geteuid() != 0:
-        pytest.fail("tests/end_to_end make network namespaces and run HAProxy: run them as root")
+        pytest.fail(
+            "tests/end_to_end make network namespaces and run HAProxy: run them as root"
+        )
     with LocalSystem(PARAMETERS) as system:
         for _ in range(POOL[0]):
             system.launch_backend()
@@ -60,7 +62,9 @@ def takeover() -> Iterator[Takeover]:
         found = running(system)
         system.wait_until("agents", lambda: system.online() == set(system.proxies))
         now = time.time()
-        system.wait_until("a look since then", lambda: (system.status()["looked_at"] or 0) > now)
+        system.wait_until(
+            "a look since then", lambda: (system.status()["looked_at"] or 0) > now
+        )
         plan = system.invoke({"action": "plan"})
         yield Takeover(system, set(system.backends), found, running(system), plan)
 
@@ -74,7 +78,10 @@ def deployed(takeover: Takeover) -> LocalSystem:
 
 def running(system: LocalSystem) -> dict[str, tuple[str, int]]:
     """Each proxy's live file and the process that serves."""
-    return {proxy.instance_id: (config(proxy), proxy.host.worker) for proxy in system.proxies.values()}
+    return {
+        proxy.instance_id: (config(proxy), proxy.host.worker)
+        for proxy in system.proxies.values()
+    }
 
 
 @pytest.fixture
@@ -99,8 +106,14 @@ def come_to_rest(system: LocalSystem) -> None:
 def is_at_rest(system: LocalSystem) -> bool:
     """Nothing is held, frozen or under way, and the pool is what was launched."""
     status = system.status()
-    is_calm = status["converged"] and not (status["hold"] or status["freeze"] or status["rollout"]["commands"])
-    return is_calm and set(status["backends"]) == set(system.backends) and set(status["proxies"]) == set(system.proxies)
+    is_calm = status["converged"] and not (
+        status["hold"] or status["freeze"] or status["rollout"]["commands"]
+    )
+    return (
+        is_calm
+        and set(status["backends"]) == set(system.backends)
+        and set(status["proxies"]) == set(system.proxies)
+    )
 
 
 def workers(system: LocalSystem) -> dict[str, int]:

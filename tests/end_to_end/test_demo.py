@@ -29,7 +29,9 @@ def test_demo_ends_by_itself_with_everything_done() -> None:
 def test_kept_demo_answers_until_it_is_interrupted() -> None:
     """With KEEP=1 the system stays, `make invoke` sends samples to it, and an interrupt ends it cleanly."""
     command = [sys.executable, "-m", "local", "demo", "--keep"]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as demo:
+    with subprocess.Popen(
+        command, cwd=PROJECT, stdout=subprocess.PIPE, text=True
+    ) as demo:
         watchdog = threading.Timer(LIMIT_SECONDS, demo.kill)
         watchdog.start()
         try:

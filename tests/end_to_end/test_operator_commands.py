@@ -20,14 +20,20 @@ def desk(tmp_path: Path) -> Path:
     """The project's folder of somebody whose `default` environment is in another region than staging."""
     text = (PROJECT / "samconfig.toml").read_text()
     default, rest = text.split("\n[staging.", 1)
-    (tmp_path / "samconfig.toml").write_text(f"{default.replace(settings()['region'], 'eu-west-1')}\n[staging.{rest}")
+    (tmp_path / "samconfig.toml").write_text(
+        f"{default.replace(settings()['region'], 'eu-west-1')}\n[staging.{rest}"
+    )
     (tmp_path / "events").symlink_to(PROJECT / "events")
     return tmp_path
 
 
-def _typed(command: str, desk: Path, system: LocalSystem, answer: str = "") -> subprocess.CompletedProcess[str]:
+def _typed(
+    command: str, desk: Path, system: LocalSystem, answer: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run a command line with the credentials of the account's owner and no other setting of AWS."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("AWS_")
+    }
     aws = {
         "PATH": f"{SAM.parent}:{os.environ['PATH']}",
         "AWS_ENDPOINT_URL": system.stack.endpoint,
@@ -47,21 +53,32 @@ def _typed(command: str, desk: Path, system: LocalSystem, answer: str = "") -> s
     )
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("sam remote invoke ")])
-def test_sam_remote_invoke_reaches_the_function(command: str, desk: Path, system: LocalSystem) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [command for command in COMMANDS if command.startswith("sam remote invoke ")],
+)
+def test_sam_remote_invoke_reaches_the_function(
+    command: str, desk: Path, system: LocalSystem
+) -> None:
     """Whatever the region of the first table of samconfig.toml, the staging stack answers."""
     done = _typed(command, desk, system)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["environment"] == system.environment
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("sam delete")])
-def test_sam_delete_means_that_stack(command: str, desk: Path, system: LocalSystem) -> None:
+@pytest.mark.parametrize(
+    "command", [command for command in COMMANDS if command.startswith("sam delete")]
+)
+def test_sam_delete_means_that_stack(
+    command: str, desk: Path, system: LocalSystem
+) -> None:
     """It asks before it deletes; the question names the stack and region of staging."""
     done = _typed(command, desk, system, answer="n\n")
     stack = settings()
     asked = re.sub(r"\s+", " ", done.stdout)
-    assert f"stack {stack['stack_name']} in the region {stack['region']}" in asked, done.stdout + done.stderr
+    assert f"stack {stack['stack_name']} in the region {stack['region']}" in asked, (
+        done.stdout + done.stderr
+    )
     assert system.status()["environment"] == system.environment
 
 

@@ -16,7 +16,8 @@ def test_a_terminated_backend_leaves(system: LocalSystem) -> None:
     system.terminate(gone.instance_id)
     system.wait_until_serving(*system.backends.values())
     system.wait_until(
-        "it is out of both configs", lambda: all(gone.name not in config(p) for p in system.proxies.values())
+        "it is out of both configs",
+        lambda: all(gone.name not in config(p) for p in system.proxies.values()),
     )
 
 
@@ -49,7 +50,9 @@ def test_no_change_is_no_reload(system: LocalSystem) -> None:
     system.invoke({"action": "sync"})
     compared_at = system.status()["looked_at"]
     system.invoke({"action": "verify"})
-    system.wait_until("both have compared", lambda: _compared_since(system, compared_at))
+    system.wait_until(
+        "both have compared", lambda: _compared_since(system, compared_at)
+    )
     assert workers(system) == before
     assert system.status()["generation"] == generation
     bystander.host.close()
@@ -57,7 +60,9 @@ def test_no_change_is_no_reload(system: LocalSystem) -> None:
 
 def _compared_since(system: LocalSystem, moment: float) -> bool:
     proxies = system.status()["proxies"].values()
-    return all(proxy["outcome"] == "unchanged" and proxy["at"] > moment for proxy in proxies)
+    return all(
+        proxy["outcome"] == "unchanged" and proxy["at"] > moment for proxy in proxies
+    )
 
 
 def test_a_hand_edit_is_repaired_by_the_sweep(system: LocalSystem) -> None:
@@ -67,7 +72,8 @@ def test_a_hand_edit_is_repaired_by_the_sweep(system: LocalSystem) -> None:
     proxy.host.write("/etc/haproxy/haproxy.cfg", f"{good}# edited by hand\n")
     system.wait_until("the file is repaired", lambda: config(proxy) == good)
     system.wait_until(
-        "that is reported", lambda: system.status()["proxies"][proxy.instance_id]["outcome"] == "repaired"
+        "that is reported",
+        lambda: system.status()["proxies"][proxy.instance_id]["outcome"] == "repaired",
     )
     backup = system.status()["proxies"][proxy.instance_id]["backup"]
     assert proxy.host.read(backup) == f"{good}# edited by hand\n"
@@ -80,7 +86,8 @@ def test_tags_set_weight_and_port(system: LocalSystem) -> None:
     system.tag({"haproxy:weight": "7 backup"}, second.instance_id)
     line = f"server {first.name} {first.host.ipv4}:8080"
     system.wait_until(
-        "its weight is in both configs", lambda: all(_has(config(p), line, "weight 7") for p in system.proxies.values())
+        "its weight is in both configs",
+        lambda: all(_has(config(p), line, "weight 7") for p in system.proxies.values()),
     )
     assert all(
         f"server {second.name} " in config(proxy) and "7 backup" not in config(proxy)
@@ -89,7 +96,9 @@ def test_tags_set_weight_and_port(system: LocalSystem) -> None:
     come_to_rest(system)
     system.untag("haproxy:weight", first.instance_id, second.instance_id)
     come_to_rest(system)
-    assert not any(_has(config(proxy), line, "weight 7") for proxy in system.proxies.values())
+    assert not any(
+        _has(config(proxy), line, "weight 7") for proxy in system.proxies.values()
+    )
 
 
 def _has(text: str, start: str, word: str) -> bool:

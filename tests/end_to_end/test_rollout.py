@@ -13,13 +13,17 @@ from tests.end_to_end.conftest import config, is_at_rest, workers
 @pytest.fixture
 def no_certificates(system: LocalSystem) -> Iterator[None]:
     """What makes HAProxy refuse every new config on both proxies; afterwards they can be loaded again."""
-    kept = {proxy.instance_id: proxy.host.read(CERTIFICATE) for proxy in system.proxies.values()}
+    kept = {
+        proxy.instance_id: proxy.host.read(CERTIFICATE)
+        for proxy in system.proxies.values()
+    }
     for proxy in system.proxies.values():
         proxy.host.path(CERTIFICATE).unlink()
     yield
     for instance_id, content in kept.items():
         system.proxies[instance_id].host.write(CERTIFICATE, content, mode=0o600)
-    system.terminate(next(reversed(system.backends)))  # a new generation, which need not wait for a retry
+    # A new generation, which need not wait for a retry.
+    system.terminate(next(reversed(system.backends)))
 
 
 @pytest.mark.fault("F65")
@@ -32,8 +36,13 @@ def test_a_canary_that_fails_stops_the_rollout(system: LocalSystem) -> None:
     system.invoke({"action": "sync"})
     status = system.status()
     assert _outcomes(system).count("failed") == 1
-    assert {proxy["generation"] < status["generation"] for proxy in status["proxies"].values()} == {True, False}
-    assert all(proxy["running"] != proxy["desired"] for proxy in status["proxies"].values())
+    assert {
+        proxy["generation"] < status["generation"]
+        for proxy in status["proxies"].values()
+    } == {True, False}
+    assert all(
+        proxy["running"] != proxy["desired"] for proxy in status["proxies"].values()
+    )
     assert workers(system) == before
     system.wait_until_serving(*present)
 
@@ -43,7 +52,9 @@ def _outcomes(system: LocalSystem) -> list[str]:
 
 
 @pytest.mark.fault("F66")
-def test_a_proxy_that_dies_in_mid_rollout_is_gone_not_failed(system: LocalSystem) -> None:
+def test_a_proxy_that_dies_in_mid_rollout_is_gone_not_failed(
+    system: LocalSystem,
+) -> None:
     """A third proxy joins late and is brought up to date; terminated while a rollout runs, it holds nobody up."""
     third = system.launch_proxy(Style.DAEMON)
     system.wait_until_serving(*system.backends.values())
@@ -119,7 +130,10 @@ def test_rollback_brings_an_earlier_config_back(system: LocalSystem) -> None:
     system.wait_until_serving(*system.backends.values())
     system.invoke({"action": "rollback", "generation": earlier})
     system.wait_until_serving(*present)
-    system.wait_until("both have it", lambda: all(config(proxy) == old for proxy in system.proxies.values()))
+    system.wait_until(
+        "both have it",
+        lambda: all(config(proxy) == old for proxy in system.proxies.values()),
+    )
     assert system.status()["generation"] > earlier
     system.invoke({"action": "unfreeze"})
     system.wait_until_serving(*system.backends.values())

@@ -10,12 +10,17 @@ from local.system import LocalSystem
 EVENTS = Path(__file__).parents[2] / "events"
 
 
-@pytest.mark.parametrize("path", sorted(EVENTS.glob("*.json")), ids=lambda path: path.stem)
-def test_sample_is_accepted(deployed: LocalSystem, system: LocalSystem, path: Path) -> None:
+@pytest.mark.parametrize(
+    "path", sorted(EVENTS.glob("*.json")), ids=lambda path: path.stem
+)
+def test_sample_is_accepted(
+    deployed: LocalSystem, system: LocalSystem, path: Path
+) -> None:
     """Neither an error nor a message that would come back."""
     event = json.loads(path.read_text())
     if event.get("action") == "rollback":
-        event["generation"] = system.status()["generation"]  # samples cannot know this system's
+        # Samples cannot know this system's.
+        event["generation"] = system.status()["generation"]
     answer = system.invoke(event)
     if event.get("action") in ("freeze", "rollback"):
         deployed.invoke({"action": "unfreeze"})

@@ -48,7 +48,13 @@ class Newcomer:
     def types(self, command: str, seconds: float = 600) -> str:
         """Run a command line in a login shell in the project; what it printed. Fails unless it ends well, in time."""
         enter = ["nsenter", f"--target={self.pid}", "--mount", "--pid", "--wdns=/"]
-        login = ["runuser", "--whitelist-environment", ",".join(_network_variables()), "--login", NAME]
+        login = [
+            "runuser",
+            "--whitelist-environment",
+            ",".join(_network_variables()),
+            "--login",
+            NAME,
+        ]
         line = [*enter, *login, "--command", f"cd project && {command}"]
         process = subprocess.Popen(
             line,
@@ -65,22 +71,50 @@ class Newcomer:
     def strangers(self) -> list[str]:
         """Files in the home that belong to somebody else."""
         own = self.home.stat().st_uid
-        return [str(path) for path in self.home.rglob("*") if path.lstat().st_uid != own]
+        return [
+            str(path) for path in self.home.rglob("*") if path.lstat().st_uid != own
+        ]
 
 
 def _network_variables() -> list[str]:
     """Variables by which the caller's pip and uv reach the package index; caches are everybody's own."""
-    prefixes = ("PIP_", "UV_", "SSL_CERT_", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
-    return [name for name in os.environ if name.upper().startswith(prefixes) and not name.endswith("_CACHE_DIR")]
+    prefixes = (
+        "PIP_",
+        "UV_",
+        "SSL_CERT_",
+        "REQUESTS_CA_BUNDLE",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "ALL_PROXY",
+    )
+    return [
+        name
+        for name in os.environ
+        if name.upper().startswith(prefixes) and not name.endswith("_CACHE_DIR")
+    ]
 
 
 def _shut(path: Path) -> Path | None:
     """The uppermost folder on the way to a path that ordinary users may not enter."""
-    return next((folder for folder in reversed(path.parents) if not folder.stat().st_mode & 0o001), None)
+    return next(
+        (
+            folder
+            for folder in reversed(path.parents)
+            if not folder.stat().st_mode & 0o001
+        ),
+        None,
+    )
 
 
 def _tracked() -> list[str]:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"],
+        cwd=PROJECT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     return [name for name in listed.split("\0") if name and (PROJECT / name).exists()]
 
 
@@ -90,7 +124,9 @@ def newcomer() -> Iterator[Newcomer]:
     python = Path(sys.base_prefix)
     shut = _shut(python / "bin")
     below = python.relative_to(shut) if shut else ""
-    with held_namespaces(NAME, _MACHINE.format(python=python, python_below=below, shut=shut, name=NAME)) as pid:
+    with held_namespaces(
+        NAME, _MACHINE.format(python=python, python_below=below, shut=shut, name=NAME)
+    ) as pid:
         user = Newcomer(pid, Path(f"/proc/{pid}/root/home/{NAME}"))
         for name in _tracked():
             (user.project / name).parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +145,9 @@ def _give(home: Path) -> None:
 
 
 def _files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+    return sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()
+    )
 
 
 def test_the_readmes_commands_as_a_user_with_sudo(newcomer: Newcomer) -> None:
@@ -120,7 +158,9 @@ def test_the_readmes_commands_as_a_user_with_sudo(newcomer: Newcomer) -> None:
     assert newcomer.strangers() == []
     assert newcomer.types(f"make test TESTS='{TESTS}'").count(" passed") == 3
     template = "src/haproxy_sync/config/templates/haproxy.cfg.j2"
-    assert "haproxy.cfg.j2: ok" in newcomer.types(f"make template-test TEMPLATE={template}")
+    assert "haproxy.cfg.j2: ok" in newcomer.types(
+        f"make template-test TEMPLATE={template}"
+    )
     assert newcomer.strangers() == []
     newcomer.types("make clean")
     assert _files(newcomer.project) == before

@@ -69,7 +69,9 @@ class ApplyStep:
         """Put the script where the agent would."""
         self.host = host
         self.generation = 0
-        lines = next(step for step in DOCUMENT["mainSteps"] if step["name"] == "apply")["inputs"]["runCommand"]
+        lines = next(step for step in DOCUMENT["mainSteps"] if step["name"] == "apply")[
+            "inputs"
+        ]["runCommand"]
         host.write(PLACE.script("apply"), script_text(lines), mode=PRIVATE)
 
     def start(
@@ -95,9 +97,18 @@ class ApplyStep:
             "ListenPorts": "80,443",
             **parameters,
         }
-        given = [f"{variable(name)}={value}" for name, value in values.items() if value is not None]
+        given = [
+            f"{variable(name)}={value}"
+            for name, value in values.items()
+            if value is not None
+        ]
         surroundings = ["env", f"--chdir={PLACE.downloads}", *given]
-        command = [*tracer, *self.host.enter, *surroundings, *script_command(PLACE.script("apply"))]
+        command = [
+            *tracer,
+            *self.host.enter,
+            *surroundings,
+            *script_command(PLACE.script("apply")),
+        ]
         pipe = subprocess.PIPE
         return subprocess.Popen(
             command,
@@ -120,7 +131,9 @@ def finish(process: "subprocess.Popen[str]") -> StepReport:
     return StepReport(process.returncode, stdout, stderr)
 
 
-def kill_when(process: "subprocess.Popen[str]", condition: Callable[[], object]) -> None:
+def kill_when(
+    process: "subprocess.Popen[str]", condition: Callable[[], object]
+) -> None:
     """Kill a step as soon as something is so, which has to be before its end."""
 
     def is_so() -> bool:
@@ -139,7 +152,9 @@ def let_age(proxy: ProxyHost, path: str = CONFIG) -> None:
     wait_until(lambda: time.time() - proxy.path(path).lstat().st_ctime > 3)
 
 
-def installed(proxy: ProxyHost, before: str, after: str, **parameters: str | None) -> ApplyStep:
+def installed(
+    proxy: ProxyHost, before: str, after: str, **parameters: str | None
+) -> ApplyStep:
     """The step on a proxy that ran `before` and for which the first run installed `after`."""
     proxy.start(before)
     step = ApplyStep(proxy)
@@ -154,25 +169,43 @@ def digest(text: str) -> str:
 
 def config(*hosts: BackendHost, **options: str) -> str:
     """The lab's sample config with these backends."""
-    return sample_config({host.name: f"{host.ipv4}:{host.port}" for host in hosts}, **options)
+    return sample_config(
+        {host.name: f"{host.ipv4}:{host.port}" for host in hosts}, **options
+    )
 
 
 def stateful(*hosts: BackendHost, **options: str) -> str:
     """The same, with the two keywords that carry the state of servers over a reload."""
-    text = config(*hosts, extra="server-state-file /var/lib/haproxy/server-state", **options)
-    return text.replace("defaults\n", "defaults\n    load-server-state-from-file global\n")
+    text = config(
+        *hosts, extra="server-state-file /var/lib/haproxy/server-state", **options
+    )
+    return text.replace(
+        "defaults\n", "defaults\n    load-server-state-from-file global\n"
+    )
 
 
 def state_of(proxy: ProxyHost) -> dict[str, tuple[str, int, int, int]]:
     """By server: address and port, operational state (2: up), admin state (0: ready), weight, as the worker sees it."""
     lines = [line.split() for line in proxy.ask("show servers state").splitlines()[2:]]
-    return {words[3]: (f"{words[4]}:{words[18]}", int(words[5]), int(words[6]), int(words[7])) for words in lines}
+    return {
+        words[3]: (
+            f"{words[4]}:{words[18]}",
+            int(words[5]),
+            int(words[6]),
+            int(words[7]),
+        )
+        for words in lines
+    }
 
 
 def sessions(proxy: ProxyHost) -> dict[str, int]:
     """By server: how many requests it is answering."""
     lines = [line.split(",") for line in proxy.ask("show stat").splitlines()[1:]]
-    return {words[1]: int(words[4]) for words in lines if words[1] not in {"FRONTEND", "BACKEND"}}
+    return {
+        words[1]: int(words[4])
+        for words in lines
+        if words[1] not in {"FRONTEND", "BACKEND"}
+    }
 
 
 def backups(proxy: ProxyHost) -> list[Path]:

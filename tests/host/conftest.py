@@ -15,7 +15,9 @@ from local.lab import BackendHost, Client, Network, ProxyHost, Style
 def network() -> Iterator[Network]:
     """One network per test worker."""
     if os.geteuid() != 0:
-        pytest.fail("tests/host make network namespaces and run HAProxy: run them as root")
+        pytest.fail(
+            "tests/host make network namespaces and run HAProxy: run them as root"
+        )
     with Network() as made:
         yield made
 
@@ -23,7 +25,10 @@ def network() -> Iterator[Network]:
 @pytest.fixture(scope="session")
 def backends(network: Network) -> tuple[BackendHost, ...]:
     """Three application servers; tests leave them answering."""
-    return tuple(BackendHost(network, f"app-{number}", ipv4=f"10.77.1.{number}") for number in (1, 2, 3))
+    return tuple(
+        BackendHost(network, f"app-{number}", ipv4=f"10.77.1.{number}")
+        for number in (1, 2, 3)
+    )
 
 
 @pytest.fixture(scope="session")

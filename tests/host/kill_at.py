@@ -16,13 +16,30 @@ from pathlib import Path
 
 _SYSCALL = 24
 _TRACEME, _SETOPTIONS, _SYSCALL_INFO = 0, 0x4200, 0x420E
-_OPTIONS = 0x1 | 0x2 | 0x4 | 0x8 | 0x10  # TRACESYSGOOD, TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC
+# TRACESYSGOOD, TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC.
+_OPTIONS = 0x1 | 0x2 | 0x4 | 0x8 | 0x10
 _ENTRY, _EXIT = 1, 2
 _WALL = 0x40000000
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _CREATES = os.O_CREAT | os.O_TRUNC
-_WITHOUT_FILE = {"connect", "kill", "flock", "fsync", "setsid", "bind", "listen", "sendto", "sendmsg", "setsockopt"}
-_PRIVATE = {("haproxy", "setsockopt"), ("haproxy", "connect"), ("haproxy", "sendto"), ("nft", "setsockopt")}
+_WITHOUT_FILE = {
+    "connect",
+    "kill",
+    "flock",
+    "fsync",
+    "setsid",
+    "bind",
+    "listen",
+    "sendto",
+    "sendmsg",
+    "setsockopt",
+}
+_PRIVATE = {
+    ("haproxy", "setsockopt"),
+    ("haproxy", "connect"),
+    ("haproxy", "sendto"),
+    ("nft", "setsockopt"),
+}
 """Nobody else notices them."""
 _LOOKUPS = {"chown", "cp", "ss", "stat"}
 """Programs that ask for names of users or for sockets, and change nothing with that."""
@@ -114,14 +131,22 @@ def _describe(pid: int, number: int, arguments: tuple[int, ...]) -> str:
         elif name == "write":
             file = str(Path(f"/proc/{pid}/fd/{arguments[0]}").readlink())
         elif name in _WITHOUT_FILE:
-            return "" if (process, name) in _PRIVATE or process in _LOOKUPS else f"{process} {name}"
+            return (
+                ""
+                if (process, name) in _PRIVATE or process in _LOOKUPS
+                else f"{process} {name}"
+            )
         else:
             file = _text(pid, path)
     except OSError:
         return ""
     # Pipes and devices keep nothing.
     changes = file and not file.startswith(("/dev", "pipe:", "socket:"))
-    return f"{process} {name} {re.sub('[0-9]+', '#', file.rpartition('/')[2])}" if changes else ""
+    return (
+        f"{process} {name} {re.sub('[0-9]+', '#', file.rpartition('/')[2])}"
+        if changes
+        else ""
+    )
 
 
 class _Tracer:
@@ -156,7 +181,10 @@ class _Tracer:
         """Look at a stop and let the process go on, unless this is where the group has to die."""
         deliver = 0
         if os.WSTOPSIG(status) == _SYSCALL_STOP:
-            if self._count(pid) == self.call and self.events.count(self.call) == self.occurrence:
+            if (
+                self._count(pid) == self.call
+                and self.events.count(self.call) == self.occurrence
+            ):
                 return True
         elif status >> 16 == 0 and pid in self.known:
             deliver = os.WSTOPSIG(status)

@@ -37,7 +37,11 @@ def dying(text: str) -> str:
 @pytest.mark.fault("F83")
 @pytest.mark.parametrize("style", STYLES)
 def test_a_worker_that_dies_early_is_undone(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], style: Style, client: Client, haproxy: dict[str, Any]
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    style: Style,
+    client: Client,
+    haproxy: dict[str, Any],
 ) -> None:
     """The new worker dies after a second, and with it the master: the old file is back, runs, and serves."""
     proxy = make_proxy(style, **haproxy)
@@ -74,7 +78,10 @@ def test_a_failed_config_can_be_followed_by_a_good_one(
 @pytest.mark.fault("F81")
 @pytest.mark.parametrize("style", STYLES)
 def test_a_bind_that_fails_in_the_reload_is_undone(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], style: Style, client: Client
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    style: Style,
+    client: Client,
 ) -> None:
     """What the look at the addresses could not see: a port that is taken between it and the reload."""
     proxy = make_proxy(style)
@@ -87,7 +94,9 @@ def test_a_bind_that_fails_in_the_reload_is_undone(
     proxy.start(before)
     worker = proxy.worker
     proxy.run(["ip", "addr", "del", "10.99.0.1/32", "dev", "lo"])
-    answer = ApplyStep(proxy).run(config(*backends, binds="bind 10.99.0.1:8081"), ReloadMethod="syn-drop")
+    answer = ApplyStep(proxy).run(
+        config(*backends, binds="bind 10.99.0.1:8081"), ReloadMethod="syn-drop"
+    )
     if style is Style.MASTER_WORKER and answer.says("installed"):
         # The master hands the listening socket over, so nothing had to be bound.
         assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
@@ -112,7 +121,9 @@ def test_a_reload_that_only_says_it_worked_is_not_believed(
     # `-c` runs in this file's world; the master's own load fails a moment later.
     gate = 'if os.getenv("HAPROXY_MWORKER") or os.getenv("HAPROXY_MWORKER_REEXEC") then error("no") end'
     proxy.write("/etc/haproxy/gate.lua", gate)
-    after = config(*backends).replace("global\n", "global\n    lua-load /etc/haproxy/gate.lua\n", 1)
+    after = config(*backends).replace(
+        "global\n", "global\n    lua-load /etc/haproxy/gate.lua\n", 1
+    )
     answer = ApplyStep(proxy).run(after)
     assert answer.says("rolled-back", "reload-failed"), answer
     assert proxy.read(CONFIG) == before
@@ -121,7 +132,9 @@ def test_a_reload_that_only_says_it_worked_is_not_believed(
 
 
 @pytest.mark.fault("F82")
-def test_a_repair_that_fails_keeps_the_file(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_a_repair_that_fails_keeps_the_file(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """The wanted file was there before the run, so there is nothing to go back to; the worker goes on as it was."""
     proxy = make_proxy(Style.SYSV)
     proxy.start(config(backends[0]))
@@ -138,7 +151,10 @@ def test_a_repair_that_fails_keeps_the_file(make_proxy: MakeProxy, backends: tup
 @pytest.mark.fault("F82")
 @pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])
 def test_a_live_file_that_cannot_start_is_taken_back(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, style: Style
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    style: Style,
 ) -> None:
     """A killed run left a file that cannot bind: no reload is tried, and the next boot is safe."""
     proxy = make_proxy(style)
@@ -173,12 +189,19 @@ def test_a_rollback_that_fails_says_so_and_keeps_both_files(
     proxy.write("/etc/haproxy/needed.lua", "")
     proxy.write(
         "/etc/haproxy/dies.lua",
-        'core.register_init(function() os.remove("/etc/haproxy/needed.lua") end)\n' + DIES.format(milliseconds=500),
+        'core.register_init(function() os.remove("/etc/haproxy/needed.lua") end)\n'
+        + DIES.format(milliseconds=500),
     )
-    before = config(backends[0]).replace("global\n", "global\n    lua-load /etc/haproxy/needed.lua\n", 1)
+    before = config(backends[0]).replace(
+        "global\n", "global\n    lua-load /etc/haproxy/needed.lua\n", 1
+    )
     # Not in a chroot and as root, so that it can remove the file.
     after = dying(config(*backends))
-    for line in ("    chroot /var/lib/haproxy\n", "    user haproxy\n", "    group haproxy\n"):
+    for line in (
+        "    chroot /var/lib/haproxy\n",
+        "    user haproxy\n",
+        "    group haproxy\n",
+    ):
         after = after.replace(line, "")
     proxy.start(before)
     answer = ApplyStep(proxy).run(after)
@@ -193,16 +216,23 @@ def test_a_rollback_that_fails_says_so_and_keeps_both_files(
 @pytest.mark.fault("F95")
 @pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])
 def test_old_workers_are_counted_and_end(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, style: Style
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    style: Style,
 ) -> None:
     """A worker with a download in flight stays for it, is counted, and is ended by hard-stop-after."""
     proxy = make_proxy(style)
     text = config(*backends, extra="hard-stop-after 4s")
     proxy.start(text)
-    load = Load((str(proxy.ipv4),), downloads=2, download_seconds=20, timeout_seconds=30)
+    load = Load(
+        (str(proxy.ipv4),), downloads=2, download_seconds=20, timeout_seconds=30
+    )
     with client.traffic(load):
         wait_until(lambda: sum(sessions(proxy).values()) == 2)
-        answer = ApplyStep(proxy).run(text.replace("roundrobin", "leastconn"), ReloadMethod="seamless")
+        answer = ApplyStep(proxy).run(
+            text.replace("roundrobin", "leastconn"), ReloadMethod="seamless"
+        )
         assert answer.says("installed"), answer
         assert answer["old_workers"] == 1
         wait_until(lambda: len(proxy.workers()) == 1, 15)
@@ -230,7 +260,9 @@ def test_a_seamless_reload_is_not_noticed(
     before, after = (config(*hosts) for hosts in (backends[:2], backends[:2]))
     after = after.replace("roundrobin", "leastconn")
     if not expose:
-        before, after = (text.replace(" expose-fd listeners", "") for text in (before, after))
+        before, after = (
+            text.replace(" expose-fd listeners", "") for text in (before, after)
+        )
     proxy = make_proxy(style)
     proxy.start(before)
     load = Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=150)
@@ -248,7 +280,14 @@ def test_a_host_that_cannot_be_seamless_has_a_drop_window(
 ) -> None:
     """No master, no exposed listeners, and a kernel that does not migrate."""
     proxy = make_proxy(Style.DAEMON)
-    before, after = (config(*hosts).replace(" expose-fd listeners", "") for hosts in (backends[:1], backends))
+    before, after = (
+        config(*hosts).replace(" expose-fd listeners", "")
+        for hosts in (backends[:1], backends)
+    )
     proxy.run(["sh", "-c", "mount -t tmpfs none /proc/sys/net/ipv4"])
     proxy.start(before)
-    assert ApplyStep(proxy).run(after, ReloadMethod="auto").says("installed", method="syn-drop")
+    assert (
+        ApplyStep(proxy)
+        .run(after, ReloadMethod="auto")
+        .says("installed", method="syn-drop")
+    )

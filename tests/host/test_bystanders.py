@@ -46,14 +46,20 @@ def test_a_second_haproxy_in_the_foreground_is_left_alone(
     after = "".join(line for line in lines if "stats socket" not in line)
     before = after.replace("roundrobin", "leastconn")
     proxy.start(before)
-    (master,) = (pid for pid, parent in proxy.processes().items() if parent not in proxy.processes())
+    (master,) = (
+        pid
+        for pid, parent in proxy.processes().items()
+        if parent not in proxy.processes()
+    )
     with proxy.beside(["haproxy", "-db", "-f", CONFIG]):
         wait_until(lambda: len(proxy.processes()) == 3)
         own = set(proxy.processes())
         answer = ApplyStep(proxy).run(after)
         assert answer.says("installed"), answer
         assert answer["style"] == "master-worker"
-        assert len(own & set(proxy.processes())) == 2, "the master and the one in the foreground"
+        assert len(own & set(proxy.processes())) == 2, (
+            "the master and the one in the foreground"
+        )
         assert proxy.processes()[proxy.worker] == master
 
 
@@ -64,7 +70,9 @@ def test_a_rollback_after_an_early_death_has_the_environment(
     """The old file refers to a variable of the init script's environment, which died with the process."""
 
     def text(*hosts: BackendHost) -> str:
-        return config(*hosts).replace("timeout connect 2s", 'timeout connect "${CONNECT}"')
+        return config(*hosts).replace(
+            "timeout connect 2s", 'timeout connect "${CONNECT}"'
+        )
 
     proxy = make_proxy(Style.SYSV)
     proxy.write("/etc/default/haproxy", "export CONNECT=2s\n")

@@ -44,14 +44,24 @@ def test_servers_that_are_not_given_by_address_keep_their_state(
     after = text(str(backends[1].ipv4)).replace("roundrobin", "leastconn")
     assert ApplyStep(proxy).run(after).says("installed")
     state = state_of(proxy)
-    assert {name for name in state if state[name][2] == drained} == {"app-1", "app-3", "spare-1"}
+    assert {name for name in state if state[name][2] == drained} == {
+        "app-1",
+        "app-3",
+        "spare-1",
+    }
     assert {fields[1] for fields in state.values()} == {2}
     # A name that now means another machine is not sent to the old one.
-    assert ApplyStep(proxy).run(after.replace("app-1:8080", "app-2:8080"), Generation="2").says("installed")
+    assert (
+        ApplyStep(proxy)
+        .run(after.replace("app-1:8080", "app-2:8080"), Generation="2")
+        .says("installed")
+    )
     assert state_of(proxy)["app-1"][0] == f"{backends[1].ipv4}:8080"
 
 
-def test_defaults_in_another_file_are_not_forgotten(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_defaults_in_another_file_are_not_forgotten(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """With more than one file the Runtime API would miss what the others say of servers, so it is a reload."""
 
     def rest(*hosts: BackendHost) -> str:
@@ -60,18 +70,34 @@ def test_defaults_in_another_file_are_not_forgotten(make_proxy: MakeProxy, backe
     proxy = make_proxy(Style.DAEMON)
     first = config(options="").partition("frontend web")[0]
     proxy.write(
-        "/etc/haproxy/base.cfg", first.replace("defaults\n", "defaults\n    default-server check inter 300ms\n")
+        "/etc/haproxy/base.cfg",
+        first.replace("defaults\n", "defaults\n    default-server check inter 300ms\n"),
     )
     proxy.write(CONFIG, rest(*backends[:2]))
-    proxy.run(["haproxy", "-D", "-f", "/etc/haproxy/base.cfg", "-f", CONFIG, "-p", "/run/haproxy.pid"])
+    proxy.run(
+        [
+            "haproxy",
+            "-D",
+            "-f",
+            "/etc/haproxy/base.cfg",
+            "-f",
+            CONFIG,
+            "-p",
+            "/run/haproxy.pid",
+        ]
+    )
     step = ApplyStep(proxy)
-    assert step.run(rest(*backends[:2]), ReloadMethod="seamless")["running_md5"] == digest(rest(*backends[:2]))
+    assert step.run(rest(*backends[:2]), ReloadMethod="seamless")[
+        "running_md5"
+    ] == digest(rest(*backends[:2]))
     answer = step.run(rest(*backends), ReloadMethod="runtime")
     assert answer.says("installed"), answer
     assert answer["method"] != "runtime"
 
 
-def test_servers_under_a_condition_are_reloaded(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_servers_under_a_condition_are_reloaded(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """The step does not evaluate `.if`, so it does not add the servers of a branch that HAProxy does not take."""
     text = config(backends[0])
     proxy = make_proxy(Style.MASTER_WORKER)
@@ -98,7 +124,9 @@ def test_a_directory_of_files_is_checked_with_the_new_one(
     assert step.run(bad, ConfigPath=live).says("failed", "invalid-config")
     assert proxy.read(live) == config(backends[0])
     assert proxy.worker == worker
-    good = config(*backends).replace("default_backend app", "use_backend other if FALSE\n    default_backend app")
+    good = config(*backends).replace(
+        "default_backend app", "use_backend other if FALSE\n    default_backend app"
+    )
     assert step.run(good, ConfigPath=live).says("installed")
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
 
@@ -118,9 +146,14 @@ def test_addresses_that_cannot_be_shared_are_handed_over_in_one_go(
     wait_until(lambda: len(proxy.workers()) == 1)
 
 
-def test_a_socket_with_an_address_family_is_found(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_a_socket_with_an_address_family_is_found(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """`stats socket unix@/run/...` is the same socket, and one backend without saved state does not end it for all."""
-    before, after = (stateful(*hosts).replace("stats socket ", "stats socket unix@") for hosts in (backends, backends))
+    before, after = (
+        stateful(*hosts).replace("stats socket ", "stats socket unix@")
+        for hosts in (backends, backends)
+    )
     other = "backend other\n    load-server-state-from-file none\n    server z 10.77.1.1:8080\n"
     proxy = make_proxy(Style.MASTER_WORKER)
     proxy.start(before + other)
@@ -131,7 +164,9 @@ def test_a_socket_with_an_address_family_is_found(make_proxy: MakeProxy, backend
     assert state_of(proxy)["app-1"][2]
 
 
-def test_a_link_to_another_file_is_a_change(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_a_link_to_another_file_is_a_change(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """The file behind the link is older than the worker, but the worker read the one that the link named before."""
     proxy = make_proxy(Style.MASTER_WORKER)
     wanted = config(*backends)

@@ -25,11 +25,21 @@ GOOD = {
     "ListenPorts": "80,443,8443",
 }
 BAD = {
-    "SourceUrl": ["s3://bucket/key", "https://example.org/configs/x/y/haproxy.cfg", "{{ssm:x}}"],
+    "SourceUrl": [
+        "s3://bucket/key",
+        "https://example.org/configs/x/y/haproxy.cfg",
+        "{{ssm:x}}",
+    ],
     "Md5": ["", "0" * 31, "G" * 32, "0" * 32 + "\n"],
     "Sha256": ["0" * 63, "$(id)" + "0" * 59],
     "Generation": ["", "-1", "1" * 16, "1;id"],
-    "ConfigPath": ["haproxy.cfg", "/etc/haproxy.cfg;id", "/etc/../passwd", "/etc/ haproxy.cfg", "/"],
+    "ConfigPath": [
+        "haproxy.cfg",
+        "/etc/haproxy.cfg;id",
+        "/etc/../passwd",
+        "/etc/ haproxy.cfg",
+        "/",
+    ],
     "ReloadMethod": ["none", "auto\n", "AUTO"],
     "ListenPorts": ["", "80,", "80 -j ACCEPT", ",".join(["80"] * 16)],
 }
@@ -37,7 +47,9 @@ BAD = {
 
 def step(name: str) -> dict[str, Any]:
     """A step's inputs."""
-    inputs: dict[str, Any] = next(step for step in DOCUMENT["mainSteps"] if step["name"] == name)["inputs"]
+    inputs: dict[str, Any] = next(
+        step for step in DOCUMENT["mainSteps"] if step["name"] == name
+    )["inputs"]
     return inputs
 
 
@@ -69,7 +81,10 @@ def test_nothing_is_pasted_into_the_script() -> None:
     """No `{{`, which the agent replaces even in comments; only the address of the download is in braces."""
     assert "{{" not in document.SCRIPT.read_text()
     assert re.findall(r"{{.*?}}", document.text()) == ["{{ SourceUrl }}"]
-    kinds = {name: declaration.get("interpolationType") for name, declaration in DOCUMENT["parameters"].items()}
+    kinds = {
+        name: declaration.get("interpolationType")
+        for name, declaration in DOCUMENT["parameters"].items()
+    }
     assert kinds.pop("SourceUrl") is None
     assert set(kinds.values()) == {"ENV_VAR"}
 
@@ -82,7 +97,13 @@ def test_patterns_are_anchored_and_strict(name: str) -> None:
     assert name.isalnum()
     assert pattern.search(declaration["default"])
     assert pattern.search(GOOD[name])
-    for value in [*BAD[name], f"{GOOD[name]} ", f"x {GOOD[name]}", f"{GOOD[name]}\nx", f"{GOOD[name]}'"]:
+    for value in [
+        *BAD[name],
+        f"{GOOD[name]} ",
+        f"x {GOOD[name]}",
+        f"{GOOD[name]}\nx",
+        f"{GOOD[name]}'",
+    ]:
         assert not pattern.search(value), value
 
 
@@ -112,7 +133,9 @@ def test_the_script_needs_no_newer_bash_than_42() -> None:
 def test_every_reason_and_note_is_documented() -> None:
     """Whoever reads a marker finds each of its words in docs/host.md."""
     script = document.SCRIPT.read_text()
-    words = re.findall(r"(?:finish \d+ [a-z-]+ |failure='?|note |reason=)([a-z]+(?:-[a-z]+)+)", script)
+    words = re.findall(
+        r"(?:finish \d+ [a-z-]+ |failure='?|note |reason=)([a-z]+(?:-[a-z]+)+)", script
+    )
     described = Path("docs/host.md").read_text()
     assert len(set(words)) > 30
     assert [word for word in sorted(set(words)) if f"`{word}`" not in described] == []

@@ -60,12 +60,10 @@ def connects(client: Client, address: str, seconds: float = 0.5) -> bool:
 @contextmanager
 def in_drop_window(proxy: ProxyHost, text: str) -> Iterator["subprocess.Popen[str]"]:
     """A run in its drop window, frozen there: all of its processes are stopped."""
-    rules = (
-        1 if proxy.path("/usr/sbin/nft").exists() else 2
-    )  # iptables has one for each family
-    proxy.remove_tool(
-        "ss"
-    )  # then the window lasts 0.2 s at least, long enough to be seen on a busy machine
+    # Iptables has one for each family.
+    rules = 1 if proxy.path("/usr/sbin/nft").exists() else 2
+    # Then the window lasts 0.2 s at least, long enough to be seen on a busy machine.
+    proxy.remove_tool("ss")
     with ApplyStep(proxy).start(text) as process:
         wait_until(
             lambda: (
@@ -128,9 +126,8 @@ def test_the_kernel_ends_the_window(
         while not connects(client, str(proxy.ipv6)):
             assert time.monotonic() - began < DROP_SECONDS + 3
 
-        def goes_on() -> (
-            bool
-        ):  # again: the door into the host stops itself once more when it sees its child stopped
+        # Again: the door into the host stops itself once more when it sees its child stopped.
+        def goes_on() -> bool:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGCONT)
             return process.poll() is not None

@@ -46,8 +46,13 @@ def test_a_server_that_was_down_gets_nothing_from_the_new_worker(
     proxy = make_proxy(style)
     proxy.start(stateful(*backends[:2], dead))
     wait_until_down(proxy, dead.name)
-    with client.traffic(Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=60)) as traffic:
-        answer = ApplyStep(proxy).run(stateful(*backends[:2], dead, options="check inter 400ms"), ReloadMethod=method)
+    with client.traffic(
+        Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=60)
+    ) as traffic:
+        answer = ApplyStep(proxy).run(
+            stateful(*backends[:2], dead, options="check inter 400ms"),
+            ReloadMethod=method,
+        )
     assert answer.says("installed", method=method), answer
     assert "server-state" not in answer["notes"]
     assert len(traffic.attempts) > 60
@@ -75,7 +80,11 @@ def test_a_new_server_gets_nothing_before_a_good_check(
         answer = ApplyStep(proxy).run(stateful(*backends, dead, unborn))
     assert answer.says("installed", method="syn-drop"), answer
     assert traffic.failed == []
-    assert {attempt.backend for attempt in traffic.attempts} == {"app-1", "app-2", "app-3"}
+    assert {attempt.backend for attempt in traffic.attempts} == {
+        "app-1",
+        "app-2",
+        "app-3",
+    }
     unborn.start()
     wait_until(lambda: state_of(proxy)[unborn.name][1] != 0, what="it never comes up")
 
@@ -87,13 +96,18 @@ def test_a_drained_server_stays_drained(
     """An operator's drain, maintenance and weight survive the reload."""
     proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
     proxy.start(stateful(*backends))
-    proxy.ask("set server app/app-1 state drain; set server app/app-2 state maint; set server app/app-3 weight 50%")
+    proxy.ask(
+        "set server app/app-1 state drain; set server app/app-2 state maint; set server app/app-3 weight 50%"
+    )
     drained, stopped = state_of(proxy)["app-1"][2], state_of(proxy)["app-2"][2]
     assert drained
     assert stopped
     answer = ApplyStep(proxy).run(stateful(*backends, binds="bind :8081"))
     assert answer.says("installed"), answer
-    assert (state_of(proxy)["app-1"][2], state_of(proxy)["app-2"][2]) == (drained, stopped)
+    assert (state_of(proxy)["app-1"][2], state_of(proxy)["app-2"][2]) == (
+        drained,
+        stopped,
+    )
 
 
 @pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])
@@ -119,26 +133,40 @@ def test_a_server_that_was_disabled_in_the_file_is_enabled_by_the_next_one(
 ) -> None:
     """What the old file said of a server is not mistaken for what an operator did."""
     proxy = make_proxy(Style.MASTER_WORKER)
-    proxy.start(stateful(*backends).replace("app-2 10.77.1.2:8080", "app-2 10.77.1.2:8080 disabled"))
+    proxy.start(
+        stateful(*backends).replace(
+            "app-2 10.77.1.2:8080", "app-2 10.77.1.2:8080 disabled"
+        )
+    )
     assert state_of(proxy)["app-2"][2]
     assert ApplyStep(proxy).run(stateful(*backends)).says("installed")
     assert state_of(proxy)["app-2"][2] == 0
 
 
-def test_servers_are_up_at_once_where_no_other_one_is(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_servers_are_up_at_once_where_no_other_one_is(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """With all servers replaced, being born DOWN would empty the pool: they start as HAProxy starts them."""
     proxy = make_proxy(Style.MASTER_WORKER)
     proxy.start(stateful(backends[0], options="check inter 30s"))
-    assert ApplyStep(proxy).run(stateful(*backends[1:], options="check inter 30s")).says("installed")
+    assert (
+        ApplyStep(proxy)
+        .run(stateful(*backends[1:], options="check inter 30s"))
+        .says("installed")
+    )
     assert [state[1] for state in state_of(proxy).values()] == [2, 2]
 
 
-def test_a_saved_state_is_not_believed_later(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_a_saved_state_is_not_believed_later(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """A drain that was lifted after the reload does not come back when HAProxy is started again weeks later."""
     proxy = make_proxy(Style.MASTER_WORKER)
     proxy.start(stateful(*backends))
     proxy.ask("set server app/app-1 state drain")
-    assert ApplyStep(proxy).run(stateful(*backends, binds="bind :8081")).says("installed")
+    assert (
+        ApplyStep(proxy).run(stateful(*backends, binds="bind :8081")).says("installed")
+    )
     assert state_of(proxy)["app-1"][2]
     proxy.ask("set server app/app-1 state ready")
     proxy.stop()
@@ -146,9 +174,13 @@ def test_a_saved_state_is_not_believed_later(make_proxy: MakeProxy, backends: tu
     assert [state[2] for state in state_of(proxy).values()] == [0, 0, 0]
 
 
-def test_a_host_without_a_socket_tool_says_so(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_a_host_without_a_socket_tool_says_so(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """It reloads all the same, and proves the worker by its sockets."""
-    proxy = make_proxy(Style.MASTER_WORKER, hidden=["socat", "nc", "nc.openbsd", "python3", "perl"])
+    proxy = make_proxy(
+        Style.MASTER_WORKER, hidden=["socat", "nc", "nc.openbsd", "python3", "perl"]
+    )
     proxy.start(stateful(backends[0]))
     answer = ApplyStep(proxy).run(stateful(*backends), ReloadMethod="auto")
     assert answer.says("installed", method="seamless"), answer
@@ -156,7 +188,9 @@ def test_a_host_without_a_socket_tool_says_so(make_proxy: MakeProxy, backends: t
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
 
 
-def test_a_file_without_the_two_keywords_is_reported(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_a_file_without_the_two_keywords_is_reported(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """The script does not write where no config reads."""
     proxy = make_proxy()
     proxy.start(config(backends[0]))

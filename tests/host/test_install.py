@@ -27,7 +27,10 @@ type MakeProxy = Callable[..., ProxyHost]
 @pytest.mark.fault("F91")
 @pytest.mark.parametrize("style", STYLES)
 def test_a_change_is_installed_and_runs(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], style: Style, haproxy: dict[str, Any]
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    style: Style,
+    haproxy: dict[str, Any],
 ) -> None:
     """However HAProxy was started, whatever its version: file, new worker, its servers and the marker agree."""
     before, after = config(backends[0]), config(*backends[:2])
@@ -40,9 +43,14 @@ def test_a_change_is_installed_and_runs(
     assert set(state_of(proxy)) == {"app-1", "app-2"}
     assert proxy.workers() == (proxy.worker,)
     assert proxy.worker != worker
-    assert (answer["md5_before"], answer["md5_after"]) == (digest(before), digest(after))
+    assert (answer["md5_before"], answer["md5_after"]) == (
+        digest(before),
+        digest(after),
+    )
     assert answer["running_md5"] == digest(after)
-    assert answer["style"] == ("master-worker" if style is Style.MASTER_WORKER else "daemon")
+    assert answer["style"] == (
+        "master-worker" if style is Style.MASTER_WORKER else "daemon"
+    )
     assert answer["haproxy_version"] in proxy.ask("show info")
     assert answer["generation"] == 1
     assert not proxy.firewall()
@@ -59,10 +67,16 @@ def test_the_same_file_again_changes_nothing(
     answer = step.run(config(*backends))
     assert answer.says("unchanged", method="none"), answer
     assert answer["running_md5"] == digest(config(*backends))
-    assert (proxy.worker, proxy.path(CONFIG).stat().st_ino, backups(proxy)) == (worker, inode, kept)
+    assert (proxy.worker, proxy.path(CONFIG).stat().st_ino, backups(proxy)) == (
+        worker,
+        inode,
+        kept,
+    )
 
 
-def test_a_host_that_already_runs_the_file_is_adopted(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_a_host_that_already_runs_the_file_is_adopted(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """A worker that began well after the file's last change runs it: the first run on such a host reloads nothing."""
     proxy = make_proxy(Style.MASTER_WORKER)
     proxy.write(CONFIG, config(*backends))
@@ -89,7 +103,9 @@ def test_a_file_that_was_never_activated_is_activated(
 
 
 @pytest.mark.fault("F77")
-def test_a_hand_edit_is_undone_kept_and_reported(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_a_hand_edit_is_undone_kept_and_reported(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """The edit is kept as a backup; nobody reloaded it, so the worker already runs what is restored."""
     proxy = make_proxy(Style.MASTER_WORKER)
     step = installed(proxy, config(backends[0]), config(*backends))
@@ -114,7 +130,11 @@ def test_a_hand_edit_that_was_reloaded_is_undone_by_a_reload(
     step = installed(proxy, config(backends[0]), config(*backends))
     worker = proxy.worker
     proxy.write(CONFIG, config(backends[1]))
-    proxy.run(["/etc/init.d/haproxy", "reload"] if style is Style.SYSV else ["systemctl", "reload", "haproxy"])
+    proxy.run(
+        ["/etc/init.d/haproxy", "reload"]
+        if style is Style.SYSV
+        else ["systemctl", "reload", "haproxy"]
+    )
     wait_until(lambda: proxy.worker != worker)
     answer = step.run(config(*backends))
     assert answer.says("repaired", "hand-edit", "syn-drop"), answer
@@ -122,10 +142,14 @@ def test_a_hand_edit_that_was_reloaded_is_undone_by_a_reload(
 
 
 @pytest.mark.fault("F60")
-def test_an_older_command_changes_nothing(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_an_older_command_changes_nothing(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """A command that was delivered late is told that the host has a higher generation."""
     proxy = make_proxy()
-    step = installed(proxy, config(backends[0]), config(*backends), Generation="1700000001")
+    step = installed(
+        proxy, config(backends[0]), config(*backends), Generation="1700000001"
+    )
     worker = proxy.worker
     answer = step.run(config(backends[0]), Generation="1700000000")
     assert answer.says("superseded"), answer
@@ -135,10 +159,14 @@ def test_an_older_command_changes_nothing(make_proxy: MakeProxy, backends: tuple
 
 
 @pytest.mark.fault("F60")
-def test_an_unchanged_file_raises_the_fence_too(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_an_unchanged_file_raises_the_fence_too(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """A generation with the same text still makes every older command late."""
     proxy = make_proxy()
-    step = installed(proxy, config(backends[0]), config(*backends), Generation="1700000001")
+    step = installed(
+        proxy, config(backends[0]), config(*backends), Generation="1700000001"
+    )
     assert step.run(config(*backends), Generation="1700000003").says("unchanged")
     assert step.run(config(backends[0]), Generation="1700000002").says("superseded")
 
@@ -161,28 +189,42 @@ def test_two_commands_at_once_take_turns(
         ]
     ]
     # One download directory serves all three here, so the first may find the text of the others.
-    assert all(answer["outcome"] in {"installed", "unchanged", "superseded", "failed"} for answer in answers), answers
+    assert all(
+        answer["outcome"] in {"installed", "unchanged", "superseded", "failed"}
+        for answer in answers
+    ), answers
     assert [answer["outcome"] for answer in answers].count("installed") == 1
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
     assert len(proxy.workers()) == 1
 
 
 @pytest.mark.fault("F61")
-def test_what_a_run_starts_does_not_keep_its_lock(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_what_a_run_starts_does_not_keep_its_lock(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """The daemon that a run started has not inherited the lock's descriptor."""
     proxy = make_proxy(Style.DAEMON)
     proxy.start(config(backends[0]))
     assert ApplyStep(proxy).run(config(*backends)).says("installed")
-    assert proxy.run(["flock", "-n", "/var/lib/haproxy-ec2-sync/lock", "true"]).returncode == 0
+    assert (
+        proxy.run(["flock", "-n", "/var/lib/haproxy-ec2-sync/lock", "true"]).returncode
+        == 0
+    )
 
 
 @pytest.mark.fault("F76")
-def test_a_new_host_gets_its_first_file(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_a_new_host_gets_its_first_file(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """Without a live file there is nothing to back up; a stopped HAProxy stays stopped."""
     proxy = make_proxy()
     answer = ApplyStep(proxy).run(config(*backends))
     assert answer.says("not-running"), answer
-    assert (answer["md5_before"], answer["backup"], answer["running_md5"]) == ("", "", "")
+    assert (answer["md5_before"], answer["backup"], answer["running_md5"]) == (
+        "",
+        "",
+        "",
+    )
     assert proxy.read(CONFIG) == config(*backends)
     assert proxy.path(CONFIG).stat().st_mode & 0o777 == 0o644
     assert backups(proxy) == []
@@ -211,7 +253,9 @@ def test_a_stopped_haproxy_is_not_started(
 
 
 @pytest.mark.fault("F92")
-def test_the_newest_five_backups_stay(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_the_newest_five_backups_stay(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """Older ones of ours go; files of other people stay."""
     proxy = make_proxy()
     proxy.write(CONFIG, config(backends[0]))
@@ -221,7 +265,9 @@ def test_the_newest_five_backups_stay(make_proxy: MakeProxy, backends: tuple[Bac
     assert ApplyStep(proxy).run(config(*backends)).says("not-running")
     kept = [path.name for path in backups(proxy)]
     assert len(kept) == 5
-    assert kept[:4] == [f"haproxy.cfg.20200101T00000{second}Z.00000000.bak" for second in range(3, 7)]
+    assert kept[:4] == [
+        f"haproxy.cfg.20200101T00000{second}Z.00000000.bak" for second in range(3, 7)
+    ]
     assert backups(proxy)[-1].read_text() == config(backends[0])
     assert proxy.read(f"{CONFIG}.bak") == "somebody's"
 
@@ -253,20 +299,31 @@ def test_each_host_judges_with_its_own_haproxy(
     """A keyword of HAProxy 2.8 is installed by a host that has it and refused by one that does not."""
     proxy = make_proxy(**haproxy)
     proxy.start(config(backends[0]))
-    answer = ApplyStep(proxy).run(config(*backends, extra="tune.h2.be.initial-window-size 65535"))
+    answer = ApplyStep(proxy).run(
+        config(*backends, extra="tune.h2.be.initial-window-size 65535")
+    )
     if haproxy:
         assert answer.says("installed"), answer
     else:
         assert answer.says("failed", "invalid-config"), answer
 
 
-def test_the_layout_of_rpm_distributions(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_the_layout_of_rpm_distributions(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """No master socket, a second `-f` with a directory, variables in the environment, no stats socket."""
-    after = config(*backends).replace("timeout connect 2s", 'timeout connect "${CONNECT}"')
-    lines = [line for line in after.splitlines(keepends=True) if "stats socket" not in line]
+    after = config(*backends).replace(
+        "timeout connect 2s", 'timeout connect "${CONNECT}"'
+    )
+    lines = [
+        line for line in after.splitlines(keepends=True) if "stats socket" not in line
+    ]
     text = "".join(lines)
     proxy = make_proxy(Style.MASTER_WORKER)
-    proxy.write("/etc/haproxy/conf.d/more.cfg", "frontend more\n    bind :8888\n    mode http\n    timeout client 1s\n")
+    proxy.write(
+        "/etc/haproxy/conf.d/more.cfg",
+        "frontend more\n    bind :8888\n    mode http\n    timeout client 1s\n",
+    )
     proxy.write(
         "/etc/default/haproxy",
         'EXTRAOPTS="-f /etc/haproxy/conf.d"\nexport CONNECT=2s\n',
@@ -287,7 +344,9 @@ def test_a_reboot_in_the_middle_is_finished_by_the_next_run(
     proxy = make_proxy(Style.MASTER_WORKER)
     proxy.start(config(backends[0]))
     step = ApplyStep(proxy)
-    kill_when(step.start(config(*backends)), lambda: proxy.read(CONFIG) == config(*backends))
+    kill_when(
+        step.start(config(*backends)), lambda: proxy.read(CONFIG) == config(*backends)
+    )
     proxy.stop()
     proxy.run(["sh", "-c", "nft flush ruleset"])
     state = proxy.path("/var/lib/haproxy-ec2-sync/state")
@@ -300,7 +359,9 @@ def test_a_reboot_in_the_middle_is_finished_by_the_next_run(
     assert leftovers(proxy) == []
 
 
-def test_two_daemons_that_both_serve_become_one(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_two_daemons_that_both_serve_become_one(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """Left by a run that was killed before it stopped the old one: the newer one alone is no reason to do nothing."""
     proxy = make_proxy(Style.SYSV)
     proxy.start(config(backends[0]))

@@ -32,9 +32,16 @@ INSTALLED = "mv renameat .haproxy.cfg.haproxy-ec#-sync.new"
 class Sweep:
     """One proxy that is changed back and forth between two configs, killed each time at another point."""
 
-    def __init__(self, proxy: ProxyHost, client: Client, method: str, events: Path) -> None:
+    def __init__(
+        self, proxy: ProxyHost, client: Client, method: str, events: Path
+    ) -> None:
         """Take a proxy that runs."""
-        self.proxy, self.client, self.method, self.events = proxy, client, method, events
+        self.proxy, self.client, self.method, self.events = (
+            proxy,
+            client,
+            method,
+            events,
+        )
         self.step = ApplyStep(proxy)
         self.missed: list[Point] = []
 
@@ -61,22 +68,34 @@ class Sweep:
         assert leftovers(self.proxy) == [], point
         assert not self.proxy.firewall(), point
         self._wait_for_one_worker(point)
-        admin_states = {name: state[2] for name, state in state_of(self.proxy).items() if f"server {name} " in text}
-        assert admin_states == dict.fromkeys(("app-1", "app-2" if "app-2" in text else "app-3"), READY), point
+        admin_states = {
+            name: state[2]
+            for name, state in state_of(self.proxy).items()
+            if f"server {name} " in text
+        }
+        assert admin_states == dict.fromkeys(
+            ("app-1", "app-2" if "app-2" in text else "app-3"), READY
+        ), point
 
     def _wait_until_open(self, point: Point) -> None:
         """Ports answer within the stated limit; a second more is the client's own SYN timer."""
 
         def is_open() -> bool:
             try:
-                return self.client.get(str(self.proxy.ipv4), timeout_seconds=1).status == HTTPStatus.OK
+                return (
+                    self.client.get(str(self.proxy.ipv4), timeout_seconds=1).status
+                    == HTTPStatus.OK
+                )
             except OSError:
                 return False
 
         wait_until(is_open, DROP_SECONDS + 1, what=f"open ports after {point}")
 
     def _wait_for_one_worker(self, point: Point) -> None:
-        wait_until(lambda: len(self.proxy.workers()) == 1, what=lambda: f"{self.proxy.workers()} after {point}")
+        wait_until(
+            lambda: len(self.proxy.workers()) == 1,
+            what=lambda: f"{self.proxy.workers()} after {point}",
+        )
 
 
 def points(calls: list[str]) -> Iterator[Point]:
@@ -113,12 +132,16 @@ def test_a_kill_at_any_point_is_survived(
 ) -> None:
     """The file is wholly old or new, the ports open in time, the next run succeeds: one worker, every server ready."""
     proxy = make_proxy(style)
-    texts = [stateful(*backends[:2]), stateful(*backends[:2]).replace("app-2 10.77.1.2", "app-3 10.77.1.3")]
+    texts = [
+        stateful(*backends[:2]),
+        stateful(*backends[:2]).replace("app-2 10.77.1.2", "app-3 10.77.1.3"),
+    ]
     proxy.start(texts[1])
     sweep = Sweep(proxy, client, method, tmp_path / "events")
     assert sweep.step.run(texts[1], ReloadMethod="seamless").status == 0
     calls = sweep.traced(texts[0])
-    if style is Style.MASTER_WORKER:  # up to the rename the script does the same for all
+    # Up to the rename the script does the same for all.
+    if style is Style.MASTER_WORKER:
         calls = calls[calls.index(INSTALLED) :]
     mine = list(points(calls))[part::parts]
     for number, point in enumerate(mine, start=1):

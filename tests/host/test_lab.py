@@ -74,13 +74,18 @@ def test_a_name_is_given_once(lab: Network, backend: BackendHost) -> None:
 def test_a_host_whose_cable_is_gone_keeps_no_other_from_being_closed() -> None:
     """As that of one that died by itself: the kernel took it, and closing the network ends all the others."""
     with Network() as network:
-        cut, other = Host(network, "cut", own_files=False), Host(network, "other", own_files=False)
+        cut, other = (
+            Host(network, "cut", own_files=False),
+            Host(network, "other", own_files=False),
+        )
         namespace = Path(f"/proc/{other.pid}/ns/pid").readlink()
         cut.run(["ip", "link", "delete", "eth0"])
     assert not _processes_in(namespace)
 
 
-def test_a_closed_host_no_longer_speaks_for_its_address(lab: Network, client: Client) -> None:
+def test_a_closed_host_no_longer_speaks_for_its_address(
+    lab: Network, client: Client
+) -> None:
     """The kernel takes a dead host's network apart when it finds the time: the next one has the address for itself."""
     address = str(lab.free_address())
     with Host(lab, "before", ipv4=address) as host:
@@ -101,7 +106,9 @@ print(host.pid, flush=True)
 input()
 """
     pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, text=True) as maker:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=pipe, stdout=pipe, text=True
+    ) as maker:
         assert maker.stdout
         process_1 = int(maker.stdout.readline())
         namespace = Path(f"/proc/{process_1}/ns/pid").readlink()
@@ -113,7 +120,9 @@ def _processes_in(namespace: Path) -> list[str]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if (entry / "ns/pid").readlink() == namespace and "State:\tZ" not in (entry / "status").read_text():
+            if (entry / "ns/pid").readlink() == namespace and "State:\tZ" not in (
+                entry / "status"
+            ).read_text():
                 found.append(entry.name)
         except OSError:
             continue
@@ -123,7 +132,13 @@ def _processes_in(namespace: Path) -> list[str]:
 def test_a_host_has_its_own_files(lab: Network) -> None:
     """What a host writes below /etc, /usr, /run and /var/lib stays on the host."""
     with Host(lab, "files") as host:
-        for path in ("/etc/haproxy/x.cfg", "/etc/x", "/usr/bin/x", "/run/x", "/var/lib/x"):
+        for path in (
+            "/etc/haproxy/x.cfg",
+            "/etc/x",
+            "/usr/bin/x",
+            "/run/x",
+            "/var/lib/x",
+        ):
             host.run(["sh", "-c", f"echo mine > {path}"])
             assert host.read(path) == "mine\n"
             assert not Path(path).exists()
@@ -133,14 +148,22 @@ def test_a_host_lacks_hidden_tools(lab: Network) -> None:
     """A hidden tool is not there, for the host only."""
     with Host(lab, "bare", hidden=["socat", "nft"]) as host:
         for tool in ("socat", "nft"):
-            assert host.run(["sh", "-c", f"command -v {tool}"], check=False).returncode != 0
-            assert Path(f"/usr/bin/{tool}").exists() or Path(f"/usr/sbin/{tool}").exists()
+            assert (
+                host.run(["sh", "-c", f"command -v {tool}"], check=False).returncode
+                != 0
+            )
+            assert (
+                Path(f"/usr/bin/{tool}").exists() or Path(f"/usr/sbin/{tool}").exists()
+            )
 
 
 def test_a_directory_can_be_small_or_read_only(lab: Network) -> None:
     """A full disk and a read-only one answer as real ones do."""
     with Host(lab, "small", sizes={"/etc/haproxy": "64k"}) as host:
-        full = host.run(["dd", "if=/dev/zero", "of=/etc/haproxy/big", "bs=1k", "count=128"], check=False)
+        full = host.run(
+            ["dd", "if=/dev/zero", "of=/etc/haproxy/big", "bs=1k", "count=128"],
+            check=False,
+        )
         assert "No space left on device" in full.stderr
         host.make_read_only("/var/lib/haproxy")
         refused = host.run(["touch", "/var/lib/haproxy/x"], check=False)
@@ -150,14 +173,19 @@ def test_a_directory_can_be_small_or_read_only(lab: Network) -> None:
 def test_hosts_know_each_other_by_name(lab: Network, backend: BackendHost) -> None:
     """A host name in a config resolves, as in a VPC."""
     with Host(lab, "curious") as host:
-        assert host.run(["getent", "hosts", "well"]).stdout.split() == [str(backend.ipv4), "well"]
+        assert host.run(["getent", "hosts", "well"]).stdout.split() == [
+            str(backend.ipv4),
+            "well",
+        ]
 
 
 def test_a_killed_group_is_gone_inside_the_host_too(lab: Network) -> None:
     """Killing the process group of a command kills what it started on the host, and spares what left the group."""
     with Host(lab, "group", own_files=False) as host:
         # Who leaves says so itself: `setsid --fork` returns before its child has a session of its own.
-        script = "setsid --fork sh -c 'echo left; exec sleep 601'; sleep 602 & echo up; wait"
+        script = (
+            "setsid --fork sh -c 'echo left; exec sleep 601'; sleep 602 & echo up; wait"
+        )
         process = host.popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True)
         assert process.stdout
         assert sorted(process.stdout.readline() for _ in range(2)) == ["left\n", "up\n"]
@@ -169,17 +197,28 @@ def test_a_killed_group_is_gone_inside_the_host_too(lab: Network) -> None:
 
 
 def _sleeps(host: Host) -> set[str]:
-    return set(host.run(["ps", "-C", "sleep", "-o", "args="], check=False).stdout.splitlines())
+    return set(
+        host.run(["ps", "-C", "sleep", "-o", "args="], check=False).stdout.splitlines()
+    )
 
 
 @pytest.mark.parametrize("variant", ["nft", "legacy"])
-def test_a_host_has_its_own_firewall(lab: Network, client: Client, variant: str) -> None:
+def test_a_host_has_its_own_firewall(
+    lab: Network, client: Client, variant: str
+) -> None:
     """A rule of either iptables closes the port of that host only, and `firewall` shows it."""
-    with ProxyHost(lab, f"firewall-{variant}") as host, BackendHost(lab, "open") as other:
+    with (
+        ProxyHost(lab, f"firewall-{variant}") as host,
+        BackendHost(lab, "open") as other,
+    ):
         host.use_iptables(variant)
-        assert variant in host.run(["iptables", "-V"]).stdout.replace("nf_tables", "nft")
+        assert variant in host.run(["iptables", "-V"]).stdout.replace(
+            "nf_tables", "nft"
+        )
         assert not host.firewall()
-        host.run(["iptables", "-I", "INPUT", "-p", "tcp", "--dport", "80", "-j", "DROP"])
+        host.run(
+            ["iptables", "-I", "INPUT", "-p", "tcp", "--dport", "80", "-j", "DROP"]
+        )
         assert "--dport 80" in host.firewall()
         with pytest.raises(TimeoutError):
             client.get(str(host.ipv4), timeout_seconds=0.5)
@@ -189,21 +228,32 @@ def test_a_host_has_its_own_firewall(lab: Network, client: Client, variant: str)
 @pytest.mark.parametrize("binary", [None, NEWER_HAPROXY], ids=["2.6", "2.8"])
 @pytest.mark.parametrize("style", list(Style))
 def test_haproxy_serves_in_every_style(
-    lab: Network, client: Client, backend: BackendHost, style: Style, binary: Path | None
+    lab: Network,
+    client: Client,
+    backend: BackendHost,
+    style: Style,
+    binary: Path | None,
 ) -> None:
     """HAProxy starts in each style and version and answers over IPv4, IPv6 and TLS."""
     with ProxyHost(lab, "proxy", style, binary=binary) as proxy:
         proxy.write("/etc/haproxy/site.pem", self_signed("www.example.test"))
         servers = {"well": f"{backend.ipv4}:8080"}
-        proxy.start(sample_config(servers, binds="bind :443 ssl crt /etc/haproxy/site.pem"))
+        proxy.start(
+            sample_config(servers, binds="bind :443 ssl crt /etc/haproxy/site.pem")
+        )
         assert f"Version: {'2.8' if binary else '2.6'}" in proxy.ask("show info")
         assert client.get(str(proxy.ipv4)).headers["x-backend"] == "well"
         assert client.get(str(proxy.ipv6)).headers["x-backend"] == "well"
-        assert client.get(str(proxy.ipv4), port=443, server_name="www.example.test").body == "well\n"
+        assert (
+            client.get(str(proxy.ipv4), port=443, server_name="www.example.test").body
+            == "well\n"
+        )
         assert len(proxy.workers()) == 1
 
 
-def test_systemctl_stand_in_reloads_into_a_new_worker(lab: Network, backend: BackendHost) -> None:
+def test_systemctl_stand_in_reloads_into_a_new_worker(
+    lab: Network, backend: BackendHost
+) -> None:
     """`systemctl reload` brings a new worker under the same master, and refuses a config that HAProxy refuses."""
     config = sample_config({"well": f"{backend.ipv4}:8080"})
     with ProxyHost(lab, "unit", Style.MASTER_WORKER) as proxy:
@@ -213,12 +263,18 @@ def test_systemctl_stand_in_reloads_into_a_new_worker(lab: Network, backend: Bac
         wait_until(lambda: proxy.worker != before)
         assert f"{proxy.worker} " in proxy.show_proc()
         proxy.write("/etc/haproxy/haproxy.cfg", config + "nonsense\n")
-        assert proxy.run(["systemctl", "reload", "haproxy"], check=False).returncode == 1
-        main_pid = proxy.run(["systemctl", "show", "--property=MainPID", "--value", "haproxy"]).stdout.strip()
+        assert (
+            proxy.run(["systemctl", "reload", "haproxy"], check=False).returncode == 1
+        )
+        main_pid = proxy.run(
+            ["systemctl", "show", "--property=MainPID", "--value", "haproxy"]
+        ).stdout.strip()
         assert proxy.processes()[proxy.worker] == int(main_pid)
 
 
-def test_systemctl_stand_in_remembers_the_main_process(lab: Network, backend: BackendHost) -> None:
+def test_systemctl_stand_in_remembers_the_main_process(
+    lab: Network, backend: BackendHost
+) -> None:
     """As systemd does: HAProxy empties its pid file each time it executes itself anew, and is no less active."""
     with ProxyHost(lab, "remembered", Style.MASTER_WORKER) as proxy:
         proxy.start(sample_config({"well": f"{backend.ipv4}:8080"}))
@@ -251,7 +307,9 @@ def test_a_worker_that_comes_during_a_look_is_seen(
         assert before not in workers
 
 
-def test_backends_can_be_dead_refuse_and_come_back(lab: Network, client: Client) -> None:
+def test_backends_can_be_dead_refuse_and_come_back(
+    lab: Network, client: Client
+) -> None:
     """A stopped backend refuses, a vanished one is silent, and both can come back."""
     with BackendHost(lab, "late", starts=False) as late:
         with pytest.raises(ConnectionRefusedError):
@@ -270,7 +328,9 @@ def test_backends_can_be_dead_refuse_and_come_back(lab: Network, client: Client)
             client.get(str(late.ipv4), port=8080)
 
 
-def test_a_backend_that_shuts_down_answers_what_was_asked(lab: Network, client: Client) -> None:
+def test_a_backend_that_shuts_down_answers_what_was_asked(
+    lab: Network, client: Client
+) -> None:
     """A service stopped by its init system loses nobody's request, and takes no new one."""
     with BackendHost(lab, "leaving") as leaving:
         leaving.delay_seconds = 1
@@ -284,34 +344,81 @@ def test_a_backend_that_shuts_down_answers_what_was_asked(lab: Network, client: 
             client.get(address, port=8080)
 
 
-def test_a_link_has_the_round_trip_time_it_was_given(lab: Network, backend: BackendHost) -> None:
+def test_a_link_has_the_round_trip_time_it_was_given(
+    lab: Network, backend: BackendHost
+) -> None:
     """No connection over a slow link is faster than its round trip."""
-    load = Load((str(backend.ipv4), str(backend.ipv6)), port=8080, connections_per_second=50)
+    load = Load(
+        (str(backend.ipv4), str(backend.ipv6)), port=8080, connections_per_second=50
+    )
     with Client(lab, "far", rtt_ms=40) as far:
         with far.traffic(load) as traffic:
-            wait_until(lambda: {attempt.family for attempt in traffic.attempts} == {4, 6})
+            wait_until(
+                lambda: {attempt.family for attempt in traffic.attempts} == {4, 6}
+            )
         assert min(attempt.connect_ms for attempt in traffic.of("new")) >= 40
         assert min(attempt.total_ms for attempt in traffic.of("new")) >= 80
 
 
-def test_clients_write_down_what_became_of_each_request(lab: Network, client: Client) -> None:
+def test_clients_write_down_what_became_of_each_request(
+    lab: Network, client: Client
+) -> None:
     """Answers, errors and broken connections are told apart, for each kind of client."""
     with BackendHost(lab, "moody") as moody, ProxyHost(lab, "front") as front:
         front.start(sample_config({"moody": f"{moody.ipv4}:8080"}, options=""))
         address = str(front.ipv4)
-        load = Load((address,), connections_per_second=50, keepalive=2, downloads=1, download_seconds=1)
+        load = Load(
+            (address,),
+            connections_per_second=50,
+            keepalive=2,
+            downloads=1,
+            download_seconds=1,
+        )
         with client.traffic(load) as traffic:
-            wait_until(lambda: len({(attempt.kind, attempt.result) for attempt in traffic.attempts}) == 3)
+            wait_until(
+                lambda: (
+                    len(
+                        {(attempt.kind, attempt.result) for attempt in traffic.attempts}
+                    )
+                    == 3
+                )
+            )
             assert not traffic.failed
-            front.run(["iptables", "-I", "INPUT", "-p", "tcp", "--syn", "--dport", "80", "-j", "DROP"])
-            wait_until(lambda: " 0 DROP" not in " ".join(front.run(["iptables", "-nvxL", "INPUT"]).stdout.split()))
+            front.run(
+                [
+                    "iptables",
+                    "-I",
+                    "INPUT",
+                    "-p",
+                    "tcp",
+                    "--syn",
+                    "--dport",
+                    "80",
+                    "-j",
+                    "DROP",
+                ]
+            )
+            wait_until(
+                lambda: (
+                    " 0 DROP"
+                    not in " ".join(
+                        front.run(["iptables", "-nvxL", "INPUT"]).stdout.split()
+                    )
+                )
+            )
             front.run(["iptables", "-F"])
             wait_until(traffic.delayed)
             moody.stop()
-            wait_until(lambda: "http-503" in {attempt.result for attempt in traffic.attempts})
+            wait_until(
+                lambda: "http-503" in {attempt.result for attempt in traffic.attempts}
+            )
             front.stop()
-            wait_until(lambda: "refused" in {attempt.result for attempt in traffic.attempts})
-        results = Counter((attempt.kind, attempt.result) for attempt in traffic.attempts)
+            wait_until(
+                lambda: "refused" in {attempt.result for attempt in traffic.attempts}
+            )
+        results = Counter(
+            (attempt.kind, attempt.result) for attempt in traffic.attempts
+        )
         assert results["new", "ok"]
         assert results["keep-alive", "ok"]
         assert results["download", "ok"]

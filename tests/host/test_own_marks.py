@@ -27,7 +27,9 @@ type MakeProxy = Callable[..., ProxyHost]
 
 
 @pytest.fixture
-def step(make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any]) -> ApplyStep:
+def step(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any]
+) -> ApplyStep:
     """A proxy that is proven to run two servers, both known to be well."""
     step = ApplyStep(make_proxy(Style.MASTER_WORKER, **haproxy))
     text = stateful(*backends[:2])
@@ -40,7 +42,8 @@ def step(make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict
 def wait_until_all_serve(proxy: ProxyHost, count: int) -> None:
     """Wait until so many servers are there, each up and in no maintenance."""
     wait_until(
-        lambda: [state[1:3] for state in state_of(proxy).values()] == [(2, 0)] * count, what=lambda: state_of(proxy)
+        lambda: [state[1:3] for state in state_of(proxy).values()] == [(2, 0)] * count,
+        what=lambda: state_of(proxy),
     )
 
 
@@ -68,11 +71,16 @@ def test_a_change_that_was_killed_leaves_no_server_out(
     proxy = step.host
     backends[2].stop()
     try:
-        kill_when(step.start(stateful(*backends), ReloadMethod="runtime"), lambda: "app-3" in state_of(proxy))
+        kill_when(
+            step.start(stateful(*backends), ReloadMethod="runtime"),
+            lambda: "app-3" in state_of(proxy),
+        )
     finally:
         backends[2].start()
     proxy.ask(f"set server app/app-3 state {state}")
-    assert step.run(stateful(*backends), ReloadMethod="auto").says("repaired", "not-activated", "seamless")
+    assert step.run(stateful(*backends), ReloadMethod="auto").says(
+        "repaired", "not-activated", "seamless"
+    )
     wait_until_all_serve(proxy, 3)
 
 
@@ -82,7 +90,9 @@ def test_an_operators_drain_outlives_changes_of_other_servers(
     """What was not the script's doing is kept, at run time and over the reload after it."""
     step.host.ask("set server app/app-1 state drain")
     drained = state_of(step.host)["app-1"][2]
-    assert step.run(stateful(*backends), ReloadMethod="runtime").says("installed", method="runtime")
+    assert step.run(stateful(*backends), ReloadMethod="runtime").says(
+        "installed", method="runtime"
+    )
     after = stateful(*backends).replace("roundrobin", "leastconn")
     assert step.run(after, ReloadMethod="auto").says("installed", method="seamless")
     assert state_of(step.host)["app-1"][2] == drained
@@ -106,8 +116,12 @@ if os.getenv("HAPROXY_MWORKER_REEXEC") and not io.open("/run/once") then
 end
 """
     proxy.write("/etc/haproxy/gate.lua", gate)
-    after = text.replace("app-1 10.77.1.1:8080 check", "app-1 10.77.1.1:8080 check weight 0")
-    answer = step.run(after + "    server app-3 10.77.1.3:8080 check\n", ReloadMethod="auto")
+    after = text.replace(
+        "app-1 10.77.1.1:8080 check", "app-1 10.77.1.1:8080 check weight 0"
+    )
+    answer = step.run(
+        after + "    server app-3 10.77.1.3:8080 check\n", ReloadMethod="auto"
+    )
     assert answer.says("rolled-back", "reload-failed"), answer
     assert answer["running_md5"] == digest(text)
     assert state_of(proxy)["app-1"][3] == 1
@@ -116,12 +130,17 @@ end
 def test_many_servers_at_once_are_a_reload(make_proxy: MakeProxy) -> None:
     """A change of hundreds of servers by hundreds of commands would outlast the step's time."""
     texts = [
-        sample_config({f"app-{n}": f"127.0.0.{n}:8080" for n in range(1, count)}, options="check inter 5s")
+        sample_config(
+            {f"app-{n}": f"127.0.0.{n}:8080" for n in range(1, count)},
+            options="check inter 5s",
+        )
         for count in (3, 60)
     ]
     proxy = make_proxy(Style.MASTER_WORKER)
     proxy.start(texts[0])
     step = ApplyStep(proxy)
-    assert step.run(texts[0], ReloadMethod="seamless")["running_md5"] == digest(texts[0])
+    assert step.run(texts[0], ReloadMethod="seamless")["running_md5"] == digest(
+        texts[0]
+    )
     assert step.run(texts[1], ReloadMethod="auto").says("installed", method="seamless")
     assert len(state_of(proxy)) == 59

@@ -29,7 +29,9 @@ def proxy(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> ProxyHost
 
 
 @pytest.fixture
-def refused(proxy: ProxyHost, backends: tuple[BackendHost, ...]) -> Callable[..., StepReport]:
+def refused(
+    proxy: ProxyHost, backends: tuple[BackendHost, ...]
+) -> Callable[..., StepReport]:
     """Run the step with something wrong and check that the host is as before; gives what the step said."""
     before = config(backends[0])
     worker = proxy.worker
@@ -50,7 +52,9 @@ def refused(proxy: ProxyHost, backends: tuple[BackendHost, ...]) -> Callable[...
 
 
 @pytest.mark.fault("F58")
-@pytest.mark.parametrize("name", ["Md5", "Sha256", "Generation", "ConfigPath", "ReloadMethod", "ListenPorts"])
+@pytest.mark.parametrize(
+    "name", ["Md5", "Sha256", "Generation", "ConfigPath", "ReloadMethod", "ListenPorts"]
+)
 def test_an_agent_that_does_not_set_the_environment_changes_nothing(
     refused: Callable[..., StepReport], backends: tuple[BackendHost, ...], name: str
 ) -> None:
@@ -81,11 +85,19 @@ def test_an_agent_that_does_not_set_the_environment_changes_nothing(
     ],
 )
 def test_a_malformed_parameter_is_data_and_refused(
-    refused: Callable[..., StepReport], proxy: ProxyHost, backends: tuple[BackendHost, ...], name: str, value: str
+    refused: Callable[..., StepReport],
+    proxy: ProxyHost,
+    backends: tuple[BackendHost, ...],
+    name: str,
+    value: str,
 ) -> None:
     """Quotes, substitutions, newlines and SSM references in a parameter are refused and never executed."""
     answer = refused(config(*backends), **{name: value})
-    assert (answer.status, answer["reason"], answer["detail"]) == (10, "bad-parameter", name)
+    assert (answer.status, answer["reason"], answer["detail"]) == (
+        10,
+        "bad-parameter",
+        name,
+    )
     assert not proxy.path("/run/executed").exists()
 
 
@@ -108,22 +120,30 @@ def test_a_download_cut_at_a_line_end_is_refused(
 
 @pytest.mark.fault("F72")
 @pytest.mark.fault("F98")
-def test_another_valid_file_is_refused(refused: Callable[..., StepReport], backends: tuple[BackendHost, ...]) -> None:
+def test_another_valid_file_is_refused(
+    refused: Callable[..., StepReport], backends: tuple[BackendHost, ...]
+) -> None:
     """An object that somebody swapped does not have the digest that came with the command."""
     wanted, swapped = config(*backends), config(backends[1])
-    answer = refused(swapped, Md5=digest(wanted), Sha256=sha256(wanted.encode()).hexdigest())
+    answer = refused(
+        swapped, Md5=digest(wanted), Sha256=sha256(wanted.encode()).hexdigest()
+    )
     assert answer["reason"] == "checksum-mismatch"
 
 
 @pytest.mark.fault("F98")
-def test_the_md5_alone_is_no_proof(refused: Callable[..., StepReport], backends: tuple[BackendHost, ...]) -> None:
+def test_the_md5_alone_is_no_proof(
+    refused: Callable[..., StepReport], backends: tuple[BackendHost, ...]
+) -> None:
     """A file made to have the right MD5 still needs the right SHA-256."""
     assert refused(config(*backends), Sha256="0" * 64)["reason"] == "checksum-mismatch"
 
 
 @pytest.mark.fault("F73")
 def test_a_full_disk_keeps_the_live_file_whole(
-    refused: Callable[..., StepReport], proxy: ProxyHost, backends: tuple[BackendHost, ...]
+    refused: Callable[..., StepReport],
+    proxy: ProxyHost,
+    backends: tuple[BackendHost, ...],
 ) -> None:
     """Without room for the candidate the step stops and leaves no half file."""
     filler = proxy.path("/etc/haproxy/filler")
@@ -134,7 +154,9 @@ def test_a_full_disk_keeps_the_live_file_whole(
 
 
 @pytest.mark.fault("F73")
-def test_no_room_for_the_backup_keeps_the_live_file(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> None:
+def test_no_room_for_the_backup_keeps_the_live_file(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
     """A file is not replaced before its backup is whole."""
     before = config(backends[0]) + "# padding\n" * 2400
     proxy = make_proxy(Style.SYSV, sizes={"/etc/haproxy": "72k"})
@@ -147,7 +169,9 @@ def test_no_room_for_the_backup_keeps_the_live_file(make_proxy: MakeProxy, backe
 
 @pytest.mark.fault("F74")
 def test_a_read_only_file_system_changes_nothing(
-    refused: Callable[..., StepReport], proxy: ProxyHost, backends: tuple[BackendHost, ...]
+    refused: Callable[..., StepReport],
+    proxy: ProxyHost,
+    backends: tuple[BackendHost, ...],
 ) -> None:
     """A config directory that cannot be written is reported as such."""
     proxy.make_read_only("/etc/haproxy")
@@ -156,7 +180,9 @@ def test_a_read_only_file_system_changes_nothing(
 
 @pytest.mark.fault("F75")
 def test_a_state_directory_that_cannot_be_made_stops_the_step(
-    refused: Callable[..., StepReport], proxy: ProxyHost, backends: tuple[BackendHost, ...]
+    refused: Callable[..., StepReport],
+    proxy: ProxyHost,
+    backends: tuple[BackendHost, ...],
 ) -> None:
     """Without lock and state nothing is touched."""
     proxy.write(STATE_DIR, "a file in its place")
@@ -165,10 +191,18 @@ def test_a_state_directory_that_cannot_be_made_stops_the_step(
 
 @pytest.mark.fault("F75")
 def test_a_full_state_directory_stops_the_step(
-    refused: Callable[..., StepReport], proxy: ProxyHost, backends: tuple[BackendHost, ...]
+    refused: Callable[..., StepReport],
+    proxy: ProxyHost,
+    backends: tuple[BackendHost, ...],
 ) -> None:
     """What is intended has to be written down before it is done."""
-    proxy.run(["sh", "-c", f"mkdir {STATE_DIR} && mount -t tmpfs -o size=4k state {STATE_DIR}"])
+    proxy.run(
+        [
+            "sh",
+            "-c",
+            f"mkdir {STATE_DIR} && mount -t tmpfs -o size=4k state {STATE_DIR}",
+        ]
+    )
     proxy.run(["sh", "-c", f"cat /dev/zero > {STATE_DIR}/filler"], check=False)
     assert refused(config(*backends))["reason"] == "state-unwritable"
 
@@ -184,9 +218,13 @@ def test_a_config_that_haproxy_refuses_is_not_installed(
 
 
 @pytest.mark.fault("F80")
-def test_a_config_without_listener_is_not_installed(refused: Callable[..., StepReport]) -> None:
+def test_a_config_without_listener_is_not_installed(
+    refused: Callable[..., StepReport],
+) -> None:
     """`haproxy -c` exits 2 for a file that would not start; any status but 0 is a no."""
-    answer = refused("backend app\n    mode http\n    timeout connect 1s\n    timeout server 1s\n")
+    answer = refused(
+        "backend app\n    mode http\n    timeout connect 1s\n    timeout server 1s\n"
+    )
     assert answer["reason"] == "invalid-config"
     assert "exits 2" in answer["detail"]
 
@@ -196,16 +234,26 @@ def test_a_flood_of_messages_does_not_bury_the_marker(
     refused: Callable[..., StepReport], backends: tuple[BackendHost, ...]
 ) -> None:
     """The marker is the first line and everything else stays far below the agent's 24,000 bytes."""
-    answer = refused(config(*backends) + "".join(f'    wrong-{number} \\xff\\"\n' for number in range(2000)))
+    answer = refused(
+        config(*backends)
+        + "".join(f'    wrong-{number} \\xff\\"\n' for number in range(2000))
+    )
     assert answer["reason"] == "invalid-config"
     assert len(answer.stdout.encode()) < 10_000
     assert len(answer.stderr.encode()) < 1_000
 
 
 @pytest.mark.fault("F81")
-@pytest.mark.parametrize("bind", ["bind 10.99.99.99:81", "bind :8081"], ids=["address-not-here", "port-taken"])
+@pytest.mark.parametrize(
+    "bind",
+    ["bind 10.99.99.99:81", "bind :8081"],
+    ids=["address-not-here", "port-taken"],
+)
 def test_an_address_that_cannot_be_bound_is_found_before_the_reload(
-    refused: Callable[..., StepReport], proxy: ProxyHost, backends: tuple[BackendHost, ...], bind: str
+    refused: Callable[..., StepReport],
+    proxy: ProxyHost,
+    backends: tuple[BackendHost, ...],
+    bind: str,
 ) -> None:
     """`haproxy -c` accepts it, and a reload would refuse all connections for two seconds."""
     with proxy.beside(["socat", "TCP-LISTEN:8081,fork", "EXEC:true"], port=8081):
@@ -218,14 +266,18 @@ def test_a_directory_that_haproxy_needs_is_looked_for(
     refused: Callable[..., StepReport], backends: tuple[BackendHost, ...]
 ) -> None:
     """`haproxy -c` accepts a stats socket in a directory that does not exist, and a reload would fail of it."""
-    text = config(*backends).replace("/run/haproxy/admin.sock", "/run/elsewhere/admin.sock")
+    text = config(*backends).replace(
+        "/run/haproxy/admin.sock", "/run/elsewhere/admin.sock"
+    )
     answer = refused(text)
     assert answer["reason"] == "missing-directory"
     assert "/run/elsewhere" in answer["detail"]
 
 
 def test_a_haproxy_that_runs_another_file_is_left_alone(
-    refused: Callable[..., StepReport], proxy: ProxyHost, backends: tuple[BackendHost, ...]
+    refused: Callable[..., StepReport],
+    proxy: ProxyHost,
+    backends: tuple[BackendHost, ...],
 ) -> None:
     """Installing a file that the running HAProxy does not read would prove nothing."""
     answer = refused(config(*backends), ConfigPath="/etc/haproxy-other/haproxy.cfg")

@@ -50,8 +50,14 @@ class Runtime:
 
 def idle_connections(proxy: ProxyHost, server: str) -> int:
     """How many connections to a server HAProxy keeps for later."""
-    names, *lines = (line.split() for line in proxy.ask("show servers conn app").splitlines())
-    return next(int(line[names.index("idle_cur") - 1]) for line in lines if line[0] == f"app/{server}")
+    names, *lines = (
+        line.split() for line in proxy.ask("show servers conn app").splitlines()
+    )
+    return next(
+        int(line[names.index("idle_cur") - 1])
+        for line in lines
+        if line[0] == f"app/{server}"
+    )
 
 
 @pytest.fixture
@@ -74,11 +80,17 @@ def test_nobody_notices_servers_coming_and_going(
 ) -> None:
     """Added, removed, weight and address changed under traffic: nothing failed or late; a later reload agrees."""
     run = start(stateful(*backends[:2]), style, **haproxy)
-    load = Load((str(run.proxy.ipv4), str(run.proxy.ipv6)), connections_per_second=60, keepalive=8)
+    load = Load(
+        (str(run.proxy.ipv4), str(run.proxy.ipv6)),
+        connections_per_second=60,
+        keepalive=8,
+    )
     steps = [
         stateful(*backends),
         stateful(*backends[1:]),
-        stateful(*backends[1:]).replace("10.77.1.3:8080 check", "10.77.1.3:8080 check weight 9"),
+        stateful(*backends[1:]).replace(
+            "10.77.1.3:8080 check", "10.77.1.3:8080 check weight 9"
+        ),
         stateful(*backends[1:]).replace("app-3 10.77.1.3", "app-3 10.77.1.1"),
     ]
     with client.traffic(load) as traffic:
@@ -89,11 +101,19 @@ def test_nobody_notices_servers_coming_and_going(
     assert run.has_same_worker
     assert traffic.failed == []
     assert traffic.delayed() == []
-    assert {attempt.backend for attempt in traffic.attempts} == {"app-1", "app-2", "app-3"}
+    assert {attempt.backend for attempt in traffic.attempts} == {
+        "app-1",
+        "app-2",
+        "app-3",
+    }
     expected = {"app-2": "10.77.1.2:8080", "app-3": "10.77.1.1:8080"}
-    in_use = {name: fields[0] for name, fields in state_of(run.proxy).items() if not fields[2]}
+    in_use = {
+        name: fields[0] for name, fields in state_of(run.proxy).items() if not fields[2]
+    }
     assert in_use == expected
-    assert run.change(steps[-1] + "# reload\n", "seamless").says("installed", method="seamless")
+    assert run.change(steps[-1] + "# reload\n", "seamless").says(
+        "installed", method="seamless"
+    )
     assert {name: fields[0] for name, fields in state_of(run.proxy).items()} == expected
 
 
@@ -104,7 +124,9 @@ def test_a_server_that_is_not_well_gets_nothing(
     run = start(config(*backends[:2]))
     backends[2].stop()
     try:
-        with client.traffic(Load((str(run.proxy.ipv4),), connections_per_second=60)) as traffic:
+        with client.traffic(
+            Load((str(run.proxy.ipv4),), connections_per_second=60)
+        ) as traffic:
             answer = run.change(config(*backends))
             assert answer.says("installed", method="runtime"), answer
             assert "servers-not-up-yet" in answer["notes"].split()
@@ -115,16 +137,27 @@ def test_a_server_that_is_not_well_gets_nothing(
     assert run.has_same_worker
 
 
-def test_drain_and_back(start: Callable[..., Runtime], backends: tuple[BackendHost, ...], client: Client) -> None:
+def test_drain_and_back(
+    start: Callable[..., Runtime], backends: tuple[BackendHost, ...], client: Client
+) -> None:
     """Weight 0 drains, `disabled` stops, and both end without a new process."""
     run = start(config(*backends))
     line = "app-2 10.77.1.2:8080 check inter 500ms"
-    for change, expected in [(" weight 0", {"app-1", "app-3"}), (" disabled", {"app-1", "app-3"})]:
-        assert run.change(config(*backends).replace(line, line + change)).says("installed", method="runtime")
-        answers = {client.get(str(run.proxy.ipv4)).headers["x-backend"] for _ in range(9)}
+    for change, expected in [
+        (" weight 0", {"app-1", "app-3"}),
+        (" disabled", {"app-1", "app-3"}),
+    ]:
+        assert run.change(config(*backends).replace(line, line + change)).says(
+            "installed", method="runtime"
+        )
+        answers = {
+            client.get(str(run.proxy.ipv4)).headers["x-backend"] for _ in range(9)
+        }
         assert answers == expected
         assert run.change(config(*backends)).says("installed", method="runtime")
-        answers = {client.get(str(run.proxy.ipv4)).headers["x-backend"] for _ in range(9)}
+        answers = {
+            client.get(str(run.proxy.ipv4)).headers["x-backend"] for _ in range(9)
+        }
         assert answers == {"app-1", "app-2", "app-3"}
     assert run.has_same_worker
 
@@ -134,12 +167,17 @@ def test_what_default_server_says_holds_for_added_servers(
 ) -> None:
     """The Runtime API takes nothing from `default-server`, so the script gives it all."""
     text = config(*backends[:1], options="").replace(
-        "    balance", "    default-server check inter 300ms rise 1 maxconn 77\n    balance"
+        "    balance",
+        "    default-server check inter 300ms rise 1 maxconn 77\n    balance",
     )
     run = start(text)
     added = text + f"    server app-2 {backends[1].ipv4}:8080\n"
     assert run.change(added).says("installed", method="runtime")
-    lines = {line.split(",")[1]: line.split(",") for line in run.proxy.ask("show stat").splitlines() if "app-" in line}
+    lines = {
+        line.split(",")[1]: line.split(",")
+        for line in run.proxy.ask("show stat").splitlines()
+        if "app-" in line
+    }
     assert lines["app-2"][6] == lines["app-1"][6] == "77"
     assert lines["app-2"][17] == "UP"
 
@@ -168,11 +206,22 @@ def test_any_tool_that_can_talk_to_a_socket_will_do(
             "    server app-2 10.77.1.2:8080 check resolve-prefer ipv4",
         ),
     ],
-    ids=["balance", "bind", "timeout", "keywords", "name-instead-of-address", "keyword-for-files-only"],
+    ids=[
+        "balance",
+        "bind",
+        "timeout",
+        "keywords",
+        "name-instead-of-address",
+        "keyword-for-files-only",
+    ],
 )
 @pytest.mark.parametrize("method", ["runtime", "auto"])
 def test_what_does_not_fit_is_reloaded(
-    start: Callable[..., Runtime], backends: tuple[BackendHost, ...], old: str, new: str, method: str
+    start: Callable[..., Runtime],
+    backends: tuple[BackendHost, ...],
+    old: str,
+    new: str,
+    method: str,
 ) -> None:
     """Anything but servers that the Runtime API can change takes a new worker, without a drop window."""
     run = start(config(*backends))
@@ -186,7 +235,10 @@ def test_a_balance_that_takes_no_servers_is_reloaded(
     start: Callable[..., Runtime], backends: tuple[BackendHost, ...]
 ) -> None:
     """HAProxy refuses `add server` for static-rr; its answer is read, not its status."""
-    before, after = (config(*hosts).replace("roundrobin", "static-rr") for hosts in (backends[:2], backends))
+    before, after = (
+        config(*hosts).replace("roundrobin", "static-rr")
+        for hosts in (backends[:2], backends)
+    )
     run = start(before)
     assert run.change(after, "auto").says("installed", method="seamless")
     assert set(state_of(run.proxy)) == {"app-1", "app-2", "app-3"}
@@ -196,15 +248,22 @@ def test_a_socket_without_admin_level_is_reloaded(
     start: Callable[..., Runtime], backends: tuple[BackendHost, ...]
 ) -> None:
     """The script does not try what the socket will not allow."""
-    before, after = (config(*hosts).replace("level admin", "level operator") for hosts in (backends[:2], backends))
+    before, after = (
+        config(*hosts).replace("level admin", "level operator")
+        for hosts in (backends[:2], backends)
+    )
     run = start(before)
     assert run.change(after, "runtime").says("installed", method="seamless")
 
 
-def test_comments_need_no_reload(start: Callable[..., Runtime], backends: tuple[BackendHost, ...]) -> None:
+def test_comments_need_no_reload(
+    start: Callable[..., Runtime], backends: tuple[BackendHost, ...]
+) -> None:
     """A file that differs in comments only is installed and that is all."""
     run = start(config(*backends))
-    assert run.change("# written at noon\n" + config(*backends)).says("installed", method="runtime")
+    assert run.change("# written at noon\n" + config(*backends)).says(
+        "installed", method="runtime"
+    )
     assert run.has_same_worker
 
 
@@ -219,8 +278,12 @@ def test_a_server_that_is_still_busy_stays_in_maintenance_and_can_come_back(
         answer = run.change(config(*backends[1:]))
         assert answer.says("installed", method="runtime"), answer
         assert "servers-left-in-maintenance" in answer["notes"].split()
-        assert {client.get(str(run.proxy.ipv4)).headers["x-backend"] for _ in range(6)} == {"app-2", "app-3"}
-        assert run.change(config(*backends), "auto").says("installed", method="seamless")
+        assert {
+            client.get(str(run.proxy.ipv4)).headers["x-backend"] for _ in range(6)
+        } == {"app-2", "app-3"}
+        assert run.change(config(*backends), "auto").says(
+            "installed", method="seamless"
+        )
     assert traffic.failed == []
     assert set(state_of(run.proxy)) == {"app-1", "app-2", "app-3"}
 
@@ -233,10 +296,14 @@ def test_what_stayed_in_maintenance_goes_with_the_next_change(
     run = start(config(*backends, options=options))
     with client.traffic(Load((str(run.proxy.ipv4),), downloads=3, download_seconds=3)):
         wait_until(lambda: sessions(run.proxy)["app-1"])
-        assert run.change(config(*backends[1:], options=options)).says("installed", method="runtime")
+        assert run.change(config(*backends[1:], options=options)).says(
+            "installed", method="runtime"
+        )
         assert "app-1" in state_of(run.proxy)
     wait_until(lambda: not idle_connections(run.proxy, "app-1"))
-    assert run.change(config(*backends, options=options)).says("installed", method="runtime")
+    assert run.change(config(*backends, options=options)).says(
+        "installed", method="runtime"
+    )
     assert state_of(run.proxy)["app-1"][2] == 0
     assert run.has_same_worker
 
@@ -251,13 +318,21 @@ def test_what_stayed_in_maintenance_goes_with_the_next_change(
     ids=["moved", "stopped", "drained"],
 )
 def test_a_move_that_leaves_no_server_up_is_reloaded(
-    start: Callable[..., Runtime], backends: tuple[BackendHost, ...], client: Client, old: str, new: str
+    start: Callable[..., Runtime],
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    old: str,
+    new: str,
 ) -> None:
     """What the same change does to the others counts: moved ones are all DOWN until a check is good."""
     text = stateful(*backends[:2])
     run = start(text)
-    with client.traffic(Load((str(run.proxy.ipv4),), connections_per_second=60)) as traffic:
-        answer = run.change(text.replace(old, new).replace("app-2 10.77.1.2", "app-2 10.77.1.3"), "auto")
+    with client.traffic(
+        Load((str(run.proxy.ipv4),), connections_per_second=60)
+    ) as traffic:
+        answer = run.change(
+            text.replace(old, new).replace("app-2 10.77.1.2", "app-2 10.77.1.3"), "auto"
+        )
         asked = len(traffic.attempts)
         wait_until(lambda: len(traffic.attempts) > asked + 60)
     assert traffic.failed == []
@@ -270,8 +345,12 @@ def test_servers_that_are_never_checked_move_one_after_the_other(
     """Each is ready again before the next one goes."""
     text = config(*backends[:2], options="")
     run = start(text)
-    after = text.replace("app-1 10.77.1.1", "app-1 10.77.1.2").replace("app-2 10.77.1.2", "app-2 10.77.1.3")
-    with client.traffic(Load((str(run.proxy.ipv4),), connections_per_second=60)) as traffic:
+    after = text.replace("app-1 10.77.1.1", "app-1 10.77.1.2").replace(
+        "app-2 10.77.1.2", "app-2 10.77.1.3"
+    )
+    with client.traffic(
+        Load((str(run.proxy.ipv4),), connections_per_second=60)
+    ) as traffic:
         assert run.change(after).says("installed", method="runtime")
     assert traffic.failed == []
 
@@ -280,15 +359,24 @@ def test_a_server_that_takes_no_new_sessions_does_not_stand_in_for_one_that_move
     start: Callable[..., Runtime], backends: tuple[BackendHost, ...], client: Client
 ) -> None:
     """The only other one answers its check with 404: nobody would be left."""
-    head = stateful(*backends).partition("    server app-1")[0] + "    option httpchk\n    http-check disable-on-404\n"
+    head = (
+        stateful(*backends).partition("    server app-1")[0]
+        + "    option httpchk\n    http-check disable-on-404\n"
+    )
     ends = "frontend ends\n    bind 127.0.0.1:84\n    http-request return status 404\nfrontend"
     text = (
-        head.replace("frontend", ends, 1) + "    server app-1 10.77.1.1:8080 check inter 300ms addr 127.0.0.1 port 84\n"
+        head.replace("frontend", ends, 1)
+        + "    server app-1 10.77.1.1:8080 check inter 300ms addr 127.0.0.1 port 84\n"
     )
     text += "    server app-2 10.77.1.2:8080 check inter 2s\n"
     run = start(text)
-    wait_until(lambda: [state[1] for state in state_of(run.proxy).values()] == [3, 2], what=lambda: state_of(run.proxy))
-    with client.traffic(Load((str(run.proxy.ipv4),), connections_per_second=60)) as traffic:
+    wait_until(
+        lambda: [state[1] for state in state_of(run.proxy).values()] == [3, 2],
+        what=lambda: state_of(run.proxy),
+    )
+    with client.traffic(
+        Load((str(run.proxy.ipv4),), connections_per_second=60)
+    ) as traffic:
         answer = run.change(text.replace("app-2 10.77.1.2", "app-2 10.77.1.3"), "auto")
         asked = len(traffic.attempts)
         wait_until(lambda: len(traffic.attempts) > asked + 60)
@@ -296,12 +384,17 @@ def test_a_server_that_takes_no_new_sessions_does_not_stand_in_for_one_that_move
     assert answer.says("installed", method="seamless"), answer
 
 
-def test_a_kill_in_the_middle_is_repaired(start: Callable[..., Runtime], backends: tuple[BackendHost, ...]) -> None:
+def test_a_kill_in_the_middle_is_repaired(
+    start: Callable[..., Runtime], backends: tuple[BackendHost, ...]
+) -> None:
     """A worker that got half of a change is proven to run nothing, so the next run reloads."""
     run = start(config(backends[0]))
     backends[2].stop()
     try:
-        kill_when(run.step.start(config(*backends), ReloadMethod="runtime"), lambda: "app-3" in state_of(run.proxy))
+        kill_when(
+            run.step.start(config(*backends), ReloadMethod="runtime"),
+            lambda: "app-3" in state_of(run.proxy),
+        )
     finally:
         backends[2].start()
     answer = run.step.run(config(*backends), ReloadMethod="runtime")

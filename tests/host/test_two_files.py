@@ -29,7 +29,9 @@ def moved(text: str) -> str:
     return text.replace("/run/haproxy/admin.sock", MOVED).replace(EXPOSE, "")
 
 
-def applied_under_load(proxy: ProxyHost, client: Client, text: str, **parameters: str) -> StepReport:
+def applied_under_load(
+    proxy: ProxyHost, client: Client, text: str, **parameters: str
+) -> StepReport:
     """What the step says, while no client notices."""
     load = Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=100)
     with client.traffic(load) as traffic:
@@ -40,7 +42,9 @@ def applied_under_load(proxy: ProxyHost, client: Client, text: str, **parameters
 
 
 @pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize(("old", "new"), [(True, False), (False, True)], ids=["taken-away", "added"])
+@pytest.mark.parametrize(
+    ("old", "new"), [(True, False), (False, True)], ids=["taken-away", "added"]
+)
 def test_listeners_that_only_one_file_exposes_are_handed_over(
     make_proxy: MakeProxy,
     backends: tuple[BackendHost, ...],
@@ -52,14 +56,22 @@ def test_listeners_that_only_one_file_exposes_are_handed_over(
     new: bool,
 ) -> None:
     """What counts is the process that has them; the way back works as well."""
-    before, after = config(*backends[:2]), config(*backends[:2]).replace("roundrobin", "leastconn")
-    before, after = (text if exposes else text.replace(EXPOSE, "") for text, exposes in ((before, old), (after, new)))
+    before, after = (
+        config(*backends[:2]),
+        config(*backends[:2]).replace("roundrobin", "leastconn"),
+    )
+    before, after = (
+        text if exposes else text.replace(EXPOSE, "")
+        for text, exposes in ((before, old), (after, new))
+    )
     proxy = make_proxy(style, **haproxy)
     proxy.start(before)
     answer = applied_under_load(proxy, client, after, ReloadMethod="seamless")
     assert answer.says("installed", method="seamless"), answer
     assert answer["running_md5"] == digest(after)
-    assert ("tcp-migrate-req-on" in answer["notes"].split()) == (style is not Style.MASTER_WORKER and not old)
+    assert ("tcp-migrate-req-on" in answer["notes"].split()) == (
+        style is not Style.MASTER_WORKER and not old
+    )
     assert len(proxy.workers()) == 1
     answer = ApplyStep(proxy).run(before, Generation="2", ReloadMethod="seamless")
     assert answer.says("installed", method="seamless"), answer
@@ -67,7 +79,10 @@ def test_listeners_that_only_one_file_exposes_are_handed_over(
 
 @pytest.mark.parametrize("style", STYLES)
 def test_a_stats_socket_that_moves_is_asked_where_each_file_has_it(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, style: Style
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    style: Style,
 ) -> None:
     """The state comes from the old path, the proof and the next change from the new one; and back."""
     proxy = make_proxy(style)
@@ -80,10 +95,16 @@ def test_a_stats_socket_that_moves_is_asked_where_each_file_has_it(
     assert "server-state" not in answer["notes"]
     assert f"Pid: {proxy.worker}\n" in proxy.ask("show info", MOVED)
     assert "app-1 10.77.1.1 2 8 " in proxy.ask("show servers state", MOVED)
-    drained = moved(text).replace("app-2 10.77.1.2:8080", "app-2 10.77.1.2:8080 weight 0")
-    assert step.run(drained, Generation="2", ReloadMethod="auto").says("installed", method="runtime")
+    drained = moved(text).replace(
+        "app-2 10.77.1.2:8080", "app-2 10.77.1.2:8080 weight 0"
+    )
+    assert step.run(drained, Generation="2", ReloadMethod="auto").says(
+        "installed", method="runtime"
+    )
     assert client.get(str(proxy.ipv4)).headers["x-backend"] == "app-3"
-    assert step.run(text, Generation="3", ReloadMethod="auto").says("installed", method="seamless")
+    assert step.run(text, Generation="3", ReloadMethod="auto").says(
+        "installed", method="seamless"
+    )
     assert state_of(proxy)["app-1"][2] == 8
     assert state_of(proxy)["app-2"][3] == 1
 
@@ -91,7 +112,10 @@ def test_a_stats_socket_that_moves_is_asked_where_each_file_has_it(
 @pytest.mark.fault("F83")
 @pytest.mark.parametrize("style", STYLES)
 def test_a_rollback_goes_back_to_the_old_socket(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client, style: Style
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    style: Style,
 ) -> None:
     """The new worker, with its socket elsewhere, dies: the old file's own socket is the one that proves it."""
     proxy = make_proxy(style)
@@ -104,7 +128,11 @@ def test_a_rollback_goes_back_to_the_old_socket(
     assert "stats-socket-lost" not in answer["notes"]
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
     assert client.get(str(proxy.ipv4)).status == 200
-    assert ApplyStep(proxy).run(moved(before), Generation="2", ReloadMethod="seamless").says("installed", "changed")
+    assert (
+        ApplyStep(proxy)
+        .run(moved(before), Generation="2", ReloadMethod="seamless")
+        .says("installed", "changed")
+    )
 
 
 @pytest.mark.fault("F83")
@@ -153,12 +181,16 @@ def test_a_process_that_hands_over_nothing_although_the_file_says_so(
     text = config(*backends)
     proxy.start(text.replace(EXPOSE, ""))
     proxy.write(CONFIG, text)
-    answer = applied_under_load(proxy, client, text.replace("roundrobin", "leastconn"), ReloadMethod="seamless")
+    answer = applied_under_load(
+        proxy, client, text.replace("roundrobin", "leastconn"), ReloadMethod="seamless"
+    )
     assert answer.says("installed", method="seamless"), answer
     assert "tcp-migrate-req-on" in answer["notes"].split()
 
 
-def special(side: str, proxy: ProxyHost, backends: tuple[BackendHost, ...], **options: str) -> StepReport:
+def special(
+    side: str, proxy: ProxyHost, backends: tuple[BackendHost, ...], **options: str
+) -> StepReport:
     """What the step says of a change where only one file, the old or the new one, has these options."""
     old = config(*backends[:1], **(options if side == "old" else {}))
     new = config(*backends, **(options if side == "new" else {}))
@@ -172,7 +204,9 @@ def test_addresses_that_one_of_both_files_does_not_share(
 ) -> None:
     """`noreuseport` taken out of the file or put into it: the old process goes before the new one listens."""
     proxy = make_proxy(Style.SYSV)
-    assert special(side, proxy, backends, extra="noreuseport").says("installed", method="syn-drop")
+    assert special(side, proxy, backends, extra="noreuseport").says(
+        "installed", method="syn-drop"
+    )
     assert client.get(str(proxy.ipv4)).status == 200
     wait_until(lambda: len(proxy.workers()) == 1)
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
@@ -184,7 +218,9 @@ def test_an_abstract_socket_of_one_file_is_in_nobodys_way(
 ) -> None:
     """Only one that both processes would listen on is a reason for a drop window."""
     proxy = make_proxy(Style.SYSV)
-    assert special(side, proxy, backends, binds="bind abns@own").says("installed", method="seamless")
+    assert special(side, proxy, backends, binds="bind abns@own").says(
+        "installed", method="seamless"
+    )
     assert client.get(str(proxy.ipv4)).status == 200
 
 
@@ -193,7 +229,10 @@ def test_an_abstract_socket_of_one_file_is_in_nobodys_way(
     [
         ({"binds": "bind\tabns@own"}, {"binds": "bind\tabns@own\tmaxconn 9"}),
         ({"binds": 'bind "abns@own"'}, {"binds": "bind abns@own"}),
-        ({"extra": "stats socket abns@own level admin"}, {"extra": "stats socket abns@own level user"}),
+        (
+            {"extra": "stats socket abns@own level admin"},
+            {"extra": "stats socket abns@own level user"},
+        ),
     ],
     ids=["tabs", "quotes", "stats"],
 )
@@ -207,7 +246,9 @@ def test_an_abstract_socket_of_both_files_is_seen_in_every_form(
     """The old process goes before the new one listens there."""
     proxy = make_proxy(Style.SYSV)
     proxy.start(config(*backends[:1], **old).replace(EXPOSE, ""))
-    answer = ApplyStep(proxy).run(config(*backends, **new).replace(EXPOSE, ""), ReloadMethod="seamless")
+    answer = ApplyStep(proxy).run(
+        config(*backends, **new).replace(EXPOSE, ""), ReloadMethod="seamless"
+    )
     assert answer.says("installed", method="syn-drop"), answer
     assert client.get(str(proxy.ipv4)).status == 200
 
@@ -221,14 +262,25 @@ def test_another_haproxy_is_not_taken_for_ours_when_ours_has_died(
     proxy.write("/etc/haproxy/dies.lua", DIES.format(milliseconds=500))
     proxy.start(text)
     ours = proxy.path(f"/proc/{proxy.worker}/cmdline").read_bytes()
-    other = text.replace("/run/haproxy/admin.sock", "/run/other.sock").replace(":80", ":81")
+    other = text.replace("/run/haproxy/admin.sock", "/run/other.sock").replace(
+        ":80", ":81"
+    )
     proxy.write("/etc/other.cfg", other)
     proxy.run(["haproxy", "-D", "-f", "/etc/other.cfg", "-p", "/run/other.pid"])
     strangers = int(proxy.read("/run/other.pid"))
-    assert ApplyStep(proxy).run(dying(text), ReloadMethod="syn-drop").says("rolled-back", "worker-died")
+    assert (
+        ApplyStep(proxy)
+        .run(dying(text), ReloadMethod="syn-drop")
+        .says("rolled-back", "worker-died")
+    )
     assert client.get(str(proxy.ipv4)).status == 200
-    running = {pid: proxy.path(f"/proc/{pid}/cmdline").read_bytes() for pid in proxy.processes()}
+    running = {
+        pid: proxy.path(f"/proc/{pid}/cmdline").read_bytes()
+        for pid in proxy.processes()
+    }
     assert strangers in running
-    assert [line.split(b"\0-f\0")[1].split(b"\0")[0] for pid, line in running.items() if pid != strangers] == [
-        ours.split(b"\0-f\0")[1].split(b"\0")[0]
-    ]
+    assert [
+        line.split(b"\0-f\0")[1].split(b"\0")[0]
+        for pid, line in running.items()
+        if pid != strangers
+    ] == [ours.split(b"\0-f\0")[1].split(b"\0")[0]]

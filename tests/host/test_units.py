@@ -26,7 +26,11 @@ DIES = "core.register_task(function() core.msleep(500) os.exit(1) end)\n"
 
 def calls(proxy: ProxyHost) -> list[str]:
     """What was asked of systemd, questions left out."""
-    return [line for line in proxy.read("/run/calls").splitlines() if not line.startswith("show")]
+    return [
+        line
+        for line in proxy.read("/run/calls").splitlines()
+        if not line.startswith("show")
+    ]
 
 
 @pytest.fixture
@@ -58,7 +62,9 @@ def test_a_dead_unit_is_started_again_by_systemd(
     proxy: ProxyHost, backends: tuple[BackendHost, ...], client: Client
 ) -> None:
     """The new process dies and leaves none: the old file is back and the unit is started with it."""
-    dying = config(*backends).replace("global\n", "global\n    lua-load /etc/haproxy/dies.lua\n", 1)
+    dying = config(*backends).replace(
+        "global\n", "global\n    lua-load /etc/haproxy/dies.lua\n", 1
+    )
     answer = ApplyStep(proxy).run(dying)
     assert answer.says("rolled-back", "worker-died"), answer
     assert calls(proxy)[-1] == "restart haproxy.service"

@@ -14,7 +14,11 @@ NO_S3 = cast("Any", None)
 
 def step(name: str, *lines: str, **inputs: Any) -> dict[str, Any]:
     """A script step."""
-    return {"action": "aws:runShellScript", "name": name, "inputs": {"runCommand": list(lines), **inputs}}
+    return {
+        "action": "aws:runShellScript",
+        "name": name,
+        "inputs": {"runCommand": list(lines), **inputs},
+    }
 
 
 def finished(execution: Execution) -> DocumentResult:
@@ -37,7 +41,11 @@ class Runner:
         command_id: str = "command-1",
     ) -> Execution:
         """Start a document made of these steps."""
-        content = {"schemaVersion": "2.2", "parameters": parameters or {}, "mainSteps": list(steps)}
+        content = {
+            "schemaVersion": "2.2",
+            "parameters": parameters or {},
+            "mainSteps": list(steps),
+        }
         values = {name: tuple(value) for name, value in (given or {}).items()}
         return self.agent.start(Order(command_id, "i-1", "Apply", content, values))
 

@@ -30,10 +30,14 @@ def bench() -> Iterator[Bench]:
     events: list[Event] = []
     clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
     with mock_aws():
-        service = run_command_on_moto(clock=clock, on_event=events.append, delay=at_once)
+        service = run_command_on_moto(
+            clock=clock, on_event=events.append, delay=at_once
+        )
         with attach(service):
             ssm = boto3.client("ssm", region_name="eu-west-1")
-            ssm.create_document(Name="Apply", Content=json.dumps(DOCUMENT), DocumentType="Command")
+            ssm.create_document(
+                Name="Apply", Content=json.dumps(DOCUMENT), DocumentType="Command"
+            )
             yield Bench(ssm, service, clock, events)
 
 

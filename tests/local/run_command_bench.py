@@ -25,7 +25,11 @@ DOCUMENT: Json = {
     "schemaVersion": "2.2",
     "parameters": {
         "Md5": {"type": "String", "allowedPattern": "^[0-9a-f]{4}$"},
-        "Method": {"type": "String", "default": "auto", "allowedPattern": "^(auto|seamless)$"},
+        "Method": {
+            "type": "String",
+            "default": "auto",
+            "allowedPattern": "^(auto|seamless)$",
+        },
     },
     "mainSteps": [
         {
@@ -51,13 +55,19 @@ class Bench:
     clock: ManualClock
     events: list[Event]
 
-    def answering(self, code: int = 0, stdout: str = "done\n", stderr: str = "") -> Behaviour:
+    def answering(
+        self, code: int = 0, stdout: str = "done\n", stderr: str = ""
+    ) -> Behaviour:
         """What an agent reports: one step with this exit code and output."""
 
         def report(_order: Order) -> DocumentResult:
             now = self.clock()
-            detail = {0: Detail.SUCCESS, 137: Detail.EXECUTION_TIMED_OUT}.get(code, Detail.FAILED)
-            return DocumentResult(detail, (StepResult("apply", detail, code, stdout, stderr, now, now),))
+            detail = {0: Detail.SUCCESS, 137: Detail.EXECUTION_TIMED_OUT}.get(
+                code, Detail.FAILED
+            )
+            return DocumentResult(
+                detail, (StepResult("apply", detail, code, stdout, stderr, now, now),)
+            )
 
         return report
 
@@ -65,12 +75,20 @@ class Bench:
         """Register hosts that take a second; `h2=1` makes the second one exit 1."""
         names = ids(count)
         for number, name in enumerate(names, start=1):
-            self.service.register(name, ScriptedAgent(self.clock, self.answering(codes.get(f"h{number}", 0))))
+            self.service.register(
+                name,
+                ScriptedAgent(self.clock, self.answering(codes.get(f"h{number}", 0))),
+            )
         return names
 
     def send(self, instance_ids: list[str], **changes: Any) -> str:
         """Send the sample document and give the command's id."""
-        request = {"DocumentName": "Apply", "InstanceIds": instance_ids, "Parameters": {"Md5": ["abcd"]}, **changes}
+        request = {
+            "DocumentName": "Apply",
+            "InstanceIds": instance_ids,
+            "Parameters": {"Md5": ["abcd"]},
+            **changes,
+        }
         return self.ssm.send_command(**request)["Command"]["CommandId"]
 
     def run(self, seconds: int) -> None:
@@ -81,7 +99,9 @@ class Bench:
 
     def command(self, command_id: str) -> SentCommand:
         """The command as the service keeps it; the API's view of it is not played."""
-        [command] = [each for each in self.service.commands if each.command_id == command_id]
+        [command] = [
+            each for each in self.service.commands if each.command_id == command_id
+        ]
         return command
 
     def invocations(self, command_id: str) -> Json:

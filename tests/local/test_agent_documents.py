@@ -21,26 +21,41 @@ ENV_VAR = {"P": {"type": "String", "interpolationType": "ENV_VAR"}}
 
 def test_values_are_pasted_as_raw_text(runner: Runner) -> None:
     """A value with a substitution in it runs on the host: only patterns and ENV_VAR protect a script."""
-    result = runner.run(step("apply", 'echo "{{ P }}" {{P}}'), parameters=TEXT, given={"P": ["$(echo ran)"]})
+    result = runner.run(
+        step("apply", 'echo "{{ P }}" {{P}}'),
+        parameters=TEXT,
+        given={"P": ["$(echo ran)"]},
+    )
     assert result.steps[0].stdout == "ran ran\n"
 
 
 def test_values_are_pasted_once(runner: Runner) -> None:
     """A value that looks like a reference is not expanded again, and `$$` in it becomes `$`."""
     parameters = {**TEXT, "Q": {"type": "String", "default": "inner"}}
-    result = runner.run(step("apply", "echo 'a {{ P }} z'"), parameters=parameters, given={"P": ["{{ Q }} $$5"]})
+    result = runner.run(
+        step("apply", "echo 'a {{ P }} z'"),
+        parameters=parameters,
+        given={"P": ["{{ Q }} $$5"]},
+    )
     assert result.steps[0].stdout == "a {{ Q }} $5 z\n"
 
 
 def test_undeclared_references_stay(runner: Runner) -> None:
     """The name of no parameter stays as text."""
-    assert runner.run(step("apply", "echo '{{ Nobody }}'")).steps[0].stdout == "{{ Nobody }}\n"
+    assert (
+        runner.run(step("apply", "echo '{{ Nobody }}'")).steps[0].stdout
+        == "{{ Nobody }}\n"
+    )
 
 
 def test_env_var_parameters_never_touch_the_script(runner: Runner) -> None:
     """ENV_VAR values arrive as SSM_<name>, quotes and substitutions included, and the text is left alone."""
     value = "'\"$(id) `id` {{ P }}"
-    result = runner.run(step("apply", "printf %s \"$SSM_P\" '{{ P }}'"), parameters=ENV_VAR, given={"P": [value]})
+    result = runner.run(
+        step("apply", "printf %s \"$SSM_P\" '{{ P }}'"),
+        parameters=ENV_VAR,
+        given={"P": [value]},
+    )
     assert result.steps[0].stdout == value + "{{ P }}"
 
 
@@ -54,14 +69,23 @@ def test_an_old_agent_pastes_env_var_parameters(old_runner: Runner) -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "value"),
-    [("^[0-9]+$", "12a"), ("^[0-9]+$", "12\n"), ("^(?=1)[0-9]+$", "12"), ("^[0-9]+$", None)],
+    [
+        ("^[0-9]+$", "12a"),
+        ("^[0-9]+$", "12\n"),
+        ("^(?=1)[0-9]+$", "12"),
+        ("^[0-9]+$", None),
+    ],
     ids=["no match", "trailing newline", "not RE2", "neither value nor default"],
 )
-def test_the_agent_checks_patterns_itself(runner: Runner, tmp_path: Path, pattern: str, value: str | None) -> None:
+def test_the_agent_checks_patterns_itself(
+    runner: Runner, tmp_path: Path, pattern: str, value: str | None
+) -> None:
     """A refused value fails the document before any step, with a trace and no step results."""
     parameters = {"P": {"type": "String", "allowedPattern": pattern}}
     given = {} if value is None else {"P": [value]}
-    result = runner.run(step("apply", f"touch {tmp_path}/ran"), parameters=parameters, given=given)
+    result = runner.run(
+        step("apply", f"touch {tmp_path}/ran"), parameters=parameters, given=given
+    )
     assert (result.detail, result.steps) == (Detail.FAILED, ())
     assert "P" in result.trace
     assert not (tmp_path / "ran").exists()
@@ -70,13 +94,22 @@ def test_the_agent_checks_patterns_itself(runner: Runner, tmp_path: Path, patter
 def test_patterns_are_searched_for(runner: Runner) -> None:
     """An unanchored pattern lets everything around it through, on the host too."""
     parameters = {"P": {"type": "String", "allowedPattern": "[0-9]+"}}
-    assert runner.run(step("apply", "true"), parameters=parameters, given={"P": ["x 1 y"]}).detail is Detail.SUCCESS
+    assert (
+        runner.run(
+            step("apply", "true"), parameters=parameters, given={"P": ["x 1 y"]}
+        ).detail
+        is Detail.SUCCESS
+    )
 
 
 def test_a_default_must_match_its_own_pattern(runner: Runner) -> None:
     """Defaults are checked like values."""
-    parameters = {"P": {"type": "String", "allowedPattern": "^[0-9]+$", "default": "none"}}
-    assert runner.run(step("apply", "true"), parameters=parameters).detail is Detail.FAILED
+    parameters = {
+        "P": {"type": "String", "allowedPattern": "^[0-9]+$", "default": "none"}
+    }
+    assert (
+        runner.run(step("apply", "true"), parameters=parameters).detail is Detail.FAILED
+    )
 
 
 @pytest.mark.fault("F59")
@@ -100,7 +133,9 @@ def test_steps_go_on_after_a_failure(runner: Runner) -> None:
 @pytest.mark.fault("F68")
 def test_on_failure_exit_skips_the_rest(runner: Runner) -> None:
     """A skipped step is reported as a success without the script's output, and both streams get a note."""
-    result = runner.run(step("first", "exit 3", onFailure="exit"), step("second", "echo marker"))
+    result = runner.run(
+        step("first", "exit 3", onFailure="exit"), step("second", "echo marker")
+    )
     assert ended(result) == [("Failed", 3), ("Success", 0)]
     assert "marker" not in result.steps[1].stdout
     assert "onFailure" in result.steps[0].stdout
@@ -127,20 +162,28 @@ def test_five_commands_run_at_once(runner: Runner, tmp_path: Path) -> None:
     """Of eight commands five run together; the others follow as these end."""
     log, go = tmp_path / "log", tmp_path / "go"
     log.touch()
-    lines = (f"echo 1 >> {log}", f"until [ -e {go} ] || [ -e {go}-$SSM_COMMAND_ID ]; do sleep 0.05; done")
+    lines = (
+        f"echo 1 >> {log}",
+        f"until [ -e {go} ] || [ -e {go}-$SSM_COMMAND_ID ]; do sleep 0.05; done",
+    )
     script = step("apply", *lines, f"echo -1 >> {log}", timeoutSeconds="60")
 
     def running() -> list[int]:
         """How many ran at once, after each start and each end."""
         return list(accumulate(map(int, log.read_text().split())))
 
-    executions = {name: runner.start(script, command_id=name) for name in (f"command-{number}" for number in range(8))}
+    executions = {
+        name: runner.start(script, command_id=name)
+        for name in (f"command-{number}" for number in range(8))
+    }
     wait_until(lambda: len(running()) >= 5, what="five")
     (tmp_path / "go-command-0").touch()
     assert finished(executions["command-0"]).detail is Detail.SUCCESS
     wait_until(lambda: len(running()) >= 7, what="a sixth")
     go.touch()
-    assert {finished(execution).detail for execution in executions.values()} == {Detail.SUCCESS}
+    assert {finished(execution).detail for execution in executions.values()} == {
+        Detail.SUCCESS
+    }
     assert len(running()) == 16
     assert max(running()) == 5
 
@@ -167,4 +210,8 @@ def test_a_real_agent_behind_a_real_client(bench: Bench, tmp_path: Path) -> None
         bench.run(1)
         wait_until(is_done, what="success")
     [plugin] = bench.invocations(command_id)[host]["CommandPlugins"]
-    assert (plugin["Name"], plugin["ResponseCode"], plugin["Output"]) == ("apply", 0, "abcd\n")
+    assert (plugin["Name"], plugin["ResponseCode"], plugin["Output"]) == (
+        "apply",
+        0,
+        "abcd\n",
+    )

@@ -27,7 +27,10 @@ def s3() -> Iterator["S3Client"]:
     """A bucket with one config."""
     with mock_aws():
         client = boto3.client("s3", region_name="eu-west-1")
-        client.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        client.create_bucket(
+            Bucket="bucket",
+            CreateBucketConfiguration={"LocationConstraint": "eu-west-1"},
+        )
         client.put_object(Bucket="bucket", Key="configs/a/haproxy.cfg", Body=CONTENT)
         yield client
 
@@ -37,25 +40,40 @@ def download(url: str) -> Json:
     return {
         "action": "aws:downloadContent",
         "name": "download",
-        "inputs": {"sourceType": "S3", "sourceInfo": {"path": url}, "destinationPath": "haproxy.cfg"},
+        "inputs": {
+            "sourceType": "S3",
+            "sourceInfo": {"path": url},
+            "destinationPath": "haproxy.cfg",
+        },
     }
 
 
-def run(s3: "S3Client", data: Path, *steps: Json, command_id: str = "command-1") -> DocumentResult:
+def run(
+    s3: "S3Client", data: Path, *steps: Json, command_id: str = "command-1"
+) -> DocumentResult:
     """Run the steps on this machine."""
     with HostAgent(Here(), s3, data=str(data), retries=()) as agent:
         content = {"schemaVersion": "2.2", "mainSteps": list(steps)}
         return finished(agent.start(Order(command_id, "i-1", "Apply", content, {})))
 
 
-def test_a_download_is_where_the_next_step_starts(s3: "S3Client", tmp_path: Path) -> None:
+def test_a_download_is_where_the_next_step_starts(
+    s3: "S3Client", tmp_path: Path
+) -> None:
     """The file is root's alone, beside a helper file, in a directory of this command."""
-    result = run(s3, tmp_path, download(URL), step("apply", "pwd", "stat -c %a . *.cfg", "cat *.cfg"))
+    result = run(
+        s3,
+        tmp_path,
+        download(URL),
+        step("apply", "pwd", "stat -c %a . *.cfg", "cat *.cfg"),
+    )
     downloads = tmp_path / "i-1/document/orchestration/command-1/downloads"
     assert result.steps[1].stdout == f"{downloads}\n700\n700\nglobal\n"
     [etag] = downloads.glob("*.etag")
     assert etag.stat().st_mode & 0o777 == 0o644
-    assert sorted(path.name for path in downloads.iterdir()) == sorted(["haproxy.cfg", etag.name])
+    assert sorted(path.name for path in downloads.iterdir()) == sorted(
+        ["haproxy.cfg", etag.name]
+    )
 
 
 @pytest.mark.fault("F69")
@@ -68,7 +86,9 @@ def test_a_missing_object_fails_the_step(s3: "S3Client", tmp_path: Path) -> None
     assert "status:404" in result.steps[0].stderr
     assert result.steps[1].stdout == ""
     missing["inputs"]["onFailure"] = "exit"
-    result = run(s3, tmp_path, missing, step("apply", "touch ran"), command_id="command-2")
+    result = run(
+        s3, tmp_path, missing, step("apply", "touch ran"), command_id="command-2"
+    )
     assert result.detail is Detail.FAILED
     assert not list(tmp_path.rglob("ran"))
 
@@ -87,7 +107,10 @@ def test_a_denied_object_fails_the_step(s3: "S3Client", tmp_path: Path) -> None:
 def test_other_errors_are_tried_again(s3: "S3Client", tmp_path: Path) -> None:
     """A passing 500 does not fail the download."""
     body = s3.get_object(Bucket="bucket", Key="configs/a/haproxy.cfg")
-    with Stubber(s3) as stubber, HostAgent(Here(), s3, data=str(tmp_path), retries=(0,)) as agent:
+    with (
+        Stubber(s3) as stubber,
+        HostAgent(Here(), s3, data=str(tmp_path), retries=(0,)) as agent,
+    ):
         stubber.add_response("list_objects", {}, {"Bucket": "bucket", "Prefix": ANY})
         stubber.add_client_error("get_object", "InternalError", http_status_code=500)
         stubber.add_response("get_object", body)
@@ -121,7 +144,12 @@ def test_urls_of_s3_hosts(url: str, key: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["s3://bucket/key", "http://bucket.s3.amazonaws.com/key", "https://example.com/key", "https://s3.evil.com/b/k"],
+    [
+        "s3://bucket/key",
+        "http://bucket.s3.amazonaws.com/key",
+        "https://example.com/key",
+        "https://s3.evil.com/b/k",
+    ],
 )
 def test_other_urls_are_refused(url: str) -> None:
     """Only https URLs of S3 hosts are downloaded."""

@@ -22,11 +22,15 @@ def test_a_script_runs_where_the_host_is(host: Host) -> None:
     """It sees the host's name, address and files, in the agent's surroundings, and leaves its script there."""
     runner = Runner(Path(DATA), host)
     with runner.agent:
-        result = runner.run(step("apply", "hostname; pwd; echo ${HOME-none}; umask", "ip -4 -o address"))
+        result = runner.run(
+            step("apply", "hostname; pwd; echo ${HOME-none}; umask", "ip -4 -o address")
+        )
     output = result.steps[0].stdout
     assert output.startswith("proxy\n/usr/bin\nnone\n0022\n")
     assert str(host.ipv4) in output
-    assert "hostname" in host.read(f"{DATA}/i-1/document/orchestration/command-1/apply/_script.sh")
+    assert "hostname" in host.read(
+        f"{DATA}/i-1/document/orchestration/command-1/apply/_script.sh"
+    )
     assert not Path(f"{DATA}/i-1/document/orchestration/command-1").exists()
 
 
@@ -63,4 +67,6 @@ def test_a_noexec_data_directory_shows_in_the_report(host: Host) -> None:
     host.run(["mount", "-t", "tmpfs", "-o", "noexec", "agent", "/var/lib"])
     runner = Runner(Path(DATA), host)
     with runner.agent:
-        assert ended(runner.run(step("apply", "#!/bin/bash", "true"))) == [("Failed", 126)]
+        assert ended(runner.run(step("apply", "#!/bin/bash", "true"))) == [
+            ("Failed", 126)
+        ]

@@ -40,9 +40,12 @@ def test_the_script_is_a_file_of_joined_lines(runner: Runner, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("commands", "kind"), [("echo one", "string"), ({"a": "b"}, "object"), (["echo", 1], "number")]
+    ("commands", "kind"),
+    [("echo one", "string"), ({"a": "b"}, "object"), (["echo", 1], "number")],
 )
-def test_a_script_that_is_no_list_of_strings_fails(runner: Runner, tmp_path: Path, commands: Any, kind: str) -> None:
+def test_a_script_that_is_no_list_of_strings_fails(
+    runner: Runner, tmp_path: Path, commands: Any, kind: str
+) -> None:
     """The agent reads the step's inputs strictly: not even a bare string is taken, and nothing runs."""
     result = runner.run({**step("apply"), "inputs": {"runCommand": commands}})
     assert ended(result) == [("Failed", 1)]
@@ -52,8 +55,12 @@ def test_a_script_that_is_no_list_of_strings_fails(runner: Runner, tmp_path: Pat
 
 def test_the_shebang_of_the_first_line_is_obeyed(runner: Runner) -> None:
     """With one in the first line bash runs the script, without one `sh` does, and a later one is a comment."""
-    bash = runner.run(step("apply", "#!/bin/bash", 'echo "${BASH_VERSION:+bash}"'), command_id="with")
-    plain = runner.run(step("apply", "", "#!/usr/bin/env python3", "echo sh"), command_id="without")
+    bash = runner.run(
+        step("apply", "#!/bin/bash", 'echo "${BASH_VERSION:+bash}"'), command_id="with"
+    )
+    plain = runner.run(
+        step("apply", "", "#!/usr/bin/env python3", "echo sh"), command_id="without"
+    )
     assert (bash.steps[0].stdout, plain.steps[0].stdout) == ("bash\n", "sh\n")
 
 
@@ -67,14 +74,23 @@ def test_windows_line_ends_do_not_start(runner: Runner) -> None:
 
 def test_the_surroundings_of_a_script(runner: Runner) -> None:
     """Root, umask 022, no stdin, no HOME, in /usr/bin when nothing was downloaded; the agent says who and where."""
-    lines = ("pwd; umask; id -u; cat; echo ${HOME-none}", 'echo "$SSM_COMMAND_ID $AWS_SSM_INSTANCE_ID"')
+    lines = (
+        "pwd; umask; id -u; cat; echo ${HOME-none}",
+        'echo "$SSM_COMMAND_ID $AWS_SSM_INSTANCE_ID"',
+    )
     result = runner.run(step("apply", *lines))
-    assert result.steps[0].stdout == f"/usr/bin\n0022\n{os.getuid()}\nnone\ncommand-1 i-1\n"
+    assert (
+        result.steps[0].stdout
+        == f"/usr/bin\n0022\n{os.getuid()}\nnone\ncommand-1 i-1\n"
+    )
 
 
 def test_output_keeps_its_beginning(runner: Runner) -> None:
     """Each stream is cut at 24,000 bytes and says so at its end."""
-    on_stdout, on_stderr = "head -c 24000 /dev/zero | tr '\\0' o", "head -c 23999 /dev/zero | tr '\\0' e >&2"
+    on_stdout, on_stderr = (
+        "head -c 24000 /dev/zero | tr '\\0' o",
+        "head -c 23999 /dev/zero | tr '\\0' e >&2",
+    )
     result = runner.run(step("apply", on_stdout, on_stderr))
     [done] = result.steps
     assert len(done.stdout) == 24_000
@@ -98,7 +114,9 @@ def test_output_need_not_be_utf8(runner: Runner) -> None:
 )
 def test_exit_codes(runner: Runner, script: str, detail: str, code: int) -> None:
     """137 always reads as a timeout; other codes pass through."""
-    result = runner.run(step("apply", "#!/bin/bash", script), step("next", "true", onFailure="exit"))
+    result = runner.run(
+        step("apply", "#!/bin/bash", script), step("next", "true", onFailure="exit")
+    )
     assert ended(result) == [(detail, code), ("Success", 0)]
 
 
@@ -122,16 +140,22 @@ class WithShell(Here):
         ("bash", "TERM", "Failed", -1),
     ],
 )
-def test_a_script_killed_by_a_signal(tmp_path: Path, shell: str, signal: str, detail: str, code: int) -> None:
+def test_a_script_killed_by_a_signal(
+    tmp_path: Path, shell: str, signal: str, detail: str, code: int
+) -> None:
     """What a signal reads as depends on the host's `sh`: dash reports 128 + n, bash is replaced by the script."""
     runner = Runner(tmp_path, WithShell(shell))
     with runner.agent:
-        assert ended(runner.run(step("apply", "#!/bin/bash", f"kill -{signal} $$"))) == [(detail, code)]
+        assert ended(
+            runner.run(step("apply", "#!/bin/bash", f"kill -{signal} $$"))
+        ) == [(detail, code)]
 
 
 def test_exit_137_ignores_on_failure(runner: Runner) -> None:
     """After a timeout the next step runs even with `onFailure: exit`, and the document is TimedOut."""
-    result = runner.run(step("first", "exit 137", onFailure="exit"), step("second", "echo ran"))
+    result = runner.run(
+        step("first", "exit 137", onFailure="exit"), step("second", "echo ran")
+    )
     assert result.steps[1].stdout == "ran\n"
     assert result.detail is Detail.EXECUTION_TIMED_OUT
 
@@ -150,7 +174,10 @@ def test_a_child_that_holds_the_output_keeps_the_step_running(runner: Runner) ->
     result = runner.run(step("apply", "(sleep 1; echo late) &", "echo early"))
     assert result.steps[0].stdout == "early\nlate\n"
     assert time.monotonic() - started >= 1
-    detached = runner.run(step("apply", "sleep 30 >/dev/null 2>&1 </dev/null &", "echo $!"), command_id="command-2")
+    detached = runner.run(
+        step("apply", "sleep 30 >/dev/null 2>&1 </dev/null &", "echo $!"),
+        command_id="command-2",
+    )
     os.kill(int(detached.steps[0].stdout), 9)
     assert (detached.steps[0].finished - detached.steps[0].started).total_seconds() < 30
 
@@ -158,9 +185,8 @@ def test_a_child_that_holds_the_output_keeps_the_step_running(runner: Runner) ->
 @pytest.mark.fault("F62")
 def test_the_deadline_is_a_sigkill_to_the_group(runner: Runner, tmp_path: Path) -> None:
     """No trap runs and background children die; a child in a session of its own survives and cleans up."""
-    survivor = (
-        f"echo $$ > {tmp_path}/survivor; until [ -e {tmp_path}/go ]; do sleep 0.05; done; touch {tmp_path}/cleaned"
-    )
+    wait = f"until [ -e {tmp_path}/go ]; do sleep 0.05; done"
+    survivor = f"echo $$ > {tmp_path}/survivor; {wait}; touch {tmp_path}/cleaned"
     result = runner.run(
         step(
             "apply",
@@ -186,7 +212,16 @@ def test_the_deadline_is_a_sigkill_to_the_group(runner: Runner, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("given", "seconds"),
-    [("60", 60), (60, 60), ("5", 5), (172_800, 172_800), (3, 3600), ("172801", 3600), ("soon", 3600), (None, 3600)],
+    [
+        ("60", 60),
+        (60, 60),
+        ("5", 5),
+        (172_800, 172_800),
+        (3, 3600),
+        ("172801", 3600),
+        ("soon", 3600),
+        (None, 3600),
+    ],
 )
 def test_odd_timeouts_silently_mean_an_hour(given: object, seconds: int) -> None:
     """Only 5 to 172800 is a timeout."""

@@ -63,7 +63,9 @@ def ask(environment: ExecutionEnvironment, **event: Any) -> tuple[Any, bool]:
     return json.loads(answer.payload), answer.is_error
 
 
-def test_a_function_sees_its_own_environment(environment: Callable[[str], ExecutionEnvironment]) -> None:
+def test_a_function_sees_its_own_environment(
+    environment: Callable[[str], ExecutionEnvironment],
+) -> None:
     """The deployed variables, session credentials and a deadline; and the same process again when it is warm."""
     warm = environment("sample.handler")
     for _ in range(2):
@@ -101,7 +103,8 @@ def test_errors_are_those_of_lambda(
     """A raised error leaves the environment alive; an exit, an overrun timeout and a failed start do not."""
     used = environment(handler)
     if do == "hang":
-        ask(used, do="echo")  # a cold start has more time than the timeout, which is waited for here
+        # A cold start has more time than the timeout, which is waited for here.
+        ask(used, do="echo")
     answer, is_error = ask(used, do=do)
     assert is_error
     assert answer["errorType"] == kind
@@ -119,25 +122,38 @@ def test_errors_are_those_of_lambda(
         ({"batchItemFailures": [{"itemIdentifier": ""}]}, True, {"a", "b"}),
     ],
 )
-def test_what_stays_in_the_queue(response: Any, *, partial: bool, failed: set[str]) -> None:
+def test_what_stays_in_the_queue(
+    response: Any, *, partial: bool, failed: set[str]
+) -> None:
     """A batch response names the messages that come back; one that names another brings all of them back."""
-    assert failed_ids(InvocationResult(json.dumps(response).encode()), {"a", "b"}, partial=partial) == failed
+    assert (
+        failed_ids(
+            InvocationResult(json.dumps(response).encode()), {"a", "b"}, partial=partial
+        )
+        == failed
+    )
 
 
 def test_an_error_brings_the_whole_batch_back() -> None:
     """Whatever the mapping says about partial responses."""
-    assert failed_ids(InvocationResult.of_error("Sandbox.Timedout", ""), {"a", "b"}, partial=True) == {"a", "b"}
+    assert failed_ids(
+        InvocationResult.of_error("Sandbox.Timedout", ""), {"a", "b"}, partial=True
+    ) == {"a", "b"}
 
 
 @pytest.mark.parametrize(
-    ("expression", "seconds"), [("rate(1 minute)", 60), ("rate(5 minutes)", 300), ("rate(1 hour)", 3600)]
+    ("expression", "seconds"),
+    [("rate(1 minute)", 60), ("rate(5 minutes)", 300), ("rate(1 hour)", 3600)],
 )
 def test_rates(expression: str, seconds: int) -> None:
     """A rate expression has one period."""
     assert seconds_of(expression) == seconds
 
 
-@pytest.mark.parametrize("expression", ["rate(1 minutes)", "rate(5 minute)", "rate(0.5 minutes)", "every minute", ""])
+@pytest.mark.parametrize(
+    "expression",
+    ["rate(1 minutes)", "rate(5 minute)", "rate(0.5 minutes)", "every minute", ""],
+)
 def test_rates_that_eventbridge_refuses(expression: str) -> None:
     """The singular goes with one, the plural with the others."""
     with pytest.raises(ValueError, match="schedule expression"):

@@ -13,13 +13,24 @@ from moto.core.authorization import ActionAuthenticatorMixin
 from local.cloud import REGION, access
 from local.cloud.policies import Request, allows
 
-GET = Request("s3:GetObject", "arn:aws:s3:::bucket/configs/staging/a", {"aws:SecureTransport": "true"})
+GET = Request(
+    "s3:GetObject",
+    "arn:aws:s3:::bucket/configs/staging/a",
+    {"aws:SecureTransport": "true"},
+)
 
 
 def policy(effect: str = "Allow", **elements: Any) -> dict[str, Any]:
     """A document of one statement about GET, with some elements replaced."""
-    statement = {"Effect": effect, "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/configs/*"} | elements
-    return {"Version": "2012-10-17", "Statement": [{key: value for key, value in statement.items() if value}]}
+    statement = {
+        "Effect": effect,
+        "Action": "s3:GetObject",
+        "Resource": "arn:aws:s3:::bucket/configs/*",
+    } | elements
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{key: value for key, value in statement.items() if value}],
+    }
 
 
 @pytest.mark.parametrize(
@@ -65,8 +76,12 @@ def test_a_deny_wins() -> None:
 def test_a_principal_of_another_service_is_not_meant() -> None:
     """A resource policy speaks of those it names."""
     queue = policy(Principal={"Service": "events.amazonaws.com"})
-    assert allows([queue], Request(GET.action, GET.resource, principal="events.amazonaws.com"))
-    assert not allows([queue], Request(GET.action, GET.resource, principal="s3.amazonaws.com"))
+    assert allows(
+        [queue], Request(GET.action, GET.resource, principal="events.amazonaws.com")
+    )
+    assert not allows(
+        [queue], Request(GET.action, GET.resource, principal="s3.amazonaws.com")
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,14 +101,19 @@ def test_what_is_not_understood_is_an_error(elements: dict[str, Any]) -> None:
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
     """An account with IAM enforced, as its owner sees it; a bucket and a role `host` without any right."""
     name = "_authenticate_and_authorize_action"
-    monkeypatch.setattr(ActionAuthenticatorMixin, name, getattr(ActionAuthenticatorMixin, name))
+    monkeypatch.setattr(
+        ActionAuthenticatorMixin, name, getattr(ActionAuthenticatorMixin, name)
+    )
     with mock_aws():
         access.install()
         owner = boto3.Session(region_name=REGION)
         owner.client("s3").create_bucket(
-            Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "ap-southeast-2"}
+            Bucket="bucket",
+            CreateBucketConfiguration={"LocationConstraint": "ap-southeast-2"},
         )
-        owner.client("s3").put_object(Bucket="bucket", Key="configs/staging/a", Body=b"here")
+        owner.client("s3").put_object(
+            Bucket="bucket", Key="configs/staging/a", Body=b"here"
+        )
         owner.client("iam").create_role(RoleName="host", AssumeRolePolicyDocument="{}")
         yield owner
 
@@ -102,11 +122,20 @@ def as_host(owner: boto3.Session, *policies: dict[str, Any]) -> boto3.Session:
     """A session of the role with these policies."""
     for number, document in enumerate(policies):
         owner.client("iam").put_role_policy(
-            RoleName="host", PolicyName=f"p{number}", PolicyDocument=json.dumps(document)
+            RoleName="host",
+            PolicyName=f"p{number}",
+            PolicyDocument=json.dumps(document),
         )
     role = owner.client("iam").get_role(RoleName="host")["Role"]["Arn"]
-    keys = owner.client("sts").assume_role(RoleArn=role, RoleSessionName="host")["Credentials"]
-    return boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], region_name=REGION)
+    keys = owner.client("sts").assume_role(RoleArn=role, RoleSessionName="host")[
+        "Credentials"
+    ]
+    return boto3.Session(
+        keys["AccessKeyId"],
+        keys["SecretAccessKey"],
+        keys["SessionToken"],
+        region_name=REGION,
+    )
 
 
 def refusal(call: Any, **arguments: Any) -> str:
@@ -116,34 +145,70 @@ def refusal(call: Any, **arguments: Any) -> str:
     return str(error.value.response["Error"]["Code"])
 
 
-def test_a_role_reads_what_its_policy_names_and_nothing_else(account: boto3.Session) -> None:
+def test_a_role_reads_what_its_policy_names_and_nothing_else(
+    account: boto3.Session,
+) -> None:
     """The session of a role gets the keys of its policy, and 403 for all others."""
     s3 = as_host(account, policy()).client("s3")
-    assert s3.get_object(Bucket="bucket", Key="configs/staging/a")["Body"].read() == b"here"
+    assert (
+        s3.get_object(Bucket="bucket", Key="configs/staging/a")["Body"].read()
+        == b"here"
+    )
     assert "Denied" in refusal(as_host(account).client("ec2").describe_instances)
-    assert refusal(s3.get_object, Bucket="bucket", Key="state/staging.json") == "AccessDenied"
-    assert refusal(s3.put_object, Bucket="bucket", Key="configs/staging/a", Body=b"") == "AccessDenied"
+    assert (
+        refusal(s3.get_object, Bucket="bucket", Key="state/staging.json")
+        == "AccessDenied"
+    )
+    assert (
+        refusal(s3.put_object, Bucket="bucket", Key="configs/staging/a", Body=b"")
+        == "AccessDenied"
+    )
 
 
-def test_a_missing_key_is_forbidden_to_whoever_may_not_list(account: boto3.Session) -> None:
+def test_a_missing_key_is_forbidden_to_whoever_may_not_list(
+    account: boto3.Session,
+) -> None:
     """Without ListBucket S3 answers 403 for a key that does not exist, with it 404."""
     blind = as_host(account, policy()).client("s3")
-    assert refusal(blind.get_object, Bucket="bucket", Key="configs/none") == "AccessDenied"
-    seeing = as_host(account, policy(), policy(Action="s3:ListBucket", Resource="arn:aws:s3:::bucket")).client("s3")
-    assert refusal(seeing.get_object, Bucket="bucket", Key="configs/none") == "NoSuchKey"
+    assert (
+        refusal(blind.get_object, Bucket="bucket", Key="configs/none") == "AccessDenied"
+    )
+    seeing = as_host(
+        account,
+        policy(),
+        policy(Action="s3:ListBucket", Resource="arn:aws:s3:::bucket"),
+    ).client("s3")
+    assert (
+        refusal(seeing.get_object, Bucket="bucket", Key="configs/none") == "NoSuchKey"
+    )
 
 
 def test_a_command_needs_the_tags_of_the_condition(account: boto3.Session) -> None:
     """SendCommand is judged for the document and for each instance, with the instance's tags."""
-    ec2, condition = account.client("ec2"), {"StringEquals": {"ssm:resourceTag/Type": "haproxy"}}
-    instance_id = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
-    account.client("ssm").create_document(Name="apply", DocumentType="Command", Content='{"schemaVersion": "2.2"}')
+    ec2, condition = (
+        account.client("ec2"),
+        {"StringEquals": {"ssm:resourceTag/Type": "haproxy"}},
+    )
+    instance_id = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)[
+        "Instances"
+    ][0]["InstanceId"]
+    account.client("ssm").create_document(
+        Name="apply", DocumentType="Command", Content='{"schemaVersion": "2.2"}'
+    )
     ssm = as_host(
         account,
         policy(Action="ssm:SendCommand", Resource="arn:aws:ssm:*:*:document/apply"),
-        policy(Action="ssm:SendCommand", Resource="arn:aws:ec2:*:*:instance/*", Condition=condition),
+        policy(
+            Action="ssm:SendCommand",
+            Resource="arn:aws:ec2:*:*:instance/*",
+            Condition=condition,
+        ),
     ).client("ssm")
-    assert "AccessDenied" in refusal(ssm.send_command, DocumentName="apply", InstanceIds=[instance_id])
+    assert "AccessDenied" in refusal(
+        ssm.send_command, DocumentName="apply", InstanceIds=[instance_id]
+    )
     ec2.create_tags(Resources=[instance_id], Tags=[{"Key": "Type", "Value": "haproxy"}])
     ssm.send_command(DocumentName="apply", InstanceIds=[instance_id])
-    assert "AccessDenied" in refusal(ssm.send_command, DocumentName="AWS-RunShellScript", InstanceIds=[instance_id])
+    assert "AccessDenied" in refusal(
+        ssm.send_command, DocumentName="AWS-RunShellScript", InstanceIds=[instance_id]
+    )

@@ -33,13 +33,29 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
 
 def document(*statements: dict[str, Any], **elements: Any) -> str:
     """A policy of these statements, or of one good statement with some elements replaced."""
-    good = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
-    return json.dumps({"Version": "2012-10-17", "Statement": [good | each for each in statements or [elements]]})
+    good = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "sqs:SendMessage",
+        "Resource": "*",
+    }
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [good | each for each in statements or [elements]],
+        }
+    )
 
 
 def equals(number: int) -> dict[str, Any]:
     """So many conditions."""
-    return {"Condition": {"StringEquals": {f"aws:PrincipalTag/{key}": ["a", "b"] for key in range(number)}}}
+    return {
+        "Condition": {
+            "StringEquals": {
+                f"aws:PrincipalTag/{key}": ["a", "b"] for key in range(number)
+            }
+        }
+    }
 
 
 def accounts(number: int) -> dict[str, Any]:
@@ -47,7 +63,10 @@ def accounts(number: int) -> dict[str, Any]:
     return {"Principal": {"AWS": [f"{key:012}" for key in range(number)]}}
 
 
-ACTIONS = [f"sqs:{name}" for name in ("SendMessage", "Re*", "De*", "Get*", "Li*", "Ch*", "Pu*", "Ta*")]
+ACTIONS = [
+    f"sqs:{name}"
+    for name in ("SendMessage", "Re*", "De*", "Get*", "Li*", "Ch*", "Pu*", "Ta*")
+]
 MOST = {
     "as it should be": document(),
     "one resource, as a list": document(Resource=[QUEUE]),
@@ -76,7 +95,9 @@ def test_what_sqs_takes_is_set(name: str, account: boto3.Session) -> None:
     client.create_queue(QueueName="first", Attributes={"Policy": MOST[name]})
     url = client.create_queue(QueueName="second")["QueueUrl"]
     client.set_queue_attributes(QueueUrl=url, Attributes={"Policy": MOST[name]})
-    found = client.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
+    found = client.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])[
+        "Attributes"
+    ]["Policy"]
     assert json.loads(found) == json.loads(MOST[name])
 
 
@@ -84,26 +105,45 @@ def test_what_sqs_takes_is_set(name: str, account: boto3.Session) -> None:
 def test_what_sqs_refuses_changes_nothing(name: str, account: boto3.Session) -> None:
     """One beyond each limit: no new queue, and the old one keeps its policy and the rest."""
     client = account.client("sqs")
-    with pytest.raises(ClientError, match=r"InvalidAttributeValue.* Invalid value for the parameter Policy\."):
+    with pytest.raises(
+        ClientError,
+        match=r"InvalidAttributeValue.* Invalid value for the parameter Policy\.",
+    ):
         client.create_queue(QueueName="first", Attributes={"Policy": TOO_MUCH[name]})
     assert "QueueUrls" not in client.list_queues()
-    url = client.create_queue(QueueName="second", Attributes={"Policy": document()})["QueueUrl"]
-    before = client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    url = client.create_queue(QueueName="second", Attributes={"Policy": document()})[
+        "QueueUrl"
+    ]
+    before = client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])[
+        "Attributes"
+    ]
     with pytest.raises(ClientError, match="Invalid value for the parameter Policy"):
-        client.set_queue_attributes(QueueUrl=url, Attributes={"DelaySeconds": "9", "Policy": TOO_MUCH[name]})
-    assert client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"] == before
+        client.set_queue_attributes(
+            QueueUrl=url, Attributes={"DelaySeconds": "9", "Policy": TOO_MUCH[name]}
+        )
+    assert (
+        client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        == before
+    )
 
 
 def test_the_local_system_refuses_too(tmp_path: Path) -> None:
     """The process that plays AWS there checks what comes to it."""
-    command, pipe = [sys.executable, "-m", "local.cloud", str(tmp_path), "1"], subprocess.PIPE
+    command, pipe = (
+        [sys.executable, "-m", "local.cloud", str(tmp_path), "1"],
+        subprocess.PIPE,
+    )
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         try:
             assert process.stdout
             owner = client(process.stdout.readline().strip(), "sqs")
             owner.create_queue(QueueName="first", Attributes={"Policy": document()})
-            with pytest.raises(ClientError, match="Invalid value for the parameter Policy"):
-                owner.create_queue(QueueName="second", Attributes={"Policy": TOO_MUCH["two resources"]})
+            with pytest.raises(
+                ClientError, match="Invalid value for the parameter Policy"
+            ):
+                owner.create_queue(
+                    QueueName="second", Attributes={"Policy": TOO_MUCH["two resources"]}
+                )
             process.communicate(timeout=30)  # it ends with its standard input
         finally:
             process.kill()
@@ -115,8 +155,15 @@ def queues_of(stack: Stack, change: dict[str, Any]) -> str:
     for statement in policy["PolicyDocument"]["Statement"]:
         statement.update(change)
     names = [url.rpartition("/")[2] for url in policy["Queues"]]
-    queues = {f"Queue{key}": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": n}} for key, n in enumerate(names)}
-    resource = {"Type": "AWS::SQS::QueuePolicy", "DependsOn": list(queues), "Properties": policy}
+    queues = {
+        f"Queue{key}": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": n}}
+        for key, n in enumerate(names)
+    }
+    resource = {
+        "Type": "AWS::SQS::QueuePolicy",
+        "DependsOn": list(queues),
+        "Properties": policy,
+    }
     return json.dumps({"Resources": queues | {"QueuePolicy": resource}})
 
 
@@ -124,18 +171,30 @@ def policies(account: boto3.Session) -> list[bool]:
     """Whether each queue of the account has a policy."""
     client = account.client("sqs")
     urls = client.list_queues()["QueueUrls"]
-    answers = [client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]) for url in urls]
+    answers = [
+        client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        for url in urls
+    ]
     return ["Policy" in answer["Attributes"] for answer in answers]
 
 
-def test_a_stack_whose_queue_policy_sqs_refuses_does_not_deploy(account: boto3.Session) -> None:
+def test_a_stack_whose_queue_policy_sqs_refuses_does_not_deploy(
+    account: boto3.Session,
+) -> None:
     """Our own policy does; with both queues named in a statement the stack fails, and neither queue gets any."""
-    assert cloudformation.QueuePolicy.cloudformation_type() == "AWS::SQS::QueuePolicy"  # moto knows it by this class
-    stack, client = deployed(source(), Environment="staging"), account.client("cloudformation")
+    # Moto knows it by this class.
+    assert cloudformation.QueuePolicy.cloudformation_type() == "AWS::SQS::QueuePolicy"
+    stack, client = (
+        deployed(source(), Environment="staging"),
+        account.client("cloudformation"),
+    )
     client.create_stack(StackName="good", TemplateBody=queues_of(stack, {}))
     assert policies(account) == [True, True]
     client.delete_stack(StackName="good")
     both = {"Resource": [stack.arn("EventQueue"), stack.arn("DeadLetterQueue")]}
-    with pytest.raises(ClientError, match=r"InvalidAttributeValue.* Invalid value for the parameter Policy\."):
+    with pytest.raises(
+        ClientError,
+        match=r"InvalidAttributeValue.* Invalid value for the parameter Policy\.",
+    ):
         client.create_stack(StackName="bad", TemplateBody=queues_of(stack, both))
     assert policies(account) == [False, False]

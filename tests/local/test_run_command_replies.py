@@ -24,19 +24,29 @@ NEW, OLD = "3.3.3572.0", "3.3.3571.9"
 def shown(bench: Bench, command_id: str) -> tuple[str, list[tuple[str, str, str]]]:
     """Status of the only invocation, and name, status and output of its steps."""
     [invocation] = bench.invocations(command_id).values()
-    steps = [(step["Name"], step["Status"], step["Output"]) for step in invocation["CommandPlugins"]]
+    steps = [
+        (step["Name"], step["Status"], step["Output"])
+        for step in invocation["CommandPlugins"]
+    ]
     return invocation["Status"], steps
 
 
 def two_steps(bench: Bench) -> Callable[[Order], DocumentResult]:
     """Makes the document `Two`, and answers for a host that runs it."""
     step: Json = DOCUMENT["mainSteps"][0]
-    document = DOCUMENT | {"mainSteps": [{**step, "name": "first"}, {**step, "name": "second"}]}
-    bench.ssm.create_document(Name="Two", Content=json.dumps(document), DocumentType="Command")
+    document = DOCUMENT | {
+        "mainSteps": [{**step, "name": "first"}, {**step, "name": "second"}]
+    }
+    bench.ssm.create_document(
+        Name="Two", Content=json.dumps(document), DocumentType="Command"
+    )
 
     def answer(_order: Order) -> DocumentResult:
         now = bench.clock()
-        steps = [StepResult(name, Detail.SUCCESS, 0, f"{name}\n", "", now, now) for name in ("first", "second")]
+        steps = [
+            StepResult(name, Detail.SUCCESS, 0, f"{name}\n", "", now, now)
+            for name in ("first", "second")
+        ]
         return DocumentResult(Detail.SUCCESS, tuple(steps))
 
     return answer
@@ -58,7 +68,11 @@ def test_the_final_status_may_come_first(bench: Bench) -> None:
 def test_steps_are_shown_as_they_are_heard_of(bench: Bench) -> None:
     """In any order; one that is missing waits beside the other, also after the end."""
     answer = two_steps(bench)
-    bench.service.delay = lambda name, _version: {"first": 9.0, "second": 1.0, FINAL: 4.0}[name]
+    bench.service.delay = lambda name, _version: {
+        "first": 9.0,
+        "second": 1.0,
+        FINAL: 4.0,
+    }[name]
     bench.service.register(ids(1)[0], ScriptedAgent(bench.clock, answer))
     command_id = bench.send(ids(1), DocumentName="Two")
     bench.run(3)
@@ -67,7 +81,10 @@ def test_steps_are_shown_as_they_are_heard_of(bench: Bench) -> None:
     bench.run(3)
     assert shown(bench, command_id) == ("Success", waiting)
     bench.run(4)
-    assert shown(bench, command_id) == ("Success", [("first", "Success", "first\n"), waiting[1]])
+    assert shown(bench, command_id) == (
+        "Success",
+        [("first", "Success", "first\n"), waiting[1]],
+    )
 
 
 def test_a_lost_final_status_keeps_the_next_host_waiting(bench: Bench) -> None:
@@ -77,7 +94,10 @@ def test_a_lost_final_status_keeps_the_next_host_waiting(bench: Bench) -> None:
     command_id = bench.send(bench.hosts(2), MaxConcurrency="1")
     bench.run(15)
     first, second = bench.invocations(command_id).values()
-    assert (first["Status"], first["CommandPlugins"][0]["Output"]) == ("InProgress", "done\n")
+    assert (first["Status"], first["CommandPlugins"][0]["Output"]) == (
+        "InProgress",
+        "done\n",
+    )
     assert second["Status"] == "Pending"
     bench.run(7)
     assert bench.details(command_id) == ["Success", "Success"]
@@ -118,7 +138,9 @@ def test_unless_told_otherwise_replies_have_no_order(bench: Bench) -> None:
     assert 20 < sum(max(pair) == SLOW_SECONDS for pair in row) < 80, "some are slow"
 
 
-@pytest.mark.parametrize(("version", "longest", "most"), [(NEW, 1, 1.1), (OLD, 200, 300.1)])
+@pytest.mark.parametrize(
+    ("version", "longest", "most"), [(NEW, 1, 1.1), (OLD, 200, 300.1)]
+)
 def test_what_got_lost_comes_again(version: str, longest: float, most: float) -> None:
     """At once from a present-day agent, within five minutes from an older one; the rest takes milliseconds."""
     delay = Unordered(loss=0.2)
@@ -137,7 +159,10 @@ def test_what_was_not_acknowledged_comes_twice_and_counts_once(bench: Bench) -> 
     now = bench.clock()
     said = (StepResult("apply", Detail.SUCCESS, 0, "", "", now, now),)
     replies = sent(DocumentResult(Detail.SUCCESS, said), NEW, Unordered(loss=1.0), now)
-    assert [sum(reply.said == each for reply in replies) for each in (said[0], DocumentResult(Detail.SUCCESS))] == [
+    assert [
+        sum(reply.said == each for reply in replies)
+        for each in (said[0], DocumentResult(Detail.SUCCESS))
+    ] == [
         2,
         2,
     ]

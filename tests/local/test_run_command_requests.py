@@ -32,7 +32,9 @@ def changed(**changes: Any) -> Json:
 
 def with_parameter(**declaration: Any) -> Json:
     """The sample document with one parameter more."""
-    return changed(parameters={**DOCUMENT["parameters"], "More": {"type": "String", **declaration}})
+    return changed(
+        parameters={**DOCUMENT["parameters"], "More": {"type": "String", **declaration}}
+    )
 
 
 def with_step(**step: Any) -> Json:
@@ -47,8 +49,16 @@ def with_input(**inputs: Any) -> Json:
 
 def with_download(**inputs: Any) -> Json:
     """The sample document with a download before its step."""
-    source = {"sourceType": "S3", "sourceInfo": {"path": "https://..."}, "destinationPath": "haproxy.cfg"}
-    download = {"action": "aws:downloadContent", "name": "download", "inputs": {**source, **inputs}}
+    source = {
+        "sourceType": "S3",
+        "sourceInfo": {"path": "https://..."},
+        "destinationPath": "haproxy.cfg",
+    }
+    download = {
+        "action": "aws:downloadContent",
+        "name": "download",
+        "inputs": {**source, **inputs},
+    }
     return changed(mainSteps=[download, *DOCUMENT["mainSteps"]])
 
 
@@ -81,10 +91,17 @@ def with_download(**inputs: Any) -> Json:
         ({"Parameters": {"Md5": ["abcd"], "Method": ["other"]}}, "InvalidParameters"),
     ],
 )
-def test_a_wrong_send_command_is_refused_as_a_whole(bench: Bench, request_: Json, code: str) -> None:
+def test_a_wrong_send_command_is_refused_as_a_whole(
+    bench: Bench, request_: Json, code: str
+) -> None:
     """SendCommand answers a wrong request with the service's error and sends nothing to anybody."""
     hosts = bench.hosts(2)
-    request = {"DocumentName": "Apply", "InstanceIds": hosts, "Parameters": {"Md5": ["abcd"]}, **request_}
+    request = {
+        "DocumentName": "Apply",
+        "InstanceIds": hosts,
+        "Parameters": {"Md5": ["abcd"]},
+        **request_,
+    }
     assert refused(bench.ssm.send_command, **request) == code
     bench.run(3)
     assert bench.service.commands == []
@@ -136,11 +153,29 @@ def test_one_unreachable_host_makes_the_whole_call_fail(bench: Bench) -> None:
         (changed(description="x" * MAX_BYTES), "MaxDocumentSizeExceeded"),
     ],
 )
-def test_a_wrong_document_is_not_created(bench: Bench, content: str | Json, code: str) -> None:
+def test_a_wrong_document_is_not_created(
+    bench: Bench, content: str | Json, code: str
+) -> None:
     """CreateDocument and UpdateDocument check the content."""
     text = content if isinstance(content, str) else json.dumps(content)
-    assert refused(bench.ssm.create_document, Name="Wrong", Content=text, DocumentType="Command") == code
-    assert refused(bench.ssm.update_document, Name="Apply", Content=text, DocumentVersion="$LATEST") == code
+    assert (
+        refused(
+            bench.ssm.create_document,
+            Name="Wrong",
+            Content=text,
+            DocumentType="Command",
+        )
+        == code
+    )
+    assert (
+        refused(
+            bench.ssm.update_document,
+            Name="Apply",
+            Content=text,
+            DocumentVersion="$LATEST",
+        )
+        == code
+    )
 
 
 def test_parameters_count_against_the_size_of_the_document(bench: Bench) -> None:
@@ -151,25 +186,41 @@ def test_parameters_count_against_the_size_of_the_document(bench: Bench) -> None
     hosts = bench.hosts(1)
     bench.send(hosts, DocumentName="Large", Parameters={"Text": ["x" * room]})
     request = {"DocumentName": "Large", "Parameters": {"Text": ["x" * (room + 1)]}}
-    assert refused(bench.send, instance_ids=hosts, **request) == "MaxDocumentSizeExceeded"
+    assert (
+        refused(bench.send, instance_ids=hosts, **request) == "MaxDocumentSizeExceeded"
+    )
 
 
 def test_an_unanchored_pattern_lets_everything_around_it_through(bench: Bench) -> None:
     """AllowedPattern is searched for, not matched as a whole, and `$` of the service accepts a final newline."""
-    document = changed(parameters={"Loose": {"type": "String", "allowedPattern": "[0-9]{4}"}})
-    bench.ssm.create_document(Name="Loose", Content=json.dumps(document), DocumentType="Command")
-    bench.send(bench.hosts(1), DocumentName="Loose", Parameters={"Loose": ["$(id) 1234 `id`"]})
+    document = changed(
+        parameters={"Loose": {"type": "String", "allowedPattern": "[0-9]{4}"}}
+    )
+    bench.ssm.create_document(
+        Name="Loose", Content=json.dumps(document), DocumentType="Command"
+    )
+    bench.send(
+        bench.hosts(1), DocumentName="Loose", Parameters={"Loose": ["$(id) 1234 `id`"]}
+    )
     bench.send(ids(1), Parameters={"Md5": ["abcd\n"]})
 
 
 @pytest.mark.fault("F59")
-@pytest.mark.parametrize("value", ['"; id; "', "$(id)", "a\nb", "{{ssm:x}}", "", "0" * 33, "A" * 32])
-def test_the_real_document_refuses_values_that_could_be_shell(bench: Bench, value: str) -> None:
+@pytest.mark.parametrize(
+    "value", ['"; id; "', "$(id)", "a\nb", "{{ssm:x}}", "", "0" * 33, "A" * 32]
+)
+def test_the_real_document_refuses_values_that_could_be_shell(
+    bench: Bench, value: str
+) -> None:
     """SendCommand with the project's document and a value that is no digest never reaches a host."""
-    bench.ssm.create_document(Name="Real", Content=HOST_DOCUMENT.read_text(), DocumentType="Command")
+    bench.ssm.create_document(
+        Name="Real", Content=HOST_DOCUMENT.read_text(), DocumentType="Command"
+    )
     declared = json.loads(HOST_DOCUMENT.read_text())["parameters"]
     good = {
-        "SourceUrl": "https://bucket.s3.eu-west-1.amazonaws.com/configs/staging/" + "a" * 64 + "/haproxy.cfg",
+        "SourceUrl": "https://bucket.s3.eu-west-1.amazonaws.com/configs/staging/"
+        + "a" * 64
+        + "/haproxy.cfg",
         "Md5": "0" * 32,
         "Sha256": "a" * 64,
         "Generation": "7",
@@ -191,9 +242,14 @@ def test_versions_of_a_document_can_be_pinned(bench: Bench) -> None:
     bench.ssm.update_document(Name="Apply", Content=second, DocumentVersion="$LATEST")
     hosts = bench.hosts(1)
     digest = hashlib.sha256(second.encode()).hexdigest()
-    assert bench.ssm.describe_document(Name="Apply")["Document"]["DocumentVersion"] == "1"
+    assert (
+        bench.ssm.describe_document(Name="Apply")["Document"]["DocumentVersion"] == "1"
+    )
     bench.send(hosts, DocumentVersion="2", DocumentHash=digest)
-    assert refused(bench.send, instance_ids=hosts, DocumentHash=digest) == "InvalidDocument"
+    assert (
+        refused(bench.send, instance_ids=hosts, DocumentHash=digest)
+        == "InvalidDocument"
+    )
     bench.ssm.update_document_default_version(Name="Apply", DocumentVersion="2")
     assert bench.ssm.describe_document(Name="Apply")["Document"]["Hash"] == digest
     bench.send(hosts, DocumentHash=digest)
@@ -202,15 +258,29 @@ def test_versions_of_a_document_can_be_pinned(bench: Bench) -> None:
 def test_a_document_of_a_stack_is_checked_like_any_other(bench: Bench) -> None:
     """CloudFormation hands the content over as a mapping; it can be sent, described and refused all the same."""
     cloudformation = boto3.client("cloudformation")
-    template = {"Resources": {"Document": {"Type": "AWS::SSM::Document", "Properties": {"Content": DOCUMENT}}}}
+    template = {
+        "Resources": {
+            "Document": {
+                "Type": "AWS::SSM::Document",
+                "Properties": {"Content": DOCUMENT},
+            }
+        }
+    }
     cloudformation.create_stack(StackName="good", TemplateBody=json.dumps(template))
-    [resource] = cloudformation.describe_stack_resources(StackName="good")["StackResources"]
+    [resource] = cloudformation.describe_stack_resources(StackName="good")[
+        "StackResources"
+    ]
     name = resource["PhysicalResourceId"]
     digest = bench.ssm.describe_document(Name=name)["Document"]["Hash"]
     bench.send(bench.hosts(1), DocumentName=name, DocumentHash=digest)
-    template["Resources"]["Document"]["Properties"] = {"Content": with_step(action="aws:none")}
+    template["Resources"]["Document"]["Properties"] = {
+        "Content": with_step(action="aws:none")
+    }
     # moto warns that CloudFormation's model does not know the error of another service.
-    with pytest.warns(UserWarning, match="InvalidDocumentContent"), pytest.raises(ClientError, match="not valid"):
+    with (
+        pytest.warns(UserWarning, match="InvalidDocumentContent"),
+        pytest.raises(ClientError, match="not valid"),
+    ):
         cloudformation.create_stack(StackName="bad", TemplateBody=json.dumps(template))
 
 
@@ -236,7 +306,11 @@ def test_instance_information_has_pages_and_a_filter(bench: Bench) -> None:
     assert refused(describe, Filters=too_many) == "ValidationException"
     paginator = bench.ssm.get_paginator("describe_instance_information")
     pages = paginator.paginate(Filters=[{"Key": "InstanceIds", "Values": hosts[:55]}])
-    status = {one["InstanceId"]: one["PingStatus"] for page in pages for one in page["InstanceInformationList"]}
+    status = {
+        one["InstanceId"]: one["PingStatus"]
+        for page in pages
+        for one in page["InstanceInformationList"]
+    }
     assert status == {hosts[0]: "ConnectionLost"} | dict.fromkeys(hosts[1:55], "Online")
 
 
@@ -252,14 +326,35 @@ COMMAND_ID = "0" * 36
         ("StartSession", {"Target": ids(1)[0]}),
         ("GetDocument", {"Name": "Apply"}),
         ("DescribeDocument", {"Name": "Apply", "DocumentVersion": "1"}),
-        ("SendCommand", {"DocumentName": "Apply", "Targets": [{"Key": "tag:Type", "Values": ["haproxy"]}]}),
-        ("SendCommand", {"DocumentName": "Apply", "InstanceIds": ids(1), "OutputS3BucketName": "bucket"}),
+        (
+            "SendCommand",
+            {
+                "DocumentName": "Apply",
+                "Targets": [{"Key": "tag:Type", "Values": ["haproxy"]}],
+            },
+        ),
+        (
+            "SendCommand",
+            {
+                "DocumentName": "Apply",
+                "InstanceIds": ids(1),
+                "OutputS3BucketName": "bucket",
+            },
+        ),
         ("ListCommandInvocations", {"Filters": [{"key": "Status", "value": "Failed"}]}),
-        ("DescribeInstanceInformation", {"Filters": [{"Key": "PingStatus", "Values": ["Online"]}]}),
-        ("DescribeInstanceInformation", {"Filters": [{"Key": "tag:Type", "Values": ["haproxy"]}]}),
+        (
+            "DescribeInstanceInformation",
+            {"Filters": [{"Key": "PingStatus", "Values": ["Online"]}]},
+        ),
+        (
+            "DescribeInstanceInformation",
+            {"Filters": [{"Key": "tag:Type", "Values": ["haproxy"]}]},
+        ),
     ],
 )
-def test_what_the_application_does_not_call_is_not_played(bench: Bench, operation: str, request_: Json) -> None:
+def test_what_the_application_does_not_call_is_not_played(
+    bench: Bench, operation: str, request_: Json
+) -> None:
     """An operation, a member or a filter that AWS would take is refused by one error of our own, which names it."""
     call = getattr(bench.ssm, camelcase_to_underscores(operation))
     with pytest.raises(ClientError, match=f"not played: .*{operation}"):
@@ -271,12 +366,18 @@ def test_what_the_application_does_not_call_is_not_played(bench: Bench, operatio
     ("content", "feature"),
     [
         (with_input(finallyStep=True), "finallyStep: True of step apply"),
-        (with_input(onFailure="successAndExit"), "onFailure: 'successAndExit' of step apply"),
+        (
+            with_input(onFailure="successAndExit"),
+            "onFailure: 'successAndExit' of step apply",
+        ),
         (with_input(onSuccess="exit"), "onSuccess: 'exit' of step apply"),
         (with_input(workingDirectory="/tmp"), "workingDirectory"),
         (with_input(environment={"NAME": "value"}), "environment"),
         (with_input(runCommand=["echo {{ ssm:/haproxy }}"]), "Parameter Store"),
-        (with_step(precondition={"StringEquals": ["platformType", "Windows"]}), "precondition"),
+        (
+            with_step(precondition={"StringEquals": ["platformType", "Windows"]}),
+            "precondition",
+        ),
         (with_download(sourceType="GitHub"), "sourceType: 'GitHub' of step download"),
         (with_download(sourceInfo='{"path": "https://..."}'), "sourceInfo"),
         (with_download(destinationPath="/etc/haproxy/"), "destinationPath"),
@@ -286,7 +387,9 @@ def test_what_the_application_does_not_call_is_not_played(bench: Bench, operatio
         (changed(parameters={"a_b": {"type": "String"}}), "parameter a_b"),
     ],
 )
-def test_what_the_document_does_not_use_is_not_played(bench: Bench, content: Json, feature: str) -> None:
+def test_what_the_document_does_not_use_is_not_played(
+    bench: Bench, content: Json, feature: str
+) -> None:
     """A feature of documents that AWS would take is refused by the same error, whoever makes the document."""
     for change in (
         partial(bench.ssm.create_document, Name="Other", DocumentType="Command"),
@@ -303,12 +406,16 @@ def test_other_kinds_and_formats_of_documents_are_not_played(bench: Bench) -> No
     with pytest.raises(ClientError, match="not played: documents of type Automation"):
         create(Name="Other", Content=text, DocumentType="Automation")
     with pytest.raises(ClientError, match="not played: documents as YAML"):
-        create(Name="Other", Content=text, DocumentType="Command", DocumentFormat="YAML")
+        create(
+            Name="Other", Content=text, DocumentType="Command", DocumentFormat="YAML"
+        )
 
 
 def test_a_value_from_parameter_store_is_not_played(bench: Bench) -> None:
     """Where the pattern lets it through the real agent would look it up."""
-    bench.ssm.create_document(Name="Loose", Content=json.dumps(with_parameter()), DocumentType="Command")
+    bench.ssm.create_document(
+        Name="Loose", Content=json.dumps(with_parameter()), DocumentType="Command"
+    )
     values = {"Md5": ["abcd"], "More": ["{{ssm:/haproxy}}"]}
     with pytest.raises(ClientError, match="not played: Parameter Store"):
         bench.send(bench.hosts(1), DocumentName="Loose", Parameters=values)

@@ -18,7 +18,9 @@ def test_a_command_starts_on_one_host_and_doubles(bench: Bench) -> None:
     completed = []
     for _ in range(6):
         bench.run(1)
-        completed.append(sum(detail.is_final for detail in bench.command(command_id).details))
+        completed.append(
+            sum(detail.is_final for detail in bench.command(command_id).details)
+        )
     assert completed == [1, 3, 7, 13, 19, 20]
 
 
@@ -27,25 +29,46 @@ def test_percentages_of_concurrency_mean_at_least_one_host(bench: Bench) -> None
     command_id = bench.send(bench.hosts(3), MaxConcurrency="10%")
     for done in range(1, 3):
         bench.run(1)
-        assert bench.details(command_id) == [*["Success"] * done, "InProgress", *["Pending"] * (2 - done)]
+        assert bench.details(command_id) == [
+            *["Success"] * done,
+            "InProgress",
+            *["Pending"] * (2 - done),
+        ]
 
 
 @pytest.mark.parametrize("code", [1, 137])
-def test_the_first_error_stops_a_command_that_allows_none(bench: Bench, code: int) -> None:
+def test_the_first_error_stops_a_command_that_allows_none(
+    bench: Bench, code: int
+) -> None:
     """With MaxErrors 0 the hosts after the failed one never start, and what already ran may finish."""
     hosts = bench.hosts(5, h2=code)
     command_id = bench.send(hosts, MaxErrors="0", MaxConcurrency="10")
     bench.run(10)
     failed = "Failed" if code == 1 else "ExecutionTimedOut"
-    assert bench.details(command_id) == ["Success", failed, "Success", "Terminated", "Terminated"]
+    assert bench.details(command_id) == [
+        "Success",
+        failed,
+        "Success",
+        "Terminated",
+        "Terminated",
+    ]
     assert bench.command(command_id).detail == failed
 
 
 def test_as_many_errors_as_allowed_do_not_stop_a_command(bench: Bench) -> None:
     """MaxErrors 1 stops at the second error, not at the first."""
-    command_id = bench.send(bench.hosts(6, h1=1, h3=1), MaxErrors="1", MaxConcurrency="1")
+    command_id = bench.send(
+        bench.hosts(6, h1=1, h3=1), MaxErrors="1", MaxConcurrency="1"
+    )
     bench.run(10)
-    assert bench.details(command_id) == ["Failed", "Success", "Failed", "Terminated", "Terminated", "Terminated"]
+    assert bench.details(command_id) == [
+        "Failed",
+        "Success",
+        "Failed",
+        "Terminated",
+        "Terminated",
+        "Terminated",
+    ]
 
 
 def test_a_host_without_agent_is_called_online_for_minutes(bench: Bench) -> None:
@@ -70,7 +93,9 @@ def test_a_late_host_runs_a_command_within_its_delivery_timeout(bench: Bench) ->
     assert bench.details(command_id) == ["Success"]
 
 
-def test_a_command_that_nobody_took_expires_after_the_total_timeout(bench: Bench) -> None:
+def test_a_command_that_nobody_took_expires_after_the_total_timeout(
+    bench: Bench,
+) -> None:
     """An agent back after TimeoutSeconds does not run it; the document's own timeout later it is called off."""
     hosts = bench.hosts(1)
     bench.service.disconnect(hosts[0])
@@ -154,17 +179,29 @@ def test_a_new_command_is_not_known_at_once(bench: Bench) -> None:
         bench.ssm.get_command_invocation(CommandId=command_id, InstanceId=hosts[0])
     assert bench.invocations(command_id) == {}
     bench.run(1)
-    assert bench.ssm.get_command_invocation(CommandId=command_id, InstanceId=hosts[0])["Status"] == "Success"
+    assert (
+        bench.ssm.get_command_invocation(CommandId=command_id, InstanceId=hosts[0])[
+            "Status"
+        ]
+        == "Success"
+    )
 
 
 def test_a_step_that_has_not_ended_has_no_result_yet(bench: Bench) -> None:
     """While a host works its step is Pending with code -1 and no output."""
     [host] = ids(1)
-    bench.service.register(host, ScriptedAgent(bench.clock, bench.answering(), seconds=10))
+    bench.service.register(
+        host, ScriptedAgent(bench.clock, bench.answering(), seconds=10)
+    )
     command_id = bench.send([host])
     bench.run(2)
     [step] = bench.invocations(command_id)[host]["CommandPlugins"]
-    assert (step["Name"], step["Status"], step["ResponseCode"], step["Output"]) == ("apply", "Pending", -1, "")
+    assert (step["Name"], step["Status"], step["ResponseCode"], step["Output"]) == (
+        "apply",
+        "Pending",
+        -1,
+        "",
+    )
     answer = bench.ssm.get_command_invocation(CommandId=command_id, InstanceId=host)
     assert (answer["ResponseCode"], answer["StandardOutputContent"]) == (-1, "")
 
@@ -181,17 +218,23 @@ def test_lists_show_the_beginning_of_the_output(bench: Bench) -> None:
     assert output.startswith("ooo")
     assert "---Output truncated---\n----------ERROR-------\neee" in output
     assert output.endswith("---Error truncated----")
-    whole = bench.ssm.get_command_invocation(CommandId=command_id, InstanceId=host, PluginName="apply")
+    whole = bench.ssm.get_command_invocation(
+        CommandId=command_id, InstanceId=host, PluginName="apply"
+    )
     assert len(whole["StandardOutputContent"]) == 24_000
     assert len(whole["StandardErrorContent"]) == 8_000
-    plain = bench.ssm.list_command_invocations(CommandId=command_id)["CommandInvocations"][0]
+    plain = bench.ssm.list_command_invocations(CommandId=command_id)[
+        "CommandInvocations"
+    ][0]
     assert plain["CommandPlugins"] == []
 
 
 def test_short_output_is_shown_whole(bench: Bench) -> None:
     """Both streams in one text, with a title between them."""
     [host] = ids(1)
-    bench.service.register(host, ScriptedAgent(bench.clock, bench.answering(1, "marker\n", "oops")))
+    bench.service.register(
+        host, ScriptedAgent(bench.clock, bench.answering(1, "marker\n", "oops"))
+    )
     command_id = bench.send([host])
     bench.run(2)
     [step] = bench.invocations(command_id)[host]["CommandPlugins"]
@@ -216,7 +259,9 @@ def test_an_unknown_step_is_refused(bench: Bench) -> None:
     command_id = bench.send(hosts)
     bench.run(2)
     with pytest.raises(ClientError, match="InvalidPluginName"):
-        bench.ssm.get_command_invocation(CommandId=command_id, InstanceId=hosts[0], PluginName="aws:runShellScript")
+        bench.ssm.get_command_invocation(
+            CommandId=command_id, InstanceId=hosts[0], PluginName="aws:runShellScript"
+        )
 
 
 def test_invocations_are_paged(bench: Bench) -> None:
@@ -225,8 +270,13 @@ def test_invocations_are_paged(bench: Bench) -> None:
     command_id = bench.send(hosts)
     bench.run(10)
     first = bench.ssm.list_command_invocations(CommandId=command_id, MaxResults=1)
-    rest = bench.ssm.list_command_invocations(CommandId=command_id, MaxResults=1, NextToken=first["NextToken"])
-    assert [first["CommandInvocations"][0]["InstanceId"], rest["CommandInvocations"][0]["InstanceId"]] == hosts
+    rest = bench.ssm.list_command_invocations(
+        CommandId=command_id, MaxResults=1, NextToken=first["NextToken"]
+    )
+    assert [
+        first["CommandInvocations"][0]["InstanceId"],
+        rest["CommandInvocations"][0]["InstanceId"],
+    ] == hosts
     assert "NextToken" not in rest
 
 
@@ -235,8 +285,14 @@ def test_every_state_is_announced_once(bench: Bench) -> None:
     hosts = bench.hosts(2, h2=1)
     command_id = bench.send(hosts, TimeoutSeconds=30)
     bench.run(5)
-    seen = [(e["detail-type"], e["detail"].get("instance-id"), e["detail"]["status"]) for e in bench.events]
-    one, all_ = "EC2 Command Invocation Status-change Notification", "EC2 Command Status-change Notification"
+    seen = [
+        (e["detail-type"], e["detail"].get("instance-id"), e["detail"]["status"])
+        for e in bench.events
+    ]
+    one, all_ = (
+        "EC2 Command Invocation Status-change Notification",
+        "EC2 Command Status-change Notification",
+    )
     assert seen == [
         (one, hosts[0], "InProgress"),
         (all_, None, "InProgress"),
@@ -274,7 +330,12 @@ def test_every_state_is_announced_once(bench: Bench) -> None:
     }
 
 
-OK, BAD, LATE, GONE = Detail.SUCCESS, Detail.FAILED, Detail.DELIVERY_TIMED_OUT, Detail.UNDELIVERABLE
+OK, BAD, LATE, GONE = (
+    Detail.SUCCESS,
+    Detail.FAILED,
+    Detail.DELIVERY_TIMED_OUT,
+    Detail.UNDELIVERABLE,
+)
 
 
 @pytest.mark.parametrize(
@@ -302,8 +363,13 @@ def test_the_state_of_a_command_is_what_the_user_guide_says(
     assert folded(details, max_errors) is command
 
 
-@given(st.lists(st.sampled_from([OK, LATE, GONE, Detail.ACCESS_DENIED, Detail.CANCELLED])), st.integers(0, 50))
-def test_only_failures_and_execution_timeouts_stop_a_command(details: list[Detail], max_errors: int) -> None:
+@given(
+    st.lists(st.sampled_from([OK, LATE, GONE, Detail.ACCESS_DENIED, Detail.CANCELLED])),
+    st.integers(0, 50),
+)
+def test_only_failures_and_execution_timeouts_stop_a_command(
+    details: list[Detail], max_errors: int
+) -> None:
     """No number of undelivered, denied or cancelled hosts exceeds MaxErrors."""
     assert not exceeded(details, max_errors)
     assert exceeded([*details, *[BAD] * (max_errors + 1)], max_errors)

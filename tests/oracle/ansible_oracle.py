@@ -47,7 +47,9 @@ class Ansible:
         self.loader = DataLoader()
         self.inventory = InventoryManager(loader=self.loader, sources=[str(hosts)])
         self.manager = VariableManager(loader=self.loader, inventory=self.inventory)
-        HostVars(inventory=self.inventory, variable_manager=self.manager, loader=self.loader)
+        HostVars(
+            inventory=self.inventory, variable_manager=self.manager, loader=self.loader
+        )
         for name, host in request["hosts"].items():
             self.manager.set_host_facts(name, host["facts"])
         self.host = self.inventory.get_host(request["host"])
@@ -63,11 +65,17 @@ class Ansible:
         self.loader.set_basedir(str(folder))
         variables = self.manager.get_vars(host=self.host)
         variables.setdefault("ansible_managed", "Ansible managed")
-        source = trust_as_template(self.loader.get_text_file_contents(str(templates / case["main"])))
+        source = trust_as_template(
+            self.loader.get_text_file_contents(str(templates / case["main"]))
+        )
         templar = Templar(loader=self.loader, variables=variables)
         searchpath = [str(templates), str(folder)]
-        templar = templar.copy_with_new_env(searchpath=searchpath, available_variables=variables)
-        result = templar.template(source, escape_backslashes=False, overrides={"trim_blocks": True})
+        templar = templar.copy_with_new_env(
+            searchpath=searchpath, available_variables=variables
+        )
+        result = templar.template(
+            source, escape_backslashes=False, overrides={"trim_blocks": True}
+        )
         return "" if result is None else str(result)
 
 

@@ -55,33 +55,56 @@ def ours(case: Case) -> str | None:
     try:
         variables = parse_variables(case.variables, "vars")
         engine = Engine(case.main, case.files)
-        return engine.render(Scope(World(engine, HostIndex(FLEET), variables, SETTINGS, {}), PROXY))
+        return engine.render(
+            Scope(World(engine, HostIndex(FLEET), variables, SETTINGS, {}), PROXY)
+        )
     except SyncError:
         return None
 
 
 def ansible(cases: list[Case]) -> dict[str, str | None]:
     """What ansible-core renders, all cases in one process; None for an error."""
-    files = {case.name: {"main": case.main, "files": case.files, "variables": case.variables} for case in cases}
+    files = {
+        case.name: {"main": case.main, "files": case.files, "variables": case.variables}
+        for case in cases
+    }
     request = {"hosts": inventory(), "host": PROXY.address, "cases": files}
     script = [PYTHON, ROOT / "tests" / "oracle" / "ansible_oracle.py"]
-    run = subprocess.run(script, input=json.dumps(request), capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run(
+        script,
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert run.returncode == 0, run.stderr[-2000:]
     return {name: answer.get("text") for name, answer in json.loads(run.stdout).items()}
 
 
 def inventory() -> dict[str, Any]:
     """The fleet as the playbook's `add_host` tasks would build it, in the words of `ansible_oracle.py`."""
-    return {name: _inventory_entry(host) for name, host in HostIndex(FLEET).hosts.items()}
+    return {
+        name: _inventory_entry(host) for name, host in HostIndex(FLEET).hosts.items()
+    }
 
 
 def _inventory_entry(host: Host) -> dict[str, Any]:
-    known = {name: value.value if isinstance(value, TagValue) else value for name, value in facts(host).items()}
+    known = {
+        name: value.value if isinstance(value, TagValue) else value
+        for name, value in facts(host).items()
+    }
     return {
         "groups": known["group_names"],
         "vars": {"server_name": host.private_dns_name}
-        | {name: value for name, value in known.items() if name.startswith("ec2_") or name == "ansible_host"},
+        | {
+            name: value
+            for name, value in known.items()
+            if name.startswith("ec2_") or name == "ansible_host"
+        },
         "facts": {
-            name: value for name, value in known.items() if name.startswith("ansible_") and name != "ansible_host"
+            name: value
+            for name, value in known.items()
+            if name.startswith("ansible_") and name != "ansible_host"
         },
     }

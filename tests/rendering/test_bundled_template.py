@@ -18,7 +18,9 @@ from tests.fleet import instance
 
 SETTINGS = Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document")
 ZONES = ("ap-southeast-2a", "ap-southeast-2b")
-TEMPLATES = TemplateSet(sources.MAIN, sources.read_folder(sources.PACKAGE / "templates"))
+TEMPLATES = TemplateSet(
+    sources.MAIN, sources.read_folder(sources.PACKAGE / "templates")
+)
 
 EVERYTHING = yaml.safe_load(r"""
 maxconn: 20000
@@ -53,9 +55,13 @@ def fleet() -> Fleet:
         {"haproxy:drain": "true"},
     )
     backends = [
-        instance(n, tags=own, Placement={"AvailabilityZone": ZONES[n % 2]}) for n, own in enumerate(tags, start=1)
+        instance(n, tags=own, Placement={"AvailabilityZone": ZONES[n % 2]})
+        for n, own in enumerate(tags, start=1)
     ]
-    proxies = [instance(n, "haproxy", Placement={"AvailabilityZone": ZONES[n % 2]}) for n in (20, 21)]
+    proxies = [
+        instance(n, "haproxy", Placement={"AvailabilityZone": ZONES[n % 2]})
+        for n in (20, 21)
+    ]
     return inventory.parse([*backends, instance(6, **ipv6), *proxies], SETTINGS)
 
 
@@ -68,20 +74,31 @@ def config(settings: Settings = SETTINGS, proxy: int = 20, **variables: Any) -> 
 def options(text: str) -> dict[str, str]:
     """What follows address and `check observe layer7`, by server."""
     return {
-        server.name: " ".join(server.keywords).removeprefix("check observe layer7").strip() for server in servers(text)
+        server.name: " ".join(server.keywords)
+        .removeprefix("check observe layer7")
+        .strip()
+        for server in servers(text)
     }
 
 
 def test_it_survives_every_fleet() -> None:
     """None, one, three and three hundred backends, odd names, zones: valid, complete, and nothing costs anything."""
-    found = list(findings(TEMPLATES, {}, lambda environment, **more: Settings(environment, "", "", "", "", **more)))
+    found = list(
+        findings(
+            TEMPLATES,
+            {},
+            lambda environment, **more: Settings(environment, "", "", "", "", **more),
+        )
+    )
     assert found == []
 
 
 @pytest.mark.parametrize("binary", BINARIES)
 @pytest.mark.parametrize("more", [{}, {"haproxy_version": "2.2"}])
 @pytest.mark.parametrize("variables", [{}, EVERYTHING])
-def test_haproxy_accepts_it(variables: dict[str, Any], more: dict[str, Any], binary: str) -> None:
+def test_haproxy_accepts_it(
+    variables: dict[str, Any], more: dict[str, Any], binary: str
+) -> None:
     """With no variable, with all of them, in the words of HAProxy 2.2 too; by Debian's HAProxy and a newer one."""
     assert haproxy_verdict(config(**variables, **more), fleet(), binary) == ""
 
@@ -126,7 +143,12 @@ def test_the_other_zone_waits() -> None:
 def test_a_zone_without_backends_uses_all() -> None:
     """No backend is a backup only because nobody is near."""
     lonely = inventory.parse(
-        [instance(1), instance(2), instance(20, "haproxy", Placement={"AvailabilityZone": "ap-southeast-2c"})], SETTINGS
+        [
+            instance(1),
+            instance(2),
+            instance(20, "haproxy", Placement={"AvailabilityZone": "ap-southeast-2c"}),
+        ],
+        SETTINGS,
     )
     text = render_fleet(TEMPLATES, {}, lonely, _zone_aware()).configs[0].text
     assert set(options(text).values()) == {""}
@@ -167,4 +189,11 @@ def _active(text: str) -> set[str]:
 
 
 def _zone_aware() -> Settings:
-    return Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document", zone_aware=True)
+    return Settings(
+        "staging",
+        "ap-southeast-2",
+        "bucket",
+        "https://queue",
+        "document",
+        zone_aware=True,
+    )

@@ -24,26 +24,48 @@ PLAYBOOK = """listen app
 def render(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the command."""
     command = [sys.executable, "-m", "local.render", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
     """A template with an include, variables, and the fleet as the AWS CLI prints it."""
-    (tmp_path / "haproxy.cfg.j2").write_text(PLAYBOOK + "{% include 'parts/end.j2' %}\n")
+    (tmp_path / "haproxy.cfg.j2").write_text(
+        PLAYBOOK + "{% include 'parts/end.j2' %}\n"
+    )
     (tmp_path / "parts").mkdir()
-    (tmp_path / "parts" / "end.j2").write_text("# {{ note }} for {{ inventory_hostname }}\n")
+    (tmp_path / "parts" / "end.j2").write_text(
+        "# {{ note }} for {{ inventory_hostname }}\n"
+    )
     (tmp_path / "vars.yml").write_text("note: 'rendered in {{ ec2_region }}'\n")
-    instances = [instance(1), instance(2), instance(8, "haproxy"), instance(9, "haproxy")]
+    instances = [
+        instance(1),
+        instance(2),
+        instance(8, "haproxy"),
+        instance(9, "haproxy"),
+    ]
     stopped = instance(3, State={"Name": "stopped"})
-    answer = {"Reservations": [{"Instances": instances[:2]}, {"Instances": [*instances[2:], stopped]}]}
+    answer = {
+        "Reservations": [
+            {"Instances": instances[:2]},
+            {"Instances": [*instances[2:], stopped]},
+        ]
+    }
     (tmp_path / "fleet.json").write_text(json.dumps(answer))
     return tmp_path
 
 
 def test_the_config_of_a_proxy(desk: Path) -> None:
     """Only the config goes to standard output, for the proxy that was asked for."""
-    files = (desk / "haproxy.cfg.j2", "--instances", desk / "fleet.json", "--vars", desk / "vars.yml")
+    files = (
+        desk / "haproxy.cfg.j2",
+        "--instances",
+        desk / "fleet.json",
+        "--vars",
+        desk / "vars.yml",
+    )
     run = render(*files, "--proxy", f"i-{9:017x}")
     assert run.returncode == 0, run.stderr
     assert run.stdout == (
@@ -69,12 +91,23 @@ def test_a_mistake_is_said_on_standard_error(desk: Path) -> None:
     ("arguments", "message"),
     [
         (["--proxy", "i-1"], "--proxy i-1 is no proxy of this environment: i-0"),
-        (["--environment", "nowhere"], "the template reads the host it is rendered for, and there is no proxy"),
+        (
+            ["--environment", "nowhere"],
+            "the template reads the host it is rendered for, and there is no proxy",
+        ),
     ],
 )
-def test_arguments_that_do_not_fit(desk: Path, arguments: list[str], message: str) -> None:
+def test_arguments_that_do_not_fit(
+    desk: Path, arguments: list[str], message: str
+) -> None:
     """What is wrong, and what would do."""
-    files = (desk / "haproxy.cfg.j2", "--instances", desk / "fleet.json", "--vars", desk / "vars.yml")
+    files = (
+        desk / "haproxy.cfg.j2",
+        "--instances",
+        desk / "fleet.json",
+        "--vars",
+        desk / "vars.yml",
+    )
     run = render(*files, *arguments)
     assert run.returncode == 1
     assert message in run.stderr
@@ -90,7 +123,9 @@ def test_a_file_that_is_no_fleet(desk: Path) -> None:
 def test_two_environments_need_a_choice(desk: Path) -> None:
     """A file of the whole account: the command does not guess."""
     other = instance(30, Tags=[{"Key": "Environment", "Value": "production"}])
-    (desk / "fleet.json").write_text(json.dumps({"Reservations": [{"Instances": [instance(1), other]}]}))
+    (desk / "fleet.json").write_text(
+        json.dumps({"Reservations": [{"Instances": [instance(1), other]}]})
+    )
     run = render(desk / "haproxy.cfg.j2", "--instances", desk / "fleet.json")
     assert run.returncode == 1
     assert "--environment: one of production, staging" in run.stderr
@@ -106,7 +141,9 @@ def test_what_would_not_be_published_is_still_shown(desk: Path) -> None:
     assert "the function appends one" in run.stderr
 
 
-def test_template_test_passes_a_good_template(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_template_test_passes_a_good_template(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """And has nothing to say about it."""
     (tmp_path / "haproxy.cfg.j2").write_text(GOOD)
     assert template_test([str(tmp_path / "haproxy.cfg.j2")]) == 0
@@ -124,12 +161,19 @@ def test_template_test_says_where_haproxy_may_be(
     assert line.startswith("FAIL no haproxy on PATH")
 
 
-def test_template_test_names_the_price_of_what_is_absent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_template_test_names_the_price_of_what_is_absent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The fragment of the Ansible playbook this replaces works, and costs at every reload."""
     (tmp_path / "playbook.j2").write_text(PLAYBOOK)
     assert template_test([str(tmp_path / "playbook.j2")]) == 0
     printed = capsys.readouterr().out
-    for name in ("hard-stop-after", "close-spread-time", "server-state-file", "load-server-state-from-file"):
+    for name in (
+        "hard-stop-after",
+        "close-spread-time",
+        "server-state-file",
+        "load-server-state-from-file",
+    ):
         assert f"warn no {name}: " in printed
 
 
@@ -137,18 +181,27 @@ def test_template_test_names_the_price_of_what_is_absent(tmp_path: Path, capsys:
     ("change", "message"),
     [
         (("balance {{", "ballance {{"), "haproxy -c: exit code 1: "),
-        (("{% for b in backends %}", "{% for b in backends[:2] %}"), "backends are in no server line"),
+        (
+            ("{% for b in backends %}", "{% for b in backends[:2] %}"),
+            "backends are in no server line",
+        ),
         (("{{ b.port }}", "{{ b.prot }}"), "has no attribute 'prot'"),
         (("{{ b.name }}", "app"), "another server named"),
         (("    bind {{", "    # {{"), "no listener"),
         (
-            ("backend application\n", "backend application\n    # {{ backends[0].name }}\n"),
+            (
+                "backend application\n",
+                "backend application\n    # {{ backends[0].name }}\n",
+            ),
             "list has no item 0 [0 backends",
         ),
     ],
 )
 def test_template_test_catches(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: tuple[str, str], message: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: tuple[str, str],
+    message: str,
 ) -> None:
     """Seeded mistakes, each of which some fleet brings to light."""
     assert change[0] in GOOD

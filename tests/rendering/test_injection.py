@@ -55,10 +55,17 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=6).map("".join) | st.text(max_size=30))
 def test_a_tag_never_changes_what_haproxy_reads(value: str) -> None:
     """The instance is left out, or its tag stands there as text: no line, no server, no expression more."""
-    fleet = inventory.parse([instance(1, tags={"Name": value}), instance(2, tags={"Name": "plain"})], SETTINGS)
-    rendering = render_fleet(TemplateSet("t.j2", {"t.j2": TEMPLATE}), {}, fleet, SETTINGS)
+    fleet = inventory.parse(
+        [instance(1, tags={"Name": value}), instance(2, tags={"Name": "plain"})],
+        SETTINGS,
+    )
+    rendering = render_fleet(
+        TemplateSet("t.j2", {"t.j2": TEMPLATE}), {}, fleet, SETTINGS
+    )
     text = rendering.configs[0].text
     names = [server.name for server in servers(text)]
-    assert names == [backend.name for backend in fleet.backends[0 if is_allowed(value) else 1 :]]
+    assert names == [
+        backend.name for backend in fleet.backends[0 if is_allowed(value) else 1 :]
+    ]
     assert text.count("\n") == 7 + 3 * len(names)
     assert haproxy_verdict(text, fleet) == ""

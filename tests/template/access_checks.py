@@ -14,7 +14,11 @@ from tests.template.stack import STACK_NAME, Stack, as_list, statements
 from tests.template.translate import PROJECT
 
 # Known to have no resource level (AWS service authorization reference).
-WITHOUT_RESOURCE_LEVEL = {"ec2:DescribeInstances", "ssm:DescribeInstanceInformation", "ssm:ListCommandInvocations"}
+WITHOUT_RESOURCE_LEVEL = {
+    "ec2:DescribeInstances",
+    "ssm:DescribeInstanceInformation",
+    "ssm:ListCommandInvocations",
+}
 # What Lambda does in the function's name: logs, and the queue's messages.
 BY_LAMBDA = {
     "logs:CreateLogStream",
@@ -32,7 +36,11 @@ Statement = Mapping[str, Any]
 def function_statements(stack: Stack) -> list[Statement]:
     """All statements of the function's role."""
     role = stack.one("AWS::IAM::Role")
-    return [each for policy in role["Policies"] for each in statements(policy["PolicyDocument"])]
+    return [
+        each
+        for policy in role["Policies"]
+        for each in statements(policy["PolicyDocument"])
+    ]
 
 
 def resource_policies(stack: Stack) -> Iterator[tuple[str, Statement]]:
@@ -49,15 +57,23 @@ def queue_policies(stack: Stack) -> dict[str, list[Mapping[str, Any]]]:
     found: dict[str, list[Mapping[str, Any]]] = {}
     for arn in map(stack.arn, stack.of_type("AWS::SQS::Queue")):
         name = arn.rpartition(":")[2]
-        hanging = [each for each in policies if name in {url.rpartition("/")[2] for url in each["Queues"]}]
+        hanging = [
+            each
+            for each in policies
+            if name in {url.rpartition("/")[2] for url in each["Queues"]}
+        ]
         found[arn] = [each["PolicyDocument"] for each in hanging]
     return found
 
 
-def may_send(documents: list[Mapping[str, Any]], queue: str, rule: str, tls: str = "true") -> bool:
+def may_send(
+    documents: list[Mapping[str, Any]], queue: str, rule: str, tls: str = "true"
+) -> bool:
     """Whether a queue with these policies takes a message from EventBridge's rule."""
     context = {"aws:SourceArn": rule, "aws:SecureTransport": tls}
-    return allows(documents, Request("sqs:SendMessage", queue, context, "events.amazonaws.com"))
+    return allows(
+        documents, Request("sqs:SendMessage", queue, context, "events.amazonaws.com")
+    )
 
 
 def only_our_rules_send(stack: Stack) -> Iterator[str]:
@@ -65,15 +81,22 @@ def only_our_rules_send(stack: Stack) -> Iterator[str]:
     rules = {stack.arn(rule) for rule in stack.of_type("AWS::Events::Rule")}
     for queue, documents in queue_policies(stack).items():
         yield from (
-            f"{queue} does not take what {rule} sends" for rule in rules if not may_send(documents, queue, rule)
+            f"{queue} does not take what {rule} sends"
+            for rule in rules
+            if not may_send(documents, queue, rule)
         )
     for _, statement in resource_policies(stack):
         if statement["Effect"] != "Allow":
             continue
-        if statement["Principal"] != {"Service": "events.amazonaws.com"} or statement["Action"] != ["sqs:SendMessage"]:
+        if statement["Principal"] != {"Service": "events.amazonaws.com"} or statement[
+            "Action"
+        ] != ["sqs:SendMessage"]:
             yield f"{statement['Sid']} lets more than EventBridge send"
         condition = statement.get("Condition", {})
-        if set(as_list(condition.get("ArnEquals", {}).get("aws:SourceArn", []))) != rules:
+        if (
+            set(as_list(condition.get("ArnEquals", {}).get("aws:SourceArn", [])))
+            != rules
+        ):
             yield f"{statement['Sid']} does not name exactly our rules in aws:SourceArn"
 
 
@@ -96,11 +119,23 @@ def nobody_is_everybody(stack: Stack) -> Iterator[str]:
 def tls_only(stack: Stack) -> Iterator[str]:
     """Queues and bucket refuse requests without TLS."""
     for queue, documents in queue_policies(stack).items():
-        if not any(_denies_plain(each) & {"*", queue} for document in documents for each in statements(document)):
+        if not any(
+            _denies_plain(each) & {"*", queue}
+            for document in documents
+            for each in statements(document)
+        ):
             yield f"{queue} takes requests without TLS"
     for bucket in map(stack.arn, stack.of_type("AWS::S3::Bucket")):
-        denied = {resource for _, each in resource_policies(stack) for resource in _denies_plain(each)}
-        yield from (f"{each} takes requests without TLS" for each in (bucket, f"{bucket}/*") if each not in denied)
+        denied = {
+            resource
+            for _, each in resource_policies(stack)
+            for resource in _denies_plain(each)
+        }
+        yield from (
+            f"{each} takes requests without TLS"
+            for each in (bucket, f"{bucket}/*")
+            if each not in denied
+        )
 
 
 def _denies_plain(statement: Statement) -> set[str]:
@@ -116,11 +151,18 @@ def _denies_plain(statement: Statement) -> set[str]:
 
 def called() -> set[str]:
     """The actions that the function's code calls: `s3.put_object` is `s3:PutObject`."""
-    code = "".join(path.read_text() for path in (PROJECT / "src" / "haproxy_sync").rglob("*.py"))
+    code = "".join(
+        path.read_text() for path in (PROJECT / "src" / "haproxy_sync").rglob("*.py")
+    )
     found = set()
     for service in ("ec2", "s3", "sqs", "ssm"):
-        operations = {xform_name(name): name for name in get_session().get_service_model(service).operation_names}
-        for method in set(re.findall(rf"\b{service}\.([a-z0-9_]+)", code)) & operations.keys():
+        operations = {
+            xform_name(name): name
+            for name in get_session().get_service_model(service).operation_names
+        }
+        for method in (
+            set(re.findall(rf"\b{service}\.([a-z0-9_]+)", code)) & operations.keys()
+        ):
             action = f"{service}:{operations[method]}"
             found.add(ACTIONS.get(action, action))
     return found
@@ -128,9 +170,13 @@ def called() -> set[str]:
 
 def function_acts_exactly(stack: Stack) -> Iterator[str]:
     """The function's role has exactly the actions that the code calls, none of them a pattern."""
-    actions = {action for each in function_statements(stack) for action in each["Action"]}
+    actions = {
+        action for each in function_statements(stack) for action in each["Action"]
+    }
     wanted = called() | BY_LAMBDA
-    yield from (f"{action} is not needed, or no action" for action in sorted(actions - wanted))
+    yield from (
+        f"{action} is not needed, or no action" for action in sorted(actions - wanted)
+    )
     yield from (f"{action} is missing" for action in sorted(wanted - actions))
     if stack.one("AWS::IAM::Role").get("ManagedPolicyArns"):
         yield "the role has managed policies: more than we list"
@@ -142,33 +188,56 @@ def function_acts_exactly(stack: Stack) -> Iterator[str]:
 def function_reaches_its_own(stack: Stack) -> Iterator[str]:
     """The function acts on this stack's resources alone, but for actions that know no resource level."""
     for statement in function_statements(stack):
-        yield from (f"{statement['Sid']}: {problem}" for problem in _reaches_too_far(statement))
+        yield from (
+            f"{statement['Sid']}: {problem}" for problem in _reaches_too_far(statement)
+        )
 
 
 def _reaches_too_far(statement: Statement) -> Iterator[str]:
     actions = set(statement["Action"])
-    if statement["Effect"] != "Allow" or {"NotAction", "NotResource"} & statement.keys():
+    if (
+        statement["Effect"] != "Allow"
+        or {"NotAction", "NotResource"} & statement.keys()
+    ):
         yield "only plain Allow statements are wanted"
     if "*" in statement["Resource"] and not actions <= WITHOUT_RESOURCE_LEVEL:
         yield f"{sorted(actions - WITHOUT_RESOURCE_LEVEL)} on every resource"
     if "ssm:SendCommand" not in actions:  # whose resources are checked below
         named = (resource for resource in statement["Resource"] if resource != "*")
-        yield from (f"{resource} is not of this stack" for resource in named if f"{STACK_NAME}-" not in resource)
+        yield from (
+            f"{resource} is not of this stack"
+            for resource in named
+            if f"{STACK_NAME}-" not in resource
+        )
 
 
 def commands_are_fenced(stack: Stack) -> Iterator[str]:
     """SendCommand: our one document, on instances with both tags. `AWS-RunShellScript` would be root on every host."""
-    sending = [each for each in function_statements(stack) if "ssm:SendCommand" in each["Action"]]
+    sending = [
+        each
+        for each in function_statements(stack)
+        if "ssm:SendCommand" in each["Action"]
+    ]
     (document,) = stack.of_type("AWS::SSM::Document")
     name = f"{document}-AbC123dEfGhI"
     expected = [
-        (f"arn:aws:ssm:ap-southeast-2:123456789012:document/haproxy-ec2-sync-staging-{name}", None),
+        (
+            f"arn:aws:ssm:ap-southeast-2:123456789012:document/haproxy-ec2-sync-staging-{name}",
+            None,
+        ),
         (
             "arn:aws:ec2:ap-southeast-2:123456789012:instance/*",
-            {"StringEquals": {"ssm:resourceTag/Environment": "staging", "ssm:resourceTag/Type": "haproxy"}},
+            {
+                "StringEquals": {
+                    "ssm:resourceTag/Environment": "staging",
+                    "ssm:resourceTag/Type": "haproxy",
+                }
+            },
         ),
     ]
-    if [(each["Resource"], each.get("Condition")) for each in sending] != [([arn], when) for arn, when in expected]:
+    if [(each["Resource"], each.get("Condition")) for each in sending] != [
+        ([arn], when) for arn, when in expected
+    ]:
         yield "SendCommand is not fenced to our document and to instances with both tags"
     if any(each["Action"] != ["ssm:SendCommand"] for each in sending):
         yield "SendCommand shares a statement"
@@ -201,7 +270,10 @@ def bucket_access_is_narrow(stack: Stack) -> Iterator[str]:
 def proxies_only_download(stack: Stack) -> Iterator[str]:
     """A proxy's role may read the configs of its environment, and nothing else: no write, no list, no other prefix."""
     policy = stack.one("AWS::IAM::ManagedPolicy")["PolicyDocument"]
-    found = [(each["Effect"], each["Action"], each["Resource"]) for each in statements(policy)]
+    found = [
+        (each["Effect"], each["Action"], each["Resource"])
+        for each in statements(policy)
+    ]
     configs = "arn:aws:s3:::haproxy-ec2-sync-staging-configbucket-1a2b3c4d5e6f/configs/staging/*"
     if found != [("Allow", ["s3:GetObject"], [configs])]:
         yield f"the proxies' policy is {found}"

@@ -8,7 +8,23 @@ from typing import Any
 from tests.template.stack import Stack
 
 # What would end a word, start an expansion, or be resolved on the host.
-HOSTILE = ["'", '"', "`", "$", "$(id)", ";", "&", "|", "\\", " ", "\n", "{{ssm:/x}}", "{{ Md5 }}", "*", "\u00e9"]
+HOSTILE = [
+    "'",
+    '"',
+    "`",
+    "$",
+    "$(id)",
+    ";",
+    "&",
+    "|",
+    "\\",
+    " ",
+    "\n",
+    "{{ssm:/x}}",
+    "{{ Md5 }}",
+    "*",
+    "\u00e9",
+]
 # RE2 (the agent) and Java (the service) must both compile a pattern: no look-around, back-reference, possessive.
 ONLY_ELSEWHERE = re.compile(r"\(\?|\\[1-9ZzAGbB]|[*+?}]\+")
 HOUR = 3600
@@ -22,7 +38,9 @@ def content(stack: Stack) -> dict[str, Any]:
 
 def step(stack: Stack, name: str) -> dict[str, Any]:
     """The step of that name; {} if there is none."""
-    return next((each for each in content(stack)["mainSteps"] if each["name"] == name), {})
+    return next(
+        (each for each in content(stack)["mainSteps"] if each["name"] == name), {}
+    )
 
 
 def script(stack: Stack) -> str:
@@ -35,7 +53,10 @@ def updates_in_place(stack: Stack) -> Iterator[str]:
     document = stack.one("AWS::SSM::Document")
     if document.get("UpdateMethod") != "NewVersion" or "VersionName" in document:
         yield "a changed document must become a new version"
-    if (document["DocumentType"], document.get("TargetType")) != ("Command", "/AWS::EC2::Instance"):
+    if (document["DocumentType"], document.get("TargetType")) != (
+        "Command",
+        "/AWS::EC2::Instance",
+    ):
         yield "the document must be a Command for EC2 instances"
     if content(stack).get("schemaVersion") != "2.2":
         yield "the schema version must be 2.2"
@@ -49,7 +70,9 @@ def parameters_are_hardened(stack: Stack) -> Iterator[str]:
             yield f"{name}: the agent drops such a name"
         if parameter["type"] != "String":
             yield f"{name} is no String"
-        if not (pattern.startswith("^") and pattern.endswith("$")) or ONLY_ELSEWHERE.search(pattern):
+        if not (
+            pattern.startswith("^") and pattern.endswith("$")
+        ) or ONLY_ELSEWHERE.search(pattern):
             yield f"{name}: the pattern is not anchored, or not for RE2 and Java"
             continue
         default = parameter.get("default", "")
@@ -64,7 +87,12 @@ def _accepted(pattern: str, good: str) -> Iterator[str]:
     strict = re.compile(pattern.removesuffix("$") + r"\Z", re.ASCII)
     for text in HOSTILE:
         middle = len(good) // 2
-        for value in (text, text + good, good + text, good[:middle] + text + good[middle:]):
+        for value in (
+            text,
+            text + good,
+            good + text,
+            good[:middle] + text + good[middle:],
+        ):
             if strict.search(value):
                 yield value
 
@@ -76,7 +104,10 @@ def nothing_is_pasted(stack: Stack) -> Iterator[str]:
     for name, parameter in content(stack)["parameters"].items():
         if name != "SourceUrl" and parameter.get("interpolationType") != "ENV_VAR":
             yield f"{name} is not passed as an environment variable"
-    for name in set(re.findall(r"\bSSM_([A-Za-z0-9]+)\b", script(stack))) - content(stack)["parameters"].keys():
+    for name in (
+        set(re.findall(r"\bSSM_([A-Za-z0-9]+)\b", script(stack)))
+        - content(stack)["parameters"].keys()
+    ):
         if name.isidentifier() and not name.isupper():
             yield f"the script reads SSM_{name}, which is no parameter"
 

@@ -39,7 +39,11 @@ class Stack:
 
     def of_type(self, type_name: str) -> dict[str, Any]:
         """Properties of the resources of a type, by logical id."""
-        return {key: each["Properties"] for key, each in self.resources.items() if each["Type"] == type_name}
+        return {
+            key: each["Properties"]
+            for key, each in self.resources.items()
+            if each["Type"] == type_name
+        }
 
     def one(self, type_name: str) -> dict[str, Any]:
         """Properties of the only resource of a type."""
@@ -48,7 +52,9 @@ class Stack:
 
     def arn(self, logical_id: str) -> str:
         """The ARN that references to the resource resolve to."""
-        return ARNS[self.resources[logical_id]["Type"]].format(physical_name(self.resources, logical_id))
+        return ARNS[self.resources[logical_id]["Type"]].format(
+            physical_name(self.resources, logical_id)
+        )
 
 
 def physical_name(resources: Mapping[str, Any], logical_id: str) -> str:
@@ -61,9 +67,14 @@ def physical_name(resources: Mapping[str, Any], logical_id: str) -> str:
 def deployed(template: Template, **parameters: str) -> Stack:
     """The stack that the template gives with these parameters; an unknown reference is a KeyError."""
     plain = translate(template)
-    values = {name: parameters.get(name, str(each.get("Default", ""))) for name, each in plain["Parameters"].items()}
+    values = {
+        name: parameters.get(name, str(each.get("Default", "")))
+        for name, each in plain["Parameters"].items()
+    }
     resolver = Resolver(values, plain["Resources"])
-    return Stack(values, resolver.resolve(plain["Resources"]), resolver.resolve(plain["Outputs"]))
+    return Stack(
+        values, resolver.resolve(plain["Resources"]), resolver.resolve(plain["Outputs"])
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +94,13 @@ class Resolver:
             case {"Fn::Sub": str(text), **rest} if not rest:
                 return self.sub(text)
             case dict():
-                assert not any(key.startswith("Fn::") for key in node), f"no rule for {node}"
-                return {key: self.policy(key, self.resolve(value)) for key, value in node.items()}
+                assert not any(key.startswith("Fn::") for key in node), (
+                    f"no rule for {node}"
+                )
+                return {
+                    key: self.policy(key, self.resolve(value))
+                    for key, value in node.items()
+                }
             case list():
                 return [self.resolve(value) for value in node]
         return node
@@ -96,11 +112,17 @@ class Resolver:
         if name in self.parameters:
             return self.parameters[name]
         physical = physical_name(self.resources, name)
-        return QUEUE_URL.format(physical) if self.resources[name]["Type"] == "AWS::SQS::Queue" else physical
+        return (
+            QUEUE_URL.format(physical)
+            if self.resources[name]["Type"] == "AWS::SQS::Queue"
+            else physical
+        )
 
     def arn(self, name: str) -> str:
         """The resource's ARN."""
-        return ARNS[self.resources[name]["Type"]].format(physical_name(self.resources, name))
+        return ARNS[self.resources[name]["Type"]].format(
+            physical_name(self.resources, name)
+        )
 
     def sub(self, text: str) -> str:
         """The text with `${Name}` and `${Name.Arn}` replaced."""
@@ -114,13 +136,21 @@ class Resolver:
     @staticmethod
     def policy(key: str, value: Any) -> Any:
         """CloudFormation takes a policy as text, too."""
-        return json.loads(value) if key == "PolicyDocument" and isinstance(value, str) else value
+        return (
+            json.loads(value)
+            if key == "PolicyDocument" and isinstance(value, str)
+            else value
+        )
 
 
 def statements(policy: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The statements, with Action and Resource always as lists."""
     for statement in policy["Statement"]:
-        lists = {key: as_list(statement[key]) for key in ("Action", "Resource") if key in statement}
+        lists = {
+            key: as_list(statement[key])
+            for key in ("Action", "Resource")
+            if key in statement
+        }
         yield {**statement, **lists}
 
 

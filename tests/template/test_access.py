@@ -11,7 +11,9 @@ from tests.template.stack import Stack
 EC2 = "arn:aws:ec2:ap-southeast-2:123456789012"
 SSM = "arn:aws:ssm:ap-southeast-2"
 BUCKET = "arn:aws:s3:::haproxy-ec2-sync-staging-configbucket-1a2b3c4d5e6f"
-DOCUMENT = f"{SSM}:123456789012:document/haproxy-ec2-sync-staging-ApplyDocument-AbC123dEfGhI"
+DOCUMENT = (
+    f"{SSM}:123456789012:document/haproxy-ec2-sync-staging-ApplyDocument-AbC123dEfGhI"
+)
 CONFIG = f"configs/staging/{'0' * 64}/haproxy.cfg"
 PROXY = {"Environment": "staging", "Type": "haproxy"}
 
@@ -21,9 +23,13 @@ def tags(values: Mapping[str, str]) -> dict[str, str]:
     return {f"ssm:resourceTag/{key}": value for key, value in values.items()}
 
 
-def function_may(stack: Stack, action: str, resource: str, context: Mapping[str, str] | None = None) -> bool:
+def function_may(
+    stack: Stack, action: str, resource: str, context: Mapping[str, str] | None = None
+) -> bool:
     """Whether the function's role may do it."""
-    documents = [policy["PolicyDocument"] for policy in stack.one("AWS::IAM::Role")["Policies"]]
+    documents = [
+        policy["PolicyDocument"] for policy in stack.one("AWS::IAM::Role")["Policies"]
+    ]
     return allows(documents, Request(action, resource, context or {}))
 
 
@@ -43,18 +49,28 @@ def rule_may_send(stack: Stack, queue: str, rule_arn: str, tls: str = "true") ->
 def test_function_commands_its_proxies(staging: Stack) -> None:
     """The function may send our document to a proxy of its environment."""
     assert function_may(staging, "ssm:SendCommand", DOCUMENT)
-    assert function_may(staging, "ssm:SendCommand", f"{EC2}:instance/i-0a1b2c3d4e5f60001", tags(PROXY))
+    assert function_may(
+        staging, "ssm:SendCommand", f"{EC2}:instance/i-0a1b2c3d4e5f60001", tags(PROXY)
+    )
 
 
 @pytest.mark.fault("F57")
 @pytest.mark.fault("F100")
 @pytest.mark.parametrize(
     "labels",
-    [{}, {"Environment": "staging"}, {"Type": "haproxy"}, PROXY | {"Type": "tomcat"}, PROXY | {"Environment": "prod"}],
+    [
+        {},
+        {"Environment": "staging"},
+        {"Type": "haproxy"},
+        PROXY | {"Type": "tomcat"},
+        PROXY | {"Environment": "prod"},
+    ],
 )
 def test_function_commands_nobody_else(labels: dict[str, str], staging: Stack) -> None:
     """An instance that lacks one of the two tags, or has another value, takes no command from us."""
-    assert not function_may(staging, "ssm:SendCommand", f"{EC2}:instance/i-0a1b2c3d4e5f60001", tags(labels))
+    assert not function_may(
+        staging, "ssm:SendCommand", f"{EC2}:instance/i-0a1b2c3d4e5f60001", tags(labels)
+    )
 
 
 @pytest.mark.fault("F100")
@@ -118,6 +134,8 @@ def test_our_rules_may_send(queue: str, staging: Stack) -> None:
 def test_foreign_rules_may_not_send(staging: Stack) -> None:
     """A rule of another account, another rule of this account, and a request without TLS are refused."""
     ours = staging.arn("SweepRule")
-    assert not rule_may_send(staging, "EventQueue", ours.replace("123456789012", "210987654321"))
+    assert not rule_may_send(
+        staging, "EventQueue", ours.replace("123456789012", "210987654321")
+    )
     assert not rule_may_send(staging, "EventQueue", ours + "-2")
     assert not rule_may_send(staging, "EventQueue", ours, tls="false")

@@ -17,12 +17,22 @@ SAM = PROJECT / ".venv-sam" / "bin" / "sam"
 def sam(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the locked SAM CLI without credentials."""
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("AWS_")
+        },
         "PATH": f"{SAM.parent}:{os.environ['PATH']}",
         "SAM_CLI_TELEMETRY": "0",
     }
     return subprocess.run(
-        [SAM, *arguments], cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300, check=False
+        [SAM, *arguments],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
@@ -47,18 +57,33 @@ def test_validate() -> None:
 
 def test_function_package(build: Path) -> None:
     """The function's package is the source, whole: modules and bundled templates."""
-    package, source = build / "ReconcileFunction" / "haproxy_sync", PROJECT / "src" / "haproxy_sync"
-    wanted = {path.relative_to(source) for path in source.rglob("*") if path.suffix in {".py", ".j2"}}
+    package, source = (
+        build / "ReconcileFunction" / "haproxy_sync",
+        PROJECT / "src" / "haproxy_sync",
+    )
+    wanted = {
+        path.relative_to(source)
+        for path in source.rglob("*")
+        if path.suffix in {".py", ".j2"}
+    }
     built = {path.relative_to(package) for path in package.rglob("*") if path.is_file()}
     assert built - {path for path in built if "__pycache__" in path.parts} == wanted
-    assert all((package / path).read_bytes() == (source / path).read_bytes() for path in wanted)
+    assert all(
+        (package / path).read_bytes() == (source / path).read_bytes() for path in wanted
+    )
 
 
 def test_layer(build: Path) -> None:
     """The layer holds the locked versions, and neither boto3, which the runtime has, nor a tool."""
-    layer, lock = build / "DependencyLayer" / "python", PROJECT / "layers" / "deps" / "requirements.txt"
+    layer, lock = (
+        build / "DependencyLayer" / "python",
+        PROJECT / "layers" / "deps" / "requirements.txt",
+    )
     locked = re.findall(r"^([a-z0-9-]+)==([^ ]+) ", lock.read_text(), re.MULTILINE)
-    found = {path.name.removesuffix(".dist-info").lower() for path in layer.glob("*.dist-info")}
+    found = {
+        path.name.removesuffix(".dist-info").lower()
+        for path in layer.glob("*.dist-info")
+    }
     assert found == {f"{name.replace('-', '_')}-{version}" for name, version in locked}
     assert not (layer / "boto3").exists()
 
@@ -80,11 +105,24 @@ foreign = {{
 print(sorted(foreign))
 """
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-I", "-S", "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     # botocore takes certifi if it is there, and does without.
-    allowed = {"boto3", "botocore", "s3transfer", "urllib3", "dateutil", "six", "jmespath", "certifi"}
+    allowed = {
+        "boto3",
+        "botocore",
+        "s3transfer",
+        "urllib3",
+        "dateutil",
+        "six",
+        "jmespath",
+        "certifi",
+    }
     assert set(re.findall(r"'([^']+)'", done.stdout)) <= allowed
 
 

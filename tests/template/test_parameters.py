@@ -22,12 +22,18 @@ ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
 def environment(stack: Stack) -> dict[str, str]:
     """The function's environment, as Lambda gives it."""
     variables = stack.one("AWS::Lambda::Function")["Environment"]["Variables"]
-    return {name: str(value) for name, value in variables.items()} | {"AWS_REGION": PSEUDO["AWS::Region"]}
+    return {name: str(value) for name, value in variables.items()} | {
+        "AWS_REGION": PSEUDO["AWS::Region"]
+    }
 
 
 def documented() -> dict[str, list[str]]:
     """Variables and default values of the list in docs/architecture.md, entry by entry."""
-    section = ARCHITECTURE.read_text().split("## Environment of the function")[1].split("\n## ")[0]
+    section = (
+        ARCHITECTURE.read_text()
+        .split("## Environment of the function")[1]
+        .split("\n## ")[0]
+    )
     entries = re.findall(r"^- (`[A-Z_]+`), (.*):$", section, re.MULTILINE)
     return {name: re.findall("`([^`]*)`", default) for name, default in entries}
 
@@ -35,11 +41,17 @@ def documented() -> dict[str, list[str]]:
 def test_environment_is_as_documented(staging: Stack) -> None:
     """The function gets the variables that the architecture lists, with the defaults it lists."""
     variables = environment(staging)
-    listed = {name for names in documented() for name in re.findall("`([A-Z_]+)`", names)}
-    assert {name for name in variables if not name.startswith(("POWERTOOLS_", "AWS_"))} == listed
+    listed = {
+        name for names in documented() for name in re.findall("`([A-Z_]+)`", names)
+    }
+    assert {
+        name for name in variables if not name.startswith(("POWERTOOLS_", "AWS_"))
+    } == listed
     for names, defaults in documented().items():
         if defaults:
-            assert [variables[name] for name in re.findall("`([A-Z_]+)`", names)] == defaults
+            assert [
+                variables[name] for name in re.findall("`([A-Z_]+)`", names)
+            ] == defaults
 
 
 @pytest.mark.fault("F17")
@@ -56,14 +68,19 @@ def test_function_starts_on_defaults(staging: Stack) -> None:
     assert settings == bare
 
 
-SETTINGS = {setting.variable.name: setting for setting in settings_table.settings(translate.source())}
+SETTINGS = {
+    setting.variable.name: setting
+    for setting in settings_table.settings(translate.source())
+}
 FROM_PARAMETERS = [setting for setting in SETTINGS.values() if setting.parameter]
 
 
 def of_kind(key: str) -> pytest.MarkDecorator:
     """For every setting whose parameter says this about itself."""
     chosen = [setting for setting in FROM_PARAMETERS if key in setting.parameter]
-    return pytest.mark.parametrize("setting", chosen, ids=lambda setting: setting.reference)
+    return pytest.mark.parametrize(
+        "setting", chosen, ids=lambda setting: setting.reference
+    )
 
 
 def test_the_list_is_what_fields_and_template_say(source: Template) -> None:
@@ -80,41 +97,62 @@ def test_every_field_has_its_variable() -> None:
 
 def test_what_the_stack_knows_has_no_default() -> None:
     """A bucket or a queue of another stack would be worse than none."""
-    required = {variable.name for variable in Settings.variables().values() if variable.default is None}
+    required = {
+        variable.name
+        for variable in Settings.variables().values()
+        if variable.default is None
+    }
     made = {name for name, setting in SETTINGS.items() if not setting.parameter}
     assert required == made | {"ENVIRONMENT", "AWS_REGION"}
 
 
-@pytest.mark.parametrize("setting", FROM_PARAMETERS, ids=lambda setting: setting.reference)
+@pytest.mark.parametrize(
+    "setting", FROM_PARAMETERS, ids=lambda setting: setting.reference
+)
 def test_field_and_parameter_have_one_default(setting: Setting) -> None:
     """Word for word; where the field has none, the parameter must be given, too."""
-    assert setting.variable.default == (str(setting.parameter["Default"]) if "Default" in setting.parameter else None)
+    assert setting.variable.default == (
+        str(setting.parameter["Default"]) if "Default" in setting.parameter else None
+    )
 
 
 @of_kind("AllowedValues")
 def test_the_parser_knows_the_allowed_values_and_no_others(setting: Setting) -> None:
     """Each means something of its own."""
-    parsed = {setting.variable.parse(value) for value in setting.parameter["AllowedValues"]}
+    parsed = {
+        setting.variable.parse(value) for value in setting.parameter["AllowedValues"]
+    }
     assert len(parsed) == len(setting.parameter["AllowedValues"])
-    with pytest.raises(SettingsError, match=", ".join(setting.parameter["AllowedValues"])):
+    with pytest.raises(
+        SettingsError, match=", ".join(setting.parameter["AllowedValues"])
+    ):
         setting.variable.parse("another")
 
 
 @of_kind("MinValue")
 def test_the_parser_takes_both_ends_of_the_range(setting: Setting) -> None:
     """And so what lies between them."""
-    least, most = (setting.variable.parse(str(setting.parameter[end])) for end in ("MinValue", "MaxValue"))
+    least, most = (
+        setting.variable.parse(str(setting.parameter[end]))
+        for end in ("MinValue", "MaxValue")
+    )
     assert 0 <= least < most
 
 
 @pytest.mark.parametrize(
     "setting",
     # A pattern cannot count to 65535: ports have a test of their own.
-    [each for each in FROM_PARAMETERS if "AllowedPattern" in each.parameter and each.reference != "ListenPorts"],
+    [
+        each
+        for each in FROM_PARAMETERS
+        if "AllowedPattern" in each.parameter and each.reference != "ListenPorts"
+    ],
     ids=lambda setting: setting.reference,
 )
 @given(data=st.data())
-def test_the_parser_takes_what_the_pattern_lets_pass(setting: Setting, data: st.DataObject) -> None:
+def test_the_parser_takes_what_the_pattern_lets_pass(
+    setting: Setting, data: st.DataObject
+) -> None:
     """The function starts with whatever can be deployed."""
     pattern = re.compile(setting.parameter["AllowedPattern"], re.ASCII)
     setting.variable.parse(data.draw(st.from_regex(pattern, fullmatch=True)))
@@ -134,7 +172,11 @@ GOOD: dict[str, list[str]] = {
     "TypeTagKey": ["Type", "Role"],
     "BackendTagValue": ["tomcat", "app/v2"],
     "ProxyTagValue": ["haproxy", "lb@edge"],
-    "BackendSubnets": ["", "subnet-0a1b2c3d", "subnet-0a1b2c3d4e5f60718,subnet-0a1b2c3d"],
+    "BackendSubnets": [
+        "",
+        "subnet-0a1b2c3d",
+        "subnet-0a1b2c3d4e5f60718,subnet-0a1b2c3d",
+    ],
     "ConfigPath": ["/etc/haproxy/haproxy.cfg", "/opt/lb/conf.d/haproxy-1.cfg"],
     "ListenPorts": ["80,443", "8443"],
     "MaxConcurrency": ["10", "25%"],
@@ -155,7 +197,14 @@ BAD: dict[str, list[str]] = {
     "BackendTagValue": ["", "tom cat", '"', "*"],
     "ProxyTagValue": ["", "a,b", "${aws:userid}"],
     "BackendSubnets": ["vpc-0a1b2c3d", "subnet-0a1b2c3d, subnet-0a1b2c3e", ","],
-    "ConfigPath": ["haproxy.cfg", "/etc/../passwd", "/etc//x", "/etc/haproxy/", "/etc/hap roxy.cfg", "/etc/$x"],
+    "ConfigPath": [
+        "haproxy.cfg",
+        "/etc/../passwd",
+        "/etc//x",
+        "/etc/haproxy/",
+        "/etc/hap roxy.cfg",
+        "/etc/$x",
+    ],
     "ListenPorts": ["", "80, 443", "http", "0", "80;443", ",".join(["80"] * 16)],
     "MaxConcurrency": ["0", "0%", "101%", "-1", "ten"],
     "MaxErrors": ["-1", "101%", "1.5"],
@@ -164,7 +213,13 @@ BAD: dict[str, list[str]] = {
     "Canary": ["True"],
     "StartFrozen": ["yes", ""],
     "EmptyPool": ["empty"],
-    "SweepRate": ["rate(1 minutes)", "rate(5 minute)", "rate(0 minutes)", "cron(* * * * ? *)", "1 minute"],
+    "SweepRate": [
+        "rate(1 minutes)",
+        "rate(5 minute)",
+        "rate(0 minutes)",
+        "cron(* * * * ? *)",
+        "1 minute",
+    ],
 }
 
 
@@ -174,18 +229,28 @@ def is_taken(template: Template, name: str, value: str) -> bool:
     if "AllowedValues" in parameter:
         return value in map(str, parameter["AllowedValues"])
     if parameter["Type"] == "Number":
-        return float(parameter["MinValue"]) <= float(value) <= float(parameter["MaxValue"])
+        return (
+            float(parameter["MinValue"]) <= float(value) <= float(parameter["MaxValue"])
+        )
     return re.fullmatch(parameter["AllowedPattern"], value, re.ASCII) is not None
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in GOOD.items() for value in values])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name, values in GOOD.items() for value in values],
+)
 def test_good_value(name: str, value: str, source: Template) -> None:
     """What a stack may be deployed with, the function can start with."""
     assert is_taken(source, name, value)
-    Settings.from_env(environment(deployed(source, **{"Environment": "staging", name: value})))
+    Settings.from_env(
+        environment(deployed(source, **{"Environment": "staging", name: value}))
+    )
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name, values in BAD.items() for value in values],
+)
 def test_bad_value(name: str, value: str, source: Template) -> None:
     """What would break an object key, a policy, a command or a filter is refused before the deploy."""
     assert not is_taken(source, name, value)
@@ -194,7 +259,9 @@ def test_bad_value(name: str, value: str, source: Template) -> None:
 def test_every_parameter_is_fenced(source: Template) -> None:
     """Each parameter is described, bounded, and shown in a group of the console."""
     groups = source["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
-    assert {name for group in groups for name in group["Parameters"]} == set(source["Parameters"])
+    assert {name for group in groups for name in group["Parameters"]} == set(
+        source["Parameters"]
+    )
     for parameter in source["Parameters"].values():
         assert parameter["Description"]
         assert {"AllowedPattern", "AllowedValues", "MinValue"} & parameter.keys()
@@ -204,7 +271,9 @@ def test_every_parameter_is_fenced(source: Template) -> None:
 def test_outputs(staging: Stack) -> None:
     """The outputs lead to the function, the bucket, the document, the queues, and the policy that proxies need."""
     values = {name: output["Value"] for name, output in staging.outputs.items()}
-    assert values["FunctionName"].startswith("haproxy-ec2-sync-staging-ReconcileFunction")
+    assert values["FunctionName"].startswith(
+        "haproxy-ec2-sync-staging-ReconcileFunction"
+    )
     assert values["BucketName"] == environment(staging)["BUCKET"]
     assert values["DocumentName"] == environment(staging)["DOCUMENT_NAME"]
     assert values["QueueUrl"] == environment(staging)["QUEUE_URL"]

@@ -34,7 +34,10 @@ MATCHES = {
 
 def samples() -> dict[str, dict[str, Any]]:
     """All samples, by name."""
-    return {path.stem: json.loads(path.read_text()) for path in sorted(EVENTS.glob("*.json"))}
+    return {
+        path.stem: json.loads(path.read_text())
+        for path in sorted(EVENTS.glob("*.json"))
+    }
 
 
 def matching(stack: Stack, event: Any) -> list[str]:
@@ -42,7 +45,8 @@ def matching(stack: Stack, event: Any) -> list[str]:
     return [
         name
         for name, rule in stack.of_type("AWS::Events::Rule").items()
-        if "EventPattern" in rule and EventPattern.load(json.dumps(rule["EventPattern"])).matches_event(event)
+        if "EventPattern" in rule
+        and EventPattern.load(json.dumps(rule["EventPattern"])).matches_event(event)
     ]
 
 
@@ -53,7 +57,9 @@ def test_patterns(name: str, staging: Stack) -> None:
     assert matching(staging, samples()[name]) == expected
 
 
-@pytest.mark.parametrize("key", ["haproxy:port", "haproxy:weight", "haproxy:backup", "haproxy:drain", "Type"])
+@pytest.mark.parametrize(
+    "key", ["haproxy:port", "haproxy:weight", "haproxy:backup", "haproxy:drain", "Type"]
+)
 def test_each_tag_key_counts(key: str, staging: Stack) -> None:
     """A change of any of our tag keys passes, alone or among others."""
     event = samples()["tag-change-unrelated"]
@@ -63,7 +69,9 @@ def test_each_tag_key_counts(key: str, staging: Stack) -> None:
 
 def test_own_tag_keys(source: Template) -> None:
     """The keys that the parameters name are the ones that count."""
-    stack = deployed(source, Environment="staging", EnvironmentTagKey="Stage", TypeTagKey="Role")
+    stack = deployed(
+        source, Environment="staging", EnvironmentTagKey="Stage", TypeTagKey="Role"
+    )
     event = samples()["tag-change-type-added"]
     assert matching(stack, event) == []
     event["detail"]["changed-tag-keys"] = ["Role"]
@@ -77,7 +85,10 @@ def test_unknown_states_pass(staging: Stack) -> None:
     state["detail"]["state"] = "hibernated"
     command = samples()["ssm-command-success"]
     command["detail"]["status"] = "Undeliverable"
-    assert matching(staging, state) + matching(staging, command) == ["InstanceStateRule", "CommandRule"]
+    assert matching(staging, state) + matching(staging, command) == [
+        "InstanceStateRule",
+        "CommandRule",
+    ]
 
 
 def test_other_environments_stay_out(staging: Stack) -> None:
@@ -93,13 +104,21 @@ def test_other_environments_stay_out(staging: Stack) -> None:
 def test_samples_cover_every_input(staging: Stack) -> None:
     """There is a sample for each rule, for the queue, and for each of the operator's actions."""
     everything = samples()
-    assert {event["action"] for event in everything.values() if "action" in event} == ACTIONS
-    assert set(MATCHES.values()) | {"SweepRule"} == set(staging.of_type("AWS::Events::Rule"))
+    assert {
+        event["action"] for event in everything.values() if "action" in event
+    } == ACTIONS
+    assert set(MATCHES.values()) | {"SweepRule"} == set(
+        staging.of_type("AWS::Events::Rule")
+    )
     assert everything["schedule"]["resources"] == [staging.arn("SweepRule")]
-    assert {record["eventSourceARN"] for record in everything["sqs-batch"]["Records"]} == {staging.arn("EventQueue")}
+    assert {
+        record["eventSourceARN"] for record in everything["sqs-batch"]["Records"]
+    } == {staging.arn("EventQueue")}
 
 
-@pytest.mark.parametrize("name", [name for name, event in samples().items() if "source" in event])
+@pytest.mark.parametrize(
+    "name", [name for name, event in samples().items() if "source" in event]
+)
 def test_samples_are_of_one_account(name: str) -> None:
     """A sample sent to the local system is an event of its own account and region."""
     event = samples()[name]

@@ -7,18 +7,33 @@ import pytest
 
 from tests.template.translate import PROJECT
 
-LOCKS = sorted([*PROJECT.glob("requirements/*.txt"), PROJECT / "layers" / "deps" / "requirements.txt"])
+LOCKS = sorted(
+    [
+        *PROJECT.glob("requirements/*.txt"),
+        PROJECT / "layers" / "deps" / "requirements.txt",
+    ]
+)
 
 
 def pinned(lock: Path) -> dict[str, str]:
     """Version by package."""
-    return dict(re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)", lock.read_text(), re.MULTILINE))
+    return dict(
+        re.findall(
+            r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)",
+            lock.read_text(),
+            re.MULTILINE,
+        )
+    )
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize(
+    "lock", LOCKS, ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 def test_pinned_and_hashed(lock: Path) -> None:
     """Each package has one version and its hashes; no line names a host."""
-    entries = re.split(r"\n(?=[A-Za-z0-9])", lock.read_text().partition("make lock\n")[2])
+    entries = re.split(
+        r"\n(?=[A-Za-z0-9])", lock.read_text().partition("make lock\n")[2]
+    )
     assert entries
     assert all("==" in entry and "--hash=sha256:" in entry for entry in entries)
     assert "://" not in lock.read_text()

@@ -33,7 +33,9 @@ def samconfig() -> dict[str, Any]:
 def options(*modules: str) -> dict[str, list[str]]:
     """The options that the locked SAM CLI knows, by command."""
     python = PROJECT / ".venv-sam" / "bin" / "python"
-    done = subprocess.run([python, "-c", OPTIONS, *modules], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [python, "-c", OPTIONS, *modules], check=True, capture_output=True, text=True
+    )
     return dict(json.loads(done.stdout))
 
 
@@ -49,7 +51,9 @@ def test_keys_are_options(environment: str) -> None:
         known = (
             EVERYWHERE
             if command == "global"
-            else set(options("build.command", "deploy.command", "validate.validate")[command])
+            else set(
+                options("build.command", "deploy.command", "validate.validate")[command]
+            )
         )
         assert set(table["parameters"]) <= known, command
 
@@ -60,7 +64,10 @@ def test_each_stands_alone(environment: str, source: Template) -> None:
     tables = samconfig()[environment]
     deploy = tables["deploy"]["parameters"]
     overrides = deploy["parameter_overrides"]
-    assert tables["global"]["parameters"]["stack_name"] == f"haproxy-ec2-sync-{overrides['Environment']}"
+    assert (
+        tables["global"]["parameters"]["stack_name"]
+        == f"haproxy-ec2-sync-{overrides['Environment']}"
+    )
     assert tables["global"]["parameters"]["region"]
     assert deploy["s3_prefix"] == tables["global"]["parameters"]["stack_name"]
     assert f"environment={overrides['Environment']}" in deploy["tags"]
@@ -70,5 +77,8 @@ def test_each_stands_alone(environment: str, source: Template) -> None:
 
 def test_production_asks_first() -> None:
     """A person sees the change set of production before it runs."""
-    asks = {name: tables["deploy"]["parameters"]["confirm_changeset"] for name, tables in samconfig().items()}
+    asks = {
+        name: tables["deploy"]["parameters"]["confirm_changeset"]
+        for name, tables in samconfig().items()
+    }
     assert asks == {"default": False, "staging": False, "production": True}

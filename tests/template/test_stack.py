@@ -16,7 +16,11 @@ type Fault = Callable[[dict[str, Any]], object]
 
 def check(function: Check, *faults: str) -> Any:
     """The check, with the faults of docs/faults.md that it stands for."""
-    return pytest.param(function, id=function.__name__, marks=[pytest.mark.fault(fault) for fault in faults])
+    return pytest.param(
+        function,
+        id=function.__name__,
+        marks=[pytest.mark.fault(fault) for fault in faults],
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +75,9 @@ def statement(template: Template, logical_id: str, sid: str) -> dict[str, Any]:
 
 def queue_event(template: Template) -> dict[str, Any]:
     """Properties of the function's only event."""
-    found: dict[str, Any] = properties(template, "ReconcileFunction")["Events"]["Queue"]["Properties"]
+    found: dict[str, Any] = properties(template, "ReconcileFunction")["Events"][
+        "Queue"
+    ]["Properties"]
     return found
 
 
@@ -114,7 +120,9 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "queue policy forgets a rule": (
         access_checks.only_our_rules_send,
-        lambda t: statement(t, "QueuePolicy", "OurRules")["Condition"]["ArnEquals"]["aws:SourceArn"].pop(),
+        lambda t: statement(t, "QueuePolicy", "OurRules")["Condition"]["ArnEquals"][
+            "aws:SourceArn"
+        ].pop(),
     ),
     "queue policy of one queue only": (
         access_checks.only_our_rules_send,
@@ -122,16 +130,23 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "queue policy names another queue": (
         access_checks.only_our_rules_send,
-        lambda t: statement(t, "QueuePolicy", "OurRules").update(Resource={"Fn::GetAtt": ["EventQueue", "Arn"]}),
+        lambda t: statement(t, "QueuePolicy", "OurRules").update(
+            Resource={"Fn::GetAtt": ["EventQueue", "Arn"]}
+        ),
     ),
     "queue policy also lets others read": (
         access_checks.only_our_rules_send,
-        lambda t: statement(t, "QueuePolicy", "OurRules").update(Action=["sqs:SendMessage", "sqs:ReceiveMessage"]),
+        lambda t: statement(t, "QueuePolicy", "OurRules").update(
+            Action=["sqs:SendMessage", "sqs:ReceiveMessage"]
+        ),
     ),
     "queue policy with two resources in a statement": (
         access_checks.sqs_takes_queue_policies,
         lambda t: statement(t, "QueuePolicy", "TlsOnly").update(
-            Resource=[{"Fn::GetAtt": [queue, "Arn"]} for queue in ("EventQueue", "DeadLetterQueue")]
+            Resource=[
+                {"Fn::GetAtt": [queue, "Arn"]}
+                for queue in ("EventQueue", "DeadLetterQueue")
+            ]
         ),
     ),
     "queue policy for everybody": (
@@ -140,7 +155,9 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "queue policy for every AWS account": (
         access_checks.nobody_is_everybody,
-        lambda t: statement(t, "QueuePolicy", "OurRules").update(Principal={"AWS": "*"}),
+        lambda t: statement(t, "QueuePolicy", "OurRules").update(
+            Principal={"AWS": "*"}
+        ),
     ),
     "visibility shorter than a run": (
         wiring_checks.queue_outlasts_function,
@@ -176,7 +193,9 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "any instance of the environment": (
         access_checks.commands_are_fenced,
-        lambda t: edit_send_command(t, '"ssm:resourceTag/${TypeTagKey}": "${ProxyTagValue}"', '"aws:x": "y"'),
+        lambda t: edit_send_command(
+            t, '"ssm:resourceTag/${TypeTagKey}": "${ProxyTagValue}"', '"aws:x": "y"'
+        ),
     ),
     "no tag condition": (
         access_checks.commands_are_fenced,
@@ -192,7 +211,9 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "misspelt rate": (
         wiring_checks.a_beat_exists,
-        lambda t: properties(t, "SweepRule").update(ScheduleExpression="rate(5 minute)"),
+        lambda t: properties(t, "SweepRule").update(
+            ScheduleExpression="rate(5 minute)"
+        ),
     ),
     "sweep switched off": (
         wiring_checks.a_beat_exists,
@@ -200,15 +221,21 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "pattern not anchored": (
         document_checks.parameters_are_hardened,
-        lambda t: document(t)["parameters"]["Md5"].update(allowedPattern="[0-9a-f]{32}"),
+        lambda t: document(t)["parameters"]["Md5"].update(
+            allowedPattern="[0-9a-f]{32}"
+        ),
     ),
     "pattern takes a quote": (
         document_checks.parameters_are_hardened,
-        lambda t: document(t)["parameters"]["ConfigPath"].update(allowedPattern="^/.*$"),
+        lambda t: document(t)["parameters"]["ConfigPath"].update(
+            allowedPattern="^/.*$"
+        ),
     ),
     "pattern that RE2 refuses": (
         document_checks.parameters_are_hardened,
-        lambda t: document(t)["parameters"]["Md5"].update(allowedPattern="^(?=[0-9a-f]{32})[0-9a-f]{32}$"),
+        lambda t: document(t)["parameters"]["Md5"].update(
+            allowedPattern="^(?=[0-9a-f]{32})[0-9a-f]{32}$"
+        ),
     ),
     "value pasted into shell": (
         document_checks.nothing_is_pasted,
@@ -248,21 +275,30 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "bucket without TLS": (
         access_checks.tls_only,
-        lambda t: statement(t, "ConfigBucketPolicy", "TlsOnly").update(Effect="Allow", Principal={"AWS": "1"}),
+        lambda t: statement(t, "ConfigBucketPolicy", "TlsOnly").update(
+            Effect="Allow", Principal={"AWS": "1"}
+        ),
     ),
     "queue without TLS": (
         access_checks.tls_only,
-        lambda t: statement(t, "QueuePolicy", "TlsOnly").update(Resource={"Fn::GetAtt": ["EventQueue", "Arn"]}),
+        lambda t: statement(t, "QueuePolicy", "TlsOnly").update(
+            Resource={"Fn::GetAtt": ["EventQueue", "Arn"]}
+        ),
     ),
     "alarm that tells nobody": (
         wiring_checks.alarms_reach_somebody,
         lambda t: t["Resources"].update(
-            Alarm={"Type": "AWS::CloudWatch::Alarm", "Properties": {"TreatMissingData": "breaching"}}
+            Alarm={
+                "Type": "AWS::CloudWatch::Alarm",
+                "Properties": {"TreatMissingData": "breaching"},
+            }
         ),
     ),
     "misspelt action": (
         access_checks.function_acts_exactly,
-        lambda t: statement(t, "ReconcileRole", "LookAtFleet")["Action"].append("ec2:DescribeInstance"),
+        lambda t: statement(t, "ReconcileRole", "LookAtFleet")["Action"].append(
+            "ec2:DescribeInstance"
+        ),
     ),
     "every action on the bucket": (
         access_checks.function_acts_exactly,
@@ -274,15 +310,21 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "write access everywhere": (
         access_checks.function_reaches_its_own,
-        lambda t: statement(t, "ReconcileRole", "KeepStateAndConfigs").update(Resource="*"),
+        lambda t: statement(t, "ReconcileRole", "KeepStateAndConfigs").update(
+            Resource="*"
+        ),
     ),
     "function may write templates": (
         access_checks.bucket_access_is_narrow,
-        lambda t: statement(t, "ReconcileRole", "ReadUploads").update(Action=["s3:GetObject", "s3:PutObject"]),
+        lambda t: statement(t, "ReconcileRole", "ReadUploads").update(
+            Action=["s3:GetObject", "s3:PutObject"]
+        ),
     ),
     "proxies may write": (
         access_checks.proxies_only_download,
-        lambda t: statement(t, "ProxyPolicy", "DownloadConfig").update(Action=["s3:GetObject", "s3:PutObject"]),
+        lambda t: statement(t, "ProxyPolicy", "DownloadConfig").update(
+            Action=["s3:GetObject", "s3:PutObject"]
+        ),
     ),
     "proxies may read everything": (
         access_checks.proxies_only_download,
@@ -294,7 +336,9 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "public bucket": (
         wiring_checks.bucket_is_private,
-        lambda t: properties(t, "ConfigBucket")["PublicAccessBlockConfiguration"].update(BlockPublicAcls=False),
+        lambda t: properties(t, "ConfigBucket")[
+            "PublicAccessBlockConfiguration"
+        ].update(BlockPublicAcls=False),
     ),
     "uploads make no events": (
         wiring_checks.bucket_is_private,
@@ -302,7 +346,9 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "configs expire": (
         wiring_checks.no_config_expires,
-        lambda t: properties(t, "ConfigBucket")["LifecycleConfiguration"]["Rules"][1].update(ExpirationInDays=30),
+        lambda t: properties(t, "ConfigBucket")["LifecycleConfiguration"]["Rules"][
+            1
+        ].update(ExpirationInDays=30),
     ),
     "bucket deleted with the stack": (
         wiring_checks.deletion_is_decided,
@@ -314,7 +360,9 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "scanner silenced without a reason": (
         wiring_checks.scanner_skips_have_reasons,
-        lambda t: t["Resources"]["EventQueue"]["Metadata"]["checkov"]["skip"][0].pop("comment"),
+        lambda t: t["Resources"]["EventQueue"]["Metadata"]["checkov"]["skip"][0].pop(
+            "comment"
+        ),
     ),
     "fixed name": (
         wiring_checks.names_are_free,

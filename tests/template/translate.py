@@ -34,14 +34,21 @@ def translate(template: Template) -> Template:
             if key in resource.get("Properties", {}):
                 resource["Properties"][key] = "s3://artifacts/package.zip"
     session = boto3.session.Session(region_name=REGION)
-    translated: Template = Translator({}, Parser(), boto_session=session).translate(copy, {})
+    translated: Template = Translator({}, Parser(), boto_session=session).translate(
+        copy, {}
+    )
     return translated
 
 
 def include(node: Any) -> Any:
     """The node with every AWS::Include replaced by the file that it names."""
     match node:
-        case {"Fn::Transform": {"Name": "AWS::Include", "Parameters": {"Location": location}}}:
+        case {
+            "Fn::Transform": {
+                "Name": "AWS::Include",
+                "Parameters": {"Location": location},
+            }
+        }:
             return json.loads((PROJECT / location).read_text())
         case dict():
             return {key: include(value) for key, value in node.items()}

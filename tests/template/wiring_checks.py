@@ -7,7 +7,11 @@ from collections.abc import Iterator
 from tests.template.stack import Stack
 
 HOUR, DAY = 3600, 86400
-STATEFUL = {"AWS::S3::Bucket": "Retain", "AWS::Logs::LogGroup": "Retain", "AWS::SQS::Queue": "Delete"}
+STATEFUL = {
+    "AWS::S3::Bucket": "Retain",
+    "AWS::Logs::LogGroup": "Retain",
+    "AWS::SQS::Queue": "Delete",
+}
 # Of checkov; which of them are right for us is in docs/decisions.md.
 KEPT_FINDINGS = {
     "CKV_AWS_18",  # access log of the bucket
@@ -37,15 +41,26 @@ NAME_PROPERTIES = defaultdict(
 
 def queue_outlasts_function(stack: Stack) -> Iterator[str]:
     """A message stays invisible for six runs, is tried five times or more, and then kept for two weeks."""
-    function, queue = stack.one("AWS::Lambda::Function"), stack.of_type("AWS::SQS::Queue")["EventQueue"]
+    function, queue = (
+        stack.one("AWS::Lambda::Function"),
+        stack.of_type("AWS::SQS::Queue")["EventQueue"],
+    )
     mapping = stack.one("AWS::Lambda::EventSourceMapping")
     wanted = 6 * function["Timeout"] + mapping.get("MaximumBatchingWindowInSeconds", 0)
     if queue["VisibilityTimeout"] < wanted:
         yield f"visibility timeout {queue['VisibilityTimeout']} s, wanted {wanted} s"
     redrive = queue.get("RedrivePolicy", {})
-    if redrive.get("deadLetterTargetArn") != stack.arn("DeadLetterQueue") or redrive.get("maxReceiveCount", 0) < 5:
+    if (
+        redrive.get("deadLetterTargetArn") != stack.arn("DeadLetterQueue")
+        or redrive.get("maxReceiveCount", 0) < 5
+    ):
         yield "messages that fail five times or more must go to the dead-letter queue"
-    if stack.of_type("AWS::SQS::Queue")["DeadLetterQueue"].get("MessageRetentionPeriod") != 14 * DAY:
+    if (
+        stack.of_type("AWS::SQS::Queue")["DeadLetterQueue"].get(
+            "MessageRetentionPeriod"
+        )
+        != 14 * DAY
+    ):
         yield "the dead-letter queue must keep messages for 14 days"
 
 
@@ -58,7 +73,9 @@ def only_the_queue_invokes(stack: Stack) -> Iterator[str]:
         yield "one bad message fails the batch"
     if mapping.get("ScalingConfig") != {"MaximumConcurrency": 2}:
         yield "maximum concurrency must be 2, the least that the service takes"
-    if mapping.get("BatchSize") != 10 or mapping.get("MaximumBatchingWindowInSeconds", 0):
+    if mapping.get("BatchSize") != 10 or mapping.get(
+        "MaximumBatchingWindowInSeconds", 0
+    ):
         yield "batches must be of 10 without a window: a window delays the first event"
     if stack.of_type("AWS::Lambda::Permission"):
         yield "somebody else may invoke the function"
@@ -73,17 +90,27 @@ def targets_lose_nothing(stack: Stack) -> Iterator[str]:
                 yield f"{name} does not target the queue"
             if target.get("DeadLetterConfig") != {"Arn": stack.arn("DeadLetterQueue")}:
                 yield f"{name} has no dead-letter queue"
-            if retry.get("MaximumEventAgeInSeconds") != HOUR or not 1 <= retry.get("MaximumRetryAttempts", 0) <= 185:
+            if (
+                retry.get("MaximumEventAgeInSeconds") != HOUR
+                or not 1 <= retry.get("MaximumRetryAttempts", 0) <= 185
+            ):
                 yield f"{name} must retry for one hour"
 
 
 def a_beat_exists(stack: Stack) -> Iterator[str]:
     """One rule fires on a schedule that EventBridge understands: everything else may be lost."""
-    beats = [rule for rule in stack.of_type("AWS::Events::Rule").values() if "ScheduleExpression" in rule]
+    beats = [
+        rule
+        for rule in stack.of_type("AWS::Events::Rule").values()
+        if "ScheduleExpression" in rule
+    ]
     rate = re.compile(r"rate\((1 (minute|hour)|([2-9]|[1-9][0-9]+) (minutes|hours))\)")
     if len(beats) != 1 or not rate.fullmatch(beats[0]["ScheduleExpression"]):
         yield "there must be one rule with a rate"
-    if any(rule.get("State", "ENABLED") != "ENABLED" for rule in stack.of_type("AWS::Events::Rule").values()):
+    if any(
+        rule.get("State", "ENABLED") != "ENABLED"
+        for rule in stack.of_type("AWS::Events::Rule").values()
+    ):
         yield "a rule is switched off"
 
 
@@ -93,11 +120,17 @@ def bucket_is_private(stack: Stack) -> Iterator[str]:
     blocks = bucket.get("PublicAccessBlockConfiguration", {})
     if len(blocks) != 4 or set(blocks.values()) != {True}:
         yield "public access is not blocked"
-    if bucket.get("OwnershipControls") != {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}:
+    if bucket.get("OwnershipControls") != {
+        "Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    }:
         yield "ACLs are on"
-    if "BucketEncryption" not in bucket or bucket.get("VersioningConfiguration") != {"Status": "Enabled"}:
+    if "BucketEncryption" not in bucket or bucket.get("VersioningConfiguration") != {
+        "Status": "Enabled"
+    }:
         yield "not encrypted, or not versioned"
-    if bucket.get("NotificationConfiguration") != {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}:
+    if bucket.get("NotificationConfiguration") != {
+        "EventBridgeConfiguration": {"EventBridgeEnabled": True}
+    }:
         yield "uploads make no events"
 
 
@@ -105,18 +138,28 @@ def no_config_expires(stack: Stack) -> Iterator[str]:
     """Old versions go, current objects stay: the config in use, and those to roll back to, may be years old."""
     rules = stack.one("AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
     for rule in rules:
-        if rule["Status"] != "Enabled" or {"ExpirationInDays", "ExpirationDate", "Transitions"} & rule.keys():
+        if (
+            rule["Status"] != "Enabled"
+            or {"ExpirationInDays", "ExpirationDate", "Transitions"} & rule.keys()
+        ):
             yield f"{rule['Id']} takes current objects away"
-    bounded = {rule["Prefix"] for rule in rules if "NoncurrentVersionExpiration" in rule}
+    bounded = {
+        rule["Prefix"] for rule in rules if "NoncurrentVersionExpiration" in rule
+    }
     missing = {"state/", "configs/", "templates/", "vars/"} - bounded
-    yield from (f"old versions below {prefix} are kept for ever" for prefix in sorted(missing))
+    yield from (
+        f"old versions below {prefix} are kept for ever" for prefix in sorted(missing)
+    )
 
 
 def deletion_is_decided(stack: Stack) -> Iterator[str]:
     """What holds state says what becomes of it, on delete and on replacement."""
     for name, resource in stack.resources.items():
         wanted = STATEFUL.get(resource["Type"])
-        if wanted and {resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy")} != {wanted}:
+        if wanted and {
+            resource.get("DeletionPolicy"),
+            resource.get("UpdateReplacePolicy"),
+        } != {wanted}:
             yield f"{name} must have both policies {wanted}"
 
 
@@ -134,7 +177,9 @@ def log_is_kept_and_bounded(stack: Stack) -> Iterator[str]:
     group = stack.one("AWS::Logs::LogGroup")
     if not group.get("RetentionInDays"):
         yield "the log is kept for ever"
-    if stack.one("AWS::Lambda::Function").get("LoggingConfig", {}).get("LogGroup") not in stack.arn("ReconcileLog"):
+    if stack.one("AWS::Lambda::Function").get("LoggingConfig", {}).get(
+        "LogGroup"
+    ) not in stack.arn("ReconcileLog"):
         yield "the function logs elsewhere"
 
 

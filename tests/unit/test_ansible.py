@@ -52,7 +52,9 @@ def test_addresses(expression: str, result: str) -> None:
 
 def test_an_unknown_address_query_is_an_error() -> None:
     """It is named, with those that are known."""
-    with pytest.raises(TemplateError, match=r"t\.j2:1: ipaddr\('revdns'\) is not known here: address, "):
+    with pytest.raises(
+        TemplateError, match=r"t\.j2:1: ipaddr\('revdns'\) is not known here: address, "
+    ):
         render("{{ '10.0.0.1' | ipaddr('revdns') }}")
 
 
@@ -85,7 +87,11 @@ def test_a_broken_filter_argument_says_what_is_wrong() -> None:
 def _json_like() -> st.SearchStrategy[Any]:
     leaves = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
     return st.recursive(
-        leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+        leaves,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+        ),
     )
 
 
@@ -120,7 +126,11 @@ def test_lazy_containers_look_like_what_they_hold(value: Any) -> None:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else copy.copy(value)
+    return (
+        [_plain(item) for item in value]
+        if isinstance(value, list)
+        else copy.copy(value)
+    )
 
 
 def test_only_what_is_read_is_rendered() -> None:

@@ -17,8 +17,13 @@ def batch(*sent: float, kind: Kind = Kind.CHANGE) -> Intent:
 
 def test_the_first_event_on_a_quiet_queue_is_acted_on_at_once() -> None:
     """No window, no wait."""
-    assert decide(batch(100), EnvironmentState(looked_at=90), now=100).disposition is Disposition.LOOK
-    assert decide(batch(100), EnvironmentState(), now=100).disposition is Disposition.LOOK
+    assert (
+        decide(batch(100), EnvironmentState(looked_at=90), now=100).disposition
+        is Disposition.LOOK
+    )
+    assert (
+        decide(batch(100), EnvironmentState(), now=100).disposition is Disposition.LOOK
+    )
 
 
 def test_what_a_later_look_has_surely_seen_needs_none() -> None:
@@ -34,36 +39,58 @@ def test_events_right_after_a_look_share_the_next_one() -> None:
     assert decision.disposition is Disposition.DEFERRED
     assert decision.wake_at == pytest.approx(102.4)
     scheduled = EnvironmentState(looked_at=100, wake_at=102.4)
-    assert decide(batch(100.5, 101.3), scheduled, now=101.5).disposition is Disposition.COVERED
+    assert (
+        decide(batch(100.5, 101.3), scheduled, now=101.5).disposition
+        is Disposition.COVERED
+    )
 
 
 def test_an_event_just_before_the_scheduled_look_gets_another() -> None:
     """EC2 might not show it yet."""
-    decision = decide(batch(102.0), EnvironmentState(looked_at=100, wake_at=102.4), now=102.1)
+    decision = decide(
+        batch(102.0), EnvironmentState(looked_at=100, wake_at=102.4), now=102.1
+    )
     assert decision.disposition is Disposition.DEFERRED
     assert decision.wake_at >= 102.4 + MIN_LOOK_INTERVAL
 
 
 def test_a_look_far_in_the_future_swallows_nothing() -> None:
     """A retry in five minutes is no look for an event of now."""
-    assert decide(batch(200), EnvironmentState(looked_at=100, wake_at=500), now=200).disposition is Disposition.LOOK
+    assert (
+        decide(
+            batch(200), EnvironmentState(looked_at=100, wake_at=500), now=200
+        ).disposition
+        is Disposition.LOOK
+    )
 
 
 def test_our_own_message_is_the_look_it_promised() -> None:
     """Unless somebody looked since."""
     requeue = Intent((Event(Kind.REQUEUE, "requeue", 100.4, look_after=102.4),))
-    assert decide(requeue, EnvironmentState(looked_at=101.9, wake_at=104), now=102.4).disposition is Disposition.LOOK
-    assert decide(requeue, EnvironmentState(looked_at=102.4), now=103).disposition is Disposition.COVERED
+    assert (
+        decide(
+            requeue, EnvironmentState(looked_at=101.9, wake_at=104), now=102.4
+        ).disposition
+        is Disposition.LOOK
+    )
+    assert (
+        decide(requeue, EnvironmentState(looked_at=102.4), now=103).disposition
+        is Disposition.COVERED
+    )
 
 
 def test_a_proxy_that_reports_needs_no_look() -> None:
     """The rollout goes on without one, if there was one just now."""
     assert (
-        decide(batch(100.5, kind=Kind.COMMAND), EnvironmentState(looked_at=100), now=100.6).disposition
+        decide(
+            batch(100.5, kind=Kind.COMMAND), EnvironmentState(looked_at=100), now=100.6
+        ).disposition
         is Disposition.ADVANCE
     )
     assert (
-        decide(batch(100.5, kind=Kind.COMMAND), EnvironmentState(looked_at=80), now=100.6).disposition
+        decide(
+            batch(100.5, kind=Kind.COMMAND), EnvironmentState(looked_at=80), now=100.6
+        ).disposition
         is Disposition.LOOK
     )
 
@@ -71,7 +98,9 @@ def test_a_proxy_that_reports_needs_no_look() -> None:
 def test_a_person_is_never_put_off() -> None:
     """An operator's sync looks now."""
     assert (
-        decide(operator("sync"), EnvironmentState(looked_at=100, wake_at=101), now=100.1).disposition
+        decide(
+            operator("sync"), EnvironmentState(looked_at=100, wake_at=101), now=100.1
+        ).disposition
         is Disposition.LOOK
     )
 
@@ -79,9 +108,16 @@ def test_a_person_is_never_put_off() -> None:
 @pytest.mark.fault("F15")
 def test_a_look_in_the_future_covers_nothing() -> None:
     """A clock that was ahead once must not stop the sweeps until that time."""
-    assert decide(batch(100), EnvironmentState(looked_at=700), now=101).disposition is Disposition.LOOK
     assert (
-        decide(batch(100, kind=Kind.SWEEP), EnvironmentState(looked_at=700, wake_at=800), now=101).disposition
+        decide(batch(100), EnvironmentState(looked_at=700), now=101).disposition
+        is Disposition.LOOK
+    )
+    assert (
+        decide(
+            batch(100, kind=Kind.SWEEP),
+            EnvironmentState(looked_at=700, wake_at=800),
+            now=101,
+        ).disposition
         is Disposition.LOOK
     )
 
@@ -93,10 +129,15 @@ def test_delays_are_what_the_queue_takes() -> None:
 
 @pytest.mark.fault("F04")
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=300), st.integers(1, 10))
-def test_any_storm_is_a_handful_of_looks_and_none_is_forgotten(times: list[float], size: int) -> None:
+def test_any_storm_is_a_handful_of_looks_and_none_is_forgotten(
+    times: list[float], size: int
+) -> None:
     """Events of ten seconds in batches: looks stay two seconds apart, and every event has a look after it."""
     events = sorted(1000 + at for at in times)
-    queue = [(batch_events[-1], batch(*batch_events)) for batch_events in _batches(events, size)]
+    queue = [
+        (batch_events[-1], batch(*batch_events))
+        for batch_events in _batches(events, size)
+    ]
     looks: list[float] = []
     state = EnvironmentState()
     while queue:
@@ -107,7 +148,9 @@ def test_any_storm_is_a_handful_of_looks_and_none_is_forgotten(times: list[float
             looks.append(now)
             state = EnvironmentState(looked_at=now, wake_at=state.wake_at)
         elif decision.disposition is Disposition.DEFERRED:
-            state = EnvironmentState(looked_at=state.looked_at, wake_at=decision.wake_at)
+            state = EnvironmentState(
+                looked_at=state.looked_at, wake_at=decision.wake_at
+            )
             wake = Event(Kind.REQUEUE, "requeue", now, look_after=decision.wake_at)
             queue.append((decision.wake_at, Intent((wake,))))
     assert len(looks) <= 8

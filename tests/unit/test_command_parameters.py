@@ -12,14 +12,24 @@ from haproxy_sync.rollout.run_command import delivery_seconds, parameters
 from haproxy_sync.settings import Limit, Settings
 from haproxy_sync.state.model import Command, Digest, Purpose
 
-DOCUMENT = json.loads((Path(__file__).parents[2] / "src/host/document.json").read_text())
-SETTINGS = Settings("staging", "ap-southeast-2", "haproxy-backends-staging-config", "https://queue", "document")
+DOCUMENT = json.loads(
+    (Path(__file__).parents[2] / "src/host/document.json").read_text()
+)
+SETTINGS = Settings(
+    "staging",
+    "ap-southeast-2",
+    "haproxy-backends-staging-config",
+    "https://queue",
+    "document",
+)
 
 
 def claim(servers: int) -> Command:
     """A claim for a config with that many servers."""
     config = Config("".join(f"server s{n} 10.0.0.1:80\n" for n in range(servers)))
-    return Command("1.0", Purpose.WAVE, 7, 1795316400, Digest.of(config), ("i-00000001",), 0.0)
+    return Command(
+        "1.0", Purpose.WAVE, 7, 1795316400, Digest.of(config), ("i-00000001",), 0.0
+    )
 
 
 @pytest.mark.parametrize("region", ["ap-southeast-2", "us-gov-west-1", "cn-north-1"])
@@ -37,14 +47,24 @@ def test_the_parameters_are_those_of_the_document(region: str) -> None:
 @pytest.mark.fault("F36")
 def test_five_thousand_backends_do_not_make_the_command_larger() -> None:
     """The config travels by its digest."""
-    small, large = (len(str(parameters(SETTINGS, claim(servers)))) for servers in (1, 5000))
+    small, large = (
+        len(str(parameters(SETTINGS, claim(servers)))) for servers in (1, 5000)
+    )
     assert small == large
 
 
 @pytest.mark.parametrize(
     ("targets", "concurrency", "seconds"),
-    [(1, "1", 60), (2, "10", 90), (50, "10", 60 + 30 * 7), (50, "1", 60 + 30 * 49), (50, "100%", 60 + 30 * 5)],
+    [
+        (1, "1", 60),
+        (2, "10", 90),
+        (50, "10", 60 + 30 * 7),
+        (50, "1", 60 + 30 * 49),
+        (50, "100%", 60 + 30 * 5),
+    ],
 )
-def test_the_last_of_a_wave_may_wait_for_those_before_it(targets: int, concurrency: str, seconds: int) -> None:
+def test_the_last_of_a_wave_may_wait_for_those_before_it(
+    targets: int, concurrency: str, seconds: int
+) -> None:
     """The service starts with one host and doubles; the deadline counts from the send."""
     assert delivery_seconds(targets, Limit.parse(concurrency)) == seconds

@@ -31,11 +31,23 @@ def test_nothing_changed() -> None:
 
 def test_added_and_removed_by_section_and_instance() -> None:
     """A server of one section is not that of another one; the instance id comes from name or address."""
-    new = CONFIG.replace("    server b 10.0.0.2:80 check\n", "    server c 10.0.0.3:80 check backup\n")
-    diff = semantic_diff(CONFIG, new, [backend(2, "x", "10.0.0.2"), backend(3, "c", "10.9.9.9")])
+    new = CONFIG.replace(
+        "    server b 10.0.0.2:80 check\n", "    server c 10.0.0.3:80 check backup\n"
+    )
+    diff = semantic_diff(
+        CONFIG, new, [backend(2, "x", "10.0.0.2"), backend(3, "c", "10.9.9.9")]
+    )
     (added,), (removed,) = diff.added, diff.removed
-    assert (added.section, added.name, added.instance_id) == ("backend app", "c", "i-00000003")
-    assert (removed.section, removed.name, removed.instance_id) == ("backend app", "b", "i-00000002")
+    assert (added.section, added.name, added.instance_id) == (
+        "backend app",
+        "c",
+        "i-00000003",
+    )
+    assert (removed.section, removed.name, removed.instance_id) == (
+        "backend app",
+        "b",
+        "i-00000002",
+    )
     assert added.after == {"address": "10.0.0.3:80", "check": True, "backup": True}
     assert diff.changed == ()
     assert diff.other == ()
@@ -46,8 +58,14 @@ def test_added_and_removed_by_section_and_instance() -> None:
     [
         ("server a 10.0.0.1:80 check weight 5", {"weight": ["10", "5"]}),
         ("server a 10.0.0.1:80 check", {"weight": ["10", None]}),
-        ("server a 10.0.0.9:80 check weight 10", {"address": ["10.0.0.1:80", "10.0.0.9:80"]}),
-        ("server a 10.0.0.1:80 weight 10 ssl", {"check": [True, None], "ssl": [None, True]}),
+        (
+            "server a 10.0.0.9:80 check weight 10",
+            {"address": ["10.0.0.1:80", "10.0.0.9:80"]},
+        ),
+        (
+            "server a 10.0.0.1:80 weight 10 ssl",
+            {"check": [True, None], "ssl": [None, True]},
+        ),
         ("server a 10.0.0.1:80 weight 10 check", {}),
         ("server a 10.0.0.1:80 weight 10 check # a comment", {}),
         ('server "a" 10.0.0.1:80 weight "10" check', {}),
@@ -55,14 +73,20 @@ def test_added_and_removed_by_section_and_instance() -> None:
 )
 def test_which_keyword_changed(line: str, changes: dict[str, object]) -> None:
     """Before and after of the keywords that differ; order, quotes and comments do not count."""
-    diff = semantic_diff(CONFIG, CONFIG.replace("server a 10.0.0.1:80 check weight 10", line))
-    assert [change.as_json()["changes"] for change in diff.changed] == ([changes] if changes else [])
+    diff = semantic_diff(
+        CONFIG, CONFIG.replace("server a 10.0.0.1:80 check weight 10", line)
+    )
+    assert [change.as_json()["changes"] for change in diff.changed] == (
+        [changes] if changes else []
+    )
     assert (diff.added, diff.removed, diff.other) == ((), (), ())
 
 
 def test_everything_else_is_a_unified_diff() -> None:
     """Without the servers, which are listed already."""
-    new = CONFIG.replace("maxconn 100", "maxconn 200").replace("    server b 10.0.0.2:80 check\n", "")
+    new = CONFIG.replace("maxconn 100", "maxconn 200").replace(
+        "    server b 10.0.0.2:80 check\n", ""
+    )
     other = semantic_diff(CONFIG, new).as_json()["other"]
     assert "-    maxconn 100\n+    maxconn 200" in other
     assert "server" not in other

@@ -68,8 +68,14 @@ class Module:
             kind = self.value(raised)
             return kind if isinstance(kind, type) else None
         made_by = self.value(raised.func)
-        kind = get_type_hints(made_by)["return"] if isinstance(made_by, FunctionType) else made_by
-        assert isinstance(kind, type), f"{self.name}:{raised.lineno} does not say what it raises"
+        kind = (
+            get_type_hints(made_by)["return"]
+            if isinstance(made_by, FunctionType)
+            else made_by
+        )
+        assert isinstance(kind, type), (
+            f"{self.name}:{raised.lineno} does not say what it raises"
+        )
         return kind
 
     def value(self, node: ast.AST | None) -> Any:
@@ -78,19 +84,34 @@ class Module:
             case ast.Name(id=name):
                 return getattr(self.content, name, getattr(builtins, name, None))
             case ast.Attribute(value=ast.Name(id="self"), attr=name):
-                classes = (each for each in vars(self.content).values() if isinstance(each, type))
-                return next((vars(each)[name] for each in classes if name in vars(each)), None)
+                classes = (
+                    each
+                    for each in vars(self.content).values()
+                    if isinstance(each, type)
+                )
+                return next(
+                    (vars(each)[name] for each in classes if name in vars(each)), None
+                )
             case ast.Attribute(value=owner, attr=name):
                 return getattr(self.value(owner), name, None)
         return None
 
     def catches(self, kind: type[BaseException]) -> bool:
         """Whether some `except` of the module takes it."""
-        handlers = (node.type for node in ast.walk(self.tree) if isinstance(node, ast.ExceptHandler))
-        named = (
-            each for handler in handlers for each in (handler.elts if isinstance(handler, ast.Tuple) else [handler])
+        handlers = (
+            node.type
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.ExceptHandler)
         )
-        return any(isinstance(caught := self.value(each), type) and issubclass(kind, caught) for each in named)
+        named = (
+            each
+            for handler in handlers
+            for each in (handler.elts if isinstance(handler, ast.Tuple) else [handler])
+        )
+        return any(
+            isinstance(caught := self.value(each), type) and issubclass(kind, caught)
+            for each in named
+        )
 
 
 def module(name: str) -> Module:
@@ -101,7 +122,11 @@ def module(name: str) -> Module:
 
 def names() -> list[str]:
     """All modules, as `fleet.model`."""
-    paths = (path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py") if path.stem != "__init__")
+    paths = (
+        path.relative_to(PACKAGE).with_suffix("")
+        for path in PACKAGE.rglob("*.py")
+        if path.stem != "__init__"
+    )
     return sorted(".".join(path.parts) for path in paths)
 
 
@@ -118,7 +143,8 @@ def test_a_module_raises_what_is_in_the_tree_or_caught_at_home(name: str) -> Non
     strays = [
         f"{name}:{line} {kind.__name__}"
         for line, kind in module(name).raised()
-        if not issubclass(kind, SyncError) and not any(rule.allows(name, kind) for rule in CAUGHT_AT_HOME)
+        if not issubclass(kind, SyncError)
+        and not any(rule.allows(name, kind) for rule in CAUGHT_AT_HOME)
     ]
     assert strays == []
 
@@ -134,9 +160,15 @@ def test_the_picture_shows_the_tree() -> None:
     """All of it and nothing else, each with its reason; those outside `errors` by module and name."""
     for name in names():
         importlib.import_module(f"haproxy_sync.{name}")
-    found = {f"{kind.__module__}.{kind.__name__}" for kind in tree() if kind.__module__.startswith("haproxy_sync.")}
+    found = {
+        f"{kind.__module__}.{kind.__name__}"
+        for kind in tree()
+        if kind.__module__.startswith("haproxy_sync.")
+    }
     shown = [name for name, _ in PICTURED.findall(str(errors.__doc__))]
-    assert sorted(shown) == sorted(each.removeprefix("haproxy_sync.").removeprefix("errors.") for each in found)
+    assert sorted(shown) == sorted(
+        each.removeprefix("haproxy_sync.").removeprefix("errors.") for each in found
+    )
 
 
 EXAMPLE = """
@@ -159,10 +191,21 @@ class A:
 """
 
 
-def test_what_is_raised_is_read_from_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_raised_is_read_from_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Classes, factories and Python's own, but no variables: those hold what was raised before."""
     (tmp_path / "example_of_raises.py").write_text(EXAMPLE)
     monkeypatch.syspath_prepend(tmp_path)
-    example = Module("example", ast.parse(EXAMPLE), importlib.import_module("example_of_raises"))
+    example = Module(
+        "example", ast.parse(EXAMPLE), importlib.import_module("example_of_raises")
+    )
     kinds = [kind for _, kind in example.raised()]
-    assert kinds == [SyncError, SyncError, errors.BadEvent, SyncError, ValueError, TypeError]
+    assert kinds == [
+        SyncError,
+        SyncError,
+        errors.BadEvent,
+        SyncError,
+        ValueError,
+        TypeError,
+    ]

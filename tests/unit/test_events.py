@@ -24,7 +24,9 @@ def state_change(**changes: Any) -> dict[str, Any]:
         "account": HOME.account,
         "region": HOME.region,
         "time": "2026-11-22T03:04:05Z",
-        "resources": ["arn:aws:ec2:ap-southeast-2:123456789012:instance/i-0a1b2c3d4e5f60001"],
+        "resources": [
+            "arn:aws:ec2:ap-southeast-2:123456789012:instance/i-0a1b2c3d4e5f60001"
+        ],
         "detail": {"instance-id": "i-0a1b2c3d4e5f60001", "state": "running"},
     } | changes
 
@@ -44,11 +46,15 @@ def test_a_record_says_when_it_was_sent_and_why() -> None:
 
 
 @pytest.mark.fault("F16")
-@pytest.mark.parametrize("state", ["running", "terminated", "hibernating-upside-down", ""])
+@pytest.mark.parametrize(
+    "state", ["running", "terminated", "hibernating-upside-down", ""]
+)
 def test_the_state_an_event_claims_is_not_read(state: str) -> None:
     """Every state, known or not, only says: look again."""
     detail = {"instance-id": "i-0a1b2c3d4e5f60001", "state": state}
-    assert events.parse_event(state_change(detail=detail), HOME) == events.parse_event(state_change(), HOME)
+    assert events.parse_event(state_change(detail=detail), HOME) == events.parse_event(
+        state_change(), HOME
+    )
 
 
 ARN = "arn:aws:ec2:ap-southeast-2:123456789012:instance/"
@@ -64,8 +70,14 @@ TAGGED: dict[str, Any] = {
     [
         ({}, ("i-0a1b2c3d4e5f60001",)),
         ({"resources": []}, ("i-0a1b2c3d4e5f60001",)),
-        ({"detail": {"instance-id": "i-0000000a"}}, ("i-0000000a", "i-0a1b2c3d4e5f60001")),
-        ({"resources": [f"{ARN}i-0000000b", f"{ARN}i-0000000a"], "detail": {}}, ("i-0000000a", "i-0000000b")),
+        (
+            {"detail": {"instance-id": "i-0000000a"}},
+            ("i-0000000a", "i-0a1b2c3d4e5f60001"),
+        ),
+        (
+            {"resources": [f"{ARN}i-0000000b", f"{ARN}i-0000000a"], "detail": {}},
+            ("i-0000000a", "i-0000000b"),
+        ),
         (TAGGED, ("i-0000000a",)),
         # Odd ones are about anything.
         ({"resources": [f"{ARN}i-0000000b", "arn:aws:autoscaling:x"]}, ()),
@@ -83,7 +95,9 @@ TAGGED: dict[str, Any] = {
         ({"source": "aws.ssm"}, ()),
     ],
 )
-def test_whom_an_event_is_about(changes: dict[str, Any], expected: tuple[str, ...]) -> None:
+def test_whom_an_event_is_about(
+    changes: dict[str, Any], expected: tuple[str, ...]
+) -> None:
     """Instances and nothing else, in the shape that is known; everything else is about anything, so it is looked at."""
     assert events.parse_event(state_change(**changes), HOME).instance_ids == expected
 
@@ -91,20 +105,33 @@ def test_whom_an_event_is_about(changes: dict[str, Any], expected: tuple[str, ..
 def test_what_a_tag_change_claims_is_kept() -> None:
     """As it came, hostile or not: it is only compared."""
     claimed = {"Environment": "staging\n", "x": 7}
-    assert events.parse_event(state_change(**TAGGED | {"detail": {"tags": claimed}}), HOME).tags == claimed
+    assert (
+        events.parse_event(
+            state_change(**TAGGED | {"detail": {"tags": claimed}}), HOME
+        ).tags
+        == claimed
+    )
     assert events.parse_event(state_change(), HOME).tags == {}
 
 
 @pytest.mark.fault("F15")
-@pytest.mark.parametrize("time", ["2099-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "yesterday"])
+@pytest.mark.parametrize(
+    "time", ["2099-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "yesterday"]
+)
 def test_the_time_an_event_claims_is_not_read(time: str) -> None:
     """A clock that is wrong elsewhere changes nothing here."""
-    assert events.parse_event(state_change(time=time), HOME) == events.parse_event(state_change(), HOME)
+    assert events.parse_event(state_change(time=time), HOME) == events.parse_event(
+        state_change(), HOME
+    )
 
 
 @pytest.mark.fault("F14")
-@pytest.mark.parametrize("changes", [{"account": "999999999999"}, {"region": "us-east-1"}, {"account": None}])
-def test_an_event_of_another_account_or_region_is_not_ours(changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "changes", [{"account": "999999999999"}, {"region": "us-east-1"}, {"account": None}]
+)
+def test_an_event_of_another_account_or_region_is_not_ours(
+    changes: dict[str, Any],
+) -> None:
     """It is told apart, and leaves nothing to do."""
     event = events.parse_event(state_change(**changes), HOME)
     assert event.kind is Kind.FOREIGN
@@ -124,7 +151,9 @@ def test_an_event_of_another_account_or_region_is_not_ours(changes: dict[str, An
         json.dumps(state_change(source=["aws.ec2"])),
         json.dumps(state_change(detail=[])),
         json.dumps(state_change(**{"detail-type": 7})),
-        json.dumps(state_change(source="haproxy-ec2-sync", detail={"look_after": "soon"})),
+        json.dumps(
+            state_change(source="haproxy-ec2-sync", detail={"look_after": "soon"})
+        ),
     ],
 )
 def test_what_is_no_event_is_a_bad_event(body: str) -> None:
@@ -136,10 +165,15 @@ def test_what_is_no_event_is_a_bad_event(body: str) -> None:
 def test_a_record_without_a_sent_time_is_a_bad_event() -> None:
     """Only what came through the queue is a record."""
     with pytest.raises(BadEvent):
-        events.parse_record({"messageId": "m", "body": json.dumps(state_change())}, HOME)
+        events.parse_record(
+            {"messageId": "m", "body": json.dumps(state_change())}, HOME
+        )
 
 
-@given(st.text() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps))
+@given(
+    st.text()
+    | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps)
+)
 def test_any_body_is_an_event_or_a_bad_event(body: str) -> None:
     """The parser has no third way out."""
     try:
@@ -150,8 +184,21 @@ def test_any_body_is_an_event_or_a_bad_event(body: str) -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(["source", "detail-type", "account", "region", "detail", "resources", "time"]),
-        st.none() | st.text(max_size=20) | st.lists(st.text(max_size=5), max_size=3) | st.integers(),
+        st.sampled_from(
+            [
+                "source",
+                "detail-type",
+                "account",
+                "region",
+                "detail",
+                "resources",
+                "time",
+            ]
+        ),
+        st.none()
+        | st.text(max_size=20)
+        | st.lists(st.text(max_size=5), max_size=3)
+        | st.integers(),
     )
 )
 def test_any_envelope_is_an_event_or_a_bad_event(changes: dict[str, Any]) -> None:
@@ -164,7 +211,12 @@ def test_any_envelope_is_an_event_or_a_bad_event(changes: dict[str, Any]) -> Non
 
 def test_the_reason_never_carries_text_of_a_stranger() -> None:
     """Only shapes that are known get into the history and the logs."""
-    event = events.parse_event(state_change(resources=["arn:x/i-\n#{{ evil }}"], **{"detail-type": "A\nB" * 99}), HOME)
+    event = events.parse_event(
+        state_change(
+            resources=["arn:x/i-\n#{{ evil }}"], **{"detail-type": "A\nB" * 99}
+        ),
+        HOME,
+    )
     assert "\n" not in event.why
     assert "{" not in event.why
     assert len(event.why) < 120
@@ -175,11 +227,17 @@ def test_the_reason_never_carries_text_of_a_stranger() -> None:
 def test_the_order_of_events_does_not_matter(states: list[str]) -> None:
     """Any order of a batch is the same intent."""
     batch = [
-        events.parse_event(state_change(detail={"instance-id": "i-0a1b2c3d4e5f60001", "state": state}), HOME)
+        events.parse_event(
+            state_change(detail={"instance-id": "i-0a1b2c3d4e5f60001", "state": state}),
+            HOME,
+        )
         for state in states
     ]
     assert events.intent(batch) == events.intent(reversed(batch))
-    assert events.intent(batch).why == "ec2-instance-state-change-notification i-0a1b2c3d4e5f60001"
+    assert (
+        events.intent(batch).why
+        == "ec2-instance-state-change-notification i-0a1b2c3d4e5f60001"
+    )
 
 
 @pytest.mark.fault("F13")
@@ -204,7 +262,10 @@ def test_an_event_redriven_hours_later_is_an_ordinary_one() -> None:
 )
 def test_each_source_has_its_kind(source: str, detail: object, kind: Kind) -> None:
     """EventBridge Scheduler's text detail included."""
-    assert events.parse_event(state_change(source=source, detail=detail), HOME).kind is kind
+    assert (
+        events.parse_event(state_change(source=source, detail=detail), HOME).kind
+        is kind
+    )
 
 
 def test_many_reasons_are_told_shortly() -> None:

@@ -31,7 +31,14 @@ def judge(  # every fact of a look has a default but these
 def backends(*numbers: int) -> tuple[Backend, ...]:
     """A pool."""
     return tuple(
-        Backend(f"i-{n:08x}", "tomcat", f"app-{n}", f"10.0.0.{n + 1}", "a", private_dns_name=f"app-{n}.x")
+        Backend(
+            f"i-{n:08x}",
+            "tomcat",
+            f"app-{n}",
+            f"10.0.0.{n + 1}",
+            "a",
+            private_dns_name=f"app-{n}.x",
+        )
         for n in sorted(numbers)
     )
 
@@ -66,7 +73,9 @@ def test_when_a_loss_is_held(before: int, after: int, holds: bool) -> None:  # n
     """Empty, or more than half and more than one."""
     verdict = judge(pool(before), pool(after), None, LIMITS, now=0)
     assert bool(verdict.hold) is holds
-    assert ids(verdict) == {backend.instance_id for backend in pool(max(before, after) if holds else after)}
+    assert ids(verdict) == {
+        backend.instance_id for backend in pool(max(before, after) if holds else after)
+    }
 
 
 def test_the_floor_holds_even_one() -> None:
@@ -91,7 +100,9 @@ def test_nothing_known_from_before_leaves_the_floor_only() -> None:
     later = judge(None, (), empty.hold, LIMITS, now=30 * LIMITS.hold_seconds)
     assert later.pool is None
     assert later.hold == empty.hold
-    assert judge(None, (), later.hold, LIMITS, now=0, allow_mass_removal=True) == Verdict(())
+    assert judge(
+        None, (), later.hold, LIMITS, now=0, allow_mass_removal=True
+    ) == Verdict(())
 
 
 def test_additions_go_through_a_hold() -> None:
@@ -110,7 +121,9 @@ def test_a_vanished_backend_whose_address_is_taken_is_not_kept() -> None:
 
 def test_names_stay_unique_when_kept_and_new_meet() -> None:
     """A name that comes back while its old owner is held is told apart."""
-    heir = Backend("i-0000000f", "tomcat", "app-1", "10.0.0.99", "a", private_dns_name="app-1.x")
+    heir = Backend(
+        "i-0000000f", "tomcat", "app-1", "10.0.0.99", "a", private_dns_name="app-1.x"
+    )
     verdict = judge(backends(1, 2, 3), (heir,), None, LIMITS, now=0)
     names = [backend.name for backend in verdict.pool or ()]
     assert len(set(names)) == 4
@@ -147,7 +160,9 @@ def test_a_loss_is_made_no_smaller_by_who_joins_meanwhile() -> None:
     second = judge(first.pool, joined, first.hold, LIMITS, now=1060)
     third = judge(second.pool, joined, second.hold, LIMITS, now=1065)
     assert third.hold
-    assert ids(third) == {backend.instance_id for backend in backends(*range(10), 20, 21)}
+    assert ids(third) == {
+        backend.instance_id for backend in backends(*range(10), 20, 21)
+    }
     assert third.hold.ends_at == 1300
     assert judge(third.pool, joined, third.hold, LIMITS, now=1300) == Verdict(joined)
 
@@ -159,7 +174,9 @@ def test_a_newcomer_with_the_address_of_one_of_them_does_not_end_the_hold() -> N
     first = judge(pool(10), backends(6, 7, 8, 9), None, LIMITS, now=1000)
     second = judge(first.pool, joined, first.hold, LIMITS, now=1010)
     third = judge(second.pool, joined, second.hold, LIMITS, now=1015)
-    assert ids(third) == {backend.instance_id for backend in (*backends(*range(1, 10)), heir)}
+    assert ids(third) == {
+        backend.instance_id for backend in (*backends(*range(1, 10)), heir)
+    }
 
 
 def test_the_return_of_some_does_not_end_the_hold_of_the_others() -> None:
@@ -168,8 +185,13 @@ def test_the_return_of_some_does_not_end_the_hold_of_the_others() -> None:
     second = judge(first.pool, pool(8), first.hold, LIMITS, now=60)
     assert second.hold
     assert set(second.hold.missing) == {"i-00000008", "i-00000009"}
-    assert second.hold.reason == "2 of 10 backends are missing, not for the whole hold time yet"
-    assert judge(second.pool, pool(10), second.hold, LIMITS, now=120) == Verdict(pool(10))
+    assert (
+        second.hold.reason
+        == "2 of 10 backends are missing, not for the whole hold time yet"
+    )
+    assert judge(second.pool, pool(10), second.hold, LIMITS, now=120) == Verdict(
+        pool(10)
+    )
     assert judge(second.pool, pool(8), second.hold, LIMITS, now=300) == Verdict(pool(8))
 
 
@@ -179,7 +201,12 @@ def test_another_loss_when_the_held_are_back_is_a_loss_of_its_own() -> None:
     second = judge(first.pool, backends(4, 5, 6, 7, 8, 9), first.hold, LIMITS, now=299)
     assert second == Verdict(backends(4, 5, 6, 7, 8, 9))
     strict = replace(LIMITS, max_loss_percent=30)
-    assert judge(first.pool, backends(4, 5, 6, 7, 8, 9), first.hold, strict, now=299).look_again_at == 599
+    assert (
+        judge(
+            first.pool, backends(4, 5, 6, 7, 8, 9), first.hold, strict, now=299
+        ).look_again_at
+        == 599
+    )
 
 
 def test_a_hold_lets_each_go_at_its_own_time() -> None:
@@ -198,16 +225,24 @@ def test_an_address_that_something_else_has_is_given_up() -> None:
     """A hold without end must not send requests to whatever got the address."""
     first = judge(pool(4), (), None, LIMITS, now=0)
     occupied = frozenset({backends(2)[0].address})
-    assert ids(judge(first.pool, (), first.hold, LIMITS, now=60, occupied=occupied)) == {
-        backend.instance_id for backend in backends(0, 1, 3)
-    }
+    assert ids(
+        judge(first.pool, (), first.hold, LIMITS, now=60, occupied=occupied)
+    ) == {backend.instance_id for backend in backends(0, 1, 3)}
 
 
 def test_nobody_is_let_go_during_a_freeze() -> None:
     """Neither by time nor by an override that could not be published; and the record stays."""
     first = judge(pool(4), pool(1), None, LIMITS, now=0, is_frozen=True)
     assert first.look_again_at is None
-    later = judge(pool(4), pool(1), first.hold, LIMITS, now=900, allow_mass_removal=True, is_frozen=True)
+    later = judge(
+        pool(4),
+        pool(1),
+        first.hold,
+        LIMITS,
+        now=900,
+        allow_mass_removal=True,
+        is_frozen=True,
+    )
     assert later.hold == first.hold
     assert judge(pool(4), pool(1), later.hold, LIMITS, now=901) == Verdict(pool(1))
 
@@ -221,9 +256,16 @@ def test_who_vanishes_during_a_hold_is_held_too() -> None:
 
 @pytest.mark.fault("F18")
 @pytest.mark.parametrize(
-    ("limits", "left"), [(LIMITS, 0), (replace(LIMITS, min_backends=3), 2), (replace(LIMITS, min_backends=0), 0)]
+    ("limits", "left"),
+    [
+        (LIMITS, 0),
+        (replace(LIMITS, min_backends=3), 2),
+        (replace(LIMITS, min_backends=0), 0),
+    ],
 )
-def test_an_empty_or_too_small_pool_is_never_believed_by_time_alone(limits: Limits, left: int) -> None:
+def test_an_empty_or_too_small_pool_is_never_believed_by_time_alone(
+    limits: Limits, left: int
+) -> None:
     """A role that may no longer describe, or a tag renamed in Terraform, lasts longer than any patience."""
     first = judge(pool(4), pool(left), None, limits, now=0)
     assert first.hold
@@ -231,11 +273,15 @@ def test_an_empty_or_too_small_pool_is_never_believed_by_time_alone(limits: Limi
     month = judge(first.pool, pool(left), first.hold, limits, now=30 * 24 * 3600)
     assert month.hold == first.hold
     assert ids(month) == {backend.instance_id for backend in pool(4)}
-    assert judge(month.pool, pool(left), month.hold, limits, now=1, allow_mass_removal=True) == Verdict(pool(left))
+    assert judge(
+        month.pool, pool(left), month.hold, limits, now=1, allow_mass_removal=True
+    ) == Verdict(pool(left))
 
 
 @pytest.mark.fault("F18")
-def test_an_emptied_pool_is_let_go_when_enough_others_were_there_for_the_hold_time() -> None:
+def test_an_emptied_pool_is_let_go_when_enough_others_were_there_for_the_hold_time() -> (
+    None
+):
     """Its time begins then: the first one that comes back, or a newcomer that is not even up, must not end many."""
     first = judge(pool(4), (), None, LIMITS, now=0)
     morning = judge(first.pool, backends(3, 10), first.hold, LIMITS, now=36000)
@@ -246,7 +292,9 @@ def test_an_emptied_pool_is_let_go_when_enough_others_were_there_for_the_hold_ti
     again = judge(empty.pool, backends(10), empty.hold, LIMITS, now=36400)
     assert again.hold
     assert again.hold.ends_at == 36700
-    assert judge(again.pool, backends(10), again.hold, LIMITS, now=36700) == Verdict(backends(10))
+    assert judge(again.pool, backends(10), again.hold, LIMITS, now=36700) == Verdict(
+        backends(10)
+    )
 
 
 def test_a_nightly_shutdown_is_believed_where_the_stack_says_so() -> None:
@@ -295,7 +343,9 @@ def test_an_override_is_for_one_look() -> None:
         max_size=25,
     )
 )
-def test_no_sequence_of_looks_takes_many_out_unconfirmed(looks: list[tuple[frozenset[int], float]]) -> None:
+def test_no_sequence_of_looks_takes_many_out_unconfirmed(
+    looks: list[tuple[frozenset[int], float]],
+) -> None:
     """Whatever EC2 answers: who leaves together with too many others was missing in every look for the hold time."""
     accepted, hold, now = backends(*range(8)), None, 0.0
     missing_since: dict[str, float] = {}
@@ -311,7 +361,9 @@ def test_no_sequence_of_looks_takes_many_out_unconfirmed(looks: list[tuple[froze
         surprising = len(removed) > 1 and len(removed) * 100 > 50 * len(known)
         is_held = hold is not None and not hold.missing.keys().isdisjoint(known - here)
         if removed and (surprising or is_held):
-            assert all(now - missing_since[key] >= LIMITS.hold_seconds for key in removed)
+            assert all(
+                now - missing_since[key] >= LIMITS.hold_seconds for key in removed
+            )
         assert here <= ids(verdict)
         accepted, hold = verdict.pool, verdict.hold
 
@@ -321,5 +373,9 @@ def test_a_hold_says_why_and_since_when() -> None:
     verdict = judge(pool(4), pool(1), None, LIMITS, now=7)
     missing = {f"i-{n:08x}": 7 for n in (1, 2, 3)}
     assert verdict.hold == Hold(
-        "3 of 4 backends would vanish (limit 50 %)", 7, missing, time_counts_since=7, ends_at=307
+        "3 of 4 backends would vanish (limit 50 %)",
+        7,
+        missing,
+        time_counts_since=7,
+        ends_at=307,
     )

@@ -36,8 +36,14 @@ def test_types_go_to_their_places() -> None:
 
 
 @pytest.mark.fault("F43")
-@given(st.permutations([instance(number, kind) for number in range(1, 7) for kind in ("tomcat",)]))
-def test_the_order_of_the_answer_does_not_matter(instances: list[dict[str, Any]]) -> None:
+@given(
+    st.permutations(
+        [instance(number, kind) for number in range(1, 7) for kind in ("tomcat",)]
+    )
+)
+def test_the_order_of_the_answer_does_not_matter(
+    instances: list[dict[str, Any]],
+) -> None:
     """The fleet is sorted by instance id."""
     assert parse(*instances) == parse(*reversed(instances))
     ids = [host.instance_id for host in parse(*instances).backends]
@@ -55,7 +61,10 @@ def test_an_instance_without_tags_is_no_member() -> None:
 
 
 @pytest.mark.fault("F25")
-@pytest.mark.parametrize("text", ["a\nb", "a #b", 'a"b', "a'b", "a\\b", "{{ a }}", "$(reboot)", "a b", "-a", "a_b"])
+@pytest.mark.parametrize(
+    "text",
+    ["a\nb", "a #b", 'a"b', "a'b", "a\\b", "{{ a }}", "$(reboot)", "a b", "-a", "a_b"],
+)
 def test_a_hostile_host_name_never_becomes_a_server_name(text: str) -> None:
     """The name falls back to the instance id; the others are unaffected."""
     fleet = parse(instance(1, PrivateDnsName=f"{text}.internal"), instance(2))
@@ -81,7 +90,9 @@ def test_a_hostile_value_skips_its_instance(field: str, value: object) -> None:
 
 
 @pytest.mark.fault("F26")
-@pytest.mark.parametrize("text", ["🦊" * 60, "a\u200bb", "\u202eabc", "a\u2028b", "x" * 256])
+@pytest.mark.parametrize(
+    "text", ["🦊" * 60, "a\u200bb", "\u202eabc", "a\u2028b", "x" * 256]
+)
 def test_strange_text_in_tags_harms_nobody(text: str) -> None:
     """Tags are kept as they are, as data; options made of them are reported escaped and short."""
     fleet = parse(instance(1, tags={"Name": text, "haproxy:weight": text}))
@@ -135,15 +146,23 @@ def test_equal_labels_are_told_apart_and_stay_so() -> None:
 @pytest.mark.fault("F31")
 def test_an_address_belongs_to_the_newest_launch() -> None:
     """The older instance is reported, not served."""
-    old = instance(9, LaunchTime="2026-11-22T03:00:00+00:00", PrivateIpAddress="10.0.0.9")
-    new = instance(1, LaunchTime="2026-11-22T04:00:00+00:00", PrivateIpAddress="10.0.0.9")
+    old = instance(
+        9, LaunchTime="2026-11-22T03:00:00+00:00", PrivateIpAddress="10.0.0.9"
+    )
+    new = instance(
+        1, LaunchTime="2026-11-22T04:00:00+00:00", PrivateIpAddress="10.0.0.9"
+    )
     fleet = parse(old, new)
     assert [host.instance_id for host in fleet.backends] == [new["InstanceId"]]
-    assert fleet.skipped == (Skipped(old["InstanceId"], "address-reused", f"by {new['InstanceId']}"),)
+    assert fleet.skipped == (
+        Skipped(old["InstanceId"], "address-reused", f"by {new['InstanceId']}"),
+    )
 
 
 @pytest.mark.fault("F32")
-@pytest.mark.parametrize("state", ["pending", "stopping", "shutting-down", "stopped", "terminated"])
+@pytest.mark.parametrize(
+    "state", ["pending", "stopping", "shutting-down", "stopped", "terminated"]
+)
 def test_only_running_instances_are_members(state: str) -> None:
     """Whatever the filter returned."""
     assert parse(instance(1, State={"Name": state})) == Fleet((), ())
@@ -156,7 +175,10 @@ def test_another_environment_is_not_ours() -> None:
 
 
 @pytest.mark.fault("F33")
-@pytest.mark.parametrize("tags", [{"type": "haproxy"}, {"Type": "tomcat,haproxy"}, {"Type": "haproxy; tomcat"}])
+@pytest.mark.parametrize(
+    "tags",
+    [{"type": "haproxy"}, {"Type": "tomcat,haproxy"}, {"Type": "haproxy; tomcat"}],
+)
 def test_two_roles_are_none(tags: dict[str, str]) -> None:
     """An instance that claims to be both is skipped and named."""
     fleet = parse(instance(1, tags=tags))
@@ -164,7 +186,20 @@ def test_two_roles_are_none(tags: dict[str, str]) -> None:
 
 
 @pytest.mark.fault("F34")
-@pytest.mark.parametrize("text", ["0", "70000", "80;80", "８０８０", "", " 80", "+80", "0x50", "80\n"])  # noqa: RUF001
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0",
+        "70000",
+        "80;80",
+        "８０８０",  # noqa: RUF001
+        "",
+        " 80",
+        "+80",
+        "0x50",
+        "80\n",
+    ],
+)
 def test_a_bad_port_skips_the_backend(text: str) -> None:
     """Traffic to a guessed port would be worse than none."""
     fleet = parse(instance(1, tags={"haproxy:port": text}))
@@ -173,9 +208,19 @@ def test_a_bad_port_skips_the_backend(text: str) -> None:
 
 def test_options_are_read_from_tags() -> None:
     """Port, weight, backup and drain."""
-    tags = {"haproxy:port": "9000", "haproxy:weight": "0", "haproxy:backup": "true", "haproxy:drain": "YES"}
+    tags = {
+        "haproxy:port": "9000",
+        "haproxy:weight": "0",
+        "haproxy:backup": "true",
+        "haproxy:drain": "YES",
+    }
     (backend,) = parse(instance(1, tags=tags)).backends
-    assert (backend.port, backend.weight, backend.backup, backend.drain) == (9000, 0, True, True)
+    assert (backend.port, backend.weight, backend.backup, backend.drain) == (
+        9000,
+        0,
+        True,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -199,8 +244,17 @@ def test_a_bad_option_is_skipped_alone(tag: str, text: str, reason: str) -> None
 @pytest.mark.fault("F38")
 def test_a_backend_of_a_foreign_subnet_is_refused_where_subnets_are_listed() -> None:
     """Whoever may set the tag may join, unless the stack says from where."""
-    narrow = Settings("staging", "r", "b", "q", "d", backend_subnets=frozenset({"subnet-0a1b2c3d4e5f60001"}))
-    fleet = parse(instance(1), instance(2, SubnetId="subnet-0ffffffffffffffff"), settings=narrow)
+    narrow = Settings(
+        "staging",
+        "r",
+        "b",
+        "q",
+        "d",
+        backend_subnets=frozenset({"subnet-0a1b2c3d4e5f60001"}),
+    )
+    fleet = parse(
+        instance(1), instance(2, SubnetId="subnet-0ffffffffffffffff"), settings=narrow
+    )
     assert (len(fleet.backends), reasons(fleet)) == (1, ["foreign-subnet"])
 
 
@@ -217,7 +271,10 @@ hostile = st.text(max_size=30)
     st.lists(
         st.builds(
             lambda number, dns, port, weight, kind: instance(
-                number, kind, PrivateDnsName=dns, tags={"haproxy:port": port, "haproxy:weight": weight}
+                number,
+                kind,
+                PrivateDnsName=dns,
+                tags={"haproxy:port": port, "haproxy:weight": weight},
             ),
             st.integers(1, 40),
             hostile,
@@ -229,12 +286,16 @@ hostile = st.text(max_size=30)
         unique_by=lambda each: each["InstanceId"],
     )
 )
-def test_whatever_the_text_values_are_clean_and_nobody_is_lost(instances: list[dict[str, Any]]) -> None:
+def test_whatever_the_text_values_are_clean_and_nobody_is_lost(
+    instances: list[dict[str, Any]],
+) -> None:
     """Every instance is a host or is skipped; names are unique and of harmless characters."""
     fleet = parse(*instances)
     hosts = (*fleet.backends, *fleet.proxies, *fleet.others)
     names = [host.name for host in hosts]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[A-Za-z0-9-]+", name, re.ASCII) for name in names)
-    seen = {host.instance_id for host in hosts} | {skipped.instance_id for skipped in fleet.skipped}
+    seen = {host.instance_id for host in hosts} | {
+        skipped.instance_id for skipped in fleet.skipped
+    }
     assert seen == {each["InstanceId"] for each in instances}

@@ -36,7 +36,9 @@ def proxy_id(number: int) -> str:
     return f"i-{number:08x}"
 
 
-def environment(number: int = 3, digest: Digest = NEW, generation: int = 7) -> EnvironmentState:
+def environment(
+    number: int = 3, digest: Digest = NEW, generation: int = 7
+) -> EnvironmentState:
     """Proxies that run the old config, and a publication of the new one."""
     return EnvironmentState(
         revision=generation + 1,
@@ -48,13 +50,24 @@ def environment(number: int = 3, digest: Digest = NEW, generation: int = 7) -> E
 
 def proxies(number: int) -> tuple[Proxy, ...]:
     """That many."""
-    return tuple(Proxy(proxy_id(n), "haproxy", f"lb-{n}", f"10.0.{n // 250}.{n % 250}", "a") for n in range(number))
+    return tuple(
+        Proxy(proxy_id(n), "haproxy", f"lb-{n}", f"10.0.{n // 250}.{n % 250}", "a")
+        for n in range(number)
+    )
 
 
 def ran(digest: Digest, generation: int) -> ProxyState:
     """A proxy that proved the config long ago."""
     return ProxyState(
-        Outcome.INSTALLED, "", "", generation, generation, digest.md5, digest.md5, at=100.0, sent_at=100.0
+        Outcome.INSTALLED,
+        "",
+        "",
+        generation,
+        generation,
+        digest.md5,
+        digest.md5,
+        at=100.0,
+        sent_at=100.0,
     )
 
 
@@ -64,10 +77,15 @@ def everybody(state: EnvironmentState) -> frozenset[str]:
 
 
 def step(
-    state: EnvironmentState, now: float = NOW, settings: Settings = SETTINGS, offline: tuple[str, ...] = ()
+    state: EnvironmentState,
+    now: float = NOW,
+    settings: Settings = SETTINGS,
+    offline: tuple[str, ...] = (),
 ) -> NextCommands:
     """The next step."""
-    return next_commands.next_commands(state, due(state, settings, now), everybody(state) - set(offline), settings, now)
+    return next_commands.next_commands(
+        state, due(state, settings, now), everybody(state) - set(offline), settings, now
+    )
 
 
 def targets(step_: NextCommands) -> list[str]:
@@ -75,21 +93,32 @@ def targets(step_: NextCommands) -> list[str]:
     return [target for claim in step_.claims for target in claim.targets]
 
 
-def sent(state: EnvironmentState, now: float = NOW, **options: object) -> EnvironmentState:
+def sent(
+    state: EnvironmentState, now: float = NOW, **options: object
+) -> EnvironmentState:
     """The state after the step was claimed and sent."""
     claims = step(state, now, **options).claims  # type: ignore[arg-type]
     assert claims
-    numbered = {claim.claim: replace(claim, command_id="id-" + claim.claim) for claim in claims}
+    numbered = {
+        claim.claim: replace(claim, command_id="id-" + claim.claim) for claim in claims
+    }
     return transitions.sent(transitions.claimed(state, claims, now), numbered)
 
 
 def said(
-    state: EnvironmentState, outcome: Outcome, *instance_ids: str, running: Digest | None = NEW, now: float = NOW + 1
+    state: EnvironmentState,
+    outcome: Outcome,
+    *instance_ids: str,
+    running: Digest | None = NEW,
+    now: float = NOW + 1,
 ) -> EnvironmentState:
     """The state after these proxies reported."""
     for command in state.commands:
         md5 = running.md5 if running else ""
-        reports = [Report(each, outcome, "why", is_heard=True, installed=md5, running=md5) for each in instance_ids]
+        reports = [
+            Report(each, outcome, "why", is_heard=True, installed=md5, running=md5)
+            for each in instance_ids
+        ]
         state = transitions.reported(state, command, reports, now)
     return replace(state, revision=state.revision + 1)
 
@@ -116,7 +145,9 @@ def test_the_rest_comes_after_the_canary_proved_it() -> None:
 
 @pytest.mark.fault("F68")
 @pytest.mark.parametrize("running", [OLD, None])
-def test_a_canary_that_does_not_run_the_new_digest_proves_nothing(running: Digest | None) -> None:
+def test_a_canary_that_does_not_run_the_new_digest_proves_nothing(
+    running: Digest | None,
+) -> None:
     """Whatever word it reports."""
     state = said(sent(environment()), Outcome.INSTALLED, proxy_id(0), running=running)
     assert Progress(state).proven_by == ""
@@ -125,7 +156,9 @@ def test_a_canary_that_does_not_run_the_new_digest_proves_nothing(running: Diges
 
 def test_without_the_canary_setting_everybody_is_in_the_first_wave() -> None:
     """The parameter turns it off."""
-    assert len(targets(step(environment(), settings=replace(SETTINGS, canary=False)))) == 3
+    assert (
+        len(targets(step(environment(), settings=replace(SETTINGS, canary=False)))) == 3
+    )
 
 
 @pytest.mark.fault("F65")
@@ -147,7 +180,9 @@ def test_a_failed_canary_stops_the_rollout(outcome: Outcome) -> None:
         state = said(sent(state, now), outcome, proxy_id(0), running=OLD, now=now)
     assert waits[:3] == [30, 60, 120]
     assert waits[-1] == next_commands.MAX_RETRY_SECONDS
-    cured = said(sent(state, now + 1800), Outcome.INSTALLED, proxy_id(0), now=now + 1801)
+    cured = said(
+        sent(state, now + 1800), Outcome.INSTALLED, proxy_id(0), now=now + 1801
+    )
     assert targets(step(cured, now + 1801)) == [proxy_id(1), proxy_id(2)]
 
 
@@ -162,7 +197,9 @@ def test_a_canary_that_cannot_be_reached_is_replaced() -> None:
 def test_a_stopped_haproxy_is_settled_and_proves_nothing() -> None:
     """The next proxy becomes the canary."""
     state = sent(environment())
-    report = Report(proxy_id(0), Outcome.NOT_RUNNING, is_heard=True, installed=NEW.md5, running="")
+    report = Report(
+        proxy_id(0), Outcome.NOT_RUNNING, is_heard=True, installed=NEW.md5, running=""
+    )
     state = transitions.reported(state, state.commands[0], [report], NOW + 1)
     assert Progress(state).proxy(proxy_id(0)).is_settled
     assert targets(step(state, NOW + 2)) == [proxy_id(1)]
@@ -185,14 +222,25 @@ def test_max_errors_allows_that_many() -> None:
     """The rollout goes on while no more have failed."""
     tolerant = replace(SETTINGS, max_errors=Limit(1))
     state = said(sent(proven(5)), Outcome.FAILED, proxy_id(1), running=OLD)
-    state = said(state, Outcome.NOT_TRIED, *(proxy_id(n) for n in (2, 3, 4)), running=OLD)
-    assert targets(step(state, NOW + 20, tolerant)) == [proxy_id(2), proxy_id(3), proxy_id(4)]
+    state = said(
+        state, Outcome.NOT_TRIED, *(proxy_id(n) for n in (2, 3, 4)), running=OLD
+    )
+    assert targets(step(state, NOW + 20, tolerant)) == [
+        proxy_id(2),
+        proxy_id(3),
+        proxy_id(4),
+    ]
 
 
 def test_a_proxy_with_a_bad_record_does_not_hold_up_the_next_publication() -> None:
     """It is tried last and alone, and is not the canary."""
     state = environment(3)
-    bad = replace(state.proxy_states[proxy_id(0)], outcome=Outcome.FAILED, observed_generation=5, sent_generation=5)
+    bad = replace(
+        state.proxy_states[proxy_id(0)],
+        outcome=Outcome.FAILED,
+        observed_generation=5,
+        sent_generation=5,
+    )
     state = replace(state, proxy_states={**state.proxy_states, proxy_id(0): bad})
     assert targets(step(state)) == [proxy_id(1)]
     state = said(sent(state), Outcome.INSTALLED, proxy_id(1))
@@ -223,7 +271,9 @@ def test_a_command_that_may_still_arrive_unsettles_its_proxy() -> None:
     state = environment(1, digest=OLD)
     state = replace(state, publication=Publication(7, FENCE, NOW, Assignment(OLD)))
     assert Progress(state).proxy(proxy_id(0)).is_settled
-    claimed = transitions.claimed(state, (Command("7.0", Purpose.WAVE, 6, FENCE, NEW, (proxy_id(0),), NOW),), NOW)
+    claimed = transitions.claimed(
+        state, (Command("7.0", Purpose.WAVE, 6, FENCE, NEW, (proxy_id(0),), NOW),), NOW
+    )
     void = transitions.given_up(claimed, NOW + transitions.VOID_SECONDS)
     assert void.commands == ()
     assert not Progress(void).proxy(proxy_id(0)).is_settled
@@ -238,7 +288,10 @@ def test_a_claim_keeps_others_off_until_it_is_void() -> None:
     assert step(claimed, NOW + 10).claims == ()
     assert transitions.given_up(claimed, NOW + transitions.VOID_SECONDS - 1) == claimed
     assert targets(
-        step(transitions.given_up(claimed, NOW + transitions.VOID_SECONDS), NOW + transitions.VOID_SECONDS)
+        step(
+            transitions.given_up(claimed, NOW + transitions.VOID_SECONDS),
+            NOW + transitions.VOID_SECONDS,
+        )
     ) == [proxy_id(0)]
 
 
@@ -264,7 +317,9 @@ def test_a_late_proxy_is_brought_up_alone() -> None:
     state = said(sent(proven()), Outcome.INSTALLED, proxy_id(1), proxy_id(2))
     assert step(state, NOW + 60).claims == ()
     late = Proxy(proxy_id(9), "haproxy", "lb-9", "10.0.0.9", "a")
-    assert targets(step(replace(state, proxies=(*state.proxies, late)), NOW + 60)) == [proxy_id(9)]
+    assert targets(step(replace(state, proxies=(*state.proxies, late)), NOW + 60)) == [
+        proxy_id(9)
+    ]
 
 
 def test_everybody_compares_once_per_drift_check() -> None:
@@ -282,7 +337,11 @@ def test_everybody_compares_once_per_drift_check() -> None:
 def test_a_publication_that_changes_nobody_needs_no_canary() -> None:
     """Everybody runs their config already; comparing goes on."""
     state = said(sent(proven()), Outcome.INSTALLED, proxy_id(1), proxy_id(2))
-    same = replace(state, publication=Publication(9, FENCE, NOW, Assignment(NEW)), verify_requested_at=NOW + 50)
+    same = replace(
+        state,
+        publication=Publication(9, FENCE, NOW, Assignment(NEW)),
+        verify_requested_at=NOW + 50,
+    )
     compared = step(same, NOW + 50)
     assert {claim.purpose for claim in compared.claims} == {Purpose.VERIFY}
     assert len(targets(compared)) == 3
@@ -300,7 +359,9 @@ def test_own_configs_are_proven_by_what_was_done_since() -> None:
     """One that kept its config says nothing about the configs of the others."""
     own = {proxy_id(0): OLD, proxy_id(1): NEW, proxy_id(2): NEW}
     state = replace(
-        environment(), publication=Publication(7, FENCE, NOW, Assignment(by_proxy=own)), verify_requested_at=NOW
+        environment(),
+        publication=Publication(7, FENCE, NOW, Assignment(by_proxy=own)),
+        verify_requested_at=NOW,
     )
     assert targets(step(state)) == [proxy_id(1)]
     assert step(state).claims[0].purpose is Purpose.CANARY
@@ -313,12 +374,16 @@ def test_own_configs_are_proven_by_what_was_done_since() -> None:
 def test_a_failed_canary_stays_the_canary_when_it_cannot_be_reached() -> None:
     """Whether it is seen offline or its retry is never delivered: nobody else tries the config, and why is kept."""
     state = said(sent(environment()), Outcome.FAILED, proxy_id(0), running=OLD)
-    offline = transitions.unreachable(transitions.unreachable(state, [proxy_id(0)]), [proxy_id(0)])
+    offline = transitions.unreachable(
+        transitions.unreachable(state, [proxy_id(0)]), [proxy_id(0)]
+    )
     assert offline.proxy_state(proxy_id(0)).reason == "why, agent-offline"
     assert step(offline, NOW + 60, offline=(proxy_id(0),)).claims == ()
     assert targets(step(offline, NOW + 60)) == [proxy_id(0)]
     again = sent(state, NOW + 60)
-    lost = transitions.reported(again, again.commands[0], [Report(proxy_id(0), Outcome.MISSING)], NOW + 100)
+    lost = transitions.reported(
+        again, again.commands[0], [Report(proxy_id(0), Outcome.MISSING)], NOW + 100
+    )
     assert step(lost, NOW + 110).claims == ()
     assert targets(step(lost, NOW + 1000)) == [proxy_id(0)]
 
@@ -331,7 +396,9 @@ def test_a_new_proxy_is_not_kept_waiting_by_a_broken_one() -> None:
     assert targets(step(state, NOW + 5)) == [proxy_id(3)]
     served = said(sent(state, NOW + 5), Outcome.INSTALLED, proxy_id(3), now=NOW + 6)
     assert targets(step(served, NOW + 7)) == [proxy_id(4)]
-    stopped = said(sent(state, NOW + 5), Outcome.FAILED, proxy_id(3), running=None, now=NOW + 6)
+    stopped = said(
+        sent(state, NOW + 5), Outcome.FAILED, proxy_id(3), running=None, now=NOW + 6
+    )
     assert step(stopped, NOW + 7).claims == ()
 
 
@@ -340,7 +407,9 @@ def test_an_unproven_success_is_a_failure() -> None:
     """It stops the rollout, is named so, and is tried again with growing spacing."""
     state, now = environment(), NOW
     for wait in (30, 60, 120):
-        state = said(sent(state, now), Outcome.INSTALLED, proxy_id(0), running=OLD, now=now)
+        state = said(
+            sent(state, now), Outcome.INSTALLED, proxy_id(0), running=OLD, now=now
+        )
         assert state.proxy_state(proxy_id(0)).reason == "unproven"
         assert step(state, now).wake_at == now + wait
         assert step(state, now + wait - 1).claims == ()
@@ -373,7 +442,9 @@ def test_what_was_claimed_and_not_sent_is_due_again() -> None:
     assert left.in_flight == set(claim.targets[:2])
     left = said(left, Outcome.INSTALLED, *claim.targets[:2])
     assert targets(step(left, NOW + 1)) == list(claim.targets[2:])
-    assert targets(step(transitions.sent(claimed, {claim.claim: None}), NOW + 1)) == list(claim.targets)
+    assert targets(
+        step(transitions.sent(claimed, {claim.claim: None}), NOW + 1)
+    ) == list(claim.targets)
 
 
 def test_nothing_is_sent_while_frozen() -> None:
@@ -381,8 +452,15 @@ def test_nothing_is_sent_while_frozen() -> None:
     frozen = replace(environment(), freeze=Freeze(NOW + 60, "deploy"))
     assert step(frozen) == NextCommands()
     assert targets(step(frozen, NOW + 60)) == [proxy_id(0)]
-    assert targets(step(replace(frozen, freeze=Freeze(NOW + 60, "rollback", generation=7)))) == [proxy_id(0)]
-    assert step(replace(frozen, freeze=Freeze(NOW + 60, "an older rollback", generation=6))) == NextCommands()
+    assert targets(
+        step(replace(frozen, freeze=Freeze(NOW + 60, "rollback", generation=7)))
+    ) == [proxy_id(0)]
+    assert (
+        step(
+            replace(frozen, freeze=Freeze(NOW + 60, "an older rollback", generation=6))
+        )
+        == NextCommands()
+    )
 
 
 def test_a_host_that_knows_a_higher_number_is_overtaken() -> None:
@@ -405,7 +483,10 @@ def test_an_older_command_that_was_superseded_is_no_failure() -> None:
 def test_each_config_goes_in_its_own_command_within_the_limit() -> None:
     """Several commands at once start no more proxies than one may."""
     own = {proxy_id(n): Digest(f"{n:064x}", f"{n:032x}") for n in range(31)}
-    state = replace(environment(30), publication=Publication(7, FENCE, 9_000.0, Assignment(by_proxy=own)))
+    state = replace(
+        environment(30),
+        publication=Publication(7, FENCE, 9_000.0, Assignment(by_proxy=own)),
+    )
     state = replace(
         state,
         proxies=(*state.proxies, proxies(31)[30]),
@@ -414,7 +495,9 @@ def test_each_config_goes_in_its_own_command_within_the_limit() -> None:
     claims = step(state).claims
     assert len(claims) == 10
     assert all(len(claim.targets) == 1 for claim in claims)
-    assert [claim.digest for claim in claims] == [own[claim.targets[0]] for claim in claims]
+    assert [claim.digest for claim in claims] == [
+        own[claim.targets[0]] for claim in claims
+    ]
 
 
 def test_who_is_offline_is_missing_by_name() -> None:
@@ -424,7 +507,9 @@ def test_who_is_offline_is_missing_by_name() -> None:
     assert state.proxy_state(proxy_id(0)).outcome is Outcome.INSTALLED
     assert state.proxy_state(proxy_id(1)).outcome is Outcome.MISSING
     assert state.proxy_state(proxy_id(1)).reason == "agent-offline"
-    assert targets(step(said(sent(state), Outcome.INSTALLED, proxy_id(0)), NOW + 1)) == [proxy_id(1), proxy_id(2)]
+    assert targets(
+        step(said(sent(state), Outcome.INSTALLED, proxy_id(0)), NOW + 1)
+    ) == [proxy_id(1), proxy_id(2)]
 
 
 def test_no_proxies_is_no_convergence() -> None:
@@ -434,24 +519,41 @@ def test_no_proxies_is_no_convergence() -> None:
     assert Progress(done).is_converged
 
 
-OUTCOMES = st.sampled_from([Outcome.INSTALLED, Outcome.FAILED, Outcome.MISSING, Outcome.NOT_TRIED, Outcome.SUPERSEDED])
+OUTCOMES = st.sampled_from(
+    [
+        Outcome.INSTALLED,
+        Outcome.FAILED,
+        Outcome.MISSING,
+        Outcome.NOT_TRIED,
+        Outcome.SUPERSEDED,
+    ]
+)
 
 
 @given(
-    st.lists(st.tuples(OUTCOMES, st.floats(0.5, 400), st.integers(0, 4), st.booleans()), max_size=40),
+    st.lists(
+        st.tuples(OUTCOMES, st.floats(0.5, 400), st.integers(0, 4), st.booleans()),
+        max_size=40,
+    ),
     st.integers(1, 5),
 )
-def test_any_history_of_reports_ends_well(script: list[tuple[Outcome, float, int, bool]], number: int) -> None:
+def test_any_history_of_reports_ends_well(
+    script: list[tuple[Outcome, float, int, bool]], number: int
+) -> None:
     """Never two commands on one proxy, never a wave before the proof; once hosts behave, everybody gets there."""
     state, now = environment(number), NOW
     for outcome, gap, which, republish in script:
         state, now = _one_step(state, now + gap, outcome, which)
         if republish:
-            publication = Publication(state.revision, FENCE, now, Assignment(OLD if which % 2 else NEW))
+            publication = Publication(
+                state.revision, FENCE, now, Assignment(OLD if which % 2 else NEW)
+            )
             state = replace(state, publication=publication, revision=state.revision + 1)
     for _ in range(3 * number + 6):
         state, now = _one_step(state, now + next_commands.MAX_RETRY_SECONDS, None, 0)
-    assert all(Progress(state).proxy(proxy.instance_id).is_settled for proxy in state.proxies)
+    assert all(
+        Progress(state).proxy(proxy.instance_id).is_settled for proxy in state.proxies
+    )
 
 
 def _one_step(
@@ -465,15 +567,32 @@ def _one_step(
     assert before.isdisjoint(claimed)
     assert state.publication
     if not Progress(state).proven_by:
-        assert sum(len(claim.targets) for claim in claims if claim.purpose is not Purpose.VERIFY) <= 1
+        assert (
+            sum(
+                len(claim.targets)
+                for claim in claims
+                if claim.purpose is not Purpose.VERIFY
+            )
+            <= 1
+        )
     state = transitions.claimed(state, claims, now)
-    state = transitions.sent(state, {claim.claim: replace(claim, command_id="id") for claim in claims})
-    for command in state.commands if outcome is None else state.commands[which : which + 1]:
+    state = transitions.sent(
+        state, {claim.claim: replace(claim, command_id="id") for claim in claims}
+    )
+    for command in (
+        state.commands if outcome is None else state.commands[which : which + 1]
+    ):
         good = outcome in {None, Outcome.INSTALLED}
         md5 = command.digest.md5 if good else ""
         heard = outcome not in {Outcome.MISSING, Outcome.NOT_TRIED}
         reports = [
-            Report(target, outcome or Outcome.INSTALLED, is_heard=heard, installed=md5, running=md5)
+            Report(
+                target,
+                outcome or Outcome.INSTALLED,
+                is_heard=heard,
+                installed=md5,
+                running=md5,
+            )
             for target in command.targets
         ]
         state = transitions.reported(state, command, reports, now)

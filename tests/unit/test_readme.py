@@ -15,20 +15,39 @@ from haproxy_sync.operator import actions
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text()
 CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-TYPED = {line[2:].split(" #")[0].strip() for block in CONSOLE for line in block.splitlines()}
+TYPED = {
+    line[2:].split(" #")[0].strip() for block in CONSOLE for line in block.splitlines()
+}
 COMMANDS = sorted(TYPED | set(re.findall(r"`(make [^`]+)`", README)))
 
 # What runs each command for real, and its words there; a new one needs a line here, and a test.
 RUN_BY = {
     "make test": (".ci/run", "make test"),
     "make demo": ("tests/end_to_end/test_sudo_user.py", '"make demo"'),
-    "make lint": ("Makefile", "test: setup setup-ansible build lint"),  # a part of `make test`
+    # A part of `make test`.
+    "make lint": (
+        "Makefile",
+        "test: setup setup-ansible build lint",
+    ),
     "make demo KEEP=1": ("tests/end_to_end/test_demo.py", '"--keep"'),
-    "make invoke EVENT=events/status.json": ("tests/end_to_end/test_demo.py", "events/status.json"),
-    "make invoke EVENT=events/plan.json": ("tests/end_to_end/test_demo.py", "events/plan.json"),
+    "make invoke EVENT=events/status.json": (
+        "tests/end_to_end/test_demo.py",
+        "events/status.json",
+    ),
+    "make invoke EVENT=events/plan.json": (
+        "tests/end_to_end/test_demo.py",
+        "events/plan.json",
+    ),
     "sam build": ("Makefile", "$(SAM) build"),  # a part of `make test`
-    "sam deploy --config-env staging": ("local/deployment.py", '"deploy"'),  # by each end-to-end test
-    "make template-test TEMPLATE=haproxy.cfg.j2": ("tests/end_to_end/test_sudo_user.py", "make template-test"),
+    # By each end-to-end test.
+    "sam deploy --config-env staging": (
+        "local/deployment.py",
+        '"deploy"',
+    ),
+    "make template-test TEMPLATE=haproxy.cfg.j2": (
+        "tests/end_to_end/test_sudo_user.py",
+        "make template-test",
+    ),
     "aws s3 cp haproxy.cfg.j2 s3://<bucket>/templates/staging/haproxy.cfg.j2": (
         "tests/end_to_end/test_template.py",
         "put_object",
@@ -44,7 +63,9 @@ class _Cloudformation(yaml.SafeLoader):
     """Reads a template; what an intrinsic says does not matter here."""
 
 
-_Cloudformation.add_multi_constructor("!", lambda _loader, _suffix, node: str(node.value))
+_Cloudformation.add_multi_constructor(
+    "!", lambda _loader, _suffix, node: str(node.value)
+)
 
 
 def _table(heading: str) -> list[list[str]]:
@@ -57,27 +78,46 @@ def _table(heading: str) -> list[list[str]]:
 def test_every_command_is_run_by_a_test() -> None:
     """No command stands in the README that nobody runs."""
     assert sorted(RUN_BY) == COMMANDS
-    assert [path for path, words in RUN_BY.values() if words not in (PROJECT / path).read_text()] == []
+    assert [
+        path
+        for path, words in RUN_BY.values()
+        if words not in (PROJECT / path).read_text()
+    ] == []
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])
+@pytest.mark.parametrize(
+    "command", [command for command in COMMANDS if command.startswith("make ")]
+)
 def test_make_knows_the_target(command: str) -> None:
     """Every make command names a target and variables that exist."""
-    subprocess.run([*shlex.split(command), "--dry-run"], cwd=PROJECT, check=True, capture_output=True)
+    subprocess.run(
+        [*shlex.split(command), "--dry-run"],
+        cwd=PROJECT,
+        check=True,
+        capture_output=True,
+    )
     variables = re.findall(r"\b([A-Z]+)=", command)
-    assert all(f"$({name})" in (PROJECT / "Makefile").read_text() or name == "KEEP" for name in variables)
+    assert all(
+        f"$({name})" in (PROJECT / "Makefile").read_text() or name == "KEEP"
+        for name in variables
+    )
 
 
 def test_every_link_leads_somewhere() -> None:
     """Links and named samples exist."""
-    paths = [*re.findall(r"\]\(([^)#]+)\)", README), *re.findall(r"events/[a-z-]+\.json", README)]
+    paths = [
+        *re.findall(r"\]\(([^)#]+)\)", README),
+        *re.findall(r"events/[a-z-]+\.json", README),
+    ]
     assert paths
     assert [path for path in paths if not (PROJECT / path).exists()] == []
 
 
 def test_parameters_are_those_of_the_template() -> None:
     """Names and defaults in the parameter table are the template's."""
-    parameters = yaml.load((PROJECT / "template.yaml").read_text(), _Cloudformation)["Parameters"]  # noqa: S506 # ours
+    text = (PROJECT / "template.yaml").read_text()
+    template = yaml.load(text, _Cloudformation)  # noqa: S506 # ours
+    parameters = template["Parameters"]
     for names, defaults, _ in _table("## Deploy to AWS"):
         for name, default in zip(names.split(", "), defaults.split(", "), strict=True):
             parameter: dict[str, Any] = parameters[name.strip("`")]

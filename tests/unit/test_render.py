@@ -34,12 +34,24 @@ def fleet(*more: dict[str, Any]) -> Fleet:
     """Three backends, two proxies in two zones, and more."""
     far = {"Placement": {"AvailabilityZone": "ap-southeast-2b"}}
     proxies = (instance(8, "haproxy"), instance(9, "haproxy", **far))
-    return inventory.parse([instance(1), instance(2), instance(3, **far), *proxies, *more], SETTINGS)
+    return inventory.parse(
+        [instance(1), instance(2), instance(3, **far), *proxies, *more], SETTINGS
+    )
 
 
-def render(template: str, of: Fleet | None = None, settings: Settings = SETTINGS, **variables: Any) -> Rendering:
+def render(
+    template: str,
+    of: Fleet | None = None,
+    settings: Settings = SETTINGS,
+    **variables: Any,
+) -> Rendering:
     """Render a template that needs no other file."""
-    return render_fleet(TemplateSet("main.j2", {"main.j2": template}), variables, of or fleet(), settings)
+    return render_fleet(
+        TemplateSet("main.j2", {"main.j2": template}),
+        variables,
+        of or fleet(),
+        settings,
+    )
 
 
 def text(template: str, of: Fleet | None = None, **variables: Any) -> str:
@@ -62,9 +74,20 @@ def test_the_playbooks_lines() -> None:
 
 def test_typed_backends() -> None:
     """The objects of `backends` carry what the names of `groups` do not."""
-    of = fleet(instance(4, tags={"haproxy:port": "9090", "haproxy:weight": "10", "haproxy:drain": "true"}))
+    of = fleet(
+        instance(
+            4,
+            tags={
+                "haproxy:port": "9090",
+                "haproxy:weight": "10",
+                "haproxy:drain": "true",
+            },
+        )
+    )
     template = (
-        "{% for b in backends %}{{ b.name }} {{ b.address }} {{ b.port }} {{ b.weight }} {{ b.drain }}|{% endfor %}"
+        "{% for b in backends %}"
+        "{{ b.name }} {{ b.address }} {{ b.port }} {{ b.weight }} {{ b.drain }}|"
+        "{% endfor %}"
     )
     lines = text(template, of).split("|")
     assert lines[0] == "ip-10-0-0-2 10.0.0.2 8080  False"
@@ -74,21 +97,30 @@ def test_typed_backends() -> None:
 def test_groups_hold_every_type() -> None:
     """A group per value of the type tag, the playbook's two, and those of EC2 inventories by tag."""
     of = fleet(instance(20, "postgres", tags={"Role": "db-1"}))
-    assert text("{{ groups.postgres }} {{ groups['tag_Role_db_1'] }} {{ groups.haproxy }}", of) == (
-        "['ip-10-0-0-21'] ['ip-10-0-0-21'] ['10.0.0.9', '10.0.0.10']\n"
-    )
-    assert text("{{ groups.tomcat == groups.backends }} {{ groups['all'] | length }} {{ 'nobody' in groups }}", of) == (
-        "True 6 False\n"
-    )
+    assert text(
+        "{{ groups.postgres }} {{ groups['tag_Role_db_1'] }} {{ groups.haproxy }}", of
+    ) == ("['ip-10-0-0-21'] ['ip-10-0-0-21'] ['10.0.0.9', '10.0.0.10']\n")
+    assert text(
+        "{{ groups.tomcat == groups.backends }} {{ groups['all'] | length }} {{ 'nobody' in groups }}",
+        of,
+    ) == ("True 6 False\n")
 
 
 def test_empty_groups_exist() -> None:
     """A fleet without backends renders: the guard decides about it, not an undefined name."""
     empty = replace(fleet(), backends=())
-    assert list(servers(render(PLAYBOOK + "{{ groups['tomcat'] }}", empty).configs[0].text)) == []
+    assert (
+        list(
+            servers(render(PLAYBOOK + "{{ groups['tomcat'] }}", empty).configs[0].text)
+        )
+        == []
+    )
 
 
-@pytest.mark.parametrize("key", ["10.0.0.9", "ip-10-0-0-9", PROXY, "ip-10-0-0-9.ap-southeast-2.compute.internal"])
+@pytest.mark.parametrize(
+    "key",
+    ["10.0.0.9", "ip-10-0-0-9", PROXY, "ip-10-0-0-9.ap-southeast-2.compute.internal"],
+)
 def test_hostvars_knows_a_host_by_all_its_names(key: str) -> None:
     """A template finds a proxy by address, label, DNS name and instance id."""
     assert text(f"{{{{ hostvars['{key}'].ec2_id }}}}") == f"{PROXY}\n"
@@ -99,13 +131,23 @@ class TestRenderingHost:
 
     def test_shared_unless_the_host_is_read(self) -> None:
         """A template that never reads the rendering host is rendered once, for future proxies as well."""
-        rendering = render(PLAYBOOK + "{% if false %}{{ inventory_hostname }}{% endif %}")
+        rendering = render(
+            PLAYBOOK + "{% if false %}{{ inventory_hostname }}{% endif %}"
+        )
         assert rendering.shared is not None
         assert rendering.by_proxy == {}
 
     @pytest.mark.parametrize(
         "name",
-        ["inventory_hostname", "ansible_host", "ec2_id", "zone", "proxy.name", "vars.zone", "ansible_facts.fqdn"],
+        [
+            "inventory_hostname",
+            "ansible_host",
+            "ec2_id",
+            "zone",
+            "proxy.name",
+            "vars.zone",
+            "ansible_facts.fqdn",
+        ],
     )
     def test_one_per_proxy_where_it_is_read(self, name: str) -> None:
         """Whatever tells hosts apart makes the config that proxy's own."""
@@ -117,7 +159,12 @@ class TestRenderingHost:
     def test_a_variable_that_reads_the_host_counts(self) -> None:
         """The host may hide behind a user's variable, or behind a group's."""
         assert render(PLAYBOOK + "{{ me }}", me="{{ ansible_host }}").shared is None
-        assert render(PLAYBOOK + "{{ who }}", host_vars={PROXY: {"who": "a"}}, who="b").shared is None
+        assert (
+            render(
+                PLAYBOOK + "{{ who }}", host_vars={PROXY: {"who": "a"}}, who="b"
+            ).shared
+            is None
+        )
 
     def test_equal_texts_are_one_object(self) -> None:
         """Proxies with the same text share one config, and so one command."""
@@ -140,8 +187,13 @@ class TestRenderingHost:
 def test_the_same_fleet_gives_the_same_bytes(order: list[int]) -> None:
     """Whatever order EC2 answers in."""
     instances = [instance(number, tags={"Name": str(number)}) for number in order]
-    template = PLAYBOOK + "{{ groups }}{% for b in backends %}{{ b.tags.Name }}{% endfor %}"
-    shuffled, ordered = (inventory.parse(each, SETTINGS) for each in (instances, [instance(n) for n in range(1, 8)]))
+    template = (
+        PLAYBOOK + "{{ groups }}{% for b in backends %}{{ b.tags.Name }}{% endfor %}"
+    )
+    shuffled, ordered = (
+        inventory.parse(each, SETTINGS)
+        for each in (instances, [instance(n) for n in range(1, 8)])
+    )
     assert render(PLAYBOOK, shuffled) == render(PLAYBOOK, ordered)
     names = text("{% for b in backends %}{{ b.tags.Name }}{% endfor %}", shuffled)
     assert names == "1234567\n"
@@ -183,18 +235,34 @@ class TestTags:
     )
     def test_reading_a_bad_one_skips_the_instance(self, value: str, read: str) -> None:
         """The instance whose tag is not on the allow-list is left out with a reason, all others stay."""
-        of = inventory.parse([instance(n, tags={"Name": value if n == 2 else "ok"}) for n in (1, 2, 3)], SETTINGS)
-        rendering = render(PLAYBOOK + "{% for h in groups.backends %}# {{ " + read + " }}|\n{% endfor %}", of)
+        of = inventory.parse(
+            [instance(n, tags={"Name": value if n == 2 else "ok"}) for n in (1, 2, 3)],
+            SETTINGS,
+        )
+        rendering = render(
+            PLAYBOOK
+            + "{% for h in groups.backends %}# {{ "
+            + read
+            + " }}|\n{% endfor %}",
+            of,
+        )
         assert rendering.skipped == (Skipped(f"i-{2:017x}", "refused-tag", "Name"),)
         config = rendering.configs[0].text
-        assert [server.name for server in servers(config)] == ["ip-10-0-0-2", "ip-10-0-0-4"]
+        assert [server.name for server in servers(config)] == [
+            "ip-10-0-0-2",
+            "ip-10-0-0-4",
+        ]
         assert f"# {value}|" not in config
 
     @pytest.mark.fault("F25")
     def test_an_unread_bad_tag_harms_nobody(self) -> None:
         """Not even its own instance."""
-        of = inventory.parse([instance(1, tags={"Name": "a\nb", "Good": "x"})], SETTINGS)
-        rendering = render(PLAYBOOK + "{{ hostvars[groups.backends[0]].ec2_tag_Good }}", of)
+        of = inventory.parse(
+            [instance(1, tags={"Name": "a\nb", "Good": "x"})], SETTINGS
+        )
+        rendering = render(
+            PLAYBOOK + "{{ hostvars[groups.backends[0]].ec2_tag_Good }}", of
+        )
         assert rendering.skipped == ()
         assert len(list(servers(rendering.configs[0].text))) == 1
 
@@ -204,10 +272,15 @@ class TestTags:
         """Any text at all either stands in the config as it is, in its place, or costs its instance."""
         of = inventory.parse([instance(1, tags={"Name": value}), instance(2)], SETTINGS)
         template = (
-            PLAYBOOK + "{% for h in groups.backends %}# <{{ hostvars[h].ec2_tag_Name | default('') }}>\n{% endfor %}"
+            PLAYBOOK
+            + "{% for h in groups.backends %}# <{{ hostvars[h].ec2_tag_Name | default('') }}>\n{% endfor %}"
         )
         rendering = render(template, of)
-        comments = [line for line in rendering.configs[0].text.split("\n") if line.startswith("#")]
+        comments = [
+            line
+            for line in rendering.configs[0].text.split("\n")
+            if line.startswith("#")
+        ]
         if rendering.skipped:
             assert comments == ["# <>"]
         else:
@@ -229,8 +302,13 @@ class TestTags:
 
     def test_a_tag_is_never_a_template(self) -> None:
         """What the tag says is shown, what it would do as a template is not done."""
-        of = inventory.parse([instance(1, tags={"Name": "(a)s <b> [c] half off"})], SETTINGS)
-        assert text("{{ x }}|", of, x="{{ backends[0].tags.Name }}") == "(a)s <b> [c] half off|\n"
+        of = inventory.parse(
+            [instance(1, tags={"Name": "(a)s <b> [c] half off"})], SETTINGS
+        )
+        assert (
+            text("{{ x }}|", of, x="{{ backends[0].tags.Name }}")
+            == "(a)s <b> [c] half off|\n"
+        )
 
 
 class TestPrecedence:
@@ -238,7 +316,9 @@ class TestPrecedence:
 
     def test_ec2_over_variables(self) -> None:
         """No variable changes what EC2 says, whatever parsed it."""
-        assert text("{{ ansible_host }}", ansible_host="evil", groups={}) == "10.0.0.9\n"
+        assert (
+            text("{{ ansible_host }}", ansible_host="evil", groups={}) == "10.0.0.9\n"
+        )
 
     def test_host_over_group_over_file(self) -> None:
         """As in Ansible: all, then the groups, then the host."""
@@ -247,16 +327,35 @@ class TestPrecedence:
             "group_vars": {"haproxy": {"b": "group", "c": "group"}, "tomcat": {"a": "no"}},
             "host_vars": {PROXY: {"c": "host of {{ b }}"}},
         }  # fmt: skip
-        assert text("{{ a }} {{ b }} {{ c }}", **variables) == "all group host of group\n"
+        assert (
+            text("{{ a }} {{ b }} {{ c }}", **variables) == "all group host of group\n"
+        )
 
     def test_variables_over_conveniences(self) -> None:
         """A role's own `backends`, `zone` or `tags` keep working."""
-        assert text("{{ backends }} {{ zone }} {{ tags }}", backends=["x"], zone="z", tags="t") == "['x'] z t\n"
+        assert (
+            text(
+                "{{ backends }} {{ zone }} {{ tags }}",
+                backends=["x"],
+                zone="z",
+                tags="t",
+            )
+            == "['x'] z t\n"
+        )
 
     def test_stated_facts(self) -> None:
         """Guest facts that EC2 cannot know are stated as variables and seen under both their names."""
-        stated: dict[str, Any] = {"ansible_os_family": "Debian", "ansible_facts": {"processor_vcpus": 2}}
-        assert text("{{ ansible_facts.os_family }} {{ ansible_facts.processor_vcpus }}", **stated) == "Debian 2\n"
+        stated: dict[str, Any] = {
+            "ansible_os_family": "Debian",
+            "ansible_facts": {"processor_vcpus": 2},
+        }
+        assert (
+            text(
+                "{{ ansible_facts.os_family }} {{ ansible_facts.processor_vcpus }}",
+                **stated,
+            )
+            == "Debian 2\n"
+        )
 
 
 class TestRefusals:
@@ -278,7 +377,10 @@ class TestRefusals:
     @pytest.mark.fault("F40")
     def test_an_error_inside_a_variable_says_both_places(self) -> None:
         """The line of the template that reads it, and the variable."""
-        with pytest.raises(TemplateError, match=r"main\.j2:6: variable app\.port: .*unsupported operand"):
+        with pytest.raises(
+            TemplateError,
+            match=r"main\.j2:6: variable app\.port: .*unsupported operand",
+        ):
             render(PLAYBOOK + "{{ app.port }}", app={"port": "{{ 'a' - 1 }}"})
 
     def test_a_line_after_the_header(self) -> None:
@@ -320,7 +422,9 @@ class TestRefusals:
             render(PLAYBOOK + template)
 
     @pytest.mark.fault("F44")
-    @pytest.mark.parametrize("name", ["now()", "lipsum()", "[1, 2] | random", "[1, 2] | shuffle"])
+    @pytest.mark.parametrize(
+        "name", ["now()", "lipsum()", "[1, 2] | random", "[1, 2] | shuffle"]
+    )
     def test_time_and_chance(self, name: str) -> None:
         """What would differ in every run is refused, with the reason."""
         with pytest.raises(TemplateError, match="differ in every run"):
@@ -335,10 +439,15 @@ class TestRefusals:
             render(PLAYBOOK + "{{ 'x' | upper }}{{ 1 }}")
 
     @pytest.mark.fault("F45")
-    @pytest.mark.parametrize("change", [lambda s: s.replace("\n", "\r\n"), lambda s: "\ufeff" + s, str.rstrip])
+    @pytest.mark.parametrize(
+        "change",
+        [lambda s: s.replace("\n", "\r\n"), lambda s: "\ufeff" + s, str.rstrip],
+    )
     def test_editors_of_other_systems(self, change: Any) -> None:
         """CRLF, a byte order mark or a missing final newline change nothing in the config."""
-        assert render(change(PLAYBOOK)).configs[0].text == render(PLAYBOOK).configs[0].text
+        assert (
+            render(change(PLAYBOOK)).configs[0].text == render(PLAYBOOK).configs[0].text
+        )
 
     @pytest.mark.fault("F46")
     def test_no_listener(self) -> None:
@@ -349,14 +458,30 @@ class TestRefusals:
 
     @pytest.mark.fault("F46")
     @pytest.mark.parametrize(
-        "loop", ["groups['backends'][:2]", "backends | rejectattr('zone', 'equalto', 'ap-southeast-2b')"]
+        "loop",
+        [
+            "groups['backends'][:2]",
+            "backends | rejectattr('zone', 'equalto', 'ap-southeast-2b')",
+        ],
     )
     def test_a_backend_is_missing(self, loop: str) -> None:
         """Named by its instance id; how to allow it is said."""
         template = PLAYBOOK.replace("groups['backends']", loop)
-        with pytest.raises(TemplateError, match=rf"1 of 3 backends .* i-{3:017x}; .*allow_missing_backends"):
+        with pytest.raises(
+            TemplateError,
+            match=rf"1 of 3 backends .* i-{3:017x}; .*allow_missing_backends",
+        ):
             render(template)
-        assert len(list(servers(render(template, allow_missing_backends=True).configs[0].text))) == 2
+        assert (
+            len(
+                list(
+                    servers(
+                        render(template, allow_missing_backends=True).configs[0].text
+                    )
+                )
+            )
+            == 2
+        )
 
     @pytest.mark.fault("F46")
     def test_other_servers_are_welcome(self) -> None:
@@ -364,16 +489,27 @@ class TestRefusals:
         template = PLAYBOOK + "    server legacy 192.0.2.1:80 backup\n"
         assert len(list(servers(render(template).configs[0].text))) == 4
         by_address = (
-            "listen a\n  bind :80\n{% for b in backends %}  server s{{ loop.index }} {{ b.address }}:1\n{% endfor %}"
+            "listen a\n  bind :80\n"
+            "{% for b in backends %}"
+            "  server s{{ loop.index }} {{ b.address }}:1\n"
+            "{% endfor %}"
         )
         assert len(list(servers(render(by_address).configs[0].text))) == 3
 
-    @pytest.mark.parametrize("call", ["lookup('env', 'HOME')", "query('file', '/etc/passwd')", "q('pipe', 'id')"])
+    @pytest.mark.parametrize(
+        "call",
+        ["lookup('env', 'HOME')", "query('file', '/etc/passwd')", "q('pipe', 'id')"],
+    )
     def test_lookups(self, call: str) -> None:
         """The construct, the line and what to do instead; unread, it harms nobody."""
-        with pytest.raises(TemplateError, match=r"main\.j2:6: (lookup|query|q)\(\) is not available: .*variables file"):
+        with pytest.raises(
+            TemplateError,
+            match=r"main\.j2:6: (lookup|query|q)\(\) is not available: .*variables file",
+        ):
             render(PLAYBOOK + "{{ " + call + " }}")
-        with pytest.raises(TemplateError, match=r"main\.j2:6: variable secret: (lookup|query|q)\(\)"):
+        with pytest.raises(
+            TemplateError, match=r"main\.j2:6: variable secret: (lookup|query|q)\(\)"
+        ):
             render(PLAYBOOK + "{{ secret }}", secret="{{ " + call + " }}")
         assert text("fine", unread="{{ " + call + " }}") == "fine\n"
 
@@ -391,11 +527,17 @@ def test_a_config_knows_its_digests() -> None:
     """As `md5sum` and `sha256sum` print them."""
     config = Config("a\n")
     assert config.md5 == "60b725f10c9c85c70d97880dfe8191b3"
-    assert config.sha256 == "87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7"
+    assert (
+        config.sha256
+        == "87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7"
+    )
 
 
 def test_variables_are_not_changed_by_rendering() -> None:
     """A template may append to a list; the next run starts from the file again."""
     variables: Mapping[str, Any] = {"names": ["a"]}
-    assert text("{% set _ = names.append('b') %}{{ names }}", **variables) == "['a', 'b']\n"
+    assert (
+        text("{% set _ = names.append('b') %}{{ names }}", **variables)
+        == "['a', 'b']\n"
+    )
     assert variables == {"names": ["a"]}

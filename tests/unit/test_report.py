@@ -29,10 +29,21 @@ def said(**changes: Any) -> str:
     return "haproxy-ec2-sync " + json.dumps(MARKER | changes) + "\nlog line\n"
 
 
-def invocation(status: str, detail: str = "", output: str | None = None, instance_id: str = "i-1") -> dict[str, Any]:
+def invocation(
+    status: str, detail: str = "", output: str | None = None, instance_id: str = "i-1"
+) -> dict[str, Any]:
     """As ListCommandInvocations shows it."""
-    plugins = [] if output is None else [step("download", "Success"), step("apply", status, output)]
-    return {"InstanceId": instance_id, "Status": status, "StatusDetails": detail or status, "CommandPlugins": plugins}
+    plugins = (
+        []
+        if output is None
+        else [step("download", "Success"), step("apply", status, output)]
+    )
+    return {
+        "InstanceId": instance_id,
+        "Status": status,
+        "StatusDetails": detail or status,
+        "CommandPlugins": plugins,
+    }
 
 
 def step(name: str, status: str, output: str = "") -> dict[str, Any]:
@@ -55,9 +66,13 @@ def test_what_is_under_way_is_no_report(status: str) -> None:
 
 
 @pytest.mark.parametrize("status", ["InProgress", "Cancelling"])
-def test_a_step_that_has_ended_is_heard_although_the_final_status_got_lost(status: str) -> None:
+def test_a_step_that_has_ended_is_heard_although_the_final_status_got_lost(
+    status: str,
+) -> None:
     """The agent sends both apart, and the marker is the last word of the script."""
-    waiting = invocation(status) | {"CommandPlugins": [step("apply", "Success", said())]}
+    waiting = invocation(status) | {
+        "CommandPlugins": [step("apply", "Success", said())]
+    }
     (report,) = fold([waiting])
     assert (report.outcome, report.is_heard) == (Outcome.INSTALLED, True)
 
@@ -66,16 +81,36 @@ def test_a_step_that_has_ended_is_heard_although_the_final_status_got_lost(statu
     ("status", "detail", "steps"),
     [
         ("Success", "Success", []),
-        ("Success", "Success", [step("download", "Success"), step("apply", "InProgress")]),
+        (
+            "Success",
+            "Success",
+            [step("download", "Success"), step("apply", "InProgress")],
+        ),
         ("Success", "Success", [step("download", "Success"), step("apply", "Success")]),
         ("Failed", "Failed", []),
         ("Failed", "Failed", [step("download", "Success")]),
-        ("Failed", "Failed", [step("apply", "Success", "Step apply skipped due to prior step with an exit condition")]),
+        (
+            "Failed",
+            "Failed",
+            [
+                step(
+                    "apply",
+                    "Success",
+                    "Step apply skipped due to prior step with an exit condition",
+                )
+            ],
+        ),
         ("TimedOut", "ExecutionTimedOut", []),
-        ("Cancelled", "Cancelled", [step("download", "Success"), step("apply", "Pending")]),
+        (
+            "Cancelled",
+            "Cancelled",
+            [step("download", "Success"), step("apply", "Pending")],
+        ),
     ],
 )
-def test_a_final_status_may_outrun_what_the_host_said(status: str, detail: str, steps: list[dict[str, Any]]) -> None:
+def test_a_final_status_may_outrun_what_the_host_said(
+    status: str, detail: str, steps: list[dict[str, Any]]
+) -> None:
     """Whoever believes it at once takes a good proxy for a failed one."""
     (report,) = fold([invocation(status, detail) | {"CommandPlugins": steps}])
     assert (report.outcome, report.is_silent) == (Outcome.FAILED, True)
@@ -84,28 +119,49 @@ def test_a_final_status_may_outrun_what_the_host_said(status: str, detail: str, 
 @pytest.mark.parametrize(
     ("status", "detail", "steps"),
     [
-        ("Success", "Success", [step("download", "Success"), step("apply", "Success", "done")]),
+        (
+            "Success",
+            "Success",
+            [step("download", "Success"), step("apply", "Success", "done")],
+        ),
         ("Failed", "Failed", [step("download", "Failed", "status:403")]),
-        ("Failed", "Failed", [step("download", "Success"), step("apply", "Failed", "exit status 127")]),
-        ("TimedOut", "ExecutionTimedOut", [step("download", "Success"), step("apply", "TimedOut")]),
+        (
+            "Failed",
+            "Failed",
+            [step("download", "Success"), step("apply", "Failed", "exit status 127")],
+        ),
+        (
+            "TimedOut",
+            "ExecutionTimedOut",
+            [step("download", "Success"), step("apply", "TimedOut")],
+        ),
         ("TimedOut", "DeliveryTimedOut", []),
         ("Failed", "Undeliverable", []),
         ("Failed", "AccessDenied", []),
         ("Cancelled", "Terminated", []),
     ],
 )
-def test_where_nothing_more_can_come_nobody_waits(status: str, detail: str, steps: list[dict[str, Any]]) -> None:
+def test_where_nothing_more_can_come_nobody_waits(
+    status: str, detail: str, steps: list[dict[str, Any]]
+) -> None:
     """Every step has been heard of, or none ever ran."""
     (report,) = fold([invocation(status, detail) | {"CommandPlugins": steps}])
     assert not report.is_silent
 
 
 @pytest.mark.fault("F68")
-@pytest.mark.parametrize("output", [None, "", "done\n", "\n" + said(), "haproxy-ec2-sync", "haproxy-ec2-sync {}"])
+@pytest.mark.parametrize(
+    "output",
+    [None, "", "done\n", "\n" + said(), "haproxy-ec2-sync", "haproxy-ec2-sync {}"],
+)
 def test_success_without_a_marker_applied_nothing(output: str | None) -> None:
     """A skipped step counts as Success for the service, not for us."""
     (report,) = fold([invocation("Success", output=output)])
-    assert (report.outcome, report.reason, report.is_heard) == (Outcome.FAILED, "no-marker", False)
+    assert (report.outcome, report.reason, report.is_heard) == (
+        Outcome.FAILED,
+        "no-marker",
+        False,
+    )
 
 
 @pytest.mark.fault("F54")
@@ -128,15 +184,33 @@ def test_what_the_service_says_where_the_host_said_nothing(
     status: str, detail: str, outcome: Outcome, reason: str
 ) -> None:
     """Every way of not reaching a host has its own word, whatever the parent's status."""
-    reports = fold([invocation("Success", output=said()), invocation(status, detail, instance_id="i-2")])
+    reports = fold(
+        [
+            invocation("Success", output=said()),
+            invocation(status, detail, instance_id="i-2"),
+        ]
+    )
     assert [report.outcome for report in reports] == [Outcome.INSTALLED, outcome]
     assert reports[1].reason == reason
 
 
 def test_a_failed_step_reports_its_own_reason() -> None:
     """The marker of a failed script wins over the status."""
-    (report,) = fold([invocation("Failed", output=said(outcome="rolled-back", reason="bind-failed", detail="ALERT"))])
-    assert (report.outcome, report.reason, report.detail) == (Outcome.ROLLED_BACK, "bind-failed", "ALERT")
+    (report,) = fold(
+        [
+            invocation(
+                "Failed",
+                output=said(
+                    outcome="rolled-back", reason="bind-failed", detail="ALERT"
+                ),
+            )
+        ]
+    )
+    assert (report.outcome, report.reason, report.detail) == (
+        Outcome.ROLLED_BACK,
+        "bind-failed",
+        "ALERT",
+    )
 
 
 def test_a_timed_out_script_that_had_reported_is_heard() -> None:
@@ -149,7 +223,11 @@ def test_a_failed_download_says_why() -> None:
     """With what the agent printed."""
     failed = invocation("Failed")
     failed["CommandPlugins"] = [
-        {"Name": "download", "Status": "Failed", "Output": "http request failed. status:403"},
+        {
+            "Name": "download",
+            "Status": "Failed",
+            "Output": "http request failed. status:403",
+        },
         {"Name": "apply", "Status": "Cancelled", "Output": ""},
     ]
     (report,) = fold([failed])

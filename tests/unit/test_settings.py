@@ -19,8 +19,14 @@ GOOD = {
 def test_defaults_are_those_of_the_origin() -> None:
     """Without more than the stack's own names, the settings are the playbook's."""
     settings = Settings.from_env(GOOD)
-    assert (settings.environment_tag_key, settings.type_tag_key) == ("Environment", "Type")
-    assert (settings.backend_tag_value, settings.proxy_tag_value) == ("tomcat", "haproxy")
+    assert (settings.environment_tag_key, settings.type_tag_key) == (
+        "Environment",
+        "Type",
+    )
+    assert (settings.backend_tag_value, settings.proxy_tag_value) == (
+        "tomcat",
+        "haproxy",
+    )
     assert (settings.backend_port, settings.listen_ports) == (8080, (80, 443))
     assert settings.config_path == "/etc/haproxy/haproxy.cfg"
     assert settings.canary
@@ -28,7 +34,9 @@ def test_defaults_are_those_of_the_origin() -> None:
 
 def test_minutes_may_be_fractions() -> None:
     """A local run can hold and compare within seconds."""
-    settings = Settings.from_env(GOOD | {"HOLD_MINUTES": "0.2", "DRIFT_CHECK_MINUTES": "0.5"})
+    settings = Settings.from_env(
+        GOOD | {"HOLD_MINUTES": "0.2", "DRIFT_CHECK_MINUTES": "0.5"}
+    )
     assert (settings.hold_seconds, settings.drift_check_seconds) == (12, 30)
 
 
@@ -54,7 +62,12 @@ def test_every_bad_variable_is_named_at_once() -> None:
 
 def test_the_error_says_what_each_variable_should_be() -> None:
     """In the order of the fields, each with the text it has and the reason."""
-    bad = {"QUEUE_URL": "queue", "BACKEND_PORT": "70000", "MAX_LOSS_PERCENT": "101", "EMPTY_POOL": "empty"}
+    bad = {
+        "QUEUE_URL": "queue",
+        "BACKEND_PORT": "70000",
+        "MAX_LOSS_PERCENT": "101",
+        "EMPTY_POOL": "empty",
+    }
     without = {key: value for key, value in GOOD.items() if key != "BUCKET"}
     with pytest.raises(SettingsError) as caught:
         Settings.from_env(without | bad | {"PROXY_TAG_VALUE": "tomcat"})
@@ -68,8 +81,12 @@ def test_the_error_says_what_each_variable_should_be() -> None:
     ]
 
 
-@pytest.mark.parametrize("variable", Settings.variables().values(), ids=lambda variable: variable.name)
-def test_a_variable_that_is_not_set_is_its_default_or_missing(variable: Variable) -> None:
+@pytest.mark.parametrize(
+    "variable", Settings.variables().values(), ids=lambda variable: variable.name
+)
+def test_a_variable_that_is_not_set_is_its_default_or_missing(
+    variable: Variable,
+) -> None:
     """The stack's own names have no default; everything else has one that its parser takes."""
     if variable.default is None:
         with pytest.raises(SettingsError, match=f"^{variable.name} is missing$"):
@@ -101,14 +118,27 @@ def test_what_would_do_harm_later_is_refused_now(name: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "total", "number"),
-    [("10", 3, 10), ("0", 5, 0), ("25%", 8, 2), ("25%", 7, 1), ("99%", 1, 0), ("0%", 9, 0), ("100%", 9, 9)],
+    [
+        ("10", 3, 10),
+        ("0", 5, 0),
+        ("25%", 8, 2),
+        ("25%", 7, 1),
+        ("99%", 1, 0),
+        ("0%", 9, 0),
+        ("100%", 9, 9),
+    ],
 )
-def test_a_limit_is_a_number_or_a_percentage_rounded_down(text: str, total: int, number: int) -> None:
+def test_a_limit_is_a_number_or_a_percentage_rounded_down(
+    text: str, total: int, number: int
+) -> None:
     """As Run Command counts; a number is not made smaller, for it means any fleet."""
     assert Limit.parse(text).of(total) == number
 
 
-@given(st.builds(Limit, st.integers(0, 9_999_999)) | st.builds(Limit, st.integers(0, 100), st.just(True)))  # noqa: FBT003
+@given(
+    st.builds(Limit, st.integers(0, 9_999_999))
+    | st.builds(Limit, st.integers(0, 100), is_percent=st.just(value=True))
+)
 def test_a_limit_is_written_as_run_command_takes_it(limit: Limit) -> None:
     """And read back as the same."""
     assert Limit.parse(str(limit)) == limit
@@ -127,7 +157,12 @@ def test_what_run_command_would_refuse_is_no_limit(text: str) -> None:
         Limit.parse(text)
 
 
-@given(st.dictionaries(st.sampled_from([*GOOD, "BACKEND_PORT", "CANARY", "HOLD_MINUTES"]), st.text(max_size=40)))
+@given(
+    st.dictionaries(
+        st.sampled_from([*GOOD, "BACKEND_PORT", "CANARY", "HOLD_MINUTES"]),
+        st.text(max_size=40),
+    )
+)
 def test_any_environment_is_parsed_or_refused(environ: dict[str, str]) -> None:
     """There is no third way out."""
     try:

@@ -28,13 +28,27 @@ from haproxy_sync.state.model import (
 
 DIGEST = Digest("a" * 64, "b" * 32)
 OTHER = Digest("c" * 64, "d" * 32)
-BACKEND = Backend("i-0000000a", "tomcat", "app", "10.0.0.1", "a", "app.x", 7, {"Name": "a\n#\u2028"}, 9000, 0, True)  # noqa: FBT003
+BACKEND = Backend(
+    "i-0000000a",
+    "tomcat",
+    "app",
+    "10.0.0.1",
+    "a",
+    "app.x",
+    7,
+    {"Name": "a\n#\u2028"},
+    9000,
+    0,
+    backup=True,
+)
 PROXY = Proxy("i-0000000b", "haproxy", "lb", "10.0.0.2", "a")
 
 
 def full() -> EnvironmentState:
     """A state that uses every field."""
-    published = publish(EnvironmentState(revision=41), Assignment(DIGEST), "launch", 5.0, (BACKEND,))
+    published = publish(
+        EnvironmentState(revision=41), Assignment(DIGEST), "launch", 5.0, (BACKEND,)
+    )
     assert published.publication
     return replace(
         published,
@@ -49,10 +63,40 @@ def full() -> EnvironmentState:
         skipped=(Skipped("i-0000000c", "no-address"),),
         others=("i-0000000e",),
         publication=replace(published.publication, document=Document("3", "e" * 64)),
-        commands=(Command("41.0", Purpose.WAVE, 1, 41, DIGEST, (PROXY.instance_id,), 6.0, "id", silent={"i-1": 6.5}),),
-        late=(Command("40.0", Purpose.CANARY, 1, 41, DIGEST, (PROXY.instance_id,), 5.0, "id", silent={"i-1": 5.5}),),
-        proxy_states={PROXY.instance_id: ProxyState(Outcome.INSTALLED, installed=DIGEST.md5, attempts=2)},
-        hold=Hold("why", 7.0, {"i-0000000d": 8.0}, time_counts_since=8.0, ends_at=308.0),
+        commands=(
+            Command(
+                "41.0",
+                Purpose.WAVE,
+                1,
+                41,
+                DIGEST,
+                (PROXY.instance_id,),
+                6.0,
+                "id",
+                silent={"i-1": 6.5},
+            ),
+        ),
+        late=(
+            Command(
+                "40.0",
+                Purpose.CANARY,
+                1,
+                41,
+                DIGEST,
+                (PROXY.instance_id,),
+                5.0,
+                "id",
+                silent={"i-1": 5.5},
+            ),
+        ),
+        proxy_states={
+            PROXY.instance_id: ProxyState(
+                Outcome.INSTALLED, installed=DIGEST.md5, attempts=2
+            )
+        },
+        hold=Hold(
+            "why", 7.0, {"i-0000000d": 8.0}, time_counts_since=8.0, ends_at=308.0
+        ),
         freeze=Freeze(9.0, "deploy", 1),
         first_freeze=True,
     )
@@ -68,7 +112,8 @@ def test_a_state_survives_the_bucket() -> None:
 def test_the_full_state_has_no_default_left() -> None:
     """The test above would otherwise not see a field that is never written."""
     assert all(
-        getattr(full(), each.name) != getattr(EnvironmentState(), each.name) for each in fields(EnvironmentState)
+        getattr(full(), each.name) != getattr(EnvironmentState(), each.name)
+        for each in fields(EnvironmentState)
     )
 
 
@@ -77,13 +122,25 @@ def test_a_state_of_another_release_is_readable() -> None:
     body = json.loads(codec.dumps(full()))
     body["from_the_future"] = {"x": 1}
     del body["verify_requested_at"]
-    assert codec.loads(json.dumps(body).encode()) == replace(full(), verify_requested_at=0.0)
+    assert codec.loads(json.dumps(body).encode()) == replace(
+        full(), verify_requested_at=0.0
+    )
 
 
 @pytest.mark.fault("F48")
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b"null", b"7", b"\xff\xfe", b'{"revision": "41"}', b'{"revision": true}', b"[" * 9999],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"7",
+        b"\xff\xfe",
+        b'{"revision": "41"}',
+        b'{"revision": true}',
+        b"[" * 9999,
+    ],
 )
 def test_what_is_no_state_says_so(body: bytes) -> None:
     """And nothing else is raised."""
@@ -141,11 +198,18 @@ def test_the_next_revision_is_never_the_same(revision: int, now: float) -> None:
 @pytest.mark.fault("F15")
 def test_a_clock_that_is_behind_does_not_let_numbers_fall() -> None:
     """The previous number wins over the clock; a lost state starts at the clock."""
-    ahead = publish(EnvironmentState(), Assignment(DIGEST), "launch", 2_000_000_000.0, ())
+    ahead = publish(
+        EnvironmentState(), Assignment(DIGEST), "launch", 2_000_000_000.0, ()
+    )
     behind = publish(ahead, Assignment(OTHER), "tag", 1_000.0, ())
     assert behind.publication
-    assert (behind.publication.generation, behind.publication.fence) == (2, 2_000_000_001)
-    lost = publish(EnvironmentState(), Assignment(DIGEST), "launch", 1_900_000_000.9, ())
+    assert (behind.publication.generation, behind.publication.fence) == (
+        2,
+        2_000_000_001,
+    )
+    lost = publish(
+        EnvironmentState(), Assignment(DIGEST), "launch", 1_900_000_000.9, ()
+    )
     assert lost.publication
     assert (lost.publication.generation, lost.publication.fence) == (1, 1_900_000_000)
 
@@ -168,7 +232,11 @@ def test_the_history_tells_what_changed_by_instance() -> None:
     two = publish(same, Assignment(OTHER), "tag", 3.0, (moved, new))
     entry = two.history[-1]
     assert (entry.generation, entry.why, entry.at) == (2, "tag", 3.0)
-    assert (entry.added, entry.removed, entry.changed) == (("i-0000000e",), (), ("i-0000000a",))
+    assert (entry.added, entry.removed, entry.changed) == (
+        ("i-0000000e",),
+        (),
+        ("i-0000000a",),
+    )
     gone = publish(two, Assignment(DIGEST), "end", 4.0, (new,)).history[-1]
     assert gone.removed == ("i-0000000a",)
 
@@ -179,7 +247,9 @@ def test_the_history_keeps_the_newest_fifty() -> None:
     for number in range(HISTORY_LENGTH + 9):
         digest = Digest(f"{number:064x}", f"{number:032x}")
         state = publish(state, Assignment(digest), "x", float(number), ())
-    assert [change.generation for change in state.history] == list(range(10, HISTORY_LENGTH + 10))
+    assert [change.generation for change in state.history] == list(
+        range(10, HISTORY_LENGTH + 10)
+    )
 
 
 def test_each_proxy_may_have_its_own_config() -> None:

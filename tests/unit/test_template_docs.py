@@ -14,7 +14,9 @@ DOCUMENTED = set(re.findall(r"`(\w+)", DOCS))
 
 def test_every_variable_of_the_bundled_template() -> None:
     """Whatever has a default, or does something when it is defined."""
-    variables = set(re.findall(r"(\w+) \| default\(", BUNDLED)) | set(re.findall(r"(\w+) is defined", BUNDLED))
+    variables = set(re.findall(r"(\w+) \| default\(", BUNDLED)) | set(
+        re.findall(r"(\w+) is defined", BUNDLED)
+    )
     assert len(variables) > 20
     assert variables - DOCUMENTED == set()
 

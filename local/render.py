@@ -213,7 +213,7 @@ def _remarks(
     """What a person should know beside the config."""
     for skipped in (*fleet.skipped, *rendering.skipped):
         yield f"skipped: {skipped.instance_id} {skipped.reason} {skipped.detail}"
-    backends = fleet.without(rendering.refused).backends
+    backends = fleet.without(rendering.skipped_ids).backends
     for problem in problems(rendering.configs, backends, variables):
         yield f"would not be published: {problem}"
     if rendering.completed:

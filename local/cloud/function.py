@@ -137,8 +137,8 @@ class Functions:
             return deployed
 
         LayerVersion.physical_resource_id = property(lambda self: self.arn)  # type: ignore[attr-defined]  # what !Ref gives
-        created = classmethod(create_with_properties)
-        LambdaFunction.create_from_cloudformation_json = created  # type: ignore[assignment, method-assign]
+        created: Any = classmethod(create_with_properties)
+        LambdaFunction.create_from_cloudformation_json = created  # type: ignore[method-assign]
         LambdaFunction._invoke_lambda = run  # type: ignore[method-assign]  # where moto would start Docker
 
     def invoke(self, deployed: LambdaFunction, payload: bytes) -> InvocationResult:

@@ -39,7 +39,7 @@ class BadEvent(SyncError):
 
 
 class RefusedValue(SyncError):
-    """A value from EC2 that must not reach a config."""
+    """A value from outside that is not on the allow-list."""
 
     def __init__(self, what: str, value: object) -> None:
         self.what = what

@@ -86,7 +86,7 @@ def _action(reconciler: Reconciler, request: Mapping[str, Any]) -> dict[str, Any
     """The answer to an operator."""
     reply = actions.act(reconciler, request)
     if reply.result:
-        _finish(reply.result)
+        _finish(reply.result, reconciler.settings)
     return reply.answer
 
 
@@ -95,18 +95,18 @@ def _bare(reconciler: Reconciler, event: Mapping[str, Any]) -> dict[str, Any]:
     if parsed.kind is Kind.FOREIGN:
         return {"result": "ignored", "reason": "event of another account or region"}
     result = reconciler.reconcile(events.Intent((parsed,)))
-    _finish(result)
+    _finish(result, reconciler.settings)
     return answers.summary(result)
 
 
 def _batch(reconciler: Reconciler, records: list[Record]) -> dict[str, Any]:
-    """One reconcile for all; what could not be done comes back."""
+    """One reconcile for the batch; the answer names the messages that must come again."""
     parsed, crashed = _parse(records, reconciler.home)
     intent = events.intent(parsed.values())
     failed = list(crashed)
     if intent.events:
         try:
-            _finish(reconciler.reconcile(intent))
+            _finish(reconciler.reconcile(intent), reconciler.settings)
         except Exception:  # whatever it was, the queue keeps the messages
             logger.exception("failed", messages=len(parsed))
             metrics.count("Failures")
@@ -136,10 +136,10 @@ def _parse(records: list[Record], home: Home) -> tuple[dict[str, Event], list[st
     return parsed, crashed
 
 
-def _finish(result: Result) -> None:
-    """Log and count what happened, then raise what failed: what was heard now is gone from the next run."""
+def _finish(result: Result, settings_: Settings) -> None:
+    """Log, count, then raise the failure: the next run does not see these reports again."""
     _log(result)
-    metrics.record(result, settings(), time.time())
+    metrics.record(result, settings_)
     if result.failure:
         raise result.failure
 

@@ -10,8 +10,7 @@ from haproxy_sync.fleet.model import Fleet
 from haproxy_sync.reconcile.coalesce import Disposition
 from haproxy_sync.reconcile.events import Kind
 from haproxy_sync.reconcile.reconciler import Result
-from haproxy_sync.rollout.next_commands import ended
-from haproxy_sync.rollout.progress import Progress
+from haproxy_sync.rollout.progress import Progress, ended
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 
@@ -47,7 +46,7 @@ def count(name: str, number: int = 1) -> None:
         metrics.add_metric(name, MetricUnit.Count, number)
 
 
-def record(result: Result, settings: Settings, now: UnixSeconds) -> None:
+def record(result: Result, settings: Settings) -> None:
     """Add what the result has to say; nothing where the batch was not about this environment."""
     if result.disposition is Disposition.UNRELATED:
         return
@@ -59,7 +58,7 @@ def record(result: Result, settings: Settings, now: UnixSeconds) -> None:
     metrics.add_metric(
         "SecondsSinceConvergence",
         MetricUnit.Seconds,
-        now - _converged_at(result.after, now),
+        result.now - _converged_at(result.after, result.now),
     )
     outcomes = [str(report.outcome) for _, report in result.reports]
     _count_by("ProxyReports", "outcome", settings.environment, outcomes)
@@ -67,7 +66,7 @@ def record(result: Result, settings: Settings, now: UnixSeconds) -> None:
         "Rollouts",
         "outcome",
         settings.environment,
-        ended(result.before, result.after, settings),
+        ended(result.before, result.after, settings.max_errors),
     )
     if result.fleet:
         _record_fleet(result.fleet, result.after, settings)
@@ -85,7 +84,7 @@ def _record_fleet(fleet: Fleet, state: EnvironmentState, settings: Settings) -> 
 
 
 def _converged_at(state: EnvironmentState, now: UnixSeconds) -> UnixSeconds:
-    """When all was well last; an environment that never was counts from the first thing that was written of it."""
+    """When it converged last; before that, when its oldest history entry or its hold began."""
     if state.converged_at:
         return state.converged_at
     held_since = state.hold.since if state.hold else now

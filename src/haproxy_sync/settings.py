@@ -181,7 +181,7 @@ def _optional[T](name: str, parse: Callable[[str], T], default: str) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one deployed stack serves, and how; docs/architecture.md describes each."""
+    """What one deployed stack serves, and how; docs/architecture.md describes each variable."""
 
     environment: str = _required("ENVIRONMENT", _matching(ENVIRONMENT))
     region: str = _required("AWS_REGION", _matching(REGION))

@@ -282,11 +282,11 @@ def test_a_silent_host_in_the_wave_is_waited_for_and_then_stops_the_rest(
     first = changing(late("apply", 0.0, NEVER))
     running.pass_time(8)
     one, other = (key for key in sorted(running.proxies) if key != first)
-    assert running.state.in_flight == {one}
+    assert running.state.proxies_in_flight == {one}
     assert outcome_of(running, other) == ("installed", "")
     running.pass_time(SILENCE)
     assert outcome_of(running, one) == ("failed", "no-marker")
-    assert not running.state.in_flight
+    assert not running.state.proxies_in_flight
 
 
 def test_a_host_that_crashed_is_believed_as_late(
@@ -298,7 +298,7 @@ def test_a_host_that_crashed_is_believed_as_late(
     running.pass_time(5)
     running.service.reconnect(first)
     running.pass_time(61)
-    assert running.state.in_flight == {first}
+    assert running.state.proxies_in_flight == {first}
     running.pass_time(SILENCE + 1)
     assert outcome_of(running, first) == ("failed", "no-marker")
 
@@ -451,5 +451,5 @@ def test_each_silence_has_a_time_of_its_own() -> None:
         for number, since in ((1, 0.0), (2, 300.0))
     )
     state = given_up(EnvironmentState(late=(first, retry)), float(LATE_SECONDS))
-    assert [command.claim for command in state.late] == [retry.claim]
+    assert [command.claim_id for command in state.late] == [retry.claim_id]
     assert not given_up(state, 300.0 + LATE_SECONDS).late

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_sync.reconcile.coalesce import MIN_LOOK_INTERVAL, Disposition, decide
+from haproxy_sync.reconcile.coalesce import MIN_LOOK_SECONDS, Disposition, decide
 from haproxy_sync.reconcile.events import Event, Intent, Kind, operator
 from haproxy_sync.reconcile.wakeup import SETTLE_SECONDS, delay
 from haproxy_sync.state.model import EnvironmentState
@@ -51,7 +51,7 @@ def test_an_event_just_before_the_scheduled_look_gets_another() -> None:
         batch(102.0), EnvironmentState(looked_at=100, wake_at=102.4), now=102.1
     )
     assert decision.disposition is Disposition.DEFERRED
-    assert decision.wake_at >= 102.4 + MIN_LOOK_INTERVAL
+    assert decision.wake_at >= 102.4 + MIN_LOOK_SECONDS
 
 
 def test_a_look_far_in_the_future_swallows_nothing() -> None:
@@ -156,7 +156,7 @@ def test_any_storm_is_a_handful_of_looks_and_none_is_forgotten(
     assert len(looks) <= 8
     assert looks[0] == events[min(size, len(events)) - 1]
     assert looks[-1] >= events[-1]
-    assert looks[-1] <= events[-1] + 2 * MIN_LOOK_INTERVAL + SETTLE_SECONDS
+    assert looks[-1] <= events[-1] + 2 * MIN_LOOK_SECONDS + SETTLE_SECONDS
 
 
 def _batches(events: list[float], size: int) -> list[list[float]]:

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from haproxy_sync.fleet.model import Backend
 from haproxy_sync.reconcile import guard
-from haproxy_sync.reconcile.guard import Limits, Look, Verdict
+from haproxy_sync.reconcile.guard import Look, Thresholds, Verdict
 from haproxy_sync.state.model import Hold
 
-LIMITS = Limits(min_backends=1, max_loss_percent=50, hold_seconds=300)
+LIMITS = Thresholds(min_backends=1, max_loss_percent=50, hold_seconds=300)
 PUBLISHES_EMPTY = replace(LIMITS, publishes_empty=True)
 
 
@@ -20,12 +20,12 @@ def judge(  # every fact of a look has a default but these
     previous: tuple[Backend, ...] | None,
     present: tuple[Backend, ...],
     hold: Hold | None,
-    limits: Limits,
+    thresholds: Thresholds,
     now: float,
     **flags: Any,
 ) -> Verdict:
     """The verdict on one look."""
-    return guard.judge(Look(previous, present, hold, now, **flags), limits)
+    return guard.judge(Look(previous, present, hold, now, **flags), thresholds)
 
 
 def backends(*numbers: int) -> tuple[Backend, ...]:
@@ -80,14 +80,16 @@ def test_when_a_loss_is_held(before: int, after: int, holds: bool) -> None:  # n
 
 def test_the_floor_holds_even_one() -> None:
     """Losing one is allowed above the floor, not through it."""
-    verdict = judge(pool(3), pool(2), None, Limits(3, 50, 300), now=0)
+    verdict = judge(pool(3), pool(2), None, Thresholds(3, 50, 300), now=0)
     assert verdict.hold
     assert "minimum 3" in verdict.hold.reason
 
 
 def test_growing_below_the_floor_is_no_loss() -> None:
     """A small pool that grows is published."""
-    assert judge(pool(1), pool(2), None, Limits(3, 50, 300), now=0) == Verdict(pool(2))
+    assert judge(pool(1), pool(2), None, Thresholds(3, 50, 300), now=0) == Verdict(
+        pool(2)
+    )
 
 
 @pytest.mark.fault("F48")
@@ -264,17 +266,17 @@ def test_who_vanishes_during_a_hold_is_held_too() -> None:
     ],
 )
 def test_an_empty_or_too_small_pool_is_never_believed_by_time_alone(
-    limits: Limits, left: int
+    thresholds: Thresholds, left: int
 ) -> None:
     """A role that may no longer describe, or a tag renamed in Terraform, lasts longer than any patience."""
-    first = judge(pool(4), pool(left), None, limits, now=0)
+    first = judge(pool(4), pool(left), None, thresholds, now=0)
     assert first.hold
     assert (first.look_again_at, first.hold.ends_at) == (None, None)
-    month = judge(first.pool, pool(left), first.hold, limits, now=30 * 24 * 3600)
+    month = judge(first.pool, pool(left), first.hold, thresholds, now=30 * 24 * 3600)
     assert month.hold == first.hold
     assert ids(month) == {backend.instance_id for backend in pool(4)}
     assert judge(
-        month.pool, pool(left), month.hold, limits, now=1, allow_mass_removal=True
+        month.pool, pool(left), month.hold, thresholds, now=1, allow_mass_removal=True
     ) == Verdict(pool(left))
 
 
@@ -322,10 +324,10 @@ def test_a_backend_that_came_back_starts_anew() -> None:
 
 def test_a_hold_time_of_zero_still_needs_a_second_look() -> None:
     """One look alone never empties a pool."""
-    limits = Limits(1, 50, 0, publishes_empty=True)
-    first = judge(pool(4), (), None, limits, now=0)
+    thresholds = Thresholds(1, 50, 0, publishes_empty=True)
+    first = judge(pool(4), (), None, thresholds, now=0)
     assert first.hold
-    assert judge(pool(4), (), first.hold, limits, now=0).pool == ()
+    assert judge(pool(4), (), first.hold, thresholds, now=0).pool == ()
 
 
 @pytest.mark.fault("F21")

@@ -100,7 +100,8 @@ def sent(
     claims = step(state, now, **options).claims  # type: ignore[arg-type]
     assert claims
     numbered = {
-        claim.claim: replace(claim, command_id="id-" + claim.claim) for claim in claims
+        claim.claim_id: replace(claim, command_id="id-" + claim.claim_id)
+        for claim in claims
     }
     return transitions.sent(transitions.claimed(state, claims, now), numbered)
 
@@ -438,12 +439,12 @@ def test_what_was_claimed_and_not_sent_is_due_again() -> None:
     (claim,) = step(state).claims
     claimed = transitions.claimed(state, (claim,), NOW)
     half = replace(claim, targets=claim.targets[:2], command_id="id")
-    left = transitions.sent(claimed, {claim.claim: half})
-    assert left.in_flight == set(claim.targets[:2])
+    left = transitions.sent(claimed, {claim.claim_id: half})
+    assert left.proxies_in_flight == set(claim.targets[:2])
     left = said(left, Outcome.INSTALLED, *claim.targets[:2])
     assert targets(step(left, NOW + 1)) == list(claim.targets[2:])
     assert targets(
-        step(transitions.sent(claimed, {claim.claim: None}), NOW + 1)
+        step(transitions.sent(claimed, {claim.claim_id: None}), NOW + 1)
     ) == list(claim.targets)
 
 
@@ -560,7 +561,7 @@ def _one_step(
     state: EnvironmentState, now: float, outcome: Outcome | None, which: int
 ) -> tuple[EnvironmentState, float]:
     """One step and one command's reports; no outcome: every host does as it is told."""
-    before = state.in_flight
+    before = state.proxies_in_flight
     claims = step(state, now).claims
     claimed = [target for claim in claims for target in claim.targets]
     assert len(set(claimed)) == len(claimed)
@@ -577,7 +578,7 @@ def _one_step(
         )
     state = transitions.claimed(state, claims, now)
     state = transitions.sent(
-        state, {claim.claim: replace(claim, command_id="id") for claim in claims}
+        state, {claim.claim_id: replace(claim, command_id="id") for claim in claims}
     )
     for command in (
         state.commands if outcome is None else state.commands[which : which + 1]

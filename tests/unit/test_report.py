@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_sync.rollout.reports import fold, parse_marker
+from haproxy_sync.rollout.reports import parse_marker, reports_of
 from haproxy_sync.state.model import Outcome
 
 MD5 = "0123456789abcdef" * 2
@@ -53,7 +53,7 @@ def step(name: str, status: str, output: str = "") -> dict[str, Any]:
 
 def test_the_marker_is_the_report() -> None:
     """With the digests that the host proved."""
-    (report,) = fold([invocation("Success", output=said())])
+    (report,) = reports_of([invocation("Success", output=said())])
     assert report.outcome is Outcome.INSTALLED
     assert (report.installed, report.running, report.is_heard) == (MD5, MD5, True)
     assert report.backup.endswith(".bak")
@@ -62,7 +62,7 @@ def test_the_marker_is_the_report() -> None:
 @pytest.mark.parametrize("status", ["Pending", "InProgress", "Delayed", "Cancelling"])
 def test_what_is_under_way_is_no_report(status: str) -> None:
     """Not even with a marker already printed."""
-    assert fold([invocation(status, output=said())]) == ()
+    assert reports_of([invocation(status, output=said())]) == ()
 
 
 @pytest.mark.parametrize("status", ["InProgress", "Cancelling"])
@@ -73,7 +73,7 @@ def test_a_step_that_has_ended_is_heard_although_the_final_status_got_lost(
     waiting = invocation(status) | {
         "CommandPlugins": [step("apply", "Success", said())]
     }
-    (report,) = fold([waiting])
+    (report,) = reports_of([waiting])
     assert (report.outcome, report.is_heard) == (Outcome.INSTALLED, True)
 
 
@@ -112,7 +112,7 @@ def test_a_final_status_may_outrun_what_the_host_said(
     status: str, detail: str, steps: list[dict[str, Any]]
 ) -> None:
     """Whoever believes it at once takes a good proxy for a failed one."""
-    (report,) = fold([invocation(status, detail) | {"CommandPlugins": steps}])
+    (report,) = reports_of([invocation(status, detail) | {"CommandPlugins": steps}])
     assert (report.outcome, report.is_silent) == (Outcome.FAILED, True)
 
 
@@ -145,7 +145,7 @@ def test_where_nothing_more_can_come_nobody_waits(
     status: str, detail: str, steps: list[dict[str, Any]]
 ) -> None:
     """Every step has been heard of, or none ever ran."""
-    (report,) = fold([invocation(status, detail) | {"CommandPlugins": steps}])
+    (report,) = reports_of([invocation(status, detail) | {"CommandPlugins": steps}])
     assert not report.is_silent
 
 
@@ -156,7 +156,7 @@ def test_where_nothing_more_can_come_nobody_waits(
 )
 def test_success_without_a_marker_applied_nothing(output: str | None) -> None:
     """A skipped step counts as Success for the service, not for us."""
-    (report,) = fold([invocation("Success", output=output)])
+    (report,) = reports_of([invocation("Success", output=output)])
     assert (report.outcome, report.reason, report.is_heard) == (
         Outcome.FAILED,
         "no-marker",
@@ -184,7 +184,7 @@ def test_what_the_service_says_where_the_host_said_nothing(
     status: str, detail: str, outcome: Outcome, reason: str
 ) -> None:
     """Every way of not reaching a host has its own word, whatever the parent's status."""
-    reports = fold(
+    reports = reports_of(
         [
             invocation("Success", output=said()),
             invocation(status, detail, instance_id="i-2"),
@@ -196,7 +196,7 @@ def test_what_the_service_says_where_the_host_said_nothing(
 
 def test_a_failed_step_reports_its_own_reason() -> None:
     """The marker of a failed script wins over the status."""
-    (report,) = fold(
+    (report,) = reports_of(
         [
             invocation(
                 "Failed",
@@ -215,7 +215,7 @@ def test_a_failed_step_reports_its_own_reason() -> None:
 
 def test_a_timed_out_script_that_had_reported_is_heard() -> None:
     """The first line is out before the deadline kills what came after."""
-    (report,) = fold([invocation("TimedOut", "ExecutionTimedOut", said())])
+    (report,) = reports_of([invocation("TimedOut", "ExecutionTimedOut", said())])
     assert report.outcome is Outcome.INSTALLED
 
 
@@ -230,7 +230,7 @@ def test_a_failed_download_says_why() -> None:
         },
         {"Name": "apply", "Status": "Cancelled", "Output": ""},
     ]
-    (report,) = fold([failed])
+    (report,) = reports_of([failed])
     assert (report.outcome, report.reason) == (Outcome.FAILED, "download-failed")
     assert "403" in report.detail
 
@@ -260,5 +260,5 @@ def test_a_marker_cut_off_proves_nothing() -> None:
 @given(st.text() | st.text().map(lambda text: "haproxy-ec2-sync " + text))
 def test_any_output_is_survived(output: str) -> None:
     """A host may print what it likes."""
-    (report,) = fold([invocation("Success", output=output)])
+    (report,) = reports_of([invocation("Success", output=output)])
     assert report.outcome is Outcome.FAILED

@@ -63,7 +63,9 @@ class ServerChange:
     def _words(self, keyword: str) -> str:
         sides = (self.before.get(keyword), self.after.get(keyword))
         values = " -> ".join(str(value) for value in sides if value not in (None, True))
-        return f"{keyword} {values}" if values else keyword
+        if values:
+            return f"{keyword} {values}"
+        return keyword
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,14 +72,18 @@ def inventory_hostname(host: Host) -> str:
 
     The Ansible playbook this replaces named them so.
     """
-    return host.address if isinstance(host, Proxy) else host.name
+    if isinstance(host, Proxy):
+        return host.address
+    return host.name
 
 
 @lru_cache(maxsize=64)
 def region(zone: str) -> str:
     """The region of an availability, local or wavelength zone."""
     match = re.match(r"[a-z]{2}(?:-[a-z]+)+-\d+", zone)
-    return match.group() if match else ""
+    if match:
+        return match.group()
+    return ""
 
 
 def group_names(host: Host) -> list[str]:

@@ -16,7 +16,7 @@ from haproxy_sync.config.checks import problems
 from haproxy_sync.config.drafts import Drafts, Job, draft_fleet
 from haproxy_sync.config.sources import Source, TemplateSet
 from haproxy_sync.errors import TemplateError
-from haproxy_sync.fleet.model import Config, Fleet, Skipped
+from haproxy_sync.fleet.model import Config, Fleet, Skipped, ids
 from haproxy_sync.settings import Settings
 
 
@@ -38,12 +38,12 @@ class Rendering:
     def configs(self) -> tuple[Config, ...]:
         """Each distinct config once."""
         configs = [self.shared] if self.shared else self.by_proxy.values()
-        return tuple({id(config): config for config in configs}.values())
+        return tuple(dict.fromkeys(configs))
 
     @property
-    def refused(self) -> frozenset[str]:
+    def skipped_ids(self) -> frozenset[str]:
         """The instances that were left out, by id."""
-        return frozenset(skipped.instance_id for skipped in self.skipped)
+        return ids(self.skipped)
 
 
 class Renderer:
@@ -108,7 +108,7 @@ def render_fleet(
     Raises `TemplateError`: the template or its variables are at fault, or the config lacks a listener or a backend.
     """
     rendering = render_unchecked(templates, variables, fleet, settings)
-    backends = fleet.without(rendering.refused).backends
+    backends = fleet.without(rendering.skipped_ids).backends
     problem = next(problems(rendering.configs, backends, variables), None)
     if problem:
         raise TemplateError(templates.main, None, problem)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import md5, sha256
 from ipaddress import ip_address
 from types import MappingProxyType
-from typing import Self
+from typing import Protocol, Self
 
 from haproxy_sync.errors import RefusedValue
 from haproxy_sync.settings import MAX_PORT
@@ -126,22 +126,40 @@ class Fleet:
         """The fleet as it is when these instances are left out."""
         return replace(
             self,
-            backends=_without(self.backends, instance_ids),
-            proxies=_without(self.proxies, instance_ids),
-            others=_without(self.others, instance_ids),
+            backends=without(self.backends, instance_ids),
+            proxies=without(self.proxies, instance_ids),
+            others=without(self.others, instance_ids),
         )
 
 
-def _without[H: Host](
-    hosts: Iterable[H], instance_ids: Container[str]
-) -> tuple[H, ...]:
-    return tuple(host for host in hosts if host.instance_id not in instance_ids)
+class _AboutInstance(Protocol):
+    @property
+    def instance_id(self) -> str: ...
+
+
+def by_id[T: _AboutInstance](values: Iterable[T]) -> dict[str, T]:
+    """The values by the instance that each is about."""
+    return {value.instance_id: value for value in values}
+
+
+def ids(values: Iterable[_AboutInstance]) -> frozenset[str]:
+    """The instances that the values are about."""
+    return frozenset(value.instance_id for value in values)
+
+
+def without[T: _AboutInstance](
+    values: Iterable[T], instance_ids: Container[str]
+) -> tuple[T, ...]:
+    """The values that are about other instances."""
+    return tuple(value for value in values if value.instance_id not in instance_ids)
 
 
 def server_name(dns_name: str, instance_id: str) -> str:
     """The first label of the host name, whatever domain follows it, or the instance id where there is no label."""
     label = dns_name.partition(".")[0]
-    return label if NAME.fullmatch(label) else instance_id
+    if NAME.fullmatch(label):
+        return label
+    return instance_id
 
 
 def unique_names[H: Host](hosts: Iterable[H]) -> tuple[H, ...]:
@@ -167,7 +185,9 @@ def _label(host: Host) -> str:
 def _named[H: Host](host: H, shared: Container[str]) -> H:
     label = _label(host)
     name = f"{label[:MAX_LABEL]}-{host.instance_id}" if label in shared else label
-    return host if host.name == name else replace(host, name=name)
+    if host.name == name:
+        return host
+    return replace(host, name=name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from haproxy_sync.reconcile.publish import Proposal
 from haproxy_sync.reconcile.reconciler import Reconciler, Result
 from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.rollout.transitions import next_change, next_revision, roll_out
+from haproxy_sync.settings import SECONDS_PER_MINUTE
 from haproxy_sync.state.codec import jsonable
 from haproxy_sync.state.model import (
     Assignment,
@@ -87,7 +88,7 @@ def sync(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
 
 
 def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
-    """What a sync would do, or while frozen what `unfreeze` would; does nothing."""
+    """What a sync would do, or while frozen what `unfreeze` would; changes nothing."""
     allow = _option(request, "allow_mass_removal", bool, default=False)
     now = reconciler.clock()
     state = next_revision(reconciler.read().state, now, reconciler.writer)
@@ -102,10 +103,7 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     return Reply(
         {
             "changes": entry is not None,
-            "servers": {
-                key: list(getattr(entry, key, ()))
-                for key in ("added", "removed", "changed")
-            },
+            "servers": _servers(entry),
             "diff": _diffs(reconciler, state, proposal) if entry else [],
             "proxies": list(Progress(planned).unsettled),
             "verdict": _verdict(state, planned, template_error),
@@ -117,6 +115,17 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
             "skipped": jsonable(planned.skipped),
         }
     )
+
+
+def _servers(entry: Change | None) -> Mapping[str, list[str]]:
+    """The instances that the plan would add, remove and change."""
+    if entry is None:
+        return {"added": [], "removed": [], "changed": []}
+    return {
+        "added": list(entry.added),
+        "removed": list(entry.removed),
+        "changed": list(entry.changed),
+    }
 
 
 def _planned_change(
@@ -189,7 +198,7 @@ def freeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
             state, freeze=Freeze(now + seconds, reason or "operator", allowed)
         )
 
-    return _replied(reconciler.amend("freeze", change))
+    return _replied(reconciler.amend("operator freeze", change))
 
 
 def unfreeze(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:
@@ -211,7 +220,7 @@ def rollback(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
             roll_out(state, again), freeze=Freeze(now + seconds, why, again.generation)
         )
 
-    return _replied(reconciler.amend("rollback", change))
+    return _replied(reconciler.amend("operator rollback", change))
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +266,7 @@ def _check_stored(reconciler: Reconciler, assignment: Assignment) -> None:
     for digest in assignment.digests:
         if store.get_config(digest.sha256) is None:
             raise BadRequest(
-                f"config {digest.sha256} of that generation has expired from the bucket"
+                f"config {digest.sha256} of that generation is no longer in the bucket"
             )
 
 
@@ -278,7 +287,7 @@ def _seconds(request: Mapping[str, Any]) -> float:
         raise BadRequest(
             f"minutes must be a number above 0, at most {MAX_FREEZE_MINUTES}"
         )
-    return float(minutes) * 60
+    return float(minutes) * SECONDS_PER_MINUTE
 
 
 def _reason(request: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Answers as JSON-able values with stable keys: what scripts and people read, and nothing that decides."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any
@@ -27,7 +28,7 @@ def iso(time: UnixSeconds | None) -> str | None:
     return f"{datetime.fromtimestamp(ceil(time), UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _set[T](value: T) -> T | None:
+def _or_none[T](value: T) -> T | None:
     """None where nothing was written yet."""
     return value or None
 
@@ -59,8 +60,8 @@ def summary(result: Result) -> Answer:
     state = result.after
     return {
         "result": str(result.disposition),
-        "generation": _set(state.generation),
-        "fence": _set(state.fence),
+        "generation": _or_none(state.generation),
+        "fence": _or_none(state.fence),
         "published": result.is_published,
         "converged": Progress(state).is_converged,
         "hold": hold(state, result.now),
@@ -87,14 +88,15 @@ def summary(result: Result) -> Answer:
 
 def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
     """The state, for people: what is published, how far each proxy is, and since when all was well."""
-    state = snapshot.state
+    # A freeze that is over may still be stored: it is taken out by the next write.
+    state = replace(snapshot.state, freeze=snapshot.state.freeze_at(now))
     progress = Progress(state)
     return {
-        "generation": _set(state.generation),
-        "fence": _set(state.fence),
-        "looked_at": _set(state.looked_at),
+        "generation": _or_none(state.generation),
+        "fence": _or_none(state.fence),
+        "looked_at": _or_none(state.looked_at),
         "looked_at_iso": iso(state.looked_at),
-        "converged_at": _set(state.converged_at),
+        "converged_at": _or_none(state.converged_at),
         "converged_at_iso": iso(state.converged_at),
         "age_seconds": _age(state.converged_at, now),
         "converged": progress.is_converged,
@@ -176,7 +178,7 @@ def _proxy(progress: Progress, instance_id: str) -> Answer:
         "detail": observed.detail,
         "backup": observed.backup,
         "method": observed.method,
-        "observed_generation": _set(observed.observed_generation),
-        "at": _set(observed.at),
+        "observed_generation": _or_none(observed.observed_generation),
+        "at": _or_none(observed.at),
         "at_iso": iso(observed.at),
     }

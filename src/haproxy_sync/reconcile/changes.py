@@ -10,7 +10,7 @@ from haproxy_sync.state.model import Digest, EnvironmentState
 from haproxy_sync.state.store import Store
 
 MAX_LINES = 40  # of one history entry; fifty of them are in every state
-MAX_LENGTH = 160
+MAX_LENGTH = 160  # characters of a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class _Texts:
     rendered: dict[Digest, str]
 
     def text(self, digest: Digest | None) -> str:
-        """The config, each read at most once; empty where there is none, or it expired."""
+        """The config, each read at most once; empty where there is none any more."""
         if digest is None:
             return ""
         if digest not in self.rendered:

@@ -11,9 +11,9 @@ from haproxy_sync.reconcile.wakeup import SETTLE_SECONDS, delay
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 
-MIN_LOOK_INTERVAL = 2.0  # seconds between two looks while events keep coming
+MIN_LOOK_SECONDS = 2.0  # between two looks while events keep coming
 # An event this many seconds before a scheduled look needs no look of its own.
-WAKE_MARGIN = 1.0
+WAKE_MARGIN_SECONDS = 1.0
 MAX_ASKED = 200  # values that a filter of EC2 takes
 
 
@@ -71,18 +71,18 @@ class _Batch:
     @property
     def is_recent(self) -> bool:
         """Whether the last look was a moment ago."""
-        return self.now - MIN_LOOK_INTERVAL < self.looked_at
+        return self.now - MIN_LOOK_SECONDS < self.looked_at
 
     @property
     def is_scheduled(self) -> bool:
         """Whether a message of ours brings a look in a moment."""
-        return self.now < self.state.wake_at <= self.now + 2 * MIN_LOOK_INTERVAL
+        return self.now < self.state.wake_at <= self.now + 2 * MIN_LOOK_SECONDS
 
     @property
     def is_before_wakeup(self) -> bool:
         """Whether EC2 surely shows every open event when the scheduled look comes."""
         return all(
-            event.sent_at <= self.state.wake_at - WAKE_MARGIN
+            event.sent_at <= self.state.wake_at - WAKE_MARGIN_SECONDS
             for event in self.open_events
         )
 
@@ -92,7 +92,7 @@ type Policy = Callable[[_Batch], Decision | None]
 
 
 def decide(intent: Intent, state: EnvironmentState, now: UnixSeconds) -> Decision:
-    """The cheapest disposition that loses nothing: that of the first policy that has one."""
+    """The cheapest disposition that loses nothing: that of the first policy that has one; the last always does."""
     batch = _Batch(intent, state, now)
     decisions = (policy(batch) for policy in POLICIES)
     return next(decision for decision in decisions if decision is not None)
@@ -145,7 +145,7 @@ def _awaited(batch: _Batch) -> Decision | None:
 def _deferred(batch: _Batch) -> Decision:
     """One look for all that come now."""
     base = batch.state.wake_at if batch.is_scheduled else batch.looked_at
-    wanted_at = max(base + MIN_LOOK_INTERVAL, batch.now + WAKE_MARGIN)
+    wanted_at = max(base + MIN_LOOK_SECONDS, batch.now + WAKE_MARGIN_SECONDS)
     return Decision(Disposition.DEFERRED, batch.now + delay(wanted_at, batch.now))
 
 
@@ -163,14 +163,14 @@ POLICIES: tuple[Policy, ...] = (
 def doubtful(
     intent: Intent, state: EnvironmentState, settings: Settings, now: UnixSeconds
 ) -> tuple[Event, ...]:
-    """Events about instances of which none is ours yet: EC2 is asked whose they are. None where that saves nothing."""
+    """Events about instances that are not ours yet, so EC2 is asked whose they are; none where asking saves nothing."""
     ours = state.instance_ids
     unrelated = tuple(
         event for event in intent.events if _may_be_unrelated(event, ours, settings)
     )
     without = decide(intent.without(unrelated), state, now).disposition
     if without in {Disposition.LOOK, Disposition.DEFERRED}:
-        return ()
+        return ()  # the other events want a look anyway
     is_covered = decide(intent, state, now) == COVERED
     if is_covered or len(named(unrelated)) > MAX_ASKED:
         return ()
@@ -180,8 +180,8 @@ def doubtful(
 def _may_be_unrelated(event: Event, ours: AbstractSet[str], settings: Settings) -> bool:
     """A tag that makes the instance ours is believed at once: EC2 may show it a little later than the event says."""
     is_claimed = event.tags.get(settings.environment_tag_key) == settings.environment
-    is_somebody = bool(event.instance_ids)
-    return all((is_somebody, ours.isdisjoint(event.instance_ids), not is_claimed))
+    names_others = event.instance_ids != () and ours.isdisjoint(event.instance_ids)
+    return names_others and not is_claimed
 
 
 def named(events: tuple[Event, ...]) -> frozenset[str]:

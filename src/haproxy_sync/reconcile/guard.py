@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 
-from haproxy_sync.fleet.model import Backend, unique_names
+from haproxy_sync.fleet.model import Backend, by_id, ids, unique_names
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import Hold, UnixSeconds
 
@@ -16,7 +16,7 @@ UNKNOWN = ""  # whoever was there before, where the state cannot say who
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Thresholds:
     """When a loss is suspicious, and how long it must be seen to be believed."""
 
     min_backends: int
@@ -26,7 +26,7 @@ class Limits:
     publishes_empty: bool = False
 
     @classmethod
-    def of(cls, settings: Settings) -> "Limits":
+    def of(cls, settings: Settings) -> "Thresholds":
         """As the stack is configured."""
         publishes_empty = settings.empty_pool == "publish"
         return cls(
@@ -40,6 +40,9 @@ class Limits:
 @dataclass(frozen=True)
 class Look:
     """What one look found, beside the pool that was accepted before it.
+
+    A backend is *lost* if it was accepted and is not in this look, *missing* while the hold keeps it in the config, and
+    *gone* once time, or an operator, lets it go.
 
     `previous` None means that nothing was accepted yet, or that the state was lost. While `is_frozen` nobody is let go.
     `occupied` are addresses that belong to instances which are no backends.
@@ -56,14 +59,12 @@ class Look:
     @cached_property
     def accepted(self) -> Mapping[str, Backend]:
         """The pool of before, by instance id."""
-        return {backend.instance_id: backend for backend in self.previous or ()}
+        return by_id(self.previous or ())
 
     @cached_property
     def lost(self) -> list[str]:
         """Who was there before and is not there now."""
-        return sorted(
-            self.accepted.keys() - {backend.instance_id for backend in self.present}
-        )
+        return sorted(self.accepted.keys() - ids(self.present))
 
     @property
     def has_previous(self) -> bool:
@@ -71,7 +72,7 @@ class Look:
         return self.previous is not None
 
     @cached_property
-    def held(self) -> Hold | None:
+    def ongoing_hold(self) -> Hold | None:
         """The hold that goes on; where all are back, whoever is missing now is another loss."""
         if (
             self.hold
@@ -97,111 +98,113 @@ class Verdict:
     look_again_at: UnixSeconds | None = None
 
 
-def judge(look: Look, limits: Limits) -> Verdict:
+def judge(look: Look, thresholds: Thresholds) -> Verdict:
     """The pool after this look.
 
     Who is held stays until it is back, was missing for the whole hold time, or an operator lets it go: who joins
     meanwhile, and which others come back, changes nothing for it.
     """
-    reason = _reason(look, limits)
+    reason = _reason(look, thresholds)
     if not reason:
         return Verdict(look.present)
-    hold = _hold(look, reason, limits)
-    ends = _ends(hold, limits)
+    hold = _hold(look, reason, thresholds)
+    ends = _ends(hold, thresholds)
     gone = _gone(look, ends)
     if gone and gone == ends.keys():
         return Verdict(look.present)
-    return _held(look, hold, ends, gone)
+    return _keeping(look, hold, ends, gone)
 
 
-def _reason(look: Look, limits: Limits) -> str:
+def _reason(look: Look, thresholds: Thresholds) -> str:
     """Why the missing are held; empty if they are not."""
     if look.may_remove_all:
         return ""
-    return suspicion(look, limits) or _ongoing(look)
+    return _suspicion(look, thresholds) or _ongoing(look)
 
 
-def suspicion(look: Look, limits: Limits) -> str:
+def _suspicion(look: Look, thresholds: Thresholds) -> str:
     """Why the loss needs confirmation; empty if it does not."""
     if look.has_previous and not look.lost:
         return ""
-    return _too_few(look, limits) or _mass_loss(look, limits)
+    return _too_few(look, thresholds) or _mass_loss(look, thresholds)
 
 
-def _too_few(look: Look, limits: Limits) -> str:
+def _too_few(look: Look, thresholds: Thresholds) -> str:
     """A pool of nobody, or of fewer than the operator wants, is a mistake more often than a wish."""
     left = len(look.present)
     if left == 0:
         return NONE_LEFT if look.has_previous else NONE_FOUND
-    if left < limits.min_backends:
-        return f"{left} backends would be left (minimum {limits.min_backends})"
+    if left < thresholds.min_backends:
+        return f"{left} backends would be left (minimum {thresholds.min_backends})"
     return ""
 
 
-def _mass_loss(look: Look, limits: Limits) -> str:
+def _mass_loss(look: Look, thresholds: Thresholds) -> str:
     """Losing one is always allowed: a pool of two must be able to lose one."""
     before, lost = len(look.accepted), len(look.lost)
-    if lost > 1 and lost * PERCENT > limits.max_loss_percent * before:
-        return f"{lost} of {before} backends would vanish (limit {limits.max_loss_percent} %)"
+    if lost > 1 and lost * PERCENT > thresholds.max_loss_percent * before:
+        return f"{lost} of {before} backends would vanish (limit {thresholds.max_loss_percent} %)"
     return ""
 
 
 def _ongoing(look: Look) -> str:
     """Why those stay held whose loss would not be suspicious by itself; empty if nobody is held."""
-    if not look.held or not look.has_previous:
+    if not look.ongoing_hold or not look.has_previous:
         return ""
     return f"{len(look.lost)} of {len(look.accepted)} backends are missing, not for the whole hold time yet"
 
 
-def _hold(look: Look, reason: str, limits: Limits) -> Hold:
+def _hold(look: Look, reason: str, thresholds: Thresholds) -> Hold:
     """Those of before and those of now, each with the time when it was missed first."""
-    before = look.held or Hold(reason, look.now)
+    before = look.ongoing_hold or Hold(reason, look.now)
     missing = {key: before.missing.get(key, look.now) for key in look.lost}
     return Hold(
         reason=reason,
         since=before.since,
         missing=MappingProxyType(missing),
-        time_counts_since=_time_counts_since(look, before, limits),
+        time_counts_since=_time_counts_since(look, before, thresholds),
     )
 
 
-def _time_counts_since(look: Look, hold: Hold, limits: Limits) -> UnixSeconds | None:
+def _time_counts_since(
+    look: Look, hold: Hold, thresholds: Thresholds
+) -> UnixSeconds | None:
     """Since when time may let somebody go; None while too few would be left."""
-    if not _may_pass(look, limits):
+    if not _time_may_decide(look, thresholds):
         return None
     if hold.time_counts_since is None:
         return look.now
     return hold.time_counts_since
 
 
-def _may_pass(look: Look, limits: Limits) -> bool:
+def _time_may_decide(look: Look, thresholds: Thresholds) -> bool:
     """Whether a loss that lasts is believed in the end."""
-    if len(look.present) >= max(1, limits.min_backends):
+    if len(look.present) >= max(1, thresholds.min_backends):
         return True
     # Where nothing was there before and nothing is found, nothing was lost: a mistyped tag looks like this, and lasts.
     is_loss = bool(look.lost or look.present)
-    return limits.publishes_empty and is_loss
+    return thresholds.publishes_empty and is_loss
 
 
-def _ends(hold: Hold, limits: Limits) -> Mapping[str, UnixSeconds]:
+def _ends(hold: Hold, thresholds: Thresholds) -> Mapping[str, UnixSeconds]:
     """When time lets each of the vanished go; nobody goes for as long as too few would be left."""
     if hold.time_counts_since is None:
         return {}
     times = hold.missing or {UNKNOWN: hold.since}
     return {
-        key: max(time, hold.time_counts_since) + limits.hold_seconds
+        key: max(time, hold.time_counts_since) + thresholds.hold_seconds
         for key, time in times.items()
     }
 
 
 def _gone(look: Look, ends: Mapping[str, UnixSeconds]) -> frozenset[str]:
     """Those whom time lets go; one look alone never takes many out."""
-    if look.held is None or look.is_frozen:
+    if look.ongoing_hold is None or look.is_frozen:
         return frozenset()
     return frozenset(key for key, end in ends.items() if end <= look.now)
 
 
-def _held(
+def _keeping(
     look: Look, hold: Hold, ends: Mapping[str, UnixSeconds], gone: frozenset[str]
 ) -> Verdict:
     """The verdict that keeps all the missing but those whom time let go."""
@@ -210,15 +213,17 @@ def _held(
     kept = replace(
         hold, missing=MappingProxyType(missing), ends_at=max(later, default=None)
     )
-    vanished = tuple(map(look.accepted.__getitem__, missing))
+    vanished = tuple(look.accepted[key] for key in missing)
     return Verdict(
-        pool=keep(look.present, vanished, look.occupied) if look.has_previous else None,
+        pool=_keep(look.present, vanished, look.occupied)
+        if look.has_previous
+        else None,
         hold=kept,
         look_again_at=None if look.is_frozen else min(later, default=None),
     )
 
 
-def keep(
+def _keep(
     present: tuple[Backend, ...],
     vanished: tuple[Backend, ...],
     occupied: frozenset[str] = frozenset(),

@@ -8,10 +8,19 @@ from haproxy_sync.aws import Clients
 from haproxy_sync.config.render import Renderer, Rendering
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.fleet import inventory
-from haproxy_sync.fleet.model import Backend, Config, Fleet, Skipped
+from haproxy_sync.fleet.model import (
+    Backend,
+    Config,
+    Fleet,
+    Skipped,
+    by_id,
+    ids,
+    without,
+)
 from haproxy_sync.reconcile.events import Intent, Kind
-from haproxy_sync.reconcile.guard import Limits, Look, Verdict, judge
+from haproxy_sync.reconcile.guard import Look, Thresholds, Verdict, judge
 from haproxy_sync.rollout import next_commands, transitions
+from haproxy_sync.rollout.reports import DOWNLOAD_FAILED
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import (
     Assignment,
@@ -41,7 +50,7 @@ class _Judged:
 
     verdict: Verdict
     rendering: Rendering | None = None
-    refused: frozenset[Skipped] = frozenset()
+    skipped: frozenset[Skipped] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,7 @@ class Publisher:
     def propose(
         self, before: EnvironmentState, intent: Intent, now: UnixSeconds
     ) -> Proposal:
-        """What a look makes of the state, which was read before: nobody may have looked later and put earlier.
+        """What a look makes of the state, which must have been read before: an older look would overwrite a newer one.
 
         `ClientError` or `BotoCoreError` if EC2 or the bucket cannot be read: then nothing is known of the fleet.
         """
@@ -67,12 +76,12 @@ class Publisher:
             # The old config stays, and what is rolling out goes on.
             return Proposal(replace(seen, template_error=str(error)), fleet=fleet)
         verdict, rendering = judged.verdict, judged.rendering
-        skipped = tuple(sorted({*fleet.skipped, *judged.refused}))
+        skipped = tuple(sorted({*fleet.skipped, *judged.skipped}))
         state = replace(seen, hold=verdict.hold, skipped=skipped)
         if rendering is None or verdict.pool is None or state.is_frozen:
             return Proposal(state, fleet=fleet, look_again_at=verdict.look_again_at)
-        assignment, configs = assign(rendering)
-        why = before.queued or intent.why
+        assignment, configs = _assign(rendering)
+        why = before.queued or intent.why  # a queued change keeps its reason
         queued_until = self._queued_until(state, assignment, now)
         if queued_until and not _is_urgent(before, verdict, intent):
             hold = _still_held(before.hold, verdict)
@@ -113,19 +122,19 @@ class Publisher:
             is_frozen=state.is_frozen,  # nothing is taken out now, so a loss that lasts stays on record
             occupied=_occupied(state, fleet),
         )
-        refused = frozenset[Skipped]()
+        skipped = frozenset[Skipped]()
         while True:
-            verdict = judge(look, Limits.of(self.settings))
+            verdict = judge(look, Thresholds.of(self.settings))
             if verdict.pool is None:
-                return _Judged(verdict, refused=refused)
+                return _Judged(verdict, skipped=skipped)
             rendering = self.renderer(
                 self.clients.s3, self.settings, replace(fleet, backends=verdict.pool)
             )
-            refused |= frozenset(rendering.skipped)
-            taken = _without(look.present, rendering.refused)
+            skipped |= frozenset(rendering.skipped)
+            taken = without(look.present, rendering.skipped_ids)
             if taken == look.present:
                 _check_held(verdict.pool, rendering)
-                return _Judged(verdict, rendering, refused)
+                return _Judged(verdict, rendering, skipped)
             look = replace(look, present=taken)
 
 
@@ -136,23 +145,16 @@ def _seen(before: EnvironmentState, fleet: Fleet, now: UnixSeconds) -> Environme
         looked_at=now,
         proxies=fleet.proxies,
         skipped=fleet.skipped,
-        others=tuple(host.instance_id for host in fleet.others),
+        others=tuple(by_id(fleet.others)),
         template_error="",
         queued="",
     )
     return transitions.forgotten(seen)
 
 
-def _without(
-    backends: tuple[Backend, ...], refused: frozenset[str]
-) -> tuple[Backend, ...]:
-    return tuple(backend for backend in backends if backend.instance_id not in refused)
-
-
 def _check_held(pool: tuple[Backend, ...], rendering: Rendering) -> None:
     """A pool is published whole: `TemplateError` if the template takes no backend that is held."""
-    held = {backend.instance_id for backend in pool}
-    if refused := sorted(held & rendering.refused):
+    if refused := sorted(ids(pool) & rendering.skipped_ids):
         raise TemplateError(
             "template",
             None,
@@ -172,21 +174,21 @@ def _to_store(
     """The configs that may not be in the bucket yet: what is published is, unless somebody deleted it."""
     if _lost_a_config(state):
         return tuple(configs.values())
-    missing = configs.keys() - state.assignment.digests
-    return tuple(config for digest, config in configs.items() if digest in missing)
+    stored = state.assignment.digests
+    return tuple(config for digest, config in configs.items() if digest not in stored)
 
 
 def _lost_a_config(state: EnvironmentState) -> bool:
     """Whether somebody seems to have deleted one: a put of what is there costs nothing."""
     reasons = {observed.reason for observed in state.proxy_states.values()}
-    return "download-failed" in reasons
+    return DOWNLOAD_FAILED in reasons
 
 
 def _still_held(before: Hold | None, verdict: Verdict) -> Hold | None:
-    """The hold while the verdict's pool waits: whom time let go is in the config yet, and was missing since before."""
+    """The hold while the pool is queued: who was let go is still published, and stays on record as missing."""
     if before is None or verdict.hold is None:
         return verdict.hold
-    pool = {backend.instance_id for backend in verdict.pool or ()}
+    pool = ids(verdict.pool or ())
     let_go = {key: time for key, time in before.missing.items() if key not in pool}
     return replace(
         verdict.hold, missing=MappingProxyType({**let_go, **verdict.hold.missing})
@@ -194,22 +196,19 @@ def _still_held(before: Hold | None, verdict: Verdict) -> Hold | None:
 
 
 def _occupied(state: EnvironmentState, fleet: Fleet) -> frozenset[str]:
-    """Addresses that instances have which are no backends and were none: who lost its type keeps its own address."""
-    backends = {backend.instance_id for backend in state.pool}
-    hosts = (*fleet.proxies, *fleet.others)
-    return frozenset(host.address for host in hosts if host.instance_id not in backends)
+    """Addresses of instances that are no backends and are not in the pool: who lost its type tag still owns its own."""
+    hosts = without((*fleet.proxies, *fleet.others), ids(state.pool))
+    return frozenset(host.address for host in hosts)
 
 
-def assign(rendering: Rendering) -> tuple[Assignment, Mapping[Digest, Config]]:
+def _assign(rendering: Rendering) -> tuple[Assignment, Mapping[Digest, Config]]:
     """Which proxy gets which config, and each distinct config by its digest."""
     if rendering.shared is not None:
         digest = Digest.of(rendering.shared)
         return Assignment(shared=digest), {digest: rendering.shared}
-    digests = {id(config): Digest.of(config) for config in rendering.by_proxy.values()}
+    digests = {config: Digest.of(config) for config in rendering.configs}
     by_proxy = {
-        instance_id: digests[id(config)]
+        instance_id: digests[config]
         for instance_id, config in sorted(rendering.by_proxy.items())
     }
-    return Assignment(by_proxy=by_proxy), {
-        digests[id(config)]: config for config in rendering.by_proxy.values()
-    }
+    return Assignment(by_proxy=by_proxy), {digests[each]: each for each in digests}

@@ -31,8 +31,8 @@ from haproxy_sync.state.store import Snapshot, Store
 ATTEMPTS = 5
 FAILURES = (ClientError, BotoCoreError, SyncError)
 
-type Change = Callable[[EnvironmentState, UnixSeconds], EnvironmentState]
-"""What an operator changes in the state."""
+type Amendment = Callable[[EnvironmentState, UnixSeconds], EnvironmentState]
+"""What an operator changes in the state, as a function of the state and the time."""
 
 
 def unchanged(state: EnvironmentState, _now: UnixSeconds) -> EnvironmentState:
@@ -76,6 +76,17 @@ class _Run:
         """Whether somebody else's look is enough, or none is wanted."""
         return self.decision.disposition in {Disposition.UNRELATED, Disposition.COVERED}
 
+    def result(self, after: EnvironmentState) -> Result:
+        """The attempt's result, as far as it is the same for all: `after` is the state that it leaves."""
+        return Result(
+            intent=self.intent,
+            disposition=self.decision.disposition,
+            before=self.snapshot.state,
+            after=after,
+            now=self.now,
+            corruption=self.snapshot.corruption,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Put:
@@ -98,21 +109,21 @@ class Reconciler:
     clock: Callable[[], float]
     renderer: Renderer
 
-    def reconcile(self, intent: Intent, change: Change = unchanged) -> Result:
+    def reconcile(self, intent: Intent, amendment: Amendment = unchanged) -> Result:
         """Do what the batch needs; `Superseded` if others were faster again and again.
 
-        `change` is made before a look, which an operator's intent always gets. What fails after the state was put is
-        `Result.failure`; `ClientError` and `BotoCoreError` say that nothing was put.
+        `amendment` is made before the look, which an operator's intent always gets. What fails after the state was put
+        is `Result.failure`; with `ClientError` and `BotoCoreError` nothing was put, as far as anybody can say.
         """
-        return _restarting(lambda: self._attempt(self._read(intent), change))
+        return _restarting(lambda: self._attempt(self._read(intent), amendment))
 
-    def amend(self, why: str, change: Change) -> Result:
-        """Change the state and go on with the rollout, without a look. Errors as above."""
+    def amend(self, why: str, amendment: Amendment) -> Result:
+        """Change the state and go on with the rollout, without a look. Errors as above, and those of `amendment`."""
         intent = events.operator(why)
         advance = Decision(Disposition.ADVANCE)
         return _restarting(
             lambda: self._attempt(
-                _Run(intent, self.read(), self.clock(), advance), change
+                _Run(intent, self.read(), self.clock(), advance), amendment
             )
         )
 
@@ -134,20 +145,14 @@ class Reconciler:
             state, intent, now
         )
 
-    def _attempt(self, run: _Run, change: Change) -> Result:
-        """What follows the read: collect, publish, put, send. None of them loses anything if it is the last."""
+    def _attempt(self, run: _Run, amendment: Amendment) -> Result:
+        """What follows the read: collect, publish, put, send. A process that dies after any of them loses no update."""
         if run.is_skipped:
-            return Result(
-                run.intent,
-                run.decision.disposition,
-                run.snapshot.state,
-                run.snapshot.state,
-                run.now,
-            )
+            return run.result(run.snapshot.state)
         if run.decision.disposition is Disposition.DEFERRED:
             return self._defer(run)
         collected, reports = self._collect(run)
-        proposal = self._publish(run, change(collected, run.now))
+        proposal = self._publish(run, amendment(collected, run.now))
         put = self._put(run, proposal)
         return self._send(run, proposal, put, reports)
 
@@ -189,9 +194,7 @@ class Reconciler:
         failure = _first_failure(
             lambda: self._wakeup.at(wake_at, run.now, run.intent.why)
         )
-        return Result(
-            run.intent, Disposition.DEFERRED, before, after, run.now, failure=failure
-        )
+        return replace(run.result(after), failure=failure)
 
     def _collect(self, run: _Run) -> tuple[EnvironmentState, Reports]:
         """The next state, with what proxies reported since the last one."""
@@ -215,7 +218,7 @@ class Reconciler:
         )
         times = (
             chosen.wake_at,
-            Progress(state).listen_again_at(run.now),
+            Progress(state).ask_again_at(run.now),
             proposal.look_again_at,
             wakeup.second_look_at(run.intent, before, proposal.state, run.now),
         )
@@ -250,16 +253,11 @@ class Reconciler:
         if sent.refused and not (sent.commands or failure):
             wakeups.append(lambda: self._wakeup.listed(self.clock()))
         not_woken = _first_failure(*wakeups)
-        return Result(
-            intent=run.intent,
-            disposition=Disposition.LOOK if proposal.fleet else Disposition.ADVANCE,
-            before=before,
-            after=after,
-            now=run.now,
+        return replace(
+            run.result(after),
             fleet=proposal.fleet,
             sent=sent.commands,
             reports=(*reports, *sent.refused),
-            corruption=run.snapshot.corruption,
             failure=failure or not_woken,
         )
 
@@ -267,10 +265,12 @@ class Reconciler:
         self, put: _Put
     ) -> tuple[EnvironmentState, Sent, Exception | None]:
         """Send and record what was claimed; the state afterwards, what was sent, and the first thing that failed."""
+        ssm = self.clients.commands
         if not put.claims:
             return put.state, NOTHING_SENT, None
-        sent = driver.send(self.clients.commands, self.settings, put.state, put.claims)
+        sent = NOTHING_SENT
         try:
+            sent = driver.send(ssm, self.settings, put.state, put.claims)
             after = self._record(put, sent)
         except FAILURES as error:
             return put.state, sent, sent.failure or error
@@ -278,7 +278,8 @@ class Reconciler:
 
     def _record(self, put: _Put, sent: Sent) -> EnvironmentState:
         """Write the ids of the commands into the state, whatever others make of it meanwhile."""
-        state, etag = put.state, put.etag or None
+        state = put.state
+        etag: str | None = put.etag
         for _ in range(ATTEMPTS):
             recorded = driver.record(state, sent, self.clock(), self.writer)
             try:
@@ -315,7 +316,7 @@ def _first_failure(*calls: Callable[[], None]) -> Exception | None:
 
 
 def _restarting(attempt: Callable[[], Result]) -> Result:
-    """Start again from the read as often as is sensible; then let the queue bring the message back."""
+    """Start again from the read as often as is sensible; then give up with `Superseded`."""
     for _ in range(ATTEMPTS - 1):
         try:
             return attempt()

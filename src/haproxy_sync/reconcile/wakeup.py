@@ -12,13 +12,14 @@ from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 SETTLE_SECONDS = 2.0  # EC2 is eventually consistent: a look this long after an event is sure to have seen it
 # An event whose look saw nothing new gets a second look then.
 SECOND_LOOK_SECONDS = SETTLE_SECONDS + 1
-RECHECK_SECONDS = 10  # most that a look which an instance joined waits for a later one; a rollout's looks often do
+# Another look comes no later than this after an instance joined; the rollout's own often come first.
+RECHECK_SECONDS = 10
 LISTED_SECONDS = 1  # a command that finished sooner than the service lists it is asked for again then
 MAX_DELAY_SECONDS = 900  # the most that SQS delays a message
 
 
 def requeue(home: Home, look_after: UnixSeconds, why: str) -> dict[str, Any]:
-    """Our own event: done once a look began at or after that time, and what it is for."""
+    """Our own event: done once a look began at or after `look_after`; `why` says what it is for."""
     return {
         "source": OWN_SOURCE,
         "detail-type": "Requeue",
@@ -29,27 +30,26 @@ def requeue(home: Home, look_after: UnixSeconds, why: str) -> dict[str, Any]:
 
 
 def delay(wake_at: UnixSeconds, now: UnixSeconds) -> int:
-    """Whole seconds that a message is delayed so that it arrives no earlier."""
+    """Whole seconds to delay a message: it arrives no earlier than `wake_at`, or as late as SQS can delay it."""
     return min(max(1, ceil(wake_at - now)), MAX_DELAY_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Wakeup:
-    """Sends the messages. Whoever loses one is found by the sweep. `ClientError`, `BotoCoreError` if SQS refuses."""
+    """Sends the messages; the sweep makes up for a lost one. `ClientError` or `BotoCoreError` if SQS fails."""
 
     sqs: Any
     queue_url: str
     home: Home
 
     def at(self, wake_at: UnixSeconds, now: UnixSeconds, why: str) -> None:
-        """Run again at that time, as `scheduled` has written it into the state."""
+        """Run again at that time."""
         self._send(wake_at, delay(wake_at, now), why)
 
     def recheck(self, now: UnixSeconds, why: str) -> None:
-        """One more look: until the state was put nobody could tell who joined, so an event about it may be dropped.
+        """One more look after an instance joined: until the put, an event about it may have been dropped as unrelated.
 
-        Its time counts from the put, however long the run took. It is no `wake_at`: a sooner one would take its place,
-        and prove nothing.
+        Its time counts from the put. It is not in `wake_at`, where a sooner look would replace it.
         """
         self._send(now + SETTLE_SECONDS, RECHECK_SECONDS, why)
 
@@ -67,8 +67,8 @@ class Wakeup:
 def second_look_at(
     intent: Intent, before: EnvironmentState, after: EnvironmentState, now: UnixSeconds
 ) -> UnixSeconds | None:
-    """An event came, and EC2 or Run Command does not show it yet: look once more when it surely does."""
-    if Kind.COMMAND in intent.kinds and _is_unheard(before, after):
+    """When to look once more because EC2 or Run Command does not show yet what an event was about; None if it does."""
+    if Kind.COMMAND in intent.kinds and _brought_nothing(before, after):
         return now + LISTED_SECONDS
     was = (before.backends, before.proxies)
     shown = (after.backends, after.proxies)
@@ -77,7 +77,7 @@ def second_look_at(
     return None
 
 
-def _is_unheard(before: EnvironmentState, after: EnvironmentState) -> bool:
+def _brought_nothing(before: EnvironmentState, after: EnvironmentState) -> bool:
     return after.commands != () and before.commands == after.commands
 
 

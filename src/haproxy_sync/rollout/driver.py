@@ -1,4 +1,4 @@
-"""One step of the rollout against Run Command: collect what came of the last one, choose the next, send, record."""
+"""The rollout's talk with Run Command: collect what came of commands, choose the next, send them, record their ids."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -7,12 +7,19 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from haproxy_sync.errors import Unpinned
+from haproxy_sync.fleet.model import ids
 from haproxy_sync.rollout import listening, next_commands, run_command, transitions
 from haproxy_sync.rollout.next_commands import NextCommands
 from haproxy_sync.rollout.progress import Progress
-from haproxy_sync.rollout.reports import Report, fold
+from haproxy_sync.rollout.reports import Report, reports_of
 from haproxy_sync.settings import Settings
-from haproxy_sync.state.model import Command, Document, EnvironmentState, Purpose
+from haproxy_sync.state.model import (
+    Command,
+    Document,
+    EnvironmentState,
+    Purpose,
+    UnixSeconds,
+)
 
 CLIENT_ERROR = range(400, 500)
 
@@ -38,7 +45,7 @@ NOTHING_SENT = Sent({})
 
 
 def collect(
-    ssm: Any, state: EnvironmentState, now: float
+    ssm: Any, state: EnvironmentState, now: UnixSeconds
 ) -> tuple[EnvironmentState, Reports]:
     """What the commands in flight have brought since the last time, and those that were silent before.
 
@@ -60,14 +67,19 @@ def collect(
 
 
 def _collect_late(
-    ssm: Any, state: EnvironmentState, asked: Mapping[str, Invocations], now: float
+    ssm: Any,
+    state: EnvironmentState,
+    asked: Mapping[str, Invocations],
+    now: UnixSeconds,
 ) -> tuple[EnvironmentState, Reports]:
     collected: list[tuple[Command, Report]] = []
     for command in sorted(state.late, key=lambda each: each.claimed_at):
         invocations = asked.get(command.command_id)
         if invocations is None:
             invocations = _late_invocations(ssm, command)
-        state, reports = listening.hear_late(state, command, fold(invocations), now)
+        state, reports = listening.hear_late(
+            state, command, reports_of(invocations), now
+        )
         collected += _by_command(command, reports)
     return state, tuple(collected)
 
@@ -81,9 +93,12 @@ def _late_invocations(ssm: Any, command: Command) -> Invocations:
 
 
 def _collect_one(
-    state: EnvironmentState, command: Command, invocations: Invocations, now: float
+    state: EnvironmentState,
+    command: Command,
+    invocations: Invocations,
+    now: UnixSeconds,
 ) -> tuple[EnvironmentState, Reports]:
-    folded = fold(invocations)
+    folded = reports_of(invocations)
     state, reports = listening.hear(state, command, folded, now)
     is_taken = _is_taken(command, folded, invocations)
     state = transitions.stalled(state, command, now, is_taken=is_taken)
@@ -93,8 +108,8 @@ def _collect_one(
 def _is_taken(
     command: Command, folded: Iterable[Report], invocations: Invocations
 ) -> bool:
-    """Whether an agent has taken the command, so that not all of the targets that are left are pending."""
-    left = set(command.targets).difference(report.instance_id for report in folded)
+    """Whether the targets that are left show anything but `Pending`; true also where none is listed."""
+    left = set(command.targets).difference(ids(folded))
     statuses = {each["Status"] for each in invocations if each["InstanceId"] in left}
     return statuses != {"Pending"}
 
@@ -106,7 +121,7 @@ def _by_command(
 
 
 def choose(
-    ssm: Any, settings: Settings, state: EnvironmentState, now: float
+    ssm: Any, settings: Settings, state: EnvironmentState, now: UnixSeconds
 ) -> tuple[EnvironmentState, NextCommands]:
     """Who gets a command next, claimed in the state so that nobody else sends it too.
 
@@ -127,7 +142,10 @@ def choose(
 def _pinned(
     ssm: Any, settings: Settings, state: EnvironmentState, claims: tuple[Command, ...]
 ) -> EnvironmentState:
-    """A rollout runs the document that its canary ran, to the end; what is not one under way takes the current one."""
+    """Pins the document: a rollout under way keeps its canary's, all else takes the current default version.
+
+    All claims of one choice have one purpose.
+    """
     if not claims or _keeps_document(state, claims[0].purpose, settings):
         return state
     return _with_document(state, run_command.document(ssm, settings.document_name))
@@ -141,9 +159,13 @@ def _keeps_document(
         return False
     if purpose is Purpose.WAVE:
         return True
-    progress = Progress(state)
+    return _is_proven_and_rolling(Progress(state), settings)
+
+
+def _is_proven_and_rolling(progress: Progress, settings: Settings) -> bool:
     has_stopped = progress.has_stopped(settings.max_errors)
-    return all((progress.unsettled, not has_stopped, progress.proven_by))
+    is_rolling = progress.unsettled != () and not has_stopped
+    return is_rolling and progress.proven_by != ""
 
 
 def _with_document(
@@ -158,7 +180,10 @@ def _with_document(
 def send(
     ssm: Any, settings: Settings, state: EnvironmentState, claims: tuple[Command, ...]
 ) -> Sent:
-    """Send what the state claims; after the first failure nothing more. `Unpinned` without a document to run."""
+    """Send what the state claims; after the first failure nothing more. `Unpinned` without a document to run.
+
+    `ssm` must not retry by itself: a SendCommand repeated is a second command (`Clients.commands`).
+    """
     document = state.publication.document if state.publication else None
     if document is None:
         raise Unpinned("claims without a pinned document")
@@ -170,12 +195,12 @@ def send(
             untried = claims[number:] if _is_refusal(error) else claims[number + 1 :]
             return replace(
                 sent,
-                by_claim={**sent.by_claim, **{each.claim: None for each in untried}},
+                by_claim={**sent.by_claim, **{each.claim_id: None for each in untried}},
                 failure=error,
             )
         sent = replace(
             sent,
-            by_claim={**sent.by_claim, claim.claim: command},
+            by_claim={**sent.by_claim, claim.claim_id: command},
             refused=(*sent.refused, *_by_command(claim, reports)),
         )
     return sent
@@ -190,12 +215,12 @@ def _is_refusal(error: Exception) -> bool:
 
 
 def record(
-    state: EnvironmentState, sent: Sent, now: float, writer: str
+    state: EnvironmentState, sent: Sent, now: UnixSeconds, writer: str
 ) -> EnvironmentState:
     """The next state, with command ids in place of the claims, whatever else others made of it meanwhile."""
     recorded = transitions.next_revision(state, now, writer)
     for claim, report in sent.refused:
-        if claim.claim in {command.claim for command in recorded.commands}:
+        if claim.claim_id in {command.claim_id for command in recorded.commands}:
             recorded = transitions.reported(recorded, claim, [report], now)
     if _is_document_gone(sent.failure):
         recorded = _with_document(recorded, None)  # the next try takes the current one

@@ -4,10 +4,12 @@ Whoever is not settled is due: one canary first, then waves of the healthy, thos
 spacing, and everybody once per drift check.
 """
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
+from haproxy_sync.fleet.model import ids
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
 from haproxy_sync.rollout.transitions import STALL_SECONDS
 from haproxy_sync.settings import Settings
@@ -17,7 +19,6 @@ from haproxy_sync.state.model import (
     Digest,
     EnvironmentState,
     Outcome,
-    Publication,
     Purpose,
     UnixSeconds,
 )
@@ -27,7 +28,7 @@ RETRY_SECONDS = 30  # doubles with every attempt
 # More would make a number with a thousand digits, and pass the limit anyway.
 MAX_DOUBLINGS = 10
 MAX_RETRY_SECONDS = 1800
-# Worth another try, but not at once; a superseded one was just given a number that was too low.
+# Worth another try, but not at once; a superseded one was just given a fence that was too low.
 UNLUCKY = frozenset({Outcome.MISSING, Outcome.DENIED, Outcome.SUPERSEDED})
 
 
@@ -36,6 +37,7 @@ class Due:
     """A proxy that wants a command, why, and from when it may have one."""
 
     proxy: ProxyProgress
+    digest: Digest
     purpose: Purpose
     at: UnixSeconds
     is_healthy: bool = True
@@ -65,48 +67,60 @@ class NextCommands:
     wake_at: UnixSeconds | None = None
 
 
-def must_not_send(state: EnvironmentState, now: float) -> bool:
+def _must_not_send(state: EnvironmentState, now: UnixSeconds) -> bool:
     """Whether nothing may be sent: not even what is published already, unless a rollback published and froze it."""
     if state.first_freeze:
         return True
     freeze = state.freeze_at(now)
     if freeze is None:
         return False
-    return state.publication is None or freeze.generation != state.generation
+    return freeze.generation != state.generation
 
 
-def due(state: EnvironmentState, settings: Settings, now: float) -> tuple[Due, ...]:
+def due(
+    state: EnvironmentState, settings: Settings, now: UnixSeconds
+) -> tuple[Due, ...]:
     """Every proxy that wants a command, now or later; those with one in flight are left alone."""
-    if must_not_send(state, now):
+    if _must_not_send(state, now):
         return ()
-    in_flight = state.in_flight
+    in_flight = state.proxies_in_flight
     return tuple(
-        _due(proxy, state, settings)
+        _due(proxy, proxy.desired, state, settings)
         for proxy in Progress(state).proxies
         if proxy.desired and proxy.instance_id not in in_flight
     )
 
 
-def _due(proxy: ProxyProgress, state: EnvironmentState, settings: Settings) -> Due:
+def _due(
+    proxy: ProxyProgress, digest: Digest, state: EnvironmentState, settings: Settings
+) -> Due:
     observed = proxy.state
-    spaced = (
-        observed.sent_at + settings.rollout_spacing_seconds if observed.sent_at else 0.0
-    )
+    spaced = 0.0
+    if observed.sent_at:
+        spaced = observed.sent_at + settings.rollout_spacing_seconds
+    want = partial(Due, proxy, digest)
     if proxy.has_failed or _is_unlucky(proxy):
-        return Due(
-            proxy,
-            Purpose.RETRY,
-            max(spaced, observed.at + _backoff(observed.attempts)),
+        return want(
+            purpose=Purpose.RETRY,
+            at=max(spaced, observed.at + _backoff(observed.attempts)),
             is_healthy=False,
         )
     if not proxy.is_settled:
-        return Due(
-            proxy, Purpose.WAVE, spaced, is_healthy=observed.outcome not in BROKEN
+        return want(
+            purpose=Purpose.WAVE,
+            at=spaced,
+            is_healthy=observed.outcome not in BROKEN,
         )
     if observed.sent_at < state.verify_requested_at:
-        return Due(proxy, Purpose.VERIFY, spaced)
-    drift_check_at = max(spaced, observed.sent_at + settings.drift_check_seconds)
-    return Due(proxy, Purpose.VERIFY, drift_check_at, is_drift_check=True)
+        return want(
+            purpose=Purpose.VERIFY,
+            at=spaced,
+        )
+    return want(
+        purpose=Purpose.VERIFY,
+        at=max(spaced, observed.sent_at + settings.drift_check_seconds),
+        is_drift_check=True,
+    )
 
 
 def _is_unlucky(proxy: ProxyProgress) -> bool:
@@ -118,7 +132,7 @@ def _backoff(attempts: int) -> int:
     return min(RETRY_SECONDS << doublings, MAX_RETRY_SECONDS)
 
 
-def is_at_rest(state: EnvironmentState, settings: Settings, now: float) -> bool:
+def is_at_rest(state: EnvironmentState, settings: Settings, now: UnixSeconds) -> bool:
     """Whether nothing would be cut short by another publication: the rollout came to its end, or stopped at a failure.
 
     One publication after the other, or those in the last wave would never get any while changes keep coming.
@@ -127,27 +141,13 @@ def is_at_rest(state: EnvironmentState, settings: Settings, now: float) -> bool:
     if progress.has_stopped(settings.max_errors):
         return True
     return not progress.under_way and not any(
-        map(_is_waited_for, due(state, settings, now))
+        map(_is_left_in_wave, due(state, settings, now))
     )
 
 
-def _is_waited_for(each: Due) -> bool:
+def _is_left_in_wave(each: Due) -> bool:
     is_reachable = each.proxy.state.outcome is not Outcome.MISSING
-    return all((each.purpose is Purpose.WAVE, each.is_healthy, is_reachable))
-
-
-def ended(
-    before: EnvironmentState, after: EnvironmentState, settings: Settings
-) -> tuple[str, ...]:
-    """The outcome of a rollout that came to its end between two states; nothing while it goes on."""
-    was, now = Progress(before), Progress(after)
-    if now.is_converged and not was.is_converged:
-        return ("completed",)
-    if now.has_stopped(settings.max_errors) and not was.has_stopped(
-        settings.max_errors
-    ):
-        return ("stopped",)
-    return ()
+    return each.purpose is Purpose.WAVE and each.is_healthy and is_reachable
 
 
 @dataclass(frozen=True)
@@ -191,18 +191,17 @@ def next_commands(
     wanted: tuple[Due, ...],
     online: frozenset[str],
     settings: Settings,
-    now: float,
+    now: UnixSeconds,
 ) -> NextCommands:
     """What to send now, to whom. `wanted` is what is `due`, `online` the proxies whose agent can be reached."""
-    publication = state.publication
-    if publication is None or not wanted:
+    if not wanted:
         return NextCommands()
     ready = tuple(
         each for each in wanted if each.at <= now and each.instance_id in online
     )
     choice = _Choice(Progress(state), settings, ready)
     policies = BEFORE_PROOF if _needs_canary(choice, wanted) else AFTER_PROOF
-    claims = _claims(state, publication, _first(choice, policies), settings, now)
+    claims = _claims(state, _first(choice, policies), settings, now)
     return NextCommands(
         claims, _wake_at(wanted, (*claims, *choice.progress.under_way), now)
     )
@@ -212,11 +211,11 @@ def _needs_canary(choice: _Choice, wanted: tuple[Due, ...]) -> bool:
     """Whether somebody shall get what no proxy has proven yet; who only compares has it already."""
     purposes = {each.purpose for each in wanted}
     is_new = purposes != {Purpose.VERIFY}
-    return all((choice.settings.canary, is_new, not choice.progress.proven_by))
+    return is_new and choice.settings.canary and not choice.progress.proven_by
 
 
 def _wake_at(
-    wanted: tuple[Due, ...], commands: Iterable[Command], now: float
+    wanted: tuple[Due, ...], commands: Iterable[Command], now: UnixSeconds
 ) -> UnixSeconds | None:
     """When the next proxy may have a command, or a canary that no agent takes stops blocking the others."""
     times = [each.at for each in wanted if not each.is_drift_check]
@@ -261,7 +260,7 @@ def _new_canary(choice: _Choice) -> list[Due] | None:
 
 
 def _compare_meanwhile(choice: _Choice) -> list[Due] | None:
-    """Those that are left for the canary cannot be reached now: nobody else waits for them."""
+    """No unsettled proxy may get a command now, so those that only compare need not wait."""
     return _comparing(choice, choice.ready)
 
 
@@ -320,10 +319,9 @@ AFTER_PROOF: tuple[Policy, ...] = (
 
 def _claims(
     state: EnvironmentState,
-    publication: Publication,
     chosen: list[Due],
     settings: Settings,
-    now: float,
+    now: UnixSeconds,
 ) -> tuple[Command, ...]:
     """One command per distinct config; together they start no more proxies at once than one command may."""
     limit = max(1, settings.max_concurrency.of(len(state.proxies)))
@@ -335,21 +333,20 @@ def _claims(
             break
         claims.append(
             Command(
-                claim=f"{state.writer}.{state.revision}.{len(claims)}",
+                claim_id=f"{state.writer}.{state.revision}.{len(claims)}",
                 purpose=members[0].purpose,
-                generation=publication.generation,
-                fence=publication.fence,
+                generation=state.generation,
+                fence=state.fence,
                 digest=digest,
-                targets=tuple(sorted(each.instance_id for each in members)),
+                targets=tuple(sorted(ids(members))),
                 claimed_at=now,
             )
         )
     return tuple(claims)
 
 
-def _by_config(chosen: list[Due]) -> dict[Digest, list[Due]]:
-    groups: dict[Digest, list[Due]] = {}
+def _by_config(chosen: list[Due]) -> Mapping[Digest, list[Due]]:
+    groups: defaultdict[Digest, list[Due]] = defaultdict(list)
     for each in chosen:
-        if each.proxy.desired:
-            groups.setdefault(each.proxy.desired, []).append(each)
+        groups[each.digest].append(each)
     return groups

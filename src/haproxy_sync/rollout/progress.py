@@ -12,9 +12,10 @@ from haproxy_sync.state.model import (
     Outcome,
     ProxyState,
     Purpose,
+    UnixSeconds,
 )
 
-# When to look for output that a final status came without; at the last of these its absence is believed.
+# When to ask again for output that a final status came without; at the last of these its absence is believed.
 LISTEN_SECONDS = (1, 3, 7, 15, 30)
 
 
@@ -36,7 +37,7 @@ class ProxyProgress:
     @property
     def is_settled(self) -> bool:
         """Whether it has what is published, and nothing older can still arrive there."""
-        return all((self._is_applied, self._is_last_command, self._has_proof))
+        return self._is_applied and self._is_last_command and self._has_proof
 
     @property
     def runs_desired(self) -> bool:
@@ -113,7 +114,7 @@ class Progress:
         )
 
     def _is_proof(self, proxy: ProxyProgress) -> bool:
-        return all((self._has_tried(proxy), proxy.runs_desired, proxy.is_settled))
+        return self._has_tried(proxy) and proxy.runs_desired and proxy.is_settled
 
     def _has_tried(self, proxy: ProxyProgress) -> bool:
         """Whoever has a config of its own proves only what it did since: the others' configs were never tried."""
@@ -128,7 +129,8 @@ class Progress:
     @property
     def is_converged(self) -> bool:
         """Whether every proxy has the config of the last look."""
-        return all((self._is_current, self.state.proxies, not self.unsettled))
+        has_proxies = self.state.proxies != ()
+        return has_proxies and self._is_current and not self.unsettled
 
     @property
     def _is_current(self) -> bool:
@@ -147,17 +149,14 @@ class Progress:
         return tuple(filter(self._is_waited_for, self.state.commands))
 
     def _is_waited_for(self, command: Command) -> bool:
-        return all(
-            (
-                self.state.publication,
-                command.generation == self.state.generation,
-                command.purpose is not Purpose.VERIFY,
-                not command.is_stalled,
-            )
+        is_current = self.state.publication is not None and (
+            command.generation == self.state.generation
         )
+        changes_something = command.purpose is not Purpose.VERIFY
+        return is_current and changes_something and not command.is_stalled
 
-    def listen_again_at(self, now: float) -> float | None:
-        """When to look again for what the silent have to say, in unix seconds."""
+    def ask_again_at(self, now: UnixSeconds) -> UnixSeconds | None:
+        """When to ask Run Command again for what the silent have to say."""
         silences = (
             since
             for command in self.state.commands
@@ -165,3 +164,16 @@ class Progress:
         )
         times = (since + seconds for since in silences for seconds in LISTEN_SECONDS)
         return min((time for time in times if time > now), default=None)
+
+
+def ended(
+    before: EnvironmentState, after: EnvironmentState, max_errors: Limit
+) -> tuple[str, ...]:
+    """The outcome of a rollout that came to its end between two states; nothing while it goes on."""
+    was, now = Progress(before), Progress(after)
+    if now.is_converged and not was.is_converged:
+        return ("completed",)
+    has_stopped = now.has_stopped(max_errors)
+    if has_stopped and not was.has_stopped(max_errors):
+        return ("stopped",)
+    return ()

@@ -11,6 +11,7 @@ from haproxy_sync.state.model import Outcome
 MARKER = "haproxy-ec2-sync "
 APPLY_STEP = "apply"
 DOWNLOAD_STEP = "download"
+DOWNLOAD_FAILED = "download-failed"  # reason of a host that did not get the config
 MD5 = re.compile(r"|[0-9a-f]{32}", re.ASCII)
 HOST_OUTCOMES = frozenset(Outcome) - {
     Outcome.MISSING,
@@ -108,8 +109,8 @@ class _Invocation:
         )
 
 
-def fold(invocations: Iterable[Mapping[str, Any]]) -> tuple[Report, ...]:
-    """The invocations that are over as reports, also by their step alone; the others are still under way."""
+def reports_of(invocations: Iterable[Mapping[str, Any]]) -> tuple[Report, ...]:
+    """A report of each invocation that is over, or whose apply step is; none for those still under way."""
     reports = map(_report, map(_parse, invocations))
     return tuple(report for report in reports if report)
 
@@ -148,7 +149,7 @@ def _unreported(invocation: _Invocation) -> Report:
     """What Run Command itself says where the host said nothing."""
     if invocation.download.status == "Failed":
         detail = _short(invocation.download.output)
-        return Report(invocation.instance_id, Outcome.FAILED, "download-failed", detail)
+        return Report(invocation.instance_id, Outcome.FAILED, DOWNLOAD_FAILED, detail)
     outcome, reason = UNREPORTED.get(
         invocation.status_details, (Outcome.FAILED, "no-marker")
     )
@@ -177,7 +178,7 @@ def _reported(instance_id: str, marker: Mapping[str, Any]) -> Report:
 
 
 def parse_marker(output: str) -> Mapping[str, Any] | None:
-    """The JSON of the marker, if the first line is one and every value has the promised shape."""
+    """The JSON of the marker, if the first line is one whose outcome, fence and MD5s have the promised shape."""
     first = output.partition("\n")[0]
     if not first.startswith(MARKER):
         return None

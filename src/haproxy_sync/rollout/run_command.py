@@ -19,7 +19,7 @@ DELIVERY_SECONDS = 60
 MAX_FILTER_VALUES = 50
 # A host's work, amply; those behind it in the ramp wait that long each round.
 ROUND_SECONDS = 30
-# The whole call is refused because of one target; what that target is told apart as.
+# Errors that refuse a whole call because of one target, and what is reported of that target.
 REFUSALS = {
     "InvalidInstanceId": (Outcome.MISSING, "not-reachable"),
     "AccessDeniedException": (Outcome.DENIED, "access-denied"),
@@ -45,13 +45,16 @@ def online(ssm: Any, instance_ids: Iterable[str]) -> frozenset[str]:
 
 
 def document(ssm: Any, name: str) -> Document:
-    """The document's default version, to be pinned in every command of a rollout (`ClientError`)."""
+    """The document's default version, to be pinned in every command of a rollout (`ClientError`, `BotoCoreError`)."""
     described = ssm.describe_document(Name=name)["Document"]
     return Document(described["DocumentVersion"], described["Hash"])
 
 
 def invocations(ssm: Any, command: Command) -> Iterator[Mapping[str, Any]]:
-    """What each target has to say so far; none while the service does not know the command yet."""
+    """What each target has to say so far; none while the service does not list the command yet.
+
+    `ClientError` or `BotoCoreError` for any other failure.
+    """
     try:
         yield from pages(
             ssm.list_command_invocations,
@@ -71,7 +74,8 @@ def send(
     """The command that the claim became, for all of its targets or some, and those that are refused, by name.
 
     One bad host makes the service refuse the whole call without saying which: the halves are tried then, and the
-    first that is taken is enough: two commands at once would start twice what MaxConcurrency allows.
+    first that is taken is enough: two commands at once would start twice what MaxConcurrency allows. Any other
+    failure is raised (`ClientError`, `BotoCoreError`).
     """
     try:
         answer = ssm.send_command(**_request(settings, claim, pinned))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
-from haproxy_sync.fleet.model import Backend
+from haproxy_sync.fleet.model import Backend, by_id
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
 from haproxy_sync.rollout.reports import Report
 from haproxy_sync.state.model import (
@@ -19,6 +19,7 @@ from haproxy_sync.state.model import (
     Outcome,
     ProxyState,
     Publication,
+    UnixSeconds,
     with_targets,
 )
 
@@ -27,12 +28,13 @@ VOID_SECONDS = 75
 STALL_SECONDS = 15  # an agent that is well takes a command within a second or two
 LOST_SECONDS = 3600  # a command nobody reports on is given up then
 LATE_SECONDS = 600  # longer than an agent takes to send again what got lost
+# After these nothing is counted against the proxy.
 HARMLESS = APPLIED | {Outcome.NOT_TRIED}
-OFFLINE = ", agent-offline"
+OFFLINE = ", agent-offline"  # is appended to the reason of who failed before
 
 
 def next_revision(
-    previous: EnvironmentState, now: float, writer: str
+    previous: EnvironmentState, now: UnixSeconds, writer: str
 ) -> EnvironmentState:
     """The state that this invocation writes next: what is over by now is gone.
 
@@ -51,7 +53,7 @@ def publish(
     state: EnvironmentState,
     assignment: Assignment,
     why: str,
-    now: float,
+    now: UnixSeconds,
     pool: tuple[Backend, ...],
 ) -> EnvironmentState:
     """The pool is accepted and its configs are published; the same assignment again is no new generation."""
@@ -65,11 +67,11 @@ def _change(
     state: EnvironmentState,
     assignment: Assignment,
     why: str,
-    now: float,
+    now: UnixSeconds,
     pool: tuple[Backend, ...],
 ) -> Change:
-    before = {backend.instance_id: backend for backend in state.pool}
-    after = {backend.instance_id: backend for backend in pool}
+    before = by_id(state.pool)
+    after = by_id(pool)
     return replace(
         next_change(state, assignment, why, now),
         added=tuple(sorted(after.keys() - before.keys())),
@@ -83,7 +85,7 @@ def _change(
 
 
 def next_change(
-    state: EnvironmentState, assignment: Assignment, why: str, now: float
+    state: EnvironmentState, assignment: Assignment, why: str, now: UnixSeconds
 ) -> Change:
     """The history entry that the assignment gets when it is rolled out as the next generation."""
     return Change(
@@ -95,7 +97,7 @@ def next_change(
     )
 
 
-def _next_fence(state: EnvironmentState, now: float) -> int:
+def _next_fence(state: EnvironmentState, now: UnixSeconds) -> int:
     """The clock's seconds, so that a state that was lost starts above what hosts have; never less than one more."""
     return max(state.fence + 1, int(now))
 
@@ -105,13 +107,16 @@ def roll_out(state: EnvironmentState, change: Change) -> EnvironmentState:
     return replace(
         state,
         publication=Publication(
-            change.generation, change.fence, change.at, change.assignment
+            generation=change.generation,
+            fence=change.fence,
+            at=change.at,
+            assignment=change.assignment,
         ),
         history=(*state.history, change)[-HISTORY_LENGTH:],
     )
 
 
-def overtaken(state: EnvironmentState, now: float) -> EnvironmentState:
+def overtaken(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
     """A host knows a higher fence than we gave, so the state was lost once: publish the same as a new generation."""
     publication = state.publication
     if publication is None:
@@ -125,13 +130,13 @@ def overtaken(state: EnvironmentState, now: float) -> EnvironmentState:
 
 
 def claimed(
-    state: EnvironmentState, claims: tuple[Command, ...], now: float
+    state: EnvironmentState, claims: tuple[Command, ...], now: UnixSeconds
 ) -> EnvironmentState:
-    """The state says so before anything is sent: whoever reads it next keeps off."""
+    """The claims are put before anything is sent, so that no other run sends them too."""
     after = replace(state, commands=(*state.commands, *claims))
     for command in claims:
-        claim = partial(replace, sent_generation=command.generation, sent_at=now)
-        after = after.with_proxies(command.targets, claim)
+        mark = partial(replace, sent_generation=command.generation, sent_at=now)
+        after = after.with_each_proxy_state(command.targets, mark)
     return after
 
 
@@ -139,16 +144,21 @@ def sent(
     state: EnvironmentState, by_claim: Mapping[str, Command | None]
 ) -> EnvironmentState:
     """Each claim became the command it was sent as (None: nothing was sent); a claim that is gone stays gone."""
-    sent_as = (by_claim.get(claim.claim, claim) for claim in state.commands)
+    sent_as = (by_claim.get(each.claim_id, each) for each in state.commands)
     commands = tuple(filter(None, sent_as))
-    left_out = state.in_flight.difference(*(command.targets for command in commands))
+    left_out = state.proxies_in_flight.difference(
+        *(command.targets for command in commands)
+    )
     # Their place in the wave was on paper only: they need not wait for any spacing.
-    after = state.with_proxies(left_out, partial(replace, sent_at=0.0))
+    after = state.with_each_proxy_state(left_out, partial(replace, sent_at=0.0))
     return replace(after, commands=commands)
 
 
 def reported(
-    state: EnvironmentState, command: Command, reports: Iterable[Report], now: float
+    state: EnvironmentState,
+    command: Command,
+    reports: Iterable[Report],
+    now: UnixSeconds,
 ) -> EnvironmentState:
     """Proxies reported on the command; each report counts once, and who has reported is no target any more."""
     fresh = {
@@ -160,22 +170,22 @@ def reported(
         key: _observed(state.proxy_state(key), command, report, now)
         for key, report in fresh.items()
     }
-    spoke = frozenset(key for key, report in fresh.items() if report.is_heard)
+    heard = frozenset(key for key, report in fresh.items() if report.is_heard)
     after = replace(
         state.with_proxy_states(states),
-        late=spoken(state.late, command, spoke),
+        late=still_late(state.late, command, heard),
     )
-    after = after.with_command(command.claim, lambda each: each.without(fresh))
+    after = after.with_command(command.claim_id, lambda each: each.without(fresh))
     is_behind = Outcome.SUPERSEDED in {report.outcome for report in fresh.values()}
     if is_behind and command.generation == state.generation:
         return overtaken(after, now)
     return after
 
 
-def spoken(
+def still_late(
     late: tuple[Command, ...], command: Command, hosts: frozenset[str]
 ) -> tuple[Command, ...]:
-    """What is listened for once those hosts said something of the command: of an older one it is old news now."""
+    """The late commands once those hosts were heard on a command: what an older one brings is old news there now."""
     return with_targets(
         each.without(hosts) if each.claimed_at <= command.claimed_at else each
         for each in late
@@ -183,7 +193,7 @@ def spoken(
 
 
 def _observed(
-    before: ProxyState, command: Command, report: Report, now: float
+    before: ProxyState, command: Command, report: Report, now: UnixSeconds
 ) -> ProxyState:
     """What is known of the proxy after the report; what it did not say stays as it was."""
     is_unproven = _is_unproven(command, report)
@@ -225,16 +235,16 @@ def _is_unproven(command: Command, report: Report) -> bool:
 
 
 def stalled(
-    state: EnvironmentState, command: Command, now: float, *, is_taken: bool
+    state: EnvironmentState, command: Command, now: UnixSeconds, *, is_taken: bool
 ) -> EnvironmentState:
     """A command that no agent has taken for long: it stays in flight for its own proxies, nobody else waits for it."""
     is_stalled = not is_taken and _is_over(command, STALL_SECONDS, now)
     return state.with_command(
-        command.claim, lambda each: replace(each, is_stalled=is_stalled)
+        command.claim_id, lambda each: replace(each, is_stalled=is_stalled)
     )
 
 
-def given_up(state: EnvironmentState, now: float) -> EnvironmentState:
+def given_up(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
     """Without void claims and without commands that nobody will report on any more."""
     late = (
         command.without(command.silent_for(LATE_SECONDS, now)) for command in state.late
@@ -251,7 +261,7 @@ def given_up(state: EnvironmentState, now: float) -> EnvironmentState:
     return after
 
 
-def _is_void(command: Command, now: float) -> bool:
+def _is_void(command: Command, now: UnixSeconds) -> bool:
     return not command.command_id and _is_over(command, VOID_SECONDS, now)
 
 
@@ -259,13 +269,13 @@ def _lost(instance_id: str) -> Report:
     return Report(instance_id, Outcome.MISSING, "no-report")
 
 
-def _is_over(command: Command, seconds: float, now: float) -> bool:
+def _is_over(command: Command, seconds: float, now: UnixSeconds) -> bool:
     return now - command.claimed_at >= seconds
 
 
 def forgotten(state: EnvironmentState) -> EnvironmentState:
     """Without proxies that the last look no longer has: they are gone, they did not fail."""
-    gone = {*state.proxy_states, *state.in_flight}.difference(state.proxy_ids)
+    gone = {*state.proxy_states, *state.proxies_in_flight}.difference(state.proxy_ids)
     present = {key: each for key, each in state.proxy_states.items() if key not in gone}
     return replace(
         state,
@@ -288,6 +298,7 @@ def _offline(proxy: ProxyProgress) -> ProxyState:
     if proxy.has_failed:  # what it failed with is what people want to know
         reason = proxy.state.reason.removesuffix(OFFLINE) + OFFLINE
         return replace(proxy.state, reason=reason)
+    # It was not tried, so it is due at once when its agent is back.
     return replace(
         proxy.state, outcome=Outcome.MISSING, reason="agent-offline", attempts=0
     )

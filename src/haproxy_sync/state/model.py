@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 
-from haproxy_sync.fleet.model import Backend, Config, Proxy, Skipped
+from haproxy_sync.fleet.model import Backend, Config, Proxy, Skipped, ids
 
 type UnixSeconds = float
 """A time as it is stored: seconds since 1970, UTC. Where it has no other meaning, 0 says never."""
@@ -89,7 +89,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What the proxies shall run: the desired half of the state."""
+    """What the proxies shall run."""
 
     generation: int  # 1, 2, 3, ...: how people and the state name a publication
     fence: int  # what hosts compare: unix seconds, and always higher than the one before, so that the newest wins
@@ -102,7 +102,7 @@ class Publication:
 class Command:
     """A Run Command in flight, or claimed. `targets` are the proxies that have not reported yet."""
 
-    claim: str  # unique; names the command before it has an id
+    claim_id: str  # unique; names the command before it has an id
     purpose: Purpose
     generation: int  # of the publication that it brings
     fence: int  # of the publication that it brings
@@ -213,7 +213,7 @@ class EnvironmentState:
     history; its observed half is what each proxy said last and which commands are in flight.
     """
 
-    revision: int = 0  # counts the writes, as resourceVersion does in Kubernetes
+    revision: int = 0  # counts the writes of this object
     writer: str = ""  # the invocation that wrote it: equal bytes are then one's own
     looked_at: UnixSeconds = 0.0  # start of the last completed look
     wake_at: UnixSeconds = 0.0  # a delayed message of ours comes then
@@ -254,18 +254,19 @@ class EnvironmentState:
         return self.assignment[instance_id]
 
     def with_command(
-        self, claim: str, change: Callable[[Command], Command]
+        self, claim_id: str, change: Callable[[Command], Command]
     ) -> "EnvironmentState":
-        """With a change of the command in flight that has this claim; without it where it has no targets left."""
+        """With this command in flight changed; it is dropped once it has no targets left."""
         commands = (
-            change(each) if each.claim == claim else each for each in self.commands
+            change(each) if each.claim_id == claim_id else each
+            for each in self.commands
         )
         return replace(self, commands=with_targets(commands))
 
-    def with_proxies(
+    def with_each_proxy_state(
         self, instance_ids: Iterable[str], change: Callable[[ProxyState], ProxyState]
     ) -> "EnvironmentState":
-        """With the same change of what was observed of some proxies."""
+        """With the same change of what was observed of each of these proxies."""
         return self.with_proxy_states(
             {
                 instance_id: change(self.proxy_state(instance_id))
@@ -302,7 +303,7 @@ class EnvironmentState:
 
     @property
     def generation(self) -> int:
-        """What is published; 0 while nothing is."""
+        """The number of the publication; 0 while nothing is published."""
         if self.publication:
             return self.publication.generation
         return 0
@@ -327,13 +328,10 @@ class EnvironmentState:
     def instance_ids(self) -> AbstractSet[str]:
         """Every instance that was ours at the last look, or is in the config."""
         hosts = (*self.pool, *self.proxies)
-        ids = {host.instance_id for host in hosts} | {
-            skipped.instance_id for skipped in self.skipped
-        }
-        return ids.union(self.others)
+        return ids(hosts) | ids(self.skipped) | set(self.others)
 
     @property
-    def in_flight(self) -> frozenset[str]:
+    def proxies_in_flight(self) -> frozenset[str]:
         """Proxies that have a command, or may have one."""
         return frozenset(
             target for command in self.commands for target in command.targets

@@ -62,12 +62,20 @@ class Store:
         """The state and its ETag. To be called before looking at EC2, never after (docs/decisions.md)."""
         answer = self._get(state_key(self.environment))
         if answer is None:
-            first = EnvironmentState()
-            return Snapshot(first, None, is_first=not self.has_configs())
+            return Snapshot(
+                state=EnvironmentState(),
+                etag=None,
+                is_first=not self._has_configs(),
+            )
         state, corruption = _loaded(answer["Body"].read())
         # Whatever we put has a revision: `{}` is nobody's state, though it reads as one.
-        is_first = state.revision == 0 and not self.has_configs()
-        return Snapshot(state, answer["ETag"], corruption, is_first)
+        is_first = state.revision == 0 and not self._has_configs()
+        return Snapshot(
+            state=state,
+            etag=answer["ETag"],
+            corruption=corruption,
+            is_first=is_first,
+        )
 
     def put(self, state: EnvironmentState, etag: str | None) -> str:
         """Replace exactly the state that was read; the new ETag. `Superseded` if somebody was faster."""
@@ -119,7 +127,7 @@ class Store:
             if _code(error) not in EXISTS:
                 raise
 
-    def has_configs(self) -> bool:
+    def _has_configs(self) -> bool:
         """Whether a config of the environment is stored: they outlive the state, and are put before it."""
         page = self.s3.list_objects_v2(
             Bucket=self.bucket,
@@ -129,7 +137,7 @@ class Store:
         return bool(page.get("Contents"))
 
     def get_config(self, sha256: str) -> str | None:
-        """The text of a stored config; None if it expired."""
+        """The text of a stored config; None if somebody deleted it."""
         answer = self._get(config_key(self.environment, sha256))
         if answer is None:
             return None

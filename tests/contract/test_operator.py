@@ -631,6 +631,6 @@ def test_an_expired_config_cannot_be_rolled_back_to(running: World) -> None:
     key = f"configs/staging/{good.assignment.shared.sha256}/haproxy.cfg"
     running.clients.s3.delete_object(Bucket="bucket", Key=key)
     before = running.state
-    with pytest.raises(BadRequest, match="expired"):
+    with pytest.raises(BadRequest, match="no longer in the bucket"):
         running.act("rollback", generation=good.generation)
     assert running.state == before

@@ -258,7 +258,7 @@ def test_who_vanishes_during_a_hold_is_held_too() -> None:
 
 @pytest.mark.fault("F18")
 @pytest.mark.parametrize(
-    ("limits", "left"),
+    ("thresholds", "left"),
     [
         (LIMITS, 0),
         (replace(LIMITS, min_backends=3), 2),

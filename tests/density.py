@@ -66,13 +66,20 @@ def _weight(node: ast.AST) -> int:
 def code_lines(tree: ast.AST) -> int:
     """The lines on which a statement or an expression begins."""
     docstrings = {part for node in _docstrings(tree) for part in ast.walk(node)}
-    code = (node for node in ast.walk(tree) if isinstance(node, ast.stmt | ast.expr) and node not in docstrings)
+    code = (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.stmt | ast.expr) and node not in docstrings
+    )
     return len({node.lineno for node in code})
 
 
 def _docstrings(tree: ast.AST) -> Iterator[ast.stmt]:
     for node in ast.walk(tree):
-        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+        if (
+            isinstance(node, _DOCUMENTED)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
             yield node.body[0]
 
 

@@ -116,9 +116,12 @@ def test_a_nested_function_counts_in_both() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "branches", "is_too_dense"), [(7, 7, False), (8, 4, False), (8, 5, True), (9, 4, False), (9, 5, True)]
+    ("lines", "branches", "is_too_dense"),
+    [(7, 7, False), (8, 4, False), (8, 5, True), (9, 4, False), (9, 5, True)],
 )
-def test_a_function_of_eight_lines_may_decide_four_times(lines: int, branches: int, *, is_too_dense: bool) -> None:
+def test_a_function_of_eight_lines_may_decide_four_times(
+    lines: int, branches: int, *, is_too_dense: bool
+) -> None:
     """Shorter ones may decide as they like: the whole package limits them."""
     assert density.Density(branches, lines).is_too_dense_for_a_function == is_too_dense
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import botocore.session
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from haproxy_sync import __version__
 
@@ -16,6 +17,9 @@ CONFIG = Config(
     tcp_keepalive=True,
     user_agent_extra=f"haproxy-ec2-sync/{__version__}",
 )
+FAILURES = (ClientError, BotoCoreError)
+"""What a call raises where a service refuses, cannot be reached, or does not answer."""
+
 ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1})
 
 
@@ -38,6 +42,11 @@ def pages(call: Any, name: str, **request: Any) -> Iterator[Mapping[str, Any]]:
         if not page.get("NextToken"):
             return
         request["NextToken"] = page["NextToken"]
+
+
+def error_code(error: ClientError) -> str:
+    """Why a service refused, as its documentation names it."""
+    return str(error.response["Error"]["Code"])
 
 
 def clients(region: str) -> Clients:

@@ -104,9 +104,8 @@ def _of_kind[H: Host](kind: type[H], hosts: Iterable[Host]) -> tuple[H, ...]:
 
 def newest_per_address(hosts: Sequence[Host]) -> tuple[list[Host], list[Skipped]]:
     """One host per address, the newest launch: EC2 reuses an address, so the older instance is gone or soon will be."""
-    newest = {
-        host.address: host for host in sorted(hosts, key=_by_launch)
-    }  # the last one of an address counts
+    # The last one of an address counts.
+    newest = {host.address: host for host in sorted(hosts, key=_by_launch)}
     older = [host for host in hosts if host is not newest[host.address]]
     skipped = [_reused(host, newest[host.address]) for host in older]
     return list(newest.values()), skipped

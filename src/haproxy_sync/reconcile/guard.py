@@ -6,10 +6,9 @@ from functools import cached_property
 from types import MappingProxyType
 
 from haproxy_sync.fleet.model import Backend, by_id, ids, unique_names
-from haproxy_sync.settings import Settings
+from haproxy_sync.settings import MAX_PERCENT, Settings
 from haproxy_sync.state.model import Hold, UnixSeconds
 
-PERCENT = 100
 NONE_LEFT = "no backend is left"
 NONE_FOUND = "no backend found, and none is known from before"
 UNKNOWN = ""  # whoever was there before, where the state cannot say who
@@ -142,7 +141,7 @@ def _too_few(look: Look, thresholds: Thresholds) -> str:
 def _mass_loss(look: Look, thresholds: Thresholds) -> str:
     """Losing one is always allowed: a pool of two must be able to lose one."""
     before, lost = len(look.accepted), len(look.lost)
-    if lost > 1 and lost * PERCENT > thresholds.max_loss_percent * before:
+    if lost > 1 and lost * MAX_PERCENT > thresholds.max_loss_percent * before:
         return f"{lost} of {before} backends would vanish (limit {thresholds.max_loss_percent} %)"
     return ""
 

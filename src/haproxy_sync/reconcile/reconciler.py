@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from haproxy_sync import aws
 from haproxy_sync.aws import Clients
 from haproxy_sync.config.render import Renderer
 from haproxy_sync.errors import Superseded, SyncError
@@ -29,7 +28,7 @@ from haproxy_sync.state.model import Command, EnvironmentState, UnixSeconds
 from haproxy_sync.state.store import Snapshot, Store
 
 ATTEMPTS = 5
-FAILURES = (ClientError, BotoCoreError, SyncError)
+FAILURES = (*aws.FAILURES, SyncError)
 
 type Amendment = Callable[[EnvironmentState, UnixSeconds], EnvironmentState]
 """What an operator changes in the state, as a function of the state and the time."""
@@ -180,7 +179,7 @@ class Reconciler:
             unrelated = inventory.not_ours(
                 self.clients.ec2, self.settings, coalesce.named(doubtful)
             )
-        except (ClientError, BotoCoreError):
+        except aws.FAILURES:
             return intent
         return intent.without(
             [event for event in doubtful if unrelated.issuperset(event.instance_ids)]

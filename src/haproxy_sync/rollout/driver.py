@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from haproxy_sync.aws import FAILURES, error_code
 from haproxy_sync.errors import Unpinned
 from haproxy_sync.fleet.model import ids
 from haproxy_sync.rollout import listening, next_commands, run_command, transitions
@@ -88,7 +89,7 @@ def _late_invocations(ssm: Any, command: Command) -> Invocations:
     """What a late command brought; nothing where that cannot be had now: nobody waits for it."""
     try:
         return tuple(run_command.invocations(ssm, command))
-    except (ClientError, BotoCoreError):
+    except FAILURES:
         return ()
 
 
@@ -191,7 +192,7 @@ def send(
     for number, claim in enumerate(claims):
         try:
             command, reports = run_command.send(ssm, settings, claim, document)
-        except (ClientError, BotoCoreError) as error:
+        except FAILURES as error:
             untried = claims[number:] if _is_refusal(error) else claims[number + 1 :]
             return replace(
                 sent,
@@ -228,6 +229,6 @@ def record(
 
 
 def _is_document_gone(failure: Exception | None) -> bool:
-    return isinstance(failure, ClientError) and failure.response["Error"][
-        "Code"
-    ].startswith("InvalidDocument")
+    if not isinstance(failure, ClientError):
+        return False
+    return error_code(failure).startswith("InvalidDocument")

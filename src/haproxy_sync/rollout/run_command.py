@@ -7,9 +7,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from haproxy_sync.aws import pages
+from haproxy_sync.aws import error_code, pages
 from haproxy_sync.rollout.reports import Report
-from haproxy_sync.settings import Limit, Settings
+from haproxy_sync.settings import MAX_PERCENT, Limit, Settings
 from haproxy_sync.state.model import Command, Document, Outcome, Purpose
 from haproxy_sync.state.store import config_key
 
@@ -64,7 +64,7 @@ def invocations(ssm: Any, command: Command) -> Iterator[Mapping[str, Any]]:
             MaxResults=MAX_FILTER_VALUES,
         )
     except ClientError as error:
-        if error.response["Error"]["Code"] not in NOT_FOUND:
+        if error_code(error) not in NOT_FOUND:
             raise
 
 
@@ -80,7 +80,7 @@ def send(
     try:
         answer = ssm.send_command(**_request(settings, claim, pinned))
     except ClientError as error:
-        refusal = REFUSALS.get(error.response["Error"]["Code"])
+        refusal = REFUSALS.get(error_code(error))
         if refusal is None:
             raise
         if len(claim.targets) == 1:
@@ -129,7 +129,7 @@ class _Ramp:
 
 
 def _ramp(settings: Settings, purpose: Purpose) -> _Ramp:
-    one, all_of_them = Limit(1), Limit(100, is_percent=True)
+    one, all_of_them = Limit(1), Limit(MAX_PERCENT, is_percent=True)
     ramps = {
         Purpose.CANARY: _Ramp(one, Limit(0)),
         Purpose.WAVE: _Ramp(settings.max_concurrency, settings.max_errors),

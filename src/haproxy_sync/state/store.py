@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from haproxy_sync.aws import Clients
+from haproxy_sync.aws import Clients, error_code
 from haproxy_sync.errors import CorruptState, Superseded
 from haproxy_sync.fleet.model import Config
 from haproxy_sync.settings import Settings
@@ -90,7 +90,7 @@ class Store:
                 **condition,
             )
         except ClientError as error:
-            if _code(error) not in LOST:
+            if error_code(error) not in LOST:
                 raise
             return self._own_put(body, error)
         return str(answer["ETag"])
@@ -101,9 +101,9 @@ class Store:
         try:
             answer = self.s3.get_object(Bucket=self.bucket, Key=key)
         except ClientError:
-            raise Superseded(f"{key}: {_code(error)}") from error
+            raise Superseded(f"{key}: {error_code(error)}") from error
         if answer["Body"].read() != body:
-            reason = f"{key}: {_code(error)}, somebody else moved the state"
+            reason = f"{key}: {error_code(error)}, somebody else moved the state"
             raise Superseded(reason) from error
         return str(answer["ETag"])
 
@@ -122,9 +122,9 @@ class Store:
                 IfNoneMatch="*",
             )
         except ClientError as error:
-            if _code(error) in CONFLICT:
-                raise Superseded(f"{key}: {_code(error)}") from error
-            if _code(error) not in EXISTS:
+            if error_code(error) in CONFLICT:
+                raise Superseded(f"{key}: {error_code(error)}") from error
+            if error_code(error) not in EXISTS:
                 raise
 
     def _has_configs(self) -> bool:
@@ -148,7 +148,7 @@ class Store:
         try:
             return self.s3.get_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
-            if _code(error) in ABSENT:
+            if error_code(error) in ABSENT:
                 return None
             raise
 
@@ -159,7 +159,3 @@ def _loaded(body: bytes) -> tuple[EnvironmentState, str]:
         return codec.loads(body), ""
     except CorruptState as error:
         return EnvironmentState(), str(error)
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response["Error"]["Code"])

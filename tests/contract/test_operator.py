@@ -1,11 +1,13 @@
 """What a person can ask, and what the guard makes of a bad day."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from haproxy_sync.errors import BadRequest
+from haproxy_sync.state.store import Store
 from tests.contract.conftest import settled
 from tests.contract.faults import calls
 from tests.contract.test_late_output import NEVER, late
@@ -634,3 +636,16 @@ def test_an_expired_config_cannot_be_rolled_back_to(running: World) -> None:
     with pytest.raises(BadRequest, match="no longer in the bucket"):
         running.act("rollback", generation=good.generation)
     assert running.state == before
+
+
+@pytest.mark.parametrize("looked_at", [1e18, -1e18])
+def test_a_time_that_no_clock_shows_hides_nothing_else(
+    running: World, looked_at: float
+) -> None:
+    """Somebody wrote it by hand: the rest of the state is still told."""
+    store = Store.of(running.clients, running.settings)
+    read = store.read()
+    store.put(replace(read.state, looked_at=looked_at), read.etag)
+    status = running.act("status")
+    assert (status["looked_at"], status["looked_at_iso"]) == (looked_at, None)
+    assert status["generation"] == 1

@@ -307,6 +307,19 @@ def test_claims_are_sent_and_reports_are_told_although_the_queue_refuses(
     assert '"ProxyReports":[1.0]' in capsys.readouterr().out
 
 
+def test_an_answer_that_nobody_expects_costs_neither_words_nor_wakeups(
+    running: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bug of ours or of the SDK after the put: the message comes back, and all the rest is done and said."""
+    running.launch()
+    running.delayed.clear()
+    capsys.readouterr()
+    with failing(running.clients, "ssm.SendCommand", Fault(200, "NoCommandInIt")):
+        assert running.deliver(changed()) == ["m-0"]
+    assert '"Publications":[1.0]' in capsys.readouterr().out
+    assert running.delayed
+
+
 @pytest.mark.fault("F10")
 def test_death_between_claim_and_send_is_healed(running: World) -> None:
     """The next run finds the generation not rolled out, and sends once the claim is void."""

@@ -240,6 +240,8 @@ def test_a_failed_download_says_why() -> None:
     [
         {"outcome": "missing"},  # no host may say that of itself
         {"outcome": "great"},
+        {"outcome": []},
+        {"outcome": {}},
         {"generation": "41"},
         {"generation": True},
         {"md5_after": None},

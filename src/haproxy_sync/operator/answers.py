@@ -25,7 +25,10 @@ def iso(time: UnixSeconds | None) -> str | None:
     """The time as ISO 8601, rounded up to a second: a clock that shows it has passed it. None for never."""
     if not time:
         return None
-    return f"{datetime.fromtimestamp(ceil(time), UTC):%Y-%m-%dT%H:%M:%SZ}"
+    try:
+        return f"{datetime.fromtimestamp(ceil(time), UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (ValueError, OverflowError, OSError):
+        return None  # no clock shows it: somebody wrote the state by hand
 
 
 def _or_none[T](value: T) -> T | None:

@@ -11,7 +11,7 @@ from functools import partial
 from haproxy_sync import aws
 from haproxy_sync.aws import Clients
 from haproxy_sync.config.render import Renderer
-from haproxy_sync.errors import Superseded, SyncError
+from haproxy_sync.errors import Superseded
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Fleet
 from haproxy_sync.reconcile import changes, coalesce, events, wakeup
@@ -28,7 +28,6 @@ from haproxy_sync.state.model import Command, EnvironmentState, UnixSeconds
 from haproxy_sync.state.store import Snapshot, Store
 
 ATTEMPTS = 5
-FAILURES = (*aws.FAILURES, SyncError)
 
 type Amendment = Callable[[EnvironmentState, UnixSeconds], EnvironmentState]
 """What an operator changes in the state, as a function of the state and the time."""
@@ -271,7 +270,7 @@ class Reconciler:
         try:
             sent = driver.send(ssm, self.settings, put.state, put.claims)
             after = self._record(put, sent)
-        except FAILURES as error:
+        except Exception as error:  # noqa: BLE001 # whatever it is, it is raised once the rest is done and said
             return put.state, sent, sent.failure or error
         return after, sent, sent.failure
 
@@ -307,7 +306,7 @@ def _first_failure(*calls: Callable[[], None]) -> Exception | None:
     for call in calls:
         try:
             call()
-        except FAILURES as error:
+        except Exception as error:  # noqa: BLE001 # as above
             failures.append(error)
     if failures:
         return failures[0]

@@ -193,7 +193,8 @@ def parse_marker(output: str) -> Mapping[str, Any] | None:
 
 def _is_sound(marker: Mapping[str, Any]) -> bool:
     digests = (marker.get("md5_after"), marker.get("running_md5"))
-    is_outcome = marker.get("outcome") in HOST_OUTCOMES
+    outcome = marker.get("outcome")
+    is_outcome = isinstance(outcome, str) and outcome in HOST_OUTCOMES
     has_fence = type(marker.get("generation")) is int
     return is_outcome and has_fence and all(map(_is_digest, digests))
 

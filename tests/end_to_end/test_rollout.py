@@ -37,7 +37,7 @@ def test_a_canary_that_fails_stops_the_rollout(system: LocalSystem) -> None:
     status = system.status()
     assert _outcomes(system).count("failed") == 1
     assert {
-        proxy["generation"] < status["generation"]
+        proxy["observed_generation"] < status["generation"]
         for proxy in status["proxies"].values()
     } == {True, False}
     assert all(

@@ -2,7 +2,8 @@
 
 `python kill_at.py CALL OCCURRENCE EVENTS COMMAND...` writes a line per such call of the command and its children to the
 file EVENTS, as in `mv renameat2 state.new`, and kills after the line CALL has occurred that often; an empty CALL kills
-nothing. What left the process group, as a daemon does, lives on.
+nothing. What left the process group, as a daemon does, lives on. With a CALL, the lines are those of its program only:
+a system call of a program that is looked at costs two stops.
 """
 
 import ctypes
@@ -14,7 +15,7 @@ import struct
 import sys
 from pathlib import Path
 
-_SYSCALL = 24
+_CONTINUE, _SYSCALL = 7, 24
 _TRACEME, _SETOPTIONS, _SYSCALL_INFO = 0, 0x4200, 0x420E
 # TRACESYSGOOD, TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC.
 _OPTIONS = 0x1 | 0x2 | 0x4 | 0x8 | 0x10
@@ -116,13 +117,17 @@ def _text(pid: int, address: int) -> str:
         return memory.read(256).partition(b"\0")[0].decode(errors="replace")
 
 
+def _program(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
 def _describe(pid: int, number: int, arguments: tuple[int, ...]) -> str:
     """`process call [file]` for a call that changes something outside of its process, else nothing."""
     name = _NUMBERS.get(number, "")
     if not name:
         return ""
     try:
-        process = Path(f"/proc/{pid}/comm").read_text().strip()
+        process = _program(pid)
         # The names that end in "at" have a directory first.
         path = arguments[name.endswith(("at", "at2"))]
         if name in {"open", "openat"}:
@@ -152,6 +157,7 @@ def _describe(pid: int, number: int, arguments: tuple[int, ...]) -> str:
 class _Tracer:
     def __init__(self, call: str, occurrence: int, command: list[str]) -> None:
         self.call = call
+        self.program = call.partition(" ")[0]
         self.occurrence = occurrence
         self.events: list[str] = []
         self.entered: dict[int, str] = {}
@@ -179,18 +185,26 @@ class _Tracer:
 
     def _reached(self, pid: int, status: int) -> bool:
         """Look at a stop and let the process go on, unless this is where the group has to die."""
-        deliver = 0
         if os.WSTOPSIG(status) == _SYSCALL_STOP:
             if (
                 self._count(pid) == self.call
                 and self.events.count(self.call) == self.occurrence
             ):
                 return True
-        elif status >> 16 == 0 and pid in self.known:
-            deliver = os.WSTOPSIG(status)
+            _libc.ptrace(_SYSCALL, pid, 0, 0)
+            return False
+        # Else a signal, the first stop of a child, or what follows from the options, as a new program does.
+        deliver = os.WSTOPSIG(status) if status >> 16 == 0 and pid in self.known else 0
         self.known.add(pid)
-        _libc.ptrace(_SYSCALL, pid, 0, deliver)
+        _libc.ptrace(_SYSCALL if self._is_looked_at(pid) else _CONTINUE, pid, 0, deliver)
         return False
+
+    def _is_looked_at(self, pid: int) -> bool:
+        """Children begin as the program that started them, so this can change only where a program is started."""
+        try:
+            return not self.program or _program(pid) == self.program
+        except OSError:  # killed meanwhile
+            return False
 
     def _count(self, pid: int) -> str | None:
         """The call that has just ended well, if it counts."""

@@ -18,6 +18,21 @@ settings.register_profile(
 )
 settings.load_profile("ci")
 
+LONGEST = (
+    "tests/host/test_kill_sweep.py",
+    "tests/host/test_lab_benchmark.py",
+    "tests/oracle/",
+    "tests/template/test_build.py",
+    "tests/contract/test_protocol.py",
+)
+"""A stage ends when its last worker does, so these begin first; all others keep the order that chance gave them."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_real_account() -> Iterator[None]:

@@ -161,7 +161,7 @@ class _Tracer:
         self.occurrence = occurrence
         self.events: list[str] = []
         self.entered: dict[int, str] = {}
-        self.known: set[int] = set()
+        self.traced: set[int] = set()
         self.group = os.fork()
         if not self.group:
             os.setsid()
@@ -171,7 +171,7 @@ class _Tracer:
 
     def run(self) -> int:
         os.waitpid(self.group, 0)
-        self.known.add(self.group)
+        self.traced.add(self.group)
         _libc.ptrace(_SETOPTIONS, self.group, 0, _OPTIONS)
         _libc.ptrace(_SYSCALL, self.group, 0, 0)
         while True:
@@ -194,9 +194,11 @@ class _Tracer:
             _libc.ptrace(_SYSCALL, pid, 0, 0)
             return False
         # Else a signal, the first stop of a child, or what follows from the options, as a new program does.
-        deliver = os.WSTOPSIG(status) if status >> 16 == 0 and pid in self.known else 0
-        self.known.add(pid)
-        _libc.ptrace(_SYSCALL if self._is_looked_at(pid) else _CONTINUE, pid, 0, deliver)
+        deliver = os.WSTOPSIG(status) if status >> 16 == 0 and pid in self.traced else 0
+        self.traced.add(pid)
+        _libc.ptrace(
+            _SYSCALL if self._is_looked_at(pid) else _CONTINUE, pid, 0, deliver
+        )
         return False
 
     def _is_looked_at(self, pid: int) -> bool:

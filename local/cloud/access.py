@@ -52,6 +52,7 @@ def install() -> None:
 
 
 def _authorize(self: Any, _: type, resource: str = "*") -> None:
+    # Requests without a signature, and presigned ones, are the owner's: nothing of the project sends any.
     credential = CREDENTIAL.search(self.headers.get("Authorization", ""))
     if not credential:
         return

@@ -76,7 +76,7 @@ def _change(instance: Instance, during: str, after: str) -> None:
 
 
 def _enter(instance: Instance, state: str) -> None:
-    # Moto has no other way in.
+    # Private, but moto offers no setter.
     instance._state.name, instance._state.code = (
         state,
         CODES[state],

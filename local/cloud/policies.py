@@ -48,6 +48,10 @@ def _applies(statement: Mapping[str, Any], request: Request) -> bool:
 
 
 def _names_principal(statement: Mapping[str, Any], request: Request) -> bool:
+    if "NotPrincipal" in statement:
+        raise NotImplementedError(
+            "NotPrincipal is not judged here: add it to local/cloud/policies.py"
+        )
     principal = statement.get("Principal")
     if principal is None or principal == "*":
         return True
@@ -74,13 +78,13 @@ def _holds(
     base = operator.removesuffix("IfExists")
     actual = {name.lower(): value for name, value in context.items()}.get(key.lower())
     is_negated = NEGATED in base
-    if actual is None:
-        return base != operator or is_negated
     matches = OPERATORS.get(base.replace(NEGATED, ""))
     if matches is None:
         raise NotImplementedError(
-            f"condition operator {operator} is not judged here: add it to local/policies.py"
+            f"condition operator {operator} is not judged here: add it to local/cloud/policies.py"
         )
+    if actual is None:
+        return base != operator or is_negated
     return matches(expected, actual) != is_negated
 
 
@@ -105,7 +109,7 @@ def like(pattern: str, value: str) -> bool:
     """IAM's wildcards: `*` is any text, `?` any one character."""
     if "${" in pattern:
         raise NotImplementedError(
-            f"policy variable in {pattern} is not judged here: add it to local/policies.py"
+            f"policy variable in {pattern} is not judged here: add it to local/cloud/policies.py"
         )
     expression = "".join(
         {"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern

@@ -1,4 +1,4 @@
-"""What is played of Run Command: what the application uses. All else is refused, lest it be accepted without effect.
+"""What is played of Run Command: what the application and its tests use; else it would be accepted without effect.
 
 A check here comes after the service's own: what AWS refuses is refused with AWS's error.
 """

@@ -114,7 +114,7 @@ class RunCommand:
             return command
 
     def _document(self, request: Mapping[str, Any]) -> DocumentVersion:
-        """The version asked for, which must have the hash asked for. Sha256 is the only type that the model allows."""
+        """The version asked for, which must have the hash asked for. Only Sha256 is played."""
         document = self.documents.find(
             request["DocumentName"], request.get("DocumentVersion", "$DEFAULT")
         )

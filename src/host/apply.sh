@@ -1217,7 +1217,7 @@ main() {
   discover
   find_running_digest
   [ "$SSM_Generation" -ge "$highest_generation" ] ||
-    finish 0 superseded older-generation "this host has generation $highest_generation"
+    finish 0 superseded older-generation "this host has fence $highest_generation"
   [ -n "$downloaded_md5" ] || finish 14 failed download-missing "no haproxy.cfg in $PWD"
   [ "$downloaded_md5" = "$SSM_Md5" ] || finish 15 failed checksum-mismatch "MD5 of the download is $downloaded_md5"
   if [ "$md5_before" = "$SSM_Md5" ]; then

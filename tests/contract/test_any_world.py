@@ -213,11 +213,13 @@ class AnyWorld(RuleBasedStateMachine):
 
     @invariant()
     def never_backwards(self) -> None:
-        """Generations only grow, and no state is of an older look."""
+        """No number ever falls, and no state is of an older look."""
         if not hasattr(self, "world"):
             return
         state = self.world.state
         assert state.revision >= self.newest.revision
+        assert state.generation >= self.newest.generation
+        assert state.fence >= self.newest.fence
         assert state.looked_at >= self.newest.looked_at
         self.newest = state
 

@@ -266,6 +266,9 @@ def test_three_at_once_in_a_moving_world_never_go_backwards(world: World) -> Non
         revisions = [state.revision for state in stage.history()]
         assert looked == sorted(looked)
         assert revisions == sorted(set(revisions))
+        numbers_ = [(state.generation, state.fence) for state in stage.history()]
+        assert numbers_ == sorted(numbers_)
+        assert len(set(numbers_)) == len({fence for _, fence in numbers_})
 
 
 @pytest.mark.parametrize(

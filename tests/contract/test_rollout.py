@@ -456,7 +456,7 @@ def test_a_lost_status_event_is_found_by_the_sweep(running: World) -> None:
 
 
 def test_one_proxy_never_has_two_commands(running: World) -> None:
-    """Changes faster than hosts: what was held back is picked up, and the last one wins."""
+    """Changes faster than hosts: what was queued is picked up, and the last one wins."""
     for _ in range(6):
         running.launch()
         running.sweep()

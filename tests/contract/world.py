@@ -40,6 +40,10 @@ DOCUMENT = Path(__file__).parents[2] / "src/host/document.json"
 BEGIN = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 
 
+def _works(_parameters: Mapping[str, str]) -> None:
+    return None
+
+
 @dataclass
 class SimulatedProxy:
     """A proxy played in Python: keeps the promises of the host script, fails when told to."""
@@ -47,46 +51,42 @@ class SimulatedProxy:
     world: "World"
     instance_id: str
     agent: ScriptedAgent = field(init=False)
-    generation: int = 0
+    fence: int = 0
     installed: str = ""
     running: str = ""
     reloads: int = 0
-    # Outcome, reason.
-    breaks: Callable[[Mapping[str, str]], tuple[str, str] | None] = lambda _parameters: (
-        None
-    )
+    # What it reports instead of working, as outcome and reason; None: it works.
+    breaks: Callable[[Mapping[str, str]], tuple[str, str] | None] = _works
 
     def answer(self, order: Order) -> DocumentResult:
         """What the script would report."""
         parameters = {name: values[0] for name, values in order.parameters.items()}
-        generation, digest = int(parameters["Generation"]), parameters["Md5"]
+        fence, digest = int(parameters["Generation"]), parameters["Md5"]
         before = self.installed
         if broken := self.breaks(parameters):
-            return self._say(generation, before, *broken)
-        if generation < self.generation:
-            return self._say(generation, before, "superseded", "older-generation")
-        self.generation = generation
+            return self._say(fence, before, *broken)
+        if fence < self.fence:
+            return self._say(fence, before, "superseded", "older-generation")
+        self.fence = fence
         key = parameters["SourceUrl"].split(".amazonaws.com/")[1]
         text = self.world.clients.s3.get_object(
             Bucket=self.world.settings.bucket, Key=key
         )["Body"].read()
         assert md5(text, usedforsecurity=False).hexdigest() == digest
         if self.installed == self.running == digest:
-            return self._say(generation, before, "unchanged", "")
+            return self._say(fence, before, "unchanged", "")
         is_drift = self.installed != self.running
         self.installed = self.running = digest
         self.reloads += 1
-        return self._say(
-            generation, before, "repaired" if is_drift else "installed", ""
-        )
+        return self._say(fence, before, "repaired" if is_drift else "installed", "")
 
     def _say(
-        self, generation: int, before: str, outcome: str, reason: str
+        self, fence: int, before: str, outcome: str, reason: str
     ) -> DocumentResult:
         marker = {
             "outcome": outcome,
             "reason": reason,
-            "generation": generation,
+            "generation": fence,
             "md5_before": before,
             "md5_after": self.installed,
             "running_md5": self.running,
@@ -270,6 +270,7 @@ class World:
     def _check_status(self) -> None:
         """An operator's `status` says of the rollout what the state says."""
         status, state = self.act("status"), self.state
+        state = replace(state, freeze=state.freeze_at(self.now))
         assert status["converged"] == Progress(state).is_converged
         assert len(status["rollout"]["commands"]) == len(state.commands)
 

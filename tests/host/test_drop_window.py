@@ -60,7 +60,7 @@ def connects(client: Client, address: str, seconds: float = 0.5) -> bool:
 @contextmanager
 def in_drop_window(proxy: ProxyHost, text: str) -> Iterator["subprocess.Popen[str]"]:
     """A run in its drop window, frozen there: all of its processes are stopped."""
-    # Iptables has one for each family.
+    # One rule for each family with iptables, one for both with nft.
     rules = 1 if proxy.path("/usr/sbin/nft").exists() else 2
     # Then the window lasts 0.2 s at least, long enough to be seen on a busy machine.
     proxy.remove_tool("ss")

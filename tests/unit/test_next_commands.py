@@ -258,7 +258,7 @@ def test_one_command_in_flight_per_proxy() -> None:
 
 
 def test_commands_to_one_proxy_keep_their_distance() -> None:
-    """What is held back is due at a known time."""
+    """What must wait is due at a known time."""
     state = said(sent(proven()), Outcome.INSTALLED, proxy_id(1), proxy_id(2))
     newer = replace(state, publication=Publication(9, FENCE, NOW, Assignment(OLD)))
     assert step(newer, NOW + 4.9).claims == ()
@@ -427,7 +427,7 @@ def test_comparing_keeps_to_one_command_at_a_time() -> None:
 
 
 def test_asked_to_compare_within_the_spacing_somebody_will_look_again() -> None:
-    """What is held back has a time; a drift check has none, the sweep finds it."""
+    """What must wait has a time; a drift check has none, the sweep finds it."""
     state = said(sent(proven()), Outcome.INSTALLED, proxy_id(1), proxy_id(2))
     asked = step(replace(state, verify_requested_at=NOW + 2), NOW + 2)
     assert (asked.claims, asked.wake_at) == ((), NOW + 5)

@@ -192,7 +192,7 @@ def freeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     seconds, reason = _seconds(request), _reason(request)
 
     def change(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
-        # A rollback under way is finished.
+        # A rollback under way may still finish.
         allowed = state.freeze.generation if state.freeze else 0
         return replace(
             state, freeze=Freeze(now + seconds, reason or "operator", allowed)

@@ -90,7 +90,7 @@ def summary(result: Result) -> Answer:
 
 
 def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
-    """The state, for people: what is published, how far each proxy is, and since when all was well."""
+    """The state, for people: what is published, how far each proxy is, and when all was well last."""
     # A freeze that is over may still be stored: it is taken out by the next write.
     state = replace(snapshot.state, freeze=snapshot.state.freeze_at(now))
     progress = Progress(state)

@@ -1,1 +1,1 @@
-"""From published to proved everywhere: canary, proof, waves."""
+"""From published to proven everywhere: canary, proof, waves."""

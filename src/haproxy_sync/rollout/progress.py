@@ -134,7 +134,7 @@ class Progress:
 
     @property
     def _is_current(self) -> bool:
-        """Whether what is published is what the last look saw, with nothing held back from it."""
+        """Whether what is published is what the last look saw, with nothing held, frozen, broken or queued."""
         state = self.state
         return not any(
             (state.hold, state.is_frozen, state.template_error, state.queued)

@@ -1,4 +1,4 @@
-"""What changes a state on its way from published to proved everywhere: each function gives the state afterwards."""
+"""What changes a state on its way from published to proven everywhere: each function gives the state afterwards."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

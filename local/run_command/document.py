@@ -122,10 +122,10 @@ def _check_declaration(name: str, declaration: Declaration) -> None:
     _only(declaration, _PARAMETER_KEYS, f"parameter {name}")
     if declaration.get("type") not in _PARAMETER_TYPES:
         raise _bad(f"parameter {name} has type {declaration.get('type')!r}")
-    if declaration.get("interpolationType", "ENV_VAR") != "ENV_VAR":
-        raise _bad(
-            f"parameter {name} has interpolationType {declaration['interpolationType']!r}"
-        )
+    interpolation = declaration.get("interpolationType", "ENV_VAR")
+    is_text = declaration["type"] == "String" or "interpolationType" not in declaration
+    if interpolation != "ENV_VAR" or not is_text:
+        raise _bad(f"parameter {name} has interpolationType {interpolation!r}")
     _check_pattern(name, declaration)
 
 

@@ -148,6 +148,10 @@ def test_one_unreachable_host_makes_the_whole_call_fail(bench: Bench) -> None:
         (with_parameter(type="string"), "InvalidDocumentContent"),
         (with_parameter(pattern="x"), "InvalidDocumentContent"),
         (with_parameter(interpolationType="ENV"), "InvalidDocumentContent"),
+        (
+            with_parameter(type="StringList", interpolationType="ENV_VAR"),
+            "InvalidDocumentContent",
+        ),
         (with_parameter(allowedPattern="("), "InvalidDocumentContent"),
         (with_parameter(allowedPattern="^a$", default="b"), "InvalidDocumentContent"),
         (changed(description="x" * MAX_BYTES), "MaxDocumentSizeExceeded"),

@@ -14,6 +14,8 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --set-home --preserve-env env P
 # From the command line only: a variable of that name in your environment must not narrow the tests in silence.
 # Of each stage something must be left, or pytest fails.
 SELECTED := $(if $(findstring command,$(origin TESTS)),-k "$(TESTS)")
+# Of a few tests: more workers would only load the same code more often.
+workers = $(if $(SELECTED),2,$(1))
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= ap-southeast-2
 
@@ -40,8 +42,8 @@ invoke: ## send EVENT=events/....json to the system that `make demo KEEP=1` left
 
 test: setup setup-ansible build lint ## lint and all tests; TESTS='this or that' narrows each stage
 	pytest -n 2 --ignore tests/host --ignore tests/local --ignore tests/end_to_end $(SELECTED)
-	$(AS_ROOT) pytest -n 6 --maxschedchunk 1 tests/host tests/local $(SELECTED)
-	$(AS_ROOT) pytest -n 2 tests/end_to_end $(SELECTED)
+	$(AS_ROOT) pytest -n $(call workers,6) --maxschedchunk 1 tests/host tests/local $(SELECTED)
+	$(AS_ROOT) pytest -n $(call workers,4) tests/end_to_end $(SELECTED)
 
 lint: setup ## what CI runs first
 	bin/lint

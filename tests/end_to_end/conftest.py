@@ -17,21 +17,28 @@ POOL = (2, 3)
 """A test may rely on two backends and finds no more than three."""
 
 
-ALONE = ("test_demo.py", "test_sudo_user.py")
-"""Modules whose tests start systems of their own."""
+GROUPS = {
+    "test_sudo_user.py": "newcomer",
+    "test_demo.py": "demo",
+    "test_operator_commands.py": "second system",
+    "test_pool.py": "second system",
+    "test_samples.py": "second system",
+}
+"""Who has a system of their own; the modules that are not named share one. They take about equally long."""
 
 
-class TwoGroups(LoadScopeScheduling):  # type: ignore[misc]  # as above
-    """These in one worker, all tests that share the system in another."""
+class Groups(LoadScopeScheduling):  # type: ignore[misc]  # as above
+    """The tests of a group run in one worker, so that they share its system."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "alone" if any(module in nodeid for module in ALONE) else "system"
+        module = nodeid.partition("::")[0].rpartition("/")[2]
+        return GROUPS.get(module, "first system")
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoGroups:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
     """Pytest-xdist's own marks for groups do nothing with this pytest."""
-    return TwoGroups(config, log)
+    return Groups(config, log)
 
 
 @dataclass(frozen=True)

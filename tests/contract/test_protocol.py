@@ -294,7 +294,7 @@ def _violations(
         yield Stage(world, choose).run(protocol, 2, *moves)
 
 
-def tell_late(stage: Stage, *numbers: int) -> None:
+def deliver_late(stage: Stage, *numbers: int) -> None:
     """Tags come and go, one after the other; then an event tells of it that claims nothing."""
     stage.ec2.toggle(*numbers)
     event = Event(
@@ -317,7 +317,7 @@ def test_a_dropped_event_loses_nothing(world: World, changes: tuple[int, ...]) -
         world.delayed.clear()
         stage = Stage(world, choose, TaggedEc2)
         ours(stage)
-        stage.interleave(partial(ours, stage), partial(tell_late, stage, *changes))
+        stage.interleave(partial(ours, stage), partial(deliver_late, stage, *changes))
         for _, _, body in list(world.delayed):
             ours(stage, Intent((parse_event(body, Home(ACCOUNT, REGION)),)))
         assert numbers(stage.read().state) == stage.ec2.running
@@ -336,7 +336,7 @@ def test_a_dropped_event_loses_nothing_however_long_the_run_took(world: World) -
     def leaves_meanwhile(operation: str, url: str) -> None:
         if operation == "s3.PutObject" and "/state/" in url and 4 in stage.ec2.running:
             stage.ticks = count(next(stage.ticks) + 5, 0.1)
-            tell_late(stage, 4)
+            deliver_late(stage, 4)
 
     with interposed(stage.clients_of_moto, leaves_meanwhile):
         ours(stage)

@@ -68,7 +68,7 @@ class Newcomer:
         assert process.returncode == 0, f"{command}:\n{output[-4000:]}"
         return output
 
-    def strangers(self) -> list[str]:
+    def foreign_files(self) -> list[str]:
         """Files in the home that belong to somebody else."""
         own = self.home.stat().st_uid
         return [
@@ -155,12 +155,12 @@ def test_the_readmes_commands_as_a_user_with_sudo(newcomer: Newcomer) -> None:
     before = _files(newcomer.project)
     assert "sbin" not in newcomer.types("echo $PATH")
     assert "All of it happened" in newcomer.types("make demo")
-    assert newcomer.strangers() == []
+    assert newcomer.foreign_files() == []
     assert newcomer.types(f"make test TESTS='{TESTS}'").count(" passed") == 3
     template = "src/haproxy_sync/config/templates/haproxy.cfg.j2"
     assert "haproxy.cfg.j2: ok" in newcomer.types(
         f"make template-test TEMPLATE={template}"
     )
-    assert newcomer.strangers() == []
+    assert newcomer.foreign_files() == []
     newcomer.types("make clean")
     assert _files(newcomer.project) == before

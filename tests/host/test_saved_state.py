@@ -174,7 +174,7 @@ def test_an_edit_of_every_server_line_forgets_nothing(
     )
     proxy.ask("set server app/down health down")
     wait_until(lambda: state_of(proxy)["down"][1] == 0)
-    known = state_of(proxy)
+    recorded = state_of(proxy)
     # The checks of the new worker would bring the servers that answer no TLS down.
     text = text.replace(
         "app-3 10.77.1.3:8080 check {}", "app-3 10.77.1.3:8080 check {} inter 1h"
@@ -182,13 +182,13 @@ def test_an_edit_of_every_server_line_forgets_nothing(
     changed = text.replace("roundrobin", "leastconn").format(*[after] * 4)
     assert ApplyStep(proxy).run(changed, ReloadMethod="seamless").says("installed")
     state = state_of(proxy)
-    assert state["down"] == known["down"]
-    assert state["app-3"] == known["app-3"]
+    assert state["down"] == recorded["down"]
+    assert state["app-3"] == recorded["app-3"]
     assert (state["app-1"][2], state["app-2"][2]) == (
-        known["app-1"][2],
-        known["app-2"][2],
+        recorded["app-1"][2],
+        recorded["app-2"][2],
     )
-    assert all((known["app-1"][2], known["app-2"][2]))
+    assert all((recorded["app-1"][2], recorded["app-2"][2]))
 
 
 def test_a_weight_that_the_file_changes_wins_over_one_set_at_run_time(
@@ -443,13 +443,13 @@ def test_a_hand_edit_does_not_make_our_change_an_operators(
     )
     proxy = make_proxy(Style.MASTER_WORKER)
     step = proven(proxy, first)
-    known = state_of(proxy)
+    recorded = state_of(proxy)
     assert step.run(second, ReloadMethod="runtime").says("installed", method="runtime")
     proxy.write("/etc/haproxy/haproxy.cfg", second + "# by hand\n")
     assert step.run(
         first.replace("roundrobin", "leastconn"), ReloadMethod="seamless"
     ).says("repaired")
-    assert state_of(proxy) == known
+    assert state_of(proxy) == recorded
 
 
 @pytest.mark.parametrize(
@@ -547,13 +547,13 @@ def test_what_only_a_variable_says_forgets_nothing(
     proxy = make_proxy(Style.MASTER_WORKER)
     step = proven(proxy, text)
     proxy.ask("set server app/app-1 health down; set server app/app-2 weight 3")
-    known = state_of(proxy)
-    assert known["app-1"][1] == 0
-    assert known["app-2"][3] == 3
+    recorded = state_of(proxy)
+    assert recorded["app-1"][1] == 0
+    assert recorded["app-2"][3] == 3
     assert step.run(
         text.replace("roundrobin", "leastconn"), ReloadMethod="seamless"
     ).says("installed")
-    assert state_of(proxy) == known
+    assert state_of(proxy) == recorded
 
 
 def test_a_variable_in_a_name_forgets_nothing_either(
@@ -569,12 +569,12 @@ def test_a_variable_in_a_name_forgets_nothing_either(
     proxy = make_proxy(Style.MASTER_WORKER)
     step = proven(proxy, text)
     proxy.ask("set server app/app-1 health down")
-    known = state_of(proxy)
-    assert known["app-1"][1] == 0
+    recorded = state_of(proxy)
+    assert recorded["app-1"][1] == 0
     assert step.run(text.replace("inter 1h", "inter 2h"), ReloadMethod="seamless").says(
         "installed"
     )
-    assert state_of(proxy) == known
+    assert state_of(proxy) == recorded
 
 
 @pytest.mark.parametrize(

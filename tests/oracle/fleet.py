@@ -90,21 +90,21 @@ def inventory() -> dict[str, Any]:
 
 
 def _inventory_entry(host: Host) -> dict[str, Any]:
-    known = {
+    recorded = {
         name: value.value if isinstance(value, TagValue) else value
         for name, value in facts(host).items()
     }
     return {
-        "groups": known["group_names"],
+        "groups": recorded["group_names"],
         "vars": {"server_name": host.private_dns_name}
         | {
             name: value
-            for name, value in known.items()
+            for name, value in recorded.items()
             if name.startswith("ec2_") or name == "ansible_host"
         },
         "facts": {
             name: value
-            for name, value in known.items()
+            for name, value in recorded.items()
             if name.startswith("ansible_") and name != "ansible_host"
         },
     }

@@ -48,14 +48,14 @@ def test_environments() -> None:
 def test_keys_are_options(environment: str) -> None:
     """Each key is an option of its command; a misspelt one would be ignored in silence."""
     for command, table in samconfig()[environment].items():
-        known = (
+        recorded = (
             EVERYWHERE
             if command == "global"
             else set(
                 options("build.command", "deploy.command", "validate.validate")[command]
             )
         )
-        assert set(table["parameters"]) <= known, command
+        assert set(table["parameters"]) <= recorded, command
 
 
 @pytest.mark.parametrize("environment", samconfig())

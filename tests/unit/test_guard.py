@@ -355,13 +355,15 @@ def test_no_sequence_of_looks_takes_many_out_unconfirmed(
         now += gap
         present = backends(*present_numbers)
         here = {backend.instance_id for backend in present}
-        known = {backend.instance_id for backend in accepted}
-        missing_since = {key: missing_since.get(key, now) for key in known - here}
+        recorded = {backend.instance_id for backend in accepted}
+        missing_since = {key: missing_since.get(key, now) for key in recorded - here}
         verdict = judge(accepted, present, hold, LIMITS, now)
         assert verdict.pool
-        removed = known - ids(verdict)
-        surprising = len(removed) > 1 and len(removed) * 100 > 50 * len(known)
-        is_held = hold is not None and not hold.missing.keys().isdisjoint(known - here)
+        removed = recorded - ids(verdict)
+        surprising = len(removed) > 1 and len(removed) * 100 > 50 * len(recorded)
+        is_held = hold is not None and not hold.missing.keys().isdisjoint(
+            recorded - here
+        )
         if removed and (surprising or is_held):
             assert all(
                 now - missing_since[key] >= LIMITS.hold_seconds for key in removed

@@ -42,7 +42,7 @@ invoke: ## send EVENT=events/....json to the system that `make demo KEEP=1` left
 
 test: setup setup-ansible build lint ## lint and all tests; TESTS='this or that' narrows each stage
 	pytest -n 2 --ignore tests/host --ignore tests/local --ignore tests/end_to_end $(SELECTED)
-	$(AS_ROOT) pytest -n $(call workers,6) --maxschedchunk 1 tests/host tests/local $(SELECTED)
+	$(AS_ROOT) pytest -n $(call workers,8) --maxschedchunk 1 tests/host tests/local $(SELECTED)
 	$(AS_ROOT) pytest -n $(call workers,4) tests/end_to_end $(SELECTED)
 
 lint: setup ## what CI runs first

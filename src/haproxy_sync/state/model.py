@@ -152,7 +152,7 @@ class ProxyState:
     outcome: Outcome | None = None
     reason: str = ""
     detail: str = ""
-    # Of the command that `outcome` answers: the host's fence, translated.
+    # Of the last command whose effect here is clear: the host's fence, translated.
     observed_generation: int = 0
     sent_generation: int = 0  # the highest ever claimed for it; above the observed one: a command may still arrive
     installed: str = ""

@@ -28,7 +28,9 @@ def test_demo_ends_by_itself_with_everything_done() -> None:
 
 def test_kept_demo_answers_until_it_is_interrupted() -> None:
     """With KEEP=1 the system stays, `make invoke` sends samples to it, and an interrupt ends it cleanly."""
-    command = [sys.executable, "-m", "local", "demo", "--keep"]
+    # What a shell runs in the background ignores interrupts, and so would the demo.
+    command = ["env", "--default-signal=INT", sys.executable]
+    command += ["-m", "local", "demo", "--keep"]
     with subprocess.Popen(
         command, cwd=PROJECT, stdout=subprocess.PIPE, text=True
     ) as demo:

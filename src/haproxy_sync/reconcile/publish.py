@@ -82,8 +82,10 @@ class Publisher:
             return Proposal(state, fleet=fleet, look_again_at=verdict.look_again_at)
         assignment, configs = _assign(rendering)
         why = before.queued or intent.why  # a queued change keeps its reason
-        queued_until = self._queued_until(state, assignment, now)
-        if queued_until and not _is_urgent(before, verdict, intent):
+        queued_until = None
+        if not _is_urgent(before, verdict, intent):
+            queued_until = self._queued_until(state, assignment, now)
+        if queued_until:
             hold = _still_held(before.hold, verdict)
             again_at = min(queued_until, verdict.look_again_at or queued_until)
             return Proposal(

@@ -247,7 +247,7 @@ class Reconciler:
             wakeups.append(lambda: self._wakeup.recheck(self.clock(), why))
         if put.wake_at:
             wakeups.append(partial(self._wakeup.at, put.wake_at, run.now, why))
-        # No command will end and wake us for the next in line.
+        # All claims were refused, so no command will end and wake us for those next in line.
         if sent.refused and not (sent.commands or failure):
             wakeups.append(lambda: self._wakeup.listed(self.clock()))
         not_woken = _first_failure(*wakeups)

@@ -52,7 +52,7 @@ format: setup ## fix what can be fixed
 	ruff check --fix-only --quiet . && ruff format . && shfmt -w bin .ci/run src/host/*.sh
 
 document: setup ## the SSM document anew from src/host/apply.sh
-	$(PYTHON) -m src.host.document
+	$(PYTHON) src/host/ssm_document.py
 
 build: setup ## function, layer and template into .aws-sam/build
 	$(SAM) build

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import re2  # type: ignore[import-untyped]
 
-from host import document
+import ssm_document as document
 from tests.host.apply_step import DOCUMENT
 
 SERVICE_LIMIT = 64 * 1024
@@ -63,7 +63,7 @@ def test_the_document_is_the_script_byte_for_byte() -> None:
 
 
 def test_the_committed_document_is_the_generated_one() -> None:
-    """`python -m src.host.document` was run after the last change of the script."""
+    """`make document` was run after the last change of the script."""
     assert document.DOCUMENT.read_text() == document.text()
 
 

@@ -1,4 +1,4 @@
-"""Makes `document.json`, the SSM Command document, from `apply.sh`: `python -m src.host.document`.
+"""Makes `document.json`, the SSM Command document, from `apply.sh`: `make document`.
 
 The agent joins the strings of `runCommand` by newlines and adds one, so the script reaches the host byte for byte.
 It is a list of one string: a bare string fails the step, and each string costs the agent a search for every parameter.

@@ -27,3 +27,12 @@ class Ended(Exception):
 def failed(status: int, reason: str, detail: str = "") -> Ended:
     """A failure, to be raised."""
     return Ended(status, "failed", reason, detail)
+
+
+class ReloadFailed(Exception):
+    """No new worker was proven. The reasons are those of docs/host.md."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail

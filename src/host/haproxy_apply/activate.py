@@ -1,0 +1,90 @@
+"""The installed file comes to run: by a change at run time if it fits, else by a reload, else the old one again."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+from haproxy_apply import admin_socket, health, units
+from haproxy_apply.errors import ReloadFailed
+from haproxy_apply.host import ask
+from haproxy_apply.prove import prove
+from haproxy_apply.reload import reload
+from haproxy_apply.rollback import roll_back
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from haproxy_apply.host import Host
+    from haproxy_apply.processes import Service
+    from haproxy_apply.runtime_change import Step
+
+ADMIN = "admin"  # the level that may change servers
+
+
+def activate(host: Host, service: Service) -> None:
+    """The worker is proven to run the new file. `Ended`: `rolled-back`, or worse."""
+    host = host._replace(unit=units.find(service.root.pid))
+    planned = _planned_steps(host)
+    if planned is not None and _change_at_runtime(host, planned):
+        host.findings.method = "runtime"
+        prove(host, service, host.new)
+        return
+    try:
+        after = reload(host, service, host.old, host.new)
+    except ReloadFailed as failure:
+        is_half_changed = planned is not None
+        raise roll_back(
+            host, service, failure, is_half_changed=is_half_changed
+        ) from None
+    prove(host, after, host.new)
+
+
+def _planned_steps(host: Host) -> tuple[Step, ...] | None:
+    """The steps to the new file without a new process; None where it takes one."""
+    if not host.request.wants_runtime_change or not _may_change(host):
+        return None
+    from haproxy_apply.runtime_change import plan
+
+    return plan(
+        host.old, host.new, ask(host.old.stats_socket.path, "show servers state")
+    )
+
+
+def _may_change(host: Host) -> bool:
+    """Only what is proven to run, over a socket that may, with one file, and where nothing but servers differs."""
+    files = host.haproxy.command.files
+    return (
+        host.findings.running_md5 == host.live.md5
+        and host.old.stats_socket.level == ADMIN
+        and len(files) == 1
+        and os.path.isfile(os.path.join("/", files[0]))
+        and host.old.rest == host.new.rest
+    )
+
+
+def _change_at_runtime(host: Host, planned: tuple[Step, ...]) -> bool:
+    """Whether the worker has the servers of the new file now; else a reload has to do it."""
+    from haproxy_apply.runtime_change import Refused, carry_out
+    from haproxy_apply.server_state import runs
+
+    # A kill from here on leaves a worker that is proven to run nothing, which the next run repairs.
+    host.findings.running_md5 = ""
+    try:
+        health.touch(health.touched() | {step.name for step in planned})
+        host.memory.put(host.memory.state._replace(proof=None))
+        staying = carry_out(planned, _tell(host), host.journal)
+    except (OSError, Refused):
+        return False
+    if not runs(ask(host.old.stats_socket.path, "show servers state"), host.new):
+        return False
+    try:
+        health.touch(frozenset(staying))
+    except OSError:
+        host.journal.note("state-not-saved")
+    return True
+
+
+def _tell(host: Host) -> Callable[[str], str]:
+    return partial(admin_socket.ask, host.old.stats_socket.path)

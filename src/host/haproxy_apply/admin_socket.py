@@ -1,0 +1,65 @@
+"""HAProxy's stats socket and its master's, over which it is asked and told."""
+
+from __future__ import annotations
+
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from socket import socket
+
+SOCKET_SECONDS = 5
+_RETRY_SECONDS = 0.01
+
+
+class NoAnswer(OSError):
+    """Nobody answered to the end, in time."""
+
+
+def ask(path: str, command: str) -> str:
+    """The whole answer, whatever it is: a refusal is an answer too. Its newlines at the end are kept.
+
+    All three are bytes decoded as latin-1, like the config that names the path.
+
+    Raises NoAnswer if the socket is not there, its path is too long to be one, or the answer has not ended within
+    SOCKET_SECONDS.
+    """
+    import socket
+
+    deadline = monotonic() + SOCKET_SECONDS
+    try:
+        with socket.socket(socket.AF_UNIX) as peer:
+            _connect(peer, path.encode("latin-1"), deadline)
+            peer.settimeout(_left(deadline))
+            peer.sendall(command.encode("latin-1") + b"\n")
+            # A master's socket waits for the next command else, and never ends the answer.
+            peer.shutdown(socket.SHUT_WR)
+            return _to_the_end(peer, deadline).decode("latin-1")
+    except (OSError, UnicodeError) as error:
+        raise NoAnswer(f"{path}: {error}") from error
+
+
+def _left(deadline: float) -> float:
+    left = deadline - monotonic()
+    if left <= 0:
+        raise NoAnswer(f"no answer within {SOCKET_SECONDS} s")
+    return left
+
+
+def _connect(peer: socket, path: bytes, deadline: float) -> None:
+    """Connect. Where the queue is full, the kernel lets only those wait who have no deadline, so it is tried again."""
+    while True:
+        peer.settimeout(_left(deadline))
+        try:
+            return peer.connect(path)
+        except BlockingIOError:
+            sleep(_RETRY_SECONDS)
+
+
+def _to_the_end(peer: socket, deadline: float) -> bytes:
+    chunks = []
+    while True:
+        peer.settimeout(_left(deadline))
+        chunks.append(peer.recv(65536))
+        if not chunks[-1]:
+            return b"".join(chunks)

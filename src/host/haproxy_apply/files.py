@@ -1,0 +1,202 @@
+"""The config on its way from the download to the live file, and back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from haproxy_apply import durable
+from haproxy_apply.errors import failed
+from haproxy_apply.report import PREFIX
+
+if TYPE_CHECKING:
+    from haproxy_apply.request import Request
+
+KEEP_BACKUPS = 5
+DOWNLOAD = "haproxy.cfg"  # in the working directory, where the agent puts it
+
+_SELINUX = "security.selinux"
+
+
+class LiveFile(NamedTuple):
+    """The config that HAProxy is to run, where it really is, and how it was found."""
+
+    config_path: str  # as the command names it: may be a link
+    path: str
+    md5: str  # empty: there is none
+
+    @property
+    def directory(self) -> str:
+        """Where the file is."""
+        return os.path.dirname(self.path)
+
+    @property
+    def candidate(self) -> str:
+        """Where the next file is made ready: a rename away, and hidden."""
+        return self._beside("new")
+
+    @property
+    def saved(self) -> str:
+        """Where a backup is made ready."""
+        return self._beside("old")
+
+    def _beside(self, suffix: str) -> str:
+        return f"{self.directory}/.{os.path.basename(self.path)}.{PREFIX}.{suffix}"
+
+    def is_meant_by(self, file: str) -> bool:
+        """Whether this is the name of the live file, which need not exist yet."""
+        return file == self.config_path or is_same_file(file, self.path)
+
+
+class Backup(NamedTuple):
+    """A file to go back to."""
+
+    path: str
+    md5: str
+
+
+def is_same_file(one: str, other: str) -> bool:
+    """Whether both names are there and mean one file."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def md5_of(content: bytes | None) -> str:
+    """The digest that hosts compare; empty for no file. It protects nothing, so FIPS may allow it."""
+    if content is None:
+        return ""
+    try:
+        return hashlib.md5(content, usedforsecurity=False).hexdigest()
+    except TypeError:  # Python 3.8
+        return hashlib.md5(content).hexdigest()  # noqa: S324
+
+
+def find_live_file(config_path: str) -> LiveFile:
+    """The live file: where the path is a link, what it links to."""
+    path = os.path.realpath(config_path) if os.path.islink(config_path) else config_path
+    return LiveFile(config_path, path, md5_of(durable.read(path)))
+
+
+def download(request: Request) -> bytes:
+    """The config that came with the command. `Ended`: `download-missing`, `checksum-mismatch`."""
+    content = durable.read(DOWNLOAD)
+    if content is None:
+        raise failed(14, "download-missing", f"no {DOWNLOAD} in {os.getcwd()}")
+    md5 = md5_of(content)
+    if md5 != request.md5:
+        raise failed(15, "checksum-mismatch", f"MD5 of the download is {md5}")
+    return content
+
+
+def make_candidate(live: LiveFile, content: bytes, sha256: str) -> None:
+    """The content beside the live file, durable, with the live file's owner, mode and label.
+
+    `Ended`: `cannot-write`; `checksum-mismatch` if the copy has not this SHA-256.
+    """
+    durable.remove(live.candidate, live.saved)
+    try:
+        _write_like(live, content)
+    except OSError:
+        detail = f"no room or no right to write in {live.directory}"
+        raise failed(18, "cannot-write", detail) from None
+    copied = hashlib.sha256(durable.read(live.candidate) or b"").hexdigest()
+    if copied != sha256:
+        raise failed(15, "checksum-mismatch", f"SHA-256 of the copy is {copied}")
+
+
+def _write_like(live: LiveFile, content: bytes) -> None:
+    with durable.create(live.candidate) as file:
+        descriptor = file.fileno()
+        file.write(content)
+        file.flush()
+        owner, group, mode = 0, 0, 0o644
+        if live.md5:
+            found = os.stat(live.path)
+            owner, group, mode = found.st_uid, found.st_gid, found.st_mode & 0o7777
+        os.fchown(descriptor, owner, group)
+        os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+    if live.md5:
+        _copy_label(live.path, live.candidate)
+
+
+def _copy_label(source: str, target: str) -> None:
+    """The SELinux label, where there is one and it can be set."""
+    try:
+        os.setxattr(target, _SELINUX, os.getxattr(source, _SELINUX))
+    except OSError:
+        return
+
+
+def back_up(live: LiveFile) -> Backup | None:
+    """A copy that appears whole, as old as the file itself; the newest five stay. `Ended`: `cannot-write`."""
+    if not live.md5:
+        return None
+    from time import gmtime, strftime
+
+    stamp = strftime("%Y%m%dT%H%M%SZ", gmtime())
+    path = f"{live.config_path}.{stamp}.{live.md5[:8]}.bak"
+    try:
+        _copy(live.path, live.saved)
+        os.replace(live.saved, path)
+    except OSError:
+        detail = f"no room for a backup in {live.directory}"
+        raise failed(18, "cannot-write", detail) from None
+    durable.remove(*backups(live)[:-KEEP_BACKUPS])
+    return Backup(path, live.md5)
+
+
+def backups(live: LiveFile, digest_start: str = "????????") -> list[str]:
+    """Every backup, or those of one digest, oldest first."""
+    from glob import escape, glob
+
+    return sorted(glob(f"{escape(live.config_path)}.[0-9]*Z.{digest_start}.bak"))
+
+
+def find_backup(live: LiveFile, md5: str) -> Backup | None:
+    """The newest backup with this digest; None if there is none, or it is what is live."""
+    if not md5 or md5 == live.md5:
+        return None
+    for path in reversed(backups(live, md5[:8])):
+        if md5_of(durable.read(path)) == md5:
+            return Backup(path, md5)
+    return None
+
+
+def install(live: LiveFile) -> None:
+    """The candidate becomes the live file, by one rename. `Ended`: `cannot-write`."""
+    try:
+        os.replace(live.candidate, live.path)
+    except OSError:
+        raise failed(18, "cannot-write", f"rename to {live.path}") from None
+    durable.sync_directory(live.directory)
+
+
+def restore(live: LiveFile, backup: Backup | None) -> None:
+    """The backup becomes the live file, by one rename; None: there was no file (`OSError`)."""
+    if backup is None:
+        os.unlink(live.path)
+    else:
+        _copy(backup.path, live.candidate)
+        os.replace(live.candidate, live.path)
+    durable.sync_directory(live.directory)
+
+
+def _copy(source: str, target: str) -> None:
+    """As `cp -p`: content, owner, mode, times and label."""
+    found = os.stat(source)
+    with open(source, "rb") as file, durable.create(target) as copy:
+        copy.write(file.read())
+        copy.flush()
+        _keep_attributes(copy.fileno(), found)
+        os.fsync(copy.fileno())
+    _copy_label(source, target)
+
+
+def _keep_attributes(descriptor: int, found: Any) -> None:
+    os.fchown(descriptor, found.st_uid, found.st_gid)
+    os.fchmod(descriptor, found.st_mode & 0o7777)
+    os.utime(descriptor, ns=(found.st_atime_ns, found.st_mtime_ns))

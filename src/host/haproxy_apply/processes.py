@@ -1,0 +1,230 @@
+"""The HAProxy that runs the live file, read from /proc into one value."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from haproxy_apply import command_line, durable
+from haproxy_apply.files import LiveFile, is_same_file
+from haproxy_apply.state import Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from haproxy_apply.command_line import CommandLine
+
+MASTER_WORKER, DAEMON = "master-worker", "daemon"
+
+# Fields of /proc/<pid>/stat after the name, counted from the state (proc(5)).
+_STATE, _PARENT, _START = 0, 1, 19
+
+
+class Process(NamedTuple):
+    """One HAProxy process."""
+
+    pid: int
+    parent: int
+    start: int  # in clock ticks since boot
+    command: CommandLine
+
+
+class Service(NamedTuple):
+    """The HAProxy that runs the live file, with all that is left of those before."""
+
+    root: Process  # the master, or the daemon
+    worker: Identity | None  # the newest one
+    workers: tuple[int, ...]  # that one and those that still finish
+    roots: tuple[int, ...]
+    masters: frozenset[int]
+    command: CommandLine
+
+    @property
+    def style(self) -> str:
+        """How it runs."""
+        return MASTER_WORKER if self.command.master_mode else DAEMON
+
+    @property
+    def processes(self) -> frozenset[int]:
+        """All that were there when this was found; any other one is new."""
+        return frozenset({self.root.pid, *self.workers, *self.roots})
+
+    def has_new_worker(self, before: Service) -> bool:
+        """Whether there is a worker that was not there before."""
+        return self.worker is not None and self.worker.pid not in before.processes
+
+    @property
+    def master_socket_path(self) -> str:
+        """Where the master can be asked; empty: nowhere."""
+        return self.command.master_socket.partition(",")[0]
+
+
+class Survey(NamedTuple):
+    """Every HAProxy process of this host that counts, and one file that others run with."""
+
+    processes: tuple[Process, ...]
+    other_file: str = ""
+
+
+class Discovery:
+    """Finds the HAProxy that runs the live file, as often as it is asked; remembers the last one that it found."""
+
+    def __init__(self, live: LiveFile, boot: str) -> None:
+        self._live = live
+        self._boot = boot
+        self._pid_files: tuple[str, ...] | None = None
+        self.last: Service | None = None
+        self.style = ""  # how it ran when it was last seen
+        self.other_file = ""  # that another HAProxy runs with
+
+    def name_pid_files(self, *paths: str) -> None:
+        """The pid files that the old and the new config name, for who runs without -p."""
+        self._pid_files = paths
+
+    def find(self) -> Service | None:
+        """The service now; None where nothing runs the live file."""
+        survey = _survey(self._live)
+        self.other_file = survey.other_file or self.other_file
+        found = self._service(survey.processes)
+        self.last = found
+        self.style = found.style if found else self.style
+        return found
+
+    def _service(self, processes: tuple[Process, ...]) -> Service | None:
+        pids = {each.pid for each in processes}
+        roots = [each for each in processes if each.parent not in pids]
+        if not roots:
+            return None
+        root = max(roots, key=self._rank) if len(roots) > 1 else roots[0]
+        children = [each for each in processes if each.parent == root.pid]
+        command = self._with_mode(root.command, has_children=children != [])
+        ours = [each for each in processes if each != root]
+        newest: Process | None = root
+        if command.master_mode:
+            newest = max(children, key=lambda each: each.start, default=None)
+        else:
+            ours = roots
+        return Service(
+            root=root,
+            worker=newest and Identity(newest.pid, newest.start, self._boot),
+            workers=tuple(each.pid for each in ours),
+            roots=tuple(each.pid for each in roots),
+            masters=frozenset(each.pid for each in roots if each.command.master_mode),
+            command=command,
+        )
+
+    def _rank(self, process: Process) -> tuple[int, int]:
+        """Of several, the one that its pid file names is the service, else a master, else the newest."""
+        rank = 1 if process.command.master_mode else 0
+        own = process.command.pid_file
+        pid_files = (own,) if own else self._configured_pid_files()
+        if any(_pid_in(path) == process.pid for path in pid_files):
+            rank = 2
+        return rank, process.start
+
+    def _configured_pid_files(self) -> tuple[str, ...]:
+        if self._pid_files is None:
+            from haproxy_apply.model import read
+
+            self._pid_files = (read(durable.read_text(self._live.path)).pid_file,)
+        return self._pid_files
+
+    def _with_mode(self, command: CommandLine, *, has_children: bool) -> CommandLine:
+        """A daemon has children too, for a moment: those of `external-check`; the file says whether it is a master."""
+        if command.master_mode or not has_children:
+            return command
+        lines = durable.read_text(self._live.path).splitlines()
+        if any(line.split()[:1] == ["master-worker"] for line in lines):
+            return command._replace(master_mode="-W")
+        return command
+
+
+def _pid_in(path: str) -> int:
+    """The process that a pid file names; 0 for none."""
+    first = durable.read_text(path).split(None, 1)[:1] if path else []
+    return int(first[0]) if first and first[0].isdecimal() else 0
+
+
+def _survey(live: LiveFile) -> Survey:
+    """Every HAProxy process whose -f is the live file, or the directory that holds it."""
+    serving: list[Process] = []
+    other_file = ""
+    for process in _running():
+        if _serves(process, live):
+            serving.append(process)
+        elif process.command.files:
+            other_file = process.command.files[-1]
+    return Survey(tuple(serving), other_file)
+
+
+def _serves(process: Process, live: LiveFile) -> bool:
+    for file in process.command.files:
+        path = os.path.join(f"/proc/{process.pid}/cwd", file)
+        if live.is_meant_by(path) or is_same_file(path, live.directory):
+            return True
+    return False
+
+
+def _running() -> Iterator[Process]:
+    """Every HAProxy that is no container's and no zombie."""
+    for name in os.listdir("/proc"):
+        if name.isdecimal() and _is_haproxy(name):
+            process = _process(int(name))
+            if process:
+                yield process
+
+
+def _is_haproxy(pid: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            name = file.read()
+    except OSError:
+        return False
+    return name.startswith(b"haproxy") and all(
+        is_same_file(f"/proc/{pid}/ns/{kind}", f"/proc/self/ns/{kind}")
+        for kind in ("net", "pid")
+    )
+
+
+def _process(pid: int) -> Process | None:
+    fields = durable.read_text(f"/proc/{pid}/stat").rpartition(") ")[2].split()
+    if not fields or fields[_STATE] == "Z":
+        return None
+    words = [
+        os.fsdecode(word)
+        for word in (durable.read(f"/proc/{pid}/cmdline") or b"").split(b"\0")[:-1]
+    ]
+    command = command_line.parse(words)
+    if command is None:
+        return None
+    binary = _binary(pid, command.binary)
+    return Process(
+        pid=pid,
+        parent=int(fields[_PARENT]),
+        start=int(fields[_START]),
+        command=command._replace(binary=binary),
+    )
+
+
+def _binary(pid: int, named: str) -> str:
+    """What it runs; by its own word where that can be started again, since an upgrade replaces that file."""
+    if named.startswith("/") and os.access(named, os.X_OK):
+        return named
+    try:
+        running = os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return named
+    deleted = " (deleted)"
+    return running[: -len(deleted)] if running.endswith(deleted) else running
+
+
+def environment(pid: int) -> dict[str, str]:
+    """The environment of a process, without what its service manager and HAProxy itself put there."""
+    pairs = (durable.read(f"/proc/{pid}/environ") or b"").split(b"\0")
+    split = (os.fsdecode(pair).partition("=") for pair in pairs if b"=" in pair)
+    ours = ("HAPROXY_", "LISTEN_")
+    return {
+        name: value
+        for name, _equals, value in split
+        if not name.startswith(ours) and name != "NOTIFY_SOCKET"
+    }

@@ -1,0 +1,80 @@
+"""The proof that a worker runs the live file: what is proven is written last."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from haproxy_apply import durable
+from haproxy_apply.state import Proof
+
+if TYPE_CHECKING:
+    from haproxy_apply.files import LiveFile
+    from haproxy_apply.host import Host
+    from haproxy_apply.journal import Journal
+    from haproxy_apply.model import Model
+    from haproxy_apply.processes import Service
+    from haproxy_apply.state import Memory, State
+
+FORK_SECONDS = 2  # a worker reads the file before it is forked
+_TICKS_PER_SECOND = 100  # USER_HZ, in which /proc counts
+
+
+def find_proof(memory: Memory, live: LiveFile, service: Service | None) -> Proof | None:
+    """What the present worker is proven to run: our own record says so, or it began after the file's last change."""
+    if service is None or service.worker is None:
+        return None
+    recorded = memory.state.proof
+    if recorded and recorded.worker == service.worker:
+        return recorded
+    # A run that was killed on its way may have left a worker that read the other file.
+    if not live.md5 or memory.state.was_interrupted or _others_serve(service):
+        return None
+    began = _boot_seconds() + service.worker.start // _TICKS_PER_SECOND
+    if began < _changed_seconds(live) + FORK_SECONDS:
+        return None
+    return Proof(live.md5, service.worker)
+
+
+def _others_serve(service: Service) -> bool:
+    """A run that was killed before it stopped the old process leaves two that serve."""
+    from haproxy_apply.sockets import listens
+
+    return any(pid != service.root.pid and listens(pid) for pid in service.roots)
+
+
+def _boot_seconds() -> int:
+    """When the host was booted, in seconds of the epoch."""
+    lines = durable.read_text("/proc/stat").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("btime "))
+
+
+def _changed_seconds(live: LiveFile) -> int:
+    """When the file, or the link to it, was last changed."""
+    return max(int(os.lstat(path).st_ctime) for path in (live.path, live.config_path))
+
+
+def prove(host: Host, service: Service, model: Model) -> None:
+    """The present worker runs the live file, and this is what that says."""
+    from haproxy_apply.health import remember_model
+
+    md5 = host.findings.md5_after
+    host.findings.running_md5 = md5
+    if service.worker is None:
+        return
+    proof = Proof(md5, service.worker)
+    installed = (md5,) if md5 else ()
+    state = host.memory.state._replace(installed=installed, proof=proof)
+    put_state(host.memory, state, host.journal)
+    try:
+        remember_model(proof, model)
+    except OSError:
+        host.journal.note("state-not-saved")
+
+
+def put_state(memory: Memory, state: State, journal: Journal) -> None:
+    """Remember this; a disk that is full then makes the next run do it again, and no harm."""
+    try:
+        memory.put(state)
+    except OSError:
+        journal.note("state-not-saved")

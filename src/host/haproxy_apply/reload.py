@@ -1,0 +1,225 @@
+"""A new process runs the file: by the master, beside the daemon, or by systemd."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from haproxy_apply import durable, health, sockets, units
+from haproxy_apply.drop_window import DropWindow, migrate_handshakes
+from haproxy_apply.errors import ReloadFailed
+from haproxy_apply.haproxy import alerts
+from haproxy_apply.host import answers, ask
+from haproxy_apply.model import cannot_share
+from haproxy_apply.processes import DAEMON, MASTER_WORKER
+from haproxy_apply.state import START_LOG
+from haproxy_apply.waiting import Waiting
+from haproxy_apply.watch import watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from haproxy_apply.host import Host
+    from haproxy_apply.model import Model
+    from haproxy_apply.processes import Service
+
+POLL_SECONDS = 0.02
+STOP_SECONDS = 1
+
+SYN_DROP, SEAMLESS = "syn-drop", "seamless"
+_MAX_LOG = 2000
+_NO_HANDOVER = "sockets from the old process"
+
+
+class Method(NamedTuple):
+    """How the listening sockets go from the old process to the new one."""
+
+    name: str
+    handover: str = ""  # by the master, a stats socket or the kernel
+
+
+class Reload(NamedTuple):
+    """One reload, with what was there before it."""
+
+    host: Host
+    before: Service
+    present: Model  # of the process that is there
+    awaited: Model  # of the worker which comes next
+    method: Method
+
+    @property
+    def drops(self) -> bool:
+        """Whether new SYNs are dropped while the old process stops."""
+        return self.method.name == SYN_DROP
+
+
+def reload(host: Host, service: Service, expected: Model, awaited: Model) -> Service:
+    """HAProxy runs this one of the host's files, and its new worker has lived through its watch: the service then.
+
+    `expected` is the file that the present worker most likely runs. `ReloadFailed` leaves whatever processes there are.
+    """
+    present = _present_model(host, service, expected)
+    method = _choose_method(host, service, present)
+    this = Reload(host, service, present, awaited, method)
+    window = DropWindow(host.request.listen_ports, host.journal)
+    health.save(host, service, present, awaited)
+    try:
+        with window:
+            after = _perform(this, window)
+        after = watch(host, awaited, service, after)
+    finally:
+        host.findings.window_ms += window.milliseconds
+        health.forget(awaited)
+    health.untouch()
+    return after
+
+
+def start_again(host: Host, before: Service) -> Service:
+    """HAProxy died: the service, started the way it ran before. `ReloadFailed`: it does not start."""
+    method = Method("")
+    waiting = Waiting.of(
+        Reload(host, before, host.old, host.old, method),
+        DropWindow(host.request.listen_ports, host.journal),
+    )
+    command = before.command
+    if host.unit:
+        units.restart(host.unit)
+    else:
+        master = [command.master_mode] if command.master_mode else []
+        socket = ["-S", command.master_socket] if command.master_socket else []
+        start(host, *master, *socket)
+    return waiting.for_new_worker()
+
+
+def _present_model(host: Host, service: Service, expected: Model) -> Model:
+    """The file on whose socket the worker answers; of several, or of none, the one that was expected."""
+    if service.worker:
+        for model in (expected, host.old, host.new):
+            if answers(model, service.worker.pid):
+                return model
+    return expected
+
+
+def _choose_method(host: Host, service: Service, present: Model) -> Method:
+    """What was asked for, as far as this host can."""
+    if host.request.reload_method == SYN_DROP:
+        return Method(SYN_DROP)
+    if service.style == MASTER_WORKER and _hands_over(host, present):
+        return Method(SEAMLESS, "master")
+    if service.style == DAEMON and not host.unit and _exposes(present):
+        return Method(SEAMLESS, "socket")
+    return _without_sockets(host, service)
+
+
+def _without_sockets(host: Host, service: Service) -> Method:
+    """The kernel moves what waits on a daemon's listeners, or there is a drop window."""
+    if service.style == DAEMON and migrate_handshakes(host.journal):
+        return Method(SEAMLESS, "kernel")
+    return Method(SYN_DROP)
+
+
+def _hands_over(host: Host, present: Model) -> bool:
+    """Whether the master hands its listening sockets to a new worker."""
+    return bool(present.exposing_socket.path) or host.haproxy.is_at_least(2, 6)
+
+
+def _exposes(present: Model) -> bool:
+    return ask(present.exposing_socket.path, "show info") != ""
+
+
+def _perform(this: Reload, window: DropWindow) -> Service:
+    """By whoever is in charge of the process."""
+    this.host.findings.method = this.method.name
+    if this.before.style == MASTER_WORKER:
+        return _reload_master(this, window)
+    if this.host.unit:
+        return _reload_unit(this, window)
+    return _reload_daemon(this, window)
+
+
+def _reload_master(this: Reload, window: DropWindow) -> Service:
+    """USR2: the master loads the file and hands its sockets to a new worker."""
+    # Where it hands them over, the drop window waits for the new worker: parsing takes most of a reload.
+    if this.drops and not _hands_over(this.host, this.present):
+        window.open()
+    waiting = Waiting.of(this, window)
+    _signal([this.before.root.pid], signal.SIGUSR2)
+    return waiting.for_new_worker()
+
+
+def _reload_unit(this: Reload, window: DropWindow) -> Service:
+    """A daemon that systemd started must stay in its unit."""
+    if this.drops:
+        window.open()
+    units.reload(this.host.unit)
+    return Waiting.of(this, window).for_new_worker()
+
+
+def _reload_daemon(this: Reload, window: DropWindow) -> Service:
+    """The new process first, so that the drop window covers only the old one's stop."""
+    waiting = Waiting.of(this, window)
+    if this.method.handover == "socket":
+        if _start_with_sockets(this):
+            return _replace(this, window, waiting)
+        method = _without_sockets(this.host, this.before)
+        return _perform(this._replace(method=method), window)
+    if cannot_share(this.host.old, this.host.new):
+        this.host.findings.method = SYN_DROP
+        window.open()
+        start(this.host, "-sf", *map(str, this.before.roots))
+        return waiting.for_new_worker()
+    start(this.host)
+    return _replace(this, window, waiting)
+
+
+def _start_with_sockets(this: Reload) -> bool:
+    """Start beside the old process, with its sockets; false where it hands none over: it runs another file."""
+    try:
+        start(this.host, "-x", this.present.exposing_socket.path)
+    except ReloadFailed:
+        if _NO_HANDOVER not in durable.read_text(START_LOG):
+            raise
+        return False
+    return True
+
+
+def _replace(this: Reload, window: DropWindow, waiting: Waiting) -> Service:
+    """The new process serves; then the old ones finish what they have."""
+    after = waiting.for_new_worker()
+    # To a master, SIGUSR1 is the end of a service that systemd then starts again.
+    others = [
+        pid
+        for pid in this.before.roots
+        if pid != after.root.pid and pid not in after.masters
+    ]
+    if this.drops:
+        window.open()
+        sockets.let_handshakes_end(this.host.request.listen_ports)
+    _signal(others, signal.SIGUSR1)
+    for pid in others:
+        _wait_until_deaf(pid)
+    return after
+
+
+def start(host: Host, *arguments: str) -> None:
+    """A new process beside the old one, which nobody signals yet. `ReloadFailed`: at once where it cannot bind."""
+    said = host.haproxy.start(*arguments)
+    if said.status != 0:
+        host.journal.add(said.output[:_MAX_LOG])
+        raise ReloadFailed("start-failed", alerts(said))
+
+
+def _signal(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _wait_until_deaf(pid: int) -> None:
+    """It accepts nothing any more, or has had its second."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while sockets.listens(pid) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,72 @@
+"""What the command asks for: the document's parameters, which the agent gives as environment variables."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from haproxy_apply.errors import failed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PATTERNS = {
+    "Md5": "[0-9a-f]{32}",
+    "Sha256": "[0-9a-f]{64}",
+    "Generation": "[0-9]{1,15}",
+    "ConfigPath": r"/(?!.*\.\.)[A-Za-z0-9._/-]*[A-Za-z0-9]",
+    "ReloadMethod": "syn-drop|seamless|runtime|auto",
+    "ListenPorts": "[0-9]{1,5}(,[0-9]{1,5}){0,14}",
+}
+
+
+class Request(NamedTuple):
+    """The parameters, each of which has its form."""
+
+    md5: str
+    sha256: str
+    fence: int  # the parameter `Generation`: a host never goes back to a lower one
+    config_path: str
+    reload_method: str
+    listen_ports: str  # comma separated
+
+    @property
+    def wants_runtime_change(self) -> bool:
+        """Whether a change without a new process is tried first."""
+        return self.reload_method in {"runtime", "auto"}
+
+
+def fence_of(environ: Mapping[str, str]) -> int:
+    """The fence for the marker: what is no number must not reach it; 0 stands for none."""
+    given = environ.get("SSM_Generation", "0")
+    return int(given) if _fits("Generation", given) else 0
+
+
+def parse(environ: Mapping[str, str]) -> Request:
+    """The request of this environment.
+
+    `Ended`: `bad-parameter` for what is malformed, `agent-too-old` for what is unset, as an agent leaves it that does
+    not know ENV_VAR parameters.
+    """
+    if not _fits("Generation", environ.get("SSM_Generation", "0")):
+        raise failed(10, "bad-parameter", "Generation")
+    for name in PATTERNS:
+        if f"SSM_{name}" not in environ:
+            detail = f"SSM_{name} is unset: update the SSM agent to 3.3.2746.0 or later"
+            raise failed(11, "agent-too-old", detail)
+    given = {name: environ[f"SSM_{name}"] for name in PATTERNS}
+    for name, value in given.items():
+        if not _fits(name, value):
+            raise failed(10, "bad-parameter", name)
+    return Request(
+        md5=given["Md5"],
+        sha256=given["Sha256"],
+        fence=int(given["Generation"]),
+        config_path=given["ConfigPath"],
+        reload_method=given["ReloadMethod"],
+        listen_ports=given["ListenPorts"],
+    )
+
+
+def _fits(name: str, value: str) -> bool:
+    return re.fullmatch(PATTERNS[name], value) is not None

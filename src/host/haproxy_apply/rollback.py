@@ -1,0 +1,102 @@
+"""Back to the file that ran before, and to a worker that runs it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from haproxy_apply import files, sockets
+from haproxy_apply.errors import Ended, ReloadFailed, failed
+from haproxy_apply.host import answers
+from haproxy_apply.prove import prove, put_state
+from haproxy_apply.reload import reload, start_again
+
+if TYPE_CHECKING:
+    from haproxy_apply.host import Host
+    from haproxy_apply.processes import Service
+
+
+def roll_back(
+    host: Host, before: Service, failure: ReloadFailed, *, is_half_changed: bool
+) -> Ended:
+    """How the run ends after a reload that failed: with the old file and its behaviour, proven again.
+
+    `Ended`: `rollback-failed`, if it is worse than before now.
+    """
+    try:
+        restore(host)
+    except OSError:
+        detail = f"{failure.reason}; {host.live.path} could not be restored"
+        raise failed(30, "rollback-failed", detail) from None
+    try:
+        service = _back_to_old(host, before, is_half_changed=is_half_changed)
+    except ReloadFailed as worse:
+        raise failed(30, "rollback-failed", f"{failure.reason}; {worse}") from None
+    findings = host.findings
+    if service.worker != before.worker or findings.running_md5 == findings.md5_after:
+        prove(host, service, host.old)
+    else:
+        put_state(host.memory, host.memory.state, host.journal)
+    if findings.md5_after == host.request.md5:
+        return failed(32, failure.reason, failure.detail)
+    return Ended(20, "rolled-back", failure.reason, failure.detail)
+
+
+def restore(host: Host) -> None:
+    """The file that ran before is live again, where there is one to go back to (`OSError`)."""
+    if host.fallback is None and host.live.md5 == host.request.md5:
+        return
+    files.restore(host.live, host.fallback)
+    md5 = host.fallback.md5 if host.fallback else ""
+    host.findings.md5_after = md5
+    host.memory.take(host.memory.state._replace(installed=tuple(filter(None, [md5]))))
+
+
+def _back_to_old(host: Host, before: Service, *, is_half_changed: bool) -> Service:
+    """The service, running the old file again. `ReloadFailed` says what HAProxy does not do."""
+    service = host.discovery.find()
+    if service is None:
+        try:
+            return start_again(host, before)
+        except ReloadFailed:
+            raise ReloadFailed("HAProxy does not start with the old file") from None
+    is_other = service.worker != before.worker
+    if is_other or is_half_changed or not _listens(service):
+        present = host.new if is_other else host.old
+        try:
+            return reload(host, service, present, host.old)
+        except ReloadFailed as failure:
+            said = f"HAProxy does not reload the old file: {failure.reason}"
+            raise ReloadFailed(said) from None
+    if not _has_stats_socket(host, service):
+        return _with_stats_socket(host, service)
+    return service
+
+
+def _listens(service: Service) -> bool:
+    return service.worker is not None and sockets.listens(service.worker.pid)
+
+
+def _has_stats_socket(host: Host, service: Service) -> bool:
+    """A failed start takes the stats socket away from the old process."""
+    path = host.old.stats_socket.path
+    if not path or service.worker is None or not _is_socket(path):
+        return True
+    return answers(host.old, service.worker.pid)
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _with_stats_socket(host: Host, service: Service) -> Service:
+    """The old file once more, for its stats socket; else the service goes on without."""
+    try:
+        return reload(host, service, host.old, host.old)
+    except ReloadFailed:
+        host.journal.note("stats-socket-lost")
+        return host.discovery.find() or service

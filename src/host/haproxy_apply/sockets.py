@@ -1,0 +1,122 @@
+"""TCP sockets of this host, as the kernel lists them: who listens, and who waits to be accepted."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, NamedTuple
+
+from haproxy_apply import durable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HANDSHAKE_SECONDS = 0.4
+_POLL_SECONDS = 0.01
+_BLIND_SECONDS = 0.2
+_LISTEN = "0A"
+ANY = "0.0.0.0"  # noqa: S104 - to be recognised, not to be bound
+
+
+class Listener(NamedTuple):
+    """A listening socket."""
+
+    address: str  # as in the kernel's table: hexadecimal, and the port
+    inode: str
+
+
+def listens(pid: int) -> bool:
+    """Whether this process holds a listening TCP socket of its network namespace; one that is gone holds none."""
+    listening = {each.inode for each in _listeners(str(pid))}
+    # HAProxy's listeners are among its first descriptors, before thousands of connections.
+    return any(inode in listening for inode in _inodes_of(str(pid)))
+
+
+def held_by_haproxy() -> frozenset[str]:
+    """The TCP addresses on which some HAProxy of this host listens, in one spelling: `*:80`, `10.0.0.1:80`, `:::80`."""
+    held: set[str] = set()
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        if durable.read(f"/proc/{pid}/comm") == b"haproxy\n":
+            held.update(_inodes_of(pid))
+    return frozenset(
+        _spelt(each.address) for each in _listeners("self") if each.inode in held
+    )
+
+
+def _spelt(address: str) -> str:
+    """The kernel's address as people write it: its words are in the host's byte order."""
+    from socket import AF_INET, AF_INET6, inet_ntop
+
+    host, _colon, port = address.partition(":")
+    swapped = [bytes.fromhex(host[at : at + 8])[::-1] for at in range(0, len(host), 8)]
+    if sys.byteorder == "big":
+        swapped = [word[::-1] for word in swapped]
+    packed = b"".join(swapped)
+    shown = inet_ntop(AF_INET if len(swapped) == 1 else AF_INET6, packed)
+    return f"{'*' if shown == ANY else shown}:{int(port, 16)}"
+
+
+def _inodes_of(pid: str) -> Iterator[str]:
+    """The sockets that it holds, lowest descriptor first; none of one that is gone."""
+    directory = f"/proc/{pid}/fd"
+    with suppress(OSError):
+        for name in os.listdir(directory):
+            link = _target(f"{directory}/{name}")
+            if link.startswith("socket:["):
+                yield link[8:-1]
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""  # closed since
+
+
+def _listeners(pid: str) -> Iterator[Listener]:
+    """Those of the process's network namespace, of both families."""
+    for family in ("tcp", "tcp6"):
+        yield from _listening(f"/proc/{pid}/net/{family}")
+
+
+def _listening(table: str) -> Iterator[Listener]:
+    """Without reading the connections, of which there may be very many.
+
+    The kernel lists all listening sockets first (tcp_get_idx() in net/ipv4/tcp_ipv4.c), in pieces of a page.
+    """
+    try:
+        with open(table, "rb", buffering=4096) as file:
+            next(file, None)  # the titles
+            for line in file:
+                words = line.decode("ascii").split()
+                if words[3] != _LISTEN:
+                    return
+                yield Listener(words[1], words[9])
+    except OSError:
+        return  # a kernel without this family, or a process that is gone
+
+
+def let_handshakes_end(ports: str) -> None:
+    """Return once nobody is between SYN and accept on these ports ("80,443"), after HANDSHAKE_SECONDS in any case.
+
+    Where the kernel does not say who is, some time is all that there is.
+    """
+    wanted = {int(port) for port in ports.split(",")}
+    deadline = monotonic() + HANDSHAKE_SECONDS
+    try:
+        while is_anyone_waiting(wanted) and monotonic() < deadline:
+            sleep(_POLL_SECONDS)
+    except OSError:
+        sleep(_BLIND_SECONDS)
+
+
+def is_anyone_waiting(ports: set[int]) -> bool:
+    """Whether somebody is between SYN and accept on one of these ports; raises OSError if the kernel does not say."""
+    from haproxy_apply.sock_diag import LISTEN, SYN_RECV, tcp_sockets
+
+    return any(
+        found.port in ports and (found.state == SYN_RECV or found.queue > 0)
+        for found in tcp_sockets({SYN_RECV, LISTEN})
+    )

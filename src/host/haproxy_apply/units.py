@@ -1,0 +1,42 @@
+"""The systemd unit of the running HAProxy, where systemd runs."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from haproxy_apply import commands, durable
+from haproxy_apply.state import START_LOG
+
+if TYPE_CHECKING:
+    from haproxy_apply.commands import Completed
+
+SYSTEMCTL_SECONDS = 15
+_USUAL = "haproxy.service"
+
+
+def find(pid: int) -> str:
+    """The unit of this process; empty for none."""
+    if not os.path.isdir("/run/systemd/system") or commands.find("systemctl") is None:
+        return ""
+    groups = durable.read_text(f"/proc/{pid}/cgroup")
+    named = re.findall(r"/([^/\n]*haproxy[^/\n]*\.service)$", groups, re.MULTILINE)
+    if named:
+        return str(named[-1])
+    said = commands.run(["systemctl", "show", "-p", "MainPID", _USUAL])
+    return _USUAL if said.output.strip() == f"MainPID={pid}" else ""
+
+
+def reload(unit: str) -> Completed:
+    """Let systemd reload it."""
+    return _systemctl("reload", unit)
+
+
+def restart(unit: str) -> Completed:
+    """Let systemd start it again."""
+    return _systemctl("restart", unit)
+
+
+def _systemctl(verb: str, unit: str) -> Completed:
+    return commands.start(["systemctl", verb, unit], START_LOG, SYSTEMCTL_SECONDS)

@@ -1,0 +1,86 @@
+"""Waiting for a worker that was not there before a reload."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from haproxy_apply import sockets
+from haproxy_apply.errors import ReloadFailed
+from haproxy_apply.host import answers, ask
+from haproxy_apply.processes import MASTER_WORKER
+
+if TYPE_CHECKING:
+    from haproxy_apply.drop_window import DropWindow
+    from haproxy_apply.processes import Service
+    from haproxy_apply.reload import Reload
+
+# For a new worker to be ready; 2.1 s of it go to HAProxy's own bind retries.
+RELOAD_SECONDS = 15
+POLL_SECONDS = 0.02
+GONE_POLLS = 20  # a master that executes itself anew has no command line for a moment
+SILENT_POLLS = 30  # longer than HAProxy tries to bind
+COUNT_POLLS = 10  # the master is asked for its failures less often than /proc
+
+
+class Waiting(NamedTuple):
+    """For a worker that was not there before the reload."""
+
+    this: Reload
+    window: DropWindow
+    failures: int  # of the master's reloads, before this one
+
+    @classmethod
+    def of(cls, this: Reload, window: DropWindow) -> Waiting:
+        """To be made before anything is signalled or started."""
+        return cls(this, window, _failed_reloads(this.before) or 0)
+
+    def for_new_worker(self) -> Service:
+        """The service once the new worker is ready. `ReloadFailed`: it never is, or the master says so."""
+        deadline = time.monotonic() + RELOAD_SECONDS
+        gone = silent = polls = 0
+        while time.monotonic() < deadline:
+            service = self.this.host.discovery.find()
+            gone = 0 if service else gone + 1
+            if gone > GONE_POLLS:
+                raise ReloadFailed("master-died")
+            if service and service.has_new_worker(self.this.before):
+                if self._is_ready(service, silent):
+                    return service
+                silent += 1
+            else:
+                polls += 1
+                self._look_at_master(polls)
+            time.sleep(POLL_SECONDS)
+        raise ReloadFailed("no-new-worker")
+
+    def _is_ready(self, service: Service, silent: int) -> bool:
+        """Whether the new worker serves: it answers, or listens where there is nobody to ask."""
+        if service.worker is None:
+            return False
+        if self.this.drops and service.style == MASTER_WORKER:
+            self._open_window()
+        if answers(self.this.awaited, service.worker.pid):
+            return True
+        # Not at once where it should answer: a worker that cannot bind everything holds some sockets for 2.1 s
+        # before it gives up.
+        is_patient = self.this.awaited.stats_socket.path and silent <= SILENT_POLLS
+        return not is_patient and sockets.listens(service.worker.pid)
+
+    def _open_window(self) -> None:
+        """Late, where the master hands its sockets over; once only, since the kernel may have ended it already."""
+        if not self.window.was_opened:
+            self.window.open()
+
+    def _look_at_master(self, polls: int) -> None:
+        if polls % COUNT_POLLS == 0:
+            failed = _failed_reloads(self.this.before)
+            if failed is not None and failed > self.failures:
+                raise ReloadFailed("reload-failed")
+
+
+def _failed_reloads(service: Service) -> int | None:
+    """The master's own count since its last good reload; None where it cannot be asked."""
+    said = re.search("failed: ([0-9]+)", ask(service.master_socket_path, "show proc"))
+    return int(said[1]) if said else None

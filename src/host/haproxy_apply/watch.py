@@ -1,0 +1,57 @@
+"""The watch: a new worker has to live for a while before it counts."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from haproxy_apply.errors import ReloadFailed
+
+if TYPE_CHECKING:
+    from haproxy_apply.host import Host
+    from haproxy_apply.model import Model
+    from haproxy_apply.processes import Service
+
+WATCH_SECONDS = 2
+POLL_SECONDS = 0.2
+MAX_REPLACEMENTS = 2
+
+# How often nothing may be found: somebody else's reload has a moment without a command line, a restart of the unit
+# one without any worker.
+_GAPS, _GAPS_OF_UNIT = 1, 5
+
+
+def watch(host: Host, awaited: Model, before: Service, after: Service) -> Service:
+    """The service whose new worker has lived through the watch. `ReloadFailed`: it died."""
+    polls = round(WATCH_SECONDS / POLL_SECONDS)
+    if (
+        not awaited.stats_socket.path
+    ):  # who cannot be asked is watched for longer than HAProxy tries to bind (2.1 s)
+        polls = polls * 3 // 2
+    gaps = _GAPS_OF_UNIT if host.unit else _GAPS
+    left, replacements = polls, 0
+    while left > 0:
+        time.sleep(POLL_SECONDS)
+        left -= 1
+        service = host.discovery.find()
+        if service is None or service.worker is None:
+            gaps -= 1
+        elif service.worker != after.worker:
+            # Somebody else's reload: a worker that is younger still is the one to watch.
+            _check_younger(service, after, before)
+            replacements += 1
+            after, left = service, polls - 1
+        if gaps < 0 or replacements > MAX_REPLACEMENTS:
+            raise ReloadFailed("worker-died")
+    return after
+
+
+def _check_younger(service: Service, than: Service, before: Service) -> None:
+    """`ReloadFailed` of a worker that was there before, or that began before the one that was watched."""
+    is_younger = (
+        service.worker is not None
+        and than.worker is not None
+        and service.worker.start > than.worker.start
+    )
+    if not is_younger or not service.has_new_worker(before):
+        raise ReloadFailed("worker-died")

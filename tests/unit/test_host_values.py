@@ -1,0 +1,223 @@
+"""The host program's small values: parameters, state, marker, command lines, versions, addresses."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from haproxy_apply import request, state
+from haproxy_apply.checks import spelt
+from haproxy_apply.command_line import CommandLine, parse
+from haproxy_apply.errors import Ended, Verdict
+from haproxy_apply.haproxy import HAProxy
+from haproxy_apply.journal import Journal
+from haproxy_apply.report import Findings, marker
+from haproxy_sync.rollout.reports import parse_marker
+
+GOOD = {
+    "SSM_Md5": "0" * 32,
+    "SSM_Sha256": "f" * 64,
+    "SSM_Generation": "000000000001234",
+    "SSM_ConfigPath": "/etc/haproxy/haproxy.cfg",
+    "SSM_ReloadMethod": "auto",
+    "SSM_ListenPorts": "80,443",
+}
+
+
+def ended(environ: Mapping[str, str]) -> Verdict:
+    """How a run with this environment ends."""
+    with pytest.raises(Ended) as end:
+        request.parse(environ)
+    return end.value.verdict
+
+
+def test_good_parameters_are_taken() -> None:
+    """Leading zeros are those of a decimal number, never of an octal one."""
+    found = request.parse(GOOD)
+    assert found == request.Request(
+        md5="0" * 32,
+        sha256="f" * 64,
+        fence=1234,
+        config_path="/etc/haproxy/haproxy.cfg",
+        reload_method="auto",
+        listen_ports="80,443",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Md5", "0" * 31),
+        ("Md5", "0" * 32 + "\n"),
+        ("Sha256", "F" * 64),
+        ("Generation", "-1"),
+        ("Generation", ""),
+        ("Generation", "1" * 16),
+        ("Generation", "\u0663"),
+        ("ConfigPath", "/etc/../etc/passwd"),
+        ("ConfigPath", "etc/haproxy.cfg"),
+        ("ConfigPath", "/"),
+        ("ConfigPath", "/etc/haproxy.cfg;id"),
+        ("ReloadMethod", "AUTO"),
+        ("ListenPorts", "80,"),
+        ("ListenPorts", ",".join(["80"] * 16)),
+    ],
+)
+def test_a_malformed_parameter_ends_the_run_by_its_name(name: str, value: str) -> None:
+    """Before anything is touched."""
+    verdict = ended({**GOOD, f"SSM_{name}": value})
+    assert verdict == Verdict(10, "failed", "bad-parameter", name)
+
+
+@pytest.mark.parametrize("name", sorted(GOOD))
+def test_an_unset_parameter_is_the_agents_age(name: str) -> None:
+    """An agent that does not know ENV_VAR parameters sets none."""
+    verdict = ended({key: value for key, value in GOOD.items() if key != name})
+    assert (verdict.status, verdict.reason) == (11, "agent-too-old")
+    assert name in verdict.detail
+
+
+WORDS = st.text("0123456789abcdef-", min_size=1)
+IDENTITIES = st.builds(
+    state.Identity,
+    pid=st.integers(1, 1 << 22),
+    start=st.integers(0, 1 << 60),
+    boot=WORDS,
+)
+STATES = st.builds(
+    state.State,
+    fence=st.integers(0, 10**15 - 1),
+    installed=st.lists(WORDS, max_size=2).map(tuple),
+    proof=st.none() | st.builds(state.Proof, md5=WORDS, worker=IDENTITIES),
+)
+
+
+@given(STATES)
+def test_a_state_is_read_as_it_was_written(written: state.State) -> None:
+    """Nothing is lost on the way to the disk and back."""
+    assert state.parse(state.serialized(written)) == written
+
+
+@given(st.text() | st.from_regex(r"(generation|installed|running)[ -~\n]*"))
+def test_a_state_that_is_none_is_not_known(text: str) -> None:
+    """Whatever an editor or a full disk left there, the run goes on."""
+    found = state.parse(text)
+    assert found.fence >= 0
+
+
+TEXTS = st.text() | st.text('"\\\n\té\x00 a')
+
+
+@given(TEXTS, TEXTS, st.integers(0, 10**15))
+def test_a_marker_is_one_line_of_json(detail: str, note: str, fence: int) -> None:
+    """Whatever HAProxy and the tools said, as short as Run Command wants it; the function reads it."""
+    journal = Journal()
+    journal.note(note)
+    line = marker(
+        Verdict(17, "failed", "invalid-config", detail), fence, Findings(), journal
+    )
+    assert "\n" not in line
+    assert line.isascii()
+    fields: dict[str, Any] = json.loads(line.removeprefix("haproxy-ec2-sync "))
+    assert fields["generation"] == fence
+    assert len(fields["detail"]) <= 500
+    assert len(fields["notes"]) <= 200
+    if detail.isascii() and detail.isprintable():
+        assert fields["detail"] == detail[:500]
+    assert parse_marker(f"{line}\nlog") is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (
+            "/usr/sbin/haproxy -Ws -f /etc/haproxy/haproxy.cfg -p /run/haproxy.pid -S /run/m.sock,level,admin",
+            CommandLine(
+                "/usr/sbin/haproxy",
+                files=("/etc/haproxy/haproxy.cfg",),
+                pid_file="/run/haproxy.pid",
+                master_socket="/run/m.sock,level,admin",
+                master_mode="-Ws",
+            ),
+        ),
+        (
+            "haproxy -D -q -f a b -f c -n 500 -dM -sf 1 2 3 -x /run/s.sock -C /etc",
+            CommandLine(
+                "haproxy",
+                files=("a", "b", "c"),
+                options=("-n", "500", "-dM", "-C", "/etc"),
+            ),
+        ),
+        (
+            "haproxy -st -W -- -f",
+            CommandLine("haproxy", files=("-f",), master_mode="-W"),
+        ),
+        ("haproxy -p", CommandLine("haproxy")),
+        ("haproxy -c -f a", None),
+        ("haproxy -vv", None),
+        ("", None),
+    ],
+)
+def test_command_lines_are_read_as_haproxy_reads_them(
+    words: str, found: CommandLine | None
+) -> None:
+    """What is needed to start it so again; nothing of one that only checks a file."""
+    assert parse(words.split()) == found
+
+
+@given(st.lists(st.sampled_from(["-f", "-sf", "-p", "--", "-x", "-D", "-W", "7", "a"])))
+def test_every_word_of_a_command_line_belongs_somewhere(words: list[str]) -> None:
+    """No order of words is an error or an endless loop; a file is a word of the line."""
+    found = parse(["haproxy", *words])
+    assert found is not None
+    assert set(found.files) | set(found.options) <= set(words)
+
+
+@pytest.mark.parametrize(
+    ("version", "is_newer"),
+    [
+        ("2.6", True),
+        ("2.6.12-1+deb12u4", True),
+        ("2.10-dev3", True),
+        ("3.0.1", True),
+        ("2.5.9", False),
+        ("2.2", False),
+        ("1.8.30", False),
+        ("", False),
+    ],
+)
+def test_versions_are_numbers(version: str, *, is_newer: bool) -> None:
+    """2.10 is later than 2.6; an unknown version can nothing."""
+    haproxy = HAProxy(CommandLine("haproxy"), version, None)
+    assert haproxy.is_at_least(2, 6) is is_newer
+
+
+@pytest.mark.parametrize(
+    ("written", "one"),
+    [
+        (":80", "*:80"),
+        ("0.0.0.0:80", "*:80"),
+        ("*:80", "*:80"),
+        ("10.0.0.1:80", "10.0.0.1:80"),
+        (":::80", ":::80"),
+        ("[::]:80", ":::80"),
+        ("[2001:db8::1]:443", "2001:db8::1:443"),
+    ],
+)
+def test_addresses_have_one_spelling(written: str, one: str) -> None:
+    """That in which the kernel's listeners are listed."""
+    assert spelt(written) == one
+
+
+def test_the_document_s_defaults_are_good_parameters() -> None:
+    """The document's patterns and the program's agree on them."""
+    document = json.loads(Path("src/host/document.json").read_text())
+    defaults = {
+        f"SSM_{name}": declared["default"]
+        for name, declared in document["parameters"].items()
+    }
+    assert request.parse(defaults).reload_method == "syn-drop"

@@ -2,15 +2,20 @@
 
 No maintained library reads it: pyhaproxy, the only parser on PyPI, had its last release in 2019 and refuses keywords
 that it does not know. What matters here is which line belongs to which section; HAProxy says whether the line is right.
+
+The function and the program on the hosts share this module, so it works with Python 3.8 and imports nothing of ours.
 """
 
+from __future__ import annotations
+
 import re
-import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 KEYWORDS = frozenset({
-    "backend", "cache", "crt-store", "defaults", "fcgi-app", "frontend", "global", "http-errors", "listen",
+    "acme", "backend", "cache", "crt-store", "defaults", "fcgi-app", "frontend", "global", "http-errors", "listen",
     "log-forward", "log-profile", "mailers", "peers", "program", "resolvers", "ring", "traces", "userlist",
 })  # fmt: skip
 SERVER_KEYWORDS = frozenset({"server", "server-template"})
@@ -18,16 +23,39 @@ LISTENING = ("frontend", "listen")
 """The sections whose bind lines serve clients; those of `peers`, for example, do not."""
 
 _SERVER_WORDS = 3  # keyword, name and address
-_QUOTING = re.compile(r"""['"\\#]""")
+_BLANKS = " \t\n\v\f\r"
+"""What `isspace` of C says, as HAProxy does; in a text read as Latin-1, what Python says splits letters of UTF-8."""
+_WORD = re.compile(rf"[^{_BLANKS}]+")
+_COMMENTED = re.compile(r"""((?:[^"'\\#]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')*)#""")
 _PORT = re.compile(r":[+\-0-9]*\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line, its words without quotes and comment, and the section it stands in."""
 
-    section: str
+    section: str  # keyword and name
     words: tuple[str, ...]
+    text: str  # as written, without comment and outer blanks
+
+    @property
+    def begins_section(self) -> bool:
+        """Whether it is the first line of its section."""
+        return self.words[0] in KEYWORDS
+
+    @property
+    def section_keyword(self) -> str:
+        """What kind of section it stands in; empty above the first one."""
+        return self.section.partition(" ")[0]
+
+    @property
+    def section_name(self) -> str:
+        """The name of the section it stands in; empty where there is none."""
+        return self.section.partition(" ")[2]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What stands between blanks, quotes and escapes included; in quotes, too, a blank is one."""
+        return _split(self.text) if _has_quoting(self.text) else self.words
 
     @property
     def is_server(self) -> bool:
@@ -39,9 +67,13 @@ class Line:
         """Whether clients can connect because of it."""
         return self.words[0] == "bind" and self.section.startswith(LISTENING)
 
+    @property
+    def is_literal(self) -> bool:
+        """Whether it means what it says: no quote, no escape, no variable."""
+        return not _has_quoting(self.text) and "$" not in self.text
 
-@dataclass(frozen=True, slots=True)
-class Server:
+
+class Server(NamedTuple):
     """A `server` line."""
 
     section: str
@@ -60,21 +92,19 @@ class Server:
 
 def words(line: str) -> tuple[str, ...]:
     """The words of a line, without quotes and comment."""
-    if not _QUOTING.search(line):  # quotes are rare, and reading them is costly
-        return tuple(line.split())
-    try:
-        return tuple(shlex.split(line, comments=True))
-    except ValueError:  # a quote stays open, which HAProxy will refuse
-        return tuple(line.split())
+    return _unquoted(_without_comment(line))
 
 
 def lines(text: str) -> Iterator[Line]:
     """Every line that has words."""
     section = ""
-    for found in filter(None, map(words, text.splitlines())):
+    for meant in map(_without_comment, text.split("\n")):
+        found = _unquoted(meant)
+        if not found:
+            continue
         if found[0] in KEYWORDS:  # indented or not, as HAProxy reads it
             section = " ".join(found[:2])
-        yield Line(section, found)
+        yield Line(section, found, meant.strip(_BLANKS))
 
 
 def servers(text: str) -> Iterator[Server]:
@@ -88,3 +118,30 @@ def servers(text: str) -> Iterator[Server]:
                 address=address,
                 keywords=tuple(keywords),
             )
+
+
+def _split(text: str) -> tuple[str, ...]:
+    if text.isprintable():  # has no blank but spaces: quick, and nearly always so
+        return tuple(text.split())
+    return tuple(_WORD.findall(text))
+
+
+def _has_quoting(text: str) -> bool:
+    return '"' in text or "'" in text or "\\" in text
+
+
+def _without_comment(line: str) -> str:
+    """The line up to the first # that is neither quoted nor escaped."""
+    commented = _COMMENTED.match(line) if "#" in line else None
+    return commented[1] if commented else line
+
+
+def _unquoted(text: str) -> tuple[str, ...]:
+    if not _has_quoting(text):  # quotes are rare, and reading them is costly
+        return _split(text.strip(_BLANKS))
+    import shlex
+
+    try:
+        return tuple(shlex.split(text))
+    except ValueError:  # a quote stays open, which HAProxy will refuse
+        return _split(text)

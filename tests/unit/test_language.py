@@ -1,0 +1,110 @@
+"""HAProxy's language, as far as the function and the program on the hosts read it."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from haproxy_sync.config.language import Server, lines, servers, words
+
+SRC = Path(__file__).parents[2] / "src"
+LANGUAGE = SRC / "haproxy_sync/config/language.py"
+ON_HOSTS = [LANGUAGE, *sorted((SRC / "host/haproxy_apply").glob("*.py"))]
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The modules that a module names, wherever it does."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("path", ON_HOSTS, ids=lambda path: path.name)
+def test_what_runs_on_hosts_needs_nothing_else(path: Path) -> None:
+    """The standard library, each other, and of the function's modules the parser, which needs nothing of ours."""
+    foreign = {
+        name
+        for name in imported(path)
+        if name.partition(".")[0] not in sys.stdlib_module_names
+    }
+    ours = {name for name in foreign if name.partition(".")[0] == "haproxy_apply"}
+    if path == LANGUAGE:
+        assert foreign == set()
+    else:
+        assert foreign - ours <= {"haproxy_sync.config.language"}
+
+
+def test_certificates_have_a_section_of_their_own() -> None:
+    """A line of `acme` does not belong to the section before, nor does what follows."""
+    text = "backend b\n server s 1.2.3.4:5\nacme le\n directory https://a/\n server s 1.2.3.4:5\n"
+    assert [line.section for line in lines(text)] == [
+        "backend b",
+        "backend b",
+        "acme le",
+        "acme le",
+        "acme le",
+    ]
+    assert [server.section for server in servers(text)] == ["backend b", "acme le"]
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("\t server s 1.2.3.4:5 \t# note\r", "server s 1.2.3.4:5"),
+        ("log-format 'a # b' # c", "log-format 'a # b'"),
+        ('log-format "a \\" # b" # c', 'log-format "a \\" # b"'),
+        ("log-format a\\ \\#b#c", "log-format a\\ \\#b"),
+        ("description don't # open", "description don't # open"),
+    ],
+)
+def test_text_of_a_line(line: str, text: str) -> None:
+    """As it is written, up to a # that is neither quoted nor escaped; none where a quote stays open."""
+    (found,) = lines(line)
+    assert found.text == text
+    assert found.fields == tuple(text.split())
+
+
+@pytest.mark.parametrize("line", ["", " ", "# a", "\t# a 'b", "\r", "\f\v"])
+def test_lines_without_words(line: str) -> None:
+    """Comments and blanks are no lines."""
+    assert list(lines(f"{line}\n{line}")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "is_literal"),
+    [
+        ("bind :80", True),
+        ("bind :80 # '$'", True),
+        ('bind ":80"', False),
+        ("bind ':80'", False),
+        ("bind :80 name a\\ b", False),
+        ("bind :$PORT", False),
+    ],
+)
+def test_what_is_literal(text: str, *, is_literal: bool) -> None:
+    """Quotes, escapes and variables have to be understood first; a comment has not."""
+    (line,) = lines(text)
+    assert line.is_literal == is_literal
+
+
+def test_the_section_of_a_line() -> None:
+    """Its keyword and its name, which may be quoted; nothing above the first one."""
+    text = "mode http\n\"backend\" 'b' from d\n mode http\nglobal\n"
+    assert [
+        (line.section_keyword, line.section_name, line.begins_section)
+        for line in lines(text)
+    ] == [("", "", False), ("backend", "b", True), ("backend", "b", False), ("global", "", True)]  # fmt: skip
+
+
+@pytest.mark.parametrize("character", ["\x1c", "\x85", "\xa0", "\u2003", "\u2028"])
+def test_only_what_haproxy_calls_blank(character: str) -> None:
+    """A letter of UTF-8 that is read as Latin-1, or a no-break space, parts neither lines nor words."""
+    line = f"server a{character}b 1.2.3.4:5 check"
+    assert words(line) == ("server", f"a{character}b", "1.2.3.4:5", "check")
+    assert list(servers(f"backend b\n{line}\n")) == [
+        Server("backend b", f"a{character}b", "1.2.3.4:5", ("check",))
+    ]

@@ -1,8 +1,36 @@
-"""What a config says, as far as a reload or a change at run time has to know."""
+"""What a config says, as far as a reload or a change at run time has to know.
+
+A line with quotes, escapes or variables, or under a condition, is not understood: it is compared as text, and a server
+on it cannot be changed at run time.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import posixpath
+import re
+from typing import TYPE_CHECKING, Callable, NamedTuple, TypeVar
+
+from haproxy_apply.config_lines import config_lines
+from haproxy_sync.config.language import lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from haproxy_apply.config_lines import ConfigLine
+
+T = TypeVar("T")
+
+_STATE_LOADED = "load-server-state-from-file"
+_GLOBAL = frozenset({"chroot", "pidfile", "server-state-base", "server-state-file"})
+_ADDRESS_AT = {"server": 2, "server-template": 3}
+# Options that decide whether an address can be bound, and how many words each of them has.
+_BIND_WORDS = {"transparent": 1, "v4v6": 1, "v6only": 1, "interface": 2, "namespace": 2}
+_NO_TCP = re.compile(r"(?:fd|unix|abnsz?|udp[46]?|quic[46]|sockpair|rhttp)@|/")
+_LISTENS = re.compile(r"(?:(?:dgram-)?bind|stats[ \t]+socket)[ \t]")
+_ABSTRACT = re.compile(r"""abnsz?@[^ \t,"']+""")
+_NO_BRACKETS = str.maketrans("", "", "[]")
+_NO_QUOTES = str.maketrans("", "", "\"'")
+_NO_QUOTING = str.maketrans("", "", "\"'\\")
 
 
 class Server(NamedTuple):
@@ -34,12 +62,257 @@ class Bind(NamedTuple):
     extra: str
 
 
+class Setting(NamedTuple):
+    """A line of the global section that names a file or directory; or `load-server-state-from-file` of any section."""
+
+    keyword: str
+    value: str
+
+
 class Model(NamedTuple):
-    """One config."""
+    """One config; of each kind of thing all that it says, in order."""
 
     servers: tuple[Server, ...]
-    rest: tuple[
-        str, ...
-    ]  # every line that is no plain server: a difference here needs a new process
+    # Every line that is no plain server: a difference here needs a new process. It holds all of the following, too.
+    rest: tuple[str, ...]
     binds: tuple[Bind, ...]
     sockets: tuple[StatsSocket, ...]
+    settings: tuple[Setting, ...] = ()
+
+    @property
+    def stats_socket(self) -> StatsSocket | None:
+        """The one to ask: the first with level admin, else the last."""
+        admins = (each for each in self.sockets if each.level == "admin")
+        return next(admins, [None, *self.sockets][-1])
+
+    @property
+    def exposing_socket(self) -> StatsSocket | None:
+        """The last one that hands listeners over."""
+        exposing = [each for each in self.sockets if each.exposes_listeners]
+        return [None, *exposing][-1]
+
+    @property
+    def pid_file(self) -> str:
+        """As written, or empty."""
+        return self._last("pidfile")
+
+    @property
+    def server_state_file(self) -> str:
+        """The file whose states a new process loads, below `server-state-base`; empty if it loads none."""
+        file = self._last("server-state-file")
+        if Setting(_STATE_LOADED, "global") not in self.settings or not file:
+            return ""
+        return posixpath.join(self._last("server-state-base"), file)
+
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """Those that HAProxy needs at its start and `haproxy -c` does not look for."""
+        needed = [each.path.rpartition("/")[0] for each in self.sockets]
+        needed += [each.value for each in self.settings if each.keyword == "chroot"]
+        return tuple(each for each in needed if each.startswith("/"))
+
+    @property
+    def abstract_sockets(self) -> frozenset[str]:
+        """The abstract sockets that it listens on, `abns@name`."""
+        listening = filter(_LISTENS.match, self.rest)
+        return frozenset(name for text in listening for name in _ABSTRACT.findall(text))
+
+    @property
+    def reuses_ports(self) -> bool:
+        """Whether another process can listen on the same TCP addresses."""
+        return not any(text.startswith("noreuseport") for text in self.rest)
+
+    def _last(self, keyword: str) -> str:
+        said = [each.value for each in self.settings if each.keyword == keyword]
+        return ["", *said][-1]
+
+
+def cannot_share(old: Model, new: Model) -> bool:
+    """Whether processes of both cannot listen at a time: no SO_REUSEPORT, or both want one abstract socket."""
+    if not (old.reuses_ports and new.reuses_ports):
+        return True
+    return not old.abstract_sockets.isdisjoint(new.abstract_sockets)
+
+
+# --- from a config ---
+
+
+def pid_file(text: str) -> str:
+    """What the first `pidfile` line of a config names, without a model of the rest; or empty."""
+    if "pidfile" not in text:
+        return ""
+    named = (line.fields[1:2] for line in lines(text) if line.fields[0] == "pidfile")
+    return "".join(next(named, ())).translate(_NO_QUOTES)
+
+
+def read(text: str) -> Model:
+    """The model of a config; one that HAProxy would refuse has a model, too."""
+    every = tuple(config_lines(text))
+    return Model(
+        servers=_found(_server, every),
+        rest=tuple(line.text for line in every if not line.is_plain_server),
+        binds=_found(_bind, every),
+        sockets=_found(_stats_socket, every),
+        settings=_found(_setting, every),
+    )
+
+
+def _found(
+    of_line: Callable[[ConfigLine], T | None], every: Iterable[ConfigLine]
+) -> tuple[T, ...]:
+    return tuple(found for found in map(of_line, every) if found is not None)
+
+
+def _stats_socket(line: ConfigLine) -> StatsSocket | None:
+    path = line.field(2).translate(_NO_QUOTES)
+    if path.startswith("unix@"):
+        path = path[len("unix@") :]
+    if not line.is_global or line.fields[:2] != ("stats", "socket") or path[:1] != "/":
+        return None
+    options = line.fields[3:]
+    levels = [level for word, level in _pairs(options) if word == "level"]
+    return StatsSocket(
+        path=path,
+        level=["operator", *levels][-1],
+        exposes_listeners="expose-fd" in options,
+    )
+
+
+def _setting(line: ConfigLine) -> Setting | None:
+    keyword, value = line.fields[0], line.field(1)
+    if keyword == _STATE_LOADED:
+        return Setting(keyword, value)
+    if keyword in _GLOBAL and line.is_global:
+        return Setting(keyword, value.translate(_NO_QUOTES))
+    return None
+
+
+def _bind(line: ConfigLine) -> Bind | None:
+    address = line.field(1)
+    if line.fields[0] != "bind" or _NO_TCP.match(address):
+        return None
+    pairs = (pair for pair in _pairs(line.fields[2:]) if pair[0] in _BIND_WORDS)
+    extra = (" ".join(pair[: _BIND_WORDS[pair[0]]]) for pair in pairs)
+    return Bind(address, " ".join(extra) or "-")
+
+
+def _server(line: ConfigLine) -> Server | None:
+    if line.is_plain_server:
+        return _declared(line, line.field(1), line.field(2), line.fields[3:])
+    unquoted = (field.translate(_NO_QUOTING) for field in line.fields)
+    words = tuple(filter(None, unquoted))
+    keyword = "".join(words[:1])
+    at = _ADDRESS_AT.get(keyword, len(words))
+    if not line.is_of_backend or at >= len(words):
+        return None
+    name = words[1] + ("*" if keyword == "server-template" else "")
+    return _declared(line, name, words[at], words[at + 1 :])
+
+
+def _declared(
+    line: ConfigLine, name: str, address: str, options: Sequence[str]
+) -> Server:
+    host, port = _host_and_port(address)
+    weight, rise = "1", "2"
+    is_checked = is_disabled = False
+    others = []
+    pairs = _pairs((*line.defaults, *options))
+    for word, value in pairs:
+        if word == "weight":
+            weight = value
+            next(pairs, None)
+        elif word in {"disabled", "enabled"}:
+            is_disabled = word == "disabled"
+        else:
+            others.append(word)
+            is_checked = {"check": True, "no-check": False}.get(word, is_checked)
+            rise = value if word == "rise" else rise
+    return Server(
+        name=f"{line.section_name}/{name}",
+        address=host,
+        port=port,
+        weight=weight,
+        rise=rise,
+        is_checked=is_checked,
+        is_disabled=is_disabled,
+        options=" ".join(others) or "-",
+        is_plain=line.is_plain_server,
+    )
+
+
+def _host_and_port(address: str) -> tuple[str, str]:
+    host, colon, port = address.rpartition(":")
+    if not colon or address.endswith("]"):
+        host, port = address, ""
+    return host.translate(_NO_BRACKETS) or "*", port or "-"
+
+
+def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each word with the one after it, the last one with an empty one."""
+    return zip(words, (*words[1:], ""))
+
+
+# --- as lines ---
+
+_SIZES = {"G": 5, "B": 3, "S": 9, "T": 9}
+_KEYWORDS = {"load": _STATE_LOADED}
+_KEYS = {keyword: key for key, keyword in _KEYWORDS.items()}
+
+
+def dump(model: Model) -> str:
+    """The model as lines with tabs between their fields, which `load` and earlier releases read."""
+    rows = [*_facts(model)]
+    rows += [("B", *each) for each in model.binds]
+    rows += [_row(each) for each in model.servers]
+    rows += [("R", text) for text in model.rest]
+    return "".join("\t".join(row) + "\n" for row in rows)
+
+
+def _facts(model: Model) -> Iterator[tuple[str, ...]]:
+    for path, level, exposes in model.sockets:
+        yield "G", "socket", path, level, "expose" if exposes else "-"
+    for keyword, value in model.settings:
+        yield "G", _KEYS.get(keyword, keyword), value, "-", "-"
+
+
+def _row(server: Server) -> tuple[str, ...]:
+    kind = "S" if server.is_plain else "T"
+    flags = str(int(server.is_checked)), str(int(server.is_disabled))
+    return (kind, *server[:5], *flags, server.options)
+
+
+def load(text: str) -> Model:
+    """The model of such lines. Lines of another kind are skipped, and so are those that lack a field."""
+    rows = [tuple(line.split("\t")) for line in text.split("\n")]
+    whole = [row for row in rows if len(row) == _SIZES.get(row[0])]
+    facts = [row[1:] for row in whole if row[0] == "G"]
+    return Model(
+        servers=tuple(_server_of(row) for row in whole if row[0] in {"S", "T"}),
+        rest=tuple("\t".join(row[1:]) for row in rows if row[0] == "R"),
+        binds=tuple(Bind(*row[1:]) for row in whole if row[0] == "B"),
+        sockets=tuple(
+            StatsSocket(path, level, exposes == "expose")
+            for key, path, level, exposes in facts
+            if key == "socket"
+        ),
+        settings=tuple(
+            Setting(_KEYWORDS.get(key, key), value)
+            for key, value, _, _ in facts
+            if key != "socket"
+        ),
+    )
+
+
+def _server_of(row: Sequence[str]) -> Server:
+    kind, name, address, port, weight, rise, is_checked, is_disabled, options = row
+    return Server(
+        name=name,
+        address=address,
+        port=port,
+        weight=weight,
+        rise=rise,
+        is_checked=is_checked == "1",
+        is_disabled=is_disabled == "1",
+        options=options,
+        is_plain=kind == "S",
+    )

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haproxy_apply.model import (
+    NO_SOCKET,
     Bind,
     Model,
     Server,
@@ -15,7 +16,6 @@ from haproxy_apply.model import (
     cannot_share,
     dump,
     load,
-    pid_file,
     read,
 )
 
@@ -298,12 +298,12 @@ def test_the_socket_to_ask(levels: list[str], asked: int | None) -> None:
     model = of_global(
         *(f"stats socket /{at} level {level}" for at, level in enumerate(levels))
     )
-    assert model.stats_socket == (None if asked is None else model.sockets[asked])
+    assert model.stats_socket == (NO_SOCKET if asked is None else model.sockets[asked])
 
 
 def test_the_socket_that_hands_listeners_over() -> None:
     """The last one of those that do."""
-    assert of_global("stats socket /a").exposing_socket is None
+    assert of_global("stats socket /a").exposing_socket == NO_SOCKET
     model = of_global(
         "stats socket /a expose-fd listeners",
         "stats socket /b expose-fd listeners",
@@ -337,11 +337,17 @@ def test_server_state_file(lines: list[str], file: str) -> None:
 
 
 def test_pid_file() -> None:
-    """The last one counts where all is read; the first one where the config is read for nothing else."""
-    text = "global\n pidfile '/a' # x\n pidfile \"/b\"\n"
-    assert (pid_file(text), read(text).pid_file) == ("/a", "/b")
-    assert (pid_file("global\n# pidfile /a\n"), of_global().pid_file) == ("", "")
-    assert pid_file("global\n") == ""
+    """The last one of the global section counts."""
+    assert read("global\n pidfile '/a' # x\n pidfile \"/b\"\n").pid_file == "/b"
+    assert of_global().pid_file == ""
+
+
+def test_files_are_named_by_their_bytes() -> None:
+    """As the filesystem has them, whatever is not ASCII in a name."""
+    text = "global\n pidfile /é\n stats socket /ü/s\n".encode().decode("latin-1")
+    model = read(text)
+    assert (model.pid_file, model.stats_socket.path) == ("/é", "/ü/s")
+    assert model.directories == ("/ü",)
 
 
 def test_directories() -> None:

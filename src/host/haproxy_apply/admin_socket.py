@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ class NoAnswer(OSError):
 def ask(path: str, command: str) -> str:
     """The whole answer, whatever it is: a refusal is an answer too. Its newlines at the end are kept.
 
-    All three are bytes decoded as latin-1, like the config that names the path.
+    Command and answer are bytes decoded as latin-1, like the config.
 
     Raises NoAnswer if the socket is not there, its path is too long to be one, or the answer has not ended within
     SOCKET_SECONDS.
@@ -29,7 +30,7 @@ def ask(path: str, command: str) -> str:
     deadline = monotonic() + SOCKET_SECONDS
     try:
         with socket.socket(socket.AF_UNIX) as peer:
-            _connect(peer, path.encode("latin-1"), deadline)
+            _connect(peer, os.fsencode(path), deadline)
             peer.settimeout(_left(deadline))
             peer.sendall(command.encode("latin-1") + b"\n")
             # A master's socket waits for the next command else, and never ends the answer.

@@ -6,6 +6,7 @@ on it cannot be changed at run time.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from typing import TYPE_CHECKING, Callable, NamedTuple, TypeVar
@@ -55,6 +56,9 @@ class StatsSocket(NamedTuple):
     exposes_listeners: bool
 
 
+NO_SOCKET = StatsSocket("", "", exposes_listeners=False)
+
+
 class Bind(NamedTuple):
     """A TCP address to listen on, and what else decides whether it can be bound ("-": nothing)."""
 
@@ -80,21 +84,21 @@ class Model(NamedTuple):
     settings: tuple[Setting, ...] = ()
 
     @property
-    def stats_socket(self) -> StatsSocket | None:
-        """The one to ask: the first with level admin, else the last."""
+    def stats_socket(self) -> StatsSocket:
+        """The one to ask: the first with level admin, else the last; without a path where there is none."""
         admins = (each for each in self.sockets if each.level == "admin")
-        return next(admins, [None, *self.sockets][-1])
+        return _named(next(admins, [NO_SOCKET, *self.sockets][-1]))
 
     @property
-    def exposing_socket(self) -> StatsSocket | None:
-        """The last one that hands listeners over."""
+    def exposing_socket(self) -> StatsSocket:
+        """The last one that hands listeners over; without a path where there is none."""
         exposing = [each for each in self.sockets if each.exposes_listeners]
-        return [None, *exposing][-1]
+        return _named([NO_SOCKET, *exposing][-1])
 
     @property
     def pid_file(self) -> str:
         """As written, or empty."""
-        return self._last("pidfile")
+        return _native(self._last("pidfile"))
 
     @property
     def server_state_file(self) -> str:
@@ -102,14 +106,14 @@ class Model(NamedTuple):
         file = self._last("server-state-file")
         if Setting(_STATE_LOADED, "global") not in self.settings or not file:
             return ""
-        return posixpath.join(self._last("server-state-base"), file)
+        return _native(posixpath.join(self._last("server-state-base"), file))
 
     @property
     def directories(self) -> tuple[str, ...]:
         """Those that HAProxy needs at its start and `haproxy -c` does not look for."""
         needed = [each.path.rpartition("/")[0] for each in self.sockets]
         needed += [each.value for each in self.settings if each.keyword == "chroot"]
-        return tuple(each for each in needed if each.startswith("/"))
+        return tuple(_native(each) for each in needed if each.startswith("/"))
 
     @property
     def abstract_sockets(self) -> frozenset[str]:
@@ -127,6 +131,15 @@ class Model(NamedTuple):
         return ["", *said][-1]
 
 
+def _native(name: str) -> str:
+    """The file that a config names: its text is read as Latin-1, a name has the bytes of the filesystem."""
+    return os.fsdecode(name.encode("latin-1"))
+
+
+def _named(socket: StatsSocket) -> StatsSocket:
+    return socket._replace(path=_native(socket.path))
+
+
 def cannot_share(old: Model, new: Model) -> bool:
     """Whether processes of both cannot listen at a time: no SO_REUSEPORT, or both want one abstract socket."""
     if not (old.reuses_ports and new.reuses_ports):
@@ -135,14 +148,6 @@ def cannot_share(old: Model, new: Model) -> bool:
 
 
 # --- from a config ---
-
-
-def pid_file(text: str) -> str:
-    """What the first `pidfile` line of a config names, without a model of the rest; or empty."""
-    if "pidfile" not in text:
-        return ""
-    named = (line.fields[1:2] for line in lines(text) if line.fields[0] == "pidfile")
-    return "".join(next(named, ())).translate(_NO_QUOTES)
 
 
 def read(text: str) -> Model:

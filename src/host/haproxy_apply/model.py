@@ -12,7 +12,6 @@ import re
 from typing import TYPE_CHECKING, Callable, NamedTuple, TypeVar
 
 from haproxy_apply.config_lines import config_lines
-from haproxy_sync.config.language import lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -1,0 +1,329 @@
+"""What the next worker is told of its servers: the server-state-file, made from what the present one says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from haproxy_apply.server_state import (
+    CHK_RES_UNKNOWN,
+    SRV_ADMF_CMAINT,
+    SRV_ADMF_FMAINT,
+    SRV_ST_RUNNING,
+    SRV_ST_STOPPED,
+    Row,
+    is_same_number,
+    number,
+    row_of,
+    rows,
+    spelt_out,
+    words,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from haproxy_apply.model import Model, Server
+
+# HAProxy's check-t.h, of a server that has just been started.
+HCHK_STATUS_INI = 1
+CHK_ST_CONFIGURED, CHK_ST_ENABLED = 0x02, 0x04
+
+_DISABLED = SRV_ADMF_CMAINT | SRV_ADMF_FMAINT  # as HAProxy starts a server that is so
+_DECIDING = frozenset({
+    "setenv", "presetenv", "resetenv", "unsetenv", ".if", ".elif", ".else", ".endif",
+})  # fmt: skip
+_FAMILIES = ("ipv4@", "ipv6@", "tcp@", "tcp4@", "tcp6@")
+
+
+def merged(answer: str, old: Model | None, new: Model, touched: frozenset[str]) -> str:
+    """Text of the file, for a worker of the config `new`, from the present one's `show servers state`.
+
+    A server keeps what the present worker knows of it, unless that is our own doing (`touched`) or the config says
+    something new. `old` is what the present worker is proven to run, if anything. A server that is new, or has a new
+    address, is born DOWN if its backend has another one that is up: an empty pool helps nobody. Lines of servers that
+    no config names stay: HAProxy drops them.
+    """
+    before, after = _Config(old), _Config(new)
+    lines: list[str] = []
+    carried: list[Row] = []
+    for line in answer.rstrip("\n").split("\n"):
+        row = row_of(line)
+        if row is None:
+            lines.append(line)
+        elif row.name not in touched and not _has_moved(row, before, after):
+            carried.append(_overruled(row, before, after))
+            lines.append(carried[-1].line)
+    be_ids = {row.be_name: row.be_id for row in rows(answer)}
+    lines += [row.line for row in _born_down(after, carried, be_ids)]
+    return "\n".join(lines) + "\n"
+
+
+class _Config:
+    """What a config says, as far as it decides what is carried over; where there is none, nothing."""
+
+    def __init__(self, model: Model | None) -> None:
+        servers = model.servers if model else ()
+        self.servers: dict[str, tuple[Server, ...]] = {}
+        for server in servers:
+            self.servers[server.name] = (*self.of(server.name), server)
+        self.named_by_variables = [
+            (server.name, server.address, server.port)
+            for server in servers
+            if "$" in server.name
+        ]
+        # What variables and conditions depend on.
+        self.settings = [
+            line
+            for line in (model.rest if model else ())
+            if not _DECIDING.isdisjoint(words(line)[:1])
+        ]
+
+    def of(self, name: str) -> tuple[Server, ...]:
+        """The server of this name; several where conditions decide which, none where there is no such name."""
+        return self.servers.get(name, ())
+
+    def entry(self, name: str) -> str:
+        """The name under which a running server stands here, maybe that of its server-template; "" for none."""
+        if name in self.servers:
+            return name
+        while name[-1:].isdecimal():
+            name = name[:-1]
+            if f"{name}*" in self.servers:
+                return f"{name}*"
+        return ""
+
+
+class _Place(NamedTuple):
+    """Where a server is; its address has one spelling, its port is as written."""
+
+    address: str
+    port: str
+
+    def is_same(self, other: _Place | None) -> bool:
+        """Whether both are one place."""
+        return (
+            other is not None
+            and self.address == other.address
+            and is_same_number(self.port, other.port)
+        )
+
+
+# --- who is carried over: whoever is where the config says ---
+
+
+def _has_moved(row: Row, before: _Config, after: _Config) -> bool:
+    entry = after.entry(row.name)
+    are_settings_new = before.settings != after.settings
+    if not entry:
+        # It is one of another file, or a variable is in its name.
+        are_names_new = before.named_by_variables != after.named_by_variables
+        return bool(after.named_by_variables) and (are_names_new or are_settings_new)
+    was, now = _places(before.of(entry)), _places(after.of(entry))
+    # Which of several is meant, only HAProxy knows: where one has changed, or what decides, the config has its way.
+    if len(now) > 1 and (are_settings_new or not _are_same(was, now)):
+        return True
+    return not any(
+        _is_at(row, place, earlier, are_settings_new=are_settings_new)
+        for place, earlier in zip(now, (*was, None))
+    )
+
+
+def _are_same(was: list[_Place], now: list[_Place]) -> bool:
+    return len(was) == len(now) and all(map(_Place.is_same, was, now))
+
+
+def _is_at(
+    row: Row, place: _Place, earlier: _Place | None, *, are_settings_new: bool
+) -> bool:
+    address = place.address
+    if address.startswith("_"):
+        # An SRV record: name and port come from the DNS.
+        return row.srvrecord.lower() == address
+    if "$" in address + place.port:
+        # What variables say is compared as text, and with what sets them.
+        return place.is_same(earlier) and not are_settings_new
+    if _is_socket(address):
+        # HAProxy does not show sockets.
+        return earlier is None or earlier.address == address
+    return _is_shown_at(row, place)
+
+
+def _is_shown_at(row: Row, place: _Place) -> bool:
+    is_name = not _is_literal(place.address)
+    shown = row.srv_fqdn.lower() if is_name else spelt_out(row.srv_addr)
+    return shown == place.address and _has_port(row, place.port)
+
+
+def _has_port(row: Row, port: str) -> bool:
+    expected = 0 if port == "-" else number(port)
+    return expected is None or expected == number(row.srv_port)
+
+
+# --- what the config overrules: weight and `disabled` where it has changed them, and a DOWN that nothing would end ---
+
+
+def _overruled(row: Row, before: _Config, after: _Config) -> Row:
+    entry = after.entry(row.name)
+    if not entry:
+        return row
+    line = _alone(after.of(row.name))
+    if line:
+        row = _overruled_by(line, before.of(row.name), row)
+    elif row.admin & SRV_ADMF_CMAINT and not _is_any_disabled(after.of(entry)):
+        row = row.with_admin(row.admin & ~_DISABLED)
+    # Without a check, nothing would ever say that it is up again: also not after a maintenance that HAProxy does not
+    # carry over, of a name that had no address or of the server that it tracks.
+    if not row.admin & _DISABLED and not any(map(_is_watched, after.of(entry))):
+        row = row._replace(srv_op_state=str(SRV_ST_RUNNING))
+    return row
+
+
+def _overruled_by(line: Server, lines_before: tuple[Server, ...], row: Row) -> Row:
+    weight, was_disabled = _said_before(line, lines_before, row)
+    if not is_same_number(weight, line.weight):
+        row = row._replace(srv_uweight=line.weight, srv_iweight=line.weight)
+    elif not _is_vague(line):
+        row = row._replace(srv_iweight=line.weight)
+    return row.with_admin(_admin(row.admin, line, was_disabled=was_disabled))
+
+
+def _admin(admin: int, line: Server, *, was_disabled: bool) -> int:
+    if line.is_disabled:
+        return admin | SRV_ADMF_CMAINT if was_disabled else _DISABLED
+    if was_disabled or (_is_vague(line) and admin & SRV_ADMF_CMAINT):
+        # Maintenance ends with it, which an operator's own does not.
+        return admin & ~_DISABLED
+    return admin & ~SRV_ADMF_CMAINT
+
+
+def _said_before(
+    line: Server, lines_before: tuple[Server, ...], row: Row
+) -> tuple[str, bool]:
+    """Weight and `disabled` before the line's: what it says overrules only where it says something else.
+
+    They are those of the config that the worker is proven to run, which changes at run time brought up to date;
+    else what HAProxy remembers of its start. Where something beside the line may say them, only what the line itself
+    said and says no more counts; HAProxy compares the rest.
+    """
+    earlier = _alone(lines_before)
+    if earlier and _is_vague(line) == _is_vague(earlier):
+        return earlier.weight, earlier.is_disabled
+    if _is_vague(line):
+        return line.weight, line.is_disabled
+    return row.srv_iweight, bool(row.admin & SRV_ADMF_CMAINT)
+
+
+# --- who is born DOWN: a checked server that is new there, if its backend has another one that is up ---
+
+
+def _born_down(
+    after: _Config, carried: list[Row], be_ids: dict[str, str]
+) -> Iterator[Row]:
+    with_one_up = {row.be_name for row in carried if _is_ours_and_up(row, after)}
+    for name in _not_carried(after, carried):
+        be_name, _, srv_name = name.partition("/")
+        if be_name in with_one_up and _waits_for_check(after.of(name)):
+            yield _newborn(be_ids[be_name], be_name, srv_name, after.of(name))
+
+
+def _not_carried(after: _Config, carried: list[Row]) -> list[str]:
+    names = {row.name for row in carried}
+    return [name for name in after.servers if name not in names]
+
+
+def _is_ours_and_up(row: Row, after: _Config) -> bool:
+    return row.is_up and after.entry(row.name) != ""
+
+
+def _waits_for_check(servers: tuple[Server, ...]) -> bool:
+    alone = _alone(servers)
+    is_disabled = alone is not None and alone.is_disabled
+    is_checked = any(server.is_plain and server.is_checked for server in servers)
+    return is_checked and not is_disabled and _is_numeric(_place(servers[0]))
+
+
+def _is_numeric(place: _Place) -> bool:
+    return _is_literal(place.address) and place.port.isdecimal()
+
+
+def _newborn(
+    be_id: str, be_name: str, srv_name: str, servers: tuple[Server, ...]
+) -> Row:
+    place = _place(servers[0])
+    server = next(server for server in servers if server.is_plain)
+    return Row(
+        be_id=be_id,
+        be_name=be_name,
+        srv_id="0",
+        srv_name=srv_name,
+        srv_addr=place.address,
+        srv_op_state=str(SRV_ST_STOPPED),
+        srv_admin_state="0",
+        srv_uweight=server.weight,
+        srv_iweight=server.weight,
+        srv_time_since_last_change="0",
+        srv_check_status=str(HCHK_STATUS_INI),
+        srv_check_result=str(CHK_RES_UNKNOWN),
+        # One good check short of its `rise`.
+        srv_check_health=str(max((number(server.rise) or 0) - 1, 0)),
+        srv_check_state=str(CHK_ST_CONFIGURED | CHK_ST_ENABLED),
+        srv_agent_state="0",
+        bk_f_forced_id="0",
+        srv_f_forced_id="0",
+        srv_fqdn="-",
+        srv_port=place.port,
+        srvrecord="-",
+    )
+
+
+# --- what a line says ---
+
+
+def _alone(servers: tuple[Server, ...]) -> Server | None:
+    """The only one of its name, if its weight is no variable's; of others HAProxy itself compares what changed."""
+    if len(servers) == 1 and "$" not in servers[0].weight:
+        return servers[0]
+    return None
+
+
+def _is_any_disabled(servers: tuple[Server, ...]) -> bool:
+    return any(server.is_disabled for server in servers)
+
+
+def _is_vague(server: Server) -> bool:
+    """Whether a variable, or a default that is not understood, may say more."""
+    return "$" in server.weight + server.options or "not-understood" in words(
+        server.options
+    )
+
+
+def _is_watched(server: Server) -> bool:
+    """Whether something may say that it is up again: a check, an agent, the server that it tracks."""
+    options = words(server.options)
+    agent = [word for word in options if word in ("agent-check", "no-agent-check")]
+    return (
+        server.is_checked
+        or _is_vague(server)
+        or agent[-1:] == ["agent-check"]
+        or "track" in options[:-1]
+    )
+
+
+def _places(servers: tuple[Server, ...]) -> list[_Place]:
+    return list(map(_place, servers))
+
+
+def _place(server: Server) -> _Place:
+    address = server.address
+    if address in ("ipv6@", "ipv6@*"):
+        address = "::"
+    family = next(filter(address.startswith, _FAMILIES), "")
+    return _Place(spelt_out(address[len(family) :].lower()), server.port)
+
+
+def _is_socket(address: str) -> bool:
+    return address.startswith("/") or "@" in address
+
+
+def _is_literal(address: str) -> bool:
+    return ":" in address or (address != "" and set(address) <= set("0123456789."))

@@ -1,0 +1,157 @@
+"""What a worker says of its servers in answer to `show servers state` (HAProxy's management guide).
+
+A server-state-file has the same lines.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from haproxy_apply.model import Model
+
+# HAProxy's own names: enum srv_state and srv_admin of server-t.h, enum chk_result of check-t.h.
+SRV_ST_STOPPED, SRV_ST_STARTING, SRV_ST_RUNNING, SRV_ST_STOPPING = range(4)
+SRV_ADMF_FMAINT = 0x01  # maintenance that was set over the socket
+SRV_ADMF_CMAINT = 0x04  # `disabled` in the file
+CHK_RES_UNKNOWN, CHK_RES_PASSED = 0, 3
+
+_REQUIRED = 19  # words of a row
+_GROUPS = 8  # of an IPv6 address
+_BYTES = 4  # of an IPv4 address
+
+
+class Row(NamedTuple):
+    """The first 20 words about a server, by the names in HAProxy's own `#` line.
+
+    They are all that HAProxy 2.2 to 3.x ask for. With those after them (TLS, ports and addresses of checks) a
+    server-state-file would overrule the config.
+    """
+
+    be_id: str
+    be_name: str
+    srv_id: str
+    srv_name: str
+    srv_addr: str
+    srv_op_state: str
+    srv_admin_state: str
+    srv_uweight: str  # the weight that it has, be it set at run time
+    srv_iweight: str  # the weight that the file gave it
+    srv_time_since_last_change: str
+    srv_check_status: str
+    srv_check_result: str
+    srv_check_health: str
+    srv_check_state: str
+    srv_agent_state: str
+    bk_f_forced_id: str
+    srv_f_forced_id: str
+    srv_fqdn: str
+    srv_port: str
+    srvrecord: str = ""
+
+    @property
+    def name(self) -> str:
+        """backend/server, as in `Server.name` and in commands."""
+        return f"{self.be_name}/{self.srv_name}"
+
+    @property
+    def admin(self) -> int:
+        """SRV_ADMF_* bits; 0 is ready."""
+        return number(self.srv_admin_state) or 0
+
+    def with_admin(self, admin: int) -> Row:
+        """The same server with these SRV_ADMF_* bits."""
+        return self._replace(srv_admin_state=str(admin))
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is given new sessions: none while it is STOPPING or without a weight."""
+        return (
+            number(self.srv_op_state) in (SRV_ST_STARTING, SRV_ST_RUNNING)
+            and self.admin == 0
+            and (number(self.srv_uweight) or 0) > 0
+        )
+
+    @property
+    def line(self) -> str:
+        """As in a server-state-file."""
+        return " ".join(self).rstrip(" ")
+
+
+def row_of(line: str) -> Row | None:
+    """The server of a line; None where it is a line about none."""
+    said = words(line)
+    return Row(*said[:20]) if len(said) >= _REQUIRED and line[0] != "#" else None
+
+
+def rows(answer: str) -> tuple[Row, ...]:
+    """The servers of an answer, which may be empty or odd."""
+    return tuple(filter(None, map(row_of, answer.split("\n"))))
+
+
+def passed(answer: str) -> frozenset[str]:
+    """Names of the servers whose latest check was good."""
+    return frozenset(
+        row.name
+        for row in rows(answer)
+        if number(row.srv_check_result) == CHK_RES_PASSED
+    )
+
+
+def runs(answer: str, model: Model) -> bool:
+    """Whether the worker has the model's servers with their addresses, and no other one in use."""
+    missing = {
+        server.name: (spelt_out(server.address), server.port)
+        for server in model.servers
+        if server.is_plain
+    }
+    found = rows(answer)
+    are_expected = [_is_expected(row, missing.pop(row.name, None)) for row in found]
+    return bool(found) and all(are_expected) and not missing
+
+
+def _is_expected(row: Row, place: tuple[str, str] | None) -> bool:
+    if place is None:
+        return bool(row.admin & SRV_ADMF_FMAINT)
+    return place == (spelt_out(row.srv_addr), row.srv_port)
+
+
+def spelt_out(address: str) -> str:
+    """As HAProxy shows it, but an IPv6 address in a spelling of ours: eight groups without leading zeros."""
+    if ":" not in address:
+        return "0.0.0.0" if address == "*" else address  # noqa: S104 - what HAProxy shows
+    start, _, end = address.rpartition(":")
+    if _is_dotted(end):  # the last two groups as an IPv4 address
+        a, b, c, d = map(int, end.split("."))
+        return spelt_out(f"{start}:{a * 256 + b:x}:{c * 256 + d:x}")
+    left, _, right = address.lower().partition("::")
+    return ":".join(_groups(left, right))
+
+
+def _groups(left: str, right: str) -> list[str]:
+    """All groups, from those on both sides of `::`."""
+    first = left.split(":") if left else []
+    last = right.split(":") if right else []
+    zeros = ["0"] * (_GROUPS - len(first) - len(last))
+    return [group.lstrip("0") or "0" for group in (*first, *zeros, *last)]
+
+
+def _is_dotted(text: str) -> bool:
+    numbers = text.split(".")
+    return len(numbers) == _BYTES and all(map(str.isdecimal, numbers))
+
+
+def number(text: str) -> int | None:
+    """A whole number, with or without a sign; None for anything else."""
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    return int(text) if digits.isdecimal() else None
+
+
+def is_same_number(one: str, other: str) -> bool:
+    """Whether both texts say the same, however they spell a number."""
+    return one == other or None is not number(one) == number(other)
+
+
+def words(line: str) -> list[str]:
+    """What blanks separate; str.split() would also take bytes for blanks that are none to HAProxy."""
+    return [word for word in line.replace("\t", " ").split(" ") if word]

@@ -44,15 +44,19 @@ def check_candidate(haproxy: HAProxy, live: LiveFile, journal: Journal) -> None:
 
 
 def _loaded(files: Iterable[str]) -> Iterator[str]:
-    """The files as HAProxy reads them: of a directory *.cfg, in this order."""
+    """The files as HAProxy reads them."""
     for file in files:
         path = os.path.join("/", file)
         if os.path.isdir(path):
-            for name in sorted(os.listdir(path)):
-                if name.endswith(".cfg") and not name.startswith("."):
-                    yield os.path.join(path, name)
+            yield from _configs_in(path)
         else:
             yield path
+
+
+def _configs_in(directory: str) -> list[str]:
+    """Those that HAProxy reads of a directory, in its order."""
+    names = (name for name in sorted(os.listdir(directory)) if name[0] != ".")
+    return [os.path.join(directory, name) for name in names if name.endswith(".cfg")]
 
 
 def check_directories(new: Model) -> None:

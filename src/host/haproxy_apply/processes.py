@@ -10,7 +10,7 @@ from haproxy_apply.files import LiveFile, is_same_file
 from haproxy_apply.state import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from haproxy_apply.command_line import CommandLine
 
@@ -59,13 +59,6 @@ class Service(NamedTuple):
         return self.command.master_socket.partition(",")[0]
 
 
-class Survey(NamedTuple):
-    """Every HAProxy process of this host that counts, and one file that others run with."""
-
-    processes: tuple[Process, ...]
-    other_file: str = ""
-
-
 class Discovery:
     """Finds the HAProxy that runs the live file, as often as it is asked; remembers the last one that it found."""
 
@@ -83,39 +76,44 @@ class Discovery:
 
     def find(self) -> Service | None:
         """The service now; None where nothing runs the live file."""
-        survey = _survey(self._live)
-        self.other_file = survey.other_file or self.other_file
-        found = self._service(survey.processes)
-        self.last = found
-        self.style = found.style if found else self.style
-        return found
+        processes = tuple(filter(self._serves, _running()))
+        self.last = self._service(processes) if processes else None
+        self.style = self.last.style if self.last else self.style
+        return self.last
 
-    def _service(self, processes: tuple[Process, ...]) -> Service | None:
+    def _serves(self, process: Process) -> bool:
+        """Whether one of its -f is the live file, or the directory that holds it."""
+        cwd = f"/proc/{process.pid}/cwd"
+        for file in process.command.files:
+            path = os.path.join(cwd, file)
+            if self._live.is_meant_by(path) or is_same_file(path, self._live.directory):
+                return True
+            self.other_file = file
+        return False
+
+    def _service(self, processes: tuple[Process, ...]) -> Service:
         pids = {each.pid for each in processes}
         roots = [each for each in processes if each.parent not in pids]
-        if not roots:
-            return None
         root = max(roots, key=self._rank) if len(roots) > 1 else roots[0]
         children = [each for each in processes if each.parent == root.pid]
         command = self._with_mode(root.command, has_children=children != [])
-        ours = [each for each in processes if each != root]
-        newest: Process | None = root
         if command.master_mode:
-            newest = max(children, key=lambda each: each.start, default=None)
+            newest = max(children, key=_start, default=None)
+            workers = [each for each in processes if each != root]
         else:
-            ours = roots
+            newest, workers = root, roots
         return Service(
             root=root,
             worker=newest and Identity(newest.pid, newest.start, self._boot),
-            workers=tuple(each.pid for each in ours),
-            roots=tuple(each.pid for each in roots),
-            masters=frozenset(each.pid for each in roots if each.command.master_mode),
+            workers=_pids(workers),
+            roots=_pids(roots),
+            masters=frozenset(_pids(filter(_is_master, roots))),
             command=command,
         )
 
     def _rank(self, process: Process) -> tuple[int, int]:
         """Of several, the one that its pid file names is the service, else a master, else the newest."""
-        rank = 1 if process.command.master_mode else 0
+        rank = int(_is_master(process))
         own = process.command.pid_file
         pid_files = (own,) if own else self._configured_pid_files()
         if any(_pid_in(path) == process.pid for path in pid_files):
@@ -145,24 +143,16 @@ def _pid_in(path: str) -> int:
     return int(first[0]) if first and first[0].isdecimal() else 0
 
 
-def _survey(live: LiveFile) -> Survey:
-    """Every HAProxy process whose -f is the live file, or the directory that holds it."""
-    serving: list[Process] = []
-    other_file = ""
-    for process in _running():
-        if _serves(process, live):
-            serving.append(process)
-        elif process.command.files:
-            other_file = process.command.files[-1]
-    return Survey(tuple(serving), other_file)
+def _start(process: Process) -> int:
+    return process.start
 
 
-def _serves(process: Process, live: LiveFile) -> bool:
-    for file in process.command.files:
-        path = os.path.join(f"/proc/{process.pid}/cwd", file)
-        if live.is_meant_by(path) or is_same_file(path, live.directory):
-            return True
-    return False
+def _is_master(process: Process) -> bool:
+    return process.command.master_mode != ""
+
+
+def _pids(processes: Iterable[Process]) -> tuple[int, ...]:
+    return tuple(each.pid for each in processes)
 
 
 def _running() -> Iterator[Process]:

@@ -27,13 +27,17 @@ def find_proof(memory: Memory, live: LiveFile, service: Service | None) -> Proof
     recorded = memory.state.proof
     if recorded and recorded.worker == service.worker:
         return recorded
+    return Proof(live.md5, service.worker) if _is_aged(memory, live, service) else None
+
+
+def _is_aged(memory: Memory, live: LiveFile, service: Service) -> bool:
+    """Whether the worker can only have read the live file, since it began after the last change of that."""
     # A run that was killed on its way may have left a worker that read the other file.
     if not live.md5 or memory.state.was_interrupted or _others_serve(service):
-        return None
-    began = _boot_seconds() + service.worker.start // _TICKS_PER_SECOND
-    if began < _changed_seconds(live) + FORK_SECONDS:
-        return None
-    return Proof(live.md5, service.worker)
+        return False
+    ticks = service.worker.start if service.worker else 0
+    began = _boot_seconds() + ticks // _TICKS_PER_SECOND
+    return began >= _changed_seconds(live) + FORK_SECONDS
 
 
 def _others_serve(service: Service) -> bool:

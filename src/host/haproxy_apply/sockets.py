@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, NamedTuple
@@ -48,13 +47,13 @@ def held_by_haproxy() -> frozenset[str]:
 def _spelt(address: str) -> str:
     """The kernel's address as people write it: its words are in the host's byte order."""
     from socket import AF_INET, AF_INET6, inet_ntop
+    from struct import pack
 
     host, _colon, port = address.partition(":")
-    swapped = [bytes.fromhex(host[at : at + 8])[::-1] for at in range(0, len(host), 8)]
-    if sys.byteorder == "big":
-        swapped = [word[::-1] for word in swapped]
-    packed = b"".join(swapped)
-    shown = inet_ntop(AF_INET if len(swapped) == 1 else AF_INET6, packed)
+    words = [int(host[at : at + 8], 16) for at in range(0, len(host), 8)]
+    packed = pack(f"={len(words)}I", *words)
+    family = AF_INET6 if host[8:] else AF_INET
+    shown = inet_ntop(family, packed)
     return f"{'*' if shown == ANY else shown}:{int(port, 16)}"
 
 

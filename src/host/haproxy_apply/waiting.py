@@ -57,16 +57,20 @@ class Waiting(NamedTuple):
 
     def _is_ready(self, service: Service, silent: int) -> bool:
         """Whether the new worker serves: it answers, or listens where there is nobody to ask."""
-        if service.worker is None:
-            return False
         if self.this.drops and service.style == MASTER_WORKER:
             self._open_window()
-        if answers(self.this.awaited, service.worker.pid):
-            return True
-        # Not at once where it should answer: a worker that cannot bind everything holds some sockets for 2.1 s
-        # before it gives up.
-        is_patient = self.this.awaited.stats_socket.path and silent <= SILENT_POLLS
-        return not is_patient and sockets.listens(service.worker.pid)
+        pid = service.worker.pid if service.worker else 0
+        return answers(self.this.awaited, pid) or self._listens(pid, silent)
+
+    def _listens(self, pid: int, silent: int) -> bool:
+        """Whether it listens; of one that should answer that is believed only after a while.
+
+        A worker that cannot bind everything holds some sockets for 2.1 s before it gives up.
+        """
+        should_answer = self.this.awaited.stats_socket.path != ""
+        if should_answer and silent <= SILENT_POLLS:
+            return False
+        return sockets.listens(pid)
 
     def _open_window(self) -> None:
         """Late, where the master hands its sockets over; once only, since the kernel may have ended it already."""

@@ -13,6 +13,8 @@ from typing import Any
 from local.run_command.errors import NotPlayed
 
 LINUX = {"StringEquals": ["platformType", "Linux"]}
+ASKED = (None, "$LATEST")
+"""Versions of a document that are asked for: the default one and the newest."""
 
 _SEND_MEMBERS = frozenset(
     {
@@ -37,7 +39,7 @@ _MEMBERS: Mapping[str, frozenset[str]] = {
         {"Name", "Content", "DocumentVersion", "DocumentFormat"}
     ),
     "UpdateDocumentDefaultVersion": frozenset({"Name", "DocumentVersion"}),
-    "DescribeDocument": frozenset({"Name"}),
+    "DescribeDocument": frozenset({"Name", "DocumentVersion"}),
 }
 
 _PARAMETER_NAME = re.compile(r"[a-zA-Z0-9]+")
@@ -86,6 +88,8 @@ def check_request(operation: str, request: Mapping[str, Any]) -> None:
     for each in request.get("Filters", ()):
         if each.get("Key") != "InstanceIds":
             raise NotPlayed(f"filter {each.get('Key')} of {operation}")
+    if operation == "DescribeDocument" and request.get("DocumentVersion") not in ASKED:
+        raise NotPlayed(f"DocumentVersion {request['DocumentVersion']} of {operation}")
 
 
 def check_document(content: Mapping[str, Any]) -> None:

@@ -35,15 +35,17 @@ def s3() -> Iterator["S3Client"]:
         yield client
 
 
-def download(url: str) -> Json:
+def download(
+    url: str, name: str = "download", destination: str = "haproxy.cfg"
+) -> Json:
     """A download step."""
     return {
         "action": "aws:downloadContent",
-        "name": "download",
+        "name": name,
         "inputs": {
             "sourceType": "S3",
             "sourceInfo": {"path": url},
-            "destinationPath": "haproxy.cfg",
+            "destinationPath": destination,
         },
     }
 
@@ -74,6 +76,24 @@ def test_a_download_is_where_the_next_step_starts(
     assert sorted(path.name for path in downloads.iterdir()) == sorted(
         ["haproxy.cfg", etag.name]
     )
+
+
+def test_two_downloads_meet_in_one_directory(s3: "S3Client", tmp_path: Path) -> None:
+    """Each under its own name, beside its own helper file, where the script starts."""
+    s3.put_object(Bucket="bucket", Key="program/b/program.zip", Body=b"zip\n")
+    result = run(
+        s3,
+        tmp_path,
+        download(URL),
+        download(
+            "https://bucket.s3.eu-west-1.amazonaws.com/program/b/program.zip",
+            "download-program",
+            "program.zip",
+        ),
+        step("apply", "cat haproxy.cfg program.zip", "ls | grep -c etag"),
+    )
+    assert ended(result) == [("Success", 0)] * 3
+    assert result.steps[2].stdout == "global\nzip\n2\n"
 
 
 @pytest.mark.fault("F69")

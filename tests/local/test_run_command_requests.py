@@ -249,6 +249,11 @@ def test_versions_of_a_document_can_be_pinned(bench: Bench) -> None:
     assert (
         bench.ssm.describe_document(Name="Apply")["Document"]["DocumentVersion"] == "1"
     )
+    latest = bench.ssm.describe_document(Name="Apply", DocumentVersion="$LATEST")
+    assert (latest["Document"]["DocumentVersion"], latest["Document"]["Hash"]) == (
+        "2",
+        digest,
+    )
     bench.send(hosts, DocumentVersion="2", DocumentHash=digest)
     assert (
         refused(bench.send, instance_ids=hosts, DocumentHash=digest)

@@ -1,6 +1,5 @@
 """The rollout through the real handler, S3 and a strict Run Command: who gets a command, when, and what we say."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -11,7 +10,7 @@ from haproxy_sync.rollout.transitions import VOID_SECONDS
 from haproxy_sync.settings import Limit
 from haproxy_sync.state.model import Outcome
 from tests.contract.faults import Death, Fault, failing, interposed
-from tests.contract.world import DOCUMENT, World, changed
+from tests.contract.world import World, changed
 
 
 def outcomes(world: World) -> list[str]:
@@ -406,15 +405,7 @@ def test_the_wave_runs_the_document_that_the_canary_ran(running: World) -> None:
     """A deployment in the middle of a rollout changes nothing for it."""
     running.launch()
     running.sweep()
-    other = json.loads(DOCUMENT.read_text())
-    other["description"] = "another"
-    version = running.clients.ssm.update_document(
-        Content=json.dumps(other), Name="apply", DocumentVersion="$LATEST"
-    )
-    number = version["DocumentDescription"]["DocumentVersion"]
-    running.clients.ssm.update_document_default_version(
-        Name="apply", DocumentVersion=number
-    )
+    number = running.update_document(description="another")
     running.settle()
     assert [command.document.version for command in running.service.commands[-2:]] == [
         "1",
@@ -731,14 +722,7 @@ def test_a_retry_in_the_middle_keeps_the_document_of_the_rollout(
     running.launch()
     running.sweep()
     running.pass_time(5)
-    other = json.loads(DOCUMENT.read_text()) | {"description": "another"}
-    version = running.clients.ssm.update_document(
-        Content=json.dumps(other), Name="apply", DocumentVersion="$LATEST"
-    )
-    number = version["DocumentDescription"]["DocumentVersion"]
-    running.clients.ssm.update_document_default_version(
-        Name="apply", DocumentVersion=number
-    )
+    running.update_document(description="another")
     running.pass_time(40)
     assert len(running.proxies[bad].agent.orders) > 2
     assert running.proxies[first].running == desired(running)

@@ -171,6 +171,15 @@ class World:
             if self.proxies.pop(instance_id, None):
                 self.service.deregister(instance_id)
 
+    def update_document(self, **changes: Any) -> str:
+        """A deploy changes the document; gives its newest version, which is not made the default one."""
+        content = json.loads(DOCUMENT.read_text()) | changes
+        answer = self.clients.ssm.update_document(
+            Content=json.dumps(content), Name="apply", DocumentVersion="$LATEST"
+        )
+        version: str = answer["DocumentDescription"]["DocumentVersion"]
+        return version
+
     def act(self, action: str, **options: Any) -> dict[str, Any]:
         """An operator's action."""
         return self.handle({"action": action, **options})

@@ -143,7 +143,7 @@ def choose(
 def _pinned(
     ssm: Any, settings: Settings, state: EnvironmentState, claims: tuple[Command, ...]
 ) -> EnvironmentState:
-    """Pins the document: a rollout under way keeps its canary's, all else takes the current default version.
+    """Pins the document: a rollout under way keeps its canary's, all else takes the newest version.
 
     All claims of one choice have one purpose.
     """

@@ -45,8 +45,12 @@ def online(ssm: Any, instance_ids: Iterable[str]) -> frozenset[str]:
 
 
 def document(ssm: Any, name: str) -> Document:
-    """The document's default version, to be pinned in every command of a rollout (`ClientError`, `BotoCoreError`)."""
-    described = ssm.describe_document(Name=name)["Document"]
+    """The document's newest version, to be pinned in every command of a rollout (`ClientError`, `BotoCoreError`).
+
+    Not the default one: a deploy that ends well may never have moved it (docs/decisions.md).
+    """
+    answer = ssm.describe_document(Name=name, DocumentVersion="$LATEST")
+    described = answer["Document"]
     return Document(described["DocumentVersion"], described["Hash"])
 
 

@@ -8,6 +8,7 @@
      ├── TemplateError      template or variables cannot be rendered: file, line, name
      ├── CorruptState       the state cannot be read as one: what was published is unknown
      ├── Unpinned           commands were claimed for a publication without a document to run: a bug of ours
+     ├── ProgramDiffers     the release was built wrong: its files make another program than its document names
      ├── Superseded         somebody moved the state since it was read: start again
      │
      │   defined where they are raised, for nobody outside that package sees them:
@@ -64,6 +65,18 @@ class CorruptState(SyncError):
 
 class Unpinned(SyncError):
     """Claims always come with a pinned document; these do not."""
+
+
+class ProgramDiffers(SyncError):
+    """The files of the release and its document belong to different programs: nothing is sent to any proxy."""
+
+    def __init__(self, packed: str, named: str) -> None:
+        self.packed = packed
+        self.named = named
+        super().__init__(
+            f"the function's files make the program {packed}, its document names {named or 'none'}: "
+            "run `make document` and deploy again"
+        )
 
 
 class Superseded(SyncError):

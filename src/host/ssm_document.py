@@ -1,6 +1,6 @@
-"""Makes `document.json`, the SSM Command document, from `apply.sh`: `make document`.
+"""Makes `document.json`, the SSM Command document: `make document`.
 
-The agent joins the strings of `runCommand` by newlines and adds one, so the script reaches the host byte for byte.
+The agent joins the strings of `runCommand` by newlines and adds one, so a script reaches the host byte for byte.
 It is a list of one string: a bare string fails the step, and each string costs the agent a search for every parameter.
 Facts: agent sources `runscript.go`, `downloadcontent.go`, `docparser.go`.
 """
@@ -11,15 +11,17 @@ from typing import Any
 
 HERE = Path(__file__).parent
 SCRIPT = HERE / "apply.sh"
+LAUNCHER = HERE / "launcher.sh"
 DOCUMENT = HERE / "document.json"
 
 # Above the script's own limits: lock 60 s, reload and rollback 2 x 17 s, runtime changes 30 s.
 TIMEOUT_SECONDS = 180
 
+BUCKET_URL = r"^https://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\.s3\.[a-z0-9-]{1,32}\.amazonaws\.com(\.cn)?"
 SOURCE_URL = (
-    r"^https://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\.s3\.[a-z0-9-]{1,32}\.amazonaws\.com(\.cn)?"
-    r"/configs/[A-Za-z0-9._-]{1,64}/[0-9a-f]{64}/haproxy\.cfg$"
+    rf"{BUCKET_URL}/configs/[A-Za-z0-9._-]{{1,64}}/[0-9a-f]{{64}}/haproxy\.cfg$"
 )
+PLACEHOLDER = "PROGRAM_SHA256"
 
 
 def parameter(description: str, pattern: str, default: str) -> dict[str, str]:
@@ -66,32 +68,46 @@ def _default_url() -> str:
     )
 
 
+def program_url(program: str) -> dict[str, str]:
+    """Takes one program, from whatever bucket. Without a default: the service refuses who does not name it."""
+    return {
+        "type": "String",
+        "description": "HTTPS address of the program in S3",
+        "allowedPattern": rf"{BUCKET_URL}/program/{program}/haproxy_apply\.zip$",
+    }
+
+
+def download(name: str, address: str, file: str) -> dict[str, Any]:
+    """A step that fetches a file to where the script starts; a failure ends the document."""
+    return {
+        "action": "aws:downloadContent",
+        "name": name,
+        "inputs": {
+            "sourceType": "S3",
+            "sourceInfo": {"path": f"{{{{ {address} }}}}"},
+            "destinationPath": file,
+            "onFailure": "exit",
+        },
+    }
+
+
 def document(script: str) -> dict[str, Any]:
     """The document that runs this script. Stops after a failed download; runs on Linux only."""
     if (
-        not script.startswith("#!/bin/bash\n")
+        not script.startswith("#!/bin/")
         or not script.endswith("\n")
         or "\r" in script
         or "{{" in script
     ):
         raise ValueError(
-            "the script must begin with #!/bin/bash, have LF line ends, end in one, and hold no {{"
+            "the script must begin with #!/bin/, have LF line ends, end in one, and hold no {{"
         )
     return {
         "schemaVersion": "2.2",
         "description": "Installs and activates a HAProxy configuration, or leaves the host as it was.",
         "parameters": parameters(),
         "mainSteps": [
-            {
-                "action": "aws:downloadContent",
-                "name": "download",
-                "inputs": {
-                    "sourceType": "S3",
-                    "sourceInfo": {"path": "{{ SourceUrl }}"},
-                    "destinationPath": "haproxy.cfg",
-                    "onFailure": "exit",
-                },
-            },
+            download("download", "SourceUrl", "haproxy.cfg"),
             {
                 "action": "aws:runShellScript",
                 "name": "apply",
@@ -103,6 +119,16 @@ def document(script: str) -> dict[str, Any]:
             },
         ],
     }
+
+
+def launching(program: str) -> dict[str, Any]:
+    """The document that runs the program with this SHA-256, and no other."""
+    made = document(LAUNCHER.read_text().replace(PLACEHOLDER, program))
+    made["parameters"]["ProgramUrl"] = program_url(program)
+    made["mainSteps"].insert(
+        1, download("download-program", "ProgramUrl", "haproxy_apply.zip")
+    )
+    return made
 
 
 def text() -> str:

@@ -108,6 +108,25 @@ def test_a_config_is_created_once(world: World) -> None:
     assert stored.get_config("0" * 64) is None
 
 
+def test_a_program_is_created_once(world: World) -> None:
+    """Whoever deploys it again, for whichever environment; what lies there is never overwritten."""
+    stored = Store.of(world.clients, world.settings)
+    for content in (b"program", b"program", b"swapped"):
+        stored.put_program("a" * 64, content)
+    key = f"program/{'a' * 64}/haproxy_apply.zip"
+    answer = world.clients.s3.get_object(Bucket="bucket", Key=key)
+    assert (answer["Body"].read(), answer["ContentType"]) == (
+        b"program",
+        "application/zip",
+    )
+    conflict = Fault(409, "ConditionalRequestConflict")
+    with (
+        failing(world.clients, "s3.PutObject", conflict),
+        pytest.raises(Superseded),
+    ):
+        stored.put_program("b" * 64, b"program")
+
+
 @pytest.mark.fault("F49")
 @pytest.mark.parametrize(
     ("status", "code"), [(500, "InternalError"), (503, "SlowDown")]

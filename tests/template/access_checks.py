@@ -246,7 +246,7 @@ def commands_are_fenced(stack: Stack) -> Iterator[str]:
 
 
 def bucket_access_is_narrow(stack: Stack) -> Iterator[str]:
-    """The function writes the state and configs only; nobody deletes; nobody but the function lists."""
+    """The function writes the state, configs and programs only; nobody deletes; nobody but the function lists."""
     bucket = "arn:aws:s3:::haproxy-ec2-sync-staging-configbucket-1a2b3c4d5e6f"
     allowed: dict[str, set[str]] = {}
     for statement in function_statements(stack):
@@ -254,10 +254,15 @@ def bucket_access_is_narrow(stack: Stack) -> Iterator[str]:
             if action.startswith("s3:"):
                 allowed.setdefault(action, set()).update(statement["Resource"])
     wanted = {
-        "s3:PutObject": {f"{bucket}/state/staging.json", f"{bucket}/configs/staging/*"},
+        "s3:PutObject": {
+            f"{bucket}/state/staging.json",
+            f"{bucket}/configs/staging/*",
+            f"{bucket}/program/*",
+        },
         "s3:GetObject": {
             f"{bucket}/state/staging.json",
             f"{bucket}/configs/staging/*",
+            f"{bucket}/program/*",
             f"{bucket}/templates/staging/*",
             f"{bucket}/vars/staging.yml",
         },
@@ -268,12 +273,13 @@ def bucket_access_is_narrow(stack: Stack) -> Iterator[str]:
 
 
 def proxies_only_download(stack: Stack) -> Iterator[str]:
-    """A proxy's role may read the configs of its environment, and nothing else: no write, no list, no other prefix."""
+    """A proxy's role may read its environment's configs and the program: no write, no list, no other prefix."""
     policy = stack.one("AWS::IAM::ManagedPolicy")["PolicyDocument"]
     found = [
         (each["Effect"], each["Action"], each["Resource"])
         for each in statements(policy)
     ]
-    configs = "arn:aws:s3:::haproxy-ec2-sync-staging-configbucket-1a2b3c4d5e6f/configs/staging/*"
-    if found != [("Allow", ["s3:GetObject"], [configs])]:
+    bucket = "arn:aws:s3:::haproxy-ec2-sync-staging-configbucket-1a2b3c4d5e6f"
+    wanted = [f"{bucket}/configs/staging/*", f"{bucket}/program/*"]
+    if found != [("Allow", ["s3:GetObject"], [each]) for each in wanted]:
         yield f"the proxies' policy is {found}"

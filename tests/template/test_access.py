@@ -15,6 +15,7 @@ DOCUMENT = (
     f"{SSM}:123456789012:document/haproxy-ec2-sync-staging-ApplyDocument-AbC123dEfGhI"
 )
 CONFIG = f"configs/staging/{'0' * 64}/haproxy.cfg"
+PROGRAM = f"program/{'0' * 64}/haproxy_apply.zip"
 PROXY = {"Environment": "staging", "Type": "haproxy"}
 
 
@@ -84,6 +85,7 @@ def test_function_commands_nobody_else(labels: dict[str, str], staging: Stack) -
         ("ec2:CreateTags", f"{EC2}:instance/i-0a1b2c3d4e5f60001"),
         ("iam:PassRole", "arn:aws:iam::123456789012:role/admin"),
         ("s3:DeleteObject", f"{BUCKET}/state/staging.json"),
+        ("s3:DeleteObject", f"{BUCKET}/{PROGRAM}"),
         ("s3:PutObject", f"{BUCKET}/state/production.json"),
         ("s3:PutObject", f"{BUCKET}/templates/staging/haproxy.cfg.j2"),
         ("s3:PutBucketPolicy", BUCKET),
@@ -98,8 +100,9 @@ def test_function_may_not(action: str, resource: str, staging: Stack) -> None:
 
 @pytest.mark.fault("F99")
 def test_proxy_downloads_its_config(staging: Stack) -> None:
-    """A proxy may read any config of its environment."""
+    """A proxy may read any config of its environment, and the program that applies it."""
     assert proxy_may(staging, "s3:GetObject", CONFIG)
+    assert proxy_may(staging, "s3:GetObject", PROGRAM)
 
 
 @pytest.mark.fault("F98")
@@ -109,6 +112,7 @@ def test_proxy_downloads_its_config(staging: Stack) -> None:
     [
         ("s3:PutObject", CONFIG),
         ("s3:DeleteObject", CONFIG),
+        ("s3:PutObject", PROGRAM),
         ("s3:ListBucket", ""),
         ("s3:GetObject", "state/staging.json"),
         ("s3:GetObject", "vars/staging.yml"),

@@ -42,6 +42,7 @@ def check(function: Check, *faults: str) -> Any:
         check(wiring_checks.bucket_is_private),
         check(wiring_checks.no_config_expires),
         check(wiring_checks.deletion_is_decided),
+        check(wiring_checks.proxies_can_follow),
         check(wiring_checks.queues_are_encrypted, "F07"),
         check(wiring_checks.log_is_kept_and_bounded),
         check(wiring_checks.names_are_free),
@@ -310,7 +311,7 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "write access everywhere": (
         access_checks.function_reaches_its_own,
-        lambda t: statement(t, "ReconcileRole", "KeepStateAndConfigs").update(
+        lambda t: statement(t, "ReconcileRole", "KeepStateConfigsAndProgram").update(
             Resource="*"
         ),
     ),
@@ -329,6 +330,16 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     "proxies may read everything": (
         access_checks.proxies_only_download,
         lambda t: statement(t, "ProxyPolicy", "DownloadConfig").update(Resource="*"),
+    ),
+    "proxies may not read the program": (
+        access_checks.proxies_only_download,
+        lambda t: statement(t, "ProxyPolicy", "DownloadProgram").update(
+            Resource={"Fn::Sub": "${ConfigBucket.Arn}/configs/program/*"}
+        ),
+    ),
+    "commands before the proxies may read the program": (
+        wiring_checks.proxies_can_follow,
+        lambda t: t["Resources"]["ReconcileFunction"].pop("DependsOn"),
     ),
     "log without retention": (
         wiring_checks.log_is_kept_and_bounded,

@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.template.stack import Stack
+from tests.template.stack import Stack, as_list
 
 HOUR, DAY = 3600, 86400
 STATEFUL = {
@@ -146,10 +146,18 @@ def no_config_expires(stack: Stack) -> Iterator[str]:
     bounded = {
         rule["Prefix"] for rule in rules if "NoncurrentVersionExpiration" in rule
     }
-    missing = {"state/", "configs/", "templates/", "vars/"} - bounded
+    missing = {"state/", "configs/", "program/", "templates/", "vars/"} - bounded
     yield from (
         f"old versions below {prefix} are kept for ever" for prefix in sorted(missing)
     )
+
+
+def proxies_can_follow(stack: Stack) -> Iterator[str]:
+    """A deploy lets proxies read what a new function has them download before that function can send anything."""
+    (function,) = stack.of_type("AWS::Lambda::Function")
+    first = stack.resources[function].get("DependsOn", [])
+    if not stack.of_type("AWS::IAM::ManagedPolicy").keys() <= {*as_list(first)}:
+        yield "the function may be new while the proxies' policy is old"
 
 
 def deletion_is_decided(stack: Stack) -> Iterator[str]:

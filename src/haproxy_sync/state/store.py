@@ -1,4 +1,4 @@
-"""S3: the state, read first and put under `If-Match`, and configs that are never overwritten."""
+"""S3: the state, read first and put under `If-Match`; configs and programs, which are never overwritten."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +32,11 @@ def config_prefix(environment: str) -> str:
 def config_key(environment: str, sha256: str) -> str:
     """Where a config is."""
     return f"{config_prefix(environment)}{sha256}/haproxy.cfg"
+
+
+def program_key(sha256: str) -> str:
+    """Where a program is; of all environments, since each release has but one."""
+    return f"program/{sha256}/haproxy_apply.zip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +118,20 @@ class Store:
         `Superseded` if somebody puts the same at this moment: whether they succeed is open yet.
         """
         key = config_key(self.environment, config.sha256)
+        self._put_once(key, config.text.encode(), "text/plain")
+
+    def put_program(self, sha256: str, content: bytes) -> None:
+        """The same for the program that proxies run."""
+        self._put_once(program_key(sha256), content, "application/zip")
+
+    def _put_once(self, key: str, body: bytes, content_type: str) -> None:
+        """Create the object, unless it is there."""
         try:
             self.s3.put_object(
                 Bucket=self.bucket,
                 Key=key,
-                Body=config.text.encode(),
-                ContentType="text/plain",
+                Body=body,
+                ContentType=content_type,
                 IfNoneMatch="*",
             )
         except ClientError as error:

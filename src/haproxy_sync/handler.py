@@ -18,6 +18,7 @@ from haproxy_sync.operator import actions, answers
 from haproxy_sync.reconcile import events
 from haproxy_sync.reconcile.events import Event, Home, Kind
 from haproxy_sync.reconcile.reconciler import Reconciler, Result
+from haproxy_sync.rollout.program import Program
 from haproxy_sync.settings import Settings
 from haproxy_sync.state import codec
 
@@ -42,6 +43,12 @@ def clients() -> aws.Clients:
 def renderer() -> Renderer:
     """Remembers the last rendering."""
     return Renderer()
+
+
+@cache
+def program() -> Program:
+    """What proxies run, packed once per cold start."""
+    return Program.deployed()
 
 
 if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
@@ -79,6 +86,7 @@ def _reconciler(context: Any) -> Reconciler:
         writer=context.aws_request_id,
         clock=time.time,
         renderer=renderer(),
+        program=program,
     )
 
 
@@ -150,5 +158,12 @@ def _log(result: Result) -> None:
     logger.info(str(result.disposition), why=why, **answers.summary(result))
     if result.is_published:
         logger.info("published", why=why, diff=result.after.history[-1].diff)
+    if result.has_lasting_mismatch:
+        logger.error(
+            "document-takes-no-command",
+            refusal=answers.readable(result.after.refusal),
+            reason=result.mismatch,
+            advice="function and document name different programs: deploy again",
+        )
     for command, report in result.reports:
         logger.info("report", purpose=str(command.purpose), **codec.jsonable(report))

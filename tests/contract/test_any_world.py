@@ -2,7 +2,7 @@
 
 Backends and proxies come, go and change their tags, and others' instances become ours and ours theirs; events are
 delivered, doubled, late or lost, and name whomever; the function dies at any call of AWS, before or after the deed;
-messages come back. Then only the sweep is left, and it must be enough.
+messages come back; deploys bring another program, half by half. Then only the sweep is left, and it must be enough.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,13 @@ from haproxy_sync.fleet.model import NO_TAGS, Config, Fleet
 from haproxy_sync.settings import EMPTY_POOLS, Limit
 from haproxy_sync.state.model import EnvironmentState
 from tests.contract.faults import Death, Fault, interposed
-from tests.contract.world import SWEEP, World, changed, new_world
+from tests.contract.world import (
+    SWEEP,
+    World,
+    another_program,
+    changed,
+    new_world,
+)
 from tests.fleet import instance
 
 
@@ -205,6 +211,15 @@ class AnyWorld(RuleBasedStateMachine):
         self.world.inbox.clear()
         self.world.delayed.clear()
 
+    @rule(release=st.integers(1, 3), what=st.sampled_from(["document", "function"]))
+    def deploy(self, release: int, what: str) -> None:
+        """Of a deploy, or of its rollback: one half is new, the other may follow."""
+        program = another_program(f"release {release}")
+        if what == "document":
+            self.world.update_document(program)
+        else:
+            self.world.program = program
+
     @precondition(lambda self: self.world.proxies)
     @rule(data=st.data())
     def edit_by_hand(self, data: st.DataObject) -> None:
@@ -236,6 +251,7 @@ class AnyWorld(RuleBasedStateMachine):
         backends, proxies = self._members("tomcat"), self._members("haproxy")
         for key in sorted(proxies - self.world.proxies.keys()):
             self.world.join(key)
+        self.world.update_document(self.world.program)
         self._sweep_until_all_is_quiet()
         state = self.world.state
         is_held = not backends and bool(state.backends)

@@ -26,6 +26,7 @@ from haproxy_sync.reconcile.events import (
 )
 from haproxy_sync.reconcile.reconciler import Reconciler
 from haproxy_sync.reconcile.wakeup import RECHECK_SECONDS
+from haproxy_sync.rollout.program import Program
 from haproxy_sync.rollout.transitions import next_revision, publish
 from haproxy_sync.state import codec, store
 from haproxy_sync.state.model import Assignment, Digest, EnvironmentState
@@ -189,6 +190,7 @@ def ours(stage: Stage, intent: Intent | None = None) -> None:
         f"writer-{next(stage.ticks)}",
         stage.clock,
         lambda _s3, _settings, fleet: Rendering({}, text(fleet), ()),  # type: ignore[arg-type]  # it is called, no more
+        Program.packed,
     ).reconcile(intent or operator("test"))
 
 

@@ -6,18 +6,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
-from hashlib import md5
-from pathlib import Path
+from hashlib import md5, sha256
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from moto import mock_aws
 
+import ssm_document
 from haproxy_sync import aws, handler
 from haproxy_sync.aws import Clients
 from haproxy_sync.config.render import Renderer
 from haproxy_sync.fleet.model import NO_TAGS
+from haproxy_sync.rollout.program import Program
 from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import EnvironmentState
@@ -36,7 +37,6 @@ from local.run_command import (
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
-DOCUMENT = Path(__file__).parents[2] / "src/host/document.json"
 BEGIN = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 
 
@@ -55,6 +55,7 @@ class SimulatedProxy:
     installed: str = ""
     running: str = ""
     reloads: int = 0
+    programs: list[str] = field(default_factory=list)  # those that it ran
     # What it reports instead of working, as outcome and reason; None: it works.
     breaks: Callable[[Mapping[str, str]], tuple[str, str] | None] = _works
 
@@ -65,13 +66,14 @@ class SimulatedProxy:
         before = self.installed
         if broken := self.breaks(parameters):
             return self._say(fence, before, *broken)
+        program = sha256(self._downloaded(parameters["ProgramUrl"])).hexdigest()
+        (script,) = order.content["mainSteps"][-1]["inputs"]["runCommand"]
+        assert program in script
+        self.programs.append(program)
         if fence < self.fence:
             return self._say(fence, before, "superseded", "older-generation")
         self.fence = fence
-        key = parameters["SourceUrl"].split(".amazonaws.com/")[1]
-        text = self.world.clients.s3.get_object(
-            Bucket=self.world.settings.bucket, Key=key
-        )["Body"].read()
+        text = self._downloaded(parameters["SourceUrl"])
         assert md5(text, usedforsecurity=False).hexdigest() == digest
         if self.installed == self.running == digest:
             return self._say(fence, before, "unchanged", "")
@@ -79,6 +81,14 @@ class SimulatedProxy:
         self.installed = self.running = digest
         self.reloads += 1
         return self._say(fence, before, "repaired" if is_drift else "installed", "")
+
+    def _downloaded(self, address: str) -> bytes:
+        """What lies at an address of our bucket."""
+        key = address.split(".amazonaws.com/")[1]
+        bucket = self.world.settings.bucket
+        answer = self.world.clients.s3.get_object(Bucket=bucket, Key=key)
+        content: bytes = answer["Body"].read()
+        return content
 
     def _say(
         self, fence: int, before: str, outcome: str, reason: str
@@ -100,13 +110,14 @@ class SimulatedProxy:
         detail = Detail.FAILED if is_bad else Detail.SUCCESS
         now = self.world.clock()
         output = "haproxy-ec2-sync " + json.dumps(marker) + "\n"
-        download = StepResult(
-            "download", Detail.SUCCESS, 0, "Content downloaded", "", now, now
+        downloads = (
+            StepResult(name, Detail.SUCCESS, 0, "Content downloaded", "", now, now)
+            for name in ("download", "download-program")
         )
         return DocumentResult(
             detail,
             (
-                download,
+                *downloads,
                 StepResult("apply", detail, 21 if is_bad else 0, output, "", now, now),
             ),
         )
@@ -126,7 +137,10 @@ class World:
     # Due, sent, our own message.
     delayed: list[tuple[float, float, dict[str, Any]]] = field(default_factory=list)
     renderer: Any = field(default_factory=Renderer)
+    # What the function brings; what its document takes is another thing.
+    program: Program = field(default_factory=Program.packed)
     invocations: int = 0
+    deploys: int = 0
 
     @property
     def now(self) -> float:
@@ -171,13 +185,21 @@ class World:
             if self.proxies.pop(instance_id, None):
                 self.service.deregister(instance_id)
 
-    def update_document(self, **changes: Any) -> str:
+    def update_document(self, program: Program | None = None, **changes: Any) -> str:
         """A deploy changes the document; gives its newest version, which is not made the default one."""
-        content = json.loads(DOCUMENT.read_text()) | changes
+        self.deploys += 1  # no two versions may be equal
+        named = {"description": f"deploy {self.deploys}"}
+        content = document(program or self.program) | named | changes
         answer = self.clients.ssm.update_document(
             Content=json.dumps(content), Name="apply", DocumentVersion="$LATEST"
         )
         version: str = answer["DocumentDescription"]["DocumentVersion"]
+        return version
+
+    def deploy(self, program: Program) -> str:
+        """A deploy brings another program: the document first, then the function; gives the document's version."""
+        version = self.update_document(program)
+        self.program = program
         return version
 
     def act(self, action: str, **options: Any) -> dict[str, Any]:
@@ -313,6 +335,17 @@ class World:
         return ""
 
 
+def another_program(text: str = "another") -> Program:
+    """That of another release."""
+    content = text.encode()
+    return Program(sha256(content).hexdigest(), content)
+
+
+def document(program: Program) -> dict[str, Any]:
+    """The document that is deployed with the program."""
+    return ssm_document.launching(program.sha256)
+
+
 def record(message_id: str, body: str, sent_at: float) -> dict[str, Any]:
     """A message as Lambda gets it from the queue."""
     attributes = {
@@ -371,9 +404,6 @@ def new_world(**changes: Any) -> Iterator[World]:
         clock = ManualClock(BEGIN)
         service = run_command_on_moto(ACCOUNT, REGION, clock=clock)
         with attach(service):
-            clients.ssm.create_document(
-                Content=DOCUMENT.read_text(), Name="apply", DocumentType="Command"
-            )
             settings = Settings(
                 environment="staging",
                 region=REGION,
@@ -383,6 +413,10 @@ def new_world(**changes: Any) -> Iterator[World]:
                 start_frozen=False,  # what happens before somebody has looked is test_first_freeze's
             )
             world = World(replace(settings, **changes), clients, clock, service)
+            content = json.dumps(document(world.program))
+            clients.ssm.create_document(
+                Content=content, Name="apply", DocumentType="Command"
+            )
             service.on_event = lambda said: _announce(world, said)
             # moto's queue delays by the wall clock, we by the test's.
             with wired(world), _delayed(world):
@@ -421,5 +455,6 @@ def wired(world: World) -> Iterator[None]:
         patch.setattr(handler, "settings", lambda: world.settings)
         patch.setattr(handler, "clients", lambda: world.clients)
         patch.setattr(handler, "renderer", lambda: world.renderer)
+        patch.setattr(handler, "program", lambda: world.program)
         patch.setattr(handler, "time", SimpleNamespace(time=lambda: world.now))
         yield

@@ -1,20 +1,18 @@
 """What Run Command is told fits the document, whatever the size of the fleet."""
 
-import json
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
+import ssm_document
 from haproxy_sync.fleet.model import Config
 from haproxy_sync.rollout.run_command import delivery_seconds, parameters
 from haproxy_sync.settings import Limit, Settings
 from haproxy_sync.state.model import Command, Digest, Purpose
 
-DOCUMENT = json.loads(
-    (Path(__file__).parents[2] / "src/host/document.json").read_text()
-)
+PROGRAM = "b" * 64
+DOCUMENT = ssm_document.launching(PROGRAM)
 SETTINGS = Settings(
     "staging",
     "ap-southeast-2",
@@ -35,11 +33,12 @@ def claim(servers: int) -> Command:
 @pytest.mark.parametrize("region", ["ap-southeast-2", "us-gov-west-1", "cn-north-1"])
 def test_the_parameters_are_those_of_the_document(region: str) -> None:
     """Same names, and every value passes its pattern, in every partition."""
-    values = parameters(replace(SETTINGS, region=region), claim(3))
+    values = parameters(replace(SETTINGS, region=region), claim(3), PROGRAM)
     assert values.keys() == DOCUMENT["parameters"].keys()
     for name, value in values.items():
         assert re.fullmatch(DOCUMENT["parameters"][name]["allowedPattern"], value), name
     assert values["SourceUrl"].endswith("/haproxy.cfg")
+    assert values["ProgramUrl"].endswith(f"/program/{PROGRAM}/haproxy_apply.zip")
     assert values["Generation"] == "1795316400"  # hosts compare the fence
     assert (".amazonaws.com.cn/" in values["SourceUrl"]) == region.startswith("cn-")
 
@@ -48,7 +47,7 @@ def test_the_parameters_are_those_of_the_document(region: str) -> None:
 def test_five_thousand_backends_do_not_make_the_command_larger() -> None:
     """The config travels by its digest."""
     small, large = (
-        len(str(parameters(SETTINGS, claim(servers)))) for servers in (1, 5000)
+        len(str(parameters(SETTINGS, claim(servers), PROGRAM))) for servers in (1, 5000)
     )
     assert small == large
 

@@ -371,6 +371,67 @@ def test_own_configs_are_proven_by_what_was_done_since() -> None:
     assert unreachable.claims[0].purpose is Purpose.VERIFY
 
 
+def deployed(state: EnvironmentState, now: float = NOW + 60) -> EnvironmentState:
+    """After a deploy that brought another program."""
+    return transitions.begun_anew(state, "f" * 64, now)
+
+
+@pytest.mark.fault("F64")
+def test_what_the_old_program_proved_says_nothing_of_a_new_one() -> None:
+    """The rest of the rollout begins with one proxy, and goes on when that has proven it."""
+    state = deployed(proven())
+    assert Progress(state).proven_by == ""
+    (canary,) = step(state, NOW + 60).claims
+    assert (canary.purpose, canary.targets) == (Purpose.CANARY, (proxy_id(1),))
+    state = said(sent(state, NOW + 60), Outcome.INSTALLED, proxy_id(1), now=NOW + 61)
+    assert targets(step(state, NOW + 62)) == [proxy_id(2)]
+
+
+def test_a_new_program_is_tried_once_before_all_compare_by_it() -> None:
+    """By one that has the config: somebody who lacks it would take precedence."""
+    state = said(sent(proven()), Outcome.INSTALLED, proxy_id(1), proxy_id(2))
+    state = replace(deployed(state), verify_requested_at=NOW + 60)
+    (canary,) = step(state, NOW + 60).claims
+    assert (canary.purpose, canary.targets) == (Purpose.CANARY, (proxy_id(0),))
+    lacking = replace(state, proxies=proxies(4))
+    assert targets(step(lacking, NOW + 60)) == [proxy_id(3)]
+    assert targets(step(lacking, NOW + 60, offline=(proxy_id(3),))) == [proxy_id(0)]
+    state = said(sent(state, NOW + 60), Outcome.UNCHANGED, proxy_id(0), now=NOW + 61)
+    compared = step(state, NOW + 61)
+    assert {claim.purpose for claim in compared.claims} == {Purpose.VERIFY}
+    assert targets(compared) == [proxy_id(1), proxy_id(2)]
+
+
+def test_nobody_else_tries_a_new_program_that_failed() -> None:
+    """Not even to compare."""
+    state = said(sent(proven()), Outcome.INSTALLED, proxy_id(1), proxy_id(2))
+    state = replace(deployed(state), verify_requested_at=NOW + 60)
+    state = said(sent(state, NOW + 60), Outcome.FAILED, proxy_id(0), now=NOW + 61)
+    assert step(state, NOW + 70).claims == ()
+    assert targets(step(state, NOW + 5000)) == [proxy_id(0)]
+
+
+def test_a_deploy_lets_a_stopped_rollout_begin_again() -> None:
+    """Whatever failed may be mended: nobody waits for the end of a spacing."""
+    state = said(sent(environment()), Outcome.FAILED, proxy_id(0))
+    assert step(state, NOW + 10).claims == ()
+    assert len(targets(step(deployed(state, NOW + 10), NOW + 10))) == 1
+
+
+def test_an_untried_program_stays_untried_with_the_next_publication() -> None:
+    """One that a proxy has run is no news then."""
+    untried = deployed(proven())
+    change = transitions.next_change(untried, Assignment(OLD), "back", NOW + 61)
+    assert transitions.roll_out(untried, change).publication == replace(
+        Publication(change.generation, change.fence, NOW + 61, Assignment(OLD)),
+        begun_with="f" * 64,
+    )
+    tried = said(sent(untried, NOW + 60), Outcome.INSTALLED, proxy_id(1), now=NOW + 61)
+    published = transitions.roll_out(tried, change).publication
+    assert published
+    assert published.begun_with == ""
+
+
 @pytest.mark.fault("F65")
 def test_a_failed_canary_stays_the_canary_when_it_cannot_be_reached() -> None:
     """Whether it is seen offline or its retry is never delivered: nobody else tries the config, and why is kept."""

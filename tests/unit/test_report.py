@@ -235,6 +235,36 @@ def test_a_failed_download_says_why() -> None:
     assert "403" in report.detail
 
 
+@pytest.mark.fault("F69")
+@pytest.mark.fault("F70")
+def test_a_program_that_did_not_arrive_has_a_reason_of_its_own() -> None:
+    """The config did; what the agent says of the steps that it skipped counts for nothing."""
+    failed = invocation("Failed")
+    failed["CommandPlugins"] = [
+        step("download", "Success", "Content downloaded"),
+        step("download-program", "Failed", "http request failed. status:404"),
+        step("apply", "Success", "Step apply skipped due to prior step"),
+    ]
+    (report,) = reports_of([failed])
+    assert (report.outcome, report.reason) == (
+        Outcome.FAILED,
+        "program-download-failed",
+    )
+    assert "404" in report.detail
+    assert not report.is_silent
+
+
+def test_each_download_is_waited_for() -> None:
+    """What became of the program's may still be on its way; a document that ran a script had but one."""
+    steps = [step("download", "Success"), step("download-program", "Pending")]
+    ended = step("apply", "TimedOut")
+    waiting = invocation("TimedOut", "ExecutionTimedOut")
+    (report,) = reports_of([waiting | {"CommandPlugins": [*steps, ended]}])
+    assert report.is_silent
+    (report,) = reports_of([waiting | {"CommandPlugins": [steps[0], ended]}])
+    assert not report.is_silent
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -24,6 +24,7 @@ from haproxy_sync.state.model import (
     Outcome,
     ProxyState,
     Purpose,
+    Refusal,
 )
 
 DIGEST = Digest("a" * 64, "b" * 32)
@@ -58,11 +59,16 @@ def full() -> EnvironmentState:
         converged_at=3.0,
         verify_requested_at=4.0,
         queued="sweep",
+        refusal=Refusal(4.5, 9.5),
         template_error="haproxy.cfg.j2:3: 'x' is undefined",
         proxies=(PROXY,),
         skipped=(Skipped("i-0000000c", "no-address"),),
         others=("i-0000000e",),
-        publication=replace(published.publication, document=Document("3", "e" * 64)),
+        publication=replace(
+            published.publication,
+            document=Document("3", "e" * 64, "f" * 64),
+            begun_with="f" * 64,
+        ),
         commands=(
             Command(
                 "41.0",
@@ -125,6 +131,17 @@ def test_a_state_of_another_release_is_readable() -> None:
     assert codec.loads(json.dumps(body).encode()) == replace(
         full(), verify_requested_at=0.0
     )
+
+
+def test_a_state_from_before_there_were_programs_is_readable() -> None:
+    """Its document names none, which is another one than that of any release since."""
+    body = json.loads(codec.dumps(full()))
+    del body["publication"]["document"]["program"]
+    del body["publication"]["begun_with"]
+    del body["refusal"]
+    read = codec.loads(json.dumps(body).encode())
+    assert read.document == Document("3", "e" * 64, "")
+    assert read.refusal is None
 
 
 @pytest.mark.fault("F48")

@@ -109,12 +109,29 @@ def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
         "freeze": freeze(state, now),
         "template_error": state.template_error,
         "corruption": snapshot.corruption,
+        "document": document(state),
         "rollout": {
             "proven_by": progress.proven_by,
             "commands": readable(state.commands),
         },
         "proxies": {key: _proxy(progress, key) for key in state.proxy_ids},
         "history": readable(tuple(reversed(state.history))),
+    }
+
+
+def document(state: EnvironmentState) -> Answer | None:
+    """What the newest commands ran, or would have: version of the document and SHA-256 of the program.
+
+    `refused_since` says since when none is taken, because the function names another program than the document.
+    """
+    if state.document is None:
+        return None
+    since = state.refusal.since if state.refusal else None
+    return {
+        "version": state.document.version,
+        "program": state.document.program,
+        "refused_since": since,
+        "refused_since_iso": iso(since),
     }
 
 

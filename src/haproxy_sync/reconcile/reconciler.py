@@ -21,13 +21,17 @@ from haproxy_sync.reconcile.publish import Proposal, Publisher
 from haproxy_sync.reconcile.wakeup import Wakeup
 from haproxy_sync.rollout import driver
 from haproxy_sync.rollout.driver import NOTHING_SENT, Reports, Sent
+from haproxy_sync.rollout.program import Program
 from haproxy_sync.rollout.progress import Progress
+from haproxy_sync.rollout.reports import PROGRAM_DOWNLOAD_FAILED
 from haproxy_sync.rollout.transitions import next_revision
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import Command, EnvironmentState, UnixSeconds
 from haproxy_sync.state.store import Snapshot, Store
 
 ATTEMPTS = 5
+# A document that takes no command for longer than any deploy of function and document is somebody's mistake.
+DEPLOY_SECONDS = 600
 
 type Amendment = Callable[[EnvironmentState, UnixSeconds], EnvironmentState]
 """What an operator changes in the state, as a function of the state and the time."""
@@ -51,8 +55,17 @@ class Result:
     sent: tuple[Command, ...] = ()
     reports: Reports = ()
     corruption: str = ""
+    # Why Run Command took no command, where function and document name different programs.
+    mismatch: str = ""
     # What went wrong after the state was put: the batch has to come again.
     failure: Exception | None = None
+
+    @property
+    def has_lasting_mismatch(self) -> bool:
+        """Whether commands are refused for longer than a deploy takes."""
+        refusal = self.after.refusal
+        is_lasting = refusal is not None and self.now - refusal.since >= DEPLOY_SECONDS
+        return self.mismatch != "" and is_lasting
 
     @property
     def is_published(self) -> bool:
@@ -97,8 +110,21 @@ class _Put:
 
 
 @dataclass(frozen=True, slots=True)
+class _Done:
+    """The state once the claims were sent, when to come again because of that, and what went wrong first."""
+
+    state: EnvironmentState
+    sent: Sent = NOTHING_SENT
+    wake_at: UnixSeconds | None = None
+    failure: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reconciler:
-    """What a reconcile needs. `writer` is unique per invocation, `clock` gives unix seconds."""
+    """What a reconcile needs. `writer` is unique per invocation, `clock` gives unix seconds.
+
+    `program` is what proxies run; `ProgramDiffers` if the release was built wrong, and then nothing is put or sent.
+    """
 
     settings: Settings
     clients: Clients
@@ -106,6 +132,7 @@ class Reconciler:
     writer: str
     clock: Callable[[], float]
     renderer: Renderer
+    program: Callable[[], Program]
 
     def reconcile(self, intent: Intent, amendment: Amendment = unchanged) -> Result:
         """Do what the batch needs; `Superseded` if others were faster again and again.
@@ -210,10 +237,12 @@ class Reconciler:
 
     def _put(self, run: _Run, proposal: Proposal) -> _Put:
         """Claim the next commands and put the state; nobody else sends what it claims."""
-        before = run.snapshot.state
+        before, program = run.snapshot.state, self.program()
         state, chosen = driver.choose(
-            self.clients.ssm, self.settings, proposal.state, run.now
+            self.clients.ssm, self.settings, proposal.state, program.sha256, run.now
         )
+        if program.sha256 and chosen.claims and _may_lack_program(before, state):
+            self._store.put_program(program.sha256, program.content)
         times = (
             chosen.wake_at,
             Progress(state).ask_again_at(run.now),
@@ -241,52 +270,60 @@ class Reconciler:
     ) -> Result:
         """Send what was claimed and the messages that wake us; whatever fails, the rest is done and said."""
         before, why = run.snapshot.state, run.intent.why
-        after, sent, failure = self._send_claims(put)
+        done = self._send_claims(put)
+        sent = done.sent
         wakeups: list[Callable[[], None]] = []
         if put.state.instance_ids - before.instance_ids:
             wakeups.append(lambda: self._wakeup.recheck(self.clock(), why))
-        if put.wake_at:
-            wakeups.append(partial(self._wakeup.at, put.wake_at, run.now, why))
+        wakeups += [
+            partial(self._wakeup.at, wake_at, run.now, why)
+            for wake_at in (put.wake_at, done.wake_at)
+            if wake_at
+        ]
         # All claims were refused, so no command will end and wake us for those next in line.
-        if sent.refused and not (sent.commands or failure):
+        if sent.refused and not (sent.commands or done.failure):
             wakeups.append(lambda: self._wakeup.listed(self.clock()))
         not_woken = _first_failure(*wakeups)
         return replace(
-            run.result(after),
+            run.result(done.state),
             fleet=proposal.fleet,
             sent=sent.commands,
             reports=(*reports, *sent.refused),
-            failure=failure or not_woken,
+            mismatch=sent.mismatch,
+            failure=done.failure or not_woken,
         )
 
-    def _send_claims(
-        self, put: _Put
-    ) -> tuple[EnvironmentState, Sent, Exception | None]:
-        """Send and record what was claimed; the state afterwards, what was sent, and the first thing that failed."""
+    def _send_claims(self, put: _Put) -> _Done:
+        """Send and record what was claimed."""
         ssm = self.clients.commands
         if not put.claims:
-            return put.state, NOTHING_SENT, None
+            return _Done(put.state)
         sent = NOTHING_SENT
         try:
             sent = driver.send(ssm, self.settings, put.state, put.claims)
-            after = self._record(put, sent)
+            after, wake_at = self._record(put, sent)
         except Exception as error:  # noqa: BLE001 # whatever it is, it is raised once the rest is done and said
-            return put.state, sent, sent.failure or error
-        return after, sent, sent.failure
+            return _Done(put.state, sent, failure=sent.failure or error)
+        return _Done(after, sent, wake_at, sent.failure)
 
-    def _record(self, put: _Put, sent: Sent) -> EnvironmentState:
-        """Write the ids of the commands into the state, whatever others make of it meanwhile."""
+    def _record(
+        self, put: _Put, sent: Sent
+    ) -> tuple[EnvironmentState, UnixSeconds | None]:
+        """Write into the state what became of the claims, whatever others make of it meanwhile; when to come again."""
         state = put.state
         etag: str | None = put.etag
         for _ in range(ATTEMPTS):
-            recorded = driver.record(state, sent, self.clock(), self.writer)
+            now = self.clock()
+            recorded = driver.record(state, sent, now, self.writer)
+            refused_until = recorded.refusal.until if recorded.refusal else None
+            recorded, wake_at = wakeup.scheduled(recorded, [refused_until], now)
             try:
                 self._store.put(recorded, etag)
             except Superseded:
                 snapshot = self.read()
                 state, etag = snapshot.state, snapshot.etag
             else:
-                return recorded
+                return recorded, wake_at
         raise Superseded(
             "the ids of sent commands could not be recorded: others keep changing the state"
         )
@@ -298,6 +335,12 @@ class Reconciler:
     @property
     def _wakeup(self) -> Wakeup:
         return Wakeup(self.clients.sqs, self.settings.queue_url, self.home)
+
+
+def _may_lack_program(before: EnvironmentState, after: EnvironmentState) -> bool:
+    """Whether the bucket may not have the program: commands begin to name it, or somebody seems to have deleted it."""
+    reasons = {observed.reason for observed in after.proxy_states.values()}
+    return after.document != before.document or PROGRAM_DOWNLOAD_FAILED in reasons
 
 
 def _first_failure(*calls: Callable[[], None]) -> Exception | None:

@@ -10,7 +10,7 @@ from haproxy_sync.aws import FAILURES, error_code
 from haproxy_sync.errors import Unpinned
 from haproxy_sync.fleet.model import ids
 from haproxy_sync.rollout import listening, next_commands, run_command, transitions
-from haproxy_sync.rollout.next_commands import NextCommands
+from haproxy_sync.rollout.next_commands import Due, NextCommands
 from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.rollout.reports import Report, reports_of
 from haproxy_sync.settings import Settings
@@ -19,10 +19,16 @@ from haproxy_sync.state.model import (
     Document,
     EnvironmentState,
     Purpose,
+    Refusal,
     UnixSeconds,
 )
 
 CLIENT_ERROR = range(400, 500)
+MISMATCH = "InvalidParameters"  # the document has a pattern that takes one program
+DOCUMENT_GONE = "InvalidDocument"
+# Between two tries of a document that takes no command of ours: it is so for the seconds of a deploy.
+MISMATCH_SECONDS = 5.0
+MAX_MISMATCH_SECONDS = 60.0
 
 type Reports = tuple[tuple[Command, Report], ...]
 type Invocations = tuple[Mapping[str, Any], ...]
@@ -34,6 +40,8 @@ class Sent:
 
     by_claim: Mapping[str, Command | None]
     refused: Reports = ()
+    # The service's words where it took no command for our program: its document names another one.
+    mismatch: str = ""
     failure: Exception | None = None
 
     @property
@@ -122,41 +130,88 @@ def _by_command(
 
 
 def choose(
-    ssm: Any, settings: Settings, state: EnvironmentState, now: UnixSeconds
+    ssm: Any,
+    settings: Settings,
+    state: EnvironmentState,
+    program: str,
+    now: UnixSeconds,
 ) -> tuple[EnvironmentState, NextCommands]:
-    """Who gets a command next, claimed in the state so that nobody else sends it too.
+    """Who gets a command next, to run this program; claimed in the state so that nobody else sends it too.
 
     `ClientError` or `BotoCoreError` if Run Command cannot be asked who is online, or for its document.
     """
-    wanted = next_commands.due(state, settings, now)
+    if refused_until := _refused_until(state, program, now):
+        return _noted(state, now), NextCommands(wake_at=refused_until)
+    state, wanted = _due(settings, state, program, now)
     ready = frozenset(each.instance_id for each in wanted if each.at <= now)
     online = run_command.online(ssm, ready) if ready else frozenset()
     state = transitions.unreachable(state, ready - online)
     chosen = next_commands.next_commands(state, wanted, online, settings, now)
     state = transitions.claimed(state, chosen.claims, now)
-    state = _pinned(ssm, settings, state, chosen.claims)
+    if chosen.claims:
+        state = _pinned(ssm, settings, state, chosen.claims[0].purpose, program)
+    return _noted(state, now), chosen
+
+
+def _noted(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
+    """The state that knows when all was well last."""
     if Progress(state).is_converged:
-        state = replace(state, converged_at=now)
-    return state, chosen
+        return replace(state, converged_at=now)
+    return state
+
+
+def _refused_until(
+    state: EnvironmentState, program: str, now: UnixSeconds
+) -> UnixSeconds | None:
+    """Until when nothing is sent, since the document was asked to run this very program and took no command."""
+    if state.refusal is None or state.document is None:
+        return None
+    is_waited_for = now < state.refusal.until and state.document.program == program
+    return state.refusal.until if is_waited_for else None
+
+
+def _due(
+    settings: Settings, state: EnvironmentState, program: str, now: UnixSeconds
+) -> tuple[EnvironmentState, tuple[Due, ...]]:
+    """Who wants a command. What began with another program begins anew first, once its commands have ended."""
+    wanted = next_commands.due(state, settings, now)
+    if not wanted or _is_its_program(state, program) or Progress(state).under_way:
+        return state, wanted
+    anew = transitions.begun_anew(state, program, now)
+    return anew, next_commands.due(anew, settings, now)
+
+
+def _is_its_program(state: EnvironmentState, program: str) -> bool:
+    """Whether the publication is brought by this program, or by none yet."""
+    publication = state.publication
+    if publication is None or publication.document is None:
+        return True
+    return program in {publication.document.program, publication.begun_with}
 
 
 def _pinned(
-    ssm: Any, settings: Settings, state: EnvironmentState, claims: tuple[Command, ...]
+    ssm: Any,
+    settings: Settings,
+    state: EnvironmentState,
+    purpose: Purpose,
+    program: str,
 ) -> EnvironmentState:
     """Pins the document: a rollout under way keeps its canary's, all else takes the newest version.
 
     All claims of one choice have one purpose.
     """
-    if not claims or _keeps_document(state, claims[0].purpose, settings):
+    if _keeps_document(state, purpose, program, settings):
         return state
-    return _with_document(state, run_command.document(ssm, settings.document_name))
+    newest = run_command.document(ssm, settings.document_name, program)
+    return _with_document(state, newest)
 
 
 def _keeps_document(
-    state: EnvironmentState, purpose: Purpose, settings: Settings
+    state: EnvironmentState, purpose: Purpose, program: str, settings: Settings
 ) -> bool:
     """Whether the commands belong to a rollout whose document is proven; a stopped one starts anew."""
-    if state.publication is None or state.publication.document is None:
+    document = state.document
+    if document is None or document.program != program or state.refusal:
         return False
     if purpose is Purpose.WAVE:
         return True
@@ -183,9 +238,11 @@ def send(
 ) -> Sent:
     """Send what the state claims; after the first failure nothing more. `Unpinned` without a document to run.
 
+    A document that names another program than we do is no failure: it is so for the seconds of a deploy.
+
     `ssm` must not retry by itself: a SendCommand repeated is a second command (`Clients.commands`).
     """
-    document = state.publication.document if state.publication else None
+    document = state.document
     if document is None:
         raise Unpinned("claims without a pinned document")
     sent = NOTHING_SENT
@@ -194,17 +251,28 @@ def send(
             command, reports = run_command.send(ssm, settings, claim, document)
         except FAILURES as error:
             untried = claims[number:] if _is_refusal(error) else claims[number + 1 :]
-            return replace(
-                sent,
-                by_claim={**sent.by_claim, **{each.claim_id: None for each in untried}},
-                failure=error,
-            )
+            return _ended(sent, untried, error)
         sent = replace(
             sent,
             by_claim={**sent.by_claim, claim.claim_id: command},
             refused=(*sent.refused, *_by_command(claim, reports)),
         )
     return sent
+
+
+def _ended(sent: Sent, untried: Iterable[Command], error: Exception) -> Sent:
+    """What was sent before the error."""
+    ended = replace(
+        sent,
+        by_claim={**sent.by_claim, **dict.fromkeys(map(_name, untried))},
+    )
+    if _has_code(error, MISMATCH):
+        return replace(ended, mismatch=str(error))
+    return replace(ended, failure=error)
+
+
+def _name(claim: Command) -> str:
+    return claim.claim_id
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -223,12 +291,23 @@ def record(
     for claim, report in sent.refused:
         if claim.claim_id in {command.claim_id for command in recorded.commands}:
             recorded = transitions.reported(recorded, claim, [report], now)
-    if _is_document_gone(sent.failure):
+    if _has_code(sent.failure, DOCUMENT_GONE):
         recorded = _with_document(recorded, None)  # the next try takes the current one
+    recorded = replace(recorded, refusal=_refusal(recorded, sent, now))
     return transitions.sent(recorded, sent.by_claim)
 
 
-def _is_document_gone(failure: Exception | None) -> bool:
-    if not isinstance(failure, ClientError):
-        return False
-    return error_code(failure).startswith("InvalidDocument")
+def _refusal(state: EnvironmentState, sent: Sent, now: UnixSeconds) -> Refusal | None:
+    """It counts from the first one on, until a command is taken; the next try has as long again as it has had."""
+    if sent.commands:
+        return None
+    if not sent.mismatch:
+        return state.refusal
+    since = state.refusal.since if state.refusal else now
+    patience = min(max(now - since, MISMATCH_SECONDS), MAX_MISMATCH_SECONDS)
+    return Refusal(since, now + patience)
+
+
+def _has_code(error: Exception | None, code: str) -> bool:
+    """Whether a service refused with this code, or one that begins so."""
+    return isinstance(error, ClientError) and error_code(error).startswith(code)

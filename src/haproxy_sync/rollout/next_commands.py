@@ -5,7 +5,7 @@ spacing, and everybody once per drift check.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -172,6 +172,13 @@ class _Choice:
         """Those that are ready and not settled."""
         return [each for each in self.ready if each.purpose is not Purpose.VERIFY]
 
+    @property
+    def candidates(self) -> Sequence[Due]:
+        """Those of whom one is to be the canary: who compares tries nothing new, unless by a new program."""
+        if self.unsettled or not self.progress.has_new_program:
+            return self.unsettled
+        return self.ready
+
     @cached_property
     def wave(self) -> list[Due]:
         """The next wave. Those with a bad record come last and alone: MaxErrors must not stop the healthy for them."""
@@ -208,9 +215,9 @@ def next_commands(
 
 
 def _needs_canary(choice: _Choice, wanted: tuple[Due, ...]) -> bool:
-    """Whether somebody shall get what no proxy has proven yet; who only compares has it already."""
+    """Whether somebody shall get what no proxy has proven yet; who only compares has it, unless by a new program."""
     purposes = {each.purpose for each in wanted}
-    is_new = purposes != {Purpose.VERIFY}
+    is_new = purposes != {Purpose.VERIFY} or choice.progress.has_new_program
     return is_new and choice.settings.canary and not choice.progress.proven_by
 
 
@@ -253,9 +260,9 @@ def _failed_canary(choice: _Choice) -> list[Due] | None:
 
 def _new_canary(choice: _Choice) -> list[Due] | None:
     """One proxy, nobody else, until it proved the config running."""
-    if not choice.unsettled:
+    if not choice.candidates:
         return None
-    best = min(choice.unsettled, key=lambda each: each.canary_rank)
+    best = min(choice.candidates, key=lambda each: each.canary_rank)
     return [replace(best, purpose=Purpose.CANARY)]
 
 

@@ -117,14 +117,24 @@ class Progress:
         return self._has_tried(proxy) and proxy.runs_desired and proxy.is_settled
 
     def _has_tried(self, proxy: ProxyProgress) -> bool:
-        """Whoever has a config of its own proves only what it did since: the others' configs were never tried."""
+        """Whoever has a config of its own proves only what it did since: the others' configs were never tried.
+
+        So does everybody where a deploy brought another program.
+        """
         publication = self.state.publication
         if publication is None:
             return False
-        return (
-            publication.assignment.shared is not None
-            or proxy.state.observed_generation == publication.generation
+        is_older_proof_enough = (
+            publication.assignment.shared is not None and not self.has_new_program
         )
+        has_tried_since = proxy.state.observed_generation == publication.generation
+        return is_older_proof_enough or has_tried_since
+
+    @property
+    def has_new_program(self) -> bool:
+        """Whether a deploy brought another program since this was published first."""
+        publication = self.state.publication
+        return publication is not None and publication.begun_with != ""
 
     @property
     def is_converged(self) -> bool:

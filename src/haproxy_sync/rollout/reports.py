@@ -10,8 +10,15 @@ from haproxy_sync.state.model import Outcome
 
 MARKER = "haproxy-ec2-sync "
 APPLY_STEP = "apply"
-DOWNLOAD_STEP = "download"
 DOWNLOAD_FAILED = "download-failed"  # reason of a host that did not get the config
+PROGRAM_DOWNLOAD_FAILED = (
+    "program-download-failed"  # of one that did not get the program
+)
+# Steps that download, in order, and the reason where one fails.
+DOWNLOADS = {
+    "download": DOWNLOAD_FAILED,
+    "download-program": PROGRAM_DOWNLOAD_FAILED,
+}
 MD5 = re.compile(r"|[0-9a-f]{32}", re.ASCII)
 HOST_OUTCOMES = frozenset(Outcome) - {
     Outcome.MISSING,
@@ -90,7 +97,9 @@ class _Invocation:
     status: str
     status_details: str  # letters only, small: the service spells it in several ways
     trace: str
-    download: _Step
+    downloads: Mapping[
+        str, _Step
+    ]  # those that the service lists, by the reason where one fails
     apply: _Step
 
     @property
@@ -101,12 +110,17 @@ class _Invocation:
     @property
     def is_silent(self) -> bool:
         """Whether what the host said may still be on its way."""
-        has_steps = self.download.is_final or self.apply.is_final
-        if self.status_details in STEPLESS and not has_steps:
+        steps = (*self.downloads.values(), self.apply)
+        if self.status_details in STEPLESS and not any(step.is_final for step in steps):
             return False
-        return (
-            self.apply.is_mute or not self.download.is_final or not self.apply.is_final
-        )
+        has_all = self.downloads and all(step.is_final for step in steps)
+        return self.apply.is_mute or not has_all
+
+    @property
+    def failed_download(self) -> tuple[str, _Step] | None:
+        """Reason and step of the download that failed, after which nothing was run."""
+        failed = (each for each in self.downloads.items() if each[1].status == "Failed")
+        return next(failed, None)
 
 
 def reports_of(invocations: Iterable[Mapping[str, Any]]) -> tuple[Report, ...]:
@@ -124,7 +138,11 @@ def _parse(raw: Mapping[str, Any]) -> _Invocation:
         status=status,
         status_details=re.sub(r"[^a-z]", "", details.lower()),
         trace=_text(raw.get("TraceOutput")),
-        download=_parse_step(steps.get(DOWNLOAD_STEP, {})),
+        downloads={
+            reason: _parse_step(steps[name])
+            for name, reason in DOWNLOADS.items()
+            if name in steps
+        },
         apply=_parse_step(steps.get(APPLY_STEP, {})),
     )
 
@@ -147,9 +165,10 @@ def _report(invocation: _Invocation) -> Report | None:
 
 def _unreported(invocation: _Invocation) -> Report:
     """What Run Command itself says where the host said nothing."""
-    if invocation.download.status == "Failed":
-        detail = _short(invocation.download.output)
-        return Report(invocation.instance_id, Outcome.FAILED, DOWNLOAD_FAILED, detail)
+    if invocation.failed_download:
+        reason, step = invocation.failed_download
+        detail = _short(step.output)
+        return Report(invocation.instance_id, Outcome.FAILED, reason, detail)
     outcome, reason = UNREPORTED.get(
         invocation.status_details, (Outcome.FAILED, "no-marker")
     )

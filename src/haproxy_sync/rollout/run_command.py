@@ -11,7 +11,7 @@ from haproxy_sync.aws import error_code, pages
 from haproxy_sync.rollout.reports import Report
 from haproxy_sync.settings import MAX_PERCENT, Limit, Settings
 from haproxy_sync.state.model import Command, Document, Outcome, Purpose
-from haproxy_sync.state.store import config_key
+from haproxy_sync.state.store import config_key, program_key
 
 # An agent that has not picked it up by then gets the next one instead.
 DELIVERY_SECONDS = 60
@@ -44,14 +44,15 @@ def online(ssm: Any, instance_ids: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def document(ssm: Any, name: str) -> Document:
+def document(ssm: Any, name: str, program: str) -> Document:
     """The document's newest version, to be pinned in every command of a rollout (`ClientError`, `BotoCoreError`).
 
-    Not the default one: a deploy that ends well may never have moved it (docs/decisions.md).
+    Not the default one: a deploy that ends well may never have moved it (docs/decisions.md). Whether it takes this
+    program, the service says when the first command is sent.
     """
     answer = ssm.describe_document(Name=name, DocumentVersion="$LATEST")
     described = answer["Document"]
-    return Document(described["DocumentVersion"], described["Hash"])
+    return Document(described["DocumentVersion"], described["Hash"], program)
 
 
 def invocations(ssm: Any, command: Command) -> Iterator[Mapping[str, Any]]:
@@ -115,7 +116,8 @@ def _request(settings: Settings, claim: Command, pinned: Document) -> dict[str, 
         "DocumentHashType": "Sha256",
         "InstanceIds": list(claim.targets),
         "Parameters": {
-            name: [value] for name, value in parameters(settings, claim).items()
+            name: [value]
+            for name, value in parameters(settings, claim, pinned.program).items()
         },
         "TimeoutSeconds": delivery_seconds(len(claim.targets), ramp.concurrency),
         "MaxConcurrency": str(ramp.concurrency),
@@ -155,11 +157,15 @@ def delivery_seconds(targets: int, concurrency: Limit) -> int:
     return DELIVERY_SECONDS + ROUND_SECONDS * (rounds - 1)
 
 
-def parameters(settings: Settings, claim: Command) -> dict[str, str]:
+def parameters(settings: Settings, claim: Command, program: str) -> dict[str, str]:
     """The document's parameters, as docs/architecture.md lists them; its `Generation` is the fence."""
     suffix = ".cn" if settings.region.startswith("cn-") else ""
     host = f"{settings.bucket}.s3.{settings.region}.amazonaws.com{suffix}"
-    return {
+    # A document that runs a script takes no program.
+    address = (
+        {"ProgramUrl": f"https://{host}/{program_key(program)}"} if program else {}
+    )
+    return address | {
         "SourceUrl": f"https://{host}/{config_key(settings.environment, claim.digest.sha256)}",
         "Md5": claim.digest.md5,
         "Sha256": claim.digest.sha256,

@@ -111,9 +111,17 @@ def roll_out(state: EnvironmentState, change: Change) -> EnvironmentState:
             fence=change.fence,
             at=change.at,
             assignment=change.assignment,
+            begun_with=_untried(state),
         ),
         history=(*state.history, change)[-HISTORY_LENGTH:],
     )
+
+
+def _untried(state: EnvironmentState) -> str:
+    """The program that came with a deploy and that no proxy has run yet: what ran before says nothing about it."""
+    if state.publication is None or Progress(state).proven_by:
+        return ""
+    return state.publication.begun_with
 
 
 def overtaken(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
@@ -127,6 +135,17 @@ def overtaken(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
         freeze = replace(freeze, generation=generation)
     again = replace(publication, generation=generation, fence=_next_fence(state, now))
     return replace(state, publication=again, freeze=freeze)
+
+
+def begun_anew(
+    state: EnvironmentState, program: str, now: UnixSeconds
+) -> EnvironmentState:
+    """A deploy brought another program: the same is published again, and it is one proxy that tries it first."""
+    raised = overtaken(state, now)
+    publication = raised.publication
+    return replace(
+        raised, publication=publication and replace(publication, begun_with=program)
+    )
 
 
 def claimed(

@@ -85,6 +85,7 @@ class Document:
 
     version: str
     sha256: str
+    program: str = ""  # SHA-256 of the program that commands name; empty: an earlier release knew of none
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,8 @@ class Publication:
     at: UnixSeconds
     assignment: Assignment
     document: Document | None = None  # what the canary ran
+    # A deploy brought another program (its SHA-256) meanwhile: only what was done since proves the publication.
+    begun_with: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +193,14 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """The document takes no command of ours, as it names another program: since when, and until when none is sent."""
+
+    since: UnixSeconds
+    until: UnixSeconds
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One entry of the history: a publication, why, and which servers (instance ids) it changed."""
 
@@ -221,6 +232,7 @@ class EnvironmentState:
     verify_requested_at: UnixSeconds = 0.0
     template_error: str = ""
     queued: str = ""  # why there is a change that waits for the rollout under way
+    refusal: Refusal | None = None
     # The accepted pool; None: nothing accepted yet, or unknown.
     backends: tuple[Backend, ...] | None = None
     proxies: tuple[Proxy, ...] = ()
@@ -295,6 +307,11 @@ class EnvironmentState:
         if self.publication:
             return self.publication.fence
         return 0
+
+    @property
+    def document(self) -> Document | None:
+        """What the publication's newest command runs; None while it has had none."""
+        return self.publication.document if self.publication else None
 
     @property
     def pool(self) -> tuple[Backend, ...]:

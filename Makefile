@@ -51,8 +51,8 @@ lint: setup ## what CI runs first
 format: setup ## fix what can be fixed
 	ruff check --fix-only --quiet . && ruff format . && shfmt -w bin .ci/run src/host/*.sh
 
-document: setup ## the SSM document anew from src/host/apply.sh
-	$(PYTHON) src/host/ssm_document.py
+document: setup ## the SSM document anew, after a change of what runs on hosts
+	PYTHONPATH=src $(PYTHON) src/host/ssm_document.py
 
 build: setup ## function, layer and template into .aws-sam/build
 	$(SAM) build

@@ -91,7 +91,7 @@ def download(name: str, address: str, file: str) -> dict[str, Any]:
     }
 
 
-def document(script: str) -> dict[str, Any]:
+def _document(script: str) -> dict[str, Any]:
     """The document that runs this script. Stops after a failed download; runs on Linux only."""
     if (
         not script.startswith("#!/bin/")
@@ -121,9 +121,9 @@ def document(script: str) -> dict[str, Any]:
     }
 
 
-def launching(program: str) -> dict[str, Any]:
+def document(program: str) -> dict[str, Any]:
     """The document that runs the program with this SHA-256, and no other."""
-    made = document(LAUNCHER.read_text().replace(PLACEHOLDER, program))
+    made = _document(LAUNCHER.read_text().replace(PLACEHOLDER, program))
     made["parameters"]["ProgramUrl"] = program_url(program)
     made["mainSteps"].insert(
         1, download("download-program", "ProgramUrl", "haproxy_apply.zip")
@@ -133,7 +133,7 @@ def launching(program: str) -> dict[str, Any]:
 
 def text() -> str:
     """`document.json` as it must be committed."""
-    return json.dumps(document(SCRIPT.read_text()), indent=0) + "\n"
+    return json.dumps(_document(SCRIPT.read_text()), indent=0) + "\n"
 
 
 if __name__ == "__main__":

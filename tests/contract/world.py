@@ -343,7 +343,7 @@ def another_program(text: str = "another") -> Program:
 
 def document(program: Program) -> dict[str, Any]:
     """The document that is deployed with the program."""
-    return ssm_document.launching(program.sha256)
+    return ssm_document.document(program.sha256)
 
 
 def record(message_id: str, body: str, sent_at: float) -> dict[str, Any]:

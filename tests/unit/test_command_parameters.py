@@ -12,7 +12,7 @@ from haproxy_sync.settings import Limit, Settings
 from haproxy_sync.state.model import Command, Digest, Purpose
 
 PROGRAM = "b" * 64
-DOCUMENT = ssm_document.launching(PROGRAM)
+DOCUMENT = ssm_document.document(PROGRAM)
 SETTINGS = Settings(
     "staging",
     "ap-southeast-2",

@@ -162,6 +162,7 @@ def test_without_a_tool_to_compare_nothing_is_run(machine: Machine) -> None:
     assert marker(machine.run())["reason"] == "program-mismatch"
 
 
+@pytest.mark.fault("F103")
 @pytest.mark.parametrize("shell", SHELLS)
 def test_without_python_it_says_so(machine: Machine, shell: str) -> None:
     """The host is as it was, and the marker is whole."""
@@ -173,6 +174,7 @@ def test_without_python_it_says_so(machine: Machine, shell: str) -> None:
     assert said["generation"] == 1795316400
 
 
+@pytest.mark.fault("F103")
 @pytest.mark.parametrize("shell", SHELLS)
 def test_pythons_that_are_too_old_are_named(machine: Machine, shell: str) -> None:
     """As an administrator of RHEL 8 or Amazon Linux 2 needs it; one that does not start is one of them."""

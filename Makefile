@@ -19,8 +19,8 @@ workers = $(if $(SELECTED),2,$(1))
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= ap-southeast-2
 
-.PHONY: help setup setup-ansible lock demo invoke test lint format document build deploy template-test render bench-reload \
-	clean
+.PHONY: help setup setup-ansible lock demo invoke test test-host-all lint format document build deploy template-test \
+	render bench-reload clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ test: setup setup-ansible build lint ## lint and all tests; TESTS='this or that'
 	pytest -n 2 --ignore tests/host --ignore tests/local --ignore tests/end_to_end $(SELECTED)
 	$(AS_ROOT) pytest -n $(call workers,8) --maxschedchunk 1 tests/host tests/local $(SELECTED)
 	$(AS_ROOT) pytest -n $(call workers,4) tests/end_to_end $(SELECTED)
+
+test-host-all: setup ## the tests of the host program, and the kill sweep of each method on each way to run HAProxy
+	$(AS_ROOT) pytest -n $(call workers,8) --maxschedchunk 1 -m "" tests/host $(SELECTED)
 
 lint: setup ## what CI runs first
 	bin/lint

@@ -22,11 +22,14 @@ from tests.host.apply_step import (
 type MakeProxy = Callable[..., ProxyHost]
 type Point = tuple[str, int]
 
-TRACER = Path(__file__).with_name("kill_at.py")
+TRACER = (sys.executable, "-m", "tests.host.kill_at")
 DROP_SECONDS = 3
 READY = 0
 """Admin state of a server that is neither in maintenance nor draining."""
-INSTALLED = "mv renameat .haproxy.cfg.haproxy-ec#-sync.new"
+INSTALLED = " rename .haproxy.cfg.haproxy-ec#-sync.new"
+"""How the event ends that makes the file live, whoever does it."""
+WHOLE = (Style.SYSV, "syn-drop")
+"""The cell that is swept from the first call on, on a host that has no state yet."""
 
 
 class Sweep:
@@ -47,15 +50,19 @@ class Sweep:
 
     def traced(self, text: str, call: str = "", occurrence: int = 0) -> list[str]:
         """Run the step under the tracer; the calls it made until it was killed or ended."""
-        tracer = (sys.executable, str(TRACER), call, str(occurrence), str(self.events))
+        tracer = (*TRACER, call, str(occurrence), str(self.events))
         finish(self.step.start(text, tracer=tracer, ReloadMethod=self.method))
         return self.events.read_text().splitlines()
+
+    def forget(self) -> None:
+        """Let the host be one on which the step never ran."""
+        self.proxy.run(["rm", "-rf", STATE_DIR])
 
     def kill(self, text: str, point: Point) -> None:
         """Kill a run that installs this text, and check what it left and what the next run makes of it."""
         before = self.proxy.read(CONFIG)
-        if point[0].startswith("mkdir"):
-            self.proxy.run(["rm", "-rf", STATE_DIR])
+        if " mkdir " in point[0]:
+            self.forget()
         calls = self.traced(text, *point)
         if calls.count(point[0]) < point[1]:
             self.missed.append(point)
@@ -102,22 +109,43 @@ def points(calls: list[str]) -> Iterator[Point]:
     """First and last occurrence of each call, and each answer of HAProxy's sockets."""
     for call in dict.fromkeys(calls):
         count = calls.count(call)
-        if call == "socat connect":
+        what = call.split()[1]
+        if what == "connect":
             yield from ((call, occurrence) for occurrence in range(1, count + 1))
         else:
             yield call, 1
-            if call.startswith(("mv", "dd fsync")) and count > 1:
+            if what in {"rename", "fsync"} and count > 1:
                 yield call, count
+
+
+def cell(
+    style: Style, method: str, parts: int, *, daily: bool = False
+) -> Iterator[object]:
+    """A sweep of one method on one style, in parts that can run side by side; `make test` has the daily ones."""
+    for part in range(parts):
+        yield pytest.param(
+            style,
+            method,
+            slice(part, None, parts),
+            marks=[] if daily else pytest.mark.every_cell,
+            id=f"{style}-{method}-{part + 1}-of-{parts}",
+        )
 
 
 @pytest.mark.fault("F62")
 @pytest.mark.fault("F85")
 @pytest.mark.parametrize(
-    ("style", "method", "part", "parts"),
+    ("style", "method", "part"),
     [
-        *((Style.SYSV, "syn-drop", part, 4) for part in range(4)),
-        *((Style.MASTER_WORKER, "syn-drop", part, 2) for part in range(2)),
-        *((Style.MASTER_WORKER, "runtime", part, 2) for part in range(2)),
+        *cell(Style.SYSV, "syn-drop", 4, daily=True),
+        *cell(Style.SYSV, "seamless", 4),
+        *cell(Style.SYSV, "runtime", 2),
+        *cell(Style.DAEMON, "syn-drop", 3),
+        *cell(Style.DAEMON, "seamless", 4),
+        *cell(Style.DAEMON, "runtime", 2),
+        *cell(Style.MASTER_WORKER, "syn-drop", 2, daily=True),
+        *cell(Style.MASTER_WORKER, "seamless", 2),
+        *cell(Style.MASTER_WORKER, "runtime", 2, daily=True),
     ],
 )
 def test_a_kill_at_any_point_is_survived(
@@ -127,8 +155,7 @@ def test_a_kill_at_any_point_is_survived(
     tmp_path: Path,
     style: Style,
     method: str,
-    part: int,
-    parts: int,
+    part: slice,
 ) -> None:
     """The file is wholly old or new, the ports open in time, the next run succeeds: one worker, every server ready."""
     proxy = make_proxy(style)
@@ -139,11 +166,15 @@ def test_a_kill_at_any_point_is_survived(
     proxy.start(texts[1])
     sweep = Sweep(proxy, client, method, tmp_path / "events")
     assert sweep.step.run(texts[1], ReloadMethod="seamless").status == 0
+    is_whole = (style, method) == WHOLE
+    if is_whole:
+        sweep.forget()
     calls = sweep.traced(texts[0])
-    # Up to the rename the script does the same for all.
-    if style is Style.MASTER_WORKER:
-        calls = calls[calls.index(INSTALLED) :]
-    mine = list(points(calls))[part::parts]
+    installed = [index for index, call in enumerate(calls) if call.endswith(INSTALLED)]
+    assert len(installed) == 1, calls
+    # Up to the rename the step does the same for all.
+    mine = list(points(calls if is_whole else calls[installed[0] :]))[part]
+    assert mine
     for number, point in enumerate(mine, start=1):
         sweep.kill(texts[number % 2], point)
     assert set(state_of(proxy)) >= {"app-1"}

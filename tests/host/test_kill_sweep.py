@@ -12,6 +12,7 @@ from tests.host.apply_step import (
     CONFIG,
     STATE_DIR,
     ApplyStep,
+    StepReport,
     digest,
     finish,
     leftovers,
@@ -48,11 +49,27 @@ class Sweep:
         self.step = ApplyStep(proxy)
         self.missed: list[Point] = []
 
-    def traced(self, text: str, call: str = "", occurrence: int = 0) -> list[str]:
-        """Run the step under the tracer; the calls it made until it was killed or ended."""
+    def traced(
+        self, text: str, call: str = "", occurrence: int = 0
+    ) -> tuple[StepReport, list[str]]:
+        """Run the step under the tracer; what it said, and the calls it made until it was killed or ended."""
         tracer = (*TRACER, call, str(occurrence), str(self.events))
-        finish(self.step.start(text, tracer=tracer, ReloadMethod=self.method))
-        return self.events.read_text().splitlines()
+        report = finish(self.step.start(text, tracer=tracer, ReloadMethod=self.method))
+        return report, self.events.read_text().splitlines()
+
+    def calls(self, text: str, *, on_new_host: bool) -> list[str]:
+        """All calls of a run that installs this text.
+
+        Under the tracer, on a busy machine, a new worker may take longer than the step waits for it.
+        """
+        for _ in range(3):
+            if on_new_host:
+                self.forget()
+            report, calls = self.traced(text)
+            if report.says("installed"):
+                break
+        assert report.says("installed"), report
+        return calls
 
     def forget(self) -> None:
         """Let the host be one on which the step never ran."""
@@ -63,7 +80,7 @@ class Sweep:
         before = self.proxy.read(CONFIG)
         if " mkdir " in point[0]:
             self.forget()
-        calls = self.traced(text, *point)
+        _, calls = self.traced(text, *point)
         if calls.count(point[0]) < point[1]:
             self.missed.append(point)
         assert self.proxy.read(CONFIG) in {before, text}, f"half a file after {point}"
@@ -167,9 +184,7 @@ def test_a_kill_at_any_point_is_survived(
     sweep = Sweep(proxy, client, method, tmp_path / "events")
     assert sweep.step.run(texts[1], ReloadMethod="seamless").status == 0
     is_whole = (style, method) == WHOLE
-    if is_whole:
-        sweep.forget()
-    calls = sweep.traced(texts[0])
+    calls = sweep.calls(texts[0], on_new_host=is_whole)
     installed = [index for index, call in enumerate(calls) if call.endswith(INSTALLED)]
     assert len(installed) == 1, calls
     # Up to the rename the step does the same for all.
@@ -178,5 +193,12 @@ def test_a_kill_at_any_point_is_survived(
     for number, point in enumerate(mine, start=1):
         sweep.kill(texts[number % 2], point)
     assert set(state_of(proxy)) >= {"app-1"}
-    # Calls that depend on timing do not occur in every run.
-    assert len(sweep.missed) <= len(mine) / 4, sweep.missed
+    # Calls that depend on timing do not occur in every run. Where a daemon hands its sockets over, the stats socket is
+    # one of both processes: whom the step reaches is chance, and so is how often it asks for the new one.
+    asks_by_chance = method == "seamless" and style is not Style.MASTER_WORKER
+    missed = [
+        point
+        for point in sweep.missed
+        if not (asks_by_chance and " connect " in point[0])
+    ]
+    assert len(missed) <= len(mine) / 4, missed

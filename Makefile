@@ -20,7 +20,7 @@ export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= ap-southeast-2
 
 .PHONY: help setup setup-ansible lock demo invoke test test-host-all lint format document build deploy template-test \
-	render bench-reload clean
+	render bench-reload bench-apply clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -72,6 +72,10 @@ render: setup ## print what a template gives: TEMPLATE=... INSTANCES=describe-in
 bench-reload: setup ## reload methods against the Ansible playbook this replaces; build/bench/reload.json
 	mkdir -p build/bench
 	$(AS_ROOT) $(PYTHON) -m benchmarks.reload
+
+bench-apply: setup ## what the host program costs, against the former one in bash; build/bench/apply.json
+	mkdir -p build/bench
+	$(AS_ROOT) $(PYTHON) -m benchmarks.apply
 
 clean: ## all that can be made again
 	rm -rf .aws-sam build .venv .venv-sam .venv-ansible .tools .setup.lock \

@@ -1,8 +1,6 @@
 """Runs the benchmark: `python -m benchmarks.reload [--runs N] [--quick]`."""
 
 import argparse
-import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +19,7 @@ from benchmarks.reload.change import (
     start_proxies,
 )
 from benchmarks.reload.harm import METRICS, Harm, medians, missed, ranges, summary
+from benchmarks.results import write_results
 from local.lab import Client, Load, Network, ProxyHost
 
 OUTPUT = Path("build/bench/reload.json")
@@ -41,10 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{time.monotonic() - began:5.0f} s  {scenario:7} {method:9} {harm}",
             highlight=False,
         )
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    OUTPUT.write_text(json.dumps(summary(harms), indent=2) + "\n")
-    owner = OUTPUT.parent.stat()
-    os.chown(OUTPUT, owner.st_uid, owner.st_gid)  # whoever called sudo
+    write_results(OUTPUT, summary(harms))
     for scenario, methods in harms.items():
         console.print(_table(scenario, methods))
     for sentence in missed(harms):

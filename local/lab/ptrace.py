@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 _TRACEME, _CONTINUE, _SYSCALL = 0, 7, 24
-_SETOPTIONS, _GETEVENTMSG, _GET_SYSCALL_INFO = 0x4200, 0x4201, 0x420E
+_SETOPTIONS, _GET_SYSCALL_INFO = 0x4200, 0x420E
 # TRACESYSGOOD, TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC.
 _OPTIONS = 0x1 | 0x2 | 0x4 | 0x8 | 0x10
-_BIRTHS, _EXEC = {1, 2, 3}, 4
+_EXEC = 4
 _ENTRY, _EXIT = 1, 2
 _WALL = 0x40000000
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
@@ -41,6 +41,7 @@ class Stop:
     signal: int
     event: int
     is_first: bool
+    """Of this process or thread; the command itself has its first one before all of these."""
 
     @property
     def is_system_call(self) -> bool:
@@ -51,16 +52,6 @@ class Stop:
     def is_exec(self) -> bool:
         """Whether it has just become another program."""
         return self.event == _EXEC
-
-    @property
-    def child(self) -> int:
-        """The process or thread that it has just made; 0 for any other stop."""
-        number = ctypes.c_ulong()
-        if self.event not in _BIRTHS or _libc.ptrace(
-            _GETEVENTMSG, self.pid, None, ctypes.addressof(number)
-        ):
-            return 0
-        return number.value
 
     def system_call(self) -> SystemCall | None:
         """Which one, or nothing where the process was killed meanwhile."""

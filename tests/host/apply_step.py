@@ -65,21 +65,26 @@ class StepReport:
 class ApplyStep:
     """The step on one host, in the surroundings that the agent gives it, without an agent."""
 
-    def __init__(self, host: ProxyHost) -> None:
+    def __init__(self, host: ProxyHost, document: Mapping[str, Any] = DOCUMENT) -> None:
         """Put the script where the agent would."""
         self.host = host
         self.generation = 0
-        lines = next(step for step in DOCUMENT["mainSteps"] if step["name"] == "apply")[
+        lines = next(step for step in document["mainSteps"] if step["name"] == "apply")[
             "inputs"
         ]["runCommand"]
         host.write(PLACE.script("apply"), script_text(lines), mode=PRIVATE)
 
     def start(
-        self, config: str | None, tracer: Sequence[str] = (), **parameters: str | None
+        self,
+        config: str | None,
+        tracer: Sequence[str] = (),
+        meter: Sequence[str] = (),
+        **parameters: str | None,
     ) -> "subprocess.Popen[str]":
         """Start the step for this download (None: it is missing), as a command of the next generation.
 
-        `parameters` replace those that fit the download (None: unset); `tracer` is a command that starts the step.
+        `parameters` replace those that fit the download (None: unset); `tracer` is a command that starts the step
+        from outside of the host, `meter` one that does it inside.
         """
         download = f"{PLACE.downloads}/haproxy.cfg"
         self.host.path(PLACE.downloads).mkdir(parents=True, exist_ok=True)
@@ -107,6 +112,7 @@ class ApplyStep:
             *tracer,
             *self.host.enter,
             *surroundings,
+            *meter,
             *script_command(PLACE.script("apply")),
         ]
         pipe = subprocess.PIPE
@@ -122,7 +128,7 @@ class ApplyStep:
 
     def run(self, config: str | None, **parameters: str | None) -> StepReport:
         """Run the step to its end."""
-        return finish(self.start(config, (), **parameters))
+        return finish(self.start(config, (), (), **parameters))
 
 
 def finish(process: "subprocess.Popen[str]") -> StepReport:

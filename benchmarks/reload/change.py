@@ -1,16 +1,14 @@
 """One change of a proxy's config, by one method, under traffic."""
 
 import csv
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import md5, sha256
-from pathlib import Path
 
 from benchmarks.reload.firewall import watched_firewall
 from benchmarks.reload.harm import Harm
 from local.lab import BackendHost, Client, Load, Network, ProxyHost, Style
+from tests.host.apply_step import CONFIG, ApplyStep
 
 METHODS = ("playbook", "plain", "syn-drop", "seamless", "runtime", "auto")
 SCENARIOS = ("alive", "dead", "unborn")
@@ -21,11 +19,6 @@ PLAYBOOK = (
 )
 """The reload handler of the Ansible playbook this replaces (docs/decisions.md), as the shell sees it."""
 PLAIN = "/etc/init.d/haproxy reload"
-
-APPLY = Path("src/host/apply.sh")
-CONFIG = "/etc/haproxy/haproxy.cfg"
-DOWNLOADS = "/var/lib/amazon/ssm/i-0/document/orchestration/0/downloads"
-SCRIPT = "/var/lib/amazon/ssm/i-0/document/orchestration/0/apply/_script.sh"
 
 RTT_MS = 40
 PATIENCE_SECONDS = 3
@@ -185,24 +178,10 @@ def _apply(proxy: ProxyHost, method: str, after: str) -> None:
         proxy.write(CONFIG, after)
         proxy.run(["sh", "-c", PLAYBOOK if method == "playbook" else PLAIN])
         return
-    proxy.write(f"{DOWNLOADS}/haproxy.cfg", after)
-    content = after.encode()
-    parameters = {
-        "SSM_Md5": md5(content, usedforsecurity=False).hexdigest(),
-        "SSM_Sha256": sha256(content).hexdigest(),
-        "SSM_Generation": "1",
-        "SSM_ConfigPath": CONFIG,
-        "SSM_ReloadMethod": method,
-        "SSM_ListenPorts": "80,443",
-    }
-    proxy.write(SCRIPT, APPLY.read_bytes(), mode=0o700)
-    done = proxy.run(["sh", "-c", SCRIPT], cwd=DOWNLOADS, env=parameters, check=False)
-    marker = json.loads(
-        done.stdout.partition("\n")[0].removeprefix("haproxy-ec2-sync ") or "{}"
-    )
+    said = ApplyStep(proxy).run(after, ReloadMethod=method)
     expected = {"auto": "runtime"}.get(method, method)
-    if (marker.get("outcome"), marker.get("method")) != ("installed", expected):
-        raise Unmeasured(f"{method}: {done.stdout}{done.stderr}")
+    if not said.says("installed", method=expected):
+        raise Unmeasured(f"{method}: {said}")
 
 
 def _wait_for_old_workers(proxy: ProxyHost, started: float) -> None:

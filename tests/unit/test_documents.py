@@ -218,3 +218,13 @@ def test_the_architecture_has_every_module() -> None:
         if path.stem != "__init__"
     }
     assert listed == there | {"config/ansible"}
+
+
+def test_the_architecture_has_every_module_of_the_program_on_hosts() -> None:
+    """Its table names each one once."""
+    section = DOCUMENTS["architecture.md"].split("## The program")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.+`) \| .+ \|$", section, re.MULTILINE)
+    listed = [module for row in rows for module in re.findall(r"`(\w+)`", row)]
+    folder = ROOT / "src/host/haproxy_apply"
+    there = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    assert sorted(listed) == sorted(there)

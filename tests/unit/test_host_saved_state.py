@@ -1,0 +1,548 @@
+"""The next worker believes of its servers what the present one knows, but nothing against its config."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from haproxy_apply.model import Model, Server
+from haproxy_apply.saved_state import merged
+from haproxy_apply.server_state import Row, rows
+from tests.in_memory_haproxy import (
+    DISABLED,
+    DRAIN,
+    MAINTENANCE,
+    RUNNING,
+    STOPPED,
+    Running,
+    Worker,
+    model,
+    server,
+)
+
+MANY = settings(max_examples=100)
+CHECK = "check inter 1s"
+NAMES = [f"{backend}/s{number}" for backend in ("app", "api") for number in range(3)]
+PLACES = ["10.77.1.1:80", "10.77.1.2:80", "[fd77::1]:80"]
+OPTIONS = ["", CHECK, CHECK, "check rise 3", "agent-check agent-port 9"]
+COMMANDS = [
+    "state maint",
+    "state drain",
+    "state ready",
+    "weight 0",
+    "weight 5",
+    "health down",
+]
+
+
+@dataclass
+class Case:
+    """A worker of an old config, what was done to it, and the config that comes next."""
+
+    worker: Worker
+    old: Model
+    is_proven: bool
+    new: Model
+    touched: frozenset[str]
+
+    @property
+    def before(self) -> dict[str, Row]:
+        """What the worker says."""
+        return {row.name: row for row in rows(self.worker.state())}
+
+    @property
+    def text(self) -> str:
+        """What the next one is told."""
+        old = self.old if self.is_proven else None
+        return merged(self.worker.state(), old, self.new, self.touched)
+
+    @property
+    def saved(self) -> dict[str, Row]:
+        """Those of its servers."""
+        return {row.name: row for row in rows(self.text)}
+
+    @property
+    def carried(self) -> dict[str, Row]:
+        """Those of its servers that are carried over: who is born is given no id."""
+        return {name: row for name, row in self.saved.items() if row.srv_id != "0"}
+
+
+def lines(name: str) -> st.SearchStrategy[Server]:
+    """A server of this name."""
+    return st.builds(
+        server,
+        st.just(name),
+        st.sampled_from(PLACES),
+        st.sampled_from(OPTIONS),
+        weight=st.sampled_from(["1", "7", "10"]),
+        is_disabled=st.sampled_from([False, False, True]),
+    )
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Operators and checks did something; the new config says of a server the same, something else, or nothing."""
+    names = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=2))
+    old = {name: draw(lines(name)) for name in names}
+    new = dict(old)
+    for name in draw(st.sets(st.sampled_from(NAMES))):
+        new[name] = draw(lines(name))
+        if name in old and draw(st.booleans()):  # elsewhere it would be another server
+            place = old[name].address, old[name].port
+            new[name] = new[name]._replace(address=place[0], port=place[1])
+    for name in draw(st.sets(st.sampled_from(names), max_size=1)):
+        del new[name]
+    worker = Worker.of(model(*old.values()))
+    worker.words_of_a_row = draw(st.sampled_from([19, 20, 22, 25, 27]))
+    for name in names:
+        for command in draw(st.lists(st.sampled_from(COMMANDS), max_size=2)):
+            worker(f"set server {name} {command}")
+    return Case(
+        worker,
+        model(*old.values()),
+        draw(st.booleans()),
+        model(*new.values()),
+        draw(st.frozensets(st.sampled_from(NAMES), max_size=2)),
+    )
+
+
+# --- what holds in any case ---
+
+
+@MANY
+@given(cases())
+def test_the_form_is_that_of_the_answer(case: Case) -> None:
+    """Its head, and lines of at most 20 words, in its order; who is born comes last."""
+    head, tail = case.worker.state().split("\n")[:2], case.text.split("\n")[2:]
+    assert case.text.split("\n")[:2] == head
+    assert tail[-1] == ""
+    assert all(19 <= len(line.split(" ")) <= 20 for line in tail[:-1])
+    carried = list(case.carried)
+    assert list(case.saved)[: len(carried)] == carried
+    assert carried == [name for name in case.before if name in carried]
+
+
+@MANY
+@given(cases())
+def test_what_the_config_says_is_never_overruled(case: Case) -> None:
+    """Address, port, initial weight and `disabled` of a carried server are the config's; so is a weight it changes."""
+    old = {it.name: it for it in case.old.servers}
+    for it in case.new.servers:
+        row = case.carried.get(it.name)
+        if row is None:
+            continue
+        assert (row.srv_addr, row.srv_port) == (it.address, it.port)
+        assert row.srv_iweight == it.weight
+        assert bool(row.admin & DISABLED) == it.is_disabled
+        if it.weight != old[it.name].weight:
+            assert row.srv_uweight == it.weight
+        if it.is_disabled != old[it.name].is_disabled:
+            assert bool(row.admin & MAINTENANCE) == it.is_disabled
+
+
+@MANY
+@given(cases())
+def test_what_the_config_does_not_change_is_kept(case: Case) -> None:
+    """Weight, drain, maintenance and health; except that a DOWN ends which no check would end."""
+    old = {it.name: it for it in case.old.servers}
+    for it in case.new.servers:
+        before = case.before.get(it.name)
+        is_same_place = before and (before.srv_addr, before.srv_port) == (
+            it.address,
+            it.port,
+        )
+        if it.name in case.touched or not is_same_place:
+            continue
+        row = case.carried[it.name]
+        assert before
+        if it.weight == old[it.name].weight:
+            assert row.srv_uweight == before.srv_uweight
+        if it.is_disabled == old[it.name].is_disabled:
+            assert row.admin == before.admin
+        if "check" in it.options or row.admin & MAINTENANCE:
+            assert row.srv_op_state == before.srv_op_state
+        else:
+            assert row.srv_op_state == str(RUNNING)
+
+
+@MANY
+@given(cases())
+def test_nobody_is_carried_over_who_moved_or_was_touched(case: Case) -> None:
+    """And nobody else is left out, also if the config does not name him: another file may."""
+    places = {it.name: (it.address, it.port) for it in case.new.servers}
+    expected = {
+        name
+        for name, row in case.before.items()
+        if name not in case.touched
+        and places.get(name, (row.srv_addr, row.srv_port))
+        == (row.srv_addr, row.srv_port)
+    }
+    assert case.carried.keys() == expected
+
+
+@MANY
+@given(cases())
+def test_nobody_is_born_down_without_another_one_that_is_up(case: Case) -> None:
+    """Only checked servers are, that are in use; and where another one is up, each of them is."""
+    named = {it.name: it for it in case.new.servers}
+    up = {
+        row.be_name for name, row in case.carried.items() if row.is_up and name in named
+    }
+    expected = {
+        name
+        for name, it in named.items()
+        if it.is_checked
+        and not it.is_disabled
+        and name not in case.carried
+        and name.partition("/")[0] in up
+    }
+    born = {name: row for name, row in case.saved.items() if row.srv_id == "0"}
+    assert born.keys() == expected
+    for name, row in born.items():
+        it = named[name]
+        assert (row.srv_op_state, row.srv_admin_state) == (str(STOPPED), "0")
+        assert int(row.srv_check_health) == int(it.rise) - 1
+        assert row.srv_uweight == row.srv_iweight == it.weight
+        assert row.be_id == next(
+            other.be_id
+            for other in case.before.values()
+            if other.be_name == row.be_name
+        )
+
+
+@MANY
+@given(cases())
+def test_the_same_config_changes_nothing(case: Case) -> None:
+    """What a worker believes is what the one before it knew."""
+    text = merged(case.worker.state(), case.old, case.old, frozenset())
+    for row in rows(text):
+        before = case.before[row.name]
+        it = next(it for it in case.old.servers if it.name == row.name)
+        is_mended = "check" not in it.options and not row.admin & MAINTENANCE
+        op = str(RUNNING) if is_mended else before.srv_op_state
+        assert row == before._replace(srv_op_state=op)
+    assert len(rows(text)) == len(case.before)
+
+
+# --- what the worker is proven to run, and what it is not ---
+
+
+def test_a_change_at_run_time_is_the_configs_if_it_is_proven() -> None:
+    """What a config brought without a new process is taken back with it; else it counts as an operator's."""
+    first = model(server("s1", weight="10"))
+    second = model(server("s1", weight="20", is_disabled=True))
+    worker = Worker.of(first)
+    worker("set server app/s1 weight 20")
+    worker("set server app/s1 state maint")
+    (proven,) = rows(merged(worker.state(), second, first, frozenset()))
+    (unknown,) = rows(merged(worker.state(), None, first, frozenset()))
+    assert (proven.srv_uweight, proven.admin) == ("10", 0)
+    assert (unknown.srv_uweight, unknown.admin) == ("20", MAINTENANCE)
+
+
+# --- places in all forms ---
+
+SETTING = ("setenv PORT 80", "option httplog")
+OTHER_SETTING = ("setenv PORT 81", "option httplog")
+OTHER_LINE = ("setenv PORT 80", "option tcplog")
+
+
+def at(address: str, port: str = "80", **more: str) -> Running:
+    """A server as the worker shows it: drained, so that what is carried over can be told."""
+    return Running(
+        address,
+        port,
+        1,
+        1,
+        admin=DRAIN,
+        fqdn=more.get("fqdn", "-"),
+        srvrecord=more.get("srvrecord", "-"),
+    )
+
+
+def line(address: str, port: str = "80", **more: str | bool) -> Server:
+    """A server as the config says it."""
+    return server("s1")._replace(address=address, port=port, **more)  # type: ignore[arg-type]
+
+
+def is_carried(
+    it: Running, old: Model | None, new: Model, name: str = "app/s1"
+) -> bool:
+    """Whether the next worker is told of it."""
+    text = merged(Worker({name: it}).state(), old, new, frozenset())
+    return bool(rows(text))
+
+
+@pytest.mark.parametrize(
+    ("it", "said"),
+    [
+        (at("10.77.1.1"), line("ipv4@10.77.1.1")),
+        (at("10.77.1.1"), line("tcp@10.77.1.1")),
+        (at("fd77::1"), line("ipv6@FD77:0::0001")),
+        (at("fd77::1"), line("tcp6@fd77::1")),
+        (at("::"), line("ipv6@*")),
+        (at("::"), line("ipv6@")),
+        (at("0.0.0.0"), line("*")),  # noqa: S104 - so HAProxy shows it
+        (at("127.0.0.1", fqdn="localhost"), line("LocalHost")),
+        (at("-", fqdn="localhost"), line("localhost")),
+        (at("10.77.1.1", "81", fqdn="h1.test", srvrecord="_Http._tcp.test"), line("_http._tcp.Test")),
+        (at("-", "0"), line("/run/app.sock", "-")),
+        (at("-", "0"), line("abns@app", "-")),
+        (at("10.77.1.1", "0"), line("10.77.1.1", "-")),
+        (at("10.77.1.1", "80"), line("10.77.1.1", "080")),
+        (at("10.77.1.1", "10"), line("10.77.1.1", "+10")),
+        (at("10.77.1.1", "-10"), line("10.77.1.1", "-10")),
+    ],
+    ids=lambda it: it.address if isinstance(it, Server) else "",
+)  # fmt: skip
+def test_a_place_is_the_same_in_every_form(it: Running, said: Server) -> None:
+    """HAProxy shows it in another way than the config, or not at all."""
+    assert is_carried(it, model(said), model(said))
+    assert is_carried(it, None, model(said))
+
+
+@pytest.mark.parametrize(
+    ("it", "old", "new"),
+    [
+        (at("127.0.0.1", fqdn="localhost"), line("localhost"), line("other.test")),
+        (at("127.0.0.1", fqdn="localhost"), line("localhost"), line("127.0.0.2")),
+        (at("127.0.0.1", fqdn="localhost"), line("localhost"), line("localhost", "81")),
+        (at("127.0.0.1", fqdn="h1.test", srvrecord="_a._tcp.test"), line("_a._tcp.test"), line("_b._tcp.test")),
+        (at("-"), line("/run/app.sock"), line("/run/other.sock")),
+        (at("-"), line("abns@app"), line("unix@/run/app.sock")),
+        (at("10.77.1.1", "10"), line("10.77.1.1", "+10"), line("10.77.1.1", "+11")),
+        (at("10.77.1.1", "0"), line("10.77.1.1", "-"), line("10.77.1.1")),
+    ],
+    ids=["name", "literal", "port", "record", "socket", "kind-of-socket", "relative-port", "no-port"],
+)  # fmt: skip
+def test_whoever_is_elsewhere_begins_anew(
+    it: Running, old: Server, new: Server
+) -> None:
+    """In every form."""
+    assert is_carried(it, model(old), model(old))
+    assert not is_carried(it, model(old), model(new))
+
+
+@pytest.mark.parametrize("address", ["10.77.1.${N}", "10.77.1.1"])
+def test_what_variables_say_is_compared_with_what_sets_them(address: str) -> None:
+    """No address of theirs is known: what decides has to be the same, word for word."""
+    said = line(address, "${PORT}", is_plain=False)
+    it, config = at("10.77.1.1"), model(said, rest=SETTING)
+    assert is_carried(it, config, config)
+    assert is_carried(it, config, model(said, rest=OTHER_LINE))
+    assert not is_carried(it, config, model(said, rest=OTHER_SETTING))
+    assert not is_carried(
+        it, config, model(line(address, "$PORT", is_plain=False), rest=SETTING)
+    )
+    assert not is_carried(it, None, config)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["setenv", "presetenv", "resetenv", "unsetenv", ".if", ".elif", ".else", ".endif"],
+)
+def test_every_word_that_decides_about_variables_counts(word: str) -> None:
+    """Alone, or before a blank or a tab; not as the beginning of another word."""
+    said = line("10.77.1.1", "$PORT", is_plain=False)
+    before = model(said)
+    for setting in (word, f"{word} X", f"{word}\tX"):
+        assert not is_carried(at("10.77.1.1"), before, model(said, rest=(setting,)))
+    assert is_carried(at("10.77.1.1"), before, model(said, rest=(f"{word}s X",)))
+
+
+def test_where_a_condition_decides_nothing_of_it_may_have_changed() -> None:
+    """Of two servers of one name nobody but HAProxy knows which one counts."""
+    one, two = line("10.77.1.1", is_plain=False), line("10.77.1.2", is_plain=False)
+    condition = (".if defined(X)",)
+    config = model(one, two, rest=condition)
+    assert is_carried(at("10.77.1.1"), config, config)
+    assert is_carried(at("10.77.1.2"), config, config)
+    assert not is_carried(at("10.77.1.3"), config, config)
+    assert not is_carried(at("10.77.1.1"), config, model(one, two))
+    for other in (
+        model(two, one, rest=condition),
+        model(one, two, two, rest=condition),
+    ):
+        assert not is_carried(at("10.77.1.1"), config, other)
+    assert not is_carried(at("10.77.1.1"), None, config)
+    assert is_carried(at("10.77.1.1"), config, model(one))
+
+
+@pytest.mark.parametrize("name", ["app/s1", "app/s12", "app/s"])
+def test_the_servers_of_a_template_stand_under_its_prefix(name: str) -> None:
+    """As many digits as there are; without any it is somebody else, of whom nothing is known."""
+    template = line("10.77.1.1", name="app/s*", is_plain=False)
+    moved = template._replace(address="10.77.1.2")
+    assert is_carried(at("10.77.1.1"), model(template), model(template), name)
+    is_somebody_else = name == "app/s"
+    assert (
+        is_carried(at("10.77.1.1"), model(template), model(moved), name)
+        == is_somebody_else
+    )
+
+
+def test_a_variable_in_a_name_may_be_anybodys() -> None:
+    """Whoever has no name that is known is carried over if no such line has changed, nor what sets its variables."""
+    said = line("10.77.1.1", name="app/$N", is_plain=False)
+    config = model(said, rest=SETTING)
+    assert is_carried(at("10.77.1.1"), config, config)
+    assert is_carried(
+        at("10.77.1.1"), config, model(said._replace(options="check"), rest=SETTING)
+    )
+    assert not is_carried(
+        at("10.77.1.1"), config, model(said._replace(port="81"), rest=SETTING)
+    )
+    assert not is_carried(at("10.77.1.1"), config, model(said, rest=OTHER_SETTING))
+    assert is_carried(at("10.77.1.1"), config, model(rest=OTHER_SETTING))
+
+
+# --- lines that say less than all ---
+
+
+def told(it: Running, old: Server | None, new: Server) -> Row:
+    """What the next worker is told of the server."""
+    before = model(old) if old else None
+    (row,) = rows(
+        merged(Worker({"app/s1": it}).state(), before, model(new), frozenset())
+    )
+    return row
+
+
+def vague(weight: str = "1", *, is_disabled: bool = False) -> Server:
+    """A server with a default that is not understood."""
+    said = line("10.77.1.1", weight=weight, is_disabled=is_disabled)
+    return said._replace(options="not-understood")
+
+
+def running(
+    weight: int = 5, initial: int = 3, admin: int = 0, op: int = RUNNING
+) -> Running:
+    """A server whose weight an operator has set."""
+    return Running("10.77.1.1", "80", weight, initial, admin=admin, op=op)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "weights"),
+    [
+        (vague("1"), vague("1"), ("5", "3")),
+        (vague("1"), vague("9"), ("9", "9")),
+        (None, vague("9"), ("5", "3")),
+        (line("10.77.1.1", weight="9"), vague("9"), ("5", "3")),
+        (vague("9"), line("10.77.1.1", weight="3"), ("5", "3")),
+        (vague("3"), line("10.77.1.1", weight="9"), ("9", "9")),
+        (None, line("10.77.1.1", weight="$W"), ("5", "3")),
+        (line("10.77.1.1", weight="1"), line("10.77.1.1", weight="$W"), ("5", "3")),
+        (line("10.77.1.1", weight="010"), line("10.77.1.1", weight="10"), ("5", "10")),
+    ],
+    ids=[
+        "same", "changed", "not-proven", "became-vague", "became-clear", "became-clear-and-changed", "variable",
+        "became-variable", "spelling",
+    ],
+)  # fmt: skip
+def test_a_weight_overrules_as_far_as_its_line_says_it(
+    old: Server | None, new: Server, weights: tuple[str, str]
+) -> None:
+    """Where a variable or a default in quotes may say it, HAProxy compares by itself; what the line changes counts."""
+    row = told(running(), old, new)
+    assert (row.srv_uweight, row.srv_iweight) == weights
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "before", "after"),
+    [
+        (vague(), vague(), MAINTENANCE, MAINTENANCE),
+        (vague(), vague(), DISABLED | MAINTENANCE, 0),
+        (vague(), vague(is_disabled=True), 0, DISABLED | MAINTENANCE),
+        (vague(is_disabled=True), vague(is_disabled=True), 0, DISABLED),
+        (vague(is_disabled=True), vague(), MAINTENANCE, 0),
+        (None, vague(is_disabled=True), 0, DISABLED),
+        (None, line("10.77.1.1"), DISABLED | MAINTENANCE, 0),
+        (None, line("10.77.1.1"), DISABLED | DRAIN, DRAIN),
+        (line("10.77.1.1"), line("10.77.1.1"), DISABLED | MAINTENANCE, MAINTENANCE),
+        (None, line("10.77.1.1", weight="$W"), DISABLED | MAINTENANCE, 0),
+        (None, line("10.77.1.1", weight="$W", is_disabled=True), DISABLED | DRAIN, DISABLED | DRAIN),
+    ],
+    ids=[
+        "operators", "of-a-default", "new", "an-operator-ended-it", "taken-back", "not-proven", "clear", "drained",
+        "clear-and-proven", "variable", "variable-and-disabled",
+    ],
+)  # fmt: skip
+def test_maintenance_ends_with_the_word_that_began_it(
+    old: Server | None, new: Server, before: int, after: int
+) -> None:
+    """Not an operator's."""
+    assert told(running(admin=before), old, new).admin == after
+
+
+@pytest.mark.parametrize(
+    ("options", "op"),
+    [
+        ("-", RUNNING),
+        ("maxconn 9", RUNNING),
+        ("no-agent-check", RUNNING),
+        ("agent-check no-agent-check", RUNNING),
+        ("no-agent-check agent-check", STOPPED),
+        ("track app/s2", STOPPED),
+        ("$OPTIONS", STOPPED),
+        ("maxconn 9 not-understood", STOPPED),
+    ],
+)
+@pytest.mark.parametrize(
+    "admin",
+    [0, 2, 32, MAINTENANCE],
+    ids=["ready", "tracked", "unresolved", "maintenance"],
+)
+def test_nobody_stays_down_whom_nothing_would_bring_up(
+    options: str, op: int, admin: int
+) -> None:
+    """Unless it is in maintenance by itself, which HAProxy carries over."""
+    new = line("10.77.1.1", options=options)
+    row = told(running(op=STOPPED, admin=admin), None, new)
+    assert row.srv_op_state == str(STOPPED if admin == MAINTENANCE else op)
+    assert row.admin == admin
+
+
+def test_whoever_stands_in_no_config_is_left_as_it_is() -> None:
+    """A second file may name it."""
+    worker = Worker({"app/s2": running(op=STOPPED, admin=DISABLED)})
+    (row,) = rows(merged(worker.state(), model(), model(server("s1")), frozenset()))
+    assert row in rows(worker.state())
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        line("localhost", options=CHECK, is_checked=True),
+        line("10.77.1.2", "+10", options=CHECK, is_checked=True),
+        line("10.77.1.2", options=CHECK, is_checked=True, is_plain=False),
+        line("10.77.1.2"),
+        line("10.77.1.2", options=CHECK, is_checked=True, name="api/s1"),
+    ],
+    ids=["name", "relative-port", "not-understood", "unchecked", "other-backend"],
+)
+def test_who_is_not_born_down(new: Server) -> None:
+    """Of these it is not known where they are, or whether anything would bring them up."""
+    other = server("s2")
+    text = merged(Worker.of(model(other)).state(), None, model(other, new), frozenset())
+    assert [row.name for row in rows(text)] == ["app/s2"]
+    clear = line("10.77.1.2", options=CHECK, is_checked=True)
+    text = merged(
+        Worker.of(model(other)).state(), None, model(other, clear), frozenset()
+    )
+    assert [row.name for row in rows(text)] == ["app/s2", "app/s1"]
+
+
+def test_another_files_server_is_no_reason_to_hold_one_back() -> None:
+    """Nobody knows whether it will be there."""
+    worker = Worker.of(model(server("s2")))
+    new = model(server("s1", options=CHECK))
+    assert [
+        row.name for row in rows(merged(worker.state(), None, new, frozenset()))
+    ] == ["app/s2"]
+
+
+def test_lines_about_no_server_are_kept() -> None:
+    """Whatever they say; blank ones at the end are dropped."""
+    odd = "1\n# what this is\n\n3 app 1\n# " + "word " * 30
+    assert merged(f"{odd}\n\n\n", None, model(), frozenset()) == f"{odd}\n"

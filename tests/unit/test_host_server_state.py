@@ -1,0 +1,181 @@
+"""What a worker says of its servers: read in the words of every HAProxy, compared whatever the spelling."""
+
+from ipaddress import IPv6Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from haproxy_apply.model import Model
+from haproxy_apply.server_state import Row, passed, rows, runs, spelt_out
+from tests.in_memory_haproxy import (
+    FAILED,
+    HEADER,
+    MAINTENANCE,
+    PASSED,
+    Running,
+    Worker,
+    model,
+    server,
+)
+
+SERVERS = (
+    server("s1"),
+    server("s2", "[fd77::1]:8080", "check"),
+    server("api/s1", "0.0.0.0:80"),
+)
+CONFIG = model(*SERVERS)
+STRANGER = Running("10.77.1.9", "80", 1, 1)
+
+
+# --- the rows ---
+
+
+@pytest.mark.parametrize("words", [19, 20, 22, 25, 27])
+def test_the_first_words_mean_the_same_to_every_haproxy(words: int) -> None:
+    """They have HAProxy's own names; what later versions add stays behind."""
+    worker = Worker.of(CONFIG)
+    worker.words_of_a_row = words
+    first, second, third = rows(worker.state())
+    assert list(Row._fields) == HEADER.split(" ")[1:21]
+    assert (first.name, second.name, third.name) == ("app/s1", "app/s2", "api/s1")
+    assert (second.srv_addr, second.srv_port) == ("fd77::1", "8080")
+    assert second.line.split(" ") == worker.state().split("\n")[3].split(" ")[:20]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["", "\n", "1\n", f"1\n{HEADER}\n\n", "Permission denied\n\n", "3 app 1 s1 10.77.1.1 2 0 1"],
+    ids=["nothing", "empty", "version", "no-servers", "refusal", "torn"],
+)  # fmt: skip
+def test_an_answer_without_servers_proves_nothing(answer: str) -> None:
+    """Not even that a config without servers runs."""
+    assert rows(answer) == ()
+    assert passed(answer) == frozenset()
+    assert not runs(answer, CONFIG)
+    assert not runs(answer, model())
+
+
+@pytest.mark.parametrize(
+    ("op", "admin", "weight", "expected"),
+    [
+        (2, 0, 1, "up"),
+        (1, 0, 1, "up"),  # STARTING: with `slowstart`
+        (3, 0, 1, "out"),  # STOPPING: `disable-on-404`
+        (0, 0, 1, "out"),
+        (2, 0, 0, "out"),
+        (2, 1, 1, "out"),
+        (2, 2, 1, "out"),
+        (2, 8, 1, "out"),
+    ],
+)
+def test_who_is_up_is_given_new_sessions(
+    op: int, admin: int, weight: int, expected: str
+) -> None:
+    """Neither drained nor in maintenance, with a weight, and not on its way out."""
+    it = Running("10.77.1.1", "80", weight, 1, op=op, admin=admin)
+    (row,) = rows(Worker({"app/s1": it}).state())
+    assert row.is_up == (expected == "up")
+
+
+def test_who_has_passed_its_check() -> None:
+    """The others have failed it, or had none yet."""
+    worker = Worker.of(CONFIG)
+    worker.servers["app/s1"].result = FAILED
+    worker.servers["app/s2"].result = PASSED
+    assert passed(worker.state()) == {"app/s2"}
+
+
+# --- whether a worker runs a config ---
+
+
+def test_a_worker_runs_its_own_config() -> None:
+    """Also if the config has another order and other spellings, and whatever happened to its servers."""
+    worker = Worker.of(CONFIG)
+    for command in ("app/s1 state maint", "app/s2 weight 0", "app/s2 health down"):
+        worker(f"set server {command}")
+    s1, _, other = SERVERS
+    respelt = model(other, server("s2", "[FD77:0::0001]:8080"), s1)
+    assert runs(worker.state(), CONFIG)
+    assert runs(worker.state(), respelt)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        model(*SERVERS[1:]),
+        model(*SERVERS, server("s3")),
+        model(*SERVERS[1:], server("s1", "10.77.1.2:80")),
+        model(*SERVERS[1:], server("s1", "10.77.1.1:81")),
+        model(*SERVERS[1:], server("s1", "localhost:80")),
+        model(*SERVERS[1:], server("other/s1")),
+        model(*SERVERS[1:], SERVERS[0]._replace(is_plain=False)),
+    ],
+    ids=["one-more", "one-less", "address", "port", "name", "backend", "not-understood"],
+)  # fmt: skip
+def test_a_worker_does_not_run_another_config(config: Model) -> None:
+    """No server is missing, elsewhere, or one too many."""
+    assert not runs(Worker.of(CONFIG).state(), config)
+
+
+def test_a_server_in_maintenance_may_be_left_over() -> None:
+    """Nothing reaches it."""
+    worker = Worker.of(CONFIG)
+    worker.servers["app/gone"] = STRANGER
+    assert not runs(worker.state(), CONFIG)
+    worker("set server app/gone state maint")
+    assert worker.servers["app/gone"].admin == MAINTENANCE
+    assert runs(worker.state(), CONFIG)
+
+
+# --- addresses ---
+
+
+def spellings(address: IPv6Address) -> list[str]:
+    """Some ways to write it."""
+    groups = address.exploded.split(":")
+    short = [group.lstrip("0") or "0" for group in groups]
+    dotted = ".".join(map(str, address.packed[-4:]))
+    start = str(IPv6Address(int(address) >> 32 << 32))
+    return [
+        str(address),
+        address.exploded,
+        address.exploded.upper(),
+        ":".join(short),
+        ":".join([*short[:6], dotted]),
+        *[start + dotted][: start.endswith("::")],
+    ]
+
+
+ADDRESSES = st.one_of(
+    st.ip_addresses(v=6),
+    # Most of real ones is zeros.
+    st.integers(0, 2**32).map(IPv6Address),
+    st.integers(0, 2**32).map(lambda low: IPv6Address(0xFD77 << 112 | low)),
+)
+
+
+@given(ADDRESSES, ADDRESSES)
+def test_ipv6_addresses_are_compared_by_what_they_mean(
+    one: IPv6Address, other: IPv6Address
+) -> None:
+    """All spellings of one are the same, and no spelling of another one is."""
+    assert {spelt_out(text) for text in spellings(one)} == {spelt_out(str(one))}
+    assert (spelt_out(str(one)) == spelt_out(str(other))) == (one == other)
+    assert IPv6Address(spelt_out(str(one))) == one
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("10.77.1.1", "10.77.1.1"),
+        ("*", "0.0.0.0"),  # noqa: S104 - so HAProxy shows it
+        ("", ""),
+        ("localhost", "localhost"),
+        ("::", "0:0:0:0:0:0:0:0"),
+        ("::ffff:10.77.1.1", "0:0:0:0:0:ffff:a4d:101"),
+    ],
+)
+def test_other_addresses_are_as_haproxy_shows_them(address: str, shown: str) -> None:
+    """Only IPv6 has more than one spelling."""
+    assert spelt_out(address) == shown

@@ -1,6 +1,6 @@
 """Makes `document.json`, the SSM Command document: `make document`.
 
-The agent joins the strings of `runCommand` by newlines and adds one, so a script reaches the host byte for byte.
+The agent joins the strings of `runCommand` by newlines and adds one, so the launcher reaches the host byte for byte.
 It is a list of one string: a bare string fails the step, and each string costs the agent a search for every parameter.
 Facts: agent sources `runscript.go`, `downloadcontent.go`, `docparser.go`.
 """
@@ -9,12 +9,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from haproxy_sync.rollout.program import Program
+
 HERE = Path(__file__).parent
-SCRIPT = HERE / "apply.sh"
 LAUNCHER = HERE / "launcher.sh"
 DOCUMENT = HERE / "document.json"
 
-# Above the script's own limits: lock 60 s, reload and rollback 2 x 17 s, runtime changes 30 s.
+# Above the program's own limits: lock 60 s, reload and rollback 2 x 17 s, runtime changes 30 s.
 TIMEOUT_SECONDS = 180
 
 BUCKET_URL = r"^https://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\.s3\.[a-z0-9-]{1,32}\.amazonaws\.com(\.cn)?"
@@ -35,12 +36,20 @@ def parameter(description: str, pattern: str, default: str) -> dict[str, str]:
     }
 
 
-def parameters() -> dict[str, dict[str, str]]:
-    """Every default matches its pattern, since the agent checks defaults too; no default is a config that exists."""
+def parameters(program: str) -> dict[str, dict[str, str]]:
+    """Every default matches its pattern, since the agent checks defaults too; no default is a config that exists.
+
+    The program has no default: the service refuses who does not name it.
+    """
     source = parameter("HTTPS address of the config in S3", SOURCE_URL, _default_url())
     del source["interpolationType"]
     return {
         "SourceUrl": source,
+        "ProgramUrl": {
+            "type": "String",
+            "description": "HTTPS address of the program in S3",
+            "allowedPattern": rf"{BUCKET_URL}/program/{program}/haproxy_apply\.zip$",
+        },
         "Md5": parameter("MD5 of the config", "^[0-9a-f]{32}$", "0" * 32),
         "Sha256": parameter("SHA-256 of the config", "^[0-9a-f]{64}$", "0" * 64),
         "Generation": parameter(
@@ -68,15 +77,6 @@ def _default_url() -> str:
     )
 
 
-def program_url(program: str) -> dict[str, str]:
-    """Takes one program, from whatever bucket. Without a default: the service refuses who does not name it."""
-    return {
-        "type": "String",
-        "description": "HTTPS address of the program in S3",
-        "allowedPattern": rf"{BUCKET_URL}/program/{program}/haproxy_apply\.zip$",
-    }
-
-
 def download(name: str, address: str, file: str) -> dict[str, Any]:
     """A step that fetches a file to where the script starts; a failure ends the document."""
     return {
@@ -91,49 +91,49 @@ def download(name: str, address: str, file: str) -> dict[str, Any]:
     }
 
 
-def _document(script: str) -> dict[str, Any]:
-    """The document that runs this script. Stops after a failed download; runs on Linux only."""
+def launcher(program: str) -> str:
+    """The script that compares the program's SHA-256 and runs it."""
+    script = LAUNCHER.read_text()
     if (
-        not script.startswith("#!/bin/")
+        not script.startswith("#!/bin/sh\n")
         or not script.endswith("\n")
         or "\r" in script
         or "{{" in script
     ):
         raise ValueError(
-            "the script must begin with #!/bin/, have LF line ends, end in one, and hold no {{"
+            "the launcher must begin with #!/bin/sh, have LF line ends, end in one, and hold no {{"
         )
+    return script.removesuffix("\n").replace(PLACEHOLDER, program)
+
+
+def document(program: str) -> dict[str, Any]:
+    """The document that runs the program with this SHA-256, and no other.
+
+    Stops after a failed download; runs on Linux only.
+    """
     return {
         "schemaVersion": "2.2",
         "description": "Installs and activates a HAProxy configuration, or leaves the host as it was.",
-        "parameters": parameters(),
+        "parameters": parameters(program),
         "mainSteps": [
             download("download", "SourceUrl", "haproxy.cfg"),
+            download("download-program", "ProgramUrl", "haproxy_apply.zip"),
             {
                 "action": "aws:runShellScript",
                 "name": "apply",
                 "precondition": {"StringEquals": ["platformType", "Linux"]},
                 "inputs": {
                     "timeoutSeconds": str(TIMEOUT_SECONDS),
-                    "runCommand": [script.removesuffix("\n")],
+                    "runCommand": [launcher(program)],
                 },
             },
         ],
     }
 
 
-def document(program: str) -> dict[str, Any]:
-    """The document that runs the program with this SHA-256, and no other."""
-    made = _document(LAUNCHER.read_text().replace(PLACEHOLDER, program))
-    made["parameters"]["ProgramUrl"] = program_url(program)
-    made["mainSteps"].insert(
-        1, download("download-program", "ProgramUrl", "haproxy_apply.zip")
-    )
-    return made
-
-
 def text() -> str:
     """`document.json` as it must be committed."""
-    return json.dumps(_document(SCRIPT.read_text()), indent=0) + "\n"
+    return json.dumps(document(Program.packed().sha256), indent=0) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The document's script on a host of the lab, run as the agent runs it, and what it said."""
+"""The document's step on a host of the lab, run as the agent runs it, and what it said."""
 
 import json
 import subprocess
@@ -9,6 +9,7 @@ from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
 
+from haproxy_sync.rollout.program import Program
 from local.agent.host import PRIVATE
 from local.agent.script import DATA, Place, script_command, script_text, variable
 from local.lab import (
@@ -66,13 +67,15 @@ class ApplyStep:
     """The step on one host, in the surroundings that the agent gives it, without an agent."""
 
     def __init__(self, host: ProxyHost, document: Mapping[str, Any] = DOCUMENT) -> None:
-        """Put the script where the agent would."""
+        """Put the launcher and the program where the agent would."""
         self.host = host
         self.generation = 0
         lines = next(step for step in document["mainSteps"] if step["name"] == "apply")[
             "inputs"
         ]["runCommand"]
         host.write(PLACE.script("apply"), script_text(lines), mode=PRIVATE)
+        program = Program.deployed().content
+        host.write(f"{PLACE.downloads}/haproxy_apply.zip", program, mode=PRIVATE)
 
     def start(
         self,

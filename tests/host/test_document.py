@@ -1,4 +1,4 @@
-"""The committed document: the script byte for byte, and nothing that an agent would misread."""
+"""The committed document: the launcher byte for byte, and nothing that an agent would misread."""
 
 import json
 import re
@@ -10,12 +10,17 @@ import pytest
 import re2  # type: ignore[import-untyped]
 
 import ssm_document as document
+from haproxy_sync.rollout.program import Program
 from tests.host.apply_step import DOCUMENT
 
 SERVICE_LIMIT = 64 * 1024
 """Bytes that the service allows for a document and the parameters of a command together."""
 
+PROGRAM = Program.packed().sha256
+SCRIPT = Path("src/host/apply.sh")
+
 GOOD = {
+    "ProgramUrl": f"https://stack-bucket-1.s3.cn-north-1.amazonaws.com.cn/program/{PROGRAM}/haproxy_apply.zip",
     "SourceUrl": f"https://stack-bucket-1.s3.cn-north-1.amazonaws.com.cn/configs/staging/{'a' * 64}/haproxy.cfg",
     "Md5": "0123456789abcdef" * 2,
     "Sha256": "0123456789abcdef" * 4,
@@ -25,6 +30,12 @@ GOOD = {
     "ListenPorts": "80,443,8443",
 }
 BAD = {
+    "ProgramUrl": [
+        "",
+        f"https://stack-bucket-1.s3.eu-west-1.amazonaws.com/program/{'0' * 64}/haproxy_apply.zip",
+        f"https://example.org/program/{PROGRAM}/haproxy_apply.zip",
+        "{{ssm:x}}",
+    ],
     "SourceUrl": [
         "s3://bucket/key",
         "https://example.org/configs/x/y/haproxy.cfg",
@@ -53,49 +64,56 @@ def step(name: str) -> dict[str, Any]:
     return inputs
 
 
-def test_the_document_is_the_script_byte_for_byte() -> None:
-    """What the agent writes to its script file is `apply.sh`: it joins the strings and adds the last newline.
+def test_the_document_is_the_launcher_byte_for_byte() -> None:
+    """What the agent writes to its script file is `launcher.sh`, with one word replaced.
 
-    One string: with one per line the agent took seven times longer to start it.
+    It joins the strings and adds the last newline. One string: with one per line it took seven times longer to start.
     """
     (text,) = step("apply")["runCommand"]
-    assert f"{text}\n".encode() == document.SCRIPT.read_bytes()
+    launcher = document.LAUNCHER.read_text().replace(document.PLACEHOLDER, PROGRAM)
+    assert f"{text}\n" == launcher
 
 
 def test_the_committed_document_is_the_generated_one() -> None:
-    """`make document` was run after the last change of the script."""
+    """`make document` was run after the last change of launcher or program."""
     assert document.DOCUMENT.read_text() == document.text()
 
 
 @pytest.mark.fault("F96")
 def test_the_agent_can_start_the_script() -> None:
     """The interpreter is in the very first line, and every line end is LF: CRLF would be exit 127."""
-    script = document.SCRIPT.read_bytes()
-    assert script.startswith(b"#!/bin/bash\n")
+    script = document.LAUNCHER.read_bytes()
+    assert script.startswith(b"#!/bin/sh\n")
     assert b"\r" not in script
-    assert document.SCRIPT.stat().st_mode & 0o111
+    assert document.LAUNCHER.stat().st_mode & 0o111
 
 
 @pytest.mark.fault("F59")
 def test_nothing_is_pasted_into_the_script() -> None:
-    """No `{{`, which the agent replaces even in comments; only the address of the download is in braces."""
-    assert "{{" not in document.SCRIPT.read_text()
-    assert re.findall(r"{{.*?}}", document.text()) == ["{{ SourceUrl }}"]
+    """No `{{`, which the agent replaces even in comments; only the addresses of the downloads are in braces."""
+    assert "{{" not in document.LAUNCHER.read_text()
+    downloads = ["{{ SourceUrl }}", "{{ ProgramUrl }}"]
+    assert re.findall(r"{{.*?}}", document.text()) == downloads
     kinds = {
         name: declaration.get("interpolationType")
         for name, declaration in DOCUMENT["parameters"].items()
     }
-    assert kinds.pop("SourceUrl") is None
+    assert (kinds.pop("SourceUrl"), kinds.pop("ProgramUrl")) == (None, None)
     assert set(kinds.values()) == {"ENV_VAR"}
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_patterns_are_anchored_and_strict(name: str) -> None:
-    """Each pattern compiles in RE2, matches its own default and the good value, and no bad one, newlines included."""
+    """Each pattern compiles in RE2, matches the default and the good value, and no bad one, newlines included.
+
+    All but the program's address have a default: the service refuses who does not name the program.
+    """
     declaration = DOCUMENT["parameters"][name]
     pattern = re2.compile(declaration["allowedPattern"])
     assert name.isalnum()
-    assert pattern.search(declaration["default"])
+    if name != "ProgramUrl":
+        assert pattern.search(declaration["default"])
+    assert (name == "ProgramUrl") == ("default" not in declaration)
     assert pattern.search(GOOD[name])
     for value in [
         *BAD[name],
@@ -108,33 +126,37 @@ def test_patterns_are_anchored_and_strict(name: str) -> None:
 
 
 def test_the_document_fits() -> None:
-    """With room for the parameters, and the step's timeout above what the script itself may take."""
+    """With room for the parameters, and the step's timeout above what the program itself may take."""
     given = json.dumps(GOOD)
-    assert len(document.text()) + len(given) < SERVICE_LIMIT
+    assert len(document.text()) + len(given) < SERVICE_LIMIT / 4
     # 60 s for the lock, two reloads of 15 s with their watch, 9 s of runtime changes.
     assert int(step("apply")["timeoutSeconds"]) > 60 + 2 * (15 + 4) + 9
 
 
-def test_a_failed_download_ends_the_command() -> None:
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("download", "haproxy.cfg"), ("download-program", "haproxy_apply.zip")],
+)
+def test_a_failed_download_ends_the_command(name: str, file: str) -> None:
     """Without it the agent would go on to the next step; the destination is relative, so no old file is ever found."""
-    download = step("download")
+    download = step(name)
     assert download["onFailure"] == "exit"
-    assert download["destinationPath"] == "haproxy.cfg"
+    assert download["destinationPath"] == file
 
 
 def test_the_script_needs_no_newer_bash_than_42() -> None:
     """Amazon Linux 2 has bash 4.2: nothing of 4.3 and later, and empty arrays never stand alone under `set -u`."""
-    script = document.SCRIPT.read_text()
+    script = SCRIPT.read_text()
     newer = r"\$\{\w+@\w\}|wait -n|(mapfile|readarray) -d|(local|declare) -n|EPOCH|\[-1\]|\[\[ -v|inherit_errexit"
     assert re.findall(newer, script) == []
-    subprocess.run(["shellcheck", "--shell=bash", document.SCRIPT], check=True)
+    subprocess.run(["shellcheck", "--shell=bash", SCRIPT], check=True)
 
 
 def test_every_reason_and_note_is_documented() -> None:
     """Whoever reads a marker finds each of its words in docs/host.md."""
-    script = document.SCRIPT.read_text()
     words = re.findall(
-        r"(?:finish \d+ [a-z-]+ |failure='?|note |reason=)([a-z]+(?:-[a-z]+)+)", script
+        r"(?:finish \d+ [a-z-]+ |failed \d+ |failure='?|note |reason=)([a-z]+(?:-[a-z]+)+)",
+        SCRIPT.read_text() + document.LAUNCHER.read_text(),
     )
     described = Path("docs/host.md").read_text()
     assert len(set(words)) > 30

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from haproxy_sync.rollout.program import Program
 from local.run_command import (
     Behaviour,
     Detail,
@@ -39,6 +40,11 @@ DOCUMENT: Json = {
         }
     ],
 }
+
+
+def program_url(bucket: str, sha256: str = Program.packed().sha256) -> str:
+    """The address of a program: of the one that the project's document takes, unless told otherwise."""
+    return f"https://{bucket}.s3.eu-west-1.amazonaws.com/program/{sha256}/haproxy_apply.zip"
 
 
 def ids(count: int) -> list[str]:

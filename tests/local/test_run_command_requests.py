@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from moto.core.utils import camelcase_to_underscores
 
 from local.run_command.document import MAX_BYTES
-from tests.local.run_command_bench import DOCUMENT, Bench, Json, ids
+from tests.local.run_command_bench import DOCUMENT, Bench, Json, ids, program_url
 
 HOST_DOCUMENT = Path(__file__).parents[2] / "src/host/document.json"
 
@@ -225,6 +225,7 @@ def test_the_real_document_refuses_values_that_could_be_shell(
         "SourceUrl": "https://bucket.s3.eu-west-1.amazonaws.com/configs/staging/"
         + "a" * 64
         + "/haproxy.cfg",
+        "ProgramUrl": program_url("bucket"),
         "Md5": "0" * 32,
         "Sha256": "a" * 64,
         "Generation": "7",
@@ -238,6 +239,31 @@ def test_the_real_document_refuses_values_that_could_be_shell(
     for name in declared:
         request = {"DocumentName": "Real", "Parameters": {**parameters, name: [value]}}
         assert refused(bench.send, instance_ids=hosts, **request) == "InvalidParameters"
+
+
+@pytest.mark.fault("F101")
+@pytest.mark.parametrize(
+    "address",
+    [
+        [],
+        [program_url("bucket", "0" * 64)],
+        [program_url("bucket") + "?versionId=1"],
+    ],
+)
+def test_the_real_document_takes_one_program(bench: Bench, address: list[str]) -> None:
+    """A command that names another one, or none, is refused as a whole."""
+    bench.ssm.create_document(
+        Name="Real", Content=HOST_DOCUMENT.read_text(), DocumentType="Command"
+    )
+    hosts = bench.hosts(1)
+    good = {"ProgramUrl": [program_url("bucket")]}
+    bench.send(hosts, DocumentName="Real", Parameters=good)
+    request = {"ProgramUrl": address} if address else {}
+    assert (
+        refused(bench.send, instance_ids=hosts, DocumentName="Real", Parameters=request)
+        == "InvalidParameters"
+    )
+    assert len(bench.service.commands) == 1
 
 
 def test_versions_of_a_document_can_be_pinned(bench: Bench) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tests.template.stack import Stack
@@ -75,10 +75,25 @@ def parameters_are_hardened(stack: Stack) -> Iterator[str]:
         ) or ONLY_ELSEWHERE.search(pattern):
             yield f"{name}: the pattern is not anchored, or not for RE2 and Java"
             continue
-        default = parameter.get("default", "")
+        default = parameter.get("default", _sample(pattern))
         if not re.search(pattern, default):
             yield f"{name}: the agent refuses its default"
         yield from (f"{name} takes {text!r}" for text in _accepted(pattern, default))
+
+
+def a_command_names_its_program(stack: Stack) -> Iterator[str]:
+    """All parameters but that one have a default: the service refuses who leaves it out."""
+    parameters = content(stack)["parameters"]
+    required = [name for name in parameters if "default" not in parameters[name]]
+    if required != ["ProgramUrl"]:
+        yield f"parameters without a default are {required}"
+
+
+def _sample(pattern: str) -> str:
+    """The address of the one program that the pattern takes."""
+    named = re.search(r"/program/[^$]+", pattern.replace("\\", ""))
+    path = named[0] if named else ""
+    return f"https://bucket.s3.eu-west-1.amazonaws.com{path}"
 
 
 def _accepted(pattern: str, good: str) -> Iterator[str]:
@@ -98,11 +113,12 @@ def _accepted(pattern: str, good: str) -> Iterator[str]:
 
 
 def nothing_is_pasted(stack: Stack) -> Iterator[str]:
-    """Values reach the script as environment variables; only the download's URL becomes part of the document's text."""
+    """Values reach the script as environment variables; only the downloads' URLs become part of the document's text."""
     if "{{" in script(stack):
         yield "the script holds {{: the agent would paste a value into it"
     for name, parameter in content(stack)["parameters"].items():
-        if name != "SourceUrl" and parameter.get("interpolationType") != "ENV_VAR":
+        is_pasted = parameter.get("interpolationType") != "ENV_VAR"
+        if is_pasted and name not in {"SourceUrl", "ProgramUrl"}:
             yield f"{name} is not passed as an environment variable"
     for name in (
         set(re.findall(r"\bSSM_([A-Za-z0-9]+)\b", script(stack)))
@@ -117,25 +133,45 @@ def script_starts_and_ends(stack: Stack) -> Iterator[str]:
     commands, text = step(stack, "apply")["inputs"]["runCommand"], script(stack)
     if not isinstance(commands, list) or len(commands) != 1:
         yield "the script is no list of one string: the agent refuses a string, and is slow with many"
-    if not text.startswith("#!/bin/bash\n"):
-        yield "without a shebang in the first line, sh runs the script"
+    if not text.startswith("#!/bin/sh\n"):
+        yield "without a shebang in the first line, whatever sh the agent has runs the script"
     if "\r" in text:
         yield "CRLF: the host answers 127, not found"
     if len(json.dumps(content(stack))) > SIZE_LIMIT - 2048:
         yield "no room for the parameters below 64 KB"
 
 
+def one_program_runs(stack: Stack) -> Iterator[str]:
+    """The address that a command may give and the digest that the launcher compares are those of one program."""
+    pattern = (
+        content(stack)["parameters"].get("ProgramUrl", {}).get("allowedPattern", "")
+    )
+    named = re.findall(r"/program/([0-9a-f]{64})/haproxy_apply", pattern)
+    compared = re.findall(r"\b[0-9a-f]{64}\b", script(stack))
+    if named != compared or len(named) != 1:
+        yield f"commands may name {named}, the launcher runs {compared}"
+
+
 def steps_stop(stack: Stack) -> Iterator[str]:
     """A failed download ends the command; the script runs on Linux only, and not without a deadline."""
     steps = [(each["action"], each["name"]) for each in content(stack)["mainSteps"]]
-    if steps != [("aws:downloadContent", "download"), ("aws:runShellScript", "apply")]:
+    if steps != [
+        ("aws:downloadContent", "download"),
+        ("aws:downloadContent", "download-program"),
+        ("aws:runShellScript", "apply"),
+    ]:
         yield f"the steps are {steps}"
-    download, apply = step(stack, "download"), step(stack, "apply")
-    if download.get("inputs", {}).get("onFailure") != "exit":
-        yield "after a failed download the script would run"
-    if download.get("inputs", {}).get("destinationPath", "/").startswith("/"):
-        yield "an absolute destination may hold the file of an earlier run"
+    for name in ("download", "download-program"):
+        yield from _download_stops(name, step(stack, name).get("inputs", {}))
+    apply = step(stack, "apply")
     if apply.get("precondition") != {"StringEquals": ["platformType", "Linux"]}:
         yield "the script may run elsewhere than on Linux"
     if not 60 <= int(apply.get("inputs", {}).get("timeoutSeconds", 0)) <= HOUR:
         yield "the script has no sensible deadline"
+
+
+def _download_stops(name: str, inputs: Mapping[str, Any]) -> Iterator[str]:
+    if inputs.get("onFailure") != "exit":
+        yield f"after a failed {name} the script would run"
+    if inputs.get("destinationPath", "/").startswith("/"):
+        yield f"{name}: an absolute destination may hold the file of an earlier run"

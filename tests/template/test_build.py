@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from haproxy_sync.rollout.program import Program
 from local import deployment
 from tests.template.translate import PROJECT
 
@@ -80,6 +81,14 @@ def test_function_package(build: Path) -> None:
     assert all(
         (package / path).read_bytes() == (source / path).read_bytes() for path in wanted
     )
+
+
+def test_program_package(build: Path) -> None:
+    """The built function makes the very program that the document beside it names."""
+    release = build / "ReconcileFunction"
+    assert Program.deployed(release) == Program.packed()
+    document = (release / "host" / "document.json").read_bytes()
+    assert document == (PROJECT / "src" / "host" / "document.json").read_bytes()
 
 
 def test_layer(build: Path) -> None:

@@ -1,6 +1,7 @@
 """The deployed stack keeps the rules of the check modules, and each rule notices the fault that it is there for."""
 
 import copy
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,6 +53,8 @@ def check(function: Check, *faults: str) -> Any:
         check(document_checks.parameters_are_hardened, "F59"),
         check(document_checks.nothing_is_pasted, "F59"),
         check(document_checks.script_starts_and_ends, "F96"),
+        check(document_checks.a_command_names_its_program),
+        check(document_checks.one_program_runs, "F98"),
         check(document_checks.steps_stop),
     ],
 )
@@ -96,7 +99,7 @@ def document(template: Template) -> dict[str, Any]:
 
 def apply(template: Template) -> dict[str, Any]:
     """Inputs of the step that runs the script, to be changed."""
-    inputs: dict[str, Any] = document(template)["mainSteps"][1]["inputs"]
+    inputs: dict[str, Any] = document(template)["mainSteps"][-1]["inputs"]
     return inputs
 
 
@@ -273,6 +276,24 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     "script after a failed download": (
         document_checks.steps_stop,
         lambda t: document(t)["mainSteps"][0]["inputs"].pop("onFailure"),
+    ),
+    "script after a failed download of the program": (
+        document_checks.steps_stop,
+        lambda t: document(t)["mainSteps"][1]["inputs"].pop("onFailure"),
+    ),
+    "any program": (
+        document_checks.one_program_runs,
+        lambda t: document(t)["parameters"]["ProgramUrl"].update(
+            allowedPattern="^https://bucket/program/[0-9a-f]{64}/haproxy_apply\\.zip$"
+        ),
+    ),
+    "another program than the launcher compares": (
+        document_checks.one_program_runs,
+        lambda t: edit_script(t, lambda text: re.sub("[0-9a-f]{64}", "a" * 64, text)),
+    ),
+    "a program by default": (
+        document_checks.a_command_names_its_program,
+        lambda t: document(t)["parameters"]["ProgramUrl"].update(default="x"),
     ),
     "bucket without TLS": (
         access_checks.tls_only,

@@ -241,7 +241,7 @@ class Reconciler:
         state, chosen = driver.choose(
             self.clients.ssm, self.settings, proposal.state, program.sha256, run.now
         )
-        if program.sha256 and chosen.claims and _may_lack_program(before, state):
+        if chosen.claims and _may_lack_program(before, state):
             self._store.put_program(program.sha256, program.content)
         times = (
             chosen.wake_at,

@@ -55,15 +55,9 @@ class Program:
     def deployed(cls, release: Path = RELEASE) -> "Program":
         """The same, if it is what the release's document names; `ProgramDiffers` otherwise."""
         program, named = cls.packed(release), _named(release)
-        if not named:
-            return NO_PROGRAM
         if program.sha256 != named:
             raise ProgramDiffers(program.sha256, named)
         return program
-
-
-NO_PROGRAM = Program("", b"")
-"""Of a release whose document runs a script."""
 
 
 def _members(release: Path) -> Iterator[tuple[str, Path]]:

@@ -161,11 +161,8 @@ def parameters(settings: Settings, claim: Command, program: str) -> dict[str, st
     """The document's parameters, as docs/architecture.md lists them; its `Generation` is the fence."""
     suffix = ".cn" if settings.region.startswith("cn-") else ""
     host = f"{settings.bucket}.s3.{settings.region}.amazonaws.com{suffix}"
-    # A document that runs a script takes no program.
-    address = (
-        {"ProgramUrl": f"https://{host}/{program_key(program)}"} if program else {}
-    )
-    return address | {
+    return {
+        "ProgramUrl": f"https://{host}/{program_key(program)}",
         "SourceUrl": f"https://{host}/{config_key(settings.environment, claim.digest.sha256)}",
         "Md5": claim.digest.md5,
         "Sha256": claim.digest.sha256,

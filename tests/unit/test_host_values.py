@@ -219,5 +219,6 @@ def test_the_document_s_defaults_are_good_parameters() -> None:
     defaults = {
         f"SSM_{name}": declared["default"]
         for name, declared in document["parameters"].items()
+        if "default" in declared
     }
     assert request.parse(defaults).reload_method == "syn-drop"

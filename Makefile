@@ -19,8 +19,8 @@ workers = $(if $(SELECTED),2,$(1))
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= ap-southeast-2
 
-.PHONY: help setup setup-ansible lock demo invoke test test-host-all lint format document build deploy template-test \
-	render bench-reload bench-apply clean
+.PHONY: help setup setup-ansible setup-pythons lock demo invoke test test-host-all lint format document build deploy \
+	template-test render bench-reload bench-apply clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -31,6 +31,9 @@ setup: ## what the other targets need: Debian packages, virtual environments (qu
 setup-ansible: ## the real Ansible, which the tests compare our rendering with
 	@bin/setup ansible
 
+setup-pythons: setup ## a Python of each age that hosts may have, which the tests run the host program with
+	@bin/setup pythons
+
 lock: setup ## write the hashed requirement files anew from the .in files
 	@bin/lock
 
@@ -40,12 +43,12 @@ demo: build ## the whole system on this machine, under traffic; KEEP=1 leaves it
 invoke: ## send EVENT=events/....json to the system that `make demo KEEP=1` left running
 	$(PYTHON) -m local invoke $(EVENT)
 
-test: setup setup-ansible build lint ## lint and all tests; TESTS='this or that' narrows each stage
+test: setup setup-ansible setup-pythons build lint ## lint and all tests; TESTS='this or that' narrows each stage
 	pytest -n 2 --ignore tests/host --ignore tests/local --ignore tests/end_to_end $(SELECTED)
 	$(AS_ROOT) pytest -n $(call workers,8) --maxschedchunk 1 tests/host tests/local $(SELECTED)
 	$(AS_ROOT) pytest -n $(call workers,4) tests/end_to_end $(SELECTED)
 
-test-host-all: setup ## the tests of the host program, and the kill sweep of each method on each way to run HAProxy
+test-host-all: setup setup-pythons ## the tests of the host, with the kill sweep of each method on each way to run HAProxy
 	$(AS_ROOT) pytest -n $(call workers,8) --maxschedchunk 1 -m "" tests/host $(SELECTED)
 
 lint: setup ## what CI runs first

@@ -27,7 +27,7 @@ RUN_BY = {
     # A part of `make test`.
     "make lint": (
         "Makefile",
-        "test: setup setup-ansible build lint",
+        "test: setup setup-ansible setup-pythons build lint",
     ),
     "make demo KEEP=1": ("tests/end_to_end/test_demo.py", '"--keep"'),
     "make invoke EVENT=events/status.json": (

@@ -29,6 +29,19 @@ type MakeProxy = Callable[..., ProxyHost]
 DROP_SECONDS = 3
 """The constant of the script: the longest time for which ports may be closed."""
 FIREWALLS = ["nft", "iptables-nft", "iptables-legacy"]
+LINGERING = {
+    tool: f"""\
+#!/bin/sh
+# First on the path: a rule is in force for as long as this takes, so that it is seen on a busy machine.
+/usr/sbin/{tool} "$@" || exit
+case " $* " in *"{inserts}"*) sleep 0.5 ;; esac
+"""
+    for tool, inserts in {
+        "nft": " -f ",
+        "iptables": " -I ",
+        "ip6tables": " -I ",
+    }.items()
+}
 
 
 def with_firewall(
@@ -60,10 +73,11 @@ def connects(client: Client, address: str, seconds: float = 0.5) -> bool:
 @contextmanager
 def in_drop_window(proxy: ProxyHost, text: str) -> Iterator["subprocess.Popen[str]"]:
     """A run in its drop window, frozen there: all of its processes are stopped."""
+    tools = [tool for tool in LINGERING if proxy.path(f"/usr/sbin/{tool}").exists()]
+    for tool in tools:
+        proxy.write(f"/usr/local/sbin/{tool}", LINGERING[tool], mode=0o755)
     # One rule for each family with iptables, one for both with nft.
-    rules = 1 if proxy.path("/usr/sbin/nft").exists() else 2
-    # Then the window lasts 0.2 s at least, long enough to be seen on a busy machine.
-    proxy.remove_tool("ss")
+    rules = 1 if "nft" in tools else 2
     with ApplyStep(proxy).start(text) as process:
         wait_until(
             lambda: (

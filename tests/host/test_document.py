@@ -157,9 +157,9 @@ def words_of(program: str) -> Iterator[str]:
         place = ENDINGS.get(getattr(node.func, "id", getattr(node.func, "attr", "")))
         if place is None or len(node.args) <= place:
             continue
-        word = node.args[place]
-        if isinstance(word, ast.Constant) and re.fullmatch("[a-z-]+", word.value):
-            yield word.value
+        match node.args[place]:
+            case ast.Constant(value=str() as word) if re.fullmatch("[a-z-]+", word):
+                yield word
 
 
 def test_every_reason_and_note_is_documented() -> None:

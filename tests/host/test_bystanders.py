@@ -6,17 +6,15 @@ import pytest
 
 from local.lab import BackendHost, Client, ProxyHost, Style, wait_until
 from tests.host.apply_step import CONFIG, ApplyStep, config, digest, finish, state_of
+from tests.host.test_drop_window import let_linger
 
 type MakeProxy = Callable[..., ProxyHost]
 
 
 def wait_until_watched(proxy: ProxyHost) -> None:
-    """Wait until the step watches its new worker, which it does with naps of this length."""
-
-    def is_watching() -> bool:
-        return proxy.run(["pgrep", "-fx", "sleep 0.2"], check=False).returncode == 0
-
-    wait_until(is_watching, what="the step never watched a worker")
+    """Wait until the step watches its new worker, which it does for two seconds after the drop window."""
+    wait_until(proxy.firewall, what="the step never dropped anything")
+    wait_until(lambda: not proxy.firewall(), what="the window never ended")
 
 
 @pytest.mark.parametrize("action", ["reload", "restart"])
@@ -25,6 +23,7 @@ def test_somebody_elses_reload_right_after_ours_is_no_death(
 ) -> None:
     """The worker that the step watches is replaced by a younger one, which runs the same file: that one is proven."""
     proxy = make_proxy(Style.MASTER_WORKER)
+    let_linger(proxy)
     proxy.start(config(backends[0]))
     process = ApplyStep(proxy).start(config(*backends))
     wait_until_watched(proxy)
@@ -75,6 +74,7 @@ def test_a_rollback_after_an_early_death_has_the_environment(
         )
 
     proxy = make_proxy(Style.SYSV)
+    let_linger(proxy)
     proxy.write("/etc/default/haproxy", "export CONNECT=2s\n")
     proxy.start(text(backends[0]))
     worker = proxy.worker

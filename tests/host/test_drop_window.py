@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 type MakeProxy = Callable[..., ProxyHost]
 
 DROP_SECONDS = 3
-"""The constant of the script: the longest time for which ports may be closed."""
+"""The constant of the program: the longest time for which ports may be closed."""
 FIREWALLS = ["nft", "iptables-nft", "iptables-legacy"]
 LINGERING = {
     tool: f"""\
@@ -70,14 +70,19 @@ def connects(client: Client, address: str, seconds: float = 0.5) -> bool:
     return client.call(attempt)
 
 
+def let_linger(proxy: ProxyHost) -> None:
+    """Let a drop window be open for half a second at least, long enough to be seen."""
+    for tool, script in LINGERING.items():
+        if proxy.path(f"/usr/sbin/{tool}").exists():
+            proxy.write(f"/usr/local/sbin/{tool}", script, mode=0o755)
+
+
 @contextmanager
 def in_drop_window(proxy: ProxyHost, text: str) -> Iterator["subprocess.Popen[str]"]:
     """A run in its drop window, frozen there: all of its processes are stopped."""
-    tools = [tool for tool in LINGERING if proxy.path(f"/usr/sbin/{tool}").exists()]
-    for tool in tools:
-        proxy.write(f"/usr/local/sbin/{tool}", LINGERING[tool], mode=0o755)
+    let_linger(proxy)
     # One rule for each family with iptables, one for both with nft.
-    rules = 1 if "nft" in tools else 2
+    rules = 1 if proxy.path("/usr/sbin/nft").exists() else 2
     with ApplyStep(proxy).start(text) as process:
         wait_until(
             lambda: (

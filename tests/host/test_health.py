@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from local.lab import BackendHost, Client, Load, Network, ProxyHost, Style, wait_until
-from tests.host.apply_step import STYLES, ApplyStep, config, state_of, stateful
+from local.lab.proxy import STATS_SOCKET
+from tests.host.apply_step import (
+    STYLES,
+    ApplyStep,
+    config,
+    digest,
+    state_of,
+    stateful,
+)
 
 type MakeProxy = Callable[..., ProxyHost]
 
@@ -174,24 +182,29 @@ def test_a_saved_state_is_not_believed_later(
     assert [state[2] for state in state_of(proxy).values()] == [0, 0, 0]
 
 
-def test_a_host_without_a_socket_tool_says_so(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+@pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])
+def test_a_stats_socket_that_is_gone_is_reported(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    style: Style,
 ) -> None:
-    """It reloads all the same, and proves the worker by its sockets."""
-    proxy = make_proxy(
-        Style.MASTER_WORKER, hidden=["socat", "nc", "nc.openbsd", "python3", "perl"]
-    )
+    """Nobody can be asked, neither what is up nor to change it: it reloads all the same, and says what that costs."""
+    proxy = make_proxy(style)
     proxy.start(stateful(backends[0]))
+    proxy.path(STATS_SOCKET).unlink()
     answer = ApplyStep(proxy).run(stateful(*backends), ReloadMethod="auto")
-    assert answer.says("installed", method="seamless"), answer
-    assert {"no-socket-tool", "server-state-not-saved"} <= set(answer["notes"].split())
-    assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
+    assert answer["outcome"] == "installed", answer
+    assert answer["running_md5"] == digest(stateful(*backends))
+    assert "server-state-not-saved" in answer["notes"].split()
+    answers = {client.get(str(proxy.ipv4)).headers["x-backend"] for _ in range(9)}
+    assert answers == {"app-1", "app-2", "app-3"}
 
 
 def test_a_file_without_the_two_keywords_is_reported(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
 ) -> None:
-    """The script does not write where no config reads."""
+    """The program does not write where no config reads."""
     proxy = make_proxy()
     proxy.start(config(backends[0]))
     answer = ApplyStep(proxy).run(config(*backends))

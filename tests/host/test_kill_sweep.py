@@ -1,4 +1,4 @@
-"""SIGKILL after each state-changing system call of the script and of what it starts, in turn."""
+"""SIGKILL after each state-changing system call of the step and of what it starts, in turn."""
 
 import sys
 from collections.abc import Callable, Iterator

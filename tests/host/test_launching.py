@@ -1,12 +1,21 @@
 """What the launcher finds on a host, and that nothing has changed where it does not run the program."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from local.agent.host import PRIVATE
 from local.lab import BackendHost, ProxyHost, Style
-from tests.host.apply_step import CONFIG, PLACE, ApplyStep, config, leftovers
+from tests.host.apply_step import (
+    CONFIG,
+    PLACE,
+    ApplyStep,
+    config,
+    leftovers,
+    state_of,
+    stateful,
+)
 
 type MakeProxy = Callable[..., ProxyHost]
 
@@ -70,3 +79,28 @@ def test_an_older_python_beside_a_newer_one_is_passed_over(
     answer = ApplyStep(proxy).run(config(*backends))
     assert answer["reason"] != "no-python"
     assert answer.stderr == ""
+
+
+def test_nothing_else_is_needed(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """A shell and sha256sum for the launcher, Python, HAProxy: without any tool the step copies, asks and waits."""
+    proxy = make_proxy(Style.DAEMON)
+    proxy.start(stateful(backends[0]))
+    step = ApplyStep(proxy)
+    shell = Path("/bin/sh").resolve().name
+    needed = {"sh", shell, "env", "kill", "sha256sum", "nft", "haproxy"}
+    for directory in ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"):
+        for tool in proxy.path(directory).iterdir():
+            is_needed = tool.name in needed or tool.name.startswith("python3")
+            if not is_needed and not tool.is_dir():
+                tool.unlink()
+    for hosts, method in (
+        (backends[:2], "syn-drop"),
+        (backends, "runtime"),
+        (backends[1:], "seamless"),
+    ):
+        answer = step.run(stateful(*hosts), ReloadMethod=method)
+        assert answer.says("installed", "changed", method), answer
+        assert answer["notes"] == ""
+    assert set(state_of(proxy)) == {"app-2", "app-3"}

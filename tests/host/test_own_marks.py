@@ -1,4 +1,4 @@
-"""What a change at run time leaves in the worker is the script's own doing, and no later worker inherits it."""
+"""What a change at run time leaves in the worker is the program's own doing, and no later worker inherits it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -87,7 +87,7 @@ def test_a_change_that_was_killed_leaves_no_server_out(
 def test_an_operators_drain_outlives_changes_of_other_servers(
     step: ApplyStep, backends: tuple[BackendHost, ...]
 ) -> None:
-    """What was not the script's doing is kept, at run time and over the reload after it."""
+    """What was not the program's doing is kept, at run time and over the reload after it."""
     step.host.ask("set server app/app-1 state drain")
     drained = state_of(step.host)["app-1"][2]
     assert step.run(stateful(*backends), ReloadMethod="runtime").says(

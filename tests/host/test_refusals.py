@@ -1,4 +1,4 @@
-"""What the script refuses, and that nothing has changed then: file, process, backups."""
+"""What the program refuses, and that nothing has changed then: file, process, backups."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -58,7 +58,7 @@ def refused(
 def test_an_agent_that_does_not_set_the_environment_changes_nothing(
     refused: Callable[..., StepReport], backends: tuple[BackendHost, ...], name: str
 ) -> None:
-    """A parameter that is not in the environment stops the script with a status and a reason of its own."""
+    """A parameter that is not in the environment stops the program with a status and a reason of its own."""
     answer = refused(config(*backends), **{name: None})
     assert (answer.status, answer["reason"]) == (11, "agent-too-old")
     assert name in answer["detail"]

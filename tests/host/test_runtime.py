@@ -165,7 +165,7 @@ def test_drain_and_back(
 def test_what_default_server_says_holds_for_added_servers(
     start: Callable[..., Runtime], backends: tuple[BackendHost, ...]
 ) -> None:
-    """The Runtime API takes nothing from `default-server`, so the script gives it all."""
+    """The Runtime API takes nothing from `default-server`, so the program gives it all."""
     text = config(*backends[:1], options="").replace(
         "    balance",
         "    default-server check inter 300ms rise 1 maxconn 77\n    balance",
@@ -180,17 +180,6 @@ def test_what_default_server_says_holds_for_added_servers(
     }
     assert lines["app-2"][6] == lines["app-1"][6] == "77"
     assert lines["app-2"][17] == "UP"
-
-
-@pytest.mark.parametrize("tool", ["socat", "nc", "python3", "perl"])
-def test_any_tool_that_can_talk_to_a_socket_will_do(
-    start: Callable[..., Runtime], backends: tuple[BackendHost, ...], tool: str
-) -> None:
-    """Each tool alone is enough."""
-    others = {"socat", "nc", "python3", "perl"} - {tool}
-    run = start(config(backends[0]), hidden=sorted(others))
-    assert run.change(config(*backends)).says("installed", method="runtime")
-    assert run.has_same_worker
 
 
 @pytest.mark.parametrize(
@@ -247,7 +236,7 @@ def test_a_balance_that_takes_no_servers_is_reloaded(
 def test_a_socket_without_admin_level_is_reloaded(
     start: Callable[..., Runtime], backends: tuple[BackendHost, ...]
 ) -> None:
-    """The script does not try what the socket will not allow."""
+    """The program does not try what the socket will not allow."""
     before, after = (
         config(*hosts).replace("level admin", "level operator")
         for hosts in (backends[:2], backends)

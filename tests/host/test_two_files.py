@@ -140,7 +140,7 @@ def test_a_master_that_outlives_the_new_worker_loads_the_old_file(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client
 ) -> None:
     """With `no-exit-on-failure` the rollback is a reload; it waits for an answer on the old file's socket."""
-    proxy = make_proxy(Style.MASTER_WORKER, hidden=["ss"])
+    proxy = make_proxy(Style.MASTER_WORKER)
     proxy.write("/etc/haproxy/dies.lua", DIES.format(milliseconds=500))
     before = config(*backends, extra="master-worker no-exit-on-failure")
     proxy.start(before)

@@ -279,6 +279,7 @@ def is_carried(
     [
         (at("10.77.1.1"), line("ipv4@10.77.1.1")),
         (at("10.77.1.1"), line("tcp@10.77.1.1")),
+        (at("10.77.1.1"), line("tcp4@10.77.1.1")),
         (at("fd77::1"), line("ipv6@FD77:0::0001")),
         (at("fd77::1"), line("tcp6@fd77::1")),
         (at("::"), line("ipv6@*")),
@@ -291,6 +292,7 @@ def is_carried(
         (at("-", "0"), line("abns@app", "-")),
         (at("10.77.1.1", "0"), line("10.77.1.1", "-")),
         (at("10.77.1.1", "80"), line("10.77.1.1", "080")),
+        (at("10.77.1.1", "80"), line("10.77.1.1", "http")),
         (at("10.77.1.1", "10"), line("10.77.1.1", "+10")),
         (at("10.77.1.1", "-10"), line("10.77.1.1", "-10")),
     ],
@@ -312,9 +314,10 @@ def test_a_place_is_the_same_in_every_form(it: Running, said: Server) -> None:
         (at("-"), line("/run/app.sock"), line("/run/other.sock")),
         (at("-"), line("abns@app"), line("unix@/run/app.sock")),
         (at("10.77.1.1", "10"), line("10.77.1.1", "+10"), line("10.77.1.1", "+11")),
+        (at("10.77.1.1", "-1"), line("10.77.1.1", "-1"), line("10.77.1.1", "-2")),
         (at("10.77.1.1", "0"), line("10.77.1.1", "-"), line("10.77.1.1")),
     ],
-    ids=["name", "literal", "port", "record", "socket", "kind-of-socket", "relative-port", "no-port"],
+    ids=["name", "literal", "port", "record", "socket", "kind-of-socket", "relative-port", "lower-port", "no-port"],
 )  # fmt: skip
 def test_whoever_is_elsewhere_begins_anew(
     it: Running, old: Server, new: Server
@@ -508,6 +511,17 @@ def test_whoever_stands_in_no_config_is_left_as_it_is() -> None:
     worker = Worker({"app/s2": running(op=STOPPED, admin=DISABLED)})
     (row,) = rows(merged(worker.state(), model(), model(server("s1")), frozenset()))
     assert row in rows(worker.state())
+
+
+def test_the_newborn_is_one_good_check_short_of_its_rise() -> None:
+    """All words: DOWN, ready, with the weight of its line, checked but not yet."""
+    new = server("s1", "[fd77::1]:80", "check rise 3", weight="7")
+    config = model(server("s2"), new)
+    text = merged(Worker.of(model(server("s2"))).state(), None, config, frozenset())
+    assert text.split("\n")[-2:] == [
+        "3 app 0 s1 fd77:0:0:0:0:0:0:1 0 0 7 7 0 1 0 2 6 0 0 0 - 80 -",
+        "",
+    ]
 
 
 @pytest.mark.parametrize(

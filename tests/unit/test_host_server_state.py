@@ -78,6 +78,13 @@ def test_who_is_up_is_given_new_sessions(
     assert row.is_up == (expected == "up")
 
 
+def test_a_word_that_is_no_number_is_none() -> None:
+    """HAProxy has none in these places; whatever says so is not up, nor in maintenance."""
+    (row,) = rows("3 app 1 s1 10.77.1.1 2 - - - 1 - - - - - - - - 80 -")
+    assert row.admin == 0
+    assert not row.is_up
+
+
 def test_who_has_passed_its_check() -> None:
     """The others have failed it, or had none yet."""
     worker = Worker.of(CONFIG)
@@ -175,6 +182,8 @@ def test_ipv6_addresses_are_compared_by_what_they_mean(
         ("localhost", "localhost"),
         ("::", "0:0:0:0:0:0:0:0"),
         ("::ffff:10.77.1.1", "0:0:0:0:0:ffff:a4d:101"),
+        ("fd77::a.b.c.d", "fd77:0:0:0:0:0:0:a.b.c.d"),  # nonsense is compared as it is
+        ("fd77::1.2.3", "fd77:0:0:0:0:0:0:1.2.3"),
     ],
 )
 def test_other_addresses_are_as_haproxy_shows_them(address: str, shown: str) -> None:

@@ -286,7 +286,7 @@ def is_carried(
         (at("::"), line("ipv6@")),
         (at("0.0.0.0"), line("*")),  # noqa: S104 - so HAProxy shows it
         (at("127.0.0.1", fqdn="localhost"), line("LocalHost")),
-        (at("-", fqdn="localhost"), line("localhost")),
+        (at("-", fqdn="LOCALHOST"), line("localhost")),
         (at("10.77.1.1", "81", fqdn="h1.test", srvrecord="_Http._tcp.test"), line("_http._tcp.Test")),
         (at("-", "0"), line("/run/app.sock", "-")),
         (at("-", "0"), line("abns@app", "-")),
@@ -545,6 +545,16 @@ def test_who_is_not_born_down(new: Server) -> None:
         Worker.of(model(other)).state(), None, model(other, clear), frozenset()
     )
     assert [row.name for row in rows(text)] == ["app/s2", "app/s1"]
+
+
+def test_whoever_a_condition_may_replace_is_born_down_too() -> None:
+    """It is where the first of them is: at worst HAProxy does not use the line."""
+    plain = line("10.77.1.2", options=CHECK, is_checked=True, weight="7")
+    under_condition = line("10.77.1.3", is_plain=False, is_disabled=True)
+    config = model(server("s2"), plain, under_condition)
+    text = merged(Worker.of(model(server("s2"))).state(), None, config, frozenset())
+    born = rows(text)[-1]
+    assert (born.name, born.srv_addr, born.srv_uweight) == ("app/s1", "10.77.1.2", "7")
 
 
 def test_another_files_server_is_no_reason_to_hold_one_back() -> None:

@@ -48,7 +48,7 @@ test: setup setup-ansible setup-pythons build lint ## lint and all tests; TESTS=
 	$(AS_ROOT) pytest -n $(call workers,8) --maxschedchunk 1 tests/host tests/local $(SELECTED)
 	$(AS_ROOT) pytest -n $(call workers,4) tests/end_to_end $(SELECTED)
 
-test-host-all: setup setup-pythons ## the tests of the host, with the kill sweep of each method on each way to run HAProxy
+test-host-all: setup setup-pythons ## the tests of the host, with every cell of the kill sweep
 	$(AS_ROOT) pytest -n $(call workers,8) --maxschedchunk 1 -m "" tests/host $(SELECTED)
 
 lint: setup ## what CI runs first

@@ -15,7 +15,7 @@ from haproxy_apply.runtime_change import (
     Refused,
     Step,
     carry_out,
-    plan,
+    fitting_steps,
 )
 from haproxy_apply.server_state import runs
 from tests.in_memory_haproxy import (
@@ -43,10 +43,10 @@ class Case:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The plan; of cases without one nothing is to be said here."""
-        planned = plan(self.old, self.new, self.start().state())
-        assume(planned is not None)
-        return planned or ()
+        """Of cases that take a new process nothing is to be said here."""
+        steps = fitting_steps(self.old, self.new, self.start().state())
+        assume(steps is not None)
+        return steps or ()
 
 
 def lines(name: str) -> st.SearchStrategy[Server]:
@@ -106,9 +106,9 @@ def changed(case: Case) -> dict[str, Server]:
     return {it.name: it for it in case.new.servers if old.get(it.name) != it}
 
 
-def carried_out(worker: Worker, planned: tuple[Step, ...]) -> tuple[str, ...]:
+def carried_out(worker: Worker, steps: tuple[Step, ...]) -> tuple[str, ...]:
     """Carry it out; whoever stays is told."""
-    return carry_out(planned, worker, Journal(), worker.sleep)
+    return carry_out(steps, worker, Journal(), worker.sleep)
 
 
 @MANY
@@ -129,9 +129,9 @@ def test_after_a_change_the_worker_runs_the_new_servers(case: Case) -> None:
 def test_nobody_is_touched_but_whom_the_config_changes(case: Case) -> None:
     """No command names another server; a weight is set where the config changes it, and is the operator's elsewhere."""
     worker, before = case.start(), case.start()
-    planned = case.steps
-    carried_out(worker, planned)
-    named = {step.name for step in planned}
+    steps = case.steps
+    carried_out(worker, steps)
+    named = {step.name for step in steps}
     assert {command.split(" ")[2] for command in worker.commands} <= named
     assert not named & {it.name for it in case.new.servers if it in case.old.servers}
     weights = {it.name: it.weight for it in case.old.servers}
@@ -145,13 +145,13 @@ def test_nobody_is_touched_but_whom_the_config_changes(case: Case) -> None:
 @given(cases())
 def test_while_a_server_moves_another_one_of_its_backend_is_up(case: Case) -> None:
     """From the first command to the removals, even if nobody new is well; and after them, too, if somebody is."""
-    planned = case.steps
-    moved = {step.name for step in planned if step.action == "move"}
+    steps = case.steps
+    moved = {step.name for step in steps if step.action == "move"}
     unsure = case.start()
     unsure.is_well = lambda name: name not in changed(case)
-    carried_out(unsure, tuple(step for step in planned if step.action != "remove"))
+    carried_out(unsure, tuple(step for step in steps if step.action != "remove"))
     sure = case.start()
-    carried_out(sure, planned)
+    carried_out(sure, steps)
     for backend in {name.partition("/")[0] for name in moved}:
         assert all(serving_in(backend, unsure))
         # Where the new config has nobody who could serve, its removals leave nobody.
@@ -184,21 +184,27 @@ def test_no_refusal_passes_in_silence(case: Case, refusal: str | None) -> None:
     """Whichever command is refused, or not answered: it fails there, and the log says what was answered to what.
 
     Two refusals are no failure, and are noted: a server that is not deleted stays in maintenance, and one that is not
-    told that its check was good comes up by itself.
+    told that its check was good comes up by itself. But who is to be added anew has to be deleted first.
     """
-    planned = case.steps
+    steps = case.steps
+    in_the_way = {
+        f"del server {step.name}" for step in steps if step.action.startswith("add")
+    }
     untroubled = case.start()
-    carried_out(untroubled, planned)
+    carried_out(untroubled, steps)
     for number, command in enumerate(untroubled.commands):
         worker, journal = case.start(), Journal()
         ask = refusing(worker, number, refusal)
         answer = (refusal or "no answer").strip()
-        if command.startswith("del ") or command.endswith("health up"):
-            carry_out(planned, ask, journal, worker.sleep)
+        if command in in_the_way:
+            with pytest.raises(Refused, match="add server"):
+                carry_out(steps, ask, journal, worker.sleep)
+        elif command.startswith("del ") or command.endswith("health up"):
+            carry_out(steps, ask, journal, worker.sleep)
             assert runs(worker.state(), case.new)
         else:
             with pytest.raises(Refused, match=command.replace("[", r"\[")):
-                carry_out(planned, ask, journal, worker.sleep)
+                carry_out(steps, ask, journal, worker.sleep)
             assert worker.commands == untroubled.commands[:number]
         assert f"{command}: {answer}" in journal.log
 
@@ -224,9 +230,9 @@ def told(
 ) -> tuple[list[str], Journal, tuple[str, ...]]:
     """The commands of a change, what it says beside them, and who stays in maintenance."""
     worker, journal = worker or Worker.of(old), Journal()
-    planned = plan(old, new, worker.state())
-    assert planned is not None
-    staying = carry_out(planned, worker, journal, worker.sleep)
+    steps = fitting_steps(old, new, worker.state())
+    assert steps is not None
+    staying = carry_out(steps, worker, journal, worker.sleep)
     return worker.commands, journal, staying
 
 
@@ -343,9 +349,11 @@ def test_a_server_without_a_good_check_in_time_is_noted_and_left_down() -> None:
             raise TimeoutError
         return worker(command)
 
-    planned = plan(model(S1), model(S1, server("s3", options=CHECK)), worker.state())
-    assert planned is not None
-    assert carry_out(planned, ask, journal, slept.append) == ()
+    steps = fitting_steps(
+        model(S1), model(S1, server("s3", options=CHECK)), worker.state()
+    )
+    assert steps is not None
+    assert carry_out(steps, ask, journal, slept.append) == ()
     assert sum(slept) == pytest.approx(WARM_SECONDS)
     assert journal.notes == ["servers-not-up-yet"]
     assert worker.serving == {"app/s1"}
@@ -390,15 +398,15 @@ CUT = "on-marked-down shutdown-sessions"
 def test_what_takes_a_new_process(before: list[Server], after: list[Server]) -> None:
     """Beside a server that stays, which is up."""
     old, new = model(S1, *before), model(S1, *after)
-    assert plan(old, new, Worker.of(old).state()) is None
+    assert fitting_steps(old, new, Worker.of(old).state()) is None
 
 
 def test_as_many_steps_as_are_allowed() -> None:
     """One more is too many, see above."""
     new = model(S1, *(server(f"x{number}") for number in range(MAX_STEPS)))
-    planned = plan(model(S1), new, Worker.of(model(S1)).state())
-    assert planned is not None
-    assert len(planned) == MAX_STEPS
+    steps = fitting_steps(model(S1), new, Worker.of(model(S1)).state())
+    assert steps is not None
+    assert len(steps) == MAX_STEPS
 
 
 @pytest.mark.parametrize(
@@ -420,7 +428,7 @@ def test_nobody_moves_away_from_clients(others: list[Server]) -> None:
             STOPPED if others and others[0].is_checked and name == "app/s1" else it.op
         )
     new = model(server("s2", "10.77.1.9:80"), *others)
-    assert plan(model(S2, *others), new, worker.state()) is None
+    assert fitting_steps(model(S2, *others), new, worker.state()) is None
 
 
 @pytest.mark.parametrize(
@@ -436,16 +444,18 @@ def test_what_the_same_change_does_to_the_others_counts(other: Server) -> None:
     """The other one is up, but not all the while."""
     old = model(server("s1", options=CHECK), server("s2", options=CHECK))
     new = model(other, server("s2", "10.77.1.2:80", CHECK))
-    assert plan(old, new, Worker.of(old).state()) is None
-    assert plan(old, model(old.servers[0], new.servers[1]), Worker.of(old).state())
+    assert fitting_steps(old, new, Worker.of(old).state()) is None
+    assert fitting_steps(
+        old, model(old.servers[0], new.servers[1]), Worker.of(old).state()
+    )
 
 
 def test_a_worker_that_runs_something_else_is_not_changed() -> None:
     """Somebody has moved one of its servers, or it did not answer."""
     worker = Worker.of(model(S1))
     worker("set server app/s1 addr 10.77.1.9 port 80")
-    assert plan(model(S1), model(S1, S2), worker.state()) is None
-    assert plan(model(S1), model(S1, S2), "") is None
+    assert fitting_steps(model(S1), model(S1, S2), worker.state()) is None
+    assert fitting_steps(model(S1), model(S1, S2), "") is None
 
 
 def test_another_spelling_of_a_number_is_no_step() -> None:
@@ -454,11 +464,11 @@ def test_another_spelling_of_a_number_is_no_step() -> None:
         model(server("s1", f"10.77.1.1:{port}", weight=weight))
         for port, weight in [("80", "10"), ("080", "010")]
     )
-    assert plan(old, new, Worker.of(old).state()) == ()
+    assert fitting_steps(old, new, Worker.of(old).state()) == ()
 
 
 def test_servers_that_are_not_understood_are_nobodys_business() -> None:
     """The caller compares their lines; no step comes of them, be they templates or written in quotes."""
     old = model(S1, server("s*", "10.77.1.1:80", is_plain=False))
     new = model(S1, server("s*", "10.77.1.2:80", is_plain=False))
-    assert plan(old, new, Worker.of(model(S1)).state()) == ()
+    assert fitting_steps(old, new, Worker.of(model(S1)).state()) == ()

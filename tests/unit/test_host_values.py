@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haproxy_apply import request, state
-from haproxy_apply.checks import spelt
 from haproxy_apply.command_line import CommandLine, parse
 from haproxy_apply.errors import Ended, Verdict
 from haproxy_apply.haproxy import HAProxy
 from haproxy_apply.journal import Journal
 from haproxy_apply.report import Findings, marker
+from haproxy_apply.sockets import spelt
 from haproxy_sync.rollout.reports import parse_marker
 
 GOOD = {

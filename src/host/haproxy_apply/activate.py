@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from haproxy_apply import admin_socket, health, units
 from haproxy_apply.errors import ReloadFailed
-from haproxy_apply.host import ask
 from haproxy_apply.prove import prove
 from haproxy_apply.reload import reload
 from haproxy_apply.rollback import roll_back
@@ -20,36 +19,32 @@ if TYPE_CHECKING:
     from haproxy_apply.processes import Service
     from haproxy_apply.runtime_change import Step
 
-ADMIN = "admin"  # the level that may change servers
-
 
 def activate(host: Host, service: Service) -> None:
     """The worker is proven to run the new file. `Ended`: `rolled-back`, or worse."""
     host = host._replace(unit=units.find(service.root.pid))
-    planned = _planned_steps(host)
-    if planned is not None and _change_at_runtime(host, planned):
+    steps = _fitting_steps(host)
+    if steps is not None and _change_at_runtime(host, steps):
         host.findings.method = "runtime"
         prove(host, service, host.new)
         return
     try:
         after = reload(host, service, host.old, host.new)
     except ReloadFailed as failure:
-        is_half_changed = planned is not None
+        is_half_changed = steps is not None
         raise roll_back(
             host, service, failure, is_half_changed=is_half_changed
         ) from None
     prove(host, after, host.new)
 
 
-def _planned_steps(host: Host) -> tuple[Step, ...] | None:
+def _fitting_steps(host: Host) -> tuple[Step, ...] | None:
     """The steps to the new file without a new process; None where it takes one."""
     if not host.request.wants_runtime_change or not _may_change(host):
         return None
-    from haproxy_apply.runtime_change import plan
+    from haproxy_apply.runtime_change import fitting_steps
 
-    return plan(
-        host.old, host.new, ask(host.old.stats_socket.path, "show servers state")
-    )
+    return fitting_steps(host.old, host.new, _server_state(host))
 
 
 def _may_change(host: Host) -> bool:
@@ -57,14 +52,14 @@ def _may_change(host: Host) -> bool:
     files = host.haproxy.command.files
     return (
         host.findings.running_md5 == host.live.md5
-        and host.old.stats_socket.level == ADMIN
+        and host.old.stats_socket.is_admin
         and len(files) == 1
         and os.path.isfile(os.path.join("/", files[0]))
         and host.old.rest == host.new.rest
     )
 
 
-def _change_at_runtime(host: Host, planned: tuple[Step, ...]) -> bool:
+def _change_at_runtime(host: Host, steps: tuple[Step, ...]) -> bool:
     """Whether the worker has the servers of the new file now; else a reload has to do it."""
     from haproxy_apply.runtime_change import Refused, carry_out
     from haproxy_apply.server_state import runs
@@ -72,18 +67,22 @@ def _change_at_runtime(host: Host, planned: tuple[Step, ...]) -> bool:
     # A kill from here on leaves a worker that is proven to run nothing, which the next run repairs.
     host.findings.running_md5 = ""
     try:
-        health.touch(health.touched() | {step.name for step in planned})
+        health.touch(health.touched() | {step.name for step in steps})
         host.memory.put(host.memory.state._replace(proof=None))
-        staying = carry_out(planned, _tell(host), host.journal)
+        staying = carry_out(steps, _tell(host), host.journal)
     except (OSError, Refused):
         return False
-    if not runs(ask(host.old.stats_socket.path, "show servers state"), host.new):
+    if not runs(_server_state(host), host.new):
         return False
     try:
         health.touch(frozenset(staying))
     except OSError:
         host.journal.note("state-not-saved")
     return True
+
+
+def _server_state(host: Host) -> str:
+    return admin_socket.answer(host.old.stats_socket.path, "show servers state")
 
 
 def _tell(host: Host) -> Callable[[str], str]:

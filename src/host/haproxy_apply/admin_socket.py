@@ -40,6 +40,21 @@ def ask(path: str, command: str) -> str:
         raise NoAnswer(f"{path}: {error}") from error
 
 
+def answer(path: str, command: str) -> str:
+    """The same where it is no matter whether there is one: empty for no path and for no answer."""
+    if not path:
+        return ""
+    try:
+        return ask(path, command)
+    except OSError:
+        return ""
+
+
+def is_answered_by(path: str, pid: int) -> bool:
+    """Whether this is the process that answers there."""
+    return f"\nPid: {pid}\n" in "\n" + answer(path, "show info")
+
+
 def _left(deadline: float) -> float:
     left = deadline - monotonic()
     if left <= 0:

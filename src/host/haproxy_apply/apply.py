@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from haproxy_apply import durable, files
 from haproxy_apply.errors import Ended, Verdict, failed
 from haproxy_apply.processes import Discovery
-from haproxy_apply.prove import find_proof, put_state
+from haproxy_apply.prove import find_proof
 from haproxy_apply.state import DROP_MARK, Memory, boot_id
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def _recall(run: Run, service: Service | None) -> None:
 
 
 def _unchanged(run: Run) -> Verdict:
-    """File and running process are as wanted: writes only a newer fence."""
+    """File and running process are as wanted: writes only what the state does not say yet, such as a newer fence."""
     known = run.memory.state
     wanted = known._replace(fence=run.request.fence, installed=(run.request.md5,))
     if (wanted.fence, wanted.installed) != (known.fence, known.installed):
-        put_state(run.memory, wanted, run.journal)
+        run.memory.put_if_possible(wanted, run.journal)
     return Verdict(0, "unchanged", "same-digest")

@@ -9,7 +9,7 @@ from haproxy_apply.activate import activate
 from haproxy_apply.errors import Ended, Verdict, failed
 from haproxy_apply.host import Host
 from haproxy_apply.model import read
-from haproxy_apply.prove import prove, put_state
+from haproxy_apply.prove import prove
 from haproxy_apply.rollback import restore
 from haproxy_apply.state import STATE
 
@@ -35,7 +35,7 @@ def change(run: Run, service: Service | None, content: bytes) -> Verdict:
     _install(host)
     if service is None:
         state = run.memory.state._replace(proof=None, installed=(run.request.md5,))
-        put_state(run.memory, state, run.journal)
+        run.memory.put_if_possible(state, run.journal)
         return Verdict(0, "not-running", "stopped")
     if run.findings.running_md5 == run.request.md5:
         prove(host, service, host.new)
@@ -93,7 +93,7 @@ def _check_binds(host: Host) -> None:
         restore(host)
     except OSError:
         raise failed(19, "cannot-bind", cannot) from None
-    put_state(host.memory, host.memory.state, host.journal)
+    host.memory.put_if_possible(host.memory.state, host.journal)
     raise Ended(20, "rolled-back", "cannot-bind", cannot)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from haproxy_apply import durable
 from haproxy_apply.errors import failed
 from haproxy_apply.haproxy import alerts
-from haproxy_apply.sockets import ANY, held_by_haproxy
+from haproxy_apply.sockets import held_by_haproxy, spelt
 from haproxy_apply.state import BINDS, STATE_DIR
 
 if TYPE_CHECKING:
@@ -97,13 +97,6 @@ def _new_binds(old: tuple[Bind, ...], new: tuple[Bind, ...]) -> list[str]:
 
 def _is_held(bind: Bind, held: frozenset[str]) -> bool:
     return bind.extra in _SAME_WHEREVER_BOUND and spelt(bind.address) in held
-
-
-def spelt(address: str) -> str:
-    """An address and port in one spelling: that of `sockets.held_by_haproxy`."""
-    host, _colon, port = address.rpartition(":")
-    host = host.replace("[", "").replace("]", "")
-    return f"{'*' if host in {'', ANY} else host}:{port}"
 
 
 def _bind_line(bind: Bind) -> str:

@@ -6,7 +6,7 @@ import os
 from time import gmtime, monotonic, strftime, time
 from typing import TYPE_CHECKING
 
-from haproxy_apply import durable
+from haproxy_apply import PROJECT, durable
 from haproxy_apply.commands import find, run
 from haproxy_apply.state import DROP_MARK
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 DROP_SECONDS = 3
 """Longest time that a SYN is dropped, whatever dies: the kernel ends it."""
 
-_COMMENT = "haproxy-ec2-sync"
+_COMMENT = PROJECT
 _TABLE = "haproxy_ec2_sync"
 _FAMILIES = ("iptables", "ip6tables")
 _MIGRATE = "/proc/sys/net/ipv4/tcp_migrate_req"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from haproxy_apply import durable
+from haproxy_apply import PROJECT, durable
 from haproxy_apply.errors import failed
-from haproxy_apply.report import PREFIX
 
 if TYPE_CHECKING:
     from haproxy_apply.request import Request
@@ -42,7 +41,7 @@ class LiveFile(NamedTuple):
         return self._beside("old")
 
     def _beside(self, suffix: str) -> str:
-        return f"{self.directory}/.{os.path.basename(self.path)}.{PREFIX}.{suffix}"
+        return f"{self.directory}/.{os.path.basename(self.path)}.{PROJECT}.{suffix}"
 
     def is_meant_by(self, file: str) -> bool:
         """Whether this is the name of the live file, which need not exist yet."""
@@ -196,7 +195,7 @@ def _copy(source: str, target: str) -> None:
     _copy_label(source, target)
 
 
-def _keep_attributes(descriptor: int, found: Any) -> None:
+def _keep_attributes(descriptor: int, found: os.stat_result) -> None:
     os.fchown(descriptor, found.st_uid, found.st_gid)
     os.fchmod(descriptor, found.st_mode & 0o7777)
     os.utime(descriptor, ns=(found.st_atime_ns, found.st_mtime_ns))

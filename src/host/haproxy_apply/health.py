@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from haproxy_apply import durable
-from haproxy_apply.host import ask
+from haproxy_apply import admin_socket, durable
 from haproxy_apply.state import PROVEN_MODEL, TOUCHED, Proof
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def save(host: Host, service: Service, present: Model, awaited: Model) -> None:
 def _save(host: Host, service: Service, present: Model, awaited: Model) -> bool:
     from haproxy_apply.saved_state import merged
 
-    answer = ask(present.stats_socket.path, "show servers state")
+    answer = admin_socket.answer(present.stats_socket.path, "show servers state")
     if not answer.startswith("1\n#"):
         return False
     proven = _proven_model(host, service)

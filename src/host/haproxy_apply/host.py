@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from haproxy_apply import admin_socket
-
 if TYPE_CHECKING:
     from haproxy_apply.files import Backup, LiveFile
     from haproxy_apply.haproxy import HAProxy
@@ -36,18 +34,3 @@ class Host(NamedTuple):
     def ran(self) -> str:
         """The MD5 of the file that ran before, of which `old` is the model."""
         return self.fallback.md5 if self.fallback else self.live.md5
-
-
-def ask(socket: str, command: str) -> str:
-    """What HAProxy answers on this socket; empty for no socket and for no answer."""
-    if not socket:
-        return ""
-    try:
-        return admin_socket.ask(socket, command)
-    except OSError:
-        return ""
-
-
-def answers(model: Model, pid: int) -> bool:
-    """Whether this is the process that answers on the stats socket of a file."""
-    return f"\nPid: {pid}\n" in "\n" + ask(model.stats_socket.path, "show info")

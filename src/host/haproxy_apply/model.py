@@ -54,6 +54,11 @@ class StatsSocket(NamedTuple):
     level: str
     exposes_listeners: bool
 
+    @property
+    def is_admin(self) -> bool:
+        """Whether whoever asks there may change servers."""
+        return self.level == "admin"
+
 
 NO_SOCKET = StatsSocket("", "", exposes_listeners=False)
 
@@ -85,7 +90,7 @@ class Model(NamedTuple):
     @property
     def stats_socket(self) -> StatsSocket:
         """The one to ask: the first with level admin, else the last; without a path where there is none."""
-        admins = (each for each in self.sockets if each.level == "admin")
+        admins = (each for each in self.sockets if each.is_admin)
         return _named(next(admins, [NO_SOCKET, *self.sockets][-1]))
 
     @property

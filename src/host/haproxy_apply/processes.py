@@ -60,15 +60,15 @@ class Service(NamedTuple):
 
 
 class Discovery:
-    """Finds the HAProxy that runs the live file, as often as it is asked; remembers the last one that it found."""
+    """Finds the HAProxy that runs the live file, as often as it is asked; remembers what it saw the last time."""
 
     def __init__(self, live: LiveFile, boot: str) -> None:
         self._live = live
         self._boot = boot
         self._pid_files: tuple[str, ...] | None = None
-        self.last: Service | None = None
-        self.style = ""  # how it ran when it was last seen
-        self.other_file = ""  # that another HAProxy runs with
+        self.last: Service | None = None  # what `find` said
+        self.style = ""  # how it ran when it was last there
+        self.other_file = ""  # that a HAProxy runs with which is not this one
 
     def name_pid_files(self, *paths: str) -> None:
         """The pid files that the old and the new config name, for who runs without -p."""
@@ -76,7 +76,9 @@ class Discovery:
 
     def find(self) -> Service | None:
         """The service now; None where nothing runs the live file."""
-        processes = tuple(filter(self._serves, _running()))
+        running = tuple(_running())
+        processes = tuple(filter(self._serves, running))
+        self.other_file = _last_file(each for each in running if each not in processes)
         self.last = self._service(processes) if processes else None
         self.style = self.last.style if self.last else self.style
         return self.last
@@ -88,7 +90,6 @@ class Discovery:
             path = os.path.join(cwd, file)
             if self._live.is_meant_by(path) or is_same_file(path, self._live.directory):
                 return True
-            self.other_file = file
         return False
 
     def _service(self, processes: tuple[Process, ...]) -> Service:
@@ -135,6 +136,12 @@ class Discovery:
         if any(line.split()[:1] == ["master-worker"] for line in lines):
             return command._replace(master_mode="-W")
         return command
+
+
+def _last_file(processes: Iterable[Process]) -> str:
+    """The last one that any of them has; empty for none."""
+    files = [file for each in processes for file in each.command.files]
+    return ["", *files][-1]
 
 
 def _pid_in(path: str) -> int:
@@ -212,9 +219,9 @@ def environment(pid: int) -> dict[str, str]:
     """The environment of a process, without what its service manager and HAProxy itself put there."""
     pairs = (durable.read(f"/proc/{pid}/environ") or b"").split(b"\0")
     split = (os.fsdecode(pair).partition("=") for pair in pairs if b"=" in pair)
-    ours = ("HAPROXY_", "LISTEN_")
+    not_its_own = ("HAPROXY_", "LISTEN_")
     return {
         name: value
         for name, _equals, value in split
-        if not name.startswith(ours) and name != "NOTIFY_SOCKET"
+        if not name.startswith(not_its_own) and name != "NOTIFY_SOCKET"
     }

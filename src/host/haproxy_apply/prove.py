@@ -11,10 +11,9 @@ from haproxy_apply.state import Proof
 if TYPE_CHECKING:
     from haproxy_apply.files import LiveFile
     from haproxy_apply.host import Host
-    from haproxy_apply.journal import Journal
     from haproxy_apply.model import Model
     from haproxy_apply.processes import Service
-    from haproxy_apply.state import Memory, State
+    from haproxy_apply.state import Memory
 
 FORK_SECONDS = 2  # a worker reads the file before it is forked
 _TICKS_PER_SECOND = 100  # USER_HZ, in which /proc counts
@@ -69,16 +68,8 @@ def prove(host: Host, service: Service, model: Model) -> None:
     proof = Proof(md5, service.worker)
     installed = (md5,) if md5 else ()
     state = host.memory.state._replace(installed=installed, proof=proof)
-    put_state(host.memory, state, host.journal)
+    host.memory.put_if_possible(state, host.journal)
     try:
         remember_model(proof, model)
     except OSError:
         host.journal.note("state-not-saved")
-
-
-def put_state(memory: Memory, state: State, journal: Journal) -> None:
-    """Remember this; a disk that is full then makes the next run do it again, and no harm."""
-    try:
-        memory.put(state)
-    except OSError:
-        journal.note("state-not-saved")

@@ -8,11 +8,10 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from haproxy_apply import durable, health, sockets, units
+from haproxy_apply import admin_socket, durable, health, sockets, units
 from haproxy_apply.drop_window import DropWindow, migrate_handshakes
 from haproxy_apply.errors import ReloadFailed
 from haproxy_apply.haproxy import alerts
-from haproxy_apply.host import answers, ask
 from haproxy_apply.model import cannot_share
 from haproxy_apply.processes import DAEMON, MASTER_WORKER
 from haproxy_apply.state import START_LOG
@@ -30,7 +29,7 @@ POLL_SECONDS = 0.02
 STOP_SECONDS = 1
 
 SYN_DROP, SEAMLESS = "syn-drop", "seamless"
-_MAX_LOG = 2000
+_MAX_LOG = 2000  # characters of what a start says
 _NO_HANDOVER = "sockets from the old process"
 
 
@@ -38,7 +37,7 @@ class Method(NamedTuple):
     """How the listening sockets go from the old process to the new one."""
 
     name: str
-    handover: str = ""  # by the master, a stats socket or the kernel
+    takes_sockets: bool = False  # by -x; else the master or the kernel hands them over
 
 
 class Reload(NamedTuple):
@@ -79,11 +78,7 @@ def reload(host: Host, service: Service, expected: Model, awaited: Model) -> Ser
 
 def start_again(host: Host, before: Service) -> Service:
     """HAProxy died: the service, started the way it ran before. `ReloadFailed`: it does not start."""
-    method = Method("")
-    waiting = Waiting.of(
-        Reload(host, before, host.old, host.old, method),
-        DropWindow(host.request.listen_ports, host.journal),
-    )
+    waiting = Waiting.of(host.discovery, before, host.old)
     command = before.command
     if host.unit:
         units.restart(host.unit)
@@ -98,7 +93,8 @@ def _present_model(host: Host, service: Service, expected: Model) -> Model:
     """The file on whose socket the worker answers; of several, or of none, the one that was expected."""
     if service.worker:
         for model in (expected, host.old, host.new):
-            if answers(model, service.worker.pid):
+            path = model.stats_socket.path
+            if admin_socket.is_answered_by(path, service.worker.pid):
                 return model
     return expected
 
@@ -108,26 +104,26 @@ def _choose_method(host: Host, service: Service, present: Model) -> Method:
     if host.request.reload_method == SYN_DROP:
         return Method(SYN_DROP)
     if service.style == MASTER_WORKER and _hands_over(host, present):
-        return Method(SEAMLESS, "master")
+        return Method(SEAMLESS)
     if service.style == DAEMON and not host.unit and _exposes(present):
-        return Method(SEAMLESS, "socket")
+        return Method(SEAMLESS, takes_sockets=True)
     return _without_sockets(host, service)
 
 
 def _without_sockets(host: Host, service: Service) -> Method:
     """The kernel moves what waits on a daemon's listeners, or there is a drop window."""
     if service.style == DAEMON and migrate_handshakes(host.journal):
-        return Method(SEAMLESS, "kernel")
+        return Method(SEAMLESS)
     return Method(SYN_DROP)
 
 
 def _hands_over(host: Host, present: Model) -> bool:
-    """Whether the master hands its listening sockets to a new worker."""
+    """Whether the master hands its listening sockets to a new worker: from 2.6 on (docs/host.md) it always does."""
     return bool(present.exposing_socket.path) or host.haproxy.is_at_least(2, 6)
 
 
 def _exposes(present: Model) -> bool:
-    return ask(present.exposing_socket.path, "show info") != ""
+    return admin_socket.answer(present.exposing_socket.path, "show info") != ""
 
 
 def _perform(this: Reload, window: DropWindow) -> Service:
@@ -145,9 +141,18 @@ def _reload_master(this: Reload, window: DropWindow) -> Service:
     # Where it hands them over, the drop window waits for the new worker: parsing takes most of a reload.
     if this.drops and not _hands_over(this.host, this.present):
         window.open()
-    waiting = Waiting.of(this, window)
+    waiting = _waiting(this, window)
     _signal([this.before.root.pid], signal.SIGUSR2)
     return waiting.for_new_worker()
+
+
+def _waiting(this: Reload, window: DropWindow) -> Waiting:
+    return Waiting.of(
+        this.host.discovery,
+        this.before,
+        this.awaited,
+        window if this.drops else None,
+    )
 
 
 def _reload_unit(this: Reload, window: DropWindow) -> Service:
@@ -155,13 +160,13 @@ def _reload_unit(this: Reload, window: DropWindow) -> Service:
     if this.drops:
         window.open()
     units.reload(this.host.unit)
-    return Waiting.of(this, window).for_new_worker()
+    return _waiting(this, window).for_new_worker()
 
 
 def _reload_daemon(this: Reload, window: DropWindow) -> Service:
     """The new process first, so that the drop window covers only the old one's stop."""
-    waiting = Waiting.of(this, window)
-    if this.method.handover == "socket":
+    waiting = _waiting(this, window)
+    if this.method.takes_sockets:
         if _start_with_sockets(this):
             return _replace(this, window, waiting)
         method = _without_sockets(this.host, this.before)

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from haproxy_apply import PROJECT
+
 if TYPE_CHECKING:
     from haproxy_apply.errors import Verdict
     from haproxy_apply.journal import Journal
     from haproxy_apply.processes import Discovery
 
-PREFIX = "haproxy-ec2-sync"
-MAX_NOTES, MAX_DETAIL, MAX_LOG = (
-    200,
-    500,
-    6000,
-)  # characters; Run Command cuts at 24,000
+# In characters; Run Command cuts at 24,000.
+MAX_NOTES, MAX_DETAIL, MAX_LOG = 200, 500, 6000
 
 
 class Findings:
-    """What the run has found and done so far, for the marker of whatever end it takes; each field is set by `apply`."""
+    """What the run has found and done so far, for the marker of whatever end it takes.
+
+    Each field is set where it becomes so. `md5_after` (what is live) and `running_md5` (what the worker is proven to
+    run, empty without proof) are also what the rest of the run goes by.
+    """
 
     def __init__(self) -> None:
         self.md5_before = ""
         self.md5_after = ""
         self.running_md5 = ""
         self.method = "none"
-        self.window_ms = 0
+        self.window_ms = 0  # of all reloads of the run
         self.backup = ""
         self.old_workers = 0
         self.haproxy_version = ""
@@ -56,7 +58,7 @@ def marker(verdict: Verdict, fence: int, findings: Findings, journal: Journal) -
         "notes": _printable(" ".join(journal.notes), MAX_NOTES),
         "detail": _printable(verdict.detail, MAX_DETAIL),
     }
-    return f"{PREFIX} {{{','.join(map(_field, fields.items()))}}}"
+    return f"{PROJECT} {{{','.join(map(_field, fields.items()))}}}"
 
 
 def log(journal: Journal) -> str:

@@ -6,10 +6,9 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from haproxy_apply import files, sockets
+from haproxy_apply import admin_socket, files, sockets
 from haproxy_apply.errors import Ended, ReloadFailed, failed
-from haproxy_apply.host import answers
-from haproxy_apply.prove import prove, put_state
+from haproxy_apply.prove import prove
 from haproxy_apply.reload import reload, start_again
 
 if TYPE_CHECKING:
@@ -20,24 +19,25 @@ if TYPE_CHECKING:
 def roll_back(
     host: Host, before: Service, failure: ReloadFailed, *, is_half_changed: bool
 ) -> Ended:
-    """How the run ends after a reload that failed: with the old file and its behaviour, proven again.
+    """How the run ends after a reload that failed, to be raised.
 
-    `Ended`: `rollback-failed`, if it is worse than before now.
+    With the old file and its behaviour, proven again; or with `rollback-failed`, if it is worse than before now.
     """
     try:
         restore(host)
     except OSError:
         detail = f"{failure.reason}; {host.live.path} could not be restored"
-        raise failed(30, "rollback-failed", detail) from None
+        return failed(30, "rollback-failed", detail)
     try:
         service = _back_to_old(host, before, is_half_changed=is_half_changed)
     except ReloadFailed as worse:
-        raise failed(30, "rollback-failed", f"{failure.reason}; {worse}") from None
+        return failed(30, "rollback-failed", f"{failure.reason}; {worse}")
     findings = host.findings
+    # A worker that stayed is proven now only if it was before.
     if service.worker != before.worker or findings.running_md5 == findings.md5_after:
         prove(host, service, host.old)
     else:
-        put_state(host.memory, host.memory.state, host.journal)
+        host.memory.put_if_possible(host.memory.state, host.journal)
     if findings.md5_after == host.request.md5:
         return failed(32, failure.reason, failure.detail)
     return Ended(20, "rolled-back", failure.reason, failure.detail)
@@ -83,7 +83,7 @@ def _has_stats_socket(host: Host, service: Service) -> bool:
     path = host.old.stats_socket.path
     if not path or service.worker is None or not _is_socket(path):
         return True
-    return answers(host.old, service.worker.pid)
+    return admin_socket.is_answered_by(path, service.worker.pid)
 
 
 def _is_socket(path: str) -> bool:

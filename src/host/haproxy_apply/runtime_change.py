@@ -47,19 +47,19 @@ class Refused(Exception):
 # --- what to do ---
 
 
-def plan(old: Model, new: Model, answer: str) -> tuple[Step, ...] | None:
+def fitting_steps(old: Model, new: Model, answer: str) -> tuple[Step, ...] | None:
     """The steps from the old config's servers to the new one's; None where a new process is needed.
 
     `answer` is that of the present worker to `show servers state`, and it has to run the old config's servers. Whether
     the configs differ in anything but servers, the caller knows.
     """
-    found = steps(old, new, answer)
+    found = _all_steps(old, new, answer)
     if found is None or len(found) > MAX_STEPS or not runs(answer, old):
         return None
     return found
 
 
-def steps(old: Model, new: Model, answer: str) -> tuple[Step, ...] | None:
+def _all_steps(old: Model, new: Model, answer: str) -> tuple[Step, ...] | None:
     """All that differs, additions before removals; None where the Runtime API cannot do it, or does it with a loss."""
     servers = _Servers(_plain(old), _plain(new))
     running = rows(answer)
@@ -201,7 +201,7 @@ def _step(action: str, server: Server) -> Step:
 
 
 def carry_out(
-    planned: tuple[Step, ...],
+    steps: tuple[Step, ...],
     ask: Callable[[str], str],
     journal: Journal,
     sleep: Callable[[float], None] = time.sleep,
@@ -212,7 +212,7 @@ def carry_out(
     Raises Refused at the first command that was not obeyed; what was done by then stays done.
     """
     change = _Change(_Worker(ask, journal), journal, sleep)
-    for step in planned:
+    for step in steps:
         change.take(step)
     change.let_warm()
     change.let_leave()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from haproxy_apply.config_lines import NOT_UNDERSTOOD
 from haproxy_apply.server_state import (
     CHK_RES_UNKNOWN,
     SRV_ADMF_CMAINT,
@@ -292,9 +293,8 @@ def _is_any_disabled(servers: tuple[Server, ...]) -> bool:
 
 def _is_vague(server: Server) -> bool:
     """Whether a variable, or a default that is not understood, may say more."""
-    return "$" in server.weight + server.options or "not-understood" in words(
-        server.options
-    )
+    has_variable = "$" in server.weight + server.options
+    return has_variable or NOT_UNDERSTOOD in words(server.options)
 
 
 def _is_watched(server: Server) -> bool:

@@ -16,7 +16,7 @@ HANDSHAKE_SECONDS = 0.4
 _POLL_SECONDS = 0.01
 _BLIND_SECONDS = 0.2
 _LISTEN = "0A"
-ANY = "0.0.0.0"  # noqa: S104 - to be recognised, not to be bound
+_ANY = "0.0.0.0"  # noqa: S104 - to be recognised, not to be bound
 
 
 class Listener(NamedTuple):
@@ -40,11 +40,18 @@ def held_by_haproxy() -> frozenset[str]:
         if durable.read(f"/proc/{pid}/comm") == b"haproxy\n":
             held.update(_inodes_of(pid))
     return frozenset(
-        _spelt(each.address) for each in _listeners("self") if each.inode in held
+        _as_written(each.address) for each in _listeners("self") if each.inode in held
     )
 
 
-def _spelt(address: str) -> str:
+def spelt(address: str) -> str:
+    """An address and port of a config in that spelling; a name stays one."""
+    host, _colon, port = address.rpartition(":")
+    host = host.replace("[", "").replace("]", "")
+    return f"{'*' if host in {'', _ANY} else host}:{port}"
+
+
+def _as_written(address: str) -> str:
     """The kernel's address as people write it: its words are in the host's byte order."""
     from socket import AF_INET, AF_INET6, inet_ntop
     from struct import pack
@@ -54,7 +61,7 @@ def _spelt(address: str) -> str:
     packed = pack(f"={len(words)}I", *words)
     family = AF_INET6 if host[8:] else AF_INET
     shown = inet_ntop(family, packed)
-    return f"{'*' if shown == ANY else shown}:{int(port, 16)}"
+    return f"{'*' if shown == _ANY else shown}:{int(port, 16)}"
 
 
 def _inodes_of(pid: str) -> Iterator[str]:

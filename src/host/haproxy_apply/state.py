@@ -8,13 +8,15 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from haproxy_apply import durable
+from haproxy_apply import PROJECT, durable
 from haproxy_apply.errors import failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STATE_DIR = "/var/lib/haproxy-ec2-sync"
+    from haproxy_apply.journal import Journal
+
+STATE_DIR = f"/var/lib/{PROJECT}"
 STATE = f"{STATE_DIR}/state"
 TOUCHED = f"{STATE_DIR}/touched"
 PROVEN_MODEL = f"{STATE_DIR}/proven.model"
@@ -66,15 +68,25 @@ class State(NamedTuple):
 
 
 class Memory:
-    """The state, as it is on the disk."""
+    """The state, read once; from then on it changes by `put` and `take` alone."""
 
     def __init__(self) -> None:
         self.state = parse(durable.read_text(STATE))
 
     def put(self, state: State) -> None:
-        """Remember this from now on; on the disk when it returns (`OSError`: then as it was there)."""
+        """Remember this from now on; on the disk when it returns.
+
+        `OSError`: the disk still has the state of before, the present run goes on with this one.
+        """
         self.state = state
         durable.write_text(STATE, serialized(state))
+
+    def put_if_possible(self, state: State, journal: Journal) -> None:
+        """Remember this; a disk that is full then makes the next run do it again, and no harm."""
+        try:
+            self.put(state)
+        except OSError:
+            journal.note("state-not-saved")
 
     def take(self, state: State) -> None:
         """Remember this in the present run; the next `put` writes it."""
@@ -130,15 +142,16 @@ def locked() -> Iterator[None]:
 
 
 def _wait_for(descriptor: int) -> None:
+    """Until the lock is ours. `Ended`: `locked`."""
     deadline = time.monotonic() + LOCK_SECONDS
-    while not _is_taken(descriptor):
+    while not _take(descriptor):
         if time.monotonic() > deadline:
             raise failed(12, "locked", f"another run holds {STATE_DIR}/lock")
         time.sleep(POLL_SECONDS)
 
 
-def _is_taken(descriptor: int) -> bool:
-    """Whether the lock is ours now."""
+def _take(descriptor: int) -> bool:
+    """Take the lock; false: another run has it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

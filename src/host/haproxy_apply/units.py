@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 
 from haproxy_apply import commands, durable
 from haproxy_apply.state import START_LOG
-
-if TYPE_CHECKING:
-    from haproxy_apply.commands import Completed
 
 SYSTEMCTL_SECONDS = 15
 _USUAL = "haproxy.service"
@@ -28,15 +24,15 @@ def find(pid: int) -> str:
     return _USUAL if said.output.strip() == f"MainPID={pid}" else ""
 
 
-def reload(unit: str) -> Completed:
-    """Let systemd reload it."""
-    return _systemctl("reload", unit)
+def reload(unit: str) -> None:
+    """Let systemd reload it; whether it did, the new worker says."""
+    _systemctl("reload", unit)
 
 
-def restart(unit: str) -> Completed:
-    """Let systemd start it again."""
-    return _systemctl("restart", unit)
+def restart(unit: str) -> None:
+    """Let systemd start it again; whether it did, the new worker says."""
+    _systemctl("restart", unit)
 
 
-def _systemctl(verb: str, unit: str) -> Completed:
-    return commands.start(["systemctl", verb, unit], START_LOG, SYSTEMCTL_SECONDS)
+def _systemctl(verb: str, unit: str) -> None:
+    commands.start(["systemctl", verb, unit], START_LOG, SYSTEMCTL_SECONDS)

@@ -6,15 +6,14 @@ import re
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from haproxy_apply import sockets
+from haproxy_apply import admin_socket, sockets
 from haproxy_apply.errors import ReloadFailed
-from haproxy_apply.host import answers, ask
 from haproxy_apply.processes import MASTER_WORKER
 
 if TYPE_CHECKING:
     from haproxy_apply.drop_window import DropWindow
-    from haproxy_apply.processes import Service
-    from haproxy_apply.reload import Reload
+    from haproxy_apply.model import Model
+    from haproxy_apply.processes import Discovery, Service
 
 # For a new worker to be ready; 2.1 s of it go to HAProxy's own bind retries.
 RELOAD_SECONDS = 15
@@ -27,25 +26,34 @@ COUNT_POLLS = 10  # the master is asked for its failures less often than /proc
 class Waiting(NamedTuple):
     """For a worker that was not there before the reload."""
 
-    this: Reload
-    window: DropWindow
+    discovery: Discovery
+    before: Service
+    awaited: Model  # the file that the new worker runs
+    window: DropWindow | None  # that a new master's worker opens; None: none is wanted
     failures: int  # of the master's reloads, before this one
 
     @classmethod
-    def of(cls, this: Reload, window: DropWindow) -> Waiting:
+    def of(
+        cls,
+        discovery: Discovery,
+        before: Service,
+        awaited: Model,
+        window: DropWindow | None = None,
+    ) -> Waiting:
         """To be made before anything is signalled or started."""
-        return cls(this, window, _failed_reloads(this.before) or 0)
+        return cls(discovery, before, awaited, window, _failed_reloads(before) or 0)
 
     def for_new_worker(self) -> Service:
         """The service once the new worker is ready. `ReloadFailed`: it never is, or the master says so."""
         deadline = time.monotonic() + RELOAD_SECONDS
         gone = silent = polls = 0
         while time.monotonic() < deadline:
-            service = self.this.host.discovery.find()
+            service = self.discovery.find()
             gone = 0 if service else gone + 1
             if gone > GONE_POLLS:
                 raise ReloadFailed("master-died")
-            if service and service.has_new_worker(self.this.before):
+            if service and service.has_new_worker(self.before):
+                self._open_window(service)
                 if self._is_ready(service, silent):
                     return service
                 silent += 1
@@ -57,34 +65,36 @@ class Waiting(NamedTuple):
 
     def _is_ready(self, service: Service, silent: int) -> bool:
         """Whether the new worker serves: it answers, or listens where there is nobody to ask."""
-        if self.this.drops and service.style == MASTER_WORKER:
-            self._open_window()
         pid = service.worker.pid if service.worker else 0
-        return answers(self.this.awaited, pid) or self._listens(pid, silent)
+        socket = self.awaited.stats_socket.path
+        return admin_socket.is_answered_by(socket, pid) or self._listens(pid, silent)
 
     def _listens(self, pid: int, silent: int) -> bool:
         """Whether it listens; of one that should answer that is believed only after a while.
 
         A worker that cannot bind everything holds some sockets for 2.1 s before it gives up.
         """
-        should_answer = self.this.awaited.stats_socket.path != ""
+        should_answer = self.awaited.stats_socket.path != ""
         if should_answer and silent <= SILENT_POLLS:
             return False
         return sockets.listens(pid)
 
-    def _open_window(self) -> None:
+    def _open_window(self, service: Service) -> None:
         """Late, where the master hands its sockets over; once only, since the kernel may have ended it already."""
-        if not self.window.was_opened:
-            self.window.open()
+        window = self.window if service.style == MASTER_WORKER else None
+        if window and not window.was_opened:
+            window.open()
 
     def _look_at_master(self, polls: int) -> None:
         if polls % COUNT_POLLS == 0:
-            failed = _failed_reloads(self.this.before)
+            failed = _failed_reloads(self.before)
             if failed is not None and failed > self.failures:
                 raise ReloadFailed("reload-failed")
 
 
 def _failed_reloads(service: Service) -> int | None:
     """The master's own count since its last good reload; None where it cannot be asked."""
-    said = re.search("failed: ([0-9]+)", ask(service.master_socket_path, "show proc"))
+    said = re.search(
+        "failed: ([0-9]+)", admin_socket.answer(service.master_socket_path, "show proc")
+    )
     return int(said[1]) if said else None

@@ -24,9 +24,8 @@ _GAPS, _GAPS_OF_UNIT = 1, 5
 def watch(host: Host, awaited: Model, before: Service, after: Service) -> Service:
     """The service whose new worker has lived through the watch. `ReloadFailed`: it died."""
     polls = round(WATCH_SECONDS / POLL_SECONDS)
-    if (
-        not awaited.stats_socket.path
-    ):  # who cannot be asked is watched for longer than HAProxy tries to bind (2.1 s)
+    # Who cannot be asked is watched for longer than HAProxy tries to bind (2.1 s).
+    if not awaited.stats_socket.path:
         polls = polls * 3 // 2
     gaps = _GAPS_OF_UNIT if host.unit else _GAPS
     left, replacements = polls, 0

@@ -26,7 +26,7 @@ PLACEHOLDER = "PROGRAM_SHA256"
 
 
 def parameter(description: str, pattern: str, default: str) -> dict[str, str]:
-    """A parameter that reaches the script as `$SSM_<name>`, never as shell text (agent 3.3.2746.0 or later)."""
+    """A parameter that reaches the launcher as `$SSM_<name>`, never as shell text (agent 3.3.2746.0 or later)."""
     return {
         "type": "String",
         "description": description,
@@ -78,7 +78,7 @@ def _default_url() -> str:
 
 
 def download(name: str, address: str, file: str) -> dict[str, Any]:
-    """A step that fetches a file to where the script starts; a failure ends the document."""
+    """A step that fetches a file to where the launcher starts; a failure ends the document."""
     return {
         "action": "aws:downloadContent",
         "name": name,

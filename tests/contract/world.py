@@ -46,7 +46,7 @@ def _works(_parameters: Mapping[str, str]) -> None:
 
 @dataclass
 class SimulatedProxy:
-    """A proxy played in Python: keeps the promises of the host script, fails when told to."""
+    """A proxy played in Python: keeps the promises of the host program, fails when told to."""
 
     world: "World"
     instance_id: str
@@ -60,7 +60,7 @@ class SimulatedProxy:
     breaks: Callable[[Mapping[str, str]], tuple[str, str] | None] = _works
 
     def answer(self, order: Order) -> DocumentResult:
-        """What the script would report."""
+        """What the program would report."""
         parameters = {name: values[0] for name, values in order.parameters.items()}
         fence, digest = int(parameters["Generation"]), parameters["Md5"]
         before = self.installed

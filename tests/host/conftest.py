@@ -1,4 +1,4 @@
-"""Proxies and backends of the lab for the tests of the host script."""
+"""Proxies and backends of the lab for the tests of the host program."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -81,7 +81,7 @@ def test_the_committed_document_is_the_generated_one() -> None:
 
 
 @pytest.mark.fault("F96")
-def test_the_agent_can_start_the_script() -> None:
+def test_the_agent_can_start_the_launcher() -> None:
     """The interpreter is in the very first line, and every line end is LF: CRLF would be exit 127."""
     script = document.LAUNCHER.read_bytes()
     assert script.startswith(b"#!/bin/sh\n")
@@ -90,7 +90,7 @@ def test_the_agent_can_start_the_script() -> None:
 
 
 @pytest.mark.fault("F59")
-def test_nothing_is_pasted_into_the_script() -> None:
+def test_nothing_is_pasted_into_the_launcher() -> None:
     """No `{{`, which the agent replaces even in comments; only the addresses of the downloads are in braces."""
     assert "{{" not in document.LAUNCHER.read_text()
     downloads = ["{{ SourceUrl }}", "{{ ProgramUrl }}"]

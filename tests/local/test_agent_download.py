@@ -79,7 +79,7 @@ def test_a_download_is_where_the_next_step_starts(
 
 
 def test_two_downloads_meet_in_one_directory(s3: "S3Client", tmp_path: Path) -> None:
-    """Each under its own name, beside its own helper file, where the script starts."""
+    """Each under its own name, beside its own helper file, where the launcher starts."""
     s3.put_object(Bucket="bucket", Key="program/b/program.zip", Body=b"zip\n")
     result = run(
         s3,

@@ -25,7 +25,7 @@ MARKER = {
 
 
 def said(**changes: Any) -> str:
-    """The script's output."""
+    """The step's output."""
     return "haproxy-ec2-sync " + json.dumps(MARKER | changes) + "\nlog line\n"
 
 
@@ -69,7 +69,7 @@ def test_what_is_under_way_is_no_report(status: str) -> None:
 def test_a_step_that_has_ended_is_heard_although_the_final_status_got_lost(
     status: str,
 ) -> None:
-    """The agent sends both apart, and the marker is the last word of the script."""
+    """The agent sends both apart, and the marker is the last word of the program."""
     waiting = invocation(status) | {
         "CommandPlugins": [step("apply", "Success", said())]
     }
@@ -195,7 +195,7 @@ def test_what_the_service_says_where_the_host_said_nothing(
 
 
 def test_a_failed_step_reports_its_own_reason() -> None:
-    """The marker of a failed script wins over the status."""
+    """The marker of a failed program wins over the status."""
     (report,) = reports_of(
         [
             invocation(

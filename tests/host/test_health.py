@@ -1,5 +1,6 @@
 """What a new worker believes of the servers: nothing reaches one that is down, drained or not known to be well."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -199,6 +200,25 @@ def test_a_stats_socket_that_is_gone_is_reported(
     assert "server-state-not-saved" in answer["notes"].split()
     answers = {client.get(str(proxy.ipv4)).headers["x-backend"] for _ in range(9)}
     assert answers == {"app-1", "app-2", "app-3"}
+
+
+def test_a_file_without_a_stats_socket_says_so(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """Nobody can be asked: it reloads all the same, and proves the worker by its sockets."""
+
+    def text(*hosts: BackendHost) -> str:
+        return re.sub(r"\n *stats socket .*", "", stateful(*hosts))
+
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.start(text(backends[0]))
+    before = proxy.worker
+    answer = ApplyStep(proxy).run(text(*backends), ReloadMethod="auto")
+    assert answer.says("installed", method="seamless"), answer
+    assert "server-state-not-saved" in answer["notes"].split()
+    assert answer["running_md5"] == answer["md5_after"]
+    assert proxy.worker != before
+    assert client.get(str(proxy.ipv4)).status == 200
 
 
 def test_a_file_without_the_two_keywords_is_reported(

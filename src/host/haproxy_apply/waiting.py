@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 # For a new worker to be ready; 2.1 s of it go to HAProxy's own bind retries.
 RELOAD_SECONDS = 15
+GONE_SECONDS = 2  # a master that executes itself anew has no command line for a moment
+SILENT_SECONDS = 3  # longer than those bind retries
 POLL_SECONDS = 0.02
-GONE_POLLS = 20  # a master that executes itself anew has no command line for a moment
-SILENT_POLLS = 30  # longer than HAProxy tries to bind
 COUNT_POLLS = 10  # the master is asked for its failures less often than /proc
 
 
@@ -45,37 +45,43 @@ class Waiting(NamedTuple):
 
     def for_new_worker(self) -> Service:
         """The service once the new worker is ready. `ReloadFailed`: it never is, or the master says so."""
-        deadline = time.monotonic() + RELOAD_SECONDS
-        gone = silent = polls = 0
-        while time.monotonic() < deadline:
+        now = time.monotonic()
+        deadline = now + RELOAD_SECONDS
+        gone_since = new_since = None  # nobody is there; the new worker is
+        polls = 0
+        while now < deadline:
             service = self.discovery.find()
-            gone = 0 if service else gone + 1
-            if gone > GONE_POLLS:
+            gone_since = None if service else gone_since or now
+            if gone_since and now - gone_since > GONE_SECONDS:
                 raise ReloadFailed("master-died")
             if service and service.has_new_worker(self.before):
                 self._open_window(service)
-                if self._is_ready(service, silent):
+                new_since = new_since or now
+                if self._is_ready(service, silent=now - new_since):
                     return service
-                silent += 1
             else:
+                new_since = None
                 polls += 1
                 self._look_at_master(polls)
             time.sleep(POLL_SECONDS)
+            now = time.monotonic()
         raise ReloadFailed("no-new-worker")
 
-    def _is_ready(self, service: Service, silent: int) -> bool:
+    def _is_ready(self, service: Service, *, silent: float) -> bool:
         """Whether the new worker serves: it answers, or listens where there is nobody to ask."""
         pid = service.worker.pid if service.worker else 0
         socket = self.awaited.stats_socket.path
-        return admin_socket.is_answered_by(socket, pid) or self._listens(pid, silent)
+        return admin_socket.is_answered_by(socket, pid) or self._listens(
+            pid, silent=silent
+        )
 
-    def _listens(self, pid: int, silent: int) -> bool:
-        """Whether it listens; of one that should answer that is believed only after a while.
+    def _listens(self, pid: int, *, silent: float) -> bool:
+        """Whether it listens; of one that should answer that is believed only after seconds of silence.
 
         A worker that cannot bind everything holds some sockets for 2.1 s before it gives up.
         """
         should_answer = self.awaited.stats_socket.path != ""
-        if should_answer and silent <= SILENT_POLLS:
+        if should_answer and silent <= SILENT_SECONDS:
             return False
         return sockets.listens(pid)
 

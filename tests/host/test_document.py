@@ -11,6 +11,8 @@ import pytest
 import re2  # type: ignore[import-untyped]
 
 import ssm_document as document
+from haproxy_apply import reload, request, runtime_change, state, waiting, watch
+from haproxy_apply.errors import Ended
 from haproxy_sync.rollout.program import Program
 from tests.host.apply_step import DOCUMENT
 
@@ -126,12 +128,28 @@ def test_patterns_are_anchored_and_strict(name: str) -> None:
         assert not pattern.search(value), value
 
 
+def test_the_program_refuses_what_the_document_refuses() -> None:
+    """Both have patterns of their own, since whoever starts the program need not be the agent."""
+    good = {f"SSM_{name}": value for name, value in GOOD.items()}
+    assert request.parse(good).fence == int(GOOD["Generation"])
+    for name in request.PATTERNS:
+        for value in BAD[name]:
+            with pytest.raises(Ended, match=f"bad-parameter.*{name}"):
+                request.parse({**good, f"SSM_{name}": value})
+
+
 def test_the_document_fits() -> None:
-    """With room for the parameters, and the step's timeout above what the program itself may take."""
+    """With room for the parameters."""
     given = json.dumps(GOOD)
     assert len(document.text()) + len(given) < SERVICE_LIMIT / 4
-    # 60 s for the lock, two reloads of 15 s with their watch, 9 s of runtime changes.
-    assert int(step("apply")["timeoutSeconds"]) > 60 + 2 * (15 + 4) + 9
+
+
+def test_the_step_ends_before_the_agent_kills_it() -> None:
+    """Lock, change at run time, reload and rollback, each at its limit, and a minute for what has none."""
+    one_reload = reload.STOP_SECONDS + waiting.RELOAD_SECONDS + 2 * watch.WATCH_SECONDS
+    program = state.LOCK_SECONDS + runtime_change.WARM_SECONDS + 2 * one_reload
+    without_limit = 60
+    assert int(step("apply")["timeoutSeconds"]) > program + without_limit
 
 
 @pytest.mark.parametrize(

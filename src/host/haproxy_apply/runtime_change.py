@@ -242,7 +242,7 @@ class _Worker:
         if not self.obeys(command, expected):
             raise Refused(command)
 
-    def is_rid_of(self, name: str) -> bool:
+    def deletes(self, name: str) -> bool:
         """Whether it deleted a server; it does not delete one that is in use."""
         return self.obeys(f"del server {name}", r"Server deleted\.")
 
@@ -282,7 +282,7 @@ class _Change:
         take[step.action](step)
 
     def _forget(self, step: Step) -> None:
-        if not self._worker.is_rid_of(step.name):
+        if not self._worker.deletes(step.name):
             self.staying.append(step.name)
 
     def _add(self, step: Step) -> None:
@@ -347,7 +347,7 @@ class _Change:
             self._worker.tell(f"set server {name} state maint")
         for _ in range(_DELETIONS):
             self._leaving = [
-                name for name in self._leaving if not self._worker.is_rid_of(name)
+                name for name in self._leaving if not self._worker.deletes(name)
             ]
             if not self._leaving:
                 return

@@ -291,3 +291,16 @@ def test_a_host_that_cannot_be_seamless_has_a_drop_window(
         .run(after, ReloadMethod="auto")
         .says("installed", method="syn-drop")
     )
+
+
+def test_a_failed_rollback_says_why_in_words(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """Not as Python shows a tuple."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.start(config(backends[0]))
+    proxy.make_read_only("/run")
+    report = ApplyStep(proxy).run(config(*backends[:2]))
+    assert (
+        report["detail"] == "master-died; HAProxy does not start with the old file"
+    ), report

@@ -372,3 +372,16 @@ def test_two_daemons_that_both_serve_become_one(
     answer = ApplyStep(proxy).run(config(*backends))
     assert answer.says("repaired", "not-activated"), answer
     assert proxy.workers() == (proxy.worker,)
+
+
+def test_the_config_may_be_a_link_to_another_filesystem(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """The backup stands beside the link."""
+    proxy = make_proxy()
+    proxy.write("/var/lib/shared/haproxy.cfg", config(backends[0]))
+    proxy.run(["ln", "-s", "../../var/lib/shared/haproxy.cfg", CONFIG])
+    proxy.start()
+    report = ApplyStep(proxy).run(config(*backends[:2]))
+    assert report.says("installed", "changed"), report
+    assert proxy.path(report["backup"]).read_text() == config(backends[0])

@@ -688,3 +688,18 @@ def test_a_killed_change_at_run_time_makes_none_before_it_an_operators(
         "app-2": (0, 10),
         "app-3": (0, 10),
     }
+
+
+def test_a_relative_state_file_is_one_below_the_root(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """As for HAProxy itself, which services start in `/`."""
+    proxy = make_proxy(Style.DAEMON)
+    before, after = (
+        stateful(*some).replace("/var/lib/haproxy/server-state", "run/server-state")
+        for some in (backends[:1], backends[:2])
+    )
+    proxy.start(before)
+    report = ApplyStep(proxy).run(after)
+    assert report.says("installed", "changed"), report
+    assert proxy.path("/run/server-state").exists(), report

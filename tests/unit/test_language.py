@@ -1,11 +1,14 @@
 """HAProxy's language, as far as the function and the program on the hosts read it."""
 
 import ast
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from haproxy_sync.config.language import Server, lines, servers, words
 
@@ -108,3 +111,13 @@ def test_only_what_haproxy_calls_blank(character: str) -> None:
     assert list(servers(f"backend b\n{line}\n")) == [
         Server("backend b", f"a{character}b", "1.2.3.4:5", ("check",))
     ]
+
+
+@given(st.text("ab \t\"'\\$é", max_size=20))
+def test_quotes_and_escapes_are_those_of_a_shell(text: str) -> None:
+    """As the standard library reads them; where a quote stays open, blanks alone part the words."""
+    try:
+        expected = shlex.split(text)
+    except ValueError:
+        expected = text.split()
+    assert list(words(text)) == expected

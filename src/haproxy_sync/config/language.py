@@ -27,6 +27,11 @@ _BLANKS = " \t\n\v\f\r"
 """What `isspace` of C says, as HAProxy does; in a text read as Latin-1, what Python says splits letters of UTF-8."""
 _WORD = re.compile(rf"[^{_BLANKS}]+")
 _COMMENTED = re.compile(r"""((?:[^"'\\#]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')*)#""")
+_TOKEN = re.compile(
+    rf"""(?:[^'"\\{_BLANKS}]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+""", re.DOTALL
+)
+_QUOTED = re.compile(r"""\\(.)|'([^']*)'|"((?:[^"\\]|\\.)*)\"""", re.DOTALL)
+_ESCAPED = re.compile(r"""\\(["\\])""")
 _PORT = re.compile(r":[+\-0-9]*\Z")
 
 
@@ -139,9 +144,14 @@ def _without_comment(line: str) -> str:
 def _unquoted(text: str) -> tuple[str, ...]:
     if not _has_quoting(text):  # quotes are rare, and reading them is costly
         return _split(text.strip(_BLANKS))
-    import shlex
+    if _TOKEN.sub("", text).strip(_BLANKS):
+        return _split(text)  # a quote stays open, which HAProxy will refuse
+    return tuple(_QUOTED.sub(_meant, token) for token in _TOKEN.findall(text))
 
-    try:
-        return tuple(shlex.split(text))
-    except ValueError:  # a quote stays open, which HAProxy will refuse
-        return _split(text)
+
+def _meant(quoted: re.Match[str]) -> str:
+    """What an escape or a quoted part says."""
+    escaped, strong, weak = quoted.groups()
+    if weak is not None:
+        return _ESCAPED.sub(r"\1", weak)
+    return escaped or strong or ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from haproxy_apply import report, request
@@ -14,9 +15,13 @@ from haproxy_apply.journal import Journal
 from haproxy_apply.state import locked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
 INTERRUPTED = 31
+
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
@@ -27,27 +32,44 @@ def main() -> int:
     """The exit status; docs/host.md lists them."""
     findings, journal = report.Findings(), Journal()
     try:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, _interrupt)
-        wanted = request.parse(os.environ)
-        with locked():
-            verdict = apply(wanted, findings, journal)
-    except Ended as end:
-        verdict = end.verdict
+        _at_signals(_interrupt)
+        verdict = _run(findings, journal)
+        _at_signals(signal.SIG_IGN)
     except Interrupted as interrupt:
         verdict = Verdict(INTERRUPTED, "failed", "interrupted", str(interrupt))
-    except Exception as bug:  # noqa: BLE001 - whatever it is, the marker says so
-        verdict = _say_bug(bug)
     fence = request.fence_of(os.environ)
-    said = f"{report.marker(verdict, fence, findings, journal)}\n{report.log(journal)}"
-    sys.stdout.buffer.write(said.encode("latin-1", "replace"))
-    sys.stdout.flush()
+    _say(f"{report.marker(verdict, fence, findings, journal)}\n{report.log(journal)}")
     return verdict.status
 
 
+def _run(findings: report.Findings, journal: Journal) -> Verdict:
+    """How the run ended, well or not."""
+    try:
+        wanted = request.parse(os.environ)
+        with locked():
+            return apply(wanted, findings, journal)
+    except Ended as end:
+        return end.verdict
+    except Exception as bug:  # noqa: BLE001 - whatever it is, the marker says so
+        return _say_bug(bug)
+
+
+def _at_signals(
+    action: Callable[[int, FrameType | None], None] | signal.Handlers,
+) -> None:
+    for number in SIGNALS:
+        signal.signal(number, action)
+
+
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once is enough; the way out takes a moment
+    _at_signals(signal.SIG_IGN)  # once is enough; the way out takes a moment
     raise Interrupted(f"signal {number}")
+
+
+def _say(text: str) -> None:
+    """To standard output, if anybody listens there: the exit status is the verdict's in any case."""
+    with suppress(OSError), open(1, "wb", closefd=False) as output:
+        output.write(text.encode("latin-1", "replace"))
 
 
 def _say_bug(bug: Exception) -> Verdict:

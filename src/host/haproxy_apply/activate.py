@@ -54,7 +54,7 @@ def _may_change(host: Host) -> bool:
         host.findings.running_md5 == host.live.md5
         and host.old.stats_socket.is_admin
         and len(files) == 1
-        and os.path.isfile(os.path.join("/", files[0]))
+        and os.path.isfile(files[0])
         and host.old.rest == host.new.rest
     )
 

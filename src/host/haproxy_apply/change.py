@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from haproxy_apply import checks, durable, files, haproxy
@@ -46,6 +47,8 @@ def change(run: Run, service: Service | None, content: bytes) -> Verdict:
 
 def _checked(run: Run, service: Service | None, content: bytes) -> Host:
     """The host with a candidate that this host's HAProxy takes. `Ended` says what is wrong with it."""
+    # Where services run: relative names in a config mean the same to a check, to a start and to us.
+    os.chdir("/")
     binary = haproxy.find(run.request, service)
     run.findings.haproxy_version = binary.version
     files.make_candidate(run.live, content, run.request.sha256)

@@ -46,17 +46,18 @@ def check_candidate(haproxy: HAProxy, live: LiveFile, journal: Journal) -> None:
 def _loaded(files: Iterable[str]) -> Iterator[str]:
     """The files as HAProxy reads them."""
     for file in files:
-        path = os.path.join("/", file)
-        if os.path.isdir(path):
-            yield from _configs_in(path)
+        if os.path.isdir(file):
+            yield from _configs_in(file)
         else:
-            yield path
+            yield file
 
 
 def _configs_in(directory: str) -> list[str]:
     """Those that HAProxy reads of a directory, in its order."""
     names = (name for name in sorted(os.listdir(directory)) if name[0] != ".")
-    return [os.path.join(directory, name) for name in names if name.endswith(".cfg")]
+    found = [name for name in names if name.endswith(".cfg")]
+    # Where there is none, HAProxy says so itself.
+    return [os.path.join(directory, name) for name in found or ["*.cfg"]]
 
 
 def check_directories(new: Model) -> None:

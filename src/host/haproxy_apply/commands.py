@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply import durable
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 NOT_FOUND = 127
 TIMED_OUT = 124
@@ -39,27 +42,19 @@ def find(program: str) -> str | None:
 def run(
     argv: list[str], text: str = "", env: dict[str, str] | None = None
 ) -> Completed:
-    """Run a program that ends, with this text to read.
+    """Run a program to its end, with this text to read. One that cannot be started has status 127.
 
-    It runs in `/`, where services run: relative names in a config mean the same to a check and to a start. One that
-    cannot be started has status 127.
+    Also where this run is interrupted: half of a reload is worse than a moment more.
     """
-    from subprocess import PIPE, STDOUT
-    from subprocess import run as run_process
+    from subprocess import PIPE, STDOUT, Popen
 
     try:
-        done = run_process(
-            argv,
-            input=text.encode("latin-1"),
-            stdout=PIPE,
-            stderr=STDOUT,
-            cwd="/",
-            env=env,
-            check=False,
-        )
+        process = Popen(argv, stdin=PIPE, stdout=PIPE, stderr=STDOUT, env=env)
     except OSError as error:
         return Completed(NOT_FOUND, str(error))
-    return Completed(_shell_status(done.returncode), done.stdout.decode("latin-1"))
+    with process:
+        output, _nothing = process.communicate(text.encode("latin-1"))
+    return Completed(_shell_status(process.returncode), output.decode("latin-1"))
 
 
 def start(
@@ -72,24 +67,26 @@ def start(
 
     It is killed after so many seconds (status 124).
     """
-    from subprocess import DEVNULL, STDOUT, TimeoutExpired, call
+    from subprocess import DEVNULL, STDOUT, Popen
 
     try:
         with durable.create(log) as output:
-            returned = call(
-                argv,
-                stdin=DEVNULL,
-                stdout=output,
-                stderr=STDOUT,
-                cwd="/",
-                env=env,
-                timeout=seconds,
-            )
+            process = Popen(argv, stdin=DEVNULL, stdout=output, stderr=STDOUT, env=env)
     except OSError as error:
         return Completed(NOT_FOUND, str(error))
+    with process:
+        status = _status(process, seconds)
+    return Completed(status, durable.read_text(log))
+
+
+def _status(process: Popen[bytes], seconds: float | None) -> int:
+    from subprocess import TimeoutExpired
+
+    try:
+        return _shell_status(process.wait(seconds))
     except TimeoutExpired:
-        return Completed(TIMED_OUT, durable.read_text(log))
-    return Completed(_shell_status(returned), durable.read_text(log))
+        process.kill()
+        return TIMED_OUT
 
 
 def _shell_status(returned: int) -> int:

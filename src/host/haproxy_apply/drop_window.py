@@ -58,30 +58,45 @@ class DropWindow:
 
     def open(self) -> None:
         """Drop new SYNs from here on. A host that cannot gets a note and moves waiting handshakes instead."""
+        if self.was_opened:
+            return
         self._began = monotonic()
         if not _remember():
             self._do_without()
-            return
-        if find("nft") and _nft_drop(self._ports):
-            self._tool = "nft"
-        elif find("iptables") and self._iptables_drop():
-            self._tool = "iptables"
-        else:
+        elif not (self._opens_with("nft") or self._opens_with("iptables")):
             _forget()
             self._do_without()
 
+    def _opens_with(self, tool: str) -> bool:
+        """Whether this tool did it; while it does, the rules count as its own, for whoever interrupts us."""
+        if not find(tool):
+            return False
+        self._tool = tool
+        is_done = self._nft_drop() if tool == "nft" else self._iptables_drop()
+        self._tool = tool if is_done else ""
+        return is_done
+
     def close(self) -> None:
-        """Open the ports again, if they are not."""
+        """Open the ports again, if they are not; also where a signal comes in between."""
         if not self.is_open:
             return
-        _sweep(self._journal, self._tool)
-        self._tool = ""
-        seconds = min(monotonic() - (self._began or 0), DROP_SECONDS)
-        self.milliseconds += int(seconds * 1000)
+        try:
+            _sweep(self._journal, self._tool)
+        except BaseException:
+            _sweep(self._journal, self._tool)
+            raise
+        finally:
+            self._tool = ""
+            seconds = min(monotonic() - (self._began or 0), DROP_SECONDS)
+            self.milliseconds += int(seconds * 1000)
 
     def _do_without(self) -> None:
         self._journal.note("no-drop-window")
         migrate_handshakes(self._journal)
+
+    def _nft_drop(self) -> bool:
+        """In one transaction, for both families."""
+        return run(["nft", "-f", "-"], text=_nft_rules(self._ports)).status == 0
 
     def _iptables_drop(self) -> bool:
         """Both families or none."""
@@ -137,11 +152,6 @@ def _forget() -> None:
 
 
 # --- the rules ---
-
-
-def _nft_drop(ports: str) -> bool:
-    """In one transaction, for both families."""
-    return run(["nft", "-f", "-"], text=_nft_rules(ports)).status == 0
 
 
 def _nft_rules(ports: str) -> str:
@@ -211,14 +221,10 @@ def _delete_rules(tool: str) -> bool:
 
 
 def _our_rule(line: str) -> list[str]:
-    """The words after -A of a listed rule that has our comment, all of it and nothing else; else none."""
-    if _COMMENT not in line:
-        return []
-    import shlex
+    """The words after -A of a listed rule that has our comment, all of it and nothing else; else none.
 
-    try:
-        words = shlex.split(line)
-    except ValueError:
-        return []  # no line that iptables writes
+    Ours has no word that would need quotes.
+    """
+    words = line.split()
     is_ours = ("--comment", _COMMENT) in zip(words, words[1:])
-    return words[1:] if is_ours and words[0] == "-A" else []
+    return words[1:] if is_ours and words[0] == "-A" and '"' not in line else []

@@ -13,12 +13,16 @@ PRIVATE, PUBLIC = 0o600, 0o644
 def write_text(path: str, text: str, mode: int = PRIVATE) -> None:
     """The text under this name, by one rename after it reached the disk (`OSError`)."""
     new = f"{path}.new"
-    with create(new) as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(text.encode("latin-1"))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
+    try:
+        with create(new) as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(text.encode("latin-1"))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except OSError:
+        remove(new)
+        raise
 
 
 def create(path: str) -> BinaryIO:

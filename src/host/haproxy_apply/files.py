@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply import PROJECT, durable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 KEEP_BACKUPS = 5
 DOWNLOAD = "haproxy.cfg"  # in the working directory, where the agent puts it
 
-_SELINUX = "security.selinux"
+_LABELS = ("security.selinux", "system.posix_acl_access")
 
 
 class LiveFile(NamedTuple):
@@ -32,20 +33,23 @@ class LiveFile(NamedTuple):
 
     @property
     def candidate(self) -> str:
-        """Where the next file is made ready: a rename away, and hidden."""
-        return self._beside("new")
+        """Where the next file is made ready: a rename away."""
+        return _hidden(self.path, "new")
 
     @property
     def saved(self) -> str:
-        """Where a backup is made ready."""
-        return self._beside("old")
-
-    def _beside(self, suffix: str) -> str:
-        return f"{self.directory}/.{os.path.basename(self.path)}.{PROJECT}.{suffix}"
+        """Where a backup is made ready: a rename away from where the backups are."""
+        return _hidden(self.config_path, "old")
 
     def is_meant_by(self, file: str) -> bool:
         """Whether this is the name of the live file, which need not exist yet."""
         return file == self.config_path or is_same_file(file, self.path)
+
+
+def _hidden(path: str, suffix: str) -> str:
+    """A name beside this one."""
+    directory, name = os.path.split(path)
+    return f"{directory}/.{name}.{PROJECT}.{suffix}"
 
 
 class Backup(NamedTuple):
@@ -119,15 +123,14 @@ def _write_like(live: LiveFile, content: bytes) -> None:
         os.fchmod(descriptor, mode)
         os.fsync(descriptor)
     if live.md5:
-        _copy_label(live.path, live.candidate)
+        _copy_labels(live.path, live.candidate)
 
 
-def _copy_label(source: str, target: str) -> None:
-    """The SELinux label, where there is one and it can be set."""
-    try:
-        os.setxattr(target, _SELINUX, os.getxattr(source, _SELINUX))
-    except OSError:
-        return
+def _copy_labels(source: str, target: str) -> None:
+    """SELinux label and access list, as far as they are there and can be set."""
+    for name in _LABELS:
+        with suppress(OSError):
+            os.setxattr(target, name, os.getxattr(source, name))
 
 
 def back_up(live: LiveFile) -> Backup | None:
@@ -177,7 +180,7 @@ def install(live: LiveFile) -> None:
 def restore(live: LiveFile, backup: Backup | None) -> None:
     """The backup becomes the live file, by one rename; None: there was no file (`OSError`)."""
     if backup is None:
-        os.unlink(live.path)
+        durable.remove(live.path)
     else:
         _copy(backup.path, live.candidate)
         os.replace(live.candidate, live.path)
@@ -192,7 +195,7 @@ def _copy(source: str, target: str) -> None:
         copy.flush()
         _keep_attributes(copy.fileno(), found)
         os.fsync(copy.fileno())
-    _copy_label(source, target)
+    _copy_labels(source, target)
 
 
 def _keep_attributes(descriptor: int, found: os.stat_result) -> None:

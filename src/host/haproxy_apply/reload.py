@@ -85,7 +85,8 @@ def start_again(host: Host, before: Service) -> Service:
     else:
         master = [command.master_mode] if command.master_mode else []
         socket = ["-S", command.master_socket] if command.master_socket else []
-        start(host, *master, *socket)
+        with suppress(ReloadFailed):  # somebody else may start it meanwhile
+            start(host, *master, *socket)
     return waiting.for_new_worker()
 
 
@@ -138,10 +139,10 @@ def _perform(this: Reload, window: DropWindow) -> Service:
 
 def _reload_master(this: Reload, window: DropWindow) -> Service:
     """USR2: the master loads the file and hands its sockets to a new worker."""
+    waiting = _waiting(this, window)
     # Where it hands them over, the drop window waits for the new worker: parsing takes most of a reload.
     if this.drops and not _hands_over(this.host, this.present):
         window.open()
-    waiting = _waiting(this, window)
     _signal([this.before.root.pid], signal.SIGUSR2)
     return waiting.for_new_worker()
 
@@ -157,10 +158,11 @@ def _waiting(this: Reload, window: DropWindow) -> Waiting:
 
 def _reload_unit(this: Reload, window: DropWindow) -> Service:
     """A daemon that systemd started must stay in its unit."""
+    waiting = _waiting(this, window)
     if this.drops:
         window.open()
     units.reload(this.host.unit)
-    return _waiting(this, window).for_new_worker()
+    return waiting.for_new_worker()
 
 
 def _reload_daemon(this: Reload, window: DropWindow) -> Service:

@@ -31,7 +31,7 @@ def roll_back(
     try:
         service = _back_to_old(host, before, is_half_changed=is_half_changed)
     except ReloadFailed as worse:
-        return failed(30, "rollback-failed", f"{failure.reason}; {worse}")
+        return failed(30, "rollback-failed", f"{failure.reason}; {worse.reason}")
     findings = host.findings
     # A worker that stayed is proven now only if it was before.
     if service.worker != before.worker or findings.running_md5 == findings.md5_after:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply.server_state import is_same_number, passed, rows, runs
@@ -106,7 +107,7 @@ def _plain(model: Model) -> dict[str, Server]:
 
 
 def _is_possible(servers: _Servers, running: tuple[Row, ...]) -> bool:
-    remaining = _remaining(servers, running)
+    remaining = _Remaining.of(servers, running)
     return not any(map(_ends_sessions, servers.removed)) and all(
         _has_address(server) and _can_change(server, servers.before, remaining)
         for server in servers.changed
@@ -118,7 +119,7 @@ def _has_address(server: Server) -> bool:
 
 
 def _can_change(
-    server: Server, earlier: dict[str, Server], remaining: set[str]
+    server: Server, earlier: dict[str, Server], remaining: _Remaining
 ) -> bool:
     before = earlier.get(server.name)
     if before is None:
@@ -129,24 +130,37 @@ def _can_change(
     return not _is_moved(server, before) or _can_move(server, before, remaining)
 
 
-def _can_move(server: Server, before: Server, remaining: set[str]) -> bool:
+def _can_move(server: Server, before: Server, remaining: _Remaining) -> bool:
     """Whether it can be out of the balance for a moment, or until a check is good."""
     if server.is_disabled or before.is_disabled:
         return False
-    backend = server.name.partition("/")[0] + "/"
-    others = remaining - {server.name}
-    is_replaced = any(name.startswith(backend) for name in others)
-    return is_replaced and not _ends_sessions(server)
+    return remaining.has_other(server.name) and not _ends_sessions(server)
 
 
-def _remaining(servers: _Servers, running: tuple[Row, ...]) -> set[str]:
+class _Remaining(NamedTuple):
     """Who is up, and will be until the removals, which are the last steps of all."""
-    up = {row.name for row in running if row.is_up}
-    return {
-        name
-        for name in up
-        if not _goes(servers.after.get(name), servers.before.get(name))
-    }
+
+    names: frozenset[str]
+    by_backend: Counter[str]
+
+    @classmethod
+    def of(cls, servers: _Servers, running: tuple[Row, ...]) -> _Remaining:
+        """Of what the worker says, and what the steps will do to it."""
+        names = frozenset(
+            row.name
+            for row in running
+            if row.is_up
+            and not _goes(servers.after.get(row.name), servers.before.get(row.name))
+        )
+        return cls(names, Counter(map(_backend_of, names)))
+
+    def has_other(self, name: str) -> bool:
+        """Whether another one of its backend is among them."""
+        return self.by_backend[_backend_of(name)] > (name in self.names)
+
+
+def _backend_of(name: str) -> str:
+    return name.partition("/")[0]
 
 
 def _goes(server: Server | None, before: Server | None) -> bool:

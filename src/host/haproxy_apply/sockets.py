@@ -8,6 +8,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply import durable
+from haproxy_apply.sock_diag import LISTEN, SYN_RECV, tcp_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,8 +121,6 @@ def let_handshakes_end(ports: str) -> None:
 
 def is_anyone_waiting(ports: set[int]) -> bool:
     """Whether somebody is between SYN and accept on one of these ports; raises OSError if the kernel does not say."""
-    from haproxy_apply.sock_diag import LISTEN, SYN_RECV, tcp_sockets
-
     return any(
         found.port in ports and (found.state == SYN_RECV or found.queue > 0)
         for found in tcp_sockets({SYN_RECV, LISTEN})

@@ -21,7 +21,7 @@ def find(pid: int) -> str:
     if named:
         return str(named[-1])
     said = commands.run(["systemctl", "show", "-p", "MainPID", _USUAL])
-    return _USUAL if said.output.strip() == f"MainPID={pid}" else ""
+    return _USUAL if f"MainPID={pid}" in said.output.splitlines() else ""
 
 
 def reload(unit: str) -> None:

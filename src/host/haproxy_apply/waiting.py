@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 # For a new worker to be ready; 2.1 s of it go to HAProxy's own bind retries.
 RELOAD_SECONDS = 15
-GONE_SECONDS = 2  # a master that executes itself anew has no command line for a moment
-SILENT_SECONDS = 3  # longer than those bind retries
+GONE_SECONDS = 1  # a master that executes itself anew has no command line for a moment
+SILENT_SECONDS = 2.2  # longer than those bind retries
 POLL_SECONDS = 0.02
 COUNT_POLLS = 10  # the master is asked for its failures less often than /proc
 
@@ -86,10 +86,9 @@ class Waiting(NamedTuple):
         return sockets.listens(pid)
 
     def _open_window(self, service: Service) -> None:
-        """Late, where the master hands its sockets over; once only, since the kernel may have ended it already."""
-        window = self.window if service.style == MASTER_WORKER else None
-        if window and not window.was_opened:
-            window.open()
+        """Late, where the master hands its sockets over."""
+        if self.window and service.style == MASTER_WORKER:
+            self.window.open()
 
     def _look_at_master(self, polls: int) -> None:
         if polls % COUNT_POLLS == 0:

@@ -15,6 +15,7 @@ from benchmarks.reload.change import (
     RTT_MS,
     SCENARIOS,
     change,
+    in_a_name,
     stage,
     start_proxies,
 )
@@ -85,7 +86,7 @@ def _at_once() -> Iterator[tuple[str, str, Harm]]:
     with Network() as network, ThreadPoolExecutor(len(METHODS)) as threads:
         scenarios = {name: stage(network, name) for name in SCENARIOS}
         clients = {
-            method: Client(network, f"client-{method}", rtt_ms=RTT_MS)
+            method: Client(network, f"client-{in_a_name(method)}", rtt_ms=RTT_MS)
             for method in METHODS
         }
         for name, proxies in start_proxies(network, scenarios).items():

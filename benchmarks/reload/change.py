@@ -10,7 +10,17 @@ from benchmarks.reload.harm import Harm
 from local.lab import BackendHost, Client, Load, Network, ProxyHost, Style
 from tests.host.apply_step import CONFIG, ApplyStep
 
-METHODS = ("playbook", "plain", "syn-drop", "seamless", "runtime", "auto")
+MASTER_WORKER = "/master-worker"
+"""Ends the name of a method that is measured in this style; all others have the playbook's, an init script."""
+METHODS = (
+    "playbook",
+    "plain",
+    "syn-drop",
+    "seamless",
+    "runtime",
+    "auto",
+    *(f"{method}{MASTER_WORKER}" for method in ("syn-drop", "seamless", "runtime")),
+)
 SCENARIOS = ("alive", "dead", "unborn")
 
 PLAYBOOK = (
@@ -88,7 +98,9 @@ def start_proxies(
     """For each scenario and method a proxy with the config before the change, as Debian starts it."""
     proxies = {
         name: {
-            method: ProxyHost(network, f"proxy-{name}-{method}", Style.SYSV)
+            method: ProxyHost(
+                network, f"proxy-{name}-{in_a_name(method)}", _style(method)
+            )
             for method in METHODS
         }
         for name in scenarios
@@ -105,6 +117,15 @@ def start_proxies(
     for _, _, proxy in every:
         proxy.start()
     return proxies
+
+
+def in_a_name(method: str) -> str:
+    """The method as part of a host's name."""
+    return method.replace("/", "-")
+
+
+def _style(method: str) -> Style:
+    return Style.MASTER_WORKER if method.endswith(MASTER_WORKER) else Style.SYSV
 
 
 def config(method: str, servers: Sequence[BackendHost]) -> str:
@@ -178,8 +199,9 @@ def _apply(proxy: ProxyHost, method: str, after: str) -> None:
         proxy.write(CONFIG, after)
         proxy.run(["sh", "-c", PLAYBOOK if method == "playbook" else PLAIN])
         return
-    said = ApplyStep(proxy).run(after, ReloadMethod=method)
-    expected = {"auto": "runtime"}.get(method, method)
+    asked = method.removesuffix(MASTER_WORKER)
+    said = ApplyStep(proxy).run(after, ReloadMethod=asked)
+    expected = {"auto": "runtime"}.get(asked, asked)
     if not said.says("installed", method=expected):
         raise Unmeasured(f"{method}: {said}")
 

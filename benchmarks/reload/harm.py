@@ -87,7 +87,10 @@ def ranges(runs: Sequence[Harm]) -> dict[str, tuple[float, float]]:
     return {metric: (min(seen), max(seen)) for metric, seen in values.items()}
 
 
-OURS = ("syn-drop", "seamless", "runtime", "auto")
+SYN_DROP = ("syn-drop", "syn-drop/master-worker")
+SEAMLESS = ("seamless", "seamless/master-worker")
+RUNTIME = ("runtime", "runtime/master-worker")
+OURS = (*SYN_DROP, *SEAMLESS, *RUNTIME, "auto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +107,20 @@ TARGETS = (
     Target("no failed request", OURS, "failed", lambda _: 0),
     Target(
         "at most a fifth of the playbook's delayed connections",
-        ["syn-drop"],
+        SYN_DROP,
         "delayed",
         lambda of: of["playbook"]["delayed"] / 5,
     ),
     Target(
-        "no delayed connection", ["seamless", "runtime", "auto"], "delayed", lambda _: 0
+        "no delayed connection",
+        (*SEAMLESS, *RUNTIME, "auto"),
+        "delayed",
+        lambda _: 0,
     ),
-    Target("no lost keep-alive request", ["runtime"], "keepalive_lost", lambda _: 0),
+    Target("no lost keep-alive request", RUNTIME, "keepalive_lost", lambda _: 0),
     Target(
         "at most a tenth of the plain reload's lost keep-alive requests",
-        ["syn-drop", "seamless", "auto"],
+        (*SYN_DROP, *SEAMLESS, "auto"),
         "keepalive_lost",
         lambda of: of["plain"]["keepalive_lost"] / 10,
     ),

@@ -1,6 +1,8 @@
 """The host program's small values: parameters, state, marker, command lines, versions, addresses."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from haproxy_apply.journal import Journal
 from haproxy_apply.report import Findings, marker
 from haproxy_apply.sockets import spelt
 from haproxy_sync.rollout.reports import parse_marker
+
+PATHS = (Path("src/host"), Path("src"))
 
 GOOD = {
     "SSM_Md5": "0" * 32,
@@ -222,3 +226,23 @@ def test_the_document_s_defaults_are_good_parameters() -> None:
         if "default" in declared
     }
     assert request.parse(defaults).reload_method == "syn-drop"
+
+
+LATE = {
+    "dataclasses", "json", "pathlib", "shlex", "shutil", "socket", "subprocess", "tempfile", "traceback",
+    "haproxy_apply.change", "haproxy_apply.drop_window", "haproxy_apply.model", "haproxy_apply.reload",
+}  # fmt: skip
+"""What a run that changes nothing has no use for: each costs it milliseconds."""
+
+
+def test_a_run_that_changes_nothing_loads_nothing_for_a_change() -> None:
+    """The program is compiled at each start, and its imports are most of what such a run takes."""
+    program = "import haproxy_apply.__main__, sys; print(*sys.modules)"
+    paths = f"import sys; sys.path[:0] = {[str(path.resolve()) for path in PATHS]}; "
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", paths + program],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert LATE.intersection(done.stdout.split()) == set()

@@ -299,6 +299,9 @@ def test_a_failed_rollback_says_why_in_words(
     """Not as Python shows a tuple."""
     proxy = make_proxy(Style.MASTER_WORKER)
     proxy.start(config(backends[0]))
+    # Its last act at the start: without it the master ends.
+    pid_file = proxy.path("/run/haproxy.pid")
+    wait_until(lambda: pid_file.exists() and pid_file.read_text().strip())
     proxy.make_read_only("/run")
     report = ApplyStep(proxy).run(config(*backends[:2]))
     assert (

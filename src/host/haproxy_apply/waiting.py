@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 # For a new worker to be ready; 2.1 s of it go to HAProxy's own bind retries.
 RELOAD_SECONDS = 15
-GONE_SECONDS = 1  # a master that executes itself anew has no command line for a moment
+# A second or more: a master that executes itself anew has no command line for a moment, a longer one on a busy host.
+GONE_POLLS = 50
 SILENT_SECONDS = 2.2  # longer than those bind retries
 POLL_SECONDS = 0.02
 COUNT_POLLS = 10  # the master is asked for its failures less often than /proc
@@ -47,12 +48,12 @@ class Waiting(NamedTuple):
         """The service once the new worker is ready. `ReloadFailed`: it never is, or the master says so."""
         now = time.monotonic()
         deadline = now + RELOAD_SECONDS
-        gone_since = new_since = None  # nobody is there; the new worker is
-        polls = 0
+        new_since = None  # when the new worker was first seen
+        gone = polls = 0
         while now < deadline:
             service = self.discovery.find()
-            gone_since = None if service else gone_since or now
-            if gone_since and now - gone_since > GONE_SECONDS:
+            gone = 0 if service else gone + 1
+            if gone > GONE_POLLS:
                 raise ReloadFailed("master-died")
             if service and service.has_new_worker(self.before):
                 self._open_window(service)

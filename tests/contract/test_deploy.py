@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from haproxy_sync.errors import ProgramDiffers
 from haproxy_sync.handler import handler
 from haproxy_sync.rollout.program import Program
 from haproxy_sync.state.model import Purpose
 from haproxy_sync.state.store import Store
-from tests.contract.faults import Fault, interposed
+from tests.contract.faults import Fault, failing, interposed
 from tests.contract.test_rollout import breaks, digests, outcomes
 from tests.contract.world import World, another_program
 
@@ -340,6 +341,7 @@ def test_a_state_of_an_earlier_release_begins_anew(running: World) -> None:
     )
     del body["publication"]["document"]["program"]
     del body["publication"]["begun_with"]
+    del body["publication"]["former_program"]
     running.clients.s3.put_object(
         Bucket="bucket", Key="state/staging.json", Body=json.dumps(body).encode()
     )
@@ -392,3 +394,95 @@ def test_a_program_that_vanished_from_the_bucket_is_put_again(running: World) ->
     running.settle(120)
     assert running.proxies[first].programs[-1] == running.program.sha256
     assert running.act("status")["converged"]
+
+
+def broken(world: World) -> list[str]:
+    """The outcome of each proxy that a command broke."""
+    return [each for each in outcomes(world) if each == "rolled-back"]
+
+
+def break_all(world: World) -> None:
+    """The program that was deployed breaks every proxy that runs it."""
+    for host in world.proxies.values():
+        host.breaks = breaks
+
+
+def test_a_program_that_comes_back_is_tried_by_one_proxy_again(running: World) -> None:
+    """A deploy was taken back before any proxy ran it: that it was once begun with says nothing of it."""
+    old = running.program
+    running.deploy(NEW)
+    running.sweep()
+    running.deploy(old)
+    running.act("verify")
+    running.settle()
+    assert set(ran(running)) == {old.sha256}
+    running.pass_time(60)
+    sent = len(running.service.commands)
+    running.deploy(NEW)
+    running.act("verify")
+    running.settle()
+    assert sizes(running)[sent:] == [1, 2]
+
+
+@pytest.mark.parametrize("sweeps_first", [False])
+def test_a_rollback_after_a_deploy_is_tried_by_one_proxy(
+    running: World,
+    sweeps_first: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    """Even if it is the first thing that the new function does: the program is known from one publication to the next."""
+    after_the_canary(running)
+    generation = running.state.generation
+    sent = len(running.service.commands)
+    running.deploy(NEW)
+    break_all(running)
+    if sweeps_first:
+        running.sweep()
+        running.pass_time(5)
+    running.act("rollback", generation=generation - 1)
+    for _ in range(30):
+        running.pass_time(60)
+        running.sweep()
+    assert set(sizes(running)[sent:]) == {1}
+    assert len(broken(running)) == 1
+
+
+@pytest.mark.parametrize("is_frozen", [True, False])
+def test_a_change_taken_back_after_a_deploy_is_tried_by_one_proxy(
+    world: World,
+    is_frozen: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    """What all proxies run is published again, by a look or by the end of a freeze: the program is new all the same."""
+    world.launch(number=3)
+    world.launch("haproxy", 6)
+    world.sweep()
+    world.settle()
+    world.pass_time(60)
+    break_all(world)
+    (instance_id,) = world.launch()
+    world.sweep()
+    world.pass_time(10)
+    world.inbox.clear()
+    if is_frozen:
+        world.act("freeze", minutes=600)
+    world.terminate(instance_id)
+    sent = len(world.service.commands)
+    world.deploy(NEW)
+    world.act("unfreeze" if is_frozen else "sync")
+    for _ in range(60):
+        world.pass_time(60)
+        world.sweep()
+    assert set(sizes(world)[sent:]) == {1}
+
+
+def test_a_document_that_vanished_leaves_its_program_known(running: World) -> None:
+    """The pinned version is gone, so it is forgotten; what proxies ran is not."""
+    fault = Fault(400, "InvalidDocument")
+    with failing(running.clients, "ssm.SendCommand", fault, times=1):
+        with pytest.raises(ClientError):
+            running.act("verify")
+    assert running.act("status")["document"] is None
+    sent = len(running.service.commands)
+    running.deploy(NEW)
+    running.act("verify")
+    running.settle()
+    assert sizes(running)[sent:] == [1, 2]

@@ -67,6 +67,7 @@ def full() -> EnvironmentState:
         publication=replace(
             published.publication,
             document=Document("3", "e" * 64, "f" * 64),
+            former_program="d" * 64,
             begun_with="f" * 64,
         ),
         commands=(
@@ -138,9 +139,11 @@ def test_a_state_from_before_there_were_programs_is_readable() -> None:
     body = json.loads(codec.dumps(full()))
     del body["publication"]["document"]["program"]
     del body["publication"]["begun_with"]
+    del body["publication"]["former_program"]
     del body["refusal"]
     read = codec.loads(json.dumps(body).encode())
     assert read.document == Document("3", "e" * 64, "")
+    assert read.program == ""
     assert read.refusal is None
 
 

@@ -182,11 +182,11 @@ def _due(
 
 
 def _is_its_program(state: EnvironmentState, program: str) -> bool:
-    """Whether the publication is brought by this program, or by none yet."""
+    """Whether this program was the last one to bring the publication, or nothing was ever sent."""
     publication = state.publication
-    if publication is None or publication.document is None:
+    if publication is None or state.program is None:
         return True
-    return program in {publication.document.program, publication.begun_with}
+    return program == (publication.begun_with or state.program)
 
 
 def _pinned(
@@ -292,7 +292,7 @@ def record(
         if claim.claim_id in {command.claim_id for command in recorded.commands}:
             recorded = transitions.reported(recorded, claim, [report], now)
     if _has_code(sent.failure, DOCUMENT_GONE):
-        recorded = _with_document(recorded, None)  # the next try takes the current one
+        recorded = transitions.unpinned(recorded)  # the next try takes the current one
     recorded = replace(recorded, refusal=_refusal(recorded, sent, now))
     return transitions.sent(recorded, sent.by_claim)
 

@@ -111,6 +111,7 @@ def roll_out(state: EnvironmentState, change: Change) -> EnvironmentState:
             fence=change.fence,
             at=change.at,
             assignment=change.assignment,
+            former_program=state.program,
             begun_with=_untried(state),
         ),
         history=(*state.history, change)[-HISTORY_LENGTH:],
@@ -141,11 +142,20 @@ def begun_anew(
     state: EnvironmentState, program: str, now: UnixSeconds
 ) -> EnvironmentState:
     """A deploy brought another program: the same is published again, and it is one proxy that tries it first."""
-    raised = overtaken(state, now)
+    raised = unpinned(overtaken(state, now))
     publication = raised.publication
     return replace(
         raised, publication=publication and replace(publication, begun_with=program)
     )
+
+
+def unpinned(state: EnvironmentState) -> EnvironmentState:
+    """The next command asks for the document's newest version; which program was sent last is still known."""
+    publication = state.publication
+    if publication is None:
+        return state
+    without = replace(publication, document=None, former_program=state.program)
+    return replace(state, publication=without)
 
 
 def claimed(

@@ -97,6 +97,8 @@ class Publication:
     at: UnixSeconds
     assignment: Assignment
     document: Document | None = None  # what the canary ran
+    # The program that was sent before there was a document; empty: of an earlier release; None: nothing was ever sent.
+    former_program: str | None = None
     # A deploy brought another program (its SHA-256) meanwhile: only what was done since proves the publication.
     begun_with: str = ""
 
@@ -312,6 +314,13 @@ class EnvironmentState:
     def document(self) -> Document | None:
         """What the publication's newest command runs; None while it has had none."""
         return self.publication.document if self.publication else None
+
+    @property
+    def program(self) -> str | None:
+        """The program that the newest command named; None while nothing was ever sent."""
+        if self.document:
+            return self.document.program
+        return self.publication.former_program if self.publication else None
 
     @property
     def pool(self) -> tuple[Backend, ...]:

@@ -407,6 +407,7 @@ def break_all(world: World) -> None:
         host.breaks = breaks
 
 
+@pytest.mark.fault("F64")
 def test_a_program_that_comes_back_is_tried_by_one_proxy_again(running: World) -> None:
     """A deploy was taken back before any proxy ran it: that it was once begun with says nothing of it."""
     old = running.program
@@ -424,12 +425,13 @@ def test_a_program_that_comes_back_is_tried_by_one_proxy_again(running: World) -
     assert sizes(running)[sent:] == [1, 2]
 
 
-@pytest.mark.parametrize("sweeps_first", [False])
+@pytest.mark.fault("F64")
+@pytest.mark.parametrize("sweeps_first", [True, False])
 def test_a_rollback_after_a_deploy_is_tried_by_one_proxy(
     running: World,
     sweeps_first: bool,  # noqa: FBT001 # a column of the table
 ) -> None:
-    """Even if it is the first thing that the new function does: the program is known from one publication to the next."""
+    """Even if it is the first thing that the new function does: what ran is known from one publication to the next."""
     after_the_canary(running)
     generation = running.state.generation
     sent = len(running.service.commands)
@@ -446,6 +448,7 @@ def test_a_rollback_after_a_deploy_is_tried_by_one_proxy(
     assert len(broken(running)) == 1
 
 
+@pytest.mark.fault("F64")
 @pytest.mark.parametrize("is_frozen", [True, False])
 def test_a_change_taken_back_after_a_deploy_is_tried_by_one_proxy(
     world: World,
@@ -474,15 +477,110 @@ def test_a_change_taken_back_after_a_deploy_is_tried_by_one_proxy(
     assert set(sizes(world)[sent:]) == {1}
 
 
+@pytest.mark.fault("F64")
 def test_a_document_that_vanished_leaves_its_program_known(running: World) -> None:
     """The pinned version is gone, so it is forgotten; what proxies ran is not."""
-    fault = Fault(400, "InvalidDocument")
-    with failing(running.clients, "ssm.SendCommand", fault, times=1):
-        with pytest.raises(ClientError):
-            running.act("verify")
+    gone = failing(
+        running.clients, "ssm.SendCommand", Fault(400, "InvalidDocument"), times=1
+    )
+    with gone, pytest.raises(ClientError):
+        running.act("verify")
     assert running.act("status")["document"] is None
     sent = len(running.service.commands)
     running.deploy(NEW)
     running.act("verify")
     running.settle()
     assert sizes(running)[sent:] == [1, 2]
+
+
+def sick(_parameters: Mapping[str, str]) -> tuple[str, str]:
+    """A host that takes nothing, whatever the program."""
+    return "failed", "disk-full"
+
+
+@pytest.mark.fault("F64")
+@pytest.mark.parametrize("is_repaired", [True, False])
+def test_a_proxy_that_was_broken_before_is_not_the_canary_of_a_program(
+    running: World,
+    is_repaired: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    """It would stop everybody, and prove nothing: a healthy one compares at once, then life goes on for the others."""
+    bad, drifted, _ = sorted(running.proxies)
+    running.proxies[bad].breaks = sick
+    running.act("verify")
+    running.settle(20)
+    running.pass_time(120)
+    sent = len(running.service.commands)
+    running.deploy(NEW)
+    if is_repaired:
+        running.proxies[bad].breaks = lambda _: None
+    running.pass_time(600)
+    running.sweep()
+    running.pass_time(60)
+    assert versions(running)[sent:] == ["2"] * len(versions(running)[sent:])
+    (first, *_) = running.service.commands[sent].invocations
+    assert first.instance_id != bad
+    (late,) = running.launch("haproxy")
+    running.drift(drifted)
+    for _ in range(40):
+        running.sweep()
+        running.pass_time(60)
+    assert running.proxies[late].running == running.proxies[drifted].installed
+    assert running.proxies[drifted].installed == running.proxies[drifted].running
+    assert (NEW.sha256 in running.proxies[bad].programs) == is_repaired
+
+
+def test_where_all_are_broken_one_of_them_tries_a_new_program(running: World) -> None:
+    """It may be what mends them."""
+    break_all(running)
+    running.act("verify")
+    running.settle(20)
+    for host in running.proxies.values():
+        host.breaks = lambda _: None
+    sent = len(running.service.commands)
+    running.deploy(NEW)
+    running.sweep()
+    running.settle()
+    assert sizes(running)[sent] == 1
+    assert set(ran(running)) == {NEW.sha256}
+
+
+@pytest.mark.fault("F64")
+@pytest.mark.parametrize("is_taken_back", [True, False])
+def test_a_bad_program_breaks_one_proxy_however_much_is_published(
+    running: World,
+    is_taken_back: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    """Who failed by it stays the only one that tries it, until a deploy mends it or takes it back."""
+    old = running.program
+    running.deploy(NEW)
+    break_all(running)
+    for _ in range(5):
+        running.launch()
+        running.sweep()
+        running.pass_time(300)
+        assert len(broken(running)) == 1
+    for host in running.proxies.values():
+        host.breaks = lambda _: None
+    running.deploy(old if is_taken_back else another_program("mended"))
+    running.sweep()
+    running.settle(60)
+    assert running.act("status")["converged"]
+    assert len(digests(running)) == 1
+
+
+def test_another_config_is_tried_at_once_by_who_failed_with_a_new_program(
+    running: World,
+) -> None:
+    """It may have been the config after all."""
+    running.deploy(NEW)
+    break_all(running)
+    running.launch()
+    running.sweep()
+    running.pass_time(1800)
+    for host in running.proxies.values():
+        host.breaks = lambda _: None
+    running.launch()
+    running.sweep()
+    running.settle(30)
+    assert running.act("status")["converged"]

@@ -425,6 +425,7 @@ def test_an_untried_program_stays_untried_with_the_next_publication() -> None:
     assert transitions.roll_out(untried, change).publication == replace(
         Publication(change.generation, change.fence, NOW + 61, Assignment(OLD)),
         begun_with="f" * 64,
+        begun_generation=untried.generation,
     )
     tried = said(sent(untried, NOW + 60), Outcome.INSTALLED, proxy_id(1), now=NOW + 61)
     published = transitions.roll_out(tried, change).publication

@@ -69,6 +69,7 @@ def full() -> EnvironmentState:
             document=Document("3", "e" * 64, "f" * 64),
             former_program="d" * 64,
             begun_with="f" * 64,
+            begun_generation=1,
         ),
         commands=(
             Command(

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from math import inf
 
 from haproxy_sync.fleet.model import ids
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
@@ -84,16 +85,23 @@ def due(
     if _must_not_send(state, now):
         return ()
     in_flight = state.proxies_in_flight
+    progress = Progress(state)
+    must_compare = settings.canary and progress.awaits_healthy_canary
+    compared_since = inf if must_compare else state.verify_requested_at
     return tuple(
-        _due(proxy, proxy.desired, state, settings)
-        for proxy in Progress(state).proxies
+        _due(proxy, proxy.desired, compared_since, settings)
+        for proxy in progress.proxies
         if proxy.desired and proxy.instance_id not in in_flight
     )
 
 
 def _due(
-    proxy: ProxyProgress, digest: Digest, state: EnvironmentState, settings: Settings
+    proxy: ProxyProgress,
+    digest: Digest,
+    compared_since: UnixSeconds,
+    settings: Settings,
 ) -> Due:
+    """`compared_since`: who is settled and got its last command before that shall compare now."""
     observed = proxy.state
     spaced = 0.0
     if observed.sent_at:
@@ -102,7 +110,7 @@ def _due(
     if proxy.has_failed or _is_unlucky(proxy):
         return want(
             purpose=Purpose.RETRY,
-            at=max(spaced, observed.at + _backoff(observed.attempts)),
+            at=max(spaced, _rested_at(proxy)),
             is_healthy=False,
         )
     if not proxy.is_settled:
@@ -111,7 +119,7 @@ def _due(
             at=spaced,
             is_healthy=observed.outcome not in BROKEN,
         )
-    if observed.sent_at < state.verify_requested_at:
+    if observed.sent_at < compared_since:
         return want(
             purpose=Purpose.VERIFY,
             at=spaced,
@@ -125,6 +133,13 @@ def _due(
 
 def _is_unlucky(proxy: ProxyProgress) -> bool:
     return proxy.state.outcome in UNLUCKY and proxy.state.attempts > 0
+
+
+def _rested_at(proxy: ProxyProgress) -> UnixSeconds:
+    """When it has waited long enough since it failed; at once for a publication that it has not tried."""
+    if proxy.has_failed and not proxy.may_have_it:
+        return 0.0
+    return proxy.state.at + _backoff(proxy.state.attempts)
 
 
 def _backoff(attempts: int) -> int:
@@ -157,6 +172,7 @@ class _Choice:
     progress: Progress
     settings: Settings
     ready: tuple[Due, ...]
+    later: tuple[Due, ...]  # whose time has not come
 
     def of(self, purpose: Purpose) -> list[Due]:
         """Those that are ready for the purpose."""
@@ -175,9 +191,17 @@ class _Choice:
     @property
     def candidates(self) -> Sequence[Due]:
         """Those of whom one is to be the canary: who compares tries nothing new, unless by a new program."""
-        if self.unsettled or not self.progress.has_new_program:
+        if not self.progress.has_new_program:
             return self.unsettled
-        return self.ready
+        sound = [each for each in self.ready if not each.proxy.is_broken]
+        unsettled = [each for each in sound if each.purpose is not Purpose.VERIFY]
+        return unsettled or sound or self.ready
+
+    @property
+    def awaits_healthy(self) -> bool:
+        """Whether a healthy proxy can try a new program soon: one that was broken before it came proves nothing."""
+        soon = [each for each in self.later if not each.is_drift_check]
+        return self.progress.has_new_program and any(each.is_healthy for each in soon)
 
     @cached_property
     def wave(self) -> list[Due]:
@@ -206,7 +230,8 @@ def next_commands(
     ready = tuple(
         each for each in wanted if each.at <= now and each.instance_id in online
     )
-    choice = _Choice(Progress(state), settings, ready)
+    later = tuple(each for each in wanted if each.at > now)
+    choice = _Choice(Progress(state), settings, ready, later)
     policies = BEFORE_PROOF if _needs_canary(choice, wanted) else AFTER_PROOF
     claims = _claims(state, _first(choice, policies), settings, now)
     return NextCommands(
@@ -263,6 +288,8 @@ def _new_canary(choice: _Choice) -> list[Due] | None:
     if not choice.candidates:
         return None
     best = min(choice.candidates, key=lambda each: each.canary_rank)
+    if best.proxy.is_broken and choice.awaits_healthy:
+        return []
     return [replace(best, purpose=Purpose.CANARY)]
 
 

@@ -27,12 +27,17 @@ class ProxyProgress:
     state: ProxyState
     desired: Digest | None
     generation: int  # that is published
+    since: int  # the first generation of its program: that of the publication, or before where a deploy is unproven
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it failed, with whatever it was, and did not succeed since."""
+        return self.state.failed_generation != 0
 
     @property
     def has_failed(self) -> bool:
-        """Whether it tried what is published and did not succeed since."""
-        failed = self.state.failed_generation
-        return failed != 0 and failed == self.generation
+        """Whether it tried what is published, or anything by its new program, and did not succeed since."""
+        return self.is_broken and self.state.failed_generation >= self.since
 
     @property
     def is_settled(self) -> bool:
@@ -83,7 +88,14 @@ class Progress:
             state=self.state.proxy_state(instance_id),
             desired=self.state.desired(instance_id),
             generation=self.state.generation,
+            since=self._since,
         )
+
+    @property
+    def _since(self) -> int:
+        publication = self.state.publication
+        begun = publication.begun_generation if publication else 0
+        return begun or self.state.generation
 
     @property
     def proxies(self) -> Iterator[ProxyProgress]:
@@ -135,6 +147,17 @@ class Progress:
         """Whether a deploy brought another program since this was published first."""
         publication = self.state.publication
         return publication is not None and publication.begun_with != ""
+
+    @property
+    def awaits_healthy_canary(self) -> bool:
+        """Whether a new program is unproven, and who failed before it came waits for it: that one proves nothing."""
+        if not self.has_new_program or self.proven_by:
+            return False
+        return any(
+            proxy.is_broken and not proxy.has_failed
+            for proxy in self.proxies
+            if not proxy.is_settled
+        )
 
     @property
     def is_converged(self) -> bool:

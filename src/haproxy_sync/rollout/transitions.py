@@ -104,25 +104,30 @@ def _next_fence(state: EnvironmentState, now: UnixSeconds) -> int:
 
 def roll_out(state: EnvironmentState, change: Change) -> EnvironmentState:
     """What the change says is the publication from now on, and is remembered in the history."""
+    publication = Publication(
+        generation=change.generation,
+        fence=change.fence,
+        at=change.at,
+        assignment=change.assignment,
+        former_program=state.program,
+    )
     return replace(
         state,
-        publication=Publication(
-            generation=change.generation,
-            fence=change.fence,
-            at=change.at,
-            assignment=change.assignment,
-            former_program=state.program,
-            begun_with=_untried(state),
-        ),
+        publication=_with_untried(publication, state),
         history=(*state.history, change)[-HISTORY_LENGTH:],
     )
 
 
-def _untried(state: EnvironmentState) -> str:
-    """The program that came with a deploy and that no proxy has run yet: what ran before says nothing about it."""
-    if state.publication is None or Progress(state).proven_by:
-        return ""
-    return state.publication.begun_with
+def _with_untried(publication: Publication, state: EnvironmentState) -> Publication:
+    """What follows a deploy whose program no proxy has run yet: what ran before says nothing about it."""
+    before = state.publication
+    if before is None or Progress(state).proven_by:
+        return publication
+    return replace(
+        publication,
+        begun_with=before.begun_with,
+        begun_generation=before.begun_generation,
+    )
 
 
 def overtaken(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
@@ -144,9 +149,12 @@ def begun_anew(
     """A deploy brought another program: the same is published again, and it is one proxy that tries it first."""
     raised = unpinned(overtaken(state, now))
     publication = raised.publication
-    return replace(
-        raised, publication=publication and replace(publication, begun_with=program)
+    if publication is None:
+        return raised
+    begun = replace(
+        publication, begun_with=program, begun_generation=publication.generation
     )
+    return replace(raised, publication=begun)
 
 
 def unpinned(state: EnvironmentState) -> EnvironmentState:

@@ -101,6 +101,7 @@ class Publication:
     former_program: str | None = None
     # A deploy brought another program (its SHA-256) meanwhile: only what was done since proves the publication.
     begun_with: str = ""
+    begun_generation: int = 0  # the first publication that it was to bring: who failed since may have failed by it
 
 
 @dataclass(frozen=True, slots=True)

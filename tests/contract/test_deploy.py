@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from haproxy_sync.errors import ProgramDiffers
 from haproxy_sync.handler import handler
 from haproxy_sync.rollout.program import Program
-from haproxy_sync.state.model import Purpose
+from haproxy_sync.state.model import Outcome, Purpose
 from haproxy_sync.state.store import Store
 from tests.contract.faults import Fault, failing, interposed
 from tests.contract.test_rollout import breaks, digests, outcomes
@@ -326,6 +326,7 @@ def test_a_deploy_changes_nothing_while_frozen(running: World) -> None:
     running.sweep()
     assert running.state.generation == generation
     running.act("unfreeze")
+    running.act("verify")
     running.settle()
     assert running.state.generation == generation + 1
 
@@ -357,13 +358,13 @@ def test_a_state_of_an_earlier_release_begins_anew(running: World) -> None:
 def test_a_release_that_was_built_wrong_sends_nothing(
     running: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each reconcile says what is wrong; `status` and `plan` work, since they send nothing."""
+    """Where something is to be sent it says what is wrong; whatever sends nothing works, above all a freeze."""
 
     def differs() -> Program:
         raise ProgramDiffers("a" * 64, "b" * 64)
 
     before, orders = running.state, running.orders()
-    running.launch()
+    (new,) = running.launch()
     monkeypatch.setitem(handler.__globals__, "program", differs)
     assert running.sweep() == ["m-0"]
     assert "make document" in caplog.text
@@ -373,6 +374,13 @@ def test_a_release_that_was_built_wrong_sends_nothing(
     assert running.act("plan")["changes"]
     with pytest.raises(ProgramDiffers):
         running.act("verify")
+    running.act("freeze", minutes=5)
+    running.sweep()
+    assert running.orders() == orders
+    running.terminate(new)
+    running.act("unfreeze")
+    assert running.act("status")["freeze"] is None
+    assert running.sweep() == []
 
 
 @pytest.mark.fault("F69")
@@ -584,3 +592,30 @@ def test_another_config_is_tried_at_once_by_who_failed_with_a_new_program(
     running.sweep()
     running.settle(30)
     assert running.act("status")["converged"]
+
+
+@pytest.mark.fault("F64")
+@pytest.mark.parametrize("seconds", [0.25, 0.5, 1.0, 1.5, 2.0])
+def test_a_drift_check_under_way_ends_before_it_begins_anew(
+    running: World, caplog: pytest.LogCaptureFixture, seconds: float
+) -> None:
+    """A higher fence would make the hosts refuse it, and blame them; who is due next waits, too."""
+    running.pass_time(600)
+    running.launch("haproxy")
+    running.sweep()
+    running.settle()
+    running.pass_time(1200)
+    running.sweep()
+    (comparing,) = running.state.commands
+    assert comparing.purpose is Purpose.VERIFY
+    running.clock.advance(seconds)
+    running.service.tick()
+    sent = len(running.service.commands)
+    running.deploy(NEW)
+    running.act("verify")
+    running.settle()
+    assert {each.outcome for each in running.state.proxy_states.values()} == {
+        Outcome.UNCHANGED
+    }
+    assert "failed" not in [vars(each)["outcome"] for each in said(caplog, "report")]
+    assert sizes(running)[sent:] == [1, 3]

@@ -123,7 +123,8 @@ class _Done:
 class Reconciler:
     """What a reconcile needs. `writer` is unique per invocation, `clock` gives unix seconds.
 
-    `program` is what proxies run; `ProgramDiffers` if the release was built wrong, and then nothing is put or sent.
+    `program` is what proxies run; `ProgramDiffers` if the release was built wrong: where a proxy waits for a command,
+    nothing is put or sent then.
     """
 
     settings: Settings
@@ -237,11 +238,12 @@ class Reconciler:
 
     def _put(self, run: _Run, proposal: Proposal) -> _Put:
         """Claim the next commands and put the state; nobody else sends what it claims."""
-        before, program = run.snapshot.state, self.program()
+        before = run.snapshot.state
         state, chosen = driver.choose(
-            self.clients.ssm, self.settings, proposal.state, program.sha256, run.now
+            self.clients.ssm, self.settings, proposal.state, self.program, run.now
         )
         if chosen.claims and _may_lack_program(before, state):
+            program = self.program()
             self._store.put_program(program.sha256, program.content)
         times = (
             chosen.wake_at,

@@ -1,6 +1,6 @@
 """The rollout's talk with Run Command: collect what came of commands, choose the next, send them, record their ids."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,8 @@ from haproxy_sync.aws import FAILURES, error_code
 from haproxy_sync.errors import Unpinned
 from haproxy_sync.fleet.model import ids
 from haproxy_sync.rollout import listening, next_commands, run_command, transitions
-from haproxy_sync.rollout.next_commands import Due, NextCommands
+from haproxy_sync.rollout.next_commands import NextCommands
+from haproxy_sync.rollout.program import Program
 from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.rollout.reports import Report, reports_of
 from haproxy_sync.settings import Settings
@@ -133,16 +134,36 @@ def choose(
     ssm: Any,
     settings: Settings,
     state: EnvironmentState,
-    program: str,
+    program: Callable[[], Program],
     now: UnixSeconds,
 ) -> tuple[EnvironmentState, NextCommands]:
     """Who gets a command next, to run this program; claimed in the state so that nobody else sends it too.
 
-    `ClientError` or `BotoCoreError` if Run Command cannot be asked who is online, or for its document.
+    `ClientError` or `BotoCoreError` if Run Command cannot be asked who is online, or for its document. What `program`
+    raises is raised where somebody may have a command now.
     """
+    wanted = next_commands.due(state, settings, now)
+    if any(each.at <= now for each in wanted):
+        return _chosen(ssm, settings, state, program().sha256, now)
+    nobody = frozenset[str]()
+    chosen = next_commands.next_commands(state, wanted, nobody, settings, now)
+    return _noted(state, now), chosen
+
+
+def _chosen(
+    ssm: Any,
+    settings: Settings,
+    state: EnvironmentState,
+    program: str,
+    now: UnixSeconds,
+) -> tuple[EnvironmentState, NextCommands]:
     if refused_until := _refused_until(state, program, now):
         return _noted(state, now), NextCommands(wake_at=refused_until)
-    state, wanted = _due(settings, state, program, now)
+    if not _is_its_program(state, program):
+        if _has_to_end(state):
+            return _noted(state, now), NextCommands()
+        state = transitions.begun_anew(state, program, now)
+    wanted = next_commands.due(state, settings, now)
     ready = frozenset(each.instance_id for each in wanted if each.at <= now)
     online = run_command.online(ssm, ready) if ready else frozenset()
     state = transitions.unreachable(state, ready - online)
@@ -170,15 +191,9 @@ def _refused_until(
     return state.refusal.until if is_waited_for else None
 
 
-def _due(
-    settings: Settings, state: EnvironmentState, program: str, now: UnixSeconds
-) -> tuple[EnvironmentState, tuple[Due, ...]]:
-    """Who wants a command. What began with another program begins anew first, once its commands have ended."""
-    wanted = next_commands.due(state, settings, now)
-    if not wanted or _is_its_program(state, program) or Progress(state).under_way:
-        return state, wanted
-    anew = transitions.begun_anew(state, program, now)
-    return anew, next_commands.due(anew, settings, now)
+def _has_to_end(state: EnvironmentState) -> bool:
+    """Whether a command of another program may still arrive, a comparison too: hosts would refuse its fence."""
+    return not all(command.is_stalled for command in state.commands)
 
 
 def _is_its_program(state: EnvironmentState, program: str) -> bool:

@@ -62,6 +62,7 @@ document: setup ## the SSM document anew, after a change of what runs on hosts
 
 build: setup ## function, layer and template into .aws-sam/build
 	$(SAM) build
+	$(PYTHON) -m local.built_program
 
 deploy: build ## to AWS; ENV=staging is a table of samconfig.toml
 	$(SAM) deploy --config-env $(ENV)

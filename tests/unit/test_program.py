@@ -15,6 +15,7 @@ import re2  # type: ignore[import-untyped]
 import ssm_document
 from haproxy_sync.errors import ProgramDiffers
 from haproxy_sync.rollout.program import RELEASE, Program
+from local import built_program
 
 ANOTHER_PYTHON = """
 import sys
@@ -69,7 +70,14 @@ def test_times_modes_and_stray_files_do_not_change_it(release: Path) -> None:
     for path in (release / "host/haproxy_apply").glob("*.py"):
         path.touch()
         path.chmod(0o600)
-    (release / "host/haproxy_apply/notes.txt").write_text("not shipped")
+    for stray in (
+        "notes.txt",
+        "apply (1).py",
+        ".#apply.py",
+        "apply.py.orig",
+        "Apply.py",
+    ):
+        (release / "host/haproxy_apply" / stray).write_text("not shipped")
     cache = release / "host/haproxy_apply/__pycache__"
     cache.mkdir(exist_ok=True)
     (cache / "main.cpython-313.pyc").write_bytes(b"not shipped")
@@ -108,6 +116,28 @@ def test_a_release_that_was_built_wrong_says_so(release: Path) -> None:
     assert (caught.value.packed, caught.value.named) == (packed, named)
     assert packed in str(caught.value)
     assert named in str(caught.value)
+
+
+@pytest.mark.fault("F102")
+def test_such_a_build_ends_with_an_error(
+    release: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that it is not found in production: one line, which says what to do."""
+    assert built_program.main(release) == 0
+    path = release / "host/haproxy_apply/errors.py"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert built_program.main(release) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "make document" in line
+
+
+@pytest.mark.fault("F102")
+def test_every_checkout_has_the_same_bytes() -> None:
+    """Whatever a developer's git makes of line ends elsewhere."""
+    attributes = (RELEASE.parent / ".gitattributes").read_text()
+    assert "* text=auto eol=lf" in attributes.splitlines()
+    files = (RELEASE / "host/haproxy_apply").glob("*.py")
+    assert not any(b"\r\n" in path.read_bytes() for path in files)
 
 
 GOOD = f"https://stack-bucket-1.s3.cn-north-1.amazonaws.com.cn/program/{'a' * 64}/haproxy_apply.zip"

@@ -28,6 +28,7 @@ SHARED = (
 )
 """What function and hosts have in common."""
 
+MODULE = re.compile(r"[a-z_]+\.py", re.ASCII)  # not what editors and merges leave
 NAMED = re.compile(r"/program/([0-9a-f]{64})/")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of zip files
 UNIX = 3
@@ -62,8 +63,9 @@ class Program:
 
 def _members(release: Path) -> Iterator[tuple[str, Path]]:
     """Names in the zip, and where each file is."""
-    for path in (release / PACKAGE).glob("*.py"):
-        yield f"{path.parent.name}/{path.name}", path
+    for path in (release / PACKAGE).iterdir():
+        if MODULE.fullmatch(path.name):
+            yield f"{path.parent.name}/{path.name}", path
     for name in SHARED:
         yield name, release / name
 

@@ -19,6 +19,7 @@ from haproxy_sync.reconcile import events
 from haproxy_sync.reconcile.events import Event, Home, Kind
 from haproxy_sync.reconcile.reconciler import Reconciler, Result
 from haproxy_sync.rollout.program import Program
+from haproxy_sync.rollout.reports import PROGRAM_MISMATCH
 from haproxy_sync.settings import Settings
 from haproxy_sync.state import codec
 
@@ -167,3 +168,10 @@ def _log(result: Result) -> None:
         )
     for command, report in result.reports:
         logger.info("report", purpose=str(command.purpose), **codec.jsonable(report))
+        if report.reason == PROGRAM_MISMATCH:
+            logger.warning(
+                "program-replaced",
+                instance_id=report.instance_id,
+                detail=report.detail,
+                advice="see who wrote the older versions of the program's object",
+            )

@@ -619,3 +619,38 @@ def test_a_drift_check_under_way_ends_before_it_begins_anew(
     }
     assert "failed" not in [vars(each)["outcome"] for each in said(caplog, "report")]
     assert sizes(running)[sent:] == [1, 3]
+
+
+@pytest.mark.fault("F98")
+def test_a_program_that_was_replaced_in_the_bucket_is_put_back(
+    running: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Hosts refuse what lies there; it heals by the next try, is said, and what lay there stays an older version."""
+    s3 = running.clients.s3
+    s3.put_bucket_versioning(
+        Bucket="bucket", VersioningConfiguration={"Status": "Enabled"}
+    )
+    s3.put_object(Bucket="bucket", Key=key(running.program), Body=b"another")
+    puts: list[str] = []
+
+    def choose(operation: str, url: str) -> Fault | None:
+        puts.extend([url] if operation == "s3.PutObject" and "program/" in url else [])
+        return None
+
+    def compares(_parameters: Mapping[str, str]) -> tuple[str, str] | None:
+        answer = s3.get_object(Bucket="bucket", Key=key(running.program))
+        is_ours = answer["Body"].read() == running.program.content
+        return None if is_ours else ("failed", "program-mismatch")
+
+    for host in running.proxies.values():
+        host.breaks = compares
+    running.launch()
+    with interposed(running.clients, choose):
+        running.sweep()
+        running.settle(120)
+    assert running.act("status")["converged"]
+    (line,) = said(caplog, "program-replaced")
+    assert line.levelname == "WARNING"
+    assert len(puts) == 1
+    listed = s3.list_object_versions(Bucket="bucket", Prefix="program/")["Versions"]
+    assert [each["Size"] == len(b"another") for each in listed] == [False, True, False]

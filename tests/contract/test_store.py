@@ -109,7 +109,7 @@ def test_a_config_is_created_once(world: World) -> None:
 
 
 def test_a_program_is_created_once(world: World) -> None:
-    """Whoever deploys it again, for whichever environment; what lies there is never overwritten."""
+    """Whoever deploys it again, for whichever environment; what lies there stays."""
     stored = Store.of(world.clients, world.settings)
     for content in (b"program", b"program", b"swapped"):
         stored.put_program("a" * 64, content)

@@ -23,7 +23,7 @@ from haproxy_sync.rollout import driver
 from haproxy_sync.rollout.driver import NOTHING_SENT, Reports, Sent
 from haproxy_sync.rollout.program import Program
 from haproxy_sync.rollout.progress import Progress
-from haproxy_sync.rollout.reports import PROGRAM_DOWNLOAD_FAILED
+from haproxy_sync.rollout.reports import PROGRAM_DOWNLOAD_FAILED, PROGRAM_MISMATCH
 from haproxy_sync.rollout.transitions import next_revision
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import Command, EnvironmentState, UnixSeconds
@@ -178,6 +178,7 @@ class Reconciler:
         if run.decision.disposition is Disposition.DEFERRED:
             return self._defer(run)
         collected, reports = self._collect(run)
+        self._heal_program(reports)
         proposal = self._publish(run, amendment(collected, run.now))
         put = self._put(run, proposal)
         return self._send(run, proposal, put, reports)
@@ -226,6 +227,12 @@ class Reconciler:
         """The next state, with what proxies reported since the last one."""
         state = next_revision(run.snapshot.state, run.now, self.writer)
         return driver.collect(self.clients.ssm, state, run.now)
+
+    def _heal_program(self, reports: Reports) -> None:
+        """Put the program again where a host found something else in its place."""
+        if any(report.reason == PROGRAM_MISMATCH for _, report in reports):
+            program = self.program()
+            self._store.replace_program(program.sha256, program.content)
 
     def _publish(self, run: _Run, state: EnvironmentState) -> Proposal:
         """What a look makes of it, where one is due; the configs are stored before any state names them."""

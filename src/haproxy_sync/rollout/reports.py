@@ -14,6 +14,7 @@ DOWNLOAD_FAILED = "download-failed"  # reason of a host that did not get the con
 PROGRAM_DOWNLOAD_FAILED = (
     "program-download-failed"  # of one that did not get the program
 )
+PROGRAM_MISMATCH = "program-mismatch"  # of one that got something else in its place
 # Steps that download, in order, and the reason where one fails.
 DOWNLOADS = {
     "download": DOWNLOAD_FAILED,

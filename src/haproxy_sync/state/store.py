@@ -1,4 +1,4 @@
-"""S3: the state, read first and put under `If-Match`; configs and programs, which are never overwritten."""
+"""S3: the state, read first and put under `If-Match`; configs and programs, which never change."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -123,6 +123,15 @@ class Store:
     def put_program(self, sha256: str, content: bytes) -> None:
         """The same for the program that proxies run."""
         self._put_once(program_key(sha256), content, "application/zip")
+
+    def replace_program(self, sha256: str, content: bytes) -> None:
+        """Put the program over whatever lies in its place; the bucket keeps that as an older version."""
+        self.s3.put_object(
+            Bucket=self.bucket,
+            Key=program_key(sha256),
+            Body=content,
+            ContentType="application/zip",
+        )
 
     def _put_once(self, key: str, body: bytes, content_type: str) -> None:
         """Create the object, unless it is there."""

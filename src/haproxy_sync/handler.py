@@ -20,6 +20,7 @@ from haproxy_sync.reconcile.events import Event, Home, Kind
 from haproxy_sync.reconcile.reconciler import Reconciler, Result
 from haproxy_sync.rollout.program import Program
 from haproxy_sync.rollout.reports import PROGRAM_MISMATCH
+from haproxy_sync.rollout.run_command import PROGRAM_PARAMETER
 from haproxy_sync.settings import Settings
 from haproxy_sync.state import codec
 
@@ -153,6 +154,13 @@ def _finish(result: Result, settings_: Settings) -> None:
         raise result.failure
 
 
+def _advice(mismatch: str) -> str:
+    """What to do about the service's own words."""
+    if PROGRAM_PARAMETER in mismatch:
+        return "function and document name different programs: deploy again"
+    return "see what is wrong with the parameters"
+
+
 def _log(result: Result) -> None:
     """One line for the outcome, one for a publication, one for each report."""
     why = result.intent.why
@@ -164,7 +172,7 @@ def _log(result: Result) -> None:
             "document-takes-no-command",
             refusal=answers.readable(result.after.refusal),
             reason=result.mismatch,
-            advice="function and document name different programs: deploy again",
+            advice=_advice(result.mismatch),
         )
     for command, report in result.reports:
         logger.info("report", purpose=str(command.purpose), **codec.jsonable(report))

@@ -29,6 +29,7 @@ GAUGES: Mapping[str, Callable[[Result], float]] = {
     "Frozen": lambda result: result.after.is_frozen,
     "TemplateErrors": lambda result: result.after.template_error != "",
     "CorruptStates": lambda result: result.corruption != "",
+    "Refusals": lambda result: result.has_lasting_refusal,
     "ProxiesUnsettled": lambda result: len(Progress(result.after).unsettled),
 }
 """Of every reconcile that worked on the state, as counts."""

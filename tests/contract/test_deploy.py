@@ -654,3 +654,83 @@ def test_a_program_that_was_replaced_in_the_bucket_is_put_back(
     assert len(puts) == 1
     listed = s3.list_object_versions(Bucket="bucket", Prefix="program/")["Versions"]
     assert [each["Size"] == len(b"another") for each in listed] == [False, True, False]
+
+
+@pytest.mark.fault("F101")
+def test_another_parameter_that_is_refused_is_a_failure_at_once(
+    running: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No deploy makes it so, and none that follows would end it: the service's words say what is wrong."""
+    orders = running.orders()
+    running.settings = replace(running.settings, listen_ports=tuple(range(8000, 8016)))
+    running.launch()
+    assert running.sweep() == ["m-0"]
+    assert "ListenPorts" in caplog.text
+    assert running.orders() == orders
+    assert running.state.refusal is None
+
+
+@pytest.mark.fault("F101")
+def test_a_refusal_without_a_name_is_said_in_the_words_of_the_service(
+    running: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be the program: so it is quiet for as long as a deploy takes, and then advises none."""
+    fault = Fault(400, "InvalidParameters")
+    with failing(running.clients, "ssm.SendCommand", fault):
+        running.launch()
+        running.sweep()
+        running.pass_time(700)
+    (line, *_) = said(caplog, "document-takes-no-command")
+    assert vars(line)["reason"].endswith(": no")
+    assert "deploy" not in vars(line)["advice"]
+
+
+@pytest.mark.fault("F101")
+def test_a_mismatch_that_lasts_is_counted(
+    running: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where all are settled: what stops then is the repair of hand edits."""
+    running.update_document(NEW)
+    running.act("verify")
+    running.pass_time(500)
+    capsys.readouterr()
+    running.act("sync")
+    assert '"Refusals":[0.0]' in capsys.readouterr().out
+    running.pass_time(200)
+    capsys.readouterr()
+    running.act("sync")
+    assert '"Refusals":[1.0]' in capsys.readouterr().out
+
+
+@pytest.mark.fault("F101")
+@pytest.mark.parametrize("is_frozen", [True, False])
+def test_a_refusal_that_is_over_is_not_said_any_more(
+    running: World,
+    is_frozen: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    """A freeze ends the tries, and another program is no matter of the former one's."""
+    running.update_document(NEW)
+    running.act("verify")
+    running.pass_time(30)
+    first = running.act("status")["document"]["refused_since"]
+    assert first
+    if is_frozen:
+        running.act("freeze", minutes=600)
+        assert running.act("status")["document"]["refused_since"] is None
+    else:
+        running.program = another_program("third")
+        running.pass_time(60)
+        running.sweep()
+        assert running.act("status")["document"]["refused_since"] > first
+
+
+@pytest.mark.fault("F101")
+def test_a_refused_command_leaves_what_is_known_of_a_proxy(running: World) -> None:
+    """Nothing was sent, so nothing can still arrive, and drift checks stay spread."""
+    before = running.state.proxy_states
+    running.update_document(NEW)
+    running.act("verify")
+    running.pass_time(30)
+    assert running.state.refusal
+    assert running.state.proxy_states == before
+    assert running.act("status")["converged"]

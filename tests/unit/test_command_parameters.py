@@ -7,7 +7,12 @@ import pytest
 
 import ssm_document
 from haproxy_sync.fleet.model import Config
-from haproxy_sync.rollout.run_command import delivery_seconds, parameters
+from haproxy_sync.rollout.run_command import (
+    OTHER_PARAMETERS,
+    PROGRAM_PARAMETER,
+    delivery_seconds,
+    parameters,
+)
 from haproxy_sync.settings import Limit, Settings
 from haproxy_sync.state.model import Command, Digest, Purpose
 
@@ -35,6 +40,7 @@ def test_the_parameters_are_those_of_the_document(region: str) -> None:
     """Same names, and every value passes its pattern, in every partition."""
     values = parameters(replace(SETTINGS, region=region), claim(3), PROGRAM)
     assert values.keys() == DOCUMENT["parameters"].keys()
+    assert values.keys() == {PROGRAM_PARAMETER, *OTHER_PARAMETERS}
     for name, value in values.items():
         assert re.fullmatch(DOCUMENT["parameters"][name]["allowedPattern"], value), name
     assert values["SourceUrl"].endswith("/haproxy.cfg")

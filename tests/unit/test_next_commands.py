@@ -103,7 +103,7 @@ def sent(
         claim.claim_id: replace(claim, command_id="id-" + claim.claim_id)
         for claim in claims
     }
-    return transitions.sent(transitions.claimed(state, claims, now), numbered)
+    return transitions.sent(transitions.claimed(state, claims, now), numbered, state)
 
 
 def said(
@@ -501,13 +501,13 @@ def test_what_was_claimed_and_not_sent_is_due_again() -> None:
     (claim,) = step(state).claims
     claimed = transitions.claimed(state, (claim,), NOW)
     half = replace(claim, targets=claim.targets[:2], command_id="id")
-    left = transitions.sent(claimed, {claim.claim_id: half})
+    left = transitions.sent(claimed, {claim.claim_id: half}, state)
     assert left.proxies_in_flight == set(claim.targets[:2])
     left = said(left, Outcome.INSTALLED, *claim.targets[:2])
     assert targets(step(left, NOW + 1)) == list(claim.targets[2:])
-    assert targets(
-        step(transitions.sent(claimed, {claim.claim_id: None}), NOW + 1)
-    ) == list(claim.targets)
+    refused = transitions.sent(claimed, {claim.claim_id: None}, state)
+    assert refused == state
+    assert targets(step(refused, NOW + 1)) == list(claim.targets)
 
 
 def test_nothing_is_sent_while_frozen() -> None:
@@ -638,10 +638,8 @@ def _one_step(
             )
             <= 1
         )
-    state = transitions.claimed(state, claims, now)
-    state = transitions.sent(
-        state, {claim.claim_id: replace(claim, command_id="id") for claim in claims}
-    )
+    numbered = {claim.claim_id: replace(claim, command_id="id") for claim in claims}
+    state = transitions.sent(transitions.claimed(state, claims, now), numbered, state)
     for command in (
         state.commands if outcome is None else state.commands[which : which + 1]
     ):

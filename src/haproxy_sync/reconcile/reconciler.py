@@ -61,11 +61,15 @@ class Result:
     failure: Exception | None = None
 
     @property
-    def has_lasting_mismatch(self) -> bool:
+    def has_lasting_refusal(self) -> bool:
         """Whether commands are refused for longer than a deploy takes."""
         refusal = self.after.refusal
-        is_lasting = refusal is not None and self.now - refusal.since >= DEPLOY_SECONDS
-        return self.mismatch != "" and is_lasting
+        return refusal is not None and self.now - refusal.since >= DEPLOY_SECONDS
+
+    @property
+    def has_lasting_mismatch(self) -> bool:
+        """Whether that was so once more just now."""
+        return self.mismatch != "" and self.has_lasting_refusal
 
     @property
     def is_published(self) -> bool:
@@ -103,6 +107,7 @@ class _Run:
 class _Put:
     """The state as it was put, and what it says has to be done now."""
 
+    before: EnvironmentState  # without the claims
     state: EnvironmentState
     etag: str
     claims: tuple[Command, ...]
@@ -260,9 +265,8 @@ class Reconciler:
         )
         state, wake_at = wakeup.scheduled(state, times, run.now)
         state = self._explained(before, state, proposal)
-        return _Put(
-            state, self._store.put(state, run.snapshot.etag), chosen.claims, wake_at
-        )
+        etag = self._store.put(state, run.snapshot.etag)
+        return _Put(proposal.state, state, etag, chosen.claims, wake_at)
 
     def _explained(
         self, before: EnvironmentState, after: EnvironmentState, proposal: Proposal
@@ -323,7 +327,7 @@ class Reconciler:
         etag: str | None = put.etag
         for _ in range(ATTEMPTS):
             now = self.clock()
-            recorded = driver.record(state, sent, now, self.writer)
+            recorded = driver.record(state, sent, put.before, now, self.writer)
             refused_until = recorded.refusal.until if recorded.refusal else None
             recorded, wake_at = wakeup.scheduled(recorded, [refused_until], now)
             try:

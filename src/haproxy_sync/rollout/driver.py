@@ -25,7 +25,6 @@ from haproxy_sync.state.model import (
 )
 
 CLIENT_ERROR = range(400, 500)
-MISMATCH = "InvalidParameters"  # the document has a pattern that takes one program
 DOCUMENT_GONE = "InvalidDocument"
 # Between two tries of a document that takes no command of ours: it is so for the seconds of a deploy.
 MISMATCH_SECONDS = 5.0
@@ -145,6 +144,8 @@ def choose(
     wanted = next_commands.due(state, settings, now)
     if any(each.at <= now for each in wanted):
         return _chosen(ssm, settings, state, program().sha256, now)
+    if not wanted:  # frozen, say: no command is refused, nor will one be tried soon
+        state = replace(state, refusal=None)
     nobody = frozenset[str]()
     chosen = next_commands.next_commands(state, wanted, nobody, settings, now)
     return _noted(state, now), chosen
@@ -157,6 +158,8 @@ def _chosen(
     program: str,
     now: UnixSeconds,
 ) -> tuple[EnvironmentState, NextCommands]:
+    if state.program != program:
+        state = replace(state, refusal=None)  # it was about the other program
     if refused_until := _refused_until(state, program, now):
         return _noted(state, now), NextCommands(wake_at=refused_until)
     if not _is_its_program(state, program):
@@ -281,7 +284,7 @@ def _ended(sent: Sent, untried: Iterable[Command], error: Exception) -> Sent:
         sent,
         by_claim={**sent.by_claim, **dict.fromkeys(map(_name, untried))},
     )
-    if _has_code(error, MISMATCH):
+    if run_command.is_mismatch(error):
         return replace(ended, mismatch=str(error))
     return replace(ended, failure=error)
 
@@ -299,9 +302,16 @@ def _is_refusal(error: Exception) -> bool:
 
 
 def record(
-    state: EnvironmentState, sent: Sent, now: UnixSeconds, writer: str
+    state: EnvironmentState,
+    sent: Sent,
+    before: EnvironmentState,
+    now: UnixSeconds,
+    writer: str,
 ) -> EnvironmentState:
-    """The next state, with command ids in place of the claims, whatever else others made of it meanwhile."""
+    """The next state, with command ids in place of the claims, whatever else others made of it meanwhile.
+
+    `before` is the state that had no claims yet.
+    """
     recorded = transitions.next_revision(state, now, writer)
     for claim, report in sent.refused:
         if claim.claim_id in {command.claim_id for command in recorded.commands}:
@@ -309,7 +319,7 @@ def record(
     if _has_code(sent.failure, DOCUMENT_GONE):
         recorded = transitions.unpinned(recorded)  # the next try takes the current one
     recorded = replace(recorded, refusal=_refusal(recorded, sent, now))
-    return transitions.sent(recorded, sent.by_claim)
+    return transitions.sent(recorded, sent.by_claim, before)
 
 
 def _refusal(state: EnvironmentState, sent: Sent, now: UnixSeconds) -> Refusal | None:

@@ -24,6 +24,19 @@ REFUSALS = {
     "InvalidInstanceId": (Outcome.MISSING, "not-reachable"),
     "AccessDeniedException": (Outcome.DENIED, "access-denied"),
 }
+MISMATCH = "InvalidParameters"  # the document has a pattern that takes one program
+PROGRAM_PARAMETER = "ProgramUrl"
+OTHER_PARAMETERS = frozenset(
+    {
+        "SourceUrl",
+        "Md5",
+        "Sha256",
+        "Generation",
+        "ConfigPath",
+        "ReloadMethod",
+        "ListenPorts",
+    }
+)
 NOT_FOUND = frozenset({"InvalidCommandId", "InvocationDoesNotExist"})
 
 
@@ -42,6 +55,16 @@ def online(ssm: Any, instance_ids: Iterable[str]) -> frozenset[str]:
             each["InstanceId"] for each in listed if each["PingStatus"] == "Online"
         )
     return frozenset(found)
+
+
+def is_mismatch(error: Exception) -> bool:
+    """Whether the document seems to take another program than ours: it blames no other parameter."""
+    if not isinstance(error, ClientError) or error_code(error) != MISMATCH:
+        return False
+    words = str(error)
+    return PROGRAM_PARAMETER in words or not any(
+        name in words for name in OTHER_PARAMETERS
+    )
 
 
 def document(ssm: Any, name: str, program: str) -> Document:

@@ -178,17 +178,32 @@ def claimed(
 
 
 def sent(
-    state: EnvironmentState, by_claim: Mapping[str, Command | None]
+    state: EnvironmentState,
+    by_claim: Mapping[str, Command | None],
+    before: EnvironmentState,
 ) -> EnvironmentState:
-    """Each claim became the command it was sent as (None: nothing was sent); a claim that is gone stays gone."""
+    """Each claim became the command it was sent as (None: nothing was sent); a claim that is gone stays gone.
+
+    `before` is the state that had no claims yet: who is left out is as it was there.
+    """
     sent_as = (by_claim.get(each.claim_id, each) for each in state.commands)
     commands = tuple(filter(None, sent_as))
     left_out = state.proxies_in_flight.difference(
         *(command.targets for command in commands)
     )
     # Their place in the wave was on paper only: they need not wait for any spacing.
-    after = state.with_each_proxy_state(left_out, partial(replace, sent_at=0.0))
-    return replace(after, commands=commands)
+    unsent = {
+        key: _unsent(state.proxy_state(key), before.proxy_state(key))
+        for key in left_out
+    }
+    return replace(state.with_proxy_states(unsent), commands=commands)
+
+
+def _unsent(claimed_for: ProxyState, before: ProxyState) -> ProxyState:
+    """What is known of a proxy whose claim came to nothing."""
+    return replace(
+        claimed_for, sent_generation=before.sent_generation, sent_at=before.sent_at
+    )
 
 
 def reported(

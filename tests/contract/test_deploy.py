@@ -341,8 +341,8 @@ def test_a_state_of_an_earlier_release_begins_anew(running: World) -> None:
         ].read()
     )
     del body["publication"]["document"]["program"]
-    del body["publication"]["begun_with"]
-    del body["publication"]["former_program"]
+    del body["publication"]["begun_generation"]
+    del body["publication"]["program"]
     running.clients.s3.put_object(
         Bucket="bucket", Key="state/staging.json", Body=json.dumps(body).encode()
     )

@@ -424,13 +424,13 @@ def test_an_untried_program_stays_untried_with_the_next_publication() -> None:
     change = transitions.next_change(untried, Assignment(OLD), "back", NOW + 61)
     assert transitions.roll_out(untried, change).publication == replace(
         Publication(change.generation, change.fence, NOW + 61, Assignment(OLD)),
-        begun_with="f" * 64,
+        program="f" * 64,
         begun_generation=untried.generation,
     )
     tried = said(sent(untried, NOW + 60), Outcome.INSTALLED, proxy_id(1), now=NOW + 61)
     published = transitions.roll_out(tried, change).publication
     assert published
-    assert published.begun_with == ""
+    assert published.begun_generation == 0
 
 
 @pytest.mark.fault("F65")

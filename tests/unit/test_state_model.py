@@ -67,8 +67,7 @@ def full() -> EnvironmentState:
         publication=replace(
             published.publication,
             document=Document("3", "e" * 64, "f" * 64),
-            former_program="d" * 64,
-            begun_with="f" * 64,
+            program="d" * 64,
             begun_generation=1,
         ),
         commands=(
@@ -139,8 +138,8 @@ def test_a_state_from_before_there_were_programs_is_readable() -> None:
     """Its document names none, which is another one than that of any release since."""
     body = json.loads(codec.dumps(full()))
     del body["publication"]["document"]["program"]
-    del body["publication"]["begun_with"]
-    del body["publication"]["former_program"]
+    del body["publication"]["begun_generation"]
+    del body["publication"]["program"]
     del body["refusal"]
     read = codec.loads(json.dumps(body).encode())
     assert read.document == Document("3", "e" * 64, "")

@@ -17,7 +17,6 @@ from haproxy_sync.rollout.reports import Report, reports_of
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import (
     Command,
-    Document,
     EnvironmentState,
     Purpose,
     Refusal,
@@ -162,7 +161,7 @@ def _chosen(
         state = replace(state, refusal=None)  # it was about the other program
     if refused_until := _refused_until(state, program, now):
         return _noted(state, now), NextCommands(wake_at=refused_until)
-    if not _is_its_program(state, program):
+    if state.program not in {None, program}:
         if _has_to_end(state):
             return _noted(state, now), NextCommands()
         state = transitions.begun_anew(state, program, now)
@@ -199,14 +198,6 @@ def _has_to_end(state: EnvironmentState) -> bool:
     return not all(command.is_stalled for command in state.commands)
 
 
-def _is_its_program(state: EnvironmentState, program: str) -> bool:
-    """Whether this program was the last one to bring the publication, or nothing was ever sent."""
-    publication = state.publication
-    if publication is None or state.program is None:
-        return True
-    return program == (publication.begun_with or state.program)
-
-
 def _pinned(
     ssm: Any,
     settings: Settings,
@@ -221,7 +212,7 @@ def _pinned(
     if _keeps_document(state, purpose, program, settings):
         return state
     newest = run_command.document(ssm, settings.document_name, program)
-    return _with_document(state, newest)
+    return state.with_publication(document=newest)
 
 
 def _keeps_document(
@@ -240,15 +231,6 @@ def _is_proven_and_rolling(progress: Progress, settings: Settings) -> bool:
     has_stopped = progress.has_stopped(settings.max_errors)
     is_rolling = progress.unsettled != () and not has_stopped
     return is_rolling and progress.proven_by != ""
-
-
-def _with_document(
-    state: EnvironmentState, document: Document | None
-) -> EnvironmentState:
-    publication = state.publication
-    return replace(
-        state, publication=publication and replace(publication, document=document)
-    )
 
 
 def send(

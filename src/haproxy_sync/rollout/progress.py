@@ -146,7 +146,7 @@ class Progress:
     def has_new_program(self) -> bool:
         """Whether a deploy brought another program since this was published first."""
         publication = self.state.publication
-        return publication is not None and publication.begun_with != ""
+        return publication is not None and publication.begun_generation != 0
 
     @property
     def awaits_healthy_canary(self) -> bool:

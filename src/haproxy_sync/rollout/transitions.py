@@ -104,30 +104,25 @@ def _next_fence(state: EnvironmentState, now: UnixSeconds) -> int:
 
 def roll_out(state: EnvironmentState, change: Change) -> EnvironmentState:
     """What the change says is the publication from now on, and is remembered in the history."""
-    publication = Publication(
-        generation=change.generation,
-        fence=change.fence,
-        at=change.at,
-        assignment=change.assignment,
-        former_program=state.program,
-    )
     return replace(
         state,
-        publication=_with_untried(publication, state),
+        publication=Publication(
+            generation=change.generation,
+            fence=change.fence,
+            at=change.at,
+            assignment=change.assignment,
+            program=state.program,
+            begun_generation=_untried_since(state),
+        ),
         history=(*state.history, change)[-HISTORY_LENGTH:],
     )
 
 
-def _with_untried(publication: Publication, state: EnvironmentState) -> Publication:
-    """What follows a deploy whose program no proxy has run yet: what ran before says nothing about it."""
-    before = state.publication
-    if before is None or Progress(state).proven_by:
-        return publication
-    return replace(
-        publication,
-        begun_with=before.begun_with,
-        begun_generation=before.begun_generation,
-    )
+def _untried_since(state: EnvironmentState) -> int:
+    """Since when there is a program that no proxy has run yet: what ran before says nothing about it."""
+    if state.publication is None or Progress(state).proven_by:
+        return 0
+    return state.publication.begun_generation
 
 
 def overtaken(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
@@ -147,23 +142,15 @@ def begun_anew(
     state: EnvironmentState, program: str, now: UnixSeconds
 ) -> EnvironmentState:
     """A deploy brought another program: the same is published again, and it is one proxy that tries it first."""
-    raised = unpinned(overtaken(state, now))
-    publication = raised.publication
-    if publication is None:
-        return raised
-    begun = replace(
-        publication, begun_with=program, begun_generation=publication.generation
+    raised = overtaken(state, now)
+    return raised.with_publication(
+        document=None, program=program, begun_generation=raised.generation
     )
-    return replace(raised, publication=begun)
 
 
 def unpinned(state: EnvironmentState) -> EnvironmentState:
     """The next command asks for the document's newest version; which program was sent last is still known."""
-    publication = state.publication
-    if publication is None:
-        return state
-    without = replace(publication, document=None, former_program=state.program)
-    return replace(state, publication=without)
+    return state.with_publication(document=None, program=state.program)
 
 
 def claimed(

@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 from haproxy_sync.fleet.model import Backend, Config, Proxy, Skipped, ids
 
@@ -97,11 +98,11 @@ class Publication:
     at: UnixSeconds
     assignment: Assignment
     document: Document | None = None  # what the canary ran
-    # The program that was sent before there was a document; empty: of an earlier release; None: nothing was ever sent.
-    former_program: str | None = None
-    # A deploy brought another program (its SHA-256) meanwhile: only what was done since proves the publication.
-    begun_with: str = ""
-    begun_generation: int = 0  # the first publication that it was to bring: who failed since may have failed by it
+    # The program that brings it, where no document is pinned; empty: an earlier release's; None: nothing was ever sent.
+    program: str | None = None
+    # Where a deploy brought a program that is not proven, the first generation that it was to bring. Only what was done
+    # since proves the publication, and who failed since may have failed by it.
+    begun_generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,10 +319,16 @@ class EnvironmentState:
 
     @property
     def program(self) -> str | None:
-        """The program that the newest command named; None while nothing was ever sent."""
+        """The program that brings the publication; None while nothing was ever sent."""
         if self.document:
             return self.document.program
-        return self.publication.former_program if self.publication else None
+        return self.publication.program if self.publication else None
+
+    def with_publication(self, **changes: Any) -> "EnvironmentState":
+        """With some of the publication's fields changed; as it is where nothing is published."""
+        if self.publication is None:
+            return self
+        return replace(self, publication=replace(self.publication, **changes))
 
     @property
     def pool(self) -> tuple[Backend, ...]:

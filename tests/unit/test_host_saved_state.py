@@ -435,12 +435,13 @@ def running(
         (vague("9"), line("10.77.1.1", weight="3"), ("5", "3")),
         (vague("3"), line("10.77.1.1", weight="9"), ("9", "9")),
         (None, line("10.77.1.1", weight="$W"), ("5", "3")),
+        (line("10.77.1.1", weight="$V"), line("10.77.1.1", weight="$W"), ("5", "3")),
         (line("10.77.1.1", weight="1"), line("10.77.1.1", weight="$W"), ("5", "3")),
         (line("10.77.1.1", weight="010"), line("10.77.1.1", weight="10"), ("5", "10")),
     ],
     ids=[
         "same", "changed", "not-proven", "became-vague", "became-clear", "became-clear-and-changed", "variable",
-        "became-variable", "spelling",
+        "other-variable", "became-variable", "spelling",
     ],
 )  # fmt: skip
 def test_a_weight_overrules_as_far_as_its_line_says_it(
@@ -464,11 +465,14 @@ def test_a_weight_overrules_as_far_as_its_line_says_it(
         (None, line("10.77.1.1"), DISABLED | DRAIN, DRAIN),
         (line("10.77.1.1"), line("10.77.1.1"), DISABLED | MAINTENANCE, MAINTENANCE),
         (None, line("10.77.1.1", weight="$W"), DISABLED | MAINTENANCE, 0),
+        (None, line("10.77.1.1", weight="$W"), MAINTENANCE, MAINTENANCE),
+        (None, line("10.77.1.1", weight="$W", is_disabled=True), 0, 0),
         (None, line("10.77.1.1", weight="$W", is_disabled=True), DISABLED | DRAIN, DISABLED | DRAIN),
     ],
     ids=[
         "operators", "of-a-default", "new", "an-operator-ended-it", "taken-back", "not-proven", "clear", "drained",
-        "clear-and-proven", "variable", "variable-and-disabled",
+        "clear-and-proven", "variable", "variable-and-operators", "variable-and-new",
+        "variable-and-disabled",
     ],
 )  # fmt: skip
 def test_maintenance_ends_with_the_word_that_began_it(
@@ -528,12 +532,20 @@ def test_the_newborn_is_one_good_check_short_of_its_rise() -> None:
     "new",
     [
         line("localhost", options=CHECK, is_checked=True),
+        line("ipv4@", options=CHECK, is_checked=True),
         line("10.77.1.2", "+10", options=CHECK, is_checked=True),
         line("10.77.1.2", options=CHECK, is_checked=True, is_plain=False),
         line("10.77.1.2"),
         line("10.77.1.2", options=CHECK, is_checked=True, name="api/s1"),
     ],
-    ids=["name", "relative-port", "not-understood", "unchecked", "other-backend"],
+    ids=[
+        "name",
+        "any",
+        "relative-port",
+        "not-understood",
+        "unchecked",
+        "other-backend",
+    ],
 )
 def test_who_is_not_born_down(new: Server) -> None:
     """Of these it is not known where they are, or whether anything would bring them up."""

@@ -339,6 +339,21 @@ def test_a_busy_server_stays_in_maintenance() -> None:
     )
 
 
+def test_a_server_that_becomes_idle_goes() -> None:
+    """Its last client is given a moment."""
+    worker = Worker.of(model(S1, S2))
+    busy = worker.servers["app/s2"]
+    busy.is_busy = True
+
+    def sleep(_seconds: float) -> None:
+        busy.is_busy = False
+
+    planned = plan(model(S1, S2), model(S1), worker.state())
+    assert planned is not None
+    assert carry_out(planned, worker, Journal(), sleep) == ()
+    assert worker.servers.keys() == {"app/s1"}
+
+
 def test_a_server_without_a_good_check_in_time_is_noted_and_left_down() -> None:
     """It is looked after for WARM_SECONDS, also where a question is not answered."""
     slept: list[float] = []

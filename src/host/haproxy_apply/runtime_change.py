@@ -243,7 +243,7 @@ class _Worker:
     def obeys(self, command: str, expected: str = "") -> bool:
         """Whether it did it, as its answer says; `expected` is an expression, and silence unless stated."""
         try:
-            answer = self.ask(command).rstrip("\n")
+            answer = self.ask(command)
         except OSError:
             answer = "no answer"
         if re.fullmatch(expected, answer.strip(" \t\n\v\f\r"), re.DOTALL):

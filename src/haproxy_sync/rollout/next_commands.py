@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from math import inf
 
 from haproxy_sync.fleet.model import ids
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
@@ -55,9 +54,18 @@ class Due:
         return self.proxy.state.sent_at, self.instance_id
 
     @property
-    def canary_rank(self) -> tuple[bool, bool, UnixSeconds, str]:
-        """The healthy before the broken, then whoever may have the config already, so that no second one is at risk."""
-        return (not self.is_healthy, not self.proxy.may_have_it, *self.waits_since)
+    def canary_rank(self) -> tuple[bool, bool, bool, bool, UnixSeconds, str]:
+        """A bad record last; who lacks the config before who would compare; first of all who may have it already.
+
+        So no second one is at risk, and nobody who was broken before a new program came is asked to prove it.
+        """
+        return (
+            self.proxy.is_broken,
+            not self.is_healthy,
+            self.purpose is Purpose.VERIFY,
+            not self.proxy.may_have_it,
+            *self.waits_since,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +95,8 @@ def due(
     in_flight = state.proxies_in_flight
     progress = Progress(state)
     must_compare = settings.canary and progress.awaits_healthy_canary
-    compared_since = inf if must_compare else state.verify_requested_at
     return tuple(
-        _due(proxy, proxy.desired, compared_since, settings)
+        _due(proxy, proxy.desired, state, settings, must_compare=must_compare)
         for proxy in progress.proxies
         if proxy.desired and proxy.instance_id not in in_flight
     )
@@ -98,10 +105,12 @@ def due(
 def _due(
     proxy: ProxyProgress,
     digest: Digest,
-    compared_since: UnixSeconds,
+    state: EnvironmentState,
     settings: Settings,
+    *,
+    must_compare: bool,
 ) -> Due:
-    """`compared_since`: who is settled and got its last command before that shall compare now."""
+    """`must_compare`: whoever is settled is wanted at once, to be the canary of a new program."""
     observed = proxy.state
     spaced = 0.0
     if observed.sent_at:
@@ -119,7 +128,9 @@ def _due(
             at=spaced,
             is_healthy=observed.outcome not in BROKEN,
         )
-    if observed.sent_at < compared_since:
+    if must_compare:
+        return want(purpose=Purpose.VERIFY, at=0.0)
+    if observed.sent_at < state.verify_requested_at:
         return want(
             purpose=Purpose.VERIFY,
             at=spaced,
@@ -172,7 +183,6 @@ class _Choice:
     progress: Progress
     settings: Settings
     ready: tuple[Due, ...]
-    later: tuple[Due, ...]  # whose time has not come
 
     def of(self, purpose: Purpose) -> list[Due]:
         """Those that are ready for the purpose."""
@@ -191,17 +201,9 @@ class _Choice:
     @property
     def candidates(self) -> Sequence[Due]:
         """Those of whom one is to be the canary: who compares tries nothing new, unless by a new program."""
-        if not self.progress.has_new_program:
-            return self.unsettled
-        sound = [each for each in self.ready if not each.proxy.is_broken]
-        unsettled = [each for each in sound if each.purpose is not Purpose.VERIFY]
-        return unsettled or sound or self.ready
-
-    @property
-    def awaits_healthy(self) -> bool:
-        """Whether a healthy proxy can try a new program soon: one that was broken before it came proves nothing."""
-        soon = [each for each in self.later if not each.is_drift_check]
-        return self.progress.has_new_program and any(each.is_healthy for each in soon)
+        if self.progress.has_new_program:
+            return self.ready
+        return self.unsettled
 
     @cached_property
     def wave(self) -> list[Due]:
@@ -230,8 +232,7 @@ def next_commands(
     ready = tuple(
         each for each in wanted if each.at <= now and each.instance_id in online
     )
-    later = tuple(each for each in wanted if each.at > now)
-    choice = _Choice(Progress(state), settings, ready, later)
+    choice = _Choice(Progress(state), settings, ready)
     policies = BEFORE_PROOF if _needs_canary(choice, wanted) else AFTER_PROOF
     claims = _claims(state, _first(choice, policies), settings, now)
     return NextCommands(
@@ -288,8 +289,6 @@ def _new_canary(choice: _Choice) -> list[Due] | None:
     if not choice.candidates:
         return None
     best = min(choice.candidates, key=lambda each: each.canary_rank)
-    if best.proxy.is_broken and choice.awaits_healthy:
-        return []
     return [replace(best, purpose=Purpose.CANARY)]
 
 

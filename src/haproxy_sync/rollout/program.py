@@ -63,9 +63,11 @@ class Program:
 
 def _members(release: Path) -> Iterator[tuple[str, Path]]:
     """Names in the zip, and where each file is."""
-    for path in (release / PACKAGE).iterdir():
-        if MODULE.fullmatch(path.name):
-            yield f"{path.parent.name}/{path.name}", path
+    yield from (
+        (f"{path.parent.name}/{path.name}", path)
+        for path in (release / PACKAGE).iterdir()
+        if MODULE.fullmatch(path.name)
+    )
     for name in SHARED:
         yield name, release / name
 

@@ -150,14 +150,9 @@ class Progress:
 
     @property
     def awaits_healthy_canary(self) -> bool:
-        """Whether a new program is unproven, and who failed before it came waits for it: that one proves nothing."""
-        if not self.has_new_program or self.proven_by:
-            return False
-        return any(
-            proxy.is_broken and not proxy.has_failed
-            for proxy in self.proxies
-            if not proxy.is_settled
-        )
+        """Whether a new program is unproven, and somebody is broken: who was so before it came proves nothing."""
+        is_unproven = self.has_new_program and not self.proven_by
+        return is_unproven and any(proxy.is_broken for proxy in self.proxies)
 
     @property
     def is_converged(self) -> bool:

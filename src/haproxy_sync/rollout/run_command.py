@@ -1,5 +1,6 @@
 """Run Command: sends what a claim says, reads what came of it, asks whose agent is online."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import batched
@@ -59,11 +60,10 @@ def online(ssm: Any, instance_ids: Iterable[str]) -> frozenset[str]:
 
 def is_mismatch(error: Exception) -> bool:
     """Whether the document seems to take another program than ours: it blames no other parameter."""
-    if not isinstance(error, ClientError) or error_code(error) != MISMATCH:
-        return False
-    words = str(error)
-    return PROGRAM_PARAMETER in words or not any(
-        name in words for name in OTHER_PARAMETERS
+    return (
+        isinstance(error, ClientError)
+        and error_code(error) == MISMATCH
+        and OTHER_PARAMETERS.isdisjoint(re.findall(r"\w+", str(error)))
     )
 
 

@@ -236,6 +236,7 @@ def told(
     return worker.commands, journal, staying
 
 
+CUT = "on-marked-down shutdown-sessions"
 S1, S2 = server("s1"), server("s2", "10.77.1.2:80")
 
 
@@ -270,6 +271,11 @@ S1, S2 = server("s1"), server("s2", "10.77.1.2:80")
             ["add server app/s2 10.77.1.2:80 weight 1 check inter 1s"],
         ),
         (S2, S2._replace(weight="0"), ["set server app/s2 weight 0"]),
+        (
+            server("s2", options=CUT),
+            server("s2", options=CUT, weight="0"),
+            ["set server app/s2 weight 0"],
+        ),
         (S2, S2._replace(is_disabled=True), ["set server app/s2 state maint"]),
         (S2._replace(is_disabled=True), S2, ["set server app/s2 state ready"]),
         (
@@ -297,7 +303,8 @@ S1, S2 = server("s1"), server("s2", "10.77.1.2:80")
         ),
         (S2, None, ["set server app/s2 state maint", "del server app/s2"]),
     ],
-    ids=["same", "add", "add-checked", "add-disabled", "weigh", "stop", "resume", "move", "move-checked", "remove"],
+    ids=["same", "add", "add-checked", "add-disabled", "weigh",
+         "weigh-one-that-cuts", "stop", "resume", "move", "move-checked", "remove"],
 )  # fmt: skip
 def test_what_haproxy_is_told(
     before: Server | None, after: Server | None, commands: list[str]
@@ -305,6 +312,20 @@ def test_what_haproxy_is_told(
     """Word for word, beside a server that stays."""
     old, new = (model(S1, *filter(None, [it])) for it in (before, after))
     assert told(old, new)[0] == commands
+
+
+def test_nobody_waits_without_a_reason() -> None:
+    """A look at the first check, none at what is never checked."""
+    looks = []
+    for added in (server("s2"), server("s2", options=CHECK)):
+        worker = Worker.of(model(S1))
+        planned = fitting_steps(model(S1), model(S1, added), worker.state())
+        assert planned is not None
+        carry_out(planned, worker, Journal(), worker.sleep)
+        looks.append(
+            sum(command == "show servers state" for command, _ in worker.answers)
+        )
+    assert looks == [0, 1]
 
 
 def test_removals_come_last_and_leftovers_go_first() -> None:
@@ -348,7 +369,7 @@ def test_a_server_that_becomes_idle_goes() -> None:
     def sleep(_seconds: float) -> None:
         busy.is_busy = False
 
-    planned = plan(model(S1, S2), model(S1), worker.state())
+    planned = fitting_steps(model(S1, S2), model(S1), worker.state())
     assert planned is not None
     assert carry_out(planned, worker, Journal(), sleep) == ()
     assert worker.servers.keys() == {"app/s1"}
@@ -374,6 +395,23 @@ def test_a_server_without_a_good_check_in_time_is_noted_and_left_down() -> None:
     assert worker.serving == {"app/s1"}
 
 
+def test_a_good_check_in_the_last_moment_is_one() -> None:
+    """Nothing is noted then."""
+    worker, journal, slept = Worker.of(model(S1)), Journal(), list[float]()
+    worker.is_well = lambda _name: sum(slept) > WARM_SECONDS - 0.1
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        worker.sleep(seconds)
+
+    new = model(S1, server("s3", options=CHECK))
+    planned = fitting_steps(model(S1), new, worker.state())
+    assert planned is not None
+    assert carry_out(planned, worker, journal, sleep) == ()
+    assert worker.serving == {"app/s1", "app/s3"}
+    assert journal.notes == []
+
+
 @pytest.mark.parametrize(
     "answer", ["", "\n", "Server deleted.\n", "x\nNew server registered.\n"]
 )
@@ -384,9 +422,6 @@ def test_only_its_own_answer_is_a_yes(answer: str) -> None:
     )
     with pytest.raises(Refused):
         carry_out(steps, lambda _command: answer, Journal(), lambda _seconds: None)
-
-
-CUT = "on-marked-down shutdown-sessions"
 
 
 @pytest.mark.parametrize(
@@ -465,12 +500,36 @@ def test_what_the_same_change_does_to_the_others_counts(other: Server) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (server("s1"), server("s1", weight="7")),
+        (server("s1"), server("s1", "10.77.1.9:80")),
+        (server("s1", weight="0"), server("s1", weight="0")),
+        (server("s1"), None),
+    ],
+    ids=["weighed", "moved-unchecked", "weighed-by-an-operator", "removed-in-the-end"],
+)
+def test_who_is_there_all_the_while_stands_in(
+    before: Server, after: Server | None
+) -> None:
+    """A server that is not checked is ready again before the next one moves, and removals come last."""
+    old = model(before, S2)
+    new = model(*filter(None, [after]), server("s2", "10.77.1.3:80"))
+    worker = Worker.of(old)
+    worker("set server app/s1 weight 5")
+    assert fitting_steps(old, new, worker.state())
+
+
 def test_a_worker_that_runs_something_else_is_not_changed() -> None:
     """Somebody has moved one of its servers, or it did not answer."""
     worker = Worker.of(model(S1))
     worker("set server app/s1 addr 10.77.1.9 port 80")
     assert fitting_steps(model(S1), model(S1, S2), worker.state()) is None
     assert fitting_steps(model(S1), model(S1, S2), "") is None
+    both = Worker.of(model(S1, S2)).state()
+    assert fitting_steps(model(S1), model(S1, S2), both) is None
+    assert fitting_steps(model(S1, S2), model(S1), Worker.of(model(S1)).state()) is None
 
 
 def test_another_spelling_of_a_number_is_no_step() -> None:

@@ -523,13 +523,16 @@ def test_whoever_stands_in_no_config_is_left_as_it_is() -> None:
     assert row in rows(worker.state())
 
 
-def test_the_newborn_is_one_good_check_short_of_its_rise() -> None:
-    """All words: DOWN, ready, with the weight of its line, checked but not yet."""
-    new = server("s1", "[fd77::1]:80", "check rise 3", weight="7")
+@pytest.mark.parametrize(("rise", "health"), [("3", "2"), ("1", "0")])
+def test_the_newborn_is_one_good_check_short_of_its_rise(
+    rise: str, health: str
+) -> None:
+    """All words: DOWN, ready, with the weight of its line, to be checked."""
+    new = server("s1", "[fd77::1]:80", f"check rise {rise}", weight="7")
     config = model(server("s2"), new)
     text = merged(Worker.of(model(server("s2"))).state(), None, config, frozenset())
     assert text.split("\n")[-2:] == [
-        "3 app 0 s1 fd77:0:0:0:0:0:0:1 0 0 7 7 0 1 0 2 6 0 0 0 - 80 -",
+        f"3 app 0 s1 fd77:0:0:0:0:0:0:1 0 0 7 7 0 1 0 {health} 6 0 0 0 - 80 -",
         "",
     ]
 

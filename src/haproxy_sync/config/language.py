@@ -151,7 +151,5 @@ def _unquoted(text: str) -> tuple[str, ...]:
 
 def _meant(quoted: re.Match[str]) -> str:
     """What an escape or a quoted part says."""
-    escaped, strong, weak = quoted.groups()
-    if weak is not None:
-        return _ESCAPED.sub(r"\1", weak)
-    return escaped or strong or ""
+    escaped, strong, weak = quoted.groups("")  # two of them are empty
+    return escaped + strong + _ESCAPED.sub(r"\1", weak)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from socket import socket
 
 SOCKET_SECONDS = 5
+INSISTING_SECONDS = 0.05
 _RETRY_SECONDS = 0.01
 
 
@@ -51,8 +52,17 @@ def answer(path: str, command: str) -> str:
 
 
 def is_answered_by(path: str, pid: int) -> bool:
-    """Whether this is the process that answers there."""
-    return f"\nPid: {pid}\n" in "\n" + answer(path, "show info")
+    """Whether this is the process that answers there.
+
+    After a handover old and new process listen on one socket, and which of them takes a question is chance: where
+    another one answers, it is asked again at once, for a moment.
+    """
+    until = monotonic() + INSISTING_SECONDS
+    while True:
+        said = answer(path, "show info")
+        is_there = f"\nPid: {pid}\n" in "\n" + said
+        if is_there or not said or monotonic() > until:
+            return is_there
 
 
 def _left(deadline: float) -> float:

@@ -26,7 +26,13 @@ def test_nothing_changed() -> None:
     """An empty diff is false, and says so in JSON."""
     diff = semantic_diff(CONFIG, CONFIG)
     assert not diff
-    assert diff.as_json() == {"added": [], "removed": [], "changed": [], "other": ""}
+    assert diff.as_json(9) == {
+        "added": [],
+        "removed": [],
+        "changed": [],
+        "other": "",
+        "more": {"added": 0, "removed": 0, "changed": 0, "other": 0},
+    }
 
 
 def test_added_and_removed_by_section_and_instance() -> None:
@@ -87,9 +93,18 @@ def test_everything_else_is_a_unified_diff() -> None:
     new = CONFIG.replace("maxconn 100", "maxconn 200").replace(
         "    server b 10.0.0.2:80 check\n", ""
     )
-    other = semantic_diff(CONFIG, new).as_json()["other"]
+    other = semantic_diff(CONFIG, new).as_json(99)["other"]
     assert "-    maxconn 100\n+    maxconn 200" in other
     assert "server" not in other
+
+
+def test_what_does_not_fit_is_counted() -> None:
+    """An answer of Lambda has 6 MB, and a big fleet may change whole."""
+    shown = semantic_diff("", CONFIG).as_json(2)
+    assert [server["name"] for server in shown["added"]] == ["a", "b"]
+    assert shown["more"]["added"] == 1
+    assert len(shown["other"].splitlines()) == 2
+    assert shown["more"]["other"] > 0
 
 
 def test_the_first_config_adds_all() -> None:

@@ -12,8 +12,8 @@ from haproxy_sync.errors import CorruptState
 from haproxy_sync.fleet.model import Backend, Proxy, Skipped
 from haproxy_sync.rollout.transitions import next_revision, publish
 from haproxy_sync.state import codec
+from haproxy_sync.state.history import MAX_ENTRIES
 from haproxy_sync.state.model import (
-    HISTORY_LENGTH,
     Assignment,
     Command,
     Digest,
@@ -264,11 +264,11 @@ def test_the_history_tells_what_changed_by_instance() -> None:
 def test_the_history_keeps_the_newest_fifty() -> None:
     """More would only make every read slower."""
     state = EnvironmentState()
-    for number in range(HISTORY_LENGTH + 9):
+    for number in range(MAX_ENTRIES + 9):
         digest = Digest(f"{number:064x}", f"{number:032x}")
         state = publish(state, Assignment(digest), "x", float(number), ())
     assert [change.generation for change in state.history] == list(
-        range(10, HISTORY_LENGTH + 10)
+        range(10, MAX_ENTRIES + 10)
     )
 
 

@@ -82,13 +82,20 @@ class ConfigDiff:
         """Whether anything changes."""
         return any((self.added, self.removed, self.changed, self.other))
 
-    def as_json(self) -> dict[str, Any]:
-        """For the answer of `plan`."""
+    def as_json(self, limit: int) -> dict[str, Any]:
+        """For the answer of `plan`: of each kind so many, and in `more` how many are left out."""
+        kinds = {
+            "added": self.added,
+            "removed": self.removed,
+            "changed": self.changed,
+            "other": self.other,
+        }
         return {
-            "added": _as_json(self.added),
-            "removed": _as_json(self.removed),
-            "changed": _as_json(self.changed),
-            "other": "\n".join(self.other),
+            "added": _as_json(self.added[:limit]),
+            "removed": _as_json(self.removed[:limit]),
+            "changed": _as_json(self.changed[:limit]),
+            "other": "\n".join(self.other[:limit]),
+            "more": {name: max(0, len(kinds[name]) - limit) for name in kinds},
         }
 
     def lines(self) -> Iterator[str]:

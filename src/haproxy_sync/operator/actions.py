@@ -13,7 +13,12 @@ from haproxy_sync.reconcile.changes import differences
 from haproxy_sync.reconcile.publish import Proposal
 from haproxy_sync.reconcile.reconciler import Reconciler, Result
 from haproxy_sync.rollout.progress import Progress
-from haproxy_sync.rollout.transitions import next_change, next_revision, roll_out
+from haproxy_sync.rollout.transitions import (
+    changed_servers,
+    next_change,
+    next_revision,
+    roll_out,
+)
 from haproxy_sync.settings import SECONDS_PER_MINUTE
 from haproxy_sync.state.codec import jsonable
 from haproxy_sync.state.model import (
@@ -29,6 +34,8 @@ FREEZE_MINUTES = 60
 MAX_FREEZE_MINUTES = 7 * 24 * 60
 REASON_LENGTH = 200
 SHOWN_GENERATIONS = 10
+# Of each kind; a server's change is some 200 bytes, and an answer of Lambda has 6 MB.
+SHOWN_CHANGES = 6000
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +110,7 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     return Reply(
         {
             "changes": entry is not None,
-            "servers": _servers(entry),
+            "servers": _servers(state, planned),
             "diff": _diffs(reconciler, state, proposal) if entry else [],
             "proxies": list(Progress(planned).unsettled),
             "verdict": _verdict(state, planned, template_error),
@@ -117,15 +124,11 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     )
 
 
-def _servers(entry: Change | None) -> Mapping[str, list[str]]:
-    """The instances that the plan would add, remove and change."""
-    if entry is None:
-        return {"added": [], "removed": [], "changed": []}
-    return {
-        "added": list(entry.added),
-        "removed": list(entry.removed),
-        "changed": list(entry.changed),
-    }
+def _servers(before: EnvironmentState, planned: EnvironmentState) -> Answer:
+    """All the instances that the plan would add, remove and change; the history names some."""
+    pool = planned.pool if planned.is_published_since(before) else before.pool
+    servers: Answer = jsonable(changed_servers(before.pool, pool))
+    return servers
 
 
 def _planned_change(
@@ -167,10 +170,11 @@ def _unreadable(reconciler: Reconciler) -> str:
 def _diffs(
     reconciler: Reconciler, before: EnvironmentState, proposal: Proposal
 ) -> list[Answer]:
-    """What changes in each distinct config, and for whom."""
+    """What changes in each distinct config, and for whom; all together show so much that the answer fits."""
     store = Store.of(reconciler.clients, reconciler.settings)
     found = differences(store, before, proposal.state, proposal.configs)
-    return [{"proxies": proxies} | diff.as_json() for proxies, diff in found]
+    limit = max(1, SHOWN_CHANGES // max(1, len(found)))
+    return [{"proxies": proxies} | diff.as_json(limit) for proxies, diff in found]
 
 
 def status(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:

@@ -1,17 +1,17 @@
 """What changes a state on its way from published to proven everywhere: each function gives the state afterwards."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
 from haproxy_sync.fleet.model import Backend, by_id
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
 from haproxy_sync.rollout.reports import Report
+from haproxy_sync.state import history
 from haproxy_sync.state.model import (
     APPLIED,
     BROKEN,
-    HISTORY_LENGTH,
     Assignment,
     Change,
     Command,
@@ -70,17 +70,34 @@ def _change(
     now: UnixSeconds,
     pool: tuple[Backend, ...],
 ) -> Change:
-    before = by_id(state.pool)
-    after = by_id(pool)
+    servers = changed_servers(state.pool, pool)
     return replace(
         next_change(state, assignment, why, now),
-        added=tuple(sorted(after.keys() - before.keys())),
-        removed=tuple(sorted(before.keys() - after.keys())),
-        changed=tuple(
-            sorted(
-                key for key in after.keys() & before.keys() if after[key] != before[key]
-            )
-        ),
+        added=servers.added,
+        removed=servers.removed,
+        changed=servers.changed,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedServers:
+    """The instances that differ from one pool to another, by id."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+def changed_servers(
+    before: tuple[Backend, ...], after: tuple[Backend, ...]
+) -> ChangedServers:
+    """Who joins, who leaves, and whose address, port or options change."""
+    old, new = by_id(before), by_id(after)
+    both = old.keys() & new.keys()
+    return ChangedServers(
+        added=tuple(sorted(new.keys() - old.keys())),
+        removed=tuple(sorted(old.keys() - new.keys())),
+        changed=tuple(sorted(key for key in both if new[key] != old[key])),
     )
 
 
@@ -114,7 +131,7 @@ def roll_out(state: EnvironmentState, change: Change) -> EnvironmentState:
             program=state.program,
             begun_generation=_untried_since(state),
         ),
-        history=(*state.history, change)[-HISTORY_LENGTH:],
+        history=history.extended(state.history, change),
     )
 
 

@@ -12,8 +12,6 @@ from haproxy_sync.fleet.model import Backend, Config, Proxy, Skipped, ids
 type UnixSeconds = float
 """A time as it is stored: seconds since 1970, UTC. Where it has no other meaning, 0 says never."""
 
-HISTORY_LENGTH = 50
-
 
 class Purpose(StrEnum):
     """Why a command was sent."""
@@ -216,6 +214,10 @@ class Change:
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    # How many more there are of each than the entry names (`state.history`).
+    more_added: int = 0
+    more_removed: int = 0
+    more_changed: int = 0
     # What changes in the configs, in lines (`reconcile.changes`).
     diff: tuple[str, ...] = ()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from haproxy_sync.aws import pages
 from haproxy_sync.errors import RefusedValue, SyncError
+from haproxy_sync.fleet.addresses import private_address
 from haproxy_sync.fleet.model import (
     DNS_NAME,
     Backend,
@@ -158,10 +159,10 @@ class _Description:
 
         `server x :8080` would pass `haproxy -c`.
         """
-        address = self.raw.get("PrivateIpAddress") or self.raw.get("Ipv6Address")
+        address = private_address(self.raw)
         if not address:
             raise _Unfit("no-address")
-        return str(address)
+        return address
 
     @property
     def private_dns_name(self) -> str:

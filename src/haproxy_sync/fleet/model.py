@@ -23,6 +23,8 @@ DNS_NAME = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})",
     re.ASCII,
 )
+# As EC2 writes it. `ip_address` also takes a scope, which may be any text: `fe80::1%eth0 #`.
+ADDRESS = re.compile(r"[0-9A-Fa-f.:]{2,45}", re.ASCII)
 ZONE = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 WEIGHT = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
 
@@ -47,6 +49,7 @@ def _require(what: str, pattern: re.Pattern[str], value: str) -> None:
 
 
 def _require_address(value: str) -> None:
+    _require("address", ADDRESS, value)
     try:
         ip_address(value)
     except ValueError as error:
@@ -63,7 +66,7 @@ class Host:
     instance_id: str
     type: str  # the value of the type tag
     name: str  # HAProxy server name; unique in a fleet
-    address: str  # private IPv4, or IPv6 where there is no IPv4
+    address: str  # private IPv4, or IPv6 where there is no IPv4; see `addresses`
     zone: str
     private_dns_name: str = ""
     launched_at: int = 0  # unix seconds

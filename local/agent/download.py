@@ -17,9 +17,8 @@ from local.agent.host import PRIVATE, Host, make_directory
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_S3 = re.compile(
-    r"(?:(?P<bucket>[a-z0-9][a-z0-9.-]+)\.)?s3(?:[.-][a-z0-9-]+){0,2}\.amazonaws\.com(?:\.cn)?"
-)
+# The agent's own (`s3uri.go`): any domain will do, so those of all partitions.
+_S3 = re.compile(r"(?:(?P<bucket>.+)\.)?s3[.-][a-z0-9-]+\.")
 
 RETRIES = (1.0, 2.0, 4.0)
 """Seconds between the tries of a download that failed with anything but 403."""
@@ -40,7 +39,7 @@ class Location:
 def parse_url(url: str) -> Location:
     """Bucket and key of an https URL of an S3 host; a query, a version id too, is dropped."""
     parts = urlsplit(url)
-    host = _S3.fullmatch(parts.netloc)
+    host = _S3.match(parts.netloc)
     if parts.scheme != "https" or not host:
         raise DownloadFailed(f"invalid S3 path parameter: {url}")
     path = unquote_plus(parts.path.lstrip("/"))

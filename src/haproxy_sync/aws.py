@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import botocore.session
 from botocore.config import Config
+from botocore.endpoint_provider import RuleSetStandardLibrary
 from botocore.exceptions import BotoCoreError, ClientError
 
 from haproxy_sync import __version__
@@ -47,6 +49,29 @@ def pages(call: Any, name: str, **request: Any) -> Iterator[Mapping[str, Any]]:
 def error_code(error: ClientError) -> str:
     """Why a service refused, as its documentation names it."""
     return str(error.response["Error"]["Code"])
+
+
+def url_suffix(region: str) -> str:
+    """The domain of all services of a region's partition, as the SDK knows it: `amazonaws.com`, `amazonaws.eu`.
+
+    A region that the SDK does not know yet is told by the pattern of its name; that of no partition is taken for one of
+    the first partition, `aws`.
+    """
+    partition = RuleSetStandardLibrary(_partitions()).aws_partition(region)
+    return str(partition["dnsSuffix"])
+
+
+def url_suffixes() -> list[str]:
+    """Those of all partitions, sorted."""
+    partitions = _partitions()["partitions"]
+    return sorted({each["outputs"]["dnsSuffix"] for each in partitions})
+
+
+@cache
+def _partitions() -> Any:
+    """A small file of the SDK, which its clients read, too; no request is made."""
+    loader = botocore.session.get_session().get_component("data_loader")
+    return loader.load_data("partitions")
 
 
 def clients(region: str) -> Clients:

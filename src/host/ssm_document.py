@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from haproxy_sync import aws
 from haproxy_sync.rollout.program import Program
 
 HERE = Path(__file__).parent
@@ -18,7 +19,9 @@ DOCUMENT = HERE / "document.json"
 # Above all that the program itself may take, which a test adds up.
 TIMEOUT_SECONDS = 180
 
-BUCKET_URL = r"^https://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\.s3\.[a-z0-9-]{1,32}\.amazonaws\.com(\.cn)?"
+# Of every partition that the SDK knows, so that the document is the same wherever it is deployed.
+URL_SUFFIX = "|".join(aws.url_suffixes()).replace(".", r"\.")
+BUCKET_URL = rf"^https://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9]\.s3\.[a-z0-9-]{{1,32}}\.({URL_SUFFIX})"
 SOURCE_URL = (
     rf"{BUCKET_URL}/configs/[A-Za-z0-9._-]{{1,64}}/[0-9a-f]{{64}}/haproxy\.cfg$"
 )

@@ -9,6 +9,7 @@ from functools import cache
 from hashlib import md5, sha256
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from moto import mock_aws
@@ -84,7 +85,7 @@ class SimulatedProxy:
 
     def _downloaded(self, address: str) -> bytes:
         """What lies at an address of our bucket."""
-        key = address.split(".amazonaws.com/")[1]
+        key = urlsplit(address).path.removeprefix("/")
         bucket = self.world.settings.bucket
         answer = self.world.clients.s3.get_object(Bucket=bucket, Key=key)
         content: bytes = answer["Body"].read()

@@ -2,10 +2,14 @@
 
 import re
 from dataclasses import replace
+from urllib.parse import urlsplit
 
+import boto3
 import pytest
+from botocore.config import Config as BotoConfig
 
 import ssm_document
+from haproxy_sync.aws import url_suffix
 from haproxy_sync.fleet.model import Config
 from haproxy_sync.rollout.run_command import (
     OTHER_PARAMETERS,
@@ -35,7 +39,57 @@ def claim(servers: int) -> Command:
     )
 
 
-@pytest.mark.parametrize("region", ["ap-southeast-2", "us-gov-west-1", "cn-north-1"])
+SESSION = boto3.Session("key", "secret")
+REGIONS = {
+    region: partition
+    for partition in SESSION.get_available_partitions()
+    for region in SESSION.get_available_regions("s3", partition)
+}
+ONE_OF_EACH_PARTITION = {partition: region for region, partition in REGIONS.items()}
+VIRTUAL_HOSTS = BotoConfig(
+    s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
+)
+
+
+@pytest.mark.fault("F131")
+@pytest.mark.parametrize("region", REGIONS)
+def test_a_proxy_downloads_where_the_sdk_would(region: str) -> None:
+    """The addresses are those that the SDK of the region signs, but for the signature."""
+    values = parameters(replace(SETTINGS, region=region), claim(3), PROGRAM)
+    s3 = SESSION.client("s3", region, config=VIRTUAL_HOSTS)
+    for name in ("SourceUrl", "ProgramUrl"):
+        key = urlsplit(values[name]).path.removeprefix("/")
+        where = {"Bucket": SETTINGS.bucket, "Key": key}
+        signed = s3.generate_presigned_url("get_object", Params=where)
+        assert signed.partition("?")[0] == values[name]
+
+
+def test_all_partitions_are_tried() -> None:
+    """Otherwise the tests here try less than they say."""
+    assert {"aws", "aws-cn", "aws-us-gov", "aws-eusc", "aws-iso", "aws-iso-b"} <= (
+        ONE_OF_EACH_PARTITION.keys()
+    )
+
+
+@pytest.mark.fault("F131")
+@pytest.mark.parametrize(
+    ("region", "suffix"),
+    [
+        ("eu-west-9", "amazonaws.com"),
+        ("cn-south-3", "amazonaws.com.cn"),
+        ("eusc-de-west-2", "amazonaws.eu"),
+        ("mars-north-1", "amazonaws.com"),
+    ],
+)
+def test_a_region_that_the_sdk_does_not_know_is_told_by_its_name(
+    region: str, suffix: str
+) -> None:
+    """A new region needs no new function."""
+    assert url_suffix(region) == suffix
+
+
+@pytest.mark.fault("F131")
+@pytest.mark.parametrize("region", ONE_OF_EACH_PARTITION.values())
 def test_the_parameters_are_those_of_the_document(region: str) -> None:
     """Same names, and every value passes its pattern, in every partition."""
     values = parameters(replace(SETTINGS, region=region), claim(3), PROGRAM)
@@ -46,7 +100,6 @@ def test_the_parameters_are_those_of_the_document(region: str) -> None:
     assert values["SourceUrl"].endswith("/haproxy.cfg")
     assert values["ProgramUrl"].endswith(f"/program/{PROGRAM}/haproxy_apply.zip")
     assert values["Generation"] == "1795316400"  # hosts compare the fence
-    assert (".amazonaws.com.cn/" in values["SourceUrl"]) == region.startswith("cn-")
 
 
 @pytest.mark.fault("F36")

@@ -151,6 +151,8 @@ GOOD = f"https://stack-bucket-1.s3.cn-north-1.amazonaws.com.cn/program/{'a' * 64
         GOOD.replace("/program/", "/programs/"),
         GOOD.replace("https", "http"),
         GOOD.replace(".amazonaws.com.cn", ".example.com"),
+        GOOD.replace(".amazonaws.com.cn", ".amazonaws.com.example.com"),
+        GOOD.replace(".amazonaws.com.cn", ".amazonaws-com.cn"),
         f"{GOOD}?versionId=1",
         f"{GOOD}\n",
         f"x {GOOD}",

@@ -79,8 +79,8 @@ def inventory_hostname(host: Host) -> str:
 
 @lru_cache(maxsize=64)
 def region(zone: str) -> str:
-    """The region of an availability, local or wavelength zone."""
-    match = re.match(r"[a-z]{2}(?:-[a-z]+)+-\d+", zone)
+    """The region of an availability, local or wavelength zone: all up to its first number, in every partition."""
+    match = re.match(r"[a-z]+(?:-[a-z]+)+-\d+", zone)
     if match:
         return match.group()
     return ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from haproxy_sync.aws import error_code, pages
+from haproxy_sync.aws import error_code, pages, url_suffix
 from haproxy_sync.rollout.reports import Report
 from haproxy_sync.settings import MAX_PERCENT, Limit, Settings
 from haproxy_sync.state.model import Command, Document, Outcome, Purpose
@@ -182,8 +182,7 @@ def delivery_seconds(targets: int, concurrency: Limit) -> int:
 
 def parameters(settings: Settings, claim: Command, program: str) -> dict[str, str]:
     """The document's parameters, as docs/architecture.md lists them; its `Generation` is the fence."""
-    suffix = ".cn" if settings.region.startswith("cn-") else ""
-    host = f"{settings.bucket}.s3.{settings.region}.amazonaws.com{suffix}"
+    host = f"{settings.bucket}.s3.{settings.region}.{url_suffix(settings.region)}"
     return {
         "ProgramUrl": f"https://{host}/{program_key(program)}",
         "SourceUrl": f"https://{host}/{config_key(settings.environment, claim.digest.sha256)}",

@@ -66,7 +66,7 @@ class Demo:
             plan = self.system.invoke({"action": "plan"})
             if [proxy.host.read(CONFIG) for proxy in proxies] != own:
                 raise Unexpected("a proxy was touched before anybody had looked")
-            if plan["verdict"] != "waits: frozen":
+            if plan["verdict"] != "waits: frozen until unfreeze":
                 raise Unexpected(
                     f"the plan of a frozen environment says {plan['verdict']}"
                 )

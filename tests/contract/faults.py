@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
 from moto.core.botocore_stubber import BotocoreStubber
 
 from haproxy_sync.aws import Clients
+from haproxy_sync.state.model import EnvironmentState
 
 type HttpResponse = tuple[int, dict[str, str], bytes]
 type Chooser = Callable[[str, str], "Fault | None"]
@@ -99,3 +100,16 @@ def calls(clients: Clients) -> Iterator[list[str]]:
 
     with interposed(clients, choose):
         yield made
+
+
+def apart_from_failure(
+    after: EnvironmentState, before: EnvironmentState
+) -> EnvironmentState:
+    """The state without what a look that failed writes into it: the failure alone, by a put of its own."""
+    assert after.look_failure
+    return replace(
+        after,
+        look_failure=None,
+        revision=before.revision,
+        writer=before.writer,
+    )

@@ -70,7 +70,7 @@ def test_the_plan_of_a_frozen_environment_shows_what_unfreeze_would_do(
     """Who would be in the pool, from which template, on which proxies; and nothing is written for it."""
     for _ in range(2):  # before the first look and after it
         plan = fresh.act("plan")
-        assert plan["verdict"] == "waits: frozen"
+        assert plan["verdict"] == "waits: frozen until unfreeze"
         assert plan["freeze"]["until"] is None
         assert plan["changes"]
         assert len(plan["servers"]["added"]) == 3

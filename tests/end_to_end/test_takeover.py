@@ -12,7 +12,7 @@ def test_no_proxy_is_touched_before_unfreeze(takeover: Takeover) -> None:
 def test_the_plan_says_what_unfreeze_would_do(takeover: Takeover) -> None:
     """Servers, proxies, and whose template."""
     plan = takeover.plan
-    assert plan["verdict"] == "waits: frozen"
+    assert plan["verdict"] == "waits: frozen until unfreeze"
     assert set(plan["servers"]["added"]) == takeover.backends
     assert set(plan["proxies"]) == set(takeover.found)
     assert plan["template"] == {"origin": "bundled"}

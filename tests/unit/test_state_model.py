@@ -14,11 +14,13 @@ from haproxy_sync.rollout.transitions import next_revision, publish
 from haproxy_sync.state import codec
 from haproxy_sync.state.history import MAX_ENTRIES
 from haproxy_sync.state.model import (
+    Agent,
     Assignment,
     Command,
     Digest,
     Document,
     EnvironmentState,
+    Failure,
     Freeze,
     Hold,
     Outcome,
@@ -60,6 +62,10 @@ def full() -> EnvironmentState:
         verify_requested_at=4.0,
         queued="sweep",
         refusal=Refusal(4.5, 9.5),
+        look_failure=Failure("DescribeInstances", "Throttling", "no", 4.5, 4.6),
+        send_failure=Failure("SendCommand", "InvalidParameters", "no", 4.7, 4.8),
+        agents={PROXY.instance_id: Agent("3.3.3572.0", "Online", 4.9)},
+        agents_failure=Failure("", "ReadTimeoutError", "late", 5.0, 5.1),
         template_error="haproxy.cfg.j2:3: 'x' is undefined",
         proxies=(PROXY,),
         skipped=(Skipped("i-0000000c", "no-address"),),

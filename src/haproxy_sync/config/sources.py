@@ -52,6 +52,10 @@ class Origins:
     variables: str  # "none" where there are none
 
 
+UNKNOWN = Origins("unknown", "unknown")
+"""Where the bucket could not be asked."""
+
+
 def load(
     s3: Any, settings: Settings, cached: Source | None = None, project: Path = PROJECT
 ) -> Source:

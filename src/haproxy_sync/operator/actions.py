@@ -4,14 +4,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from haproxy_sync.aws import FAILURES
 from haproxy_sync.config import sources
 from haproxy_sync.errors import BadRequest, TemplateError
 from haproxy_sync.operator import answers
 from haproxy_sync.operator.answers import Answer, summary
+from haproxy_sync.operator.verdict import Plan, verdict
 from haproxy_sync.reconcile import events
 from haproxy_sync.reconcile.changes import differences
 from haproxy_sync.reconcile.publish import Proposal
 from haproxy_sync.reconcile.reconciler import Reconciler, Result
+from haproxy_sync.rollout import driver, next_commands
 from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.rollout.transitions import (
     changed_servers,
@@ -20,6 +23,7 @@ from haproxy_sync.rollout.transitions import (
     roll_out,
 )
 from haproxy_sync.settings import SECONDS_PER_MINUTE
+from haproxy_sync.state import failures
 from haproxy_sync.state.codec import jsonable
 from haproxy_sync.state.model import (
     Assignment,
@@ -100,44 +104,51 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     now = reconciler.clock()
     state = next_revision(reconciler.read().state, now, reconciler.writer)
     intent = events.operator("plan", allow_mass_removal=allow)
-    proposal = reconciler.propose(_thawed(state, now), intent, now)
-    planned = proposal.state
-    entry = _planned_change(state, planned)
-    template_error = planned.template_error
-    if planned.backends is None:  # no pool, so nobody rendered
-        template_error = template_error or _unreadable(reconciler)
-    origins = sources.origins(reconciler.clients.s3, reconciler.settings)
-    return Reply(
-        {
-            "changes": entry is not None,
-            "servers": _servers(state, planned),
-            "diff": _diffs(reconciler, state, proposal) if entry else [],
-            "proxies": list(Progress(planned).unsettled),
-            "verdict": _verdict(state, planned, template_error),
-            "hold": answers.hold(planned, now),
-            "freeze": answers.freeze(state, now),
-            "template_error": template_error,
-            "template": {"origin": origins.template},
-            "variables": {"origin": origins.variables},
-            "skipped": jsonable(planned.skipped),
-        }
-    )
+    origins = sources.UNKNOWN
+    try:
+        proposal = reconciler.propose(_thawed(state, now), intent, now)
+        origins = sources.origins(reconciler.clients.s3, reconciler.settings)
+    except FAILURES as error:  # what is known without a look is still told
+        look_failure = failures.failure(error, now, state.look_failure)
+        proposal = Proposal(replace(state, look_failure=look_failure))
+    planned = driver.asked_anew(reconciler.clients.ssm, proposal.state, now)
+    proposal = replace(proposal, state=_told_of_uploads(reconciler, planned))
+    return Reply(_planned(reconciler, state, proposal, origins, now))
 
 
-def _servers(before: EnvironmentState, planned: EnvironmentState) -> Answer:
-    """All the instances that the plan would add, remove and change; the history names some."""
-    pool = planned.pool if planned.is_published_since(before) else before.pool
+def _planned(
+    reconciler: Reconciler,
+    state: EnvironmentState,
+    proposal: Proposal,
+    origins: sources.Origins,
+    now: UnixSeconds,
+) -> Answer:
+    planned, settings = proposal.state, reconciler.settings
+    is_changed = planned.is_published_since(state)
+    return {
+        "changes": is_changed,
+        "servers": _servers(state, proposal),
+        "diff": _diffs(reconciler, state, proposal) if is_changed else [],
+        "proxies": list(Progress(planned).unsettled),
+        "rolling_out": next_commands.rolling_out(state, now),
+        "verdict": verdict(Plan(state, planned, settings, now), reconciler.program),
+        "hold": answers.hold(planned, now),
+        "freeze": answers.freeze(state, now),
+        "template_error": planned.template_error,
+        "look_failure": answers.failure(planned.look_failure),
+        "send_failure": answers.failure(state.send_failure),
+        "agents": answers.agents(planned),
+        "template": {"origin": origins.template},
+        "variables": {"origin": origins.variables},
+        "skipped": jsonable(planned.skipped),
+    }
+
+
+def _servers(before: EnvironmentState, proposal: Proposal) -> Answer:
+    """All the instances that the plan would add, remove and change, were the template at fault, too."""
+    pool = before.pool if proposal.pool is None else proposal.pool
     servers: Answer = jsonable(changed_servers(before.pool, pool))
     return servers
-
-
-def _planned_change(
-    before: EnvironmentState, planned: EnvironmentState
-) -> Change | None:
-    """The history entry that the plan would make, if it changes what is published."""
-    if planned.is_published_since(before):
-        return planned.history[-1]
-    return None
 
 
 def _thawed(state: EnvironmentState, _now: UnixSeconds) -> EnvironmentState:
@@ -145,17 +156,13 @@ def _thawed(state: EnvironmentState, _now: UnixSeconds) -> EnvironmentState:
     return replace(state, freeze=None, first_freeze=False)
 
 
-def _verdict(
-    state: EnvironmentState, planned: EnvironmentState, template_error: str
-) -> str:
-    """Whether the plan would happen now, and if not, what it waits for."""
-    if state.is_frozen:
-        return "waits: frozen"
-    if template_error:
-        return "blocked: template error"
-    if planned.hold:
-        return "hold"
-    return "proceed"
+def _told_of_uploads(
+    reconciler: Reconciler, planned: EnvironmentState
+) -> EnvironmentState:
+    """With what is wrong with an upload where there is no pool, so that nobody rendered."""
+    if planned.look_failure or planned.template_error or planned.backends is not None:
+        return planned
+    return replace(planned, template_error=_unreadable(reconciler))
 
 
 def _unreadable(reconciler: Reconciler) -> str:

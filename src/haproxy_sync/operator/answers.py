@@ -6,9 +6,16 @@ from math import ceil
 from typing import Any
 
 from haproxy_sync.reconcile.reconciler import Result
+from haproxy_sync.rollout.agents import ADVICE, findings
 from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.state.codec import jsonable, time_fields
-from haproxy_sync.state.model import EnvironmentState, Hold, Outcome, UnixSeconds
+from haproxy_sync.state.model import (
+    EnvironmentState,
+    Failure,
+    Hold,
+    Outcome,
+    UnixSeconds,
+)
 from haproxy_sync.state.store import Snapshot
 
 type Answer = dict[str, Any]
@@ -108,6 +115,9 @@ def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
         "hold": hold(state, now),
         "freeze": freeze(state, now),
         "template_error": state.template_error,
+        "look_failure": failure(state.look_failure),
+        "send_failure": failure(state.send_failure),
+        "agents": agents(state),
         "corruption": snapshot.corruption,
         "document": document(state),
         "rollout": {
@@ -117,6 +127,22 @@ def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
         "proxies": {key: _proxy(progress, key) for key in state.proxy_ids},
         "history": readable(tuple(reversed(state.history))),
     }
+
+
+def failure(what: Failure | None) -> Answer | None:
+    """What failed, in the words of who refused it, since when, and when last."""
+    return None if what is None else readable(what)
+
+
+def agents(state: EnvironmentState) -> Answer:
+    """What is wrong with which proxy's agent, and what to do; `failure` says why nobody could ask last."""
+    found = [
+        {"instance_id": key, "finding": str(finding), "advice": ADVICE[finding]}
+        | readable(agent)
+        for key, agent in sorted(state.agents.items())
+        for finding in findings(agent)
+    ]
+    return {"findings": found, "failure": failure(state.agents_failure)}
 
 
 def document(state: EnvironmentState) -> Answer | None:

@@ -40,6 +40,7 @@ class Proposal:
     state: EnvironmentState
     configs: tuple[Config, ...] = ()
     fleet: Fleet | None = None  # None: nobody looked
+    pool: tuple[Backend, ...] | None = None  # what the guard lets in; None: nothing
     # A look from then on believes a loss, or publishes what is queued.
     look_again_at: UnixSeconds | None = None
 
@@ -74,7 +75,12 @@ class Publisher:
             judged = self._judged(seen, fleet, intent)
         except TemplateError as error:
             # The old config stays, and what is rolling out goes on.
-            return Proposal(replace(seen, template_error=str(error)), fleet=fleet)
+            look = self._look(seen, fleet, intent)
+            return Proposal(
+                replace(seen, template_error=str(error)),
+                fleet=fleet,
+                pool=judge(look, Thresholds.of(self.settings)).pool,
+            )
         verdict, rendering = judged.verdict, judged.rendering
         skipped = tuple(sorted({*fleet.skipped, *judged.skipped}))
         state = replace(seen, hold=verdict.hold, skipped=skipped)
@@ -82,12 +88,12 @@ class Publisher:
             return Proposal(state, fleet=fleet, look_again_at=verdict.look_again_at)
         assignment, configs = _assign(rendering)
         why = before.queued or intent.why  # a queued change keeps its reason
-        queued_until = None
+        until = None
         if not _is_urgent(before, verdict, intent):
-            queued_until = self._queued_until(state, assignment, now)
-        if queued_until:
+            until = queued_until(self.settings, state, assignment, now)
+        if until:
             hold = _still_held(before.hold, verdict)
-            again_at = min(queued_until, verdict.look_again_at or queued_until)
+            again_at = min(until, verdict.look_again_at or until)
             return Proposal(
                 replace(state, queued=why, hold=hold),
                 fleet=fleet,
@@ -97,25 +103,14 @@ class Publisher:
             state=transitions.publish(state, assignment, why, now, verdict.pool),
             configs=_to_store(state, configs),
             fleet=fleet,
+            pool=verdict.pool,
             look_again_at=verdict.look_again_at,
         )
 
-    def _queued_until(
-        self, state: EnvironmentState, assignment: Assignment, now: UnixSeconds
-    ) -> UnixSeconds | None:
-        """Until when the publication is not replaced, because its rollout is under way."""
-        publication = state.publication
-        if publication is None or publication.assignment == assignment:
-            return None
-        until = publication.at + PACE_SECONDS
-        is_over = now >= until or next_commands.is_at_rest(state, self.settings, now)
-        if is_over:
-            return None
-        return until
-
-    def _judged(self, state: EnvironmentState, fleet: Fleet, intent: Intent) -> _Judged:
-        """The verdict and the rendering of its pool. A backend that the template cannot take is lost like any other."""
-        look = Look(
+    @staticmethod
+    def _look(state: EnvironmentState, fleet: Fleet, intent: Intent) -> Look:
+        """What the guard judges."""
+        return Look(
             previous=state.backends,
             present=fleet.backends,
             hold=state.hold,
@@ -124,6 +119,10 @@ class Publisher:
             is_frozen=state.is_frozen,  # nothing is taken out now, so a loss that lasts stays on record
             occupied=_occupied(state, fleet),
         )
+
+    def _judged(self, state: EnvironmentState, fleet: Fleet, intent: Intent) -> _Judged:
+        """The verdict and the rendering of its pool. A backend that the template cannot take is lost like any other."""
+        look = self._look(state, fleet, intent)
         skipped = frozenset[Skipped]()
         while True:
             verdict = judge(look, Thresholds.of(self.settings))
@@ -140,6 +139,21 @@ class Publisher:
             look = replace(look, present=taken)
 
 
+def queued_until(
+    settings: Settings,
+    state: EnvironmentState,
+    assignment: Assignment,
+    now: UnixSeconds,
+) -> UnixSeconds | None:
+    """Until when the publication is not replaced, because its rollout is under way."""
+    publication = state.publication
+    if publication is None or publication.assignment == assignment:
+        return None
+    until = publication.at + PACE_SECONDS
+    is_over = now >= until or next_commands.is_at_rest(state, settings, now)
+    return None if is_over else until
+
+
 def _seen(before: EnvironmentState, fleet: Fleet, now: UnixSeconds) -> EnvironmentState:
     """The state with what the look found, and without what only an earlier look had to say."""
     seen = replace(
@@ -150,6 +164,7 @@ def _seen(before: EnvironmentState, fleet: Fleet, now: UnixSeconds) -> Environme
         others=tuple(by_id(fleet.others)),
         template_error="",
         queued="",
+        look_failure=None,
     )
     return transitions.forgotten(seen)
 

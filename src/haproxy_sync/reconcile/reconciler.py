@@ -5,13 +5,14 @@ loses starts again from the read. Every other order loses updates (docs/decision
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
 from haproxy_sync import aws
 from haproxy_sync.aws import Clients
 from haproxy_sync.config.render import Renderer
-from haproxy_sync.errors import Superseded
+from haproxy_sync.errors import BadRequest, Superseded
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Fleet
 from haproxy_sync.reconcile import changes, coalesce, events, wakeup
@@ -26,6 +27,7 @@ from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.rollout.reports import PROGRAM_DOWNLOAD_FAILED, PROGRAM_MISMATCH
 from haproxy_sync.rollout.transitions import next_revision
 from haproxy_sync.settings import Settings
+from haproxy_sync.state import failures
 from haproxy_sync.state.model import Command, EnvironmentState, UnixSeconds
 from haproxy_sync.state.store import Snapshot, Store
 
@@ -144,7 +146,7 @@ class Reconciler:
         """Do what the batch needs; `Superseded` if others were faster again and again.
 
         `amendment` is made before the look, which an operator's intent always gets. What fails after the state was put
-        is `Result.failure`; with `ClientError` and `BotoCoreError` nothing was put, as far as anybody can say.
+        is `Result.failure`; with any other error nothing was put but the error, as far as anybody can say.
         """
         return _restarting(lambda: self._attempt(self._read(intent), amendment))
 
@@ -177,6 +179,27 @@ class Reconciler:
         )
 
     def _attempt(self, run: _Run, amendment: Amendment) -> Result:
+        """One attempt; what keeps its state from being put is written into the state that was read, and raised."""
+        try:
+            return self._step(run, amendment)
+        except (Superseded, BadRequest):
+            raise
+        except Exception as error:
+            self._note(run.snapshot, error)
+            raise
+
+    def _note(self, snapshot: Snapshot, error: Exception) -> None:
+        """Put the failure and nothing else, for `status`. Whoever put since the read was later, and knows better."""
+        before, now = snapshot.state, self.clock()
+        failure = failures.failure(error, now, before.look_failure)
+        # What is wrong with an object that is no state must not be lost with it.
+        if snapshot.corruption or not failures.is_news(failure, before.look_failure):
+            return
+        noted = next_revision(before, now, self.writer)
+        with suppress(Superseded, *aws.FAILURES):
+            self._store.put(replace(noted, look_failure=failure), snapshot.etag)
+
+    def _step(self, run: _Run, amendment: Amendment) -> Result:
         """What follows the read: collect, publish, put, send. A process that dies after any of them loses no update."""
         if run.is_skipped:
             return run.result(run.snapshot.state)
@@ -257,6 +280,8 @@ class Reconciler:
         if chosen.claims and _may_lack_program(before, state):
             program = self.program()
             self._store.put_program(program.sha256, program.content)
+        if run.decision.disposition is Disposition.LOOK:
+            state = driver.surveyed(self.clients.ssm, self.settings, state, run.now)
         times = (
             chosen.wake_at,
             Progress(state).ask_again_at(run.now),

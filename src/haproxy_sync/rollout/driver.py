@@ -9,15 +9,24 @@ from botocore.exceptions import ClientError
 from haproxy_sync.aws import FAILURES, error_code
 from haproxy_sync.errors import Unpinned
 from haproxy_sync.fleet.model import ids
-from haproxy_sync.rollout import listening, next_commands, run_command, transitions
+from haproxy_sync.rollout import (
+    agents,
+    listening,
+    next_commands,
+    run_command,
+    transitions,
+)
 from haproxy_sync.rollout.next_commands import NextCommands
 from haproxy_sync.rollout.program import Program
 from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.rollout.reports import Report, reports_of
 from haproxy_sync.settings import Settings
+from haproxy_sync.state import failures
 from haproxy_sync.state.model import (
     Command,
     EnvironmentState,
+    Failure,
+    Outcome,
     Purpose,
     Refusal,
     UnixSeconds,
@@ -39,9 +48,28 @@ class Sent:
 
     by_claim: Mapping[str, Command | None]
     refused: Reports = ()
-    # The service's words where it took no command for our program: its document names another one.
-    mismatch: str = ""
-    failure: Exception | None = None
+    error: Exception | None = None
+
+    @property
+    def mismatch(self) -> str:
+        """The service's words where it took no command for our program: its document names another one."""
+        if self.error and run_command.is_mismatch(self.error):
+            return str(self.error)
+        return ""
+
+    @property
+    def failure(self) -> Exception | None:
+        """What went wrong, if it is not that."""
+        return None if self.mismatch else self.error
+
+    @property
+    def denied(self) -> tuple[str, ...]:
+        """The service's words for each proxy that we may not command."""
+        return tuple(
+            report.detail
+            for _, report in self.refused
+            if report.outcome is Outcome.DENIED
+        )
 
     @property
     def commands(self) -> tuple[Command, ...]:
@@ -144,7 +172,7 @@ def choose(
     if any(each.at <= now for each in wanted):
         return _chosen(ssm, settings, state, program().sha256, now)
     if not wanted:  # frozen, say: no command is refused, nor will one be tried soon
-        state = replace(state, refusal=None)
+        state = transitions.unrefused(state)
     nobody = frozenset[str]()
     chosen = next_commands.next_commands(state, wanted, nobody, settings, now)
     return _noted(state, now), chosen
@@ -158,7 +186,7 @@ def _chosen(
     now: UnixSeconds,
 ) -> tuple[EnvironmentState, NextCommands]:
     if state.program != program:
-        state = replace(state, refusal=None)  # it was about the other program
+        state = transitions.unrefused(state)  # it was about the other program
     if refused_until := _refused_until(state, program, now):
         return _noted(state, now), NextCommands(wake_at=refused_until)
     if state.program not in {None, program}:
@@ -167,13 +195,36 @@ def _chosen(
         state = transitions.begun_anew(state, program, now)
     wanted = next_commands.due(state, settings, now)
     ready = frozenset(each.instance_id for each in wanted if each.at <= now)
-    online = run_command.online(ssm, ready) if ready else frozenset()
+    state = transitions.learned(state, run_command.agents(ssm, ready, now))
+    online = frozenset(each for each in ready if agents.is_online(state.agents[each]))
     state = transitions.unreachable(state, ready - online)
     chosen = next_commands.next_commands(state, wanted, online, settings, now)
     state = transitions.claimed(state, chosen.claims, now)
     if chosen.claims:
         state = _pinned(ssm, settings, state, chosen.claims[0].purpose, program)
     return _noted(state, now), chosen
+
+
+def surveyed(
+    ssm: Any, settings: Settings, state: EnvironmentState, now: UnixSeconds
+) -> EnvironmentState:
+    """The state that knows each proxy's agent, also where nothing is sent. What cannot be asked stops nobody."""
+    return _asked(ssm, state, agents.unasked(state, settings, now), now)
+
+
+def asked_anew(ssm: Any, state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
+    """The same as they are now, whatever was known."""
+    return _asked(ssm, state, state.proxy_ids, now)
+
+
+def _asked(
+    ssm: Any, state: EnvironmentState, instance_ids: Iterable[str], now: UnixSeconds
+) -> EnvironmentState:
+    try:
+        return transitions.learned(state, run_command.agents(ssm, instance_ids, now))
+    except FAILURES as error:
+        failure = failures.failure(error, now, state.agents_failure)
+        return replace(state, agents_failure=failure)
 
 
 def _noted(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
@@ -262,13 +313,11 @@ def send(
 
 def _ended(sent: Sent, untried: Iterable[Command], error: Exception) -> Sent:
     """What was sent before the error."""
-    ended = replace(
+    return replace(
         sent,
         by_claim={**sent.by_claim, **dict.fromkeys(map(_name, untried))},
+        error=error,
     )
-    if run_command.is_mismatch(error):
-        return replace(ended, mismatch=str(error))
-    return replace(ended, failure=error)
 
 
 def _name(claim: Command) -> str:
@@ -300,8 +349,27 @@ def record(
             recorded = transitions.reported(recorded, claim, [report], now)
     if _has_code(sent.failure, DOCUMENT_GONE):
         recorded = transitions.unpinned(recorded)  # the next try takes the current one
-    recorded = replace(recorded, refusal=_refusal(recorded, sent, now))
+    recorded = replace(
+        recorded,
+        refusal=_refusal(recorded, sent, now),
+        send_failure=_send_failure(recorded, sent, now),
+    )
     return transitions.sent(recorded, sent.by_claim, before)
+
+
+def _send_failure(
+    state: EnvironmentState, sent: Sent, now: UnixSeconds
+) -> Failure | None:
+    """The last send's, until a command is taken. That one proxy cannot be reached is its own matter."""
+    before = state.send_failure
+    if sent.error:
+        return failures.failure(sent.error, now, before)
+    if sent.commands:
+        return None
+    if not sent.denied:
+        return before
+    since = before.since if before else now
+    return Failure("SendCommand", run_command.DENIED, sent.denied[0], since, now)
 
 
 def _refusal(state: EnvironmentState, sent: Sent, now: UnixSeconds) -> Refusal | None:

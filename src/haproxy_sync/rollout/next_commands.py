@@ -86,6 +86,13 @@ def _must_not_send(state: EnvironmentState, now: UnixSeconds) -> bool:
     return freeze.generation != state.generation
 
 
+def rolling_out(state: EnvironmentState, now: UnixSeconds) -> list[str]:
+    """The proxies that get what is published already as the state stands: during a freeze, a rollback's."""
+    if _must_not_send(state, now):
+        return []
+    return list(Progress(state).unsettled)
+
+
 def due(
     state: EnvironmentState, settings: Settings, now: UnixSeconds
 ) -> tuple[Due, ...]:

@@ -1,7 +1,7 @@
 """How far the rollout of a state has come. Questions only: what changes a state is in `transitions`."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from haproxy_sync.settings import Limit
 from haproxy_sync.state.model import (
@@ -162,10 +162,19 @@ class Progress:
 
     @property
     def _is_current(self) -> bool:
-        """Whether what is published is what the last look saw, with nothing held, frozen, broken or queued."""
+        """Whether what is published is what the last look saw, with nothing held, frozen, broken or queued.
+
+        While looks fail, nobody can say so.
+        """
         state = self.state
         return not any(
-            (state.hold, state.is_frozen, state.template_error, state.queued)
+            (
+                state.look_failure,
+                state.hold,
+                state.is_frozen,
+                state.template_error,
+                state.queued,
+            )
         )
 
     @property
@@ -198,7 +207,8 @@ def ended(
     before: EnvironmentState, after: EnvironmentState, max_errors: Limit
 ) -> tuple[str, ...]:
     """The outcome of a rollout that came to its end between two states; nothing while it goes on."""
-    was, now = Progress(before), Progress(after)
+    # That nobody could look meanwhile began no rollout.
+    was, now = Progress(replace(before, look_failure=None)), Progress(after)
     if now.is_converged and not was.is_converged:
         return ("completed",)
     has_stopped = now.has_stopped(max_errors)

@@ -1,4 +1,4 @@
-"""Run Command: sends what a claim says, reads what came of it, asks whose agent is online."""
+"""Run Command: sends what a claim says, reads what came of it, asks about agents."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,9 +9,16 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from haproxy_sync.aws import error_code, pages, url_suffix
-from haproxy_sync.rollout.reports import Report
+from haproxy_sync.rollout.reports import DETAIL_LENGTH, Report
 from haproxy_sync.settings import MAX_PERCENT, Limit, Settings
-from haproxy_sync.state.model import Command, Document, Outcome, Purpose
+from haproxy_sync.state.model import (
+    Agent,
+    Command,
+    Document,
+    Outcome,
+    Purpose,
+    UnixSeconds,
+)
 from haproxy_sync.state.store import config_key, program_key
 
 # An agent that has not picked it up by then gets the next one instead.
@@ -21,9 +28,10 @@ MAX_FILTER_VALUES = 50
 # A host's work, amply; those behind it in the ramp wait that long each round.
 ROUND_SECONDS = 30
 # Errors that refuse a whole call because of one target, and what is reported of that target.
+DENIED = "AccessDeniedException"
 REFUSALS = {
     "InvalidInstanceId": (Outcome.MISSING, "not-reachable"),
-    "AccessDeniedException": (Outcome.DENIED, "access-denied"),
+    DENIED: (Outcome.DENIED, "access-denied"),
 }
 MISMATCH = "InvalidParameters"  # the document has a pattern that takes one program
 PROGRAM_PARAMETER = "ProgramUrl"
@@ -41,10 +49,12 @@ OTHER_PARAMETERS = frozenset(
 NOT_FOUND = frozenset({"InvalidCommandId", "InvocationDoesNotExist"})
 
 
-def online(ssm: Any, instance_ids: Iterable[str]) -> frozenset[str]:
-    """Those whose agent the service can reach now (`ClientError`, `BotoCoreError`)."""
-    found: set[str] = set()
-    for ids in batched(sorted(instance_ids), MAX_FILTER_VALUES, strict=False):
+def agents(
+    ssm: Any, instance_ids: Iterable[str], now: UnixSeconds
+) -> Mapping[str, Agent]:
+    """What the service says of each one's agent (`ClientError`, `BotoCoreError`)."""
+    found = dict.fromkeys(instance_ids, Agent("", "", now))
+    for ids in batched(sorted(found), MAX_FILTER_VALUES, strict=False):
         filters = [{"Key": "InstanceIds", "Values": list(ids)}]
         listed = pages(
             ssm.describe_instance_information,
@@ -52,10 +62,12 @@ def online(ssm: Any, instance_ids: Iterable[str]) -> frozenset[str]:
             Filters=filters,
             MaxResults=MAX_FILTER_VALUES,
         )
-        found.update(
-            each["InstanceId"] for each in listed if each["PingStatus"] == "Online"
-        )
-    return frozenset(found)
+        found.update((each["InstanceId"], _agent(each, now)) for each in listed)
+    return found
+
+
+def _agent(listed: Mapping[str, Any], now: UnixSeconds) -> Agent:
+    return Agent(listed.get("AgentVersion", ""), listed["PingStatus"], now)
 
 
 def is_mismatch(error: Exception) -> bool:
@@ -112,9 +124,17 @@ def send(
         if refusal is None:
             raise
         if len(claim.targets) == 1:
-            return None, (Report(claim.targets[0], *refusal),)
+            return None, (_refused(claim.targets[0], *refusal, error),)
         return _first_taken(ssm, settings, claim, pinned)
     return replace(claim, command_id=answer["Command"]["CommandId"]), ()
+
+
+def _refused(
+    instance_id: str, outcome: Outcome, reason: str, error: ClientError
+) -> Report:
+    """A target that cannot have the command, in the service's words."""
+    detail = str(error.response["Error"].get("Message", ""))[:DETAIL_LENGTH]
+    return Report(instance_id, outcome, reason, detail=detail)
 
 
 def _first_taken(

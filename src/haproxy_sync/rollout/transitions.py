@@ -6,12 +6,14 @@ from functools import partial
 from types import MappingProxyType
 
 from haproxy_sync.fleet.model import Backend, by_id
+from haproxy_sync.rollout.agents import Finding, findings
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
 from haproxy_sync.rollout.reports import Report
 from haproxy_sync.state import history
 from haproxy_sync.state.model import (
     APPLIED,
     BROKEN,
+    Agent,
     Assignment,
     Change,
     Command,
@@ -30,6 +32,7 @@ LOST_SECONDS = 3600  # a command nobody reports on is given up then
 LATE_SECONDS = 600  # longer than an agent takes to send again what got lost
 # After these nothing is counted against the proxy.
 HARMLESS = APPLIED | {Outcome.NOT_TRIED}
+NEVER_HEARD_OF = Agent("", "unknown", 0.0)
 OFFLINE = ", agent-offline"  # is appended to the reason of who failed before
 
 
@@ -168,6 +171,21 @@ def begun_anew(
 def unpinned(state: EnvironmentState) -> EnvironmentState:
     """The next command asks for the document's newest version; which program was sent last is still known."""
     return state.with_publication(document=None, program=state.program)
+
+
+def unrefused(state: EnvironmentState) -> EnvironmentState:
+    """Without a refusal, and without the words in which it was told."""
+    if state.refusal is None:
+        return state
+    return replace(state, refusal=None, send_failure=None)
+
+
+def learned(state: EnvironmentState, agents: Mapping[str, Agent]) -> EnvironmentState:
+    """What Run Command says of some agents is known; as it is where nothing was asked."""
+    if not agents:
+        return state
+    known = MappingProxyType({**state.agents, **agents})
+    return replace(state, agents=known, agents_failure=None)
 
 
 def claimed(
@@ -331,10 +349,13 @@ def _is_over(command: Command, seconds: float, now: UnixSeconds) -> bool:
 
 def forgotten(state: EnvironmentState) -> EnvironmentState:
     """Without proxies that the last look no longer has: they are gone, they did not fail."""
-    gone = {*state.proxy_states, *state.proxies_in_flight}.difference(state.proxy_ids)
+    known = {*state.proxy_states, *state.proxies_in_flight, *state.agents}
+    gone = known.difference(state.proxy_ids)
     present = {key: each for key, each in state.proxy_states.items() if key not in gone}
+    agents = {key: each for key, each in state.agents.items() if key not in gone}
     return replace(
         state,
+        agents=MappingProxyType(agents),
         proxy_states=MappingProxyType(present),
         commands=with_targets(command.without(gone) for command in state.commands),
         late=with_targets(command.without(gone) for command in state.late),
@@ -346,15 +367,23 @@ def unreachable(
 ) -> EnvironmentState:
     """Proxies that should get a command and cannot are `missing`, by name."""
     progress = Progress(state)
-    offline = {each: _offline(progress.proxy(each)) for each in instance_ids}
+    offline = {
+        each: _offline(progress.proxy(each), _whereabouts(state, each))
+        for each in instance_ids
+    }
     return state.with_proxy_states(offline)
 
 
-def _offline(proxy: ProxyProgress) -> ProxyState:
+def _whereabouts(state: EnvironmentState, instance_id: str) -> Finding:
+    """Whether the agent is away, or was never there."""
+    return findings(state.agents.get(instance_id, NEVER_HEARD_OF))[0]
+
+
+def _offline(proxy: ProxyProgress, finding: Finding) -> ProxyState:
     if proxy.has_failed:  # what it failed with is what people want to know
         reason = proxy.state.reason.removesuffix(OFFLINE) + OFFLINE
         return replace(proxy.state, reason=reason)
     # It was not tried, so it is due at once when its agent is back.
     return replace(
-        proxy.state, outcome=Outcome.MISSING, reason="agent-offline", attempts=0
+        proxy.state, outcome=Outcome.MISSING, reason=str(finding), attempts=0
     )

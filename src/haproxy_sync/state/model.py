@@ -203,6 +203,30 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """What a call failed with, in the words of who refused it: since when without a success, and when last."""
+
+    operation: str  # of AWS; empty: the failure is none of a service's
+    code: str
+    message: str
+    since: UnixSeconds
+    at: UnixSeconds
+
+    def __str__(self) -> str:
+        """`DescribeInstances: UnauthorizedOperation: You are not authorized ...`."""
+        return ": ".join(filter(None, (self.operation, self.code, self.message)))
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """What Run Command says of a proxy's SSM agent; both texts are empty where it knows of none."""
+
+    version: str
+    ping: str  # `Online`, or another word
+    at: UnixSeconds  # when it was asked
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One entry of the history: a publication, why, and which servers (instance ids) it changed."""
 
@@ -239,6 +263,14 @@ class EnvironmentState:
     template_error: str = ""
     queued: str = ""  # why there is a change that waits for the rollout under way
     refusal: Refusal | None = None
+    # Of the last look, or of a step without one; only a look that succeeds ends it.
+    look_failure: Failure | None = None
+    send_failure: Failure | None = None  # until a command is taken
+    # What was learned last of the proxies' agents, and why the last question about them has no answer.
+    agents: Mapping[str, Agent] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
+    agents_failure: Failure | None = None
     # The accepted pool; None: nothing accepted yet, or unknown.
     backends: tuple[Backend, ...] | None = None
     proxies: tuple[Proxy, ...] = ()

@@ -1,0 +1,95 @@
+"""What is wrong with the proxies' SSM agents, by what Run Command says of them; and when to ask again."""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+
+from haproxy_sync.settings import Settings
+from haproxy_sync.state.model import Agent, EnvironmentState, UnixSeconds
+
+ONLINE = "Online"
+ASK_AGAIN_SECONDS = 50.0  # a little less than a sweep
+VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,5}", re.ASCII)
+
+
+class Finding(StrEnum):
+    """What is wrong with an agent; the first two are also why a proxy is `missing`."""
+
+    NOT_REGISTERED = "agent-not-registered"
+    OFFLINE = "agent-offline"
+    VERSION_UNKNOWN = "agent-version-unknown"
+    TOO_OLD = "agent-too-old"
+    OUTDATED = "agent-outdated"
+
+
+# What is below the version, the lowest first. AWS's documentation of `interpolationType` names the first as the oldest
+# agent that knows it. The release notes of the second (aws/amazon-ssm-agent) say that it repairs such parameters, and
+# sends a reply that got lost again at once: before, a rollout waits up to five minutes for one.
+FLOORS: Mapping[Finding, str] = {
+    Finding.TOO_OLD: "3.3.2746.0",
+    Finding.OUTDATED: "3.3.3572.0",
+}
+
+ADVICE: Mapping[Finding, str] = {
+    Finding.NOT_REGISTERED: (
+        "no command reaches it: its role lacks AmazonSSMManagedInstanceCore, or it cannot reach the SSM endpoints"
+    ),
+    Finding.OFFLINE: "no command reaches it: restart amazon-ssm-agent on it",
+    Finding.VERSION_UNKNOWN: f"see that its agent is {FLOORS[Finding.OUTDATED]} or newer",
+    Finding.TOO_OLD: (
+        f"older than {FLOORS[Finding.TOO_OLD]}, no command works on it: update it (AWS-UpdateSSMAgent)"
+    ),
+    Finding.OUTDATED: (
+        f"older than {FLOORS[Finding.OUTDATED]}, a lost reply costs minutes: update it (AWS-UpdateSSMAgent)"
+    ),
+}
+
+
+def findings(agent: Agent) -> tuple[Finding, ...]:
+    """What is wrong with the agent; nothing where all is well."""
+    if not agent.ping:
+        return (Finding.NOT_REGISTERED,)
+    offline = () if is_online(agent) else (Finding.OFFLINE,)
+    return (*offline, *_of_version(agent.version))
+
+
+def is_online(agent: Agent) -> bool:
+    """Whether the service can reach it."""
+    return agent.ping == ONLINE
+
+
+def _of_version(version: str) -> tuple[Finding, ...]:
+    if not VERSION.fullmatch(version):
+        return (Finding.VERSION_UNKNOWN,)
+    numbers = _numbers(version)
+    too_low = (
+        finding for finding, floor in FLOORS.items() if numbers < _numbers(floor)
+    )
+    return tuple(too_low)[:1]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The version as it compares: `3.3` like `3.3.0.0`."""
+    return (*map(int, version.split(".")), 0, 0, 0, 0)[:4]
+
+
+def unasked(
+    state: EnvironmentState, settings: Settings, now: UnixSeconds
+) -> frozenset[str]:
+    """Proxies of whose agent nothing is known, or nothing new: what is wrong is asked for sooner than what is well."""
+    failure = state.agents_failure
+    if failure and now < failure.at + ASK_AGAIN_SECONDS:
+        return frozenset()
+    return frozenset(
+        instance_id
+        for instance_id in state.proxy_ids
+        if _ask_at(state.agents.get(instance_id), settings) <= now
+    )
+
+
+def _ask_at(agent: Agent | None, settings: Settings) -> UnixSeconds:
+    if agent is None:
+        return 0.0
+    if findings(agent):
+        return agent.at + ASK_AGAIN_SECONDS
+    return agent.at + settings.drift_check_seconds

@@ -33,6 +33,7 @@ def settings(environment: str, **options: Any) -> Settings:
         "bucket": "none",
         "queue_url": "https://none",
         "document_name": "none",
+        "publisher": "none",
     }
     return Settings(environment=environment, **{**nothing, **options})
 

@@ -25,6 +25,10 @@ CONFIG_PATH = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._-]+)+", re.ASCII)
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 QUEUE_URL = re.compile(r"https?://\S+", re.ASCII)
 DOCUMENT = re.compile(r"[A-Za-z0-9_.:/-]{3,200}", re.ASCII)
+STACK_ID = re.compile(
+    r"arn:aws[a-z-]{0,12}:cloudformation:[a-z0-9-]{1,32}:[0-9]{12}:stack/[A-Za-z][A-Za-z0-9-]{0,127}/[0-9a-f-]{36}",
+    re.ASCII,
+)
 REGION = re.compile(r"[a-z]{2,}(?:-[a-z0-9]+)+", re.ASCII)
 SUBNET = re.compile(r"subnet-[0-9a-f]{8,32}", re.ASCII)
 PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
@@ -188,6 +192,7 @@ class Settings:
     bucket: str = _required("BUCKET", _matching(BUCKET))
     queue_url: str = _required("QUEUE_URL", _matching(QUEUE_URL))
     document_name: str = _required("DOCUMENT_NAME", _matching(DOCUMENT))
+    publisher: str = _required("PUBLISHER", _matching(STACK_ID))
     start_frozen: bool = _optional("START_FROZEN", _boolean, "true")
     environment_tag_key: str = _optional(
         "ENVIRONMENT_TAG_KEY", _matching(TAG_KEY), "Environment"

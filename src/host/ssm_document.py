@@ -25,6 +25,10 @@ BUCKET_URL = rf"^https://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9]\.s3\.[a-z0-9-]{{1,32
 SOURCE_URL = (
     rf"{BUCKET_URL}/configs/[A-Za-z0-9._-]{{1,64}}/[0-9a-f]{{64}}/haproxy\.cfg$"
 )
+STACK_ID = (
+    r"^arn:aws[a-z-]{0,12}:cloudformation:[a-z0-9-]{1,32}:[0-9]{12}:"
+    r"stack/[A-Za-z][A-Za-z0-9-]{0,127}/[0-9a-f-]{36}$"
+)
 PLACEHOLDER = "PROGRAM_SHA256"
 
 
@@ -42,10 +46,12 @@ def parameter(description: str, pattern: str, default: str) -> dict[str, str]:
 def parameters(program: str) -> dict[str, dict[str, str]]:
     """Every default matches its pattern, since the agent checks defaults too; no default is a config that exists.
 
-    The program has no default: the service refuses who does not name it.
+    Program and publisher have no default: the service refuses who does not name them.
     """
     source = parameter("HTTPS address of the config in S3", SOURCE_URL, _default_url())
     del source["interpolationType"]
+    publisher = parameter("Id of the stack that sends the command", STACK_ID, "")
+    del publisher["default"]
     return {
         "SourceUrl": source,
         "ProgramUrl": {
@@ -70,6 +76,15 @@ def parameters(program: str) -> dict[str, dict[str, str]]:
         ),
         "ListenPorts": parameter(
             "Ports of the SYN drop", "^[0-9]{1,5}(,[0-9]{1,5}){0,14}$", "80,443"
+        ),
+        "Publisher": publisher,
+        "Adopt": parameter(
+            "Whether to take the host from another stack", "^(true|false)$", "false"
+        ),
+        "Action": parameter(
+            "Whether to install the config or only to report",
+            "^(apply|inspect)$",
+            "apply",
         ),
     }
 

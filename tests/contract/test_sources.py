@@ -15,7 +15,7 @@ from haproxy_sync.errors import TemplateError
 from haproxy_sync.settings import Settings
 
 SETTINGS = Settings(
-    "staging", "eu-west-1", "haproxy-config", "https://queue", "document"
+    "staging", "eu-west-1", "haproxy-config", "https://queue", "document", "stack"
 )
 
 

@@ -41,6 +41,11 @@ REGION = "eu-west-1"
 BEGIN = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 
 
+def stack(name: str, number: int = 1) -> str:
+    """The id of a stack; one that is deployed again under its name has another one."""
+    return f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{name}/{number:08x}-cbd5-11f0-8f2e-0a1b2c3d4e5f"
+
+
 def _works(_parameters: Mapping[str, str]) -> None:
     return None
 
@@ -411,6 +416,7 @@ def new_world(**changes: Any) -> Iterator[World]:
                 bucket="bucket",
                 queue_url=queue_url,
                 document_name="apply",
+                publisher=stack("staging"),
                 start_frozen=False,  # what happens before somebody has looked is test_first_freeze's
             )
             world = World(replace(settings, **changes), clients, clock, service)

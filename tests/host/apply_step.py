@@ -28,6 +28,10 @@ PLACE = Place.of(DATA, "i-1", "command")
 STATE_DIR = "/var/lib/haproxy-ec2-sync"
 CONFIG = "/etc/haproxy/haproxy.cfg"
 MARKER = "haproxy-ec2-sync "
+STACK = (
+    "arn:aws:cloudformation:ap-southeast-2:123456789012:stack/haproxy-backends-staging/"
+    "0f3c1a60-cbd5-11f0-8f2e-0a1b2c3d4e5f"
+)
 STYLES = tuple(Style)
 
 
@@ -103,6 +107,9 @@ class ApplyStep:
             "ConfigPath": CONFIG,
             "ReloadMethod": "syn-drop",
             "ListenPorts": "80,443",
+            "Publisher": STACK,
+            "Adopt": "false",
+            "Action": "apply",
             **parameters,
         }
         given = [

@@ -14,7 +14,7 @@ import ssm_document as document
 from haproxy_apply import reload, request, runtime_change, state, waiting, watch
 from haproxy_apply.errors import Ended
 from haproxy_sync.rollout.program import Program
-from tests.host.apply_step import DOCUMENT
+from tests.host.apply_step import DOCUMENT, STACK
 
 SERVICE_LIMIT = 64 * 1024
 """Bytes that the service allows for a document and the parameters of a command together."""
@@ -31,6 +31,9 @@ GOOD = {
     "ConfigPath": "/etc/haproxy/haproxy.cfg",
     "ReloadMethod": "seamless",
     "ListenPorts": "80,443,8443",
+    "Publisher": STACK,
+    "Adopt": "true",
+    "Action": "inspect",
 }
 BAD = {
     "ProgramUrl": [
@@ -56,6 +59,16 @@ BAD = {
     ],
     "ReloadMethod": ["none", "auto\n", "AUTO"],
     "ListenPorts": ["", "80,", "80 -j ACCEPT", ",".join(["80"] * 16)],
+    "Publisher": [
+        "",
+        "haproxy-backends-staging",
+        STACK.replace("cloudformation", "iam"),
+        STACK.replace("stack/", "stack/1"),
+        STACK.replace("haproxy", "h" * 129),
+        STACK.replace("haproxy", '"; id; "'),
+    ],
+    "Adopt": ["", "yes", "TRUE", "true;id"],
+    "Action": ["", "install", "Inspect"],
 }
 
 
@@ -109,14 +122,14 @@ def test_nothing_is_pasted_into_the_launcher() -> None:
 def test_patterns_are_anchored_and_strict(name: str) -> None:
     """Each pattern compiles in RE2, matches the default and the good value, and no bad one, newlines included.
 
-    All but the program's address have a default: the service refuses who does not name the program.
+    All but two have a default: the service refuses who does not name the program or himself.
     """
     declaration = DOCUMENT["parameters"][name]
     pattern = re2.compile(declaration["allowedPattern"])
     assert name.isalnum()
-    if name != "ProgramUrl":
-        assert pattern.search(declaration["default"])
-    assert (name == "ProgramUrl") == ("default" not in declaration)
+    is_named = name in {"ProgramUrl", "Publisher"}
+    assert is_named or pattern.search(declaration["default"])
+    assert is_named == ("default" not in declaration)
     assert pattern.search(GOOD[name])
     for value in [
         *BAD[name],

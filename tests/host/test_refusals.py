@@ -53,7 +53,18 @@ def refused(
 
 @pytest.mark.fault("F58")
 @pytest.mark.parametrize(
-    "name", ["Md5", "Sha256", "Generation", "ConfigPath", "ReloadMethod", "ListenPorts"]
+    "name",
+    [
+        "Md5",
+        "Sha256",
+        "Generation",
+        "ConfigPath",
+        "ReloadMethod",
+        "ListenPorts",
+        "Publisher",
+        "Adopt",
+        "Action",
+    ],
 )
 def test_an_agent_that_does_not_set_the_environment_changes_nothing(
     refused: Callable[..., StepReport], backends: tuple[BackendHost, ...], name: str
@@ -82,6 +93,9 @@ def test_an_agent_that_does_not_set_the_environment_changes_nothing(
         ("ListenPorts", "80 -j ACCEPT"),
         ("ListenPorts", ",".join(["80"] * 16)),
         ("ListenPorts", ""),
+        ("Publisher", "$(touch /run/executed)"),
+        ("Adopt", "maybe"),
+        ("Action", "`touch /run/executed`"),
     ],
 )
 def test_a_malformed_parameter_is_data_and_refused(

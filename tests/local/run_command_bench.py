@@ -42,6 +42,12 @@ DOCUMENT: Json = {
 }
 
 
+PUBLISHER = (
+    "arn:aws:cloudformation:eu-west-1:123456789012:stack/haproxy-backends-staging/"
+    "0f3c1a60-cbd5-11f0-8f2e-0a1b2c3d4e5f"
+)
+
+
 def program_url(bucket: str, sha256: str = Program.packed().sha256) -> str:
     """The address of a program: of the one that the project's document takes, unless told otherwise."""
     return f"https://{bucket}.s3.eu-west-1.amazonaws.com/program/{sha256}/haproxy_apply.zip"

@@ -10,7 +10,7 @@ from local.agent import Here, HostAgent
 from local.lab import wait_until
 from local.run_command import Detail, Order
 from tests.local.agent_runner import NO_S3, Runner, ended, finished, step
-from tests.local.run_command_bench import Bench, ids, program_url
+from tests.local.run_command_bench import PUBLISHER, Bench, ids, program_url
 
 HOST_DOCUMENT = Path(__file__).parents[2] / "src/host/document.json"
 
@@ -116,7 +116,7 @@ def test_a_default_must_match_its_own_pattern(runner: Runner) -> None:
 def test_the_real_document_refuses_shell_on_the_host_too(runner: Runner) -> None:
     """The project's document with a value that the service let through all the same runs no step."""
     content = json.loads(HOST_DOCUMENT.read_text())
-    good = {"ProgramUrl": (program_url("bucket"),)}
+    good = {"ProgramUrl": (program_url("bucket"),), "Publisher": (PUBLISHER,)}
     for name in content["parameters"]:
         for number, value in enumerate(["$(id)", "a\nb", "{{ssm:x}}", '"'], start=1):
             given = good | {name: (value,)}

@@ -13,7 +13,14 @@ from botocore.exceptions import ClientError
 from moto.core.utils import camelcase_to_underscores
 
 from local.run_command.document import MAX_BYTES
-from tests.local.run_command_bench import DOCUMENT, Bench, Json, ids, program_url
+from tests.local.run_command_bench import (
+    DOCUMENT,
+    PUBLISHER,
+    Bench,
+    Json,
+    ids,
+    program_url,
+)
 
 HOST_DOCUMENT = Path(__file__).parents[2] / "src/host/document.json"
 
@@ -232,6 +239,9 @@ def test_the_real_document_refuses_values_that_could_be_shell(
         "ConfigPath": "/etc/haproxy/haproxy.cfg",
         "ReloadMethod": "auto",
         "ListenPorts": "80,443",
+        "Publisher": PUBLISHER,
+        "Adopt": "false",
+        "Action": "apply",
     }
     parameters = {name: [good[name]] for name in declared}
     hosts = bench.hosts(1)
@@ -256,9 +266,10 @@ def test_the_real_document_takes_one_program(bench: Bench, address: list[str]) -
         Name="Real", Content=HOST_DOCUMENT.read_text(), DocumentType="Command"
     )
     hosts = bench.hosts(1)
-    good = {"ProgramUrl": [program_url("bucket")]}
+    named = {"Publisher": [PUBLISHER]}
+    good = {"ProgramUrl": [program_url("bucket")], **named}
     bench.send(hosts, DocumentName="Real", Parameters=good)
-    request = {"ProgramUrl": address} if address else {}
+    request = {"ProgramUrl": address, **named} if address else named
     assert (
         refused(bench.send, instance_ids=hosts, DocumentName="Real", Parameters=request)
         == "InvalidParameters"

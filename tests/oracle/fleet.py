@@ -37,7 +37,7 @@ FLEET = Fleet(
     proxies=tuple(Proxy(type="haproxy", **_host(number)) for number in (8, 9)),
 )
 PROXY = FLEET.proxies[0]
-SETTINGS = Settings("staging", REGION, "bucket", "https://queue", "document")
+SETTINGS = Settings("staging", REGION, "bucket", "https://queue", "document", "stack")
 
 
 @dataclass(frozen=True, slots=True)

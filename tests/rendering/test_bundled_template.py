@@ -16,7 +16,9 @@ from haproxy_sync.settings import Settings
 from local.template_test import PRICES, findings, haproxy_verdict
 from tests.fleet import instance
 
-SETTINGS = Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document")
+SETTINGS = Settings(
+    "staging", "ap-southeast-2", "bucket", "https://queue", "document", "stack"
+)
 ZONES = ("ap-southeast-2a", "ap-southeast-2b")
 TEMPLATES = TemplateSet(
     sources.MAIN, sources.read_folder(sources.PACKAGE / "templates")
@@ -87,7 +89,9 @@ def test_it_survives_every_fleet() -> None:
         findings(
             TEMPLATES,
             {},
-            lambda environment, **more: Settings(environment, "", "", "", "", **more),
+            lambda environment, **more: Settings(
+                environment, "", "", "", "", "", **more
+            ),
         )
     )
     assert found == []
@@ -195,5 +199,6 @@ def _zone_aware() -> Settings:
         "bucket",
         "https://queue",
         "document",
+        "stack",
         zone_aware=True,
     )

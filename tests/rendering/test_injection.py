@@ -13,7 +13,9 @@ from haproxy_sync.settings import Settings
 from local.template_test import haproxy_verdict
 from tests.fleet import instance
 
-SETTINGS = Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document")
+SETTINGS = Settings(
+    "staging", "ap-southeast-2", "bucket", "https://queue", "document", "stack"
+)
 # The tag stands where texts stand: a comment, a description, a quoted header.
 TEMPLATE = """defaults
     mode http

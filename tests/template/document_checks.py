@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.template.stack import Stack
+from tests.template.stack import PSEUDO, Stack
 
 # What would end a word, start an expansion, or be resolved on the host.
 HOSTILE = [
@@ -82,18 +82,19 @@ def parameters_are_hardened(stack: Stack) -> Iterator[str]:
 
 
 def a_command_names_its_program(stack: Stack) -> Iterator[str]:
-    """All parameters but that one have a default: the service refuses who leaves it out."""
+    """And its publisher. All other parameters have a default: the service refuses who leaves these out."""
     parameters = content(stack)["parameters"]
     required = [name for name in parameters if "default" not in parameters[name]]
-    if required != ["ProgramUrl"]:
+    if required != ["ProgramUrl", "Publisher"]:
         yield f"parameters without a default are {required}"
 
 
 def _sample(pattern: str) -> str:
-    """The address of the one program that the pattern takes."""
+    """The address of the one program that the pattern takes, or the id of a stack."""
     named = re.search(r"/program/[^$]+", pattern.replace("\\", ""))
-    path = named[0] if named else ""
-    return f"https://bucket.s3.eu-west-1.amazonaws.com{path}"
+    if named is None:
+        return PSEUDO["AWS::StackId"]
+    return f"https://bucket.s3.eu-west-1.amazonaws.com{named[0]}"
 
 
 def _accepted(pattern: str, good: str) -> Iterator[str]:

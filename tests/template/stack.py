@@ -17,6 +17,8 @@ PSEUDO = {
     "AWS::Region": REGION,
     "AWS::Partition": "aws",
     "AWS::StackName": STACK_NAME,
+    "AWS::StackId": f"arn:aws:cloudformation:{REGION}:123456789012:stack/{STACK_NAME}/"
+    "0f3c1a60-cbd5-11f0-8f2e-0a1b2c3d4e5f",
 }
 ARNS = {
     "AWS::Events::Rule": "arn:aws:events:ap-southeast-2:123456789012:rule/{}",

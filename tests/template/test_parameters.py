@@ -64,6 +64,7 @@ def test_function_starts_on_defaults(staging: Stack) -> None:
         bucket=settings.bucket,
         queue_url=settings.queue_url,
         document_name=settings.document_name,
+        publisher=settings.publisher,
     )
     assert settings == bare
 

@@ -295,6 +295,10 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
         document_checks.a_command_names_its_program,
         lambda t: document(t)["parameters"]["ProgramUrl"].update(default="x"),
     ),
+    "a publisher by default": (
+        document_checks.a_command_names_its_program,
+        lambda t: document(t)["parameters"]["Publisher"].update(default="x"),
+    ),
     "bucket without TLS": (
         access_checks.tls_only,
         lambda t: statement(t, "ConfigBucketPolicy", "TlsOnly").update(

@@ -12,6 +12,7 @@ import ssm_document
 from haproxy_sync.aws import url_suffix
 from haproxy_sync.fleet.model import Config
 from haproxy_sync.rollout.run_command import (
+    NEWER_PARAMETERS,
     OTHER_PARAMETERS,
     PROGRAM_PARAMETER,
     delivery_seconds,
@@ -28,6 +29,8 @@ SETTINGS = Settings(
     "haproxy-backends-staging-config",
     "https://queue",
     "document",
+    "arn:aws:cloudformation:ap-southeast-2:123456789012:stack/haproxy-backends-staging/"
+    "0f3c1a60-cbd5-11f0-8f2e-0a1b2c3d4e5f",
 )
 
 
@@ -94,7 +97,7 @@ def test_the_parameters_are_those_of_the_document(region: str) -> None:
     """Same names, and every value passes its pattern, in every partition."""
     values = parameters(replace(SETTINGS, region=region), claim(3), PROGRAM)
     assert values.keys() == DOCUMENT["parameters"].keys()
-    assert values.keys() == {PROGRAM_PARAMETER, *OTHER_PARAMETERS}
+    assert values.keys() == {PROGRAM_PARAMETER, *OTHER_PARAMETERS, *NEWER_PARAMETERS}
     for name, value in values.items():
         assert re.fullmatch(DOCUMENT["parameters"][name]["allowedPattern"], value), name
     assert values["SourceUrl"].endswith("/haproxy.cfg")

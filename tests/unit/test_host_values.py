@@ -22,6 +22,10 @@ from haproxy_sync.rollout.reports import parse_marker
 
 PATHS = (Path("src/host"), Path("src"))
 
+STACK = (
+    "arn:aws:cloudformation:ap-southeast-2:123456789012:stack/haproxy-backends-staging/"
+    "0f3c1a60-cbd5-11f0-8f2e-0a1b2c3d4e5f"
+)
 GOOD = {
     "SSM_Md5": "0" * 32,
     "SSM_Sha256": "f" * 64,
@@ -29,6 +33,9 @@ GOOD = {
     "SSM_ConfigPath": "/etc/haproxy/haproxy.cfg",
     "SSM_ReloadMethod": "auto",
     "SSM_ListenPorts": "80,443",
+    "SSM_Publisher": STACK,
+    "SSM_Adopt": "false",
+    "SSM_Action": "apply",
 }
 
 
@@ -49,6 +56,9 @@ def test_good_parameters_are_taken() -> None:
         config_path="/etc/haproxy/haproxy.cfg",
         reload_method="auto",
         listen_ports="80,443",
+        publisher=STACK,
+        adopts=False,
+        inspects=False,
     )
 
 
@@ -69,6 +79,9 @@ def test_good_parameters_are_taken() -> None:
         ("ReloadMethod", "AUTO"),
         ("ListenPorts", "80,"),
         ("ListenPorts", ",".join(["80"] * 16)),
+        ("Publisher", STACK.replace("stack/", "")),
+        ("Adopt", "1"),
+        ("Action", ""),
     ],
 )
 def test_a_malformed_parameter_ends_the_run_by_its_name(name: str, value: str) -> None:
@@ -97,6 +110,8 @@ STATES = st.builds(
     fence=st.integers(0, 10**15 - 1),
     installed=st.lists(WORDS, max_size=2).map(tuple),
     proof=st.none() | st.builds(state.Proof, md5=WORDS, worker=IDENTITIES),
+    publisher=st.just("")
+    | st.from_regex(request.PATTERNS["Publisher"], fullmatch=True),
 )
 
 
@@ -106,11 +121,12 @@ def test_a_state_is_read_as_it_was_written(written: state.State) -> None:
     assert state.parse(state.serialized(written)) == written
 
 
-@given(st.text() | st.from_regex(r"(generation|installed|running)[ -~\n]*"))
+@given(st.text() | st.from_regex(r"(generation|installed|running|publisher)[ -~\n]*"))
 def test_a_state_that_is_none_is_not_known(text: str) -> None:
     """Whatever an editor or a full disk left there, the run goes on."""
     found = state.parse(text)
     assert found.fence >= 0
+    assert not found.publisher or request.is_publisher(found.publisher)
 
 
 TEXTS = st.text() | st.text('"\\\n\té\x00 a')
@@ -225,7 +241,10 @@ def test_the_document_s_defaults_are_good_parameters() -> None:
         for name, declared in document["parameters"].items()
         if "default" in declared
     }
-    assert request.parse(defaults).reload_method == "syn-drop"
+    defaults["SSM_Publisher"] = STACK  # whoever sends a command names himself
+    found = request.parse(defaults)
+    assert found.reload_method == "syn-drop"
+    assert (found.adopts, found.inspects) == (False, False)
 
 
 LATE = {

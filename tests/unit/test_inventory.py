@@ -12,7 +12,9 @@ from haproxy_sync.fleet.model import Fleet, Skipped
 from haproxy_sync.settings import Settings
 from tests.fleet import instance
 
-SETTINGS = Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document")
+SETTINGS = Settings(
+    "staging", "ap-southeast-2", "bucket", "https://queue", "document", "stack"
+)
 
 
 def parse(*instances: dict[str, Any], settings: Settings = SETTINGS) -> Fleet:
@@ -250,6 +252,7 @@ def test_a_backend_of_a_foreign_subnet_is_refused_where_subnets_are_listed() -> 
         "b",
         "q",
         "d",
+        "stack",
         backend_subnets=frozenset({"subnet-0a1b2c3d4e5f60001"}),
     )
     fleet = parse(

@@ -24,7 +24,7 @@ from haproxy_sync.state.model import (
     Purpose,
 )
 
-SETTINGS = Settings("staging", "r", "b", "q", "d")
+SETTINGS = Settings("staging", "r", "b", "q", "d", "stack")
 OLD = Digest("0" * 64, "0" * 32)
 NEW = Digest("1" * 64, "1" * 32)
 NOW = 10_000.0

@@ -20,7 +20,9 @@ from tests.fleet import instance
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SETTINGS = Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document")
+SETTINGS = Settings(
+    "staging", "ap-southeast-2", "bucket", "https://queue", "document", "stack"
+)
 PLAYBOOK = """listen app
     bind *:80
 {% for backend in groups['backends'] %}

@@ -13,6 +13,8 @@ GOOD = {
     "BUCKET": "haproxy-backends-staging-config",
     "QUEUE_URL": "https://sqs.ap-southeast-2.amazonaws.com/123456789012/queue",
     "DOCUMENT_NAME": "haproxy-backends-staging-ApplyDocument-AbC123dEfGhI",
+    "PUBLISHER": "arn:aws:cloudformation:ap-southeast-2:123456789012:stack/haproxy-backends-staging/"
+    "0f3c1a60-cbd5-11f0-8f2e-0a1b2c3d4e5f",
 }
 
 

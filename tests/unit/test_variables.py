@@ -10,7 +10,9 @@ from haproxy_sync.fleet import inventory
 from haproxy_sync.settings import Settings
 from tests.fleet import instance
 
-SETTINGS = Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document")
+SETTINGS = Settings(
+    "staging", "ap-southeast-2", "bucket", "https://queue", "document", "stack"
+)
 
 
 def render(template: str, variables: str) -> str:

@@ -46,6 +46,9 @@ OTHER_PARAMETERS = frozenset(
         "ListenPorts",
     }
 )
+# Not among those: a document of an earlier release lacks them, so a refusal that names one is a mismatch, too. Some
+# refusals of a parameter that a document lacks name none at all (claranet/ssha#71, boto/boto3#3151).
+NEWER_PARAMETERS = frozenset({"Publisher", "Adopt", "Action"})
 NOT_FOUND = frozenset({"InvalidCommandId", "InvocationDoesNotExist"})
 
 
@@ -212,4 +215,7 @@ def parameters(settings: Settings, claim: Command, program: str) -> dict[str, st
         "ConfigPath": settings.config_path,
         "ReloadMethod": settings.reload_method,
         "ListenPorts": ",".join(map(str, settings.listen_ports)),
+        "Publisher": settings.publisher,
+        "Adopt": "false",
+        "Action": "apply",
     }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from haproxy_apply import durable, files
-from haproxy_apply.errors import Ended, Verdict, failed
+from haproxy_apply import durable, files, ownership
+from haproxy_apply.errors import Verdict, failed
 from haproxy_apply.processes import Discovery
 from haproxy_apply.prove import find_proof
 from haproxy_apply.state import DROP_MARK, Memory, boot_id
@@ -44,6 +44,7 @@ def apply(request: Request, findings: Findings, journal: Journal) -> Verdict:
         return _compare(run)
     finally:
         findings.see(discovery)
+        findings.own(memory)
         durable.remove(live.candidate, live.saved)
 
 
@@ -51,9 +52,7 @@ def _compare(run: Run) -> Verdict:
     """Nothing is to be done, or nothing can be, or it is done."""
     service = run.discovery.find()
     _recall(run, service)
-    if run.request.fence < run.memory.state.fence:
-        detail = f"this host has fence {run.memory.state.fence}"
-        raise Ended(0, "superseded", "older-generation", detail)
+    ownership.check(run.request, run.memory.state)
     content = files.download(run.request)
     if run.findings.running_md5 == run.live.md5 == run.request.md5:
         return _unchanged(run)
@@ -79,7 +78,7 @@ def _recall(run: Run, service: Service | None) -> None:
 def _unchanged(run: Run) -> Verdict:
     """File and running process are as wanted: writes only what the state does not say yet, such as a newer fence."""
     known = run.memory.state
-    wanted = known._replace(fence=run.request.fence, installed=(run.request.md5,))
-    if (wanted.fence, wanted.installed) != (known.fence, known.installed):
+    wanted = ownership.taken(known, run.request)._replace(installed=(run.request.md5,))
+    if wanted != known:
         run.memory.put_if_possible(wanted, run.journal)
     return Verdict(0, "unchanged", "same-digest")

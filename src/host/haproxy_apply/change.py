@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from haproxy_apply import checks, durable, files, haproxy
+from haproxy_apply import checks, durable, files, haproxy, ownership
 from haproxy_apply.activate import activate
 from haproxy_apply.errors import Ended, Verdict, failed
 from haproxy_apply.host import Host
@@ -115,7 +115,7 @@ def _install(host: Host) -> None:
     """The intent first, so that an older command cannot come back after a kill here. `Ended`: nothing is installed."""
     known = host.memory.state
     both = tuple(filter(None, (host.live.md5, host.request.md5)))
-    _put(host, known._replace(fence=host.request.fence, installed=both))
+    _put(host, ownership.taken(known, host.request)._replace(installed=both))
     files.install(host.live)
     host.findings.md5_after = host.request.md5
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from haproxy_apply import PROJECT
+from haproxy_apply.ownership import last_refused
 
 if TYPE_CHECKING:
     from haproxy_apply.errors import Verdict
+    from haproxy_apply.inspection import Servers
     from haproxy_apply.journal import Journal
+    from haproxy_apply.ownership import Refused
     from haproxy_apply.processes import Discovery
+    from haproxy_apply.state import Memory
 
+# In bytes, of which Run Command shows the first 2,500.
+MAX_MARKER = 2000
 # In characters; Run Command cuts at 24,000.
-MAX_NOTES, MAX_DETAIL, MAX_LOG = 200, 500, 6000
+MAX_NOTES, MAX_DETAIL, MAX_DOWN, MAX_LOG = 200, 500, 200, 6000
 
 
 class Findings:
@@ -32,6 +38,11 @@ class Findings:
         self.old_workers = 0
         self.haproxy_version = ""
         self.style = ""
+        self.publisher: str | None = (
+            None  # the stack whose host this is; None: not known yet
+        )
+        self.refused: Refused | None = None
+        self.servers: Servers | None = None  # of an inspection
 
     def see(self, discovery: Discovery) -> None:
         """How HAProxy ran when it was last looked for."""
@@ -39,9 +50,14 @@ class Findings:
         self.old_workers = max(len(last.workers) - 1, 0) if last else 0
         self.style = discovery.style
 
+    def own(self, memory: Memory) -> None:
+        """Whose host this is, as far as the disk has it, and who was refused last."""
+        self.publisher = memory.publisher
+        self.refused = last_refused(memory.publisher)
+
 
 def marker(verdict: Verdict, fence: int, findings: Findings, journal: Journal) -> str:
-    """The marker of docs/architecture.md; its key `generation` is the fence."""
+    """The marker of docs/architecture.md; its key `generation` is the fence. `detail` gets the bytes that are left."""
     fields: dict[str, str | int] = {
         "outcome": verdict.outcome,
         "reason": verdict.reason,
@@ -56,9 +72,34 @@ def marker(verdict: Verdict, fence: int, findings: Findings, journal: Journal) -
         "haproxy_version": findings.haproxy_version,
         "style": findings.style,
         "notes": _printable(" ".join(journal.notes), MAX_NOTES),
-        "detail": _printable(verdict.detail, MAX_DETAIL),
+        **_ownership(findings),
+        **_servers(findings.servers),
     }
-    return f"{PROJECT} {{{','.join(map(_field, fields.items()))}}}"
+    said = f'{PROJECT} {{{",".join(map(_field, fields.items()))},"detail":"'
+    detail = _escaped(_printable(verdict.detail, MAX_DETAIL))
+    return f'{said}{_cut(detail, MAX_MARKER - len(said) - 2)}"}}'
+
+
+def _ownership(findings: Findings) -> dict[str, str | int]:
+    """Whose host this is, where that was found out, and who was refused last, if anybody."""
+    if findings.publisher is None:
+        return {}
+    owner: dict[str, str | int] = {"publisher": findings.publisher}
+    if findings.refused:
+        owner["other_publisher"] = findings.refused.publisher
+        owner["other_publisher_at"] = findings.refused.at
+    return owner
+
+
+def _servers(servers: Servers | None) -> dict[str, str | int]:
+    """How many there are of each kind, and the first of those that are down."""
+    if servers is None:
+        return {}
+    return {
+        "servers_up": servers.up,
+        "servers_down": len(servers.down),
+        "down": _printable(" ".join(servers.down), MAX_DOWN),
+    }
 
 
 def log(journal: Journal) -> str:
@@ -77,5 +118,15 @@ def _field(field: tuple[str, str | int]) -> str:
     name, value = field
     if isinstance(value, int):
         return f'"{name}":{value}'
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{name}":"{escaped}"'
+    return f'"{name}":"{_escaped(value)}"'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _cut(escaped: str, room: int) -> str:
+    """As much of it as there is room for, and no half an escape."""
+    cut = escaped[: max(room, 0)]
+    backslashes = len(cut) - len(cut.rstrip("\\"))
+    return cut[: len(cut) - backslashes % 2]

@@ -17,6 +17,11 @@ PATTERNS = {
     "ConfigPath": r"/(?!.*\.\.)[A-Za-z0-9._/-]*[A-Za-z0-9]",
     "ReloadMethod": "syn-drop|seamless|runtime|auto",
     "ListenPorts": "[0-9]{1,5}(,[0-9]{1,5}){0,14}",
+    "Publisher": (
+        "arn:aws[a-z-]{0,12}:cloudformation:[a-z0-9-]{1,32}:[0-9]{12}:stack/[A-Za-z][A-Za-z0-9-]{0,127}/[0-9a-f-]{36}"
+    ),
+    "Adopt": "true|false",
+    "Action": "apply|inspect",
 }
 
 
@@ -29,6 +34,9 @@ class Request(NamedTuple):
     config_path: str
     reload_method: str
     listen_ports: str  # comma separated
+    publisher: str  # the stack that sends it, by its id
+    adopts: bool  # whether it takes the host from another stack
+    inspects: bool  # whether it only reports
 
     @property
     def wants_runtime_change(self) -> bool:
@@ -40,6 +48,11 @@ def fence_of(environ: Mapping[str, str]) -> int:
     """The fence for the marker: what is no number must not reach it; 0 stands for none."""
     given = environ.get("SSM_Generation", "0")
     return int(given) if _fits("Generation", given) else 0
+
+
+def is_publisher(text: str) -> bool:
+    """Whether it is the id of a stack."""
+    return _fits("Publisher", text)
 
 
 def parse(environ: Mapping[str, str]) -> Request:
@@ -65,6 +78,9 @@ def parse(environ: Mapping[str, str]) -> Request:
         config_path=given["ConfigPath"],
         reload_method=given["ReloadMethod"],
         listen_ports=given["ListenPorts"],
+        publisher=given["Publisher"],
+        adopts=given["Adopt"] == "true",
+        inspects=given["Action"] == "inspect",
     )
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # HAProxy's own names: enum srv_state and srv_admin of server-t.h, enum chk_result of check-t.h.
 SRV_ST_STOPPED, SRV_ST_STARTING, SRV_ST_RUNNING, SRV_ST_STOPPING = range(4)
 SRV_ADMF_FMAINT = 0x01  # maintenance that was set over the socket
+SRV_ADMF_IMAINT = 0x02  # of the server that this one tracks
 SRV_ADMF_CMAINT = 0x04  # `disabled` in the file
 CHK_RES_UNKNOWN, CHK_RES_PASSED = 0, 3
 
@@ -71,6 +72,16 @@ class Row(NamedTuple):
             and self.admin == 0
             and (number(self.srv_uweight) or 0) > 0
         )
+
+    @property
+    def is_in_maintenance(self) -> bool:
+        """Whether somebody took it out, by the file or since."""
+        return self.admin & (SRV_ADMF_FMAINT | SRV_ADMF_IMAINT) != 0
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it is down."""
+        return number(self.srv_op_state) == SRV_ST_STOPPED
 
     @property
     def line(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply import PROJECT, durable
 from haproxy_apply.errors import failed
+from haproxy_apply.request import is_publisher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +61,9 @@ class State(NamedTuple):
     fence: int = 0  # the highest that this host had
     installed: tuple[str, ...] = ()
     proof: Proof | None = None
+    publisher: str = (
+        ""  # the stack that gave the fence; empty: nobody, or an earlier release
+    )
 
     @property
     def was_interrupted(self) -> bool:
@@ -72,6 +76,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.state = parse(durable.read_text(STATE))
+        self.publisher = self.state.publisher  # as the disk has it
 
     def put(self, state: State) -> None:
         """Remember this from now on; on the disk when it returns.
@@ -80,6 +85,7 @@ class Memory:
         """
         self.state = state
         durable.write_text(STATE, serialized(state))
+        self.publisher = state.publisher
 
     def put_if_possible(self, state: State, journal: Journal) -> None:
         """Remember this; a disk that is full then makes the next run do it again, and no harm."""
@@ -97,10 +103,12 @@ def parse(text: str) -> State:
     """The state that a text says; what is unreadable counts as not known."""
     said = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
     fence = said.get("generation", "").strip()
+    publisher = said.get("publisher", "").strip()
     return State(
         fence=int(fence) if fence.isdecimal() and fence.isascii() else 0,
         installed=tuple(said.get("installed", "").split()),
         proof=_proof(said.get("running", "").split()),
+        publisher=publisher if is_publisher(publisher) else "",
     )
 
 
@@ -117,7 +125,8 @@ def serialized(state: State) -> str:
     """The text that says this state."""
     installed = " ".join(state.installed)
     proof = state.proof or ""
-    return f"generation {state.fence}\ninstalled {installed}\nrunning {proof}\n"
+    text = f"generation {state.fence}\ninstalled {installed}\nrunning {proof}\n"
+    return f"{text}publisher {state.publisher}\n"
 
 
 def boot_id() -> str:

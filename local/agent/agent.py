@@ -1,10 +1,10 @@
-"""The agent of one host: takes orders, five at once, and runs their steps under the document's flow control."""
+"""The agent of one host: runs the steps of orders under the document's flow control, five orders at once."""
 
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from local.agent.download import RETRIES, Downloader, DownloadFailed
@@ -13,18 +13,24 @@ from local.agent.parameters import Refused, fill_in, resolve
 from local.agent.script import DATA, Place, ScriptRunner, StepExit
 from local.run_command import (
     NEW_AGENT,
+    REJECTED,
+    ROOM,
+    WORKER_SECONDS,
+    WORKERS,
     Clock,
     Detail,
     DocumentResult,
+    Execution,
     Order,
     StepResult,
+    after_worker_died,
+    readable,
     wall_clock,
 )
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-WORKERS = 5
 OUTPUT_BYTES = 24_000
 _ENV_VAR_SINCE = (3, 3, 2746, 0)
 _TRUNCATED = "--output truncated--"
@@ -47,6 +53,7 @@ class HostAgent:
         default_factory=lambda: ThreadPoolExecutor(WORKERS, "agent")
     )
     _executions: dict[str, "_Running"] = field(default_factory=dict)
+    closing: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
         """Give the agent itself."""
@@ -58,19 +65,26 @@ class HostAgent:
 
     def close(self) -> None:
         """Kill what runs and wait for it."""
+        self.closing.set()
         for execution in self._executions.values():
             execution.cancel()
         self._workers.shutdown()
 
-    def start(self, order: Order) -> "_Running":
-        """Queue the order. A command id that was seen before is not run again."""
+    def start(self, order: Order) -> Execution:
+        """Queue the order: five run, five wait, more are rejected. A command id that was seen is not run again."""
         if order.command_id not in self._executions:
-            cancelled = threading.Event()
-            run = _Run(self, order, cancelled)
+            taken = self._executions.values()
+            if sum(not each.future.done() for each in taken) >= ROOM:
+                return _Rejected()
+            run = _Run(self, order)
             self._executions[order.command_id] = _Running(
-                cancelled, self._workers.submit(run.document)
+                run, self._workers.submit(run.document)
             )
         return self._executions[order.command_id]
+
+    def kill_worker(self, command_id: str) -> None:
+        """SIGKILL to the document worker, as by the OOM killer: its script goes on, and nobody hears what it says."""
+        self._executions[command_id].lose_worker()
 
     @property
     def supports_env_var(self) -> bool:
@@ -78,16 +92,45 @@ class HostAgent:
         return tuple(map(int, self.version.split("."))) >= _ENV_VAR_SINCE
 
 
-@dataclass(frozen=True, slots=True)
+class _Rejected:
+    """An order without room."""
+
+    def steps(self) -> tuple[StepResult, ...]:
+        return ()
+
+    def result(self) -> DocumentResult:
+        return REJECTED
+
+    def cancel(self) -> None:
+        """Nothing runs."""
+
+
+@dataclass(slots=True)
 class _Running:
-    cancelled: threading.Event
+    run: "_Run"
     future: "Future[DocumentResult]"
+    told: tuple[StepResult, ...] = ()
+    """The last that was told before the worker died."""
+    worker_died: datetime | None = None
+
+    def steps(self) -> tuple[StepResult, ...]:
+        return self.told if self.worker_died else tuple(self.run.ended)
 
     def result(self) -> DocumentResult | None:
+        if self.worker_died:
+            return self._after_death(self.worker_died)
         return self.future.result() if self.future.done() else None
 
     def cancel(self) -> None:
-        self.cancelled.set()
+        self.run.cancelled.set()
+
+    def lose_worker(self) -> None:
+        self.told, self.worker_died = self.steps(), self.run.agent.clock()
+
+    def _after_death(self, died: datetime) -> DocumentResult | None:
+        now = self.run.agent.clock()
+        is_noticed = now >= died + timedelta(seconds=WORKER_SECONDS)
+        return after_worker_died(self.run.order, now) if is_noticed else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +139,9 @@ class _Run:
 
     agent: HostAgent
     order: Order
-    cancelled: threading.Event
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    ended: list[StepResult] = field(default_factory=list)
+    """Steps that have ended, as they are told."""
 
     @property
     def place(self) -> Place:
@@ -105,14 +150,14 @@ class _Run:
     def document(self) -> DocumentResult:
         try:
             values = resolve(self.order, supports_env_var=self.agent.supports_env_var)
-        except Refused as refusal:
-            return DocumentResult(Detail.FAILED, trace=str(refusal))
+        except Refused:
+            return REJECTED
         steps = fill_in(self.order.content["mainSteps"], values.text)
         environment = {**self._agent_variables(), **values.environment}
         scripts = ScriptRunner(self.agent.host, self.place, environment, self.cancelled)
-        results = self._steps(steps, scripts)
+        self._steps(steps, scripts)
         return DocumentResult(
-            _summary([result.detail for result in results]), tuple(results)
+            _summary([step.detail for step in self.ended]), tuple(self.ended)
         )
 
     def _agent_variables(self) -> Mapping[str, str]:
@@ -124,18 +169,15 @@ class _Run:
             "AWS_SSM_PLATFORM_VERSION": "12",
         }
 
-    def _steps(
-        self, steps: Sequence[Mapping[str, Any]], scripts: ScriptRunner
-    ) -> list[StepResult]:
-        results: list[StepResult] = []
+    def _steps(self, steps: Sequence[Mapping[str, Any]], scripts: ScriptRunner) -> None:
         is_over = False
         for step in steps:
             started = self.agent.clock()
             ended = self._step(step, scripts, is_over=is_over)
             if _ends_document(ended, step["inputs"]):
                 is_over, ended = True, _with_remark(ended)
-            results.append(_reported(step["name"], ended, started, self.agent.clock()))
-        return results
+            told = _reported(step["name"], ended, started, self.agent.clock())
+            self.ended.append(told)
 
     def _step(
         self, step: Mapping[str, Any], scripts: ScriptRunner, *, is_over: bool
@@ -149,7 +191,10 @@ class _Run:
         return scripts.run(step["name"], step["inputs"])
 
     def _download(self, inputs: Mapping[str, Any]) -> StepExit:
-        downloader = Downloader(self.agent.host, self.agent.s3, self.agent.retries)
+        agent = self.agent
+        downloader = Downloader(
+            agent.host, agent.s3, agent.retries, agent.clock, agent.closing
+        )
         try:
             return StepExit(
                 Detail.SUCCESS, 0, downloader.run(inputs, self.place.downloads)
@@ -190,9 +235,7 @@ def _cut(text: str) -> str:
     content = text.encode()
     if len(content) < OUTPUT_BYTES:
         return text
-    return (
-        content[: OUTPUT_BYTES - len(_TRUNCATED)].decode(errors="ignore") + _TRUNCATED
-    )
+    return readable(content[: OUTPUT_BYTES - len(_TRUNCATED)]) + _TRUNCATED
 
 
 def _summary(details: Sequence[Detail]) -> Detail:

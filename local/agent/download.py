@@ -3,16 +3,26 @@
 import hashlib
 import posixpath
 import re
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus, urlsplit
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
 
 from local.agent.host import PRIVATE, Host, make_directory
+from local.run_command import NAMELESS_SECONDS, SILENT_SECONDS, Clock, wall_clock
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -22,6 +32,18 @@ _S3 = re.compile(r"(?:(?P<bucket>.+)\.)?s3[.-][a-z0-9-]+\.")
 
 RETRIES = (1.0, 2.0, 4.0)
 """Seconds between the tries of a download that failed with anything but 403."""
+
+PATIENCE: Mapping[type[BotoCoreError], float] = {
+    EndpointConnectionError: NAMELESS_SECONDS,
+    ConnectTimeoutError: SILENT_SECONDS,
+    ReadTimeoutError: SILENT_SECONDS,
+}
+"""Seconds that the agent goes on trying where no answer comes, by what the SDK says of it; other errors end at once."""
+
+TRY_SECONDS = 30
+"""About how long one of its tries takes."""
+
+_POLL_SECONDS = 0.005
 
 
 class DownloadFailed(Exception):
@@ -56,6 +78,9 @@ class Downloader:
     host: Host
     s3: "S3Client"
     retries: Sequence[float] = RETRIES
+    clock: Clock = wall_clock
+    closing: threading.Event = field(default_factory=threading.Event)
+    """Set when the agent is to end: unlike a cancel, that stops a download."""
 
     def run(self, inputs: Mapping[str, Any], downloads: str) -> str:
         """Carry out the step and return its stdout; raises DownloadFailed."""
@@ -69,8 +94,8 @@ class Downloader:
         return f"Content downloaded to {destination}"
 
     def _check_no_folder(self, location: Location) -> None:
-        """The agent takes objects below the key instead of it; for whoever may not list there are none."""
-        with suppress(ClientError):
+        """The agent takes objects below the key instead of it; where nothing can be listed there are none."""
+        with suppress(ClientError, BotoCoreError):
             listed = self.s3.list_objects(
                 Bucket=location.bucket, Prefix=f"{location.key.rstrip('/')}/"
             )
@@ -80,23 +105,35 @@ class Downloader:
                 )
 
     def _fetch(self, location: Location) -> bytes:
-        for pause in (*self.retries, None):
+        begun, pauses = self.clock(), iter(self.retries)
+        while True:
             try:
-                return self.s3.get_object(Bucket=location.bucket, Key=location.key)[
-                    "Body"
-                ].read()
+                return self._get(location)
             except ClientError as error:
-                status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-                # The unsigned fallback's words; the SDK's error is in the agent's debug log alone.
-                failure = DownloadFailed(
-                    f"failed to download: http request failed. status:{status}"
+                status = HTTPStatus(
+                    error.response["ResponseMetadata"]["HTTPStatusCode"]
                 )
-                if status == 403 or pause is None:  # noqa: PLR2004 - an HTTP status
-                    raise failure from error
+                is_denied = status is HTTPStatus.FORBIDDEN
+                pause = None if is_denied else next(pauses, None)
+                if pause is None:
+                    raise DownloadFailed(_unsigned_failure(status)) from error
                 time.sleep(pause)
             except BotoCoreError as error:
-                raise DownloadFailed(f"failed to download: {error}") from error
-        raise AssertionError("the last try returns or raises")
+                patience = timedelta(seconds=PATIENCE.get(type(error), 0))
+                if self.clock() >= begun + patience:
+                    raise DownloadFailed(f"failed to download: {error}") from error
+                try_ends = self.clock() + timedelta(seconds=TRY_SECONDS)
+                self._wait_until(min(try_ends, begun + patience))
+
+    def _get(self, location: Location) -> bytes:
+        answer = self.s3.get_object(Bucket=location.bucket, Key=location.key)
+        return answer["Body"].read()
+
+    def _wait_until(self, end: datetime) -> None:
+        """By the agent's clock, which a test may move."""
+        while self.clock() < end:
+            if self.closing.wait(_POLL_SECONDS):
+                raise DownloadFailed("the agent was stopped")
 
     def _save(self, destination: str, content: bytes, url: str) -> None:
         target = self.host.path(destination)
@@ -110,3 +147,8 @@ class Downloader:
         )
         etag.write_text(hashlib.md5(content, usedforsecurity=False).hexdigest())
         etag.chmod(0o644)
+
+
+def _unsigned_failure(status: HTTPStatus) -> str:
+    """The unsigned fallback's words; the SDK's error is in the agent's debug log alone."""
+    return f"http request failed. status:{status} {status.phrase} statuscode:{status}"

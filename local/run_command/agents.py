@@ -1,7 +1,7 @@
 """The border between the service and the agents of the hosts: what is ordered and what is reported."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -13,7 +13,11 @@ NEW_AGENT = "3.3.3572.0"
 """Knows `interpolationType: ENV_VAR`."""
 
 OUTPUT_LIMIT = 2500
-"""Characters of a step's combined output that ListCommandInvocations shows."""
+"""Bytes of a step's combined output that ListCommandInvocations shows."""
+
+WORKERS, BUFFER = 5, 5
+ROOM = WORKERS + BUFFER
+"""Commands that an agent takes at a time: so many run, so many wait; the next one is rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class StepResult:
 
     @property
     def output(self) -> str:
-        """Both streams in one text of at most 2,500 characters; the beginnings are kept."""
+        """Both streams in one text of at most 2,500 bytes; the beginnings are kept."""
         return combined(self.stdout, self.stderr)
 
 
@@ -54,8 +58,18 @@ class DocumentResult:
     trace: str = ""
 
 
+REJECTED = DocumentResult(Detail.FAILED)
+"""Of an order that the agent does not take, as it refuses the parameters or has no room: the reason is in its log.
+
+What the service shows where there was no room is not known; this is the reading that tells least.
+"""
+
+
 class Execution(Protocol):
     """One order being carried out."""
+
+    def steps(self) -> tuple[StepResult, ...]:
+        """The steps that have ended while it runs: each is reported at once."""
 
     def result(self) -> DocumentResult | None:
         """The report, or None while it runs."""
@@ -77,63 +91,30 @@ class Agent(Protocol):
 
 def combined(stdout: str, stderr: str) -> str:
     """The agent's short output of a step: stdout, a title, stderr, each cut with a mark when both do not fit."""
-    title = "\n----------ERROR-------\n" if stderr else ""
+    out, err = stdout.encode(), stderr.encode()
+    title = b"\n----------ERROR-------\n" if err else b""
     room = OUTPUT_LIMIT - len(title)
-    if len(stdout) + len(stderr) <= room:
-        return stdout + title + stderr
-    half = room // 2
-    for_stdout = max(half, room - len(stderr))
-    kept = _cut(stdout, for_stdout, "\n---Output truncated---")
-    return kept + title + _cut(stderr, room - len(kept), "\n---Error truncated----")
+    if len(out) + len(err) > room:
+        out = _cut(out, max(room // 2, room - len(err)), b"\n---Output truncated---")
+        err = _cut(err, room - len(out), b"\n---Error truncated----")
+    return readable(out + title + err)
 
 
-def _cut(text: str, size: int, mark: str) -> str:
-    return text if len(text) <= size else text[: size - len(mark)] + mark
+def _cut(content: bytes, size: int, mark: bytes) -> bytes:
+    return content if len(content) <= size else content[: size - len(mark)] + mark
 
 
-type Behaviour = Callable[[Order], DocumentResult]
-"""What a scripted host does with an order, and reports."""
+def readable(content: bytes) -> str:
+    """Bytes as the service shows them: what is no UTF-8, such as half a character, is replaced."""
+    return content.decode(errors="replace")
 
 
-@dataclass(slots=True)
-class ScriptedAgent:
-    """A host played by a Python callable under the caller's clock: `behaviour` is called once `seconds` have passed.
-
-    Orders are kept in `orders` in the order they arrived.
-    """
-
-    clock: Clock
-    behaviour: Behaviour
-    seconds: float = 1.0
-    version: str = NEW_AGENT
-    orders: list[Order] = field(default_factory=list)
-
-    def start(self, order: Order) -> Execution:
-        """Take the order; the report is due later."""
-        self.orders.append(order)
-        return _Scripted(
-            order,
-            self.clock,
-            self.behaviour,
-            self.clock() + timedelta(seconds=self.seconds),
-        )
-
-
-@dataclass(slots=True)
-class _Scripted:
-    order: Order
-    clock: Clock
-    behaviour: Behaviour
-    due: datetime
-    report: DocumentResult | None = None
-
-    def result(self) -> DocumentResult | None:
-        if self.report is None and self.clock() >= self.due:
-            self.report = self.behaviour(self.order)
-        return self.report
-
-    def cancel(self) -> None:
-        self.report = self.report or DocumentResult(Detail.CANCELLED)
+def after_worker_died(order: Order, now: datetime) -> DocumentResult:
+    """What an agent says of a document whose worker was killed: its first step failed, whatever the script does."""
+    words = "document process failed unexpectedly, check [ssm-document-worker] log for crash reason"
+    name = order.content["mainSteps"][0]["name"]
+    step = StepResult(name, Detail.FAILED, 1, words, "", now, now)
+    return DocumentResult(Detail.FAILED, (step,))
 
 
 @dataclass(slots=True)

@@ -24,6 +24,8 @@ class Invocation:
     """On their way from the agent, first arrival first."""
     is_orphaned: bool = False
     """The host went down while it ran; the agent will say Failed some time after it is back."""
+    told: tuple[StepResult, ...] = ()
+    """Those that the agent has told of."""
     steps: tuple[StepResult, ...] = ()
     """Those heard of."""
     trace: str = ""

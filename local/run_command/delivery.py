@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from local.run_command.agents import DocumentResult
 from local.run_command.commands import Invocation, SentCommand
 from local.run_command.instances import ManagedInstance
-from local.run_command.replies import Delay, sent
+from local.run_command.replies import Delay, in_order, sent
 from local.run_command.statuses import WAITING, Detail, allowed_in_flight, exceeded
 
 CRASH_REPORT = timedelta(seconds=60)
@@ -46,10 +46,18 @@ def _collect(
 def _collect_report(
     invocation: Invocation, instance: ManagedInstance, delay: Delay, now: datetime
 ) -> None:
-    report = invocation.execution.result() if invocation.execution else None
+    """A step is told as soon as it ends, the end of the document with those that were not told yet."""
+    execution = invocation.execution
+    if execution is None:
+        return
+    report = execution.result()
+    ended = report.steps if report else execution.steps()
+    fresh = tuple(step for step in ended if step not in invocation.told)
     if report:
         invocation.execution = None
-        invocation.replies = sent(report, instance.agent.version, delay, now)
+    invocation.told += fresh
+    replies = sent(fresh, report, instance.agent.version, delay, now)
+    invocation.replies = in_order(*invocation.replies, *replies)
 
 
 def _end_orphan(invocation: Invocation, back_for: timedelta) -> None:

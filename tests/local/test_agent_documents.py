@@ -67,6 +67,7 @@ def test_an_old_agent_pastes_env_var_parameters(old_runner: Runner) -> None:
     assert result.steps[0].stdout == "ran unset\n"
 
 
+@pytest.mark.fault("F114")
 @pytest.mark.parametrize(
     ("pattern", "value"),
     [
@@ -80,14 +81,13 @@ def test_an_old_agent_pastes_env_var_parameters(old_runner: Runner) -> None:
 def test_the_agent_checks_patterns_itself(
     runner: Runner, tmp_path: Path, pattern: str, value: str | None
 ) -> None:
-    """A refused value fails the document before any step, with a trace and no step results."""
+    """A refused value fails the document before any step; why stands in the agent's log alone."""
     parameters = {"P": {"type": "String", "allowedPattern": pattern}}
     given = {} if value is None else {"P": [value]}
     result = runner.run(
         step("apply", f"touch {tmp_path}/ran"), parameters=parameters, given=given
     )
-    assert (result.detail, result.steps) == (Detail.FAILED, ())
-    assert "P" in result.trace
+    assert (result.detail, result.steps, result.trace) == (Detail.FAILED, (), "")
     assert not (tmp_path / "ran").exists()
 
 

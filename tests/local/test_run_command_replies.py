@@ -158,7 +158,7 @@ def test_what_was_not_acknowledged_comes_twice_and_counts_once(bench: Bench) -> 
     assert shown(bench, command_id) == ("Success", [("apply", "Success", "done\n")])
     now = bench.clock()
     said = (StepResult("apply", Detail.SUCCESS, 0, "", "", now, now),)
-    replies = sent(DocumentResult(Detail.SUCCESS, said), NEW, Unordered(loss=1.0), now)
+    replies = sent(said, DocumentResult(Detail.SUCCESS), NEW, Unordered(loss=1.0), now)
     assert [
         sum(reply.said == each for reply in replies)
         for each in (said[0], DocumentResult(Detail.SUCCESS))

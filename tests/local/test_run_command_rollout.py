@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.run_command import Detail, DocumentResult, ScriptedAgent
+from local.run_command import Detail, DocumentResult, Order, ScriptedAgent
 from local.run_command.statuses import allowed_in_flight, exceeded, folded, limit
 from tests.local.run_command_bench import Bench, ids
 
@@ -207,7 +207,7 @@ def test_a_step_that_has_not_ended_has_no_result_yet(bench: Bench) -> None:
 
 
 def test_lists_show_the_beginning_of_the_output(bench: Bench) -> None:
-    """ListCommandInvocations shows 2,500 characters of both streams, GetCommandInvocation 24,000 and 8,000."""
+    """ListCommandInvocations shows 2,500 bytes of both streams, GetCommandInvocation 24,000 and 8,000."""
     [host] = ids(1)
     answer = bench.answering(1, "o" * 24_000, "e" * 24_000)
     bench.service.register(host, ScriptedAgent(bench.clock, answer))
@@ -227,6 +227,26 @@ def test_lists_show_the_beginning_of_the_output(bench: Bench) -> None:
         "CommandInvocations"
     ][0]
     assert plain["CommandPlugins"] == []
+
+
+@pytest.mark.fault("F115")
+@pytest.mark.parametrize("stderr", ["", "\N{EURO SIGN}" * 8000], ids=["one", "both"])
+def test_the_cut_counts_bytes_and_may_halve_a_character(
+    bench: Bench, stderr: str
+) -> None:
+    """What is left of it is replaced, so that the listing is text; what comes before is as it was."""
+    for shift in range(3):
+        said = "x" * shift + "\N{EURO SIGN}" * 8000
+        result = bench.answering(1, said, stderr)(Order("", "", "", {}, {}))
+        output = result.steps[0].output
+        kept = output.partition("\n---Output truncated---")[0].rstrip(
+            "\N{REPLACEMENT CHARACTER}"
+        )
+        assert said.startswith(kept)
+        assert len(kept) > 300
+        # A replacement takes three bytes where one or two were left of a character.
+        assert 2500 <= len(output.encode()) <= 2500 + 2 * 2
+        assert len(output) < 1000
 
 
 def test_short_output_is_shown_whole(bench: Bench) -> None:

@@ -16,6 +16,16 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --set-home --preserve-env env P
 SELECTED := $(if $(findstring command,$(origin TESTS)),-k "$(TESTS)")
 # Of a few tests: more workers would only load the same code more often.
 workers = $(if $(SELECTED),2,$(1))
+# Options of a tool from variables of the command line, as they are typed: blanks, quotes and dollars are no syntax.
+# A variable of that name in your environment (PROXY, ENVIRONMENT) means something else.
+given = $(if $(findstring command,$(origin $(1))),$(value $(1)))
+quoted = '$(subst ','\'',$(1))'
+option = $(if $(call given,$(2)),--$(1)=$(call quoted,$(call given,$(2))))
+flag = $(if $(filter-out 0 no false,$(call given,$(2))),--$(1))
+TRIED = $(if $(call given,TEMPLATE),$(call quoted,$(call given,TEMPLATE))) $(call option,vars,VARS) \
+	$(call option,backend-port,BACKEND_PORT) $(call option,backend-type,BACKEND_TYPE) \
+	$(call option,proxy-type,PROXY_TYPE) $(call option,environment-tag,ENVIRONMENT_TAG) \
+	$(call option,type-tag,TYPE_TAG)
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= ap-southeast-2
 
@@ -67,11 +77,12 @@ build: setup ## function, layer and template into .aws-sam/build
 deploy: build ## to AWS; ENV=staging is a table of samconfig.toml
 	$(SAM) deploy --config-env $(ENV)
 
-template-test: setup ## try a template of yours: TEMPLATE=haproxy.cfg.j2 [VARS=vars.yml]
-	$(PYTHON) -m local.template_test $(TEMPLATE) $(if $(VARS),--vars $(VARS))
+template-test: setup ## try a template of yours: TEMPLATE=haproxy.cfg.j2 [VARS=vars.yml] [BACKEND_TYPE=...]
+	$(PYTHON) -m local.template_test $(TRIED)
 
 render: setup ## print what a template gives: TEMPLATE=... INSTANCES=describe-instances.json [VARS=...] [PROXY=i-...]
-	$(PYTHON) -m local.render $(TEMPLATE) $(if $(INSTANCES),--instances $(INSTANCES)) $(if $(VARS),--vars $(VARS)) $(if $(PROXY),--proxy $(PROXY))
+	$(PYTHON) -m local.render $(TRIED) $(call option,instances,INSTANCES) $(call option,live,LIVE) \
+		$(call option,proxy,PROXY) $(call option,environment,ENVIRONMENT) $(call flag,zone-aware,ZONE_AWARE)
 
 bench-reload: setup ## reload methods against the Ansible playbook this replaces; build/bench/reload.json
 	mkdir -p build/bench

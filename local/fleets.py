@@ -1,7 +1,7 @@
 """Fleets as `aws ec2 describe-instances` prints them: what template tests render, and the way from JSON to a fleet."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,18 +44,32 @@ def fleet_of(instances: Iterable[Mapping[str, Any]], stack: Settings) -> Fleet:
 
 
 def read_instances(path: Path) -> tuple[Mapping[str, Any], ...]:
-    """The instances of a file (`NotInstances` if it holds something else)."""
+    """The instances of a file in any Unicode encoding: PowerShell's `>` writes UTF-16.
+
+    Raises `NotInstances` with one short line if it holds something else.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(
-            instance
-            for reservation in content["Reservations"]
-            for instance in reservation["Instances"]
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        instances = tuple(_instances(json.loads(path.read_bytes())))
+    except UnicodeDecodeError as error:
+        raise NotInstances(f"{path}: it is not Unicode text: {error.reason}") from error
+    except json.JSONDecodeError as error:
         raise NotInstances(
-            f"{path}: not what `aws ec2 describe-instances` prints: {error!r}"
+            f"{path}:{error.lineno}: not what `aws ec2 describe-instances` prints with `--output json`: {error.msg}"
         ) from error
+    except RecursionError as error:
+        raise NotInstances(f"{path}: nested too deeply") from error
+    except (KeyError, TypeError) as error:
+        raise NotInstances(
+            f"{path}: not what `aws ec2 describe-instances` prints: no reservations of instances"
+        ) from error
+    if not all(isinstance(each, dict) and "InstanceId" in each for each in instances):
+        raise NotInstances(f"{path}: an instance has no InstanceId")
+    return instances
+
+
+def _instances(content: Any) -> Iterator[Any]:
+    for reservation in content["Reservations"]:
+        yield from reservation["Instances"]
 
 
 def environments(instances: Iterable[Mapping[str, Any]], tag_key: str) -> list[str]:

@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
         "--environment", help="default: the only one among the instances"
     )
     add_stack(arguments)
+    arguments.add_argument("--zone-aware", action="store_true")
     return arguments
 
 
@@ -94,7 +95,6 @@ def add_stack(arguments: argparse.ArgumentParser) -> None:
     )
     arguments.add_argument("--environment-tag", default="Environment", help="tag key")
     arguments.add_argument("--type-tag", default="Type", help="tag key")
-    arguments.add_argument("--zone-aware", action="store_true")
 
 
 def stack_of(options: argparse.Namespace, environment: str, **more: Any) -> Settings:
@@ -106,7 +106,7 @@ def stack_of(options: argparse.Namespace, environment: str, **more: Any) -> Sett
         proxy_tag_value=options.proxy_type,
         environment_tag_key=options.environment_tag,
         type_tag_key=options.type_tag,
-        **{"zone_aware": options.zone_aware, **more},
+        **more,
     )
 
 
@@ -130,40 +130,73 @@ def _read(path: Path) -> str:
 
 
 def _beside(template: Path) -> dict[str, str]:
-    """Files in the template's folder and below it, as far as they can be templates."""
+    """Files in the template's folder and below it at any depth, nearest first, as far as they can be templates."""
     files: dict[str, str] = {}
-    for path in sorted(template.parent.glob("*")) + sorted(template.parent.glob("*/*")):
-        hidden = any(
-            part.startswith(".") for part in path.relative_to(template.parent).parts
-        )
-        if (
-            hidden
-            or not path.is_file()
-            or path.stat().st_size > MAX_BYTES
-            or len(files) == MAX_FILES
-        ):
-            continue
-        try:
-            files[path.relative_to(template.parent).as_posix()] = path.read_text(
-                encoding="utf-8"
+    for path in _nearest_first(template.parent):
+        if len(files) == MAX_FILES:
+            print(
+                f"note: only the {MAX_FILES} nearest files beside {template} can be included",
+                file=sys.stderr,
             )
-        except (UnicodeDecodeError, OSError):
-            continue
+            break
+        text = _text_of(path)
+        if text is not None:
+            files[path.relative_to(template.parent).as_posix()] = text
     return files
+
+
+def _nearest_first(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, level by level, but what is hidden."""
+    level = [folder]
+    while level:
+        below: list[Path] = []
+        for each in level:
+            for path in _visible(each):
+                if path.is_dir():
+                    below += [] if path.is_symlink() else [path]
+                else:
+                    yield path
+        level = below
+
+
+def _visible(folder: Path) -> list[Path]:
+    try:
+        return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    except OSError:  # not ours to read
+        return []
+
+
+def _text_of(path: Path) -> str | None:
+    """The text of a file that may be a template; None if it is none."""
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:
+            return None
+        return path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError):
+        return None
 
 
 def _fleet(options: argparse.Namespace) -> tuple[Fleet, Settings]:
     if options.live:
         if not options.environment:
             raise Unusable("--live needs --environment")
-        stack = stack_of(options, options.environment, region=options.live)
+        stack = stack_of(
+            options,
+            options.environment,
+            region=options.live,
+            zone_aware=options.zone_aware,
+        )
         return inventory.look(aws.clients(options.live).ec2, stack), stack
     instances = (
         read_instances(options.instances)
         if options.instances
         else fixtures()[2].instances
     )
-    stack = stack_of(options, options.environment or _environment(instances, options))
+    stack = stack_of(
+        options,
+        options.environment or _environment(instances, options),
+        zone_aware=options.zone_aware,
+    )
     return fleet_of(instances, stack), stack
 
 

@@ -13,21 +13,21 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from haproxy_sync.config.checks import problems
 from haproxy_sync.config.language import servers
-from haproxy_sync.config.render import render_fleet
+from haproxy_sync.config.render import Rendering, render_unchecked
 from haproxy_sync.config.sources import TemplateSet
 from haproxy_sync.errors import SyncError
 from haproxy_sync.fleet.model import Config, Fleet
+from haproxy_sync.settings import Settings
 from local.fleets import Fixture, fixtures, fleet_of
+from local.haproxy_check import Alert, check
 from local.render import add_source, add_stack, source_of, stack_of
-
-# Files that the proxy has and this machine may not; `-c` wants to see them.
-_CERTIFICATE = re.compile(r"(?<=\s)(crt|ca-file|crl-file)(\s+)(/\S+)")
-_ERROR_FILE = re.compile(r"(?<=\s)(errorfile\s+\d+\s+)(/\S+)")
+from local.stand_ins import StandIns
+from local.template_lines import Lines, template_lines
 
 PRICES: Mapping[str, tuple[str, str]] = {
     "hard-stop-after": (
@@ -53,6 +53,10 @@ PRICES: Mapping[str, tuple[str, str]] = {
 }
 
 
+SHOWN = 80
+"""So many characters of a line of a config are enough to find it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing to say about a fleet's config; `is_failure` decides about the exit code."""
@@ -60,17 +64,34 @@ class Finding:
     fleet: str
     text: str
     is_failure: bool
+    kind: str = ""
+    """Equal for the same thing said of other hosts, which is printed once; by default the text."""
 
 
-def findings(
-    templates: TemplateSet, variables: Mapping[str, Any], stack_for: Callable[..., Any]
-) -> Iterator[Finding]:
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A template with its variables, and what the fleets it is tried with have in common."""
+
+    templates: TemplateSet
+    variables: Mapping[str, Any]
+    stand_ins: StandIns
+
+    def rendering(self, fleet: Fleet, stack: Settings) -> Rendering:
+        """What the function would render, whatever it is worth (`TemplateError`)."""
+        return render_unchecked(self.templates, self.variables, fleet, stack)
+
+    def lines(self, fleet: Fleet, stack: Settings) -> Mapping[str, Lines]:
+        """Where the lines of each config come from."""
+        return template_lines(self.templates, self.variables, fleet, stack)
+
+
+def findings(trial: Trial, stack_for: Callable[..., Settings]) -> Iterator[Finding]:
     """What is wrong with a template, fleet by fleet, and at the end what its silence costs."""
     configs: tuple[Config, ...] = ()
     for fixture in fixtures():
         for zone_aware in (False, True):
             stack = stack_for("staging", zone_aware=zone_aware)
-            found, seen = _fixture_findings(fixture, templates, variables, stack)
+            found, seen = _fixture_findings(fixture, trial, stack)
             yield from found
             configs = seen or configs
     for config in configs[:1]:
@@ -80,27 +101,80 @@ def findings(
 
 
 def _fixture_findings(
-    fixture: Fixture, templates: TemplateSet, variables: Mapping[str, Any], stack: Any
+    fixture: Fixture, trial: Trial, stack: Settings
 ) -> tuple[list[Finding], tuple[Config, ...]]:
     fleet = fleet_of(fixture.instances, stack)
     name = f"{fixture.name}{', zone-aware' if stack.zone_aware else ''}"
     try:
-        rendering = render_fleet(templates, variables, fleet, stack)
+        rendering = trial.rendering(fleet, stack)
     except SyncError as error:
         return [Finding(name, str(error), is_failure=True)], ()
-    skipped = {skip.instance_id for skip in rendering.skipped}
     found = [
         Finding(name, f"{id_}: its tag was read and refused", is_failure=False)
-        for id_ in sorted(skipped)
+        for id_ in sorted(rendering.skipped_ids)
     ]
+    backends = fleet.without(rendering.skipped_ids).backends
+    for problem in problems(rendering.configs, backends, trial.variables):
+        text = f"{trial.templates.main}: {problem}"
+        found.append(Finding(name, text, is_failure=True, kind=_kind(text, fleet)))
     for config in rendering.configs:
         found += [
             Finding(name, text, is_failure=False)
             for text in _not_in_fleet(config, fleet)
         ]
-        if verdict := haproxy_verdict(config.text, fleet):
-            found.append(Finding(name, verdict, is_failure=True))
+        alerts = check(config.text, fleet, trial.stand_ins)
+        if alerts:
+            lines = trial.lines(fleet, stack).get(config.text, ())
+            texts = (_placed(each, config, lines, trial.templates) for each in alerts)
+            found += [
+                Finding(name, text, is_failure=True, kind=_kind(kind, fleet))
+                for text, kind in texts
+            ]
     return found, rendering.configs
+
+
+def _placed(
+    alert: Alert, config: Config, lines: Lines, templates: TemplateSet
+) -> tuple[str, str]:
+    """What to say of an alert, with the template's line where it is known; and what is the same for other hosts."""
+
+    def named(number: int) -> str:
+        place = lines[number - 1] if number <= len(lines) else None
+        return str(place or f"line {number} of the config")
+
+    text = re.sub(r"\bline (\d+)", lambda m: named(int(m[1])), alert.text)
+    said = f"haproxy -c: {text}"
+    rendered = config.text.split("\n")
+    if alert.line is None or alert.line > len(rendered):
+        return said, said
+    written = rendered[alert.line - 1].strip()
+    place = lines[alert.line - 1] if lines else None
+    if place is None:
+        return f"{said} (the config's line {alert.line}: {written[:SHOWN]})", said
+    source = templates.files[place.file].splitlines()[place.number - 1].strip()
+    shown = "" if source == written else f" (rendered: {written[:SHOWN]})"
+    return f"{place}: {said}{shown}", f"{place}: {said}"
+
+
+def _kind(text: str, fleet: Fleet) -> str:
+    """The text without the hosts and numbers of this fleet, places in templates excepted."""
+    hosts = (*fleet.backends, *fleet.proxies)
+    names = {
+        name
+        for host in hosts
+        for name in (
+            host.private_dns_name,
+            host.name,
+            host.address,
+            host.instance_id,
+        )
+        if name
+    }
+    longest_first = sorted(names, key=len, reverse=True)
+    for name in longest_first:
+        text = text.replace(name, "*")
+    place, colon, said = text.partition(": ")
+    return place + colon + re.sub(r"[*\d][*\d, ]*", "*", said)
 
 
 def _not_in_fleet(config: Config, fleet: Fleet) -> Iterator[str]:
@@ -119,80 +193,30 @@ def _not_in_fleet(config: Config, fleet: Fleet) -> Iterator[str]:
         yield f"{len(others)} servers are not in the fleet: {', '.join(others[:5])}"
 
 
-def haproxy_verdict(text: str, fleet: Fleet, binary: str | Path = "haproxy") -> str:
-    """What `haproxy -c` has against a config; empty if nothing. Files that only a proxy has are stood in for."""
-    with tempfile.TemporaryDirectory(prefix="template-test-") as folder:
-        path = Path(folder, "haproxy.cfg")
-        path.write_text(_at_home(text, fleet, Path(folder)), encoding="utf-8")
-        run = subprocess.run(
-            [binary, "-c", "-f", path],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=60,
-            check=False,
-        )
-    if run.returncode == 0:
-        return ""
-    # Without process id and temporary path, so that the same complaint about two fleets is one.
-    alerts = [
-        line.partition(" : ")[2].replace(folder, "")
-        for line in run.stderr.splitlines()
-        if "[ALERT]" in line
-    ]
-    return f"haproxy -c: exit code {run.returncode}: " + " | ".join(alerts[:3])
-
-
-def _at_home(text: str, fleet: Fleet, folder: Path) -> str:
-    """The config as this machine can check it: certificates and error files of its own, labels as addresses."""
-    certificate = folder / "certificate.pem"
-    certificate.write_bytes(_certificate())
-    error = folder / "error.http"
-    error.write_text("HTTP/1.0 503 Service Unavailable\r\n\r\n")
-    text = _CERTIFICATE.sub(
-        lambda m: m[0] if Path(m[3]).exists() else f"{m[1]}{m[2]}{certificate}", text
-    )
-    text = _ERROR_FILE.sub(
-        lambda m: m[0] if Path(m[2]).exists() else f"{m[1]}{error}", text
-    )
-    # A VPC resolves the labels of its instances; this machine does not.
-    addresses = {
-        name: b.address
-        for b in fleet.backends
-        for name in (b.name, b.private_dns_name)
-        if name
-    }
-    return re.sub(
-        r"^(\s*server\s+\S+\s+)([^\s:]+)(?=[:\s])",
-        lambda m: m[1] + addresses.get(m[2], m[2]),
-        text,
-        flags=re.MULTILINE,
-    )
-
-
-@cache
-def _certificate() -> bytes:
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=template-test -keyout - -out -"
-    return subprocess.run(
-        command.split(), capture_output=True, timeout=60, check=True
-    ).stdout
-
-
 def _grouped(found: Sequence[Finding]) -> Mapping[str, list[Finding]]:
     groups: dict[str, list[Finding]] = {}
     for finding in found:
-        groups.setdefault(finding.text, []).append(finding)
+        groups.setdefault(finding.kind or finding.text, []).append(finding)
     return groups
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the findings; the exit code."""
+def _fleets(found: Sequence[Finding]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(finding.fleet for finding in found))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     command = argparse.ArgumentParser(
         prog="python -m local.template_test", description="Test a template."
     )
     add_source(command)
     add_stack(command)
-    options = command.parse_args(arguments)
+    return command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the findings; the exit code."""
+    options = parser().parse_args(arguments)
     if not shutil.which("haproxy"):
         print(
             "FAIL no haproxy on PATH: install it; Debian has it in /usr/sbin, which is not on every PATH"
@@ -203,14 +227,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SyncError, OSError) as error:
         print(f"FAIL {error}")
         return 1
-    found = list(
-        findings(
-            templates, variables, lambda *args, **more: stack_of(options, *args, **more)
-        )
-    )
-    for text, same in _grouped(found).items():
+    with tempfile.TemporaryDirectory(prefix="template-test-") as folder:
+        trial = Trial(templates, variables, StandIns(Path(folder)))
+        try:
+            found = list(
+                findings(trial, lambda *args, **more: stack_of(options, *args, **more))
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            print(f"FAIL haproxy or openssl cannot be run: {error}")
+            return 1
+    for same in _grouped(found).values():
         print(
-            f"{'FAIL' if same[0].is_failure else 'warn'} {text} [{'; '.join(finding.fleet for finding in same)}]"
+            f"{'FAIL' if same[0].is_failure else 'warn'} {same[0].text} [{'; '.join(_fleets(same))}]"
+        )
+    if trial.stand_ins.names:
+        print(
+            f"note the proxy's own, not looked at: {', '.join(trial.stand_ins.names)}"
         )
     failed = any(finding.is_failure for finding in found)
     print(

@@ -1,6 +1,7 @@
 """The bundled template, judged by the real HAProxy."""
 
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from haproxy_sync.config.sources import TemplateSet
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Fleet
 from haproxy_sync.settings import Settings
-from local.template_test import PRICES, findings, haproxy_verdict
+from local.haproxy_check import check
+from local.stand_ins import StandIns
+from local.template_test import PRICES, Trial, findings
 from tests.fleet import instance
 
 SETTINGS = Settings(
@@ -83,12 +86,11 @@ def options(text: str) -> dict[str, str]:
     }
 
 
-def test_it_survives_every_fleet() -> None:
+def test_it_survives_every_fleet(tmp_path: Path) -> None:
     """None, one, three and three hundred backends, odd names, zones: valid, complete, and nothing costs anything."""
     found = list(
         findings(
-            TEMPLATES,
-            {},
+            Trial(TEMPLATES, {}, StandIns(tmp_path)),
             lambda environment, **more: Settings(
                 environment, "", "", "", "", "", **more
             ),
@@ -101,10 +103,11 @@ def test_it_survives_every_fleet() -> None:
 @pytest.mark.parametrize("more", [{}, {"haproxy_version": "2.2"}])
 @pytest.mark.parametrize("variables", [{}, EVERYTHING])
 def test_haproxy_accepts_it(
-    variables: dict[str, Any], more: dict[str, Any], binary: str
+    variables: dict[str, Any], more: dict[str, Any], binary: str, tmp_path: Path
 ) -> None:
     """With no variable, with all of them, in the words of HAProxy 2.2 too; by Debian's HAProxy and a newer one."""
-    assert haproxy_verdict(config(**variables, **more), fleet(), binary) == ""
+    text = config(**variables, **more)
+    assert check(text, fleet(), StandIns(tmp_path), binary) == ()
 
 
 def test_haproxy_2_2_sees_no_conditions() -> None:

@@ -144,10 +144,13 @@ def test_what_would_not_be_published_is_still_shown(desk: Path) -> None:
 def test_template_test_passes_a_good_template(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And has nothing to say about it."""
+    """And has nothing to say about it but what it cannot see."""
     (tmp_path / "haproxy.cfg.j2").write_text(GOOD)
     assert template_test([str(tmp_path / "haproxy.cfg.j2")]) == 0
-    assert capsys.readouterr().out == "haproxy.cfg.j2: ok, 6 fleets\n"
+    assert capsys.readouterr().out == (
+        "note the proxy's own, not looked at: /etc/haproxy/certs\n"
+        "haproxy.cfg.j2: ok, 6 fleets\n"
+    )
 
 
 def test_template_test_says_where_haproxy_may_be(
@@ -180,7 +183,7 @@ def test_template_test_names_the_price_of_what_is_absent(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("balance {{", "ballance {{"), "haproxy -c: exit code 1: "),
+        (("balance {{", "ballance {{"), "haproxy -c: unknown keyword 'ballance'"),
         (
             ("{% for b in backends %}", "{% for b in backends[:2] %}"),
             "backends are in no server line",

@@ -1,5 +1,8 @@
 """Whatever people write into tags, HAProxy reads the config that was meant."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +13,8 @@ from haproxy_sync.config.render import render_fleet
 from haproxy_sync.config.sources import TemplateSet
 from haproxy_sync.fleet import inventory
 from haproxy_sync.settings import Settings
-from local.template_test import haproxy_verdict
+from local.haproxy_check import check
+from local.stand_ins import StandIns
 from tests.fleet import instance
 
 SETTINGS = Settings(
@@ -70,4 +74,5 @@ def test_a_tag_never_changes_what_haproxy_reads(value: str) -> None:
         backend.name for backend in fleet.backends[0 if is_allowed(value) else 1 :]
     ]
     assert text.count("\n") == 7 + 3 * len(names)
-    assert haproxy_verdict(text, fleet) == ""
+    with tempfile.TemporaryDirectory() as folder:
+        assert check(text, fleet, StandIns(Path(folder))) == ()

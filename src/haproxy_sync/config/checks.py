@@ -22,7 +22,7 @@ def problems(
     is_partial = variables.get(PARTIAL) is True
     for config in configs:
         if not _has_listener(config):
-            yield "the config has no listener (no bind line)"
+            yield "the config has no listener (no bind line; an address behind `listen` or `frontend` is none)"
         lost = _lost(config, backends)
         if lost and not is_partial:
             yield (

@@ -120,9 +120,11 @@ def render_unchecked(
     variables: Mapping[str, Any],
     fleet: Fleet,
     settings: Settings,
+    engine_class: type[Engine] = Engine,
 ) -> Rendering:
     """As `render_fleet`, whatever the result is worth. Raises `TemplateError` where there is none."""
-    engine = _engine(templates.main, tuple(sorted(templates.files.items())))
+    files = tuple(sorted(templates.files.items()))
+    engine = _engine(engine_class, templates.main, files)
     job = Job(engine, variables, settings)
     skipped: list[Skipped] = []
     drafts = draft_fleet(job, fleet)
@@ -165,8 +167,10 @@ def _rendering(drafts: Drafts, fleet: Fleet, skipped: tuple[Skipped, ...]) -> Re
 
 
 @lru_cache(maxsize=2)
-def _engine(main: str, files: tuple[tuple[str, str], ...]) -> Engine:
-    return Engine(main, {path: _normalised(source) for path, source in files})
+def _engine(
+    engine_class: type[Engine], main: str, files: tuple[tuple[str, str], ...]
+) -> Engine:
+    return engine_class(main, {path: _normalised(source) for path, source in files})
 
 
 def _normalised(source: str) -> str:

@@ -29,6 +29,9 @@ _VARIABLE = "variable "
 class Engine:
     """Compiles a set of template files once and renders one of them."""
 
+    environment_class = AnsibleEnvironment
+    """What compiles the files."""
+
     def __init__(self, main: str, files: Mapping[str, str]) -> None:
         """Raise `TemplateError` where `main` is missing or has a syntax error."""
         if main not in files:
@@ -37,7 +40,7 @@ class Engine:
         self._files = files
         self._source = files[main]
         self._lines_unseen = {main: int(has_header(self._source))}
-        self._environment = AnsibleEnvironment(loader=FunctionLoader(self._include))
+        self._environment = self.environment_class(loader=FunctionLoader(self._include))
         self._values = ValueEnvironment()
         self._compiled: dict[str, AnsibleTemplate | Exception] = {}
         self._template = self._located(self._compile_main)

@@ -190,10 +190,10 @@ class StandIns:
         """What the message says is absent, found where the config names it."""
         account = _NO_ACCOUNT.search(message)
         if account:
-            found = (account[1], account[2])
-            choice = [("root", None)]  # user and group of that name are everywhere
-            if found not in self._known:
-                yield _StandIn(*found, choice)
+            key = (account[1], account[2])
+            if key not in self._known:
+                # A user and a group of that name are everywhere.
+                yield _StandIn(*key, choices=[("root", None)])
         elif _CANNOT_OPEN.search(message):
             found = _place(message, lines)
             if found and found not in self._known and not _is_here(found[1]):

@@ -5,7 +5,7 @@ Values from EC2 are data and never rendered as templates. A config that lacks a 
 anything is stored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -18,6 +18,9 @@ from haproxy_sync.config.sources import Source, TemplateSet
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.fleet.model import Config, Fleet, Skipped, ids
 from haproxy_sync.settings import Settings
+
+type NewEngine = Callable[[str, Mapping[str, str]], Engine]
+"""An engine for the name of the main template and the files by name (`TemplateError`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ def render_unchecked(
     variables: Mapping[str, Any],
     fleet: Fleet,
     settings: Settings,
-    engine_class: type[Engine] = Engine,
+    engine_class: NewEngine = Engine,
 ) -> Rendering:
     """As `render_fleet`, whatever the result is worth. Raises `TemplateError` where there is none."""
     files = tuple(sorted(templates.files.items()))
@@ -168,7 +171,7 @@ def _rendering(drafts: Drafts, fleet: Fleet, skipped: tuple[Skipped, ...]) -> Re
 
 @lru_cache(maxsize=2)
 def _engine(
-    engine_class: type[Engine], main: str, files: tuple[tuple[str, str], ...]
+    engine_class: NewEngine, main: str, files: tuple[tuple[str, str], ...]
 ) -> Engine:
     return engine_class(main, {path: _normalised(source) for path, source in files})
 

@@ -27,7 +27,12 @@ def _words(error: Exception) -> tuple[str, str, str]:
 
 
 def is_news(failure_: Failure, before: Failure | None) -> bool:
-    """Whether it is worth a put of its own: it began, became another one, or was written down some time ago."""
+    """Whether it is worth a put of its own: it began, became another one, or was written down some time ago.
+
+    Where a put is what failed, another one would only trouble the bucket more.
+    """
+    if failure_.operation == "PutObject":
+        return False
     if before is None:
         return True
     is_other = (failure_.operation, failure_.code) != (before.operation, before.code)

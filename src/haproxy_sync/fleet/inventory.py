@@ -1,13 +1,15 @@
 """One look at EC2 -> the fleet. Whatever does not fit the allow-lists is skipped with a reason, never cleaned."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain, islice
 from types import MappingProxyType
 from typing import Any
 
-from haproxy_sync.aws import pages
+from haproxy_sync.aws import FAILURES, pages
 from haproxy_sync.errors import RefusedValue, SyncError
+from haproxy_sync.fleet import near_miss
 from haproxy_sync.fleet.addresses import private_address
 from haproxy_sync.fleet.model import (
     DNS_NAME,
@@ -20,15 +22,23 @@ from haproxy_sync.fleet.model import (
     server_name,
     unique_names,
 )
+from haproxy_sync.fleet.near_miss import (
+    BACKUP_TAG,
+    DRAIN_TAG,
+    PORT_TAG,
+    WEIGHT_TAG,
+    exactly,
+)
 from haproxy_sync.settings import Settings, parse_port
 
 PAGE_SIZE = 1000
 MAX_DETAIL = 64  # characters of a hostile text that a reason repeats
 
-PORT_TAG = "haproxy:port"
-WEIGHT_TAG = "haproxy:weight"
-BACKUP_TAG = "haproxy:backup"
-DRAIN_TAG = "haproxy:drain"
+NEAR_MISS = "near-miss"
+MAX_NEAR_MISSES = 50  # the state keeps them
+MAX_SEARCHED = 5000  # instances of other environments that a look goes through
+
+RUNNING: Mapping[str, Any] = {"Name": "instance-state-name", "Values": ["running"]}
 YES = frozenset({"true", "yes", "1", "on"})
 NO = frozenset({"false", "no", "0", "off"})
 
@@ -36,9 +46,32 @@ NO = frozenset({"false", "no", "0", "off"})
 def look(ec2: Any, settings: Settings) -> Fleet:
     """The running instances of the environment, now.
 
+    Where no backend or no proxy is found, `skipped` also has the near misses of the environment; they cost a question
+    more, which may fail without harm.
     Raises botocore's `ClientError` and `BotoCoreError` where any page fails: half a list looks like a lost fleet.
     """
-    return parse(describe(ec2, settings), settings)
+    fleet = parse(describe(ec2, settings), settings)
+    if fleet.backends and fleet.proxies:
+        return fleet
+    try:
+        near = near_environment(ec2, settings)
+    except FAILURES:
+        return fleet
+    return replace(fleet, skipped=tuple(sorted([*fleet.skipped, *near])))
+
+
+def near_environment(ec2: Any, settings: Settings) -> list[Skipped]:
+    """Running instances that were meant for a role in our environment, and whose tag of it has a slip in key or value.
+
+    Goes through 5,000 instances of all environments at most. Raises botocore's `ClientError` and `BotoCoreError`.
+    """
+    patterns = near_miss.key_patterns(settings.type_tag_key)
+    described = _described(ec2, RUNNING, {"Name": "tag-key", "Values": patterns})
+    found: list[Skipped] = []
+    for raw in islice(described, MAX_SEARCHED):
+        if not _is_ours(raw, settings):
+            found += _near(raw, near_miss.in_environment(_tags(raw), settings))
+    return _bounded(found)
 
 
 def describe(ec2: Any, settings: Settings) -> Iterator[Mapping[str, Any]]:
@@ -50,9 +83,9 @@ def describe(ec2: Any, settings: Settings) -> Iterator[Mapping[str, Any]]:
         ec2,
         {
             "Name": f"tag:{settings.environment_tag_key}",
-            "Values": [settings.environment],
+            "Values": [exactly(settings.environment)],
         },
-        {"Name": "instance-state-name", "Values": ["running"]},
+        RUNNING,
     )
 
 
@@ -85,7 +118,9 @@ def _described(ec2: Any, *filters: Mapping[str, Any]) -> Iterator[Mapping[str, A
 
 def parse(instances: Iterable[Mapping[str, Any]], settings: Settings) -> Fleet:
     """Instances as EC2 describes them -> the fleet, sorted, names unique, one instance per address."""
-    entries = [_entry(raw, settings) for raw in instances if _is_member(raw, settings)]
+    members = [raw for raw in instances if _is_member(raw, settings)]
+    entries = [_entry(raw, settings) for raw in members]
+    near = [_near(raw, near_miss.in_tags(_tags(raw), settings)) for raw in members]
     fit = [entry.host for entry in entries if entry.host]
     unfit = [skipped for entry in entries for skipped in entry.skipped]
     hosts, reused = newest_per_address(fit)
@@ -94,8 +129,23 @@ def parse(instances: Iterable[Mapping[str, Any]], settings: Settings) -> Fleet:
         backends=_of_kind(Backend, named),
         proxies=_of_kind(Proxy, named),
         others=_of_kind(Host, named),
-        skipped=tuple(sorted([*unfit, *reused])),
+        skipped=tuple(sorted([*unfit, *reused, *_bounded(chain.from_iterable(near))])),
     )
+
+
+def _near(raw: Mapping[str, Any], details: Iterable[str]) -> list[Skipped]:
+    """The slips in the tags of one instance."""
+    return [Skipped(str(raw["InstanceId"]), NEAR_MISS, detail) for detail in details]
+
+
+def _bounded(near: Iterable[Skipped]) -> list[Skipped]:
+    """The first 50; the last of them says how many more there are."""
+    every = sorted(near)
+    shown, rest = every[:MAX_NEAR_MISSES], every[MAX_NEAR_MISSES:]
+    if rest:
+        last = shown.pop()
+        shown.append(replace(last, detail=f"{last.detail} (and {len(rest)} more)"))
+    return shown
 
 
 def _of_kind[H: Host](kind: type[H], hosts: Iterable[Host]) -> tuple[H, ...]:

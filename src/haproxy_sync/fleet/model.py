@@ -108,7 +108,10 @@ class Proxy(Host):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Skipped:
-    """An instance, or one option of it, that was left out, and why (a kebab-case reason)."""
+    """An instance, or one option of it, that was left out, and why (a kebab-case reason).
+
+    Also a near miss: a tag that seems to be mistyped. Its instance may be served all the same.
+    """
 
     instance_id: str
     reason: str

@@ -17,10 +17,15 @@ MAX_PORT = 65535
 MAX_PERCENT = 100
 MAX_LISTEN_PORTS = 15  # iptables multiport takes no more
 
-# An environment is a tag value, a folder in the bucket and a filter, where `*`, `?` and `\` are wildcards.
+# An environment is a folder in the bucket, a part of addresses, and stands in resources of IAM policies.
 ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 TAG_KEY = re.compile(r"[A-Za-z0-9+\-=._:/@][A-Za-z0-9 +\-=._:/@]{0,126}", re.ASCII)
-TAG_VALUE = re.compile(r"[A-Za-z0-9+\-=._:/@]{1,255}", re.ASCII)
+# What every AWS service takes, letters and digits of all languages; a blank at an end would only be a trap.
+TAG_VALUE = re.compile(r"[\w+\-=.:/@](?:[\w +\-=.:/@]{0,254}[\w+\-=.:/@])?")
+# It stands in the text of an IAM policy, too, which takes no character above U+00FF.
+POLICY_TAG_VALUE = re.compile(
+    r"[A-Za-z0-9À-ÖØ-öø-ÿ+\-=._:/@](?:[A-Za-z0-9À-ÖØ-öø-ÿ +\-=._:/@]{0,254}[A-Za-z0-9À-ÖØ-öø-ÿ+\-=._:/@])?"
+)
 CONFIG_PATH = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._-]+)+", re.ASCII)
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 QUEUE_URL = re.compile(r"https?://\S+", re.ASCII)
@@ -50,10 +55,10 @@ def parse_port(text: str) -> int:
     return int(text)
 
 
-def _matching(pattern: re.Pattern[str]) -> Callable[[str], str]:
+def _matching(pattern: re.Pattern[str], why: str = "") -> Callable[[str], str]:
     def parse(text: str) -> str:
         if not pattern.fullmatch(text):
-            raise SettingsError(f"must match {pattern.pattern}")
+            raise SettingsError(f"must match {pattern.pattern}{why}")
         return text
 
     return parse
@@ -67,6 +72,9 @@ def _one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
 
     return parse
 
+
+OF_ENVIRONMENT = ", for object keys, download addresses and IAM policies hold it, where others are special"
+OF_PROXIES = ", for an IAM policy holds it, which takes no other letters"
 
 _true_or_false = _one_of(("true", "false"))
 _digits = _matching(NUMBER)
@@ -187,7 +195,7 @@ def _optional[T](name: str, parse: Callable[[str], T], default: str) -> T:
 class Settings:
     """What one deployed stack serves, and how; docs/architecture.md describes each variable."""
 
-    environment: str = _required("ENVIRONMENT", _matching(ENVIRONMENT))
+    environment: str = _required("ENVIRONMENT", _matching(ENVIRONMENT, OF_ENVIRONMENT))
     region: str = _required("AWS_REGION", _matching(REGION))
     bucket: str = _required("BUCKET", _matching(BUCKET))
     queue_url: str = _required("QUEUE_URL", _matching(QUEUE_URL))
@@ -201,7 +209,9 @@ class Settings:
     backend_tag_value: str = _optional(
         "BACKEND_TAG_VALUE", _matching(TAG_VALUE), "tomcat"
     )
-    proxy_tag_value: str = _optional("PROXY_TAG_VALUE", _matching(TAG_VALUE), "haproxy")
+    proxy_tag_value: str = _optional(
+        "PROXY_TAG_VALUE", _matching(POLICY_TAG_VALUE, OF_PROXIES), "haproxy"
+    )
     backend_port: int = _optional("BACKEND_PORT", parse_port, "8080")
     # Empty: every subnet.
     backend_subnets: frozenset[str] = _optional("BACKEND_SUBNETS", _subnets, "")

@@ -136,3 +136,39 @@ def test_a_rollout_in_another_partition() -> None:
         (order, *_) = world.proxies[proxy].agent.orders
         (url,) = order.parameters["SourceUrl"]
         assert url.startswith("https://bucket.s3.eusc-de-east-1.amazonaws.eu/")
+
+
+@pytest.mark.fault("F134")
+@pytest.mark.parametrize(
+    ("backend", "proxy"),
+    [
+        ("App Server/blau: größe", "Lastverteiler Süd @ Rand"),
+        ("приложение 2", "lb=1+1"),
+    ],
+)
+def test_types_with_blanks_and_letters_of_any_language_are_served(
+    backend: str, proxy: str
+) -> None:
+    """And are groups of a template by their name."""
+    with new_world(backend_tag_value=backend, proxy_tag_value=proxy) as world:
+        (served,) = world.launch(backend)
+        world.launch("tomcat")
+        (balancer,) = world.launch(proxy)
+        world.join(balancer)
+        world.clients.s3.put_object(
+            Bucket="bucket",
+            Key="templates/staging/haproxy.cfg.j2",
+            Body=(
+                "listen all\n    bind :80\n"
+                f"{{% for name in groups['{backend}'] %}}"
+                "    server {{ name }} {{ hostvars[name].ansible_host }}:80\n"
+                f"{{% endfor %}}# of {{{{ groups['{proxy}'] | length }}}}\n"
+            ).encode(),
+        )
+        world.sweep()
+        world.settle()
+        status = world.act("status")
+        assert (status["backends"], status["converged"]) == ([served], True)
+        assert list(status["proxies"]) == [balancer]
+        text = world.served(balancer)
+        assert (text.count("server "), text.count("# of 1")) == (1, 1)

@@ -1,8 +1,11 @@
 """Parameters reach the function as docs/architecture.md says, and bad ones are refused before anything is deployed."""
 
+import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import pytest
 from hypothesis import given
@@ -155,7 +158,7 @@ def test_the_parser_takes_what_the_pattern_lets_pass(
     setting: Setting, data: st.DataObject
 ) -> None:
     """The function starts with whatever can be deployed."""
-    pattern = re.compile(setting.parameter["AllowedPattern"], re.ASCII)
+    pattern = java(setting.parameter["AllowedPattern"])
     setting.variable.parse(data.draw(st.from_regex(pattern, fullmatch=True)))
 
 
@@ -171,8 +174,14 @@ GOOD: dict[str, list[str]] = {
     "Environment": ["staging", "eu.prod-2"],
     "EnvironmentTagKey": ["Environment", "team:stage", "cost centre"],
     "TypeTagKey": ["Type", "Role"],
-    "BackendTagValue": ["tomcat", "app/v2"],
-    "ProxyTagValue": ["haproxy", "lb@edge"],
+    "BackendTagValue": [
+        "tomcat",
+        "app/v2",
+        "App Server: größe",
+        "приложение",
+        "x" * 256,
+    ],
+    "ProxyTagValue": ["haproxy", "lb@edge", "Lastverteiler Süd/1"],
     "BackendSubnets": [
         "",
         "subnet-0a1b2c3d",
@@ -192,11 +201,11 @@ GOOD: dict[str, list[str]] = {
     "SweepRate": ["rate(1 minute)", "rate(5 minutes)", "rate(1 hour)"],
 }
 BAD: dict[str, list[str]] = {
-    "Environment": ["", "a/b", "*", "staging ", "-x", "x" * 64],
+    "Environment": ["", "a/b", "*", "staging ", "-x", "x" * 64, "pre prod", "größe"],
     "EnvironmentTagKey": ["", 'a"b', "a\\b", " x", "${x}", "*"],
     "TypeTagKey": ["", "a\nb", "?"],
-    "BackendTagValue": ["", "tom cat", '"', "*"],
-    "ProxyTagValue": ["", "a,b", "${aws:userid}"],
+    "BackendTagValue": ["", " tomcat", "tomcat ", "tom\u00a0cat", '"', "*", "x" * 257],
+    "ProxyTagValue": ["", "a,b", "${aws:userid}", "прокси", "a÷b"],
     "BackendSubnets": ["vpc-0a1b2c3d", "subnet-0a1b2c3d, subnet-0a1b2c3e", ","],
     "ConfigPath": [
         "haproxy.cfg",
@@ -233,7 +242,76 @@ def is_taken(template: Template, name: str, value: str) -> bool:
         return (
             float(parameter["MinValue"]) <= float(value) <= float(parameter["MaxValue"])
         )
-    return re.fullmatch(parameter["AllowedPattern"], value, re.ASCII) is not None
+    return java(parameter["AllowedPattern"]).fullmatch(value) is not None
+
+
+def java(pattern: str) -> re.Pattern[str]:
+    r"""A pattern as CloudFormation reads it: `\p` is Unicode's, all else is ASCII's."""
+    if r"\p" in pattern:
+        return re.compile(pattern.replace(r"\p{L}\p{N}", r"\w"))
+    return re.compile(pattern, re.ASCII)
+
+
+def test_letters_and_digits_are_the_same_in_both_languages() -> None:
+    r"""Python's `\w` is Java's `\p{L}`, `\p{N}` and the underscore, which every pattern with `\p` takes, too."""
+    for character in map(chr, range(sys.maxunicode + 1)):
+        is_word = re.fullmatch(r"\w", character) is not None
+        assert is_word == (category(character)[0] in "LN" or character == "_")
+
+
+@pytest.mark.fault("F134")
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("BackendTagValue", "BACKEND_TAG_VALUE"),
+        ("ProxyTagValue", "PROXY_TAG_VALUE"),
+        ("Environment", "ENVIRONMENT"),
+    ],
+)
+@given(
+    text=st.text(max_size=12)
+    | st.text(alphabet='aZ0 äßÿ÷жあ_+-=.:/@*?"${}\\\u00a0', max_size=12)
+)
+def test_pattern_and_parser_agree(
+    name: str, variable: str, text: str, source: Template
+) -> None:
+    """What is refused before the deploy is what the function would refuse, and nothing else."""
+    try:
+        is_parsed = SETTINGS[variable].variable.parse(text) == text
+    except SettingsError:
+        is_parsed = False
+    assert is_parsed == is_taken(source, name, text)
+
+
+@pytest.mark.fault("F134")
+@given(data=st.data())
+def test_any_proxy_type_fits_into_the_policy(
+    data: st.DataObject, source: Template
+) -> None:
+    """IAM refuses a policy with a character above U+00FF; a star or `${` would mean something there."""
+    pattern = java(source["Parameters"]["ProxyTagValue"]["AllowedPattern"])
+    value = data.draw(st.from_regex(pattern, fullmatch=True))
+    assert re.fullmatch(r"[\u0020-\u00FF]{1,256}", value)
+    assert not set(value) & set('*?$"\\{}')
+
+
+@pytest.mark.fault("F134")
+def test_the_policy_names_the_type_of_the_proxies(source: Template) -> None:
+    """Whole, and compared letter by letter."""
+    stack = deployed(source, Environment="staging", ProxyTagValue="Lastverteiler Süd/1")
+    text = json.dumps(stack.of_type("AWS::IAM::Role"), ensure_ascii=False)
+    assert '"ssm:resourceTag/Type": "Lastverteiler Süd/1"' in text
+    assert "StringLike" not in text
+
+
+@pytest.mark.fault("F134")
+def test_who_names_an_environment_otherwise_is_told_why(source: Template) -> None:
+    """By the template as by the function."""
+    with pytest.raises(SettingsError, match=r"object keys.*IAM policies"):
+        SETTINGS["ENVIRONMENT"].variable.parse("pre prod")
+    said = source["Parameters"]["Environment"]["ConstraintDescription"]
+    assert "object keys" in said
+    assert "IAM policies" in said
 
 
 @pytest.mark.parametrize(

@@ -64,12 +64,15 @@ class DocumentVersion:
 
     @property
     def execution_seconds(self) -> int:
-        """Sum of the steps' timeouts; the default when none says any."""
-        given = [
-            step["inputs"].get("timeoutSeconds") for step in self.content["mainSteps"]
-        ]
-        numbers = [int(seconds) for seconds in given if str(seconds).isdigit()]
-        return sum(numbers) or DEFAULT_STEP_SECONDS
+        """Sum of the steps' timeouts; one without any counts an hour: not known, but the longest wait."""
+        given = (
+            str(step["inputs"].get("timeoutSeconds"))
+            for step in self.content["mainSteps"]
+        )
+        return sum(
+            int(seconds) if seconds.isdigit() else DEFAULT_STEP_SECONDS
+            for seconds in given
+        )
 
 
 def parse(text: str, document_format: str) -> Mapping[str, Any]:

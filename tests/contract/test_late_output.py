@@ -292,15 +292,18 @@ def test_a_silent_host_in_the_wave_is_waited_for_and_then_stops_the_rest(
 def test_a_host_that_crashed_is_believed_as_late(
     running: World, changing: Callable[[Delay], str]
 ) -> None:
-    """Its agent reports a failure without any step, which looks the same at first."""
+    """Its agent reports a failure without any step, which looks the same at first; then the host is asked again."""
     first = changing(late(FINAL))
     running.service.disconnect(first, crash=True)
     running.pass_time(5)
     running.service.reconnect(first)
     running.pass_time(61)
     assert running.state.proxies_in_flight == {first}
-    running.pass_time(SILENCE + 1)
-    assert outcome_of(running, first) == ("failed", "no-marker")
+    running.pass_time(SILENCE - 2)
+    assert running.orders() == len(running.proxies) + 1
+    running.pass_time(10)
+    assert outcome_of(running, first) == ("installed", "")
+    assert digests(running) == {desired(running)}
 
 
 def test_a_retry_that_no_host_got_does_not_make_us_deaf(

@@ -290,3 +290,22 @@ def test_a_rejected_command_leaves_no_trace(bench: Bench) -> None:
         command_id = bench.send(ids(1), Comment=str(number))
         bench.run(2)
         assert (shown(bench, command_id)[0] == "Failed") is (number == ROOM)
+
+
+def test_a_step_without_timeout_may_count_an_hour(bench: Bench) -> None:
+    """As nobody knows, the stand-in gives a command its longest possible life."""
+    content = DOCUMENT | {"mainSteps": [download(URL), *DOCUMENT["mainSteps"]]}
+    bench.ssm.create_document(
+        Name="Download", Content=json.dumps(content), DocumentType="Command"
+    )
+    bench.service.register(
+        ids(1)[0], ScriptedAgent(bench.clock, bench.answering(), trouble=Trouble.MUTE)
+    )
+    sent = bench.ssm.send_command(
+        DocumentName="Download",
+        InstanceIds=ids(1),
+        Parameters={"Md5": ["abcd"]},
+        TimeoutSeconds=60,
+    )["Command"]
+    life = sent["ExpiresAfter"] - sent["RequestedDateTime"]
+    assert life == timedelta(seconds=60 + 3600 + 60)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_sync.rollout.reports import parse_marker, reports_of
+from haproxy_sync.rollout.reports import awaits_download, parse_marker, reports_of
 from haproxy_sync.state.model import Outcome
 
 MD5 = "0123456789abcdef" * 2
@@ -113,7 +113,44 @@ def test_a_final_status_may_outrun_what_the_host_said(
 ) -> None:
     """Whoever believes it at once takes a good proxy for a failed one."""
     (report,) = reports_of([invocation(status, detail) | {"CommandPlugins": steps}])
-    assert (report.outcome, report.is_silent) == (Outcome.FAILED, True)
+    is_rejected = (status, steps) == ("Failed", [])
+    outcome = Outcome.UNKNOWN if is_rejected else Outcome.FAILED
+    assert (report.outcome, report.is_silent) == (outcome, True)
+
+
+@pytest.mark.fault("F112")
+def test_a_dead_worker_is_no_failed_download() -> None:
+    """The agent calls the first step failed, whichever step ran, in words of its own."""
+    died = step(
+        "download",
+        "Failed",
+        "document process failed unexpectedly, check [ssm-document-worker] log",
+    )
+    (report,) = reports_of(
+        [invocation("Failed", "Failed") | {"CommandPlugins": [died]}]
+    )
+    assert (report.outcome, report.reason) == (Outcome.UNKNOWN, "agent-died")
+
+
+@pytest.mark.fault("F110")
+@pytest.mark.parametrize(
+    ("steps", "is_awaited"),
+    [
+        ([], True),
+        ([step("download", "Pending"), step("apply", "Pending")], True),
+        ([step("download", "InProgress")], True),
+        ([step("download", "Success"), step("download-program", "Pending")], True),
+        ([step("download", "Success"), step("download-program", "Success")], False),
+        ([step("download", "Pending"), step("apply", "Success")], False),
+    ],
+)
+def test_a_command_in_progress_tells_whether_it_downloads(
+    steps: list[dict[str, Any]],
+    is_awaited: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    """However the service shows steps that have not ended: not at all, pending or in progress."""
+    shown = invocation("InProgress", "InProgress") | {"CommandPlugins": steps}
+    assert awaits_download(shown) is is_awaited
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from haproxy_sync.errors import Unpinned
 from haproxy_sync.fleet.model import ids
 from haproxy_sync.rollout import (
     agents,
+    hanging,
     listening,
     next_commands,
     run_command,
@@ -134,20 +135,11 @@ def _collect_one(
     invocations: Invocations,
     now: UnixSeconds,
 ) -> tuple[EnvironmentState, Reports]:
-    folded = reports_of(invocations)
+    folded = hanging.explained(command, reports_of(invocations), now)
     state, reports = listening.hear(state, command, folded, now)
-    is_taken = _is_taken(command, folded, invocations)
-    state = transitions.stalled(state, command, now, is_taken=is_taken)
-    return state, tuple(_by_command(command, reports))
-
-
-def _is_taken(
-    command: Command, folded: Iterable[Report], invocations: Invocations
-) -> bool:
-    """Whether the targets that are left show anything but `Pending`; true also where none is listed."""
-    left = set(command.targets).difference(ids(folded))
-    statuses = {each["Status"] for each in invocations if each["InstanceId"] in left}
-    return statuses != {"Pending"}
+    left = command.without(ids(reports))
+    state, others = hanging.judged(state, left, invocations, ids(folded), now)
+    return state, tuple(_by_command(command, (*reports, *others)))
 
 
 def _by_command(

@@ -11,6 +11,7 @@ from functools import cached_property, partial
 
 from haproxy_sync.fleet.model import ids
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
+from haproxy_sync.rollout.reports import AGENT_DIED, NO_STEP
 from haproxy_sync.rollout.transitions import STALL_SECONDS
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import (
@@ -29,7 +30,11 @@ RETRY_SECONDS = 30  # doubles with every attempt
 MAX_DOUBLINGS = 10
 MAX_RETRY_SECONDS = 1800
 # Worth another try, but not at once; a superseded one was just given a fence that was too low.
-UNLUCKY = frozenset({Outcome.MISSING, Outcome.DENIED, Outcome.SUPERSEDED})
+UNLUCKY = frozenset(
+    {Outcome.MISSING, Outcome.UNKNOWN, Outcome.DENIED, Outcome.SUPERSEDED}
+)
+# After these the host is asked once more before others are: it may have what it was sent, and says so at once then.
+ASKED_AGAIN = frozenset({AGENT_DIED, NO_STEP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ def _due(
         return want(
             purpose=Purpose.RETRY,
             at=max(spaced, _rested_at(proxy)),
-            is_healthy=False,
+            is_healthy=_is_asked_again(proxy),
         )
     if not proxy.is_settled:
         return want(
@@ -153,9 +158,14 @@ def _is_unlucky(proxy: ProxyProgress) -> bool:
     return proxy.state.outcome in UNLUCKY and proxy.state.attempts > 0
 
 
+def _is_asked_again(proxy: ProxyProgress) -> bool:
+    return proxy.state.reason in ASKED_AGAIN and proxy.state.attempts == 1
+
+
 def _rested_at(proxy: ProxyProgress) -> UnixSeconds:
     """When it has waited long enough since it failed; at once for a publication that it has not tried."""
-    if proxy.has_failed and not proxy.may_have_it:
+    is_untried = proxy.has_failed and not proxy.may_have_it
+    if is_untried or _is_asked_again(proxy):
         return 0.0
     return proxy.state.at + _backoff(proxy.state.attempts)
 

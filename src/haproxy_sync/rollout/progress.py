@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain, product
 
 from haproxy_sync.settings import Limit
 from haproxy_sync.state.model import (
@@ -17,6 +18,8 @@ from haproxy_sync.state.model import (
 
 # When to ask again for output that a final status came without; at the last of these its absence is believed.
 LISTEN_SECONDS = (1, 3, 7, 15, 30)
+# Longer than a host works on a command that it has taken: the document gives the program 180 s, a download takes one.
+WORK_SECONDS = 210
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,7 @@ class Progress:
     def under_way(self) -> tuple[Command, ...]:
         """The commands that others wait for.
 
-        A comparison changes nothing, and a command that no agent takes must not block the rest.
+        A comparison changes nothing, and one that no agent takes, or that hangs, must not block the rest.
         """
         return tuple(filter(self._is_waited_for, self.state.commands))
 
@@ -193,13 +196,14 @@ class Progress:
         return is_current and changes_something and not command.is_stalled
 
     def ask_again_at(self, now: UnixSeconds) -> UnixSeconds | None:
-        """When to ask Run Command again for what the silent have to say."""
-        silences = (
-            since
-            for command in self.state.commands
-            for since in command.silent.values()
+        """When to ask Run Command again for what the silent have to say, and for those at work for too long then."""
+        commands = self.state.commands
+        silences = chain.from_iterable(each.silent.values() for each in commands)
+        at_work = chain.from_iterable(each.at_work.values() for each in commands)
+        times = chain(
+            map(sum, product(silences, LISTEN_SECONDS)),
+            map(sum, product(at_work, [WORK_SECONDS])),
         )
-        times = (since + seconds for since in silences for seconds in LISTEN_SECONDS)
         return min((time for time in times if time > now), default=None)
 
 

@@ -15,6 +15,15 @@ PROGRAM_DOWNLOAD_FAILED = (
     "program-download-failed"  # of one that did not get the program
 )
 PROGRAM_MISMATCH = "program-mismatch"  # of one that got something else in its place
+DOWNLOAD_HANGING = "download-hanging"  # of one whose download no answer ends
+DELIVERY_TIMED_OUT = "delivery-timed-out"  # of one whose agent did not take the command
+NO_REPORT = "no-report"  # of one that took it, and was not heard of any more
+NO_STEP = (
+    "no-step"  # of one whose agent rejected it, or died with all that it had to say
+)
+AGENT_DIED = "agent-died"  # of one whose script goes on without anybody who listens
+# What the agent says in the output of the document's first step, whichever ran; its words to that point.
+WORKER_DIED = "document process failed unexpectedly"
 # Steps that download, in order, and the reason where one fails.
 DOWNLOADS = {
     "download": DOWNLOAD_FAILED,
@@ -23,6 +32,7 @@ DOWNLOADS = {
 MD5 = re.compile(r"|[0-9a-f]{32}", re.ASCII)
 HOST_OUTCOMES = frozenset(Outcome) - {
     Outcome.MISSING,
+    Outcome.UNKNOWN,
     Outcome.DENIED,
     Outcome.NOT_TRIED,
 }
@@ -33,7 +43,7 @@ FINAL = frozenset({"Success", "Failed", "TimedOut", "Cancelled"})
 SPEAKING = frozenset({"Success", "Failed"})  # a step that ends so printed something
 # What Run Command itself says where the host said nothing: outcome and reason by status detail.
 UNREPORTED = {
-    "deliverytimedout": (Outcome.MISSING, "delivery-timed-out"),
+    "deliverytimedout": (Outcome.MISSING, DELIVERY_TIMED_OUT),
     "undeliverable": (Outcome.MISSING, "undeliverable"),
     "accessdenied": (Outcome.DENIED, "access-denied"),
     "terminated": (Outcome.NOT_TRIED, "stopped-by-max-errors"),
@@ -109,13 +119,30 @@ class _Invocation:
         return self.status in FINAL
 
     @property
+    def steps(self) -> tuple[_Step, ...]:
+        """Those that the service lists, and the last one."""
+        return (*self.downloads.values(), self.apply)
+
+    @property
+    def has_no_step(self) -> bool:
+        """Whether no step is known to have ended."""
+        return not any(step.is_final for step in self.steps)
+
+    @property
     def is_silent(self) -> bool:
         """Whether what the host said may still be on its way."""
-        steps = (*self.downloads.values(), self.apply)
-        if self.status_details in STEPLESS and not any(step.is_final for step in steps):
+        if self.status_details in STEPLESS and self.has_no_step:
             return False
-        has_all = self.downloads and all(step.is_final for step in steps)
+        has_all = self.downloads and all(step.is_final for step in self.steps)
         return self.apply.is_mute or not has_all
+
+    @property
+    def awaits_download(self) -> bool:
+        """Whether no step has begun, as far as it shows, but those that download."""
+        has_config = self.downloads and all(
+            step.is_final for step in self.downloads.values()
+        )
+        return not (has_config or self.apply.is_final)
 
     @property
     def failed_download(self) -> tuple[str, _Step] | None:
@@ -128,6 +155,11 @@ def reports_of(invocations: Iterable[Mapping[str, Any]]) -> tuple[Report, ...]:
     """A report of each invocation that is over, or whose apply step is; none for those still under way."""
     reports = map(_report, map(_parse, invocations))
     return tuple(report for report in reports if report)
+
+
+def awaits_download(invocation: Mapping[str, Any]) -> bool:
+    """Whether a command that is in progress may not have got beyond its downloads, by what the service shows."""
+    return _parse(invocation).awaits_download
 
 
 def _parse(raw: Mapping[str, Any]) -> _Invocation:
@@ -169,10 +201,15 @@ def _unreported(invocation: _Invocation) -> Report:
     if invocation.failed_download:
         reason, step = invocation.failed_download
         detail = _short(step.output)
+        if WORKER_DIED in step.output:
+            return Report(invocation.instance_id, Outcome.UNKNOWN, AGENT_DIED, detail)
         return Report(invocation.instance_id, Outcome.FAILED, reason, detail)
-    outcome, reason = UNREPORTED.get(
-        invocation.status_details, (Outcome.FAILED, "no-marker")
+    details = invocation.status_details
+    is_rejected = details == "failed" and invocation.has_no_step
+    otherwise = (
+        (Outcome.UNKNOWN, NO_STEP) if is_rejected else (Outcome.FAILED, "no-marker")
     )
+    outcome, reason = UNREPORTED.get(details, otherwise)
     return Report(
         instance_id=invocation.instance_id,
         outcome=outcome,

@@ -120,8 +120,9 @@ def send(
     first that is taken is enough: two commands at once would start twice what MaxConcurrency allows. Any other
     failure is raised (`ClientError`, `BotoCoreError`).
     """
+    request = _request(settings, claim, pinned)
     try:
-        answer = ssm.send_command(**_request(settings, claim, pinned))
+        answer = ssm.send_command(**request)
     except ClientError as error:
         refusal = REFUSALS.get(error_code(error))
         if refusal is None:
@@ -129,7 +130,12 @@ def send(
         if len(claim.targets) == 1:
             return None, (_refused(claim.targets[0], *refusal, error),)
         return _first_taken(ssm, settings, claim, pinned)
-    return replace(claim, command_id=answer["Command"]["CommandId"]), ()
+    sent = replace(
+        claim,
+        command_id=answer["Command"]["CommandId"],
+        deliver_by=claim.claimed_at + request["TimeoutSeconds"],
+    )
+    return sent, ()
 
 
 def _refused(

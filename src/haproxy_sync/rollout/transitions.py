@@ -8,7 +8,7 @@ from types import MappingProxyType
 from haproxy_sync.fleet.model import Backend, by_id
 from haproxy_sync.rollout.agents import Finding, findings
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
-from haproxy_sync.rollout.reports import Report
+from haproxy_sync.rollout.reports import NO_REPORT, Report
 from haproxy_sync.state import history
 from haproxy_sync.state.model import (
     APPLIED,
@@ -28,12 +28,11 @@ from haproxy_sync.state.model import (
 # A claim without command id is void then: longer than the function may run.
 VOID_SECONDS = 75
 STALL_SECONDS = 15  # an agent that is well takes a command within a second or two
-LOST_SECONDS = 3600  # a command nobody reports on is given up then
+LOST_SECONDS = 1800  # a command nobody reports on is given up then: two downloads that hang have failed before
 LATE_SECONDS = 600  # longer than an agent takes to send again what got lost
 # After these nothing is counted against the proxy.
 HARMLESS = APPLIED | {Outcome.NOT_TRIED}
 NEVER_HEARD_OF = Agent("", "unknown", 0.0)
-OFFLINE = ", agent-offline"  # is appended to the reason of who failed before
 
 
 def next_revision(
@@ -308,14 +307,14 @@ def _is_unproven(command: Command, report: Report) -> bool:
     )
 
 
-def stalled(
-    state: EnvironmentState, command: Command, now: UnixSeconds, *, is_taken: bool
-) -> EnvironmentState:
-    """A command that no agent has taken for long: it stays in flight for its own proxies, nobody else waits for it."""
-    is_stalled = not is_taken and _is_over(command, STALL_SECONDS, now)
-    return state.with_command(
-        command.claim_id, lambda each: replace(each, is_stalled=is_stalled)
-    )
+def is_slow(command: Command, now: UnixSeconds) -> bool:
+    """Whether an agent that is well would have taken it by now."""
+    return _is_over(command, STALL_SECONDS, now)
+
+
+def is_undelivered(command: Command, now: UnixSeconds) -> bool:
+    """Whether the service does not deliver it any more; it may say so only an hour or two later."""
+    return 0 < command.deliver_by <= now - STALL_SECONDS
 
 
 def given_up(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
@@ -340,7 +339,7 @@ def _is_void(command: Command, now: UnixSeconds) -> bool:
 
 
 def _lost(instance_id: str) -> Report:
-    return Report(instance_id, Outcome.MISSING, "no-report")
+    return Report(instance_id, Outcome.UNKNOWN, NO_REPORT)
 
 
 def _is_over(command: Command, seconds: float, now: UnixSeconds) -> bool:
@@ -366,12 +365,11 @@ def unreachable(
     state: EnvironmentState, instance_ids: Iterable[str]
 ) -> EnvironmentState:
     """Proxies that should get a command and cannot are `missing`, by name."""
-    progress = Progress(state)
-    offline = {
-        each: _offline(progress.proxy(each), _whereabouts(state, each))
-        for each in instance_ids
-    }
-    return state.with_proxy_states(offline)
+    for instance_id in instance_ids:
+        proxy = Progress(state).proxy(instance_id)
+        finding = _whereabouts(state, instance_id)
+        state = _noted(state, proxy, Outcome.MISSING, str(finding))
+    return state
 
 
 def _whereabouts(state: EnvironmentState, instance_id: str) -> Finding:
@@ -379,11 +377,21 @@ def _whereabouts(state: EnvironmentState, instance_id: str) -> Finding:
     return findings(state.agents.get(instance_id, NEVER_HEARD_OF))[0]
 
 
-def _offline(proxy: ProxyProgress, finding: Finding) -> ProxyState:
+def unheard(state: EnvironmentState, instance_id: str, reason: str) -> EnvironmentState:
+    """The proxy is at work for longer than it may be, and has its command still: `unknown`, for that reason."""
+    proxy = Progress(state).proxy(instance_id)
+    return _noted(state, proxy, Outcome.UNKNOWN, reason)
+
+
+def _noted(
+    state: EnvironmentState, proxy: ProxyProgress, outcome: Outcome, reason: str
+) -> EnvironmentState:
+    """With what is known of a proxy that says nothing itself."""
+    observed = proxy.state
     if proxy.has_failed:  # what it failed with is what people want to know
-        reason = proxy.state.reason.removesuffix(OFFLINE) + OFFLINE
-        return replace(proxy.state, reason=reason)
-    # It was not tried, so it is due at once when its agent is back.
-    return replace(
-        proxy.state, outcome=Outcome.MISSING, reason=str(finding), attempts=0
-    )
+        word = observed.reason.partition(", ")[0]
+        noted = replace(observed, reason=f"{word}, {reason}")
+    else:
+        # It was not tried, so it is due at once when its agent is back.
+        noted = replace(observed, outcome=outcome, reason=reason, attempts=0)
+    return state.with_proxy_states({proxy.instance_id: noted})

@@ -33,6 +33,7 @@ class Outcome(StrEnum):
     ROLLED_BACK = "rolled-back"
     FAILED = "failed"
     MISSING = "missing"  # not reachable: agent offline, unregistered, undeliverable
+    UNKNOWN = "unknown"  # its agent has or had the command, and nobody knows what became of it
     DENIED = "denied"
     NOT_TRIED = "not-tried"
 
@@ -117,8 +118,13 @@ class Command:
     command_id: str = ""  # empty: claimed, SendCommand may or may not have happened
     # No agent has taken it for so long that nobody else waits for it.
     is_stalled: bool = False
+    deliver_by: UnixSeconds = 0.0  # an agent that comes later does not get it
     # Since when a target's final status is there without what the host said.
     silent: Mapping[str, UnixSeconds] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
+    # Since when a target is known to have taken it and to be at work.
+    at_work: Mapping[str, UnixSeconds] = field(
         default_factory=lambda: MappingProxyType({}), hash=False
     )
 
@@ -129,20 +135,33 @@ class Command:
             targets=tuple(
                 target for target in self.targets if target not in instance_ids
             ),
-            silent=MappingProxyType(
-                {
-                    target: since
-                    for target, since in self.silent.items()
-                    if target not in instance_ids
-                }
-            ),
+            silent=_without(self.silent, instance_ids),
+            at_work=_without(self.at_work, instance_ids),
         )
 
     def silent_for(self, seconds: float, now: UnixSeconds) -> frozenset[str]:
         """The targets whose output has been awaited for so many seconds."""
-        return frozenset(
-            target for target, since in self.silent.items() if since + seconds <= now
-        )
+        return _as_long(self.silent, seconds, now)
+
+    def at_work_for(self, seconds: float, now: UnixSeconds) -> frozenset[str]:
+        """The targets that have been at work for so many seconds."""
+        return _as_long(self.at_work, seconds, now)
+
+
+def _without(
+    times: Mapping[str, UnixSeconds], instance_ids: Collection[str]
+) -> Mapping[str, UnixSeconds]:
+    return MappingProxyType(
+        {target: since for target, since in times.items() if target not in instance_ids}
+    )
+
+
+def _as_long(
+    times: Mapping[str, UnixSeconds], seconds: float, now: UnixSeconds
+) -> frozenset[str]:
+    return frozenset(
+        target for target, since in times.items() if since + seconds <= now
+    )
 
 
 def with_targets(commands: Iterable[Command]) -> tuple[Command, ...]:

@@ -15,7 +15,7 @@
      ├── fleet.inventory._Unfit                   an instance cannot be a host: it is skipped with the reason
      ├── config.ansible.missing.MissingError      a template used an undefined value
      ├── config.ansible.output.OutputTooLarge     a template produces more text than fits into memory
-     └── config.ansible.plugins.Unavailable       a template calls a function that needs Ansible's control node
+     └── config.ansible.lookups.Unavailable       a template calls a function that needs Ansible's control node
 
 Errors carry their evidence as attributes; the message says what is wrong, where, and what to do. Filters and other
 functions that stand for Python's own raise what those raise, which the same package catches: see

@@ -21,6 +21,7 @@ os.environ.update(ANSIBLE_HOME=HOME.name, ANSIBLE_CONFIG=f"{HOME.name}/ansible.c
 
 from ansible.errors import AnsibleError  # noqa: E402 - after the environment
 from ansible.inventory.manager import InventoryManager  # noqa: E402
+from ansible.module_utils.common.text.converters import to_text  # noqa: E402
 from ansible.parsing.dataloader import DataLoader  # noqa: E402
 from ansible.plugins.loader import init_plugin_loader  # noqa: E402
 from ansible.template import Templar, trust_as_template  # noqa: E402
@@ -76,7 +77,8 @@ class Ansible:
         result = templar.template(
             source, escape_backslashes=False, overrides={"trim_blocks": True}
         )
-        return "" if result is None else str(result)
+        # As the action writes it: bytes as they are, everything else as its text.
+        return "" if result is None else to_text(result)
 
 
 def main() -> None:

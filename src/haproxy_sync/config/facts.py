@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cache, cached_property, lru_cache
 from typing import Any
 
+from haproxy_sync.config.ansible.names import lacks, seen_as
 from haproxy_sync.fleet.model import Backend, Fleet, Host, Proxy
 
 BACKENDS, PROXIES = "backends", "haproxy"
@@ -214,17 +215,21 @@ def _members(memberships: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...
     return {group: tuple(names) for group, names in members.items()}
 
 
+@seen_as("dict")
 class Groups(dict[str, list[str]]):
     """`groups`: all, the playbook's two and one per value of the type tag.
 
     It also has `tag_<key>_<value>`; those are made when the first one is asked for.
     """
 
-    def __init__(self, index: HostIndex, types: Iterable[str]) -> None:
+    def __init__(
+        self, index: HostIndex, types: Iterable[str], type_tag_key: str
+    ) -> None:
         super().__init__({group: list(names) for group, names in index.groups.items()})
         for name in types:
             self.setdefault(name, [])
         self._index = index
+        self._type_tag_key = type_tag_key
 
     def __missing__(self, group: str) -> list[str]:
         """A group of a tag (`KeyError` where no host has the tag)."""
@@ -240,3 +245,11 @@ class Groups(dict[str, list[str]]):
     def __contains__(self, group: object) -> bool:
         """Whether there is such a group."""
         return self.get(str(group)) is not None
+
+
+@lacks.register
+def _(groups: Groups, name: object) -> str:
+    return (
+        f"groups has no {name!r}: there are {', '.join(groups)}, and tag_<key>_<value>; a group is a value of the tag"
+        f" {groups._type_tag_key}"  # noqa: SLF001 - this module's own
+    )

@@ -173,9 +173,7 @@ def _rendering(drafts: Drafts, fleet: Fleet, skipped: tuple[Skipped, ...]) -> Re
 def _engine(
     engine_class: NewEngine, main: str, files: tuple[tuple[str, str], ...]
 ) -> Engine:
-    return engine_class(main, {path: _normalised(source) for path, source in files})
-
-
-def _normalised(source: str) -> str:
-    """The text with LF and without byte order mark, whatever editor on whatever system wrote it."""
-    return source.removeprefix("\ufeff").replace("\r\n", "\n")
+    # HAProxy wants no byte order mark, which some editors write.
+    return engine_class(
+        main, {path: source.removeprefix("\ufeff") for path, source in files}
+    )

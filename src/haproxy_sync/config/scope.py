@@ -15,6 +15,7 @@ from haproxy_sync.config.ansible.engine import Engine
 from haproxy_sync.config.ansible.lazy import LazyDict, LazyList
 from haproxy_sync.config.ansible.raw import Data, Unreadable
 from haproxy_sync.config.facts import (
+    PROXIES,
     Groups,
     HostIndex,
     TagValue,
@@ -58,7 +59,9 @@ class World:
         self._scopes: dict[str, Scope] = {}
         self.names: Mapping[str, Callable[[], Any]] = {
             "groups": lambda: Groups(
-                index, (settings.backend_tag_value, settings.proxy_tag_value)
+                index,
+                (settings.backend_tag_value, settings.proxy_tag_value),
+                settings.type_tag_key,
             ),
             "hostvars": lambda: HostVars(index, self.scope),
         }
@@ -69,13 +72,21 @@ class World:
             "backends": lambda: [
                 Instance(backend, self.checked) for backend in fleet.backends
             ],
+            "ansible_play_batch": self._proxy_names,
+            "ansible_play_hosts": self._proxy_names,
+            "ansible_play_hosts_all": self._proxy_names,
             "environment": lambda: settings.environment,
             "listen_ports": lambda: list(settings.listen_ports),
             "proxies": lambda: [
                 Instance(proxy, self.checked) for proxy in fleet.proxies
             ],
+            "play_hosts": self._proxy_names,
             "zone_aware": lambda: settings.zone_aware,
         }
+
+    def _proxy_names(self) -> list[str]:
+        """The hosts of the play: the playbook this replaces has `hosts: haproxy` where it renders the config."""
+        return list(self.index.groups[PROXIES])
 
     def checked(self, raw: Any, path: str) -> Any:
         """A value from EC2 as a template may see it. A refused tag is recorded: this rendering will not be used."""
@@ -160,7 +171,7 @@ class Scope(Mapping[str, Any]):
         self._variables = world.variables_of(host)
         self._own: Mapping[str, Callable[[], Any]] = {
             "ansible_facts": self._ansible_facts,
-            "vars": lambda: HostVariables(self),
+            "vars": lambda: HostVariables(self, "vars"),
         }
         self._values: dict[str, Any] = {}
         self._open: list[str] = []

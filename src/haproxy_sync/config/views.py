@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from haproxy_sync.config.ansible.lazy import LazyDict
+from haproxy_sync.config.ansible.names import lacks, seen_as
 from haproxy_sync.config.facts import HostIndex, tag_values
 from haproxy_sync.fleet.model import Host
 
@@ -31,11 +32,14 @@ class Instance:
         return self._host.name
 
 
+@seen_as("HostVarsVars")
 class HostVariables(Mapping[str, Any]):
     """`hostvars[host]`: nothing but the names, for a template takes methods before keys."""
 
-    def __init__(self, scope: Mapping[str, Any]) -> None:
+    def __init__(self, scope: Mapping[str, Any], expression: str) -> None:
         self._scope = scope
+        self._expression = expression
+        """How a template reaches it."""
 
     def __getitem__(self, name: str) -> Any:
         """The value of a name, rendered for that host."""
@@ -65,7 +69,7 @@ class HostVars(Mapping[str, HostVariables]):
 
     def __getitem__(self, name: str) -> HostVariables:
         """The variables of a host (`KeyError` where there is none)."""
-        return HostVariables(self._scope(self._index.find(name)))
+        return HostVariables(self._scope(self._index.find(name)), f"hostvars[{name!r}]")
 
     def __iter__(self) -> Iterator[str]:
         """The inventory host names, in order."""
@@ -74,3 +78,22 @@ class HostVars(Mapping[str, HostVariables]):
     def __len__(self) -> int:
         """How many hosts."""
         return len(self._index.hosts)
+
+
+@lacks.register
+def _(variables: HostVariables, name: object) -> str:
+    return (
+        f"{variables._expression} has no {name!r}: EC2 does not know it; state it in the variables file,"  # noqa: SLF001 - this module's own
+        " in group_vars or host_vars where hosts differ"
+    )
+
+
+@lacks.register
+def _(_hosts: HostVars, name: object) -> str:
+    return f"hostvars has no host {name!r}: only running instances of the environment"
+
+
+@lacks.register
+def _(instance: Instance, name: object) -> str:
+    known = ", ".join(instance._host.__dataclass_fields__)  # noqa: SLF001 - this module's own
+    return f"{instance!r} has no attribute {name!r}, but {known}"

@@ -2,15 +2,16 @@
 
 import posixpath
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
-from jinja2 import FunctionLoader, TemplateSyntaxError, nodes
+from jinja2 import FunctionLoader, TemplateSyntaxError
 
 from haproxy_sync.config.ansible.environment import (
     AnsibleEnvironment,
     AnsibleTemplate,
     ValueEnvironment,
 )
+from haproxy_sync.config.ansible.lazy import own_copy
 from haproxy_sync.config.ansible.location import Place, innermost, reason
 from haproxy_sync.config.ansible.missing import MissingError
 from haproxy_sync.config.ansible.output import text
@@ -19,6 +20,7 @@ from haproxy_sync.config.ansible.source import (
     is_template,
     split_header,
     with_newlines_of,
+    with_unix_newlines,
 )
 from haproxy_sync.errors import TemplateError
 
@@ -50,6 +52,8 @@ class Engine:
         return self._located(lambda: self._text(variables))
 
     def _text(self, variables: Mapping[str, Any]) -> str:
+        if not is_template(self._source):
+            return with_unix_newlines(self._source)
         value = self._template.value(variables)
         if value is None:
             return ""
@@ -65,12 +69,12 @@ class Engine:
         try:
             value = self._value_template(source).value(variables)
         except MissingError as error:
-            return error.source
+            return error.handed_on(_VARIABLE + path)
         except TemplateError:  # of a variable that this one reads
             raise
         except Exception as error:
             raise TemplateError(_VARIABLE + path, None, reason(error)) from error
-        return with_newlines_of(source, value)
+        return own_copy(with_newlines_of(source, value))
 
     def _value_template(self, source: str) -> AnsibleTemplate:
         compiled = self._compiled.get(source)
@@ -83,8 +87,8 @@ class Engine:
     def _compile_value(self, source: str) -> AnsibleTemplate | Exception:
         try:
             options, body = split_header(source)
-            parsed = _adjusted(self._values, options).parse(body)
-            return _compile(self._environment, parsed, None)
+            parsed = self._values.adjusted(options).parse(body)
+            return self._environment.compiled(parsed, None)
         except Exception as error:  # noqa: BLE001 - kept, and raised each time the value is read
             return error
 
@@ -93,7 +97,7 @@ class Engine:
             options, body = split_header(self._source)
         except ValueError as error:
             raise TemplateError(self.main, 1, str(error)) from error
-        return _compile(_adjusted(self._environment, options), body, self.main)
+        return self._environment.adjusted(options).compiled(body, self.main)
 
     def _include(self, name: str) -> str | None:
         """An included file: beside the main one, or in `templates/` as Ansible searches it, too."""
@@ -112,6 +116,8 @@ class Engine:
         except TemplateSyntaxError as error:
             place = Place(error.name or self.main, error.lineno)
             raise self._error(place, reason(error)) from error
+        except MissingError as error:
+            raise self._error(error.place, reason(error)) from error
         except Exception as error:
             raise self._error(innermost(error.__traceback__), reason(error)) from error
 
@@ -126,21 +132,3 @@ def _reader(error: TemplateError) -> Place | None:
     """The place that reads the variable at fault; None if the error says itself where it arose."""
     in_variable = error.line is None and error.file.startswith(_VARIABLE)
     return innermost(error.__traceback__) if in_variable else None
-
-
-def _adjusted[Environment: AnsibleEnvironment](
-    environment: Environment, options: Mapping[str, Any]
-) -> Environment:
-    """The environment as a header wants it: itself, unless there are options."""
-    if not options:
-        return environment
-    return type(environment)(loader=environment.loader, **options)
-
-
-def _compile(
-    environment: AnsibleEnvironment, source: str | nodes.Template, name: str | None
-) -> AnsibleTemplate:
-    code = environment.compile(source, name, name)
-    names = environment.make_globals(None)
-    template = environment.template_class.from_code(environment, code, names)
-    return cast("AnsibleTemplate", template)

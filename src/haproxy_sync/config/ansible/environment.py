@@ -3,7 +3,7 @@
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from types import MappingProxyType
-from typing import Any, cast, override
+from typing import Any, Self, cast, override
 
 from jinja2 import Template, Undefined, nodes, pass_context
 from jinja2.compiler import Frame
@@ -14,19 +14,26 @@ from jinja2.runtime import Context, Macro
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import missing as absent
 
+from haproxy_sync.config.ansible.lazy import as_printed
 from haproxy_sync.config.ansible.missing import Missing, MissingError, first_missing
-from haproxy_sync.config.ansible.output import concat, listed
+from haproxy_sync.config.ansible.output import concat, listed, text
 from haproxy_sync.config.ansible.plugins import FILTERS, GLOBALS, TESTS
 
+_CONTAINERS = (dict, list, tuple)
 _NO_NAMES: Mapping[str, Any] = MappingProxyType({})
 
 
 @pass_context
-def _keep(_context: Context, value: Any) -> Any:
-    """Stop at an undefined node while its line is known. Taking the context keeps constants from becoming text."""
+def _keep(context: Context, value: Any) -> Any:
+    """Stop at an undefined node while its line is known. Taking the context keeps constants from becoming text.
+
+    A container of a file is printed, so what it holds may not be undefined either; that of a variable may never be.
+    """
     if isinstance(value, Missing):
         str(value)
-    return value
+    if context.name and isinstance(value, _CONTAINERS):
+        text(value)
+    return as_printed(value)
 
 
 class _Deferred:
@@ -131,6 +138,20 @@ class AnsibleEnvironment(SandboxedEnvironment):
         self.tests = cast("Any", TESTS)
         self.globals.update(GLOBALS)
 
+    def adjusted(self, options: Mapping[str, Any]) -> Self:
+        """The environment as a header wants it: itself, unless there are options."""
+        if not options:
+            return self
+        return type(self)(loader=self.loader, **options)
+
+    def compiled(
+        self, source: str | nodes.Template, name: str | None
+    ) -> AnsibleTemplate:
+        """The template of a text that has no header any more (`TemplateSyntaxError`)."""
+        code = self.compile(source, name, name)
+        names = self.make_globals(None)
+        return cast("AnsibleTemplate", self.template_class.from_code(self, code, names))
+
     @staticmethod
     def read(found: Any) -> Any:
         """The value of a variable, rendered now."""
@@ -142,7 +163,7 @@ class AnsibleEnvironment(SandboxedEnvironment):
         """The attribute, else the key; a key may have a name that the sandbox protects as an attribute."""
         value = getattr(obj, attribute, absent)
         if value is absent:
-            return _item(obj, attribute, otherwise=self._without_attribute)
+            return _item(obj, attribute, otherwise=self._without)
         safe_format = self.wrap_str_format(value)
         if safe_format is not None:
             return safe_format
@@ -150,10 +171,8 @@ class AnsibleEnvironment(SandboxedEnvironment):
             return value
         return _item(obj, attribute, otherwise=self.unsafe_undefined)
 
-    def _without_attribute(self, obj: Any, attribute: str) -> Undefined:
-        return self.undefined(
-            f"{_kind(obj)} has no attribute {attribute!r}", obj=obj, name=attribute
-        )
+    def _without(self, obj: Any, attribute: str) -> Undefined:
+        return self.undefined(obj=obj, name=attribute)
 
     def _is_safe(self, obj: Any, attribute: str) -> bool:
         """The sandbox's answer, which depends on nothing but type and name."""
@@ -161,15 +180,6 @@ class AnsibleEnvironment(SandboxedEnvironment):
         if key not in self._safety:
             self._safety[key] = self.is_safe_attribute(obj, attribute, None)
         return self._safety[key]
-
-    def getitem(self, obj: Any, argument: Any) -> Any:
-        """The item, else the attribute of that name."""
-        found = super().getitem(obj, argument)
-        if isinstance(found, Missing) and found is not obj:
-            return self.undefined(
-                f"{_kind(obj)} has no item {argument!r}", obj=obj, name=argument
-            )
-        return found
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a macro, a method or a global; an undefined argument is the result, but a macro decides itself."""
@@ -180,7 +190,7 @@ class AnsibleEnvironment(SandboxedEnvironment):
         try:
             return listed(super().call(context, obj, *args, **kwargs))
         except MissingError as error:
-            return error.source
+            return error.handed_on()
 
 
 def _item(obj: Any, key: str, *, otherwise: Callable[[Any, str], Any]) -> Any:
@@ -188,12 +198,6 @@ def _item(obj: Any, key: str, *, otherwise: Callable[[Any, str], Any]) -> Any:
         return obj[key]
     except (TypeError, LookupError):
         return otherwise(obj, key)
-
-
-def _kind(value: Any) -> str:
-    """What a template's author would call it: nobody but this package knows its own kinds of `dict` and `list`."""
-    kinds = (kind for kind in (dict, list) if isinstance(value, kind))
-    return next(kinds, type(value)).__name__
 
 
 _IN_VARIABLE: Mapping[str, bool] = {"variable_begin": True, "variable_end": False}

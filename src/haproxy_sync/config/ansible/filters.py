@@ -9,13 +9,15 @@ import hashlib
 import itertools
 import json
 import math
+import ntpath
 import posixpath
 import shlex
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from random import Random
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 from jinja2.filters import FILTERS as JINJA_FILTERS
 
@@ -36,18 +38,22 @@ from haproxy_sync.config.ansible.containers import (
 )
 from haproxy_sync.config.ansible.formats import (
     from_yaml,
+    from_yaml_all,
     to_json,
     to_nice_json,
     to_nice_yaml,
     to_yaml,
 )
 from haproxy_sync.config.ansible.missing import Missing
+from haproxy_sync.config.ansible.output import octets, text
 from haproxy_sync.config.ansible.regex import (
     regex_escape,
     regex_findall,
     regex_replace,
     regex_search,
 )
+from haproxy_sync.config.ansible.sizes import human_readable, human_to_bytes
+from haproxy_sync.config.ansible.subnets import ipmath, ipsubnet, nthhost
 
 YES = ("yes", "on", "true", "1")
 
@@ -106,8 +112,41 @@ def shuffle(values: Iterable[Any], seed: Any = None) -> list[Any]:
 
 def hash_of(value: Any, algorithm: str = "sha1") -> str:
     """Hex digest of the text."""
-    digest = hashlib.new(algorithm, str(value).encode(), usedforsecurity=False)
+    digest = hashlib.new(algorithm, octets(value), usedforsecurity=False)
     return digest.hexdigest()
+
+
+def password_hash(password: Any, *args: Any, **options: Any) -> str:
+    """As `passwords.password_hash`."""
+    from haproxy_sync.config.ansible import passwords  # noqa: PLC0415 - rare
+
+    return passwords.password_hash(password, *args, **options)
+
+
+def rekey_on_member(values: Any, key: Any, duplicates: str = "error") -> dict[Any, Any]:
+    """Mappings by one of their values. Raises `ValueError` where two have the same, unless the last shall win."""
+    items = values.values() if isinstance(values, Mapping) else values
+    by_key = {item[key]: item for item in items}
+    if duplicates == "error" and len(by_key) != len(items):
+        raise ValueError(f"rekey_on_member: {key!r} is not unique")
+    return by_key
+
+
+def to_datetime(value: str, format: str = "%Y-%m-%d %H:%M:%S") -> datetime:  # noqa: A002 - Ansible's name
+    """The moment that a text says, in no time zone, as Ansible has it."""
+    return datetime.strptime(value, format)  # noqa: DTZ007 - see above
+
+
+def b64decode(value: Any, encoding: str = "utf-8", urlsafe: bool = False) -> str:
+    """The text that Base64 stands for."""
+    decode = base64.urlsafe_b64decode if urlsafe else base64.b64decode
+    return decode(octets(value)).decode(encoding)
+
+
+def b64encode(value: Any, encoding: str = "utf-8", urlsafe: bool = False) -> str:
+    """Text as Base64."""
+    encode = base64.urlsafe_b64encode if urlsafe else base64.b64encode
+    return encode(octets(value, encoding)).decode()
 
 
 _URL_PARTS = (
@@ -141,18 +180,15 @@ def root(value: float, base: float = 2) -> float:
 
 
 _ANSIBLE: Mapping[str, Callable[..., Any]] = {
-    "b64decode": lambda value, encoding="utf-8": base64.b64decode(value).decode(
-        encoding
-    ),
-    "b64encode": lambda value, encoding="utf-8": base64.b64encode(
-        str(value).encode(encoding)
-    ).decode(),
+    "b64decode": b64decode,
+    "b64encode": b64encode,
     "basename": posixpath.basename,
     "bool": to_bool,
     "checksum": hash_of,
     "combinations": itertools.combinations,
     "combine": combine,
     "comment": comment,
+    "commonpath": posixpath.commonpath,
     "dict2items": dict2items,
     "difference": difference,
     "dirname": posixpath.dirname,
@@ -160,9 +196,14 @@ _ANSIBLE: Mapping[str, Callable[..., Any]] = {
     "flatten": flatten,
     "from_json": json.loads,
     "from_yaml": from_yaml,
+    "from_yaml_all": from_yaml_all,
     "hash": hash_of,
+    "human_readable": human_readable,
+    "human_to_bytes": human_to_bytes,
     "intersect": intersect,
     "ipaddr": ipaddr,
+    "ipmath": ipmath,
+    "ipsubnet": ipsubnet,
     "ipv4": ipv4,
     "ipv6": ipv6,
     "ipwrap": ipwrap,
@@ -171,18 +212,21 @@ _ANSIBLE: Mapping[str, Callable[..., Any]] = {
     "mandatory": mandatory,
     "md5": lambda value: hash_of(value, "md5"),
     "normpath": posixpath.normpath,
+    "nthhost": nthhost,
+    "password_hash": password_hash,
     "path_join": lambda parts: (
         parts if isinstance(parts, str) else posixpath.join(*parts)
     ),
     "permutations": itertools.permutations,
     "pow": math.pow,
     "product": itertools.product,
-    "quote": lambda value: shlex.quote("" if value is None else str(value)),
+    "quote": lambda value: shlex.quote("" if value is None else text(value)),
     "random": random_item,
     "regex_escape": regex_escape,
     "regex_findall": regex_findall,
     "regex_replace": regex_replace,
     "regex_search": regex_search,
+    "rekey_on_member": rekey_on_member,
     "root": root,
     "sha1": hash_of,
     "shuffle": shuffle,
@@ -191,6 +235,7 @@ _ANSIBLE: Mapping[str, Callable[..., Any]] = {
     "subelements": subelements,
     "symmetric_difference": symmetric_difference,
     "ternary": ternary,
+    "to_datetime": to_datetime,
     "to_json": to_json,
     "to_nice_json": to_nice_json,
     "to_nice_yaml": to_nice_yaml,
@@ -201,7 +246,11 @@ _ANSIBLE: Mapping[str, Callable[..., Any]] = {
     "type_debug": lambda value: type(value).__name__,
     "union": union,
     "unique": unique,
+    "urldecode": unquote_plus,
     "urlsplit": split_url,
+    "win_basename": ntpath.basename,
+    "win_dirname": ntpath.dirname,
+    "win_splitdrive": ntpath.splitdrive,
     "zip": zip,
     "zip_longest": itertools.zip_longest,
 }

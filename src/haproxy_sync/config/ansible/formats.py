@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping
+from datetime import date, time
+from functools import singledispatch
 from typing import Any
 
 from haproxy_sync.config.ansible.containers import is_list
@@ -14,9 +16,21 @@ def _ready(value: Any) -> Any:
     return list(map(_ready, value)) if is_list(value) else value
 
 
+@singledispatch
+def _as_json(value: Any) -> Any:
+    """What stands in JSON for a value that JSON does not have."""
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+@_as_json.register(date)
+@_as_json.register(time)
+def _(value: date | time) -> str:
+    return value.isoformat()
+
+
 def to_json(value: Any, **options: Any) -> str:
     """One line of JSON."""
-    return json.dumps(_ready(value), **options)
+    return json.dumps(_ready(value), default=_as_json, **options)
 
 
 def to_nice_json(
@@ -60,3 +74,10 @@ def from_yaml(text: str | None) -> Any:
     import yaml  # noqa: PLC0415 - rare, and costly to import
 
     return None if text is None else yaml.safe_load(text)
+
+
+def from_yaml_all(text: str | None) -> list[Any]:
+    """What each document of YAML text says."""
+    import yaml  # noqa: PLC0415 - rare, and costly to import
+
+    return list(yaml.safe_load_all(text or ""))

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self, SupportsIndex
+
+from haproxy_sync.config.ansible.names import seen_as
 
 type Show = Callable[[Any, str], Any]
 """Renders a raw value; the text is its path, for error messages."""
@@ -15,6 +18,7 @@ class _Raw:
     value: Any
 
 
+@seen_as("dict")
 class LazyDict(dict[Any, Any]):
     """A mapping that renders a value when it is read first. A real `dict`, so every filter takes it."""
 
@@ -54,6 +58,12 @@ class LazyDict(dict[Any, Any]):
     def values(self) -> Any:
         return dict.values(self._read_all())
 
+    def twin(self) -> "LazyDict":
+        """Another one with the same values, each of which renders what nobody has read yet."""
+        twin = LazyDict({}, self._show, self._path)
+        dict.update(twin, zip(dict.keys(self), dict.values(self), strict=True))
+        return twin
+
     def copy(self) -> dict[Any, Any]:
         return dict(self.items())
 
@@ -75,6 +85,7 @@ class LazyDict(dict[Any, Any]):
         return dict.__repr__(self._read_all())
 
 
+@seen_as("list")
 class LazyList(list[Any]):
     """A list that renders an item when it is read first."""
 
@@ -145,6 +156,12 @@ class LazyList(list[Any]):
     def __repr__(self) -> str:
         return list.__repr__(self._read_all())
 
+    def twin(self) -> "LazyList":
+        """Another one with the same items, each of which renders what nobody has read yet."""
+        twin = LazyList((), self._show, self._path)
+        list.extend(twin, map(partial(list.__getitem__, self), range(len(self))))
+        return twin
+
     def copy(self) -> list[Any]:
         return list(self)
 
@@ -165,6 +182,26 @@ class LazyList(list[Any]):
 
 
 _LAZY = (LazyDict, LazyList)
+
+_COPY_OF_OWN: Mapping[type, Callable[[Any], Any]] = {dict: dict.copy, list: list.copy}
+_COPY_OF_VARIABLE: Mapping[type, Callable[[Any], Any]] = {
+    LazyDict: LazyDict.twin,
+    LazyList: LazyList.twin,
+}
+
+
+def as_printed(value: Any) -> Any:
+    """The value that a node prints: of a template's own list or mapping what it holds now, whatever changes later."""
+    return _COPY_OF_OWN.get(type(value), _same)(value)
+
+
+def own_copy(value: Any) -> Any:
+    """The value of a variable that says nothing but another one's name: changing the one leaves the other."""
+    return _COPY_OF_VARIABLE.get(type(value), _same)(value)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _whole(value: object) -> Any:

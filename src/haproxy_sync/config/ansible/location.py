@@ -6,9 +6,7 @@ from traceback import walk_tb
 from types import TracebackType
 from typing import NamedTuple
 
-from jinja2 import TemplateNotFound, TemplateSyntaxError
-
-from haproxy_sync.config.ansible.environment import AnsibleTemplate
+from jinja2 import Template, TemplateNotFound, TemplateSyntaxError
 
 
 class Place(NamedTuple):
@@ -28,7 +26,7 @@ def _places(traceback: TracebackType | None) -> Iterator[Place]:
     for frame, line in walk_tb(traceback):
         template = frame.f_globals.get("__jinja_template__")
         # Only the files of a set have names; a template inside a variable has none.
-        if isinstance(template, AnsibleTemplate) and template.name:
+        if isinstance(template, Template) and template.name:
             yield Place(template.name, template.get_corresponding_lineno(line))
 
 

@@ -3,7 +3,10 @@
 from typing import Any, Never
 
 from jinja2 import StrictUndefined, Undefined, UndefinedError
+from jinja2.utils import missing as absent
 
+from haproxy_sync.config.ansible.location import Place, innermost
+from haproxy_sync.config.ansible.names import lacks, seen_as
 from haproxy_sync.errors import SyncError
 
 
@@ -17,11 +20,38 @@ class MissingError(UndefinedError, SyncError):
         super().__init__(message)
         self.source = source
 
+    @property
+    def place(self) -> Place | None:
+        """Where it was used first; None if no template file was on the way."""
+        return self.source._place or innermost(self.__traceback__)  # noqa: SLF001 - this module's own
 
+    def handed_on(self, variable: str = "") -> "Missing":
+        """The undefined value for whoever called, which may have a default for it.
+
+        It remembers where it was used, or else the variable that could not be rendered because of it.
+        """
+        if variable:
+            return Missing(f"{variable}: {self}")
+        missing = Missing(str(self))
+        missing._place = self.place  # noqa: SLF001 - this module's own
+        return missing
+
+
+@seen_as("UndefinedMarker")
 class Missing(StrictUndefined):
     """`a.b.c | default('x')` works without `a`; printing, testing or looping over it is an error that names it."""
 
-    __slots__ = ()
+    __slots__ = ("_place",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._place: Place | None = None
+
+    @property
+    def _undefined_message(self) -> str:
+        if self._undefined_hint or self._undefined_obj is absent:
+            return super()._undefined_message
+        return lacks(self._undefined_obj, self._undefined_name)
 
     def _fail_with_undefined_error(self, *_args: Any, **_kwargs: Any) -> Never:
         raise MissingError(self._undefined_message, self)

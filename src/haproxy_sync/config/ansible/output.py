@@ -27,8 +27,15 @@ def plain(value: Any) -> Any:
 
 
 def text(value: Any) -> str:
-    """What Ansible prints for a value of one node."""
+    """What Ansible prints for a value of one node, and hands to a filter that takes text."""
+    if isinstance(value, bytes):
+        return value.decode()
     return value if isinstance(value, str) else str(plain(value))
+
+
+def octets(value: Any, encoding: str = "utf-8") -> bytes:
+    """What Ansible hashes and encodes."""
+    return value if isinstance(value, bytes) else text(value).encode(encoding)
 
 
 def concat(nodes: Iterable[Any]) -> Any:

@@ -4,13 +4,25 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from haproxy_sync.config.ansible import filters, tests
+from haproxy_sync.config.ansible.lookups import Unavailable, lookup, query
 from haproxy_sync.config.ansible.missing import MissingError, first_missing
 from haproxy_sync.config.ansible.output import listed
-from haproxy_sync.errors import SyncError
 
 
-class Unavailable(SyncError):
-    """A template calls a function of Ansible that has no meaning without a control node, or gives no config twice."""
+class _Registry(dict[str, Callable[..., Any]]):
+    """Filters or tests by name.
+
+    Jinja looks for those inside an `if` as late as it calls them, and its own stand-in for one that it does not find
+    hides the line and takes no keyword. This one is no part of the template, so the error has the line of the call.
+    """
+
+    def __init__(self, what: str, functions: Mapping[str, Callable[..., Any]]) -> None:
+        super().__init__(_named(functions))
+        self._what = what
+
+    def __missing__(self, name: str) -> Callable[..., Any]:
+        """A function that refuses every call."""
+        return _raising(f"No {self._what} named {name!r} found.")
 
 
 def _tolerant(
@@ -57,30 +69,38 @@ def _named(
     return wrapped
 
 
+_OF_COLLECTIONS = frozenset(
+    {"in_network", "ipaddr", "ipmath", "ipsubnet", "ipv4", "ipv6", "ipwrap", "nthhost"}
+)
+
+
 def _names(name: str) -> tuple[str, ...]:
     """The short name and those of the collections that hold it."""
-    if name.startswith("ip"):
+    if name in _OF_COLLECTIONS:
         return name, f"ansible.utils.{name}", f"ansible.netcommon.{name}"
     return name, f"ansible.builtin.{name}"
 
 
-def _refusing(name: str, why: str) -> Callable[..., Any]:
+def _raising(message: str) -> Callable[..., Any]:
     def refuse(*_args: Any, **_kwargs: Any) -> Any:
-        raise Unavailable(f"{name}() is not available: {why}")
+        raise Unavailable(message)
 
     return refuse
 
 
-_LOOKUP = "there is no control node to look at; put the value into the variables file"
+def _refusing(name: str, why: str) -> Callable[..., Any]:
+    return _raising(f"{name}() is not available: {why}")
+
+
 GLOBALS: Mapping[str, Callable[..., Any]] = {
-    "lookup": _refusing("lookup", _LOOKUP),
-    "query": _refusing("query", _LOOKUP),
-    "q": _refusing("q", _LOOKUP),
+    "lookup": lookup,
+    "query": query,
+    "q": query,
     "now": _refusing("now", "a config with the time in it would differ in every run"),
     "lipsum": _refusing(
         "lipsum", "a config with random text would differ in every run"
     ),
 }
 
-FILTERS = _named(filters.FILTERS)
-TESTS = _named(tests.TESTS)
+FILTERS = _Registry("filter", filters.FILTERS)
+TESTS = _Registry("test", tests.TESTS)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from haproxy_sync.config.ansible.output import text
+
 
 def _flags(*, ignorecase: bool, multiline: bool) -> re.RegexFlag:
     case = re.IGNORECASE if ignorecase else re.NOFLAG
@@ -24,7 +26,7 @@ def regex_replace(
     """Replace every match of the pattern. Raises `ValueError` if it matches not as often as it must."""
     flags = _flags(ignorecase=ignorecase, multiline=multiline)
     result, replaced = re.subn(
-        pattern, replacement, str(value), count=count, flags=flags
+        pattern, replacement, text(value), count=count, flags=flags
     )
     if mandatory_count and replaced != mandatory_count:
         raise ValueError(
@@ -45,7 +47,7 @@ def regex_search(
     Raises `ValueError` for a group that is asked for in another way.
     """
     flags = _flags(ignorecase=ignorecase, multiline=multiline)
-    match = re.search(pattern, str(value), flags)
+    match = re.search(pattern, text(value), flags)
     if match is None:
         return None
     if not groups:
@@ -71,15 +73,15 @@ def regex_findall(
 ) -> list[Any]:
     """Every match."""
     flags = _flags(ignorecase=ignorecase, multiline=multiline)
-    return re.findall(pattern, str(value), flags)
+    return re.findall(pattern, text(value), flags)
 
 
 def regex_escape(value: Any, re_type: str = "python") -> str:
     """The text with the pattern characters escaped. Raises `ValueError` for another kind of pattern."""
     if re_type == "python":
-        return re.escape(str(value))
+        return re.escape(text(value))
     if re_type == "posix_basic":
-        return re.sub(r"([].[^$*\\])", r"\\\1", str(value))
+        return re.sub(r"([].[^$*\\])", r"\\\1", text(value))
     raise ValueError(f"regex_escape knows python and posix_basic, not {re_type!r}")
 
 
@@ -93,7 +95,7 @@ def matching(method: Callable[..., Any]) -> Callable[..., bool]:
         multiline: bool = False,
     ) -> bool:
         flags = _flags(ignorecase=ignorecase, multiline=multiline)
-        return method(pattern, str(value), flags) is not None
+        return method(pattern, text(value), flags) is not None
 
     return test
 

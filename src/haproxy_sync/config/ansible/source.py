@@ -10,6 +10,7 @@ _OPTIONS = frozenset({
     "comment_end_string", "line_statement_prefix", "line_comment_prefix", "trim_blocks", "lstrip_blocks",
     "newline_sequence", "keep_trailing_newline",
 })  # fmt: skip
+_NEWLINE = re.compile(r"\r\n?")
 _START = re.compile(r"\{[{%#]")
 
 
@@ -21,6 +22,11 @@ def has_header(source: str) -> bool:
 def is_template(source: str) -> bool:
     """Whether rendering can change the text."""
     return has_header(source) or _START.search(source) is not None
+
+
+def with_unix_newlines(source: str) -> str:
+    """The text with LF, whatever system it was written on, as Jinja reads it."""
+    return _NEWLINE.sub("\n", source)
 
 
 def split_header(source: str) -> tuple[dict[str, Any], str]:

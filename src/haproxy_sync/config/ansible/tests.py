@@ -2,14 +2,17 @@
 
 import math
 import operator
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
+from urllib.parse import urlparse
 
 from jinja2.tests import TESTS as JINJA_TESTS
 
 from haproxy_sync.config.ansible.filters import YES
 from haproxy_sync.config.ansible.regex import matching, regex
+from haproxy_sync.config.ansible.subnets import in_network
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     **dict.fromkeys(("==", "=", "eq"), operator.eq),
@@ -119,21 +122,63 @@ def _superset(a: Iterable[Any], b: Iterable[Any]) -> bool:
     return set(a) >= set(b)
 
 
+def _is_uri(value: Any, schemes: Any = None) -> bool:
+    """Nearly every text is one."""
+    try:
+        scheme = urlparse(value).scheme
+    except (ValueError, AttributeError):
+        return False
+    return not schemes or scheme in schemes
+
+
+def _is_url(value: Any, schemes: Any = None) -> bool:
+    if not _is_uri(value, schemes):
+        return False
+    url = urlparse(value)
+    return bool(url.netloc) or url.scheme == "file"
+
+
+def _says(key: str) -> Callable[[Any], bool]:
+    """A test of a task's result, which a user may state."""
+
+    def test(result: Any) -> bool:
+        if not isinstance(result, Mapping):
+            raise TypeError(f"this takes the result of a task, not {result!r}")
+        return bool(result.get(key))
+
+    return test
+
+
+def _not(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: not test(value)
+
+
 _ANSIBLE: Mapping[str, Callable[..., Any]] = {
+    **dict.fromkeys(("abs", "is_abs"), posixpath.isabs),
     "all": all,
     "any": any,
+    **dict.fromkeys(("change", "changed"), _says("changed")),
     "contains": _contains,
+    **dict.fromkeys(("failed", "failure"), _says("failed")),
     "falsy": _falsy,
+    "in_network": in_network,
     "isnan": _is_nan,
     "issubset": _subset,
     "issuperset": _superset,
     "match": matching(re.match),
     "nan": _is_nan,
+    "reachable": _not(_says("unreachable")),
     "regex": regex,
     "search": matching(re.search),
+    **dict.fromkeys(("skip", "skipped"), _says("skipped")),
     "subset": _subset,
+    **dict.fromkeys(("succeeded", "success", "successful"), _not(_says("failed"))),
     "superset": _superset,
     "truthy": truthy,
+    "unreachable": _says("unreachable"),
+    "uri": _is_uri,
+    "url": _is_url,
+    "urn": lambda value: _is_uri(value, ["urn"]),
     "version": version,
     "version_compare": version,
 }

@@ -1,0 +1,146 @@
+"""`password_hash`: SHA-crypt by Ulrich Drepper's specification (https://www.akkadia.org/drepper/SHA-crypt.txt).
+
+Only with a salt: the same fleet must give the same bytes. Python has no `crypt` any more, and passlib would be one more
+dependency of each cold start. The digests are hashlib's.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import cycle, islice
+from typing import Any
+
+_LETTERS = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_SALT = re.compile(r"[./0-9A-Za-z]{1,16}", re.ASCII)
+_UNSAID_ROUNDS = 5000
+_ROUNDS = range(1000, 999_999_999 + 1)
+
+type _Step = Callable[[int, int, int], tuple[int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scheme:
+    """One of the two, and how many rounds Ansible asks for."""
+
+    ident: str
+    digest: Callable[[bytes], Any]
+    rounds: int
+    third: int
+    """A third of the digest's bytes: so far apart are the three that make four letters."""
+    step: _Step
+    rest: tuple[int, ...]
+    """The bytes that are left over."""
+
+    def hash(self, text: bytes) -> bytes:
+        """The digest."""
+        result: bytes = self.digest(text).digest()
+        return result
+
+    def letters(self, digest: bytes) -> Iterator[str]:
+        """The digest in letters, in the order of the specification."""
+        places = (0, self.third, 2 * self.third)
+        for _ in range(self.third):
+            yield _encoded(digest, places)
+            places = self.step(*places)
+        yield _encoded(digest, self.rest)
+
+
+def _encoded(digest: bytes, places: tuple[int, ...]) -> str:
+    number = int.from_bytes(bytes(digest[place] for place in places))
+    return "".join(
+        _LETTERS[number >> 6 * index & 63] for index in range(len(places) + 1)
+    )
+
+
+_SCHEMES: Mapping[str, _Scheme] = {
+    **dict.fromkeys(
+        ("sha256", "sha256_crypt"),
+        _Scheme(
+            "5",
+            hashlib.sha256,
+            535_000,
+            10,
+            lambda a, b, c: (c + 1, a + 1, b + 1),
+            (31, 30),
+        ),
+    ),
+    **dict.fromkeys(
+        ("sha512", "sha512_crypt"),
+        _Scheme(
+            "6",
+            hashlib.sha512,
+            656_000,
+            21,
+            lambda a, b, c: (b + 1, c + 1, a + 1),
+            (63,),
+        ),
+    ),
+}
+
+
+def password_hash(
+    password: Any,
+    hashtype: str = "sha512",
+    salt: Any = None,
+    salt_size: int | None = None,
+    rounds: Any = None,
+    ident: str | None = None,
+) -> str:
+    """The password as `/etc/shadow` and HAProxy's `password` take it.
+
+    Raises `ValueError` without a salt, for other kinds of hash, and for what the specification does not allow.
+    """
+    del salt_size, ident  # of a random salt, and of bcrypt
+    if hashtype not in _SCHEMES:
+        raise ValueError(f"password_hash knows sha256 and sha512, not {hashtype!r}")
+    if not salt:
+        raise ValueError(
+            "password_hash needs a salt: a config with a random one would differ in every run"
+        )
+    scheme = _SCHEMES[hashtype]
+    given = int(rounds or scheme.rounds)
+    if not _SALT.fullmatch(str(salt)) or given not in _ROUNDS:
+        raise ValueError(
+            "password_hash takes a salt of 1 to 16 letters, digits, dots and slashes, and at least 1000 rounds"
+        )
+    if not isinstance(password, str) or "\0" in password:
+        raise ValueError("password_hash takes text without NUL")
+    return hashed(scheme, password.encode(), str(salt).encode(), given)
+
+
+@lru_cache(maxsize=64)
+def hashed(scheme: _Scheme, password: bytes, salt: bytes, rounds: int) -> str:
+    """Remembered, for half a million rounds take a second, and each config is rendered twice."""
+    digest = _rounds(scheme, password, salt, rounds)
+    said = "" if rounds == _UNSAID_ROUNDS else f"rounds={rounds}$"
+    return f"${scheme.ident}${said}{salt.decode()}${''.join(scheme.letters(digest))}"
+
+
+def _rounds(scheme: _Scheme, password: bytes, salt: bytes, rounds: int) -> bytes:
+    """The digest after all rounds; the letters in the comments are the specification's."""
+    length = len(password)
+    b = scheme.hash(password + salt + password)
+    bits = (length >> bit & 1 for bit in range(length.bit_length()))
+    mixed = b"".join(b if bit else password for bit in bits)
+    a = scheme.hash(password + salt + _repeated(b, length) + mixed)
+    p = _repeated(scheme.hash(password * length), length)
+    s = _repeated(scheme.hash(salt * (16 + a[0])), len(salt))
+    digest = a
+    for before, after in islice(cycle(_pattern(p, s)), rounds):
+        digest = scheme.hash(before + digest + after)
+    return digest
+
+
+def _repeated(digest: bytes, length: int) -> bytes:
+    return (digest * (length // len(digest) + 1))[:length]
+
+
+def _pattern(p: bytes, s: bytes) -> list[tuple[bytes, bytes]]:
+    """What stands before and after the digest in each round. It repeats after 2 * 3 * 7 of them."""
+    between = [s * bool(number % 3) + p * bool(number % 7) for number in range(42)]
+    return [
+        (p + middle, b"") if number % 2 else (b"", middle + p)
+        for number, middle in enumerate(between)
+    ]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haproxy_sync.config.ansible import output, plugins
+from haproxy_sync.config.ansible.engine import Engine
 from haproxy_sync.config.language import servers
 from haproxy_sync.config.render import Rendering, render_fleet
 from haproxy_sync.config.sources import TemplateSet
@@ -484,6 +485,32 @@ class TestRefusals:
     ) -> None:
         """Ansible counts them before Jinja makes one kind of all."""
         assert text(end) == rendered
+
+    @pytest.mark.fault("F152")
+    @pytest.mark.parametrize(
+        ("template", "rendered"),
+        [
+            ("# {{ blob }}", "# hello\n"),
+            ("{% set l = [] %}# {{ l }}{{ l.append(1) }}{{ l }}", "# [][1]\n"),
+            ("{% set l = [] %}{{ l }}{{ l.append(1) }}{{ l }}", "[][1]\n"),
+            ("{% set x = alias %}# {{ x.append(1) }}{{ names }}{{ x }}", "# ['a']['a', 1]\n"),
+            ("{% set x = names %}# {{ x.append(1) }}{{ names }}", "# ['a', 1]\n"),
+        ],
+    )  # fmt: skip
+    def test_what_a_node_prints(self, template: str, rendered: str) -> None:
+        """Bytes as text; a list as it is at that moment; a variable that repeats another one is its own."""
+        variables: dict[str, Any] = {
+            "blob": b"hello",
+            "names": ["a"],
+            "alias": "{{ names }}",
+        }
+        assert text(template, **variables) == rendered
+
+    @pytest.mark.fault("F152")
+    def test_a_template_of_one_newline(self) -> None:
+        """It has nothing to render, and keeps what it has."""
+        for source, rendered in {"\n": "\n", "a\r\n\r\n": "a\n\n", "a": "a"}.items():
+            assert Engine("main.j2", {"main.j2": source}).render({}) == rendered
 
     @pytest.mark.fault("F41")
     def test_giant_output(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,6 +192,11 @@ class Scope(Mapping[str, Any]):
         yield _Layer(self._conveniences, self._world.checked)
         yield _Layer(self._world.fallback_names, _made)
 
+    @property
+    def fallbacks(self) -> frozenset[str]:
+        """The names of the last rank, which any variable replaces."""
+        return frozenset({*self._conveniences, *self._world.fallback_names})
+
     def __getitem__(self, name: str) -> Any:
         """The value (`KeyError` where there is none)."""
         self.reads.add(name)

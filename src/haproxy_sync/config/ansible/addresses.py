@@ -16,6 +16,7 @@ from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Any
 
 from haproxy_sync.config.ansible.containers import is_list
+from haproxy_sync.config.ansible.names import require
 
 type Interface = IPv4Interface | IPv6Interface
 
@@ -107,11 +108,12 @@ def address(value: Any, version: Any = False) -> Address | None:
     stated = str(value)  # True and False are no address then
     if _NUMBER.fullmatch(stated):
         return _numbered(int(stated), version)
-    if _NUMBERED_NETWORK.fullmatch(stated):
-        raise ValueError(f"ipaddr takes networks with dots or colons, not {stated!r}")
-    if "%" in stated:
-        return None
+    require(
+        not _NUMBERED_NETWORK.fullmatch(stated),
+        f"ipaddr takes networks with dots or colons, not {stated!r}",
+    )
     try:
+        require("%" not in stated, "an address of one interface")
         return Address(ip_interface(stated), stated, has_prefix="/" in stated)
     except ValueError:
         return None
@@ -145,8 +147,7 @@ def _of_network(name: str, answer: _Query) -> _Query:
     """A query that makes no sense without a prefix length."""
 
     def query(one: Address) -> Any:
-        if not one.has_prefix:
-            raise ValueError(f"ipaddr({name!r}): {one.stated!r} is no network")
+        require(one.has_prefix, f"ipaddr({name!r}): {one.stated!r} is no network")
         return answer(one)
 
     return query
@@ -157,8 +158,8 @@ def _usable(one: Address, number: int) -> str | None:
 
 
 def _host_with_prefix(one: Address) -> str | bool:
-    is_end = one.size > _POINT_TO_POINT and one.number in one.ends
-    return False if is_end else one.cidr
+    is_host = one.size <= _POINT_TO_POINT or one.number not in one.ends
+    return is_host and one.cidr
 
 
 def _is_within_network(one: Address) -> bool:
@@ -178,8 +179,10 @@ def _is_host(one: Address) -> bool:
 def _peer(one: Address) -> str:
     others = {_POINT_TO_POINT: 1, _POINT_TO_POINT_WITH_ENDS: 3}
     is_end = one.size == _POINT_TO_POINT_WITH_ENDS and one.number in one.ends
-    if one.size not in others or is_end:
-        raise ValueError(f"ipaddr('peer'): {one.stated!r} is no point-to-point address")
+    require(
+        one.size in others and not is_end,
+        f"ipaddr('peer'): {one.stated!r} is no point-to-point address",
+    )
     return one.shown(one.number ^ others[one.size])
 
 
@@ -213,9 +216,8 @@ def _wrapped(one: Address) -> str:
 def _is_public(one: Address) -> bool:
     whole = (1 << one.interface.max_prefixlen) - 1
     masks = (one.number & (one.number + 1), -one.number & whole & (-one.number - 1))
-    return (
-        one.interface.ip.is_global and not one.interface.ip.is_multicast and all(masks)
-    )
+    ip = one.interface.ip
+    return all((ip.is_global, not ip.is_multicast, *masks))
 
 
 QUERIES: Mapping[str, _Query] = {

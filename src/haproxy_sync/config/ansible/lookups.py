@@ -5,12 +5,15 @@ from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import translate
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
+from haproxy_sync.config.ansible.containers import difference, intersect
 from haproxy_sync.config.ansible.missing import Missing
+from haproxy_sync.config.ansible.names import require
 from haproxy_sync.config.ansible.source import split_header, with_newlines_of
 from haproxy_sync.errors import SyncError
 
@@ -29,8 +32,7 @@ def _variables(
 
 
 def _variable(variables: Mapping[str, Any], name: Any, default: Any) -> Any:
-    if not isinstance(name, str):
-        raise TypeError(f"lookup('vars') takes names, not {name!r}")
+    require(isinstance(name, str), f"lookup('vars') takes names, not {name!r}")
     if name in variables:
         return variables[name]
     return Missing(name=name) if default is None else default
@@ -49,10 +51,9 @@ def _templates(
     template_vars: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> list[Any]:
-    """What other templates of the set render to (`TypeError` for an option that Ansible does not have)."""
+    """What other templates of the set render to (`ValueError` for an option that Ansible does not have)."""
     unknown = sorted(options.keys() - _DELIMITERS - _WITHOUT_EFFECT)
-    if unknown:
-        raise TypeError(f"lookup('template') has no option {', '.join(unknown)}")
+    require(not unknown, f"lookup('template') has no option {', '.join(unknown)}")
     overrides = {name: options[name] for name in _DELIMITERS & options.keys()}
     variables = ChainMap(dict(template_vars or {}), context.parent)
     return [_rendered(context, name, overrides, variables) for name in names]
@@ -71,17 +72,18 @@ def _rendered(
     return with_newlines_of(source, template.value(variables))
 
 
-_SUBSCRIPT = re.compile(r"(.+)\[(?:(-?\d+)|(\d+)[:-](\d*))\]", re.ASCII)
+_SUBSCRIPT = re.compile(r"((?!~).+)\[(?:(-?\d+)|(\d+)[:-](\d*))\]", re.ASCII)
 _WITH_PORT = re.compile(r"[^:\[\]]+:\d+", re.ASCII)
 _PATTERN = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
-_GLOB = re.compile(r"[.?*\[]")
+_FINDS_BOTH = re.compile(r"\A~|[.?*\[]")
 _IMPLICIT = ("127.0.0.1", "::1", "localhost")
 """What Ansible takes for the control node; no host here has one of these names."""
 
 
 def hostnames(groups: _Groups, patterns: Iterable[str]) -> list[str]:
     """The hosts that a play with these `hosts:` has, in their order: `a:b`, `a:&b`, `a:!b`, `*`, `~regex`, `a[0]`."""
-    single = [part for pattern in patterns for part in _parts(groups, str(pattern))]
+    parts = map(partial(_parts, groups), map(str, patterns))
+    single = list(chain.from_iterable(parts))
     found = [] if 0 in map(_rank, single) else list(groups["all"])
     for pattern in sorted(single, key=_rank):
         found = _COMBINED[_rank(pattern)](found, _matches(groups, pattern.lstrip("&!")))
@@ -107,13 +109,13 @@ _MODIFIERS = {"&": 1, "!": 2}
 
 _COMBINED: tuple[Callable[[list[str], list[str]], list[str]], ...] = (
     lambda found, more: found + more,
-    lambda found, wanted: [name for name in found if name in wanted],
-    lambda found, unwanted: [name for name in found if name not in unwanted],
+    intersect,
+    difference,
 )
 
 
 def _matches(groups: _Groups, pattern: str) -> list[str]:
-    subscript = None if pattern.startswith("~") else _SUBSCRIPT.fullmatch(pattern)
+    subscript = _SUBSCRIPT.fullmatch(pattern)
     if subscript is None:
         return _named(groups, pattern)
     expression, index, first, last = subscript.groups()
@@ -127,10 +129,10 @@ def _named(groups: _Groups, pattern: str) -> list[str]:
     """The hosts of the groups that match, else the hosts that match; a glob or a regular expression finds both."""
     matches = partial(_match, pattern)
     matching = list(filter(matches, groups))
-    found = [name for group in matching for name in groups[group]]
-    if not matching or pattern.startswith("~") or _GLOB.search(pattern):
+    found = list(chain.from_iterable(map(groups.__getitem__, matching)))
+    if not matching or _FINDS_BOTH.search(pattern):
         found += filter(matches, groups["all"])
-    return found or [name for name in _IMPLICIT if name == pattern]
+    return found or list(filter(pattern.__eq__, _IMPLICIT))
 
 
 def _match(pattern: str, name: str) -> bool:
@@ -180,5 +182,7 @@ def lookup(context: Context, name: str, *terms: Any, **options: Any) -> Any:
 
 
 def _joined(found: list[Any]) -> Any:
-    is_text = found and all(isinstance(value, str) for value in found)
-    return ",".join(found) if is_text else found
+    try:
+        return ",".join(found) or found
+    except TypeError:  # not all of it is text
+        return found

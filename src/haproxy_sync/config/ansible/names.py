@@ -18,6 +18,12 @@ def seen_as[Kind: type](name: str) -> Callable[[Kind], Kind]:
     return rename
 
 
+def require(holds: object, message: str) -> None:
+    """Raise `ValueError`, which says the message, unless it holds."""
+    if not holds:
+        raise ValueError(message)
+
+
 @singledispatch
 def lacks(container: object, name: object) -> str:
     """What to say of an attribute or item that is not there; containers with a better word for it register that."""

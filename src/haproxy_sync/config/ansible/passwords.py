@@ -12,6 +12,8 @@ from functools import lru_cache
 from itertools import cycle, islice
 from typing import Any
 
+from haproxy_sync.config.ansible.names import require
+
 _LETTERS = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SALT = re.compile(r"[./0-9A-Za-z]{1,16}", re.ASCII)
 _UNSAID_ROUNDS = 5000
@@ -93,20 +95,25 @@ def password_hash(
     Raises `ValueError` without a salt, for other kinds of hash, and for what the specification does not allow.
     """
     del salt_size, ident  # of a random salt, and of bcrypt
-    if hashtype not in _SCHEMES:
-        raise ValueError(f"password_hash knows sha256 and sha512, not {hashtype!r}")
-    if not salt:
-        raise ValueError(
-            "password_hash needs a salt: a config with a random one would differ in every run"
-        )
+    require(
+        hashtype in _SCHEMES,
+        f"password_hash knows sha256 and sha512, not {hashtype!r}",
+    )
+    require(
+        salt,
+        "password_hash needs a salt: a config with a random one would differ in every run",
+    )
     scheme = _SCHEMES[hashtype]
     given = int(rounds or scheme.rounds)
-    if not _SALT.fullmatch(str(salt)) or given not in _ROUNDS:
-        raise ValueError(
-            "password_hash takes a salt of 1 to 16 letters, digits, dots and slashes, and at least 1000 rounds"
-        )
-    if not isinstance(password, str) or "\0" in password:
-        raise ValueError("password_hash takes text without NUL")
+    require(
+        _SALT.fullmatch(str(salt)),
+        "password_hash takes a salt of 1 to 16 letters, digits, dots and slashes",
+    )
+    require(given in _ROUNDS, "password_hash takes at least 1000 rounds")
+    require(
+        isinstance(password, str) and "\0" not in password,
+        "password_hash takes text without NUL",
+    )
     return hashed(scheme, password.encode(), str(salt).encode(), given)
 
 

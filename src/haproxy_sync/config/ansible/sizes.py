@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 
+from haproxy_sync.config.ansible.names import require
+
 _PREFIXES: Mapping[str, str] = {
     "Y": "yotta",
     "Z": "zetta",
@@ -50,8 +52,9 @@ def _factor(unit: str, *, isbits: bool) -> int:
     name = f"{_PREFIXES.get(letter)}{whole}"
     symbol = f"{letter.removesuffix('B')}{short}"
     known = dict.fromkeys((letter, letter.lower(), symbol), name)
-    if letter not in _FACTORS or name not in (unit.lower(), known.get(unit)):
-        raise ValueError(
-            f"human_to_bytes knows {', '.join(_FACTORS)} and units like M{short}, not {unit!r}"
-        )
+    is_unit = name in (unit.lower(), known.get(unit))
+    require(
+        letter in _FACTORS and is_unit,
+        f"human_to_bytes knows {', '.join(_FACTORS)} and units like M{short}, not {unit!r}",
+    )
     return _FACTORS[letter]

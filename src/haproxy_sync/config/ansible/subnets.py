@@ -4,6 +4,7 @@ from ipaddress import ip_interface, ip_network
 from typing import Any
 
 from haproxy_sync.config.ansible.addresses import Address, address, is_within, nth
+from haproxy_sync.config.ansible.names import require
 
 
 def nthhost(value: Any, index: Any = "") -> str | bool:
@@ -15,8 +16,10 @@ def nthhost(value: Any, index: Any = "") -> str | bool:
     if one is None or index == "":
         return False
     position = int(index)
-    if position < -one.size:
-        raise ValueError(f"nthhost({index}): {value!r} has {one.size} addresses")
+    require(
+        position >= -one.size,
+        f"nthhost({index}): {value!r} has {one.size} addresses",
+    )
     return position < one.size and one.shown(nth(one, position))
 
 
@@ -41,8 +44,7 @@ def _split(one: Address, prefix: int, index: Any) -> str | bool:
         return False
     if one.size == 1:
         return _around(one, prefix, int(index or 0))
-    if prefix < one.prefix:
-        raise ValueError(f"ipsubnet({prefix}): {one.subnet} is smaller")
+    require(prefix >= one.prefix, f"ipsubnet({prefix}): {one.subnet} is smaller")
     number = 1 << (prefix - one.prefix)
     if index is None:
         return str(number)
@@ -60,8 +62,10 @@ def _inside(one: Address, prefix: int, number: int, index: int) -> str | bool:
 def _around(one: Address, prefix: int, index: int) -> str:
     """The network that holds the address, `index` bits smaller than the given one."""
     lengths = range(prefix, one.interface.max_prefixlen)
-    if index not in range(-len(lengths), len(lengths)):
-        raise ValueError(f"ipsubnet({prefix}, {index}): {one.ip} has no such network")
+    require(
+        index in range(-len(lengths), len(lengths)),
+        f"ipsubnet({prefix}, {index}): {one.ip} has no such network",
+    )
     length = lengths[index]
     shift = one.interface.max_prefixlen - length
     return f"{one.shown(one.number >> shift << shift)}/{length}"
@@ -74,8 +78,7 @@ def _rank(one: Address, query: str) -> str:
         raise ValueError(
             f"ipsubnet({query!r}) is neither a prefix length nor a network"
         )
-    if not is_within(one, whole):
-        raise ValueError(f"{one.subnet} is not in the network {whole.subnet}")
+    require(is_within(one, whole), f"{one.subnet} is not in the network {whole.subnet}")
     shift = one.interface.max_prefixlen - one.prefix
     return str(((one.ends[0] - whole.ends[0]) >> shift) + 1)
 
@@ -86,8 +89,10 @@ def ipmath(value: Any, amount: Any) -> str:
     if one is None:
         raise ValueError(f"ipmath takes an address, not {value!r}")
     number = one.number + int(amount)
-    if not 0 <= number < 1 << one.interface.max_prefixlen:
-        raise ValueError(f"ipmath: there is no address {amount} after {one.ip}")
+    require(
+        0 <= number < 1 << one.interface.max_prefixlen,
+        f"ipmath: there is no address {amount} after {one.ip}",
+    )
     return one.shown(number)
 
 

@@ -75,7 +75,7 @@ def ansible(cases: list[Case]) -> dict[str, str | None]:
         input=json.dumps(request),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert run.returncode == 0, run.stderr[-2000:]

@@ -20,5 +20,6 @@ def instance(
         "LaunchTime": f"2026-11-22T03:{number % 60:02d}:05+00:00",
         "Placement": {"AvailabilityZone": "ap-southeast-2a"},
         "SubnetId": "subnet-0a1b2c3d4e5f60001",
+        "VpcId": "vpc-0a1b2c3d4e5f60001",
         "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
     } | changes

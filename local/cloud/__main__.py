@@ -23,6 +23,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
+from local import moto_filters
 from local.cloud import (
     ACCOUNT,
     REGION,
@@ -58,6 +59,7 @@ def main(folder: Path, speed: float) -> None:
         module.install()
     functions = Functions(folder, endpoint)
     functions.install()
+    moto_filters.install()
     service = run_command_on_moto(ACCOUNT, REGION, on_event=eventbridge.put)
 
     def tick() -> None:

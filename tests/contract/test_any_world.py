@@ -34,6 +34,11 @@ from tests.contract.world import (
 )
 from tests.fleet import instance
 
+FILTERED = {
+    "instance-id": "InstanceId",
+    "network-interface.addresses.private-ip-address": "PrivateIpAddress",
+}
+
 
 class Ec2:
     """EC2 as far as a look needs it."""
@@ -42,10 +47,14 @@ class Ec2:
         self.instances: dict[str, dict[str, Any]] = {}
 
     def describe_instances(self, **request: Any) -> dict[str, Any]:
-        """Everything, in no particular order, whatever the filter, unless it is for ids."""
+        """Everything, in no particular order, whatever the filter, unless it is for ids or addresses."""
         (first, *_) = request["Filters"]
-        asked = first["Values"] if first["Name"] == "instance-id" else self.instances
-        found = [each for key, each in self.instances.items() if key in asked]
+        field = FILTERED.get(first["Name"])
+        found = [
+            each
+            for each in self.instances.values()
+            if field is None or each[field] in first["Values"]
+        ]
         return {"Reservations": [{"Instances": [each]} for each in reversed(found)]}
 
 

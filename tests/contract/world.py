@@ -24,6 +24,7 @@ from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import EnvironmentState
 from haproxy_sync.state.store import Store
+from local import moto_filters
 from local.run_command import (
     Detail,
     DocumentResult,
@@ -402,6 +403,7 @@ def changed(
 def new_world(**changes: Any) -> Iterator[World]:
     """A world with an empty bucket, a queue and the document."""
     with mock_aws():
+        moto_filters.install()
         clients = _clients()
         clients.s3.create_bucket(
             Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": REGION}

@@ -302,3 +302,78 @@ def test_whatever_the_text_values_are_clean_and_nobody_is_lost(
         skipped.instance_id for skipped in fleet.skipped
     }
     assert seen == {each["InstanceId"] for each in instances}
+
+
+class Answering:
+    """EC2 that has the same instances for every question, and remembers what it was asked."""
+
+    def __init__(self, *instances: dict[str, Any]) -> None:
+        self.instances = instances
+        self.asked: list[tuple[str, int]] = []
+
+    def describe_instances(self, **request: Any) -> dict[str, Any]:
+        """All of them, whatever the filter."""
+        (only,) = request["Filters"]
+        self.asked.append((only["Name"], len(only["Values"])))
+        return {"Reservations": [{"Instances": list(self.instances)}]}
+
+
+def on_an_interface(address: str, **changes: Any) -> dict[str, Any]:
+    """Somebody else's instance that has the address on its second interface."""
+    kind = "Ipv6Address" if ":" in address else "PrivateIpAddress"
+    listed = {"Ipv6Address": "Ipv6Addresses", "PrivateIpAddress": "PrivateIpAddresses"}
+    interface = {
+        "VpcId": "vpc-0a1b2c3d4e5f60001",
+        listed[kind]: [{kind: address}],
+    }
+    return instance(900, "x", NetworkInterfaces=[interface], **changes)
+
+
+@pytest.mark.fault("F109")
+def test_an_address_is_somebody_elses_on_whichever_interface() -> None:
+    """IPv4 and IPv6 are asked for apart, since all filters of a question must fit."""
+    six = instance(2, PrivateIpAddress=None, Ipv6Address="2001:db8::2")
+    hosts = parse(instance(1), six).backends
+    for host, name in zip(hosts, inventory.ADDRESS_FILTERS.values(), strict=True):
+        ec2 = Answering(on_an_interface(host.address))
+        assert inventory.taken_over(ec2, hosts) == {host.instance_id}
+        assert (name, 1) in ec2.asked
+
+
+@pytest.mark.fault("F109")
+@pytest.mark.parametrize(
+    "other",
+    [
+        on_an_interface("10.0.0.9"),
+        on_an_interface("10.0.0.2", State={"Name": "terminated"}),
+        on_an_interface("10.0.0.2", State={"Name": "shutting-down"}),
+        instance(901, PrivateIpAddress="10.0.0.2", VpcId="vpc-0a1b2c3d4e5f60002"),
+        instance(1),
+        instance(1, State={"Name": "stopped"}, tags={"Environment": "production"}),
+    ],
+)
+def test_whose_address_is_not_surely_another_ones_keeps_it(
+    other: dict[str, Any],
+) -> None:
+    """Another address, one given back, another VPC, or its own."""
+    hosts = parse(instance(1)).backends
+    assert inventory.taken_over(Answering(other), hosts) == frozenset()
+
+
+@pytest.mark.fault("F109")
+def test_of_a_host_whose_vpc_is_not_known_nothing_is_known() -> None:
+    """A state of an earlier release does not name it."""
+    hosts = parse(instance(1, VpcId=None)).backends
+    ec2 = Answering(on_an_interface(hosts[0].address))
+    assert inventory.taken_over(ec2, hosts) == frozenset()
+    assert ec2.asked == []
+
+
+@pytest.mark.fault("F109")
+def test_addresses_are_asked_for_by_as_many_as_a_filter_takes() -> None:
+    """Two hundred values in one question."""
+    ec2 = Answering()
+    inventory.taken_over(ec2, parse(*map(instance, range(450))).backends)
+    (name,) = {name for name, _ in ec2.asked}
+    assert name == "network-interface.addresses.private-ip-address"
+    assert [number for _, number in ec2.asked] == [200, 200, 50]

@@ -19,6 +19,7 @@ from haproxy_sync.state.model import (
     Command,
     Digest,
     Document,
+    EndedHold,
     EnvironmentState,
     Failure,
     Freeze,
@@ -27,6 +28,7 @@ from haproxy_sync.state.model import (
     ProxyState,
     Purpose,
     Refusal,
+    Turnover,
 )
 
 DIGEST = Digest("a" * 64, "b" * 32)
@@ -108,8 +110,15 @@ def full() -> EnvironmentState:
             )
         },
         hold=Hold(
-            "why", 7.0, {"i-0000000d": 8.0}, time_counts_since=8.0, ends_at=308.0
+            "why",
+            7.0,
+            {"i-0000000d": 8.0},
+            time_counts_since=8.0,
+            ends_at=308.0,
+            let_go_at={"i-0000000d": 308.0},
         ),
+        ended_holds=(EndedHold("why", 1.0, 2.0, "back (i-0000000d)"),),
+        turnover=Turnover({"i-0000000d": 8.0}, {"i-0000000e": 9.0}),
         freeze=Freeze(9.0, "deploy", 1),
         first_freeze=True,
     )

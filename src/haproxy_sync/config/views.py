@@ -8,6 +8,9 @@ from haproxy_sync.config.ansible.names import lacks, seen_as
 from haproxy_sync.config.facts import HostIndex, tag_values
 from haproxy_sync.fleet.model import Host
 
+HIDDEN = frozenset({"vpc"})
+"""Fields of a host that are none of a template's names."""
+
 
 class Instance:
     """A typed view of a host: `backends`, `proxies` and `proxy` are made of these."""
@@ -25,6 +28,8 @@ class Instance:
 
     def __getattr__(self, name: str) -> Any:
         """A field of the host: name, address, port, weight, backup, drain, zone, instance_id and so on."""
+        if name in HIDDEN:
+            raise AttributeError(name)
         return getattr(self._host, name)
 
     def __repr__(self) -> str:

@@ -1,9 +1,11 @@
 """One look at EC2 -> the fleet. Whatever does not fit the allow-lists is skipped with a reason, never cleaned."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import chain, islice
+from ipaddress import ip_address
+from itertools import batched, chain, groupby, islice
 from types import MappingProxyType
 from typing import Any
 
@@ -32,6 +34,7 @@ from haproxy_sync.fleet.near_miss import (
 from haproxy_sync.settings import Settings, parse_port
 
 PAGE_SIZE = 1000
+MAX_FILTER_VALUES = 200  # that EC2 takes in one request
 MAX_DETAIL = 64  # characters of a hostile text that a reason repeats
 
 NEAR_MISS = "near-miss"
@@ -39,6 +42,13 @@ MAX_NEAR_MISSES = 50  # the state keeps them
 MAX_SEARCHED = 5000  # instances of other environments that a look goes through
 
 RUNNING: Mapping[str, Any] = {"Name": "instance-state-name", "Values": ["running"]}
+# In these states an instance has its addresses; one that shuts down gives them back.
+HAS_ADDRESS = frozenset({"pending", "running", "stopping", "stopped"})
+# By the version of IP: the filter that finds every instance with an address, on whichever of its interfaces.
+ADDRESS_FILTERS = {
+    4: "network-interface.addresses.private-ip-address",
+    6: "network-interface.ipv6-addresses.ipv6-address",
+}
 YES = frozenset({"true", "yes", "1", "on"})
 NO = frozenset({"false", "no", "0", "off"})
 
@@ -102,6 +112,54 @@ def not_ours(
         for raw in _described(ec2, by_id)
         if not _is_ours(raw, settings)
     )
+
+
+def taken_over(ec2: Any, hosts: Iterable[Host]) -> frozenset[str]:
+    """Those of the hosts whose address EC2 shows on another instance, whosever it is, and no longer on the host itself.
+
+    Addresses are unique in a VPC only, so the other one must be in the host's; of a host without one nothing is known.
+    Raises botocore's `ClientError` and `BotoCoreError`.
+    """
+    sites = {(host.vpc, host.address): host.instance_id for host in hosts if host.vpc}
+    by_site = defaultdict[tuple[str, str], set[str]](set)
+    for raw in _owners(ec2, {address for _, address in sites}):
+        for site in _sites(raw):
+            by_site[site].add(raw["InstanceId"])
+    owners = {sites[site]: by_site[site] for site in sites.keys() & by_site.keys()}
+    return frozenset(key for key, others in owners.items() if key not in others)
+
+
+def _owners(ec2: Any, addresses: Iterable[str]) -> Iterator[Mapping[str, Any]]:
+    """The instances that have one of the addresses (`ClientError`, `BotoCoreError`)."""
+    by_version = groupby(sorted(addresses, key=_version), _version)
+    for version, alike in by_version:
+        for values in batched(alike, MAX_FILTER_VALUES, strict=False):
+            by_address = {"Name": ADDRESS_FILTERS[version], "Values": list(values)}
+            yield from _described(ec2, by_address)
+
+
+def _version(address: str) -> int:
+    return ip_address(address).version
+
+
+def _sites(raw: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """The VPC and the address, for every address that the instance has; an interface may be in a VPC of its own."""
+    if raw["State"]["Name"] not in HAS_ADDRESS:
+        return set()
+    interfaces = (raw, *raw.get("NetworkInterfaces", ()))
+    return set[tuple[str, str]]().union(*map(_sites_of_interface, interfaces))
+
+
+def _sites_of_interface(interface: Mapping[str, Any]) -> set[tuple[str, str]]:
+    vpc = str(interface.get("VpcId"))
+    listed = [
+        interface,
+        *interface.get("PrivateIpAddresses", ()),
+        *interface.get("Ipv6Addresses", ()),
+    ]
+    ipv4 = {(vpc, str(each.get("PrivateIpAddress"))) for each in listed}
+    ipv6 = {(vpc, str(each.get("Ipv6Address"))) for each in listed}
+    return ipv4 | ipv6
 
 
 def _described(ec2: Any, *filters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -239,6 +297,11 @@ class _Description:
         return str(self.raw.get("SubnetId"))
 
     @property
+    def vpc(self) -> str:
+        """The id of its VPC, empty where EC2 does not say."""
+        return str(self.raw.get("VpcId") or "")
+
+    @property
     def type(self) -> str:
         """The value of the type tag, empty where there is none."""
         return self.tags.get(self.settings.type_tag_key, "")
@@ -282,6 +345,7 @@ class _Description:
             "zone": self.raw["Placement"]["AvailabilityZone"],
             "private_dns_name": dns_name,
             "launched_at": self.launched_at,
+            "vpc": self.vpc,
             "tags": MappingProxyType(self.tags),
         }
 

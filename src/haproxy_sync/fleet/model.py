@@ -70,6 +70,8 @@ class Host:
     zone: str
     private_dns_name: str = ""
     launched_at: int = 0  # unix seconds
+    # The id of its VPC, empty where nobody has said: an address is unique in there only. Templates do not see it.
+    vpc: str = field(default="", compare=False, kw_only=True)
     # Whoever may tag an instance writes these, so they are hostile text: a template gets each one checked.
     tags: Mapping[str, str] = field(default=NO_TAGS, hash=False)
 

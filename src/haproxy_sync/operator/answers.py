@@ -113,6 +113,7 @@ def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
         "backends": [backend.instance_id for backend in state.pool],
         "skipped": jsonable(state.skipped),
         "hold": hold(state, now),
+        "ended_holds": readable(tuple(reversed(state.ended_holds))),
         "freeze": freeze(state, now),
         "template_error": state.template_error,
         "look_failure": failure(state.look_failure),
@@ -162,12 +163,28 @@ def document(state: EnvironmentState) -> Answer | None:
 
 
 def hold(state: EnvironmentState, now: UnixSeconds) -> Answer | None:
-    """Who is held since when, when time ends that (`ends_at`, None: time does not), and in words what ends it."""
+    """Who is held since when, when time ends that (`ends_at`, None: time does not), and in words what ends it.
+
+    `waits_for` says of each who is held until when that is, or that time does not let it go.
+    """
     if not state.hold:
         return None
     ends_at, ends = _end(state, state.hold, now)
-    held: Answer = readable(state.hold)
-    return held | {"ends_at": ends_at, "ends_at_iso": iso(ends_at), "ends": ends}
+    going = state.hold if ends_at else replace(state.hold, let_go_at={})
+    held: Answer = readable(going)
+    waits_for = {key: _waits_for(going, key) for key in going.missing}
+    return held | {
+        "ends_at": ends_at,
+        "ends_at_iso": iso(ends_at),
+        "ends": ends,
+        "waits_for": waits_for,
+    }
+
+
+def _waits_for(hold: Hold, instance_id: str) -> str:
+    """What the guard waits for before it lets this one go."""
+    until = iso(hold.let_go_at.get(instance_id))
+    return f"its return, or {until}" if until else "its return"
 
 
 def _end(

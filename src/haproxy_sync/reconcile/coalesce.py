@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
+from haproxy_sync.fleet.inventory import MAX_FILTER_VALUES
 from haproxy_sync.reconcile.events import Event, Intent, Kind
 from haproxy_sync.reconcile.wakeup import SETTLE_SECONDS, delay
 from haproxy_sync.settings import Settings
@@ -14,7 +15,6 @@ from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 MIN_LOOK_SECONDS = 2.0  # between two looks while events keep coming
 # An event this many seconds before a scheduled look needs no look of its own.
 WAKE_MARGIN_SECONDS = 1.0
-MAX_ASKED = 200  # values that a filter of EC2 takes
 
 
 class Disposition(StrEnum):
@@ -172,7 +172,7 @@ def doubtful(
     if without in {Disposition.LOOK, Disposition.DEFERRED}:
         return ()  # the other events want a look anyway
     is_covered = decide(intent, state, now) == COVERED
-    if is_covered or len(named(unrelated)) > MAX_ASKED:
+    if is_covered or len(named(unrelated)) > MAX_FILTER_VALUES:
         return ()
     return unrelated
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from haproxy_sync.aws import Clients
+from haproxy_sync.aws import FAILURES, Clients
 from haproxy_sync.config.render import Renderer, Rendering
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.fleet import inventory
@@ -17,8 +17,9 @@ from haproxy_sync.fleet.model import (
     ids,
     without,
 )
+from haproxy_sync.reconcile.endings import explained, noted
 from haproxy_sync.reconcile.events import Intent, Kind
-from haproxy_sync.reconcile.guard import Look, Thresholds, Verdict, judge
+from haproxy_sync.reconcile.guard import Look, Thresholds, Verdict, judge, only
 from haproxy_sync.rollout import next_commands, transitions
 from haproxy_sync.rollout.reports import DOWNLOAD_FAILED
 from haproxy_sync.settings import Settings
@@ -71,19 +72,23 @@ class Publisher:
         """
         fleet = inventory.look(self.clients.ec2, self.settings)
         seen = _seen(before, fleet, now)
+        look = _look(seen, fleet, intent)
         try:
-            judged = self._judged(seen, fleet, intent)
+            judged = self._judged(look, fleet)
         except TemplateError as error:
-            # The old config stays, and what is rolling out goes on.
-            look = self._look(seen, fleet, intent)
+            # The old config stays, and what is rolling out goes on. Nobody leaves, as in a freeze; who is missing or
+            # back is recorded all the same.
+            thresholds = Thresholds.of(self.settings)
+            kept = replace(look, is_frozen=True)
+            record = noted(seen, kept, judge(kept, thresholds))
             return Proposal(
-                replace(seen, template_error=str(error)),
+                replace(record, template_error=str(error)),
                 fleet=fleet,
-                pool=judge(look, Thresholds.of(self.settings)).pool,
+                pool=judge(look, thresholds).pool,
             )
         verdict, rendering = judged.verdict, judged.rendering
         skipped = tuple(sorted({*fleet.skipped, *judged.skipped}))
-        state = replace(seen, hold=verdict.hold, skipped=skipped)
+        state = replace(noted(seen, look, verdict), skipped=skipped)
         if rendering is None or verdict.pool is None or state.is_frozen:
             return Proposal(state, fleet=fleet, look_again_at=verdict.look_again_at)
         assignment, configs = _assign(rendering)
@@ -100,32 +105,20 @@ class Publisher:
                 look_again_at=again_at,
             )
         return Proposal(
-            state=transitions.publish(state, assignment, why, now, verdict.pool),
+            state=transitions.publish(
+                state, assignment, explained(why, verdict.ended), now, verdict.pool
+            ),
             configs=_to_store(state, configs),
             fleet=fleet,
             pool=verdict.pool,
             look_again_at=verdict.look_again_at,
         )
 
-    @staticmethod
-    def _look(state: EnvironmentState, fleet: Fleet, intent: Intent) -> Look:
-        """What the guard judges."""
-        return Look(
-            previous=state.backends,
-            present=fleet.backends,
-            hold=state.hold,
-            now=state.looked_at,
-            allow_mass_removal=intent.allow_mass_removal,
-            is_frozen=state.is_frozen,  # nothing is taken out now, so a loss that lasts stays on record
-            occupied=_occupied(state, fleet),
-        )
-
-    def _judged(self, state: EnvironmentState, fleet: Fleet, intent: Intent) -> _Judged:
+    def _judged(self, look: Look, fleet: Fleet) -> _Judged:
         """The verdict and the rendering of its pool. A backend that the template cannot take is lost like any other."""
-        look = self._look(state, fleet, intent)
         skipped = frozenset[Skipped]()
         while True:
-            verdict = judge(look, Thresholds.of(self.settings))
+            verdict = self._verdict(look)
             if verdict.pool is None:
                 return _Judged(verdict, skipped=skipped)
             rendering = self.renderer(
@@ -137,6 +130,32 @@ class Publisher:
                 _check_held(verdict.pool, rendering)
                 return _Judged(verdict, rendering, skipped)
             look = replace(look, present=taken)
+
+    def _verdict(self, look: Look) -> Verdict:
+        """The guard's, which knows whose address is another one's. While EC2 cannot say, nobody goes for that."""
+        thresholds = Thresholds.of(self.settings)
+        verdict = judge(look, thresholds)
+        if verdict.hold is None:
+            return verdict
+        held = [look.accepted[key] for key in verdict.hold.missing]
+        try:
+            taken_over = inventory.taken_over(self.clients.ec2, held)
+        except FAILURES:
+            return verdict
+        return judge(replace(look, taken_over=taken_over), thresholds)
+
+
+def _look(state: EnvironmentState, fleet: Fleet, intent: Intent) -> Look:
+    """What the guard has to judge."""
+    return Look(
+        previous=state.backends,
+        present=fleet.backends,
+        hold=state.hold,
+        now=state.looked_at,
+        turnover=state.turnover,
+        allow_mass_removal=intent.allow_mass_removal,
+        is_frozen=state.is_frozen,  # nothing is taken out now, so a loss that lasts stays on record
+    )
 
 
 def queued_until(
@@ -205,17 +224,15 @@ def _still_held(before: Hold | None, verdict: Verdict) -> Hold | None:
     """The hold while the pool is queued: who was let go is still published, and stays on record as missing."""
     if before is None or verdict.hold is None:
         return verdict.hold
-    pool = ids(verdict.pool or ())
-    let_go = {key: time for key, time in before.missing.items() if key not in pool}
+    after = verdict.hold
+    still = before.missing.keys() - ids(verdict.pool or ())
+    missing = only(before.missing, still) | dict(after.missing)
+    let_go_at = only(before.let_go_at, still) | dict(after.let_go_at)
     return replace(
-        verdict.hold, missing=MappingProxyType({**let_go, **verdict.hold.missing})
+        after,
+        missing=MappingProxyType(missing),
+        let_go_at=MappingProxyType(let_go_at),
     )
-
-
-def _occupied(state: EnvironmentState, fleet: Fleet) -> frozenset[str]:
-    """Addresses of instances that are no backends and are not in the pool: who lost its type tag still owns its own."""
-    hosts = without((*fleet.proxies, *fleet.others), ids(state.pool))
-    return frozenset(host.address for host in hosts)
 
 
 def _assign(rendering: Rendering) -> tuple[Assignment, Mapping[Digest, Config]]:

@@ -12,6 +12,8 @@ from haproxy_sync.fleet.model import Backend, Config, Proxy, Skipped, ids
 type UnixSeconds = float
 """A time as it is stored: seconds since 1970, UTC. Where it has no other meaning, 0 says never."""
 
+ENDED_HOLDS = 10
+
 
 class Purpose(StrEnum):
     """Why a command was sent."""
@@ -202,6 +204,39 @@ class Hold:
     # None: too few are left for time to let anybody go.
     time_counts_since: UnixSeconds | None = None
     ends_at: UnixSeconds | None = None  # None: not by time
+    # When time lets each of the missing go; nobody is named here while time lets nobody go.
+    let_go_at: Mapping[str, UnixSeconds] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EndedHold:
+    """A hold that is over, and what ended it: an end without a publication is not in the history."""
+
+    reason: str
+    since: UnixSeconds
+    ended_at: UnixSeconds
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turnover:
+    """Who vanished unannounced and who joined within the hold time: what the guard counts a loss against.
+
+    `departed` has every unannounced backend that is missing still, whether held or let go, since when; `joined` when
+    each newcomer was seen first. Both forget after the hold time, but for who is in the config yet, or not yet in it.
+    """
+
+    departed: Mapping[str, UnixSeconds] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
+    joined: Mapping[str, UnixSeconds] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
+
+
+NO_TURNOVER = Turnover()
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +339,8 @@ class EnvironmentState:
         default_factory=lambda: MappingProxyType({}), hash=False
     )
     hold: Hold | None = None
+    ended_holds: tuple[EndedHold, ...] = ()  # newest last
+    turnover: Turnover = NO_TURNOVER
     freeze: Freeze | None = None
     first_freeze: bool = False  # nothing was ever published here, and nobody has ended it (`StartFrozen`)
     history: tuple[Change, ...] = ()  # newest last

@@ -75,6 +75,11 @@ def test_the_playbooks_lines() -> None:
     )
 
 
+def test_what_only_the_guard_knows_of_a_host_is_no_name() -> None:
+    """The VPC is compared, never shown."""
+    assert text("# {{ backends[0].vpc | default('none') }}\n") == "# none\n"
+
+
 def test_typed_backends() -> None:
     """The objects of `backends` carry what the names of `groups` do not."""
     of = fleet(

@@ -15,6 +15,8 @@ import pytest
 from moto import mock_aws
 
 import ssm_document
+from haproxy_apply import ownership, request
+from haproxy_apply.state import State
 from haproxy_sync import aws, handler
 from haproxy_sync.aws import Clients
 from haproxy_sync.config.render import Renderer
@@ -58,7 +60,11 @@ class SimulatedProxy:
     world: "World"
     instance_id: str
     agent: ScriptedAgent = field(init=False)
-    fence: int = 0
+    # What it remembers between commands, as the program does.
+    memory: State = field(default_factory=State)
+    refused: str = ""
+    inspections: int = 0
+    servers: tuple[int, int] | None = (3, 0)  # up and down
     installed: str = ""
     running: str = ""
     reloads: int = 0
@@ -77,9 +83,21 @@ class SimulatedProxy:
         (script,) = order.content["mainSteps"][-1]["inputs"]["runCommand"]
         assert program in script
         self.programs.append(program)
-        if fence < self.fence:
-            return self._say(fence, before, "superseded", "older-generation")
-        self.fence = fence
+        wanted = request.parse(
+            {f"SSM_{name}": text for name, text in parameters.items()}
+        )
+        if wanted.inspects:
+            self.inspections += 1
+            return self._say(fence, before, "inspected", "running")
+        # Between two stacks and their fences the program itself decides.
+        if refusal := ownership.refusal(wanted, self.memory):
+            verdict = refusal.verdict
+            if verdict.reason == ownership.OTHER_PUBLISHER:
+                self.refused = wanted.publisher
+            return self._say(
+                fence, before, verdict.outcome, verdict.reason, verdict.detail
+            )
+        self.memory = ownership.taken(self.memory, wanted)
         text = self._downloaded(parameters["SourceUrl"])
         assert md5(text, usedforsecurity=False).hexdigest() == digest
         if self.installed == self.running == digest:
@@ -90,17 +108,18 @@ class SimulatedProxy:
         return self._say(fence, before, "repaired" if is_drift else "installed", "")
 
     def _downloaded(self, address: str) -> bytes:
-        """What lies at an address of our bucket."""
-        key = urlsplit(address).path.removeprefix("/")
-        bucket = self.world.settings.bucket
+        """What lies at an address of a stack's bucket."""
+        place = urlsplit(address)
+        key = place.path.removeprefix("/")
+        bucket = place.netloc.partition(".")[0]
         answer = self.world.clients.s3.get_object(Bucket=bucket, Key=key)
         content: bytes = answer["Body"].read()
         return content
 
     def _say(
-        self, fence: int, before: str, outcome: str, reason: str
+        self, fence: int, before: str, outcome: str, reason: str, detail: str = ""
     ) -> DocumentResult:
-        marker = {
+        marker: dict[str, Any] = {
             "outcome": outcome,
             "reason": reason,
             "generation": fence,
@@ -112,9 +131,21 @@ class SimulatedProxy:
             "backup": f"/etc/haproxy/haproxy.cfg.{before[:8]}.bak"
             if outcome == "repaired"
             else "",
+            "detail": detail,
+            "publisher": self.memory.publisher,
         }
+        if self.refused not in {"", self.memory.publisher}:
+            refused_at = int(self.world.now)
+            marker |= {
+                "other_publisher": self.refused,
+                "other_publisher_at": refused_at,
+            }
+        if outcome == "inspected" and self.servers:
+            up, down = self.servers
+            names = " ".join(f"backend/s{number}" for number in range(down))
+            marker |= {"servers_up": up, "servers_down": down, "down": names}
         is_bad = outcome in {"failed", "rolled-back"}
-        detail = Detail.FAILED if is_bad else Detail.SUCCESS
+        ended = Detail.FAILED if is_bad else Detail.SUCCESS
         now = self.world.clock()
         output = "haproxy-ec2-sync " + json.dumps(marker) + "\n"
         downloads = (
@@ -122,10 +153,10 @@ class SimulatedProxy:
             for name in ("download", "download-program")
         )
         return DocumentResult(
-            detail,
+            ended,
             (
                 *downloads,
-                StepResult("apply", detail, 21 if is_bad else 0, output, "", now, now),
+                StepResult("apply", ended, 21 if is_bad else 0, output, "", now, now),
             ),
         )
 
@@ -313,8 +344,12 @@ class World:
         assert len(status["rollout"]["commands"]) == len(state.commands)
 
     def orders(self) -> int:
-        """How many commands the proxies were given."""
-        return sum(len(host.agent.orders) for host in self.proxies.values())
+        """How many commands the proxies were given, but those that only ask."""
+        return sum(
+            "apply" in order.parameters["Action"]
+            for host in self.proxies.values()
+            for order in host.agent.orders
+        )
 
     def drift(self, instance_id: str, text: str = "edited by hand") -> None:
         """Somebody edits the live file."""

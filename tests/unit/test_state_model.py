@@ -24,6 +24,7 @@ from haproxy_sync.state.model import (
     Failure,
     Freeze,
     Hold,
+    Inspection,
     Outcome,
     ProxyState,
     Purpose,
@@ -106,9 +107,26 @@ def full() -> EnvironmentState:
         ),
         proxy_states={
             PROXY.instance_id: ProxyState(
-                Outcome.INSTALLED, installed=DIGEST.md5, attempts=2
+                Outcome.INSTALLED,
+                installed=DIGEST.md5,
+                attempts=2,
+                inspection=Inspection(5.0, "running", servers_up=3),
             )
         },
+        inspect_requested_at=4.2,
+        publisher="arn:aws:cloudformation:eu-west-1:123456789012:stack/staging/1",
+        inspections=(
+            Command(
+                "41.inspect.0",
+                Purpose.INSPECT,
+                1,
+                41,
+                DIGEST,
+                (PROXY.instance_id,),
+                6.0,
+                document=Document("3", "e" * 64, "f" * 64),
+            ),
+        ),
         hold=Hold(
             "why",
             7.0,

@@ -7,7 +7,7 @@ from typing import Any
 from haproxy_sync.aws import FAILURES
 from haproxy_sync.config import sources
 from haproxy_sync.errors import BadRequest, TemplateError
-from haproxy_sync.operator import answers
+from haproxy_sync.operator import answers, publishers
 from haproxy_sync.operator.answers import Answer, summary
 from haproxy_sync.operator.verdict import Plan, verdict
 from haproxy_sync.reconcile import events
@@ -90,12 +90,15 @@ def _replied(result: Result) -> Reply:
 
 
 def sync(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
-    """Reconcile now. `allow_mass_removal` is for this one look: it cannot be left behind."""
+    """Reconcile now. `allow_mass_removal` is for this one look: it cannot be left behind.
+
+    `adopt` takes the proxies that it finds from another stack.
+    """
     allow = _option(request, "allow_mass_removal", bool, default=False)
+    adopt = _option(request, "adopt", bool, default=False)
     why = _why("operator sync", request)
-    return _replied(
-        reconciler.reconcile(events.operator(why, allow_mass_removal=allow))
-    )
+    intent = events.operator(why, allow_mass_removal=allow, adopt=adopt)
+    return _replied(reconciler.reconcile(intent))
 
 
 def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
@@ -198,6 +201,15 @@ def verify(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:
     )
 
 
+def inspect(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:
+    """Ask every proxy now how it is, in a freeze too; `status` shows what it says."""
+    return _replied(
+        reconciler.amend(
+            "inspect", lambda state, now: replace(state, inspect_requested_at=now)
+        )
+    )
+
+
 def freeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     """Publish and send nothing for some minutes; ends by itself."""
     seconds, reason = _seconds(request), _reason(request)
@@ -212,9 +224,21 @@ def freeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     return _replied(reconciler.amend("operator freeze", change))
 
 
-def unfreeze(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:
-    """End every freeze and reconcile: one look, so that nothing older than what it sees is sent before."""
-    return _replied(reconciler.reconcile(events.operator("operator unfreeze"), _thawed))
+def unfreeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
+    """End every freeze and reconcile: one look, so that nothing older than what it sees is sent before.
+
+    A new environment whose proxies are another stack's needs `adopt`.
+    """
+    adopt = _option(request, "adopt", bool, default=False)
+
+    def change(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
+        if state.first_freeze and not adopt:
+            publishers.check(state)
+        return _thawed(state, now)
+
+    intent = events.operator("operator unfreeze", adopt=adopt)
+    result = reconciler.reconcile(intent, change)
+    return Reply(summary(result) | publishers.heard(result.after), result)
 
 
 def rollback(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
@@ -314,11 +338,12 @@ def _why(what: str, request: Mapping[str, Any]) -> str:
 
 
 ACTIONS: Mapping[str, Action] = {
-    "sync": Action(sync, ("allow_mass_removal", "reason")),
+    "sync": Action(sync, ("allow_mass_removal", "adopt", "reason")),
     "plan": Action(plan, ("allow_mass_removal",)),
     "status": Action(status),
     "verify": Action(verify),
+    "inspect": Action(inspect),
     "freeze": Action(freeze, ("minutes", "reason")),
-    "unfreeze": Action(unfreeze),
+    "unfreeze": Action(unfreeze, ("adopt",)),
     "rollback": Action(rollback, ("generation", "fence", "minutes", "reason")),
 }

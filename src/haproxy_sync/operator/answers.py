@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
+from haproxy_sync.operator import publishers
 from haproxy_sync.reconcile.reconciler import Result
 from haproxy_sync.rollout.agents import ADVICE, findings
 from haproxy_sync.rollout.progress import Progress
@@ -123,8 +124,10 @@ def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
         "document": document(state),
         "rollout": {
             "proven_by": progress.proven_by,
-            "commands": readable(state.commands),
+            "commands": readable((*state.commands, *state.inspections)),
         },
+        "publishers": publishers.owners(state),
+        "other_publishers": publishers.rivals(state),
         "proxies": {key: _proxy(progress, key) for key in state.proxy_ids},
         "history": readable(tuple(reversed(state.history))),
     }
@@ -244,4 +247,10 @@ def _proxy(progress: Progress, instance_id: str) -> Answer:
         "observed_generation": _or_none(observed.observed_generation),
         "at": _or_none(observed.at),
         "at_iso": iso(observed.at),
+        "publisher": observed.publisher,
+        "other_publisher": observed.other_publisher,
+        "other_publisher_at": _or_none(observed.other_publisher_at),
+        "other_publisher_at_iso": iso(observed.other_publisher_at),
+        "adopting": observed.adopt_since > 0,
+        "inspection": readable(observed.inspection) if observed.inspection else None,
     }

@@ -70,6 +70,7 @@ class Intent:
 
     events: tuple[Event, ...]
     allow_mass_removal: bool = False
+    adopt: bool = False  # the proxies that the look finds
 
     @property
     def kinds(self) -> frozenset[Kind]:
@@ -90,9 +91,11 @@ class Intent:
         )
 
 
-def operator(why: str, *, allow_mass_removal: bool = False) -> Intent:
+def operator(
+    why: str, *, allow_mass_removal: bool = False, adopt: bool = False
+) -> Intent:
     """What a person asked for."""
-    return Intent((Event(Kind.OPERATOR, why),), allow_mass_removal)
+    return Intent((Event(Kind.OPERATOR, why),), allow_mass_removal, adopt)
 
 
 def parse_record(record: Mapping[str, Any], home: Home) -> Event:

@@ -28,8 +28,8 @@ from haproxy_sync.rollout.reports import PROGRAM_DOWNLOAD_FAILED, PROGRAM_MISMAT
 from haproxy_sync.rollout.transitions import next_revision
 from haproxy_sync.settings import Settings
 from haproxy_sync.state import failures
-from haproxy_sync.state.model import Command, EnvironmentState, UnixSeconds
-from haproxy_sync.state.store import Snapshot, Store
+from haproxy_sync.state.model import Command, EnvironmentState, Purpose, UnixSeconds
+from haproxy_sync.state.store import PLACEHOLDER, Snapshot, Store
 
 ATTEMPTS = 5
 # A document that takes no command for longer than any deploy of function and document is somebody's mistake.
@@ -166,9 +166,12 @@ class Reconciler:
         first_freeze = self.settings.start_frozen and (
             snapshot.is_first or snapshot.state.first_freeze
         )
-        return replace(
-            snapshot, state=replace(snapshot.state, first_freeze=first_freeze)
+        state = replace(
+            snapshot.state,
+            first_freeze=first_freeze,
+            publisher=self.settings.publisher,
         )
+        return replace(snapshot, state=state)
 
     def propose(
         self, state: EnvironmentState, intent: Intent, now: UnixSeconds
@@ -280,6 +283,8 @@ class Reconciler:
         if chosen.claims and _may_lack_program(before, state):
             program = self.program()
             self._store.put_program(program.sha256, program.content)
+        if any(claim.purpose is Purpose.INSPECT for claim in chosen.claims):
+            self._store.put_config(PLACEHOLDER)
         if run.decision.disposition is Disposition.LOOK:
             state = driver.surveyed(self.clients.ssm, self.settings, state, run.now)
         times = (
@@ -378,7 +383,9 @@ class Reconciler:
 def _may_lack_program(before: EnvironmentState, after: EnvironmentState) -> bool:
     """Whether the bucket may not have the program: commands begin to name it, or somebody seems to have deleted it."""
     reasons = {observed.reason for observed in after.proxy_states.values()}
-    return after.document != before.document or PROGRAM_DOWNLOAD_FAILED in reasons
+    is_asking = after.inspections != before.inspections
+    is_new = after.document != before.document
+    return is_new or is_asking or PROGRAM_DOWNLOAD_FAILED in reasons
 
 
 def _first_failure(*calls: Callable[[], None]) -> Exception | None:

@@ -12,6 +12,7 @@ from haproxy_sync.fleet.model import ids
 from haproxy_sync.rollout import (
     agents,
     hanging,
+    inspections,
     listening,
     next_commands,
     run_command,
@@ -100,7 +101,19 @@ def collect(
     for command in in_flight:
         state, reports = _collect_one(state, command, asked[command.command_id], now)
         collected += reports
-    return state, tuple(collected)
+    return _collect_inspections(ssm, state, tuple(collected), now)
+
+
+def _collect_inspections(
+    ssm: Any, state: EnvironmentState, collected: Reports, now: UnixSeconds
+) -> tuple[EnvironmentState, Reports]:
+    """And what inspections brought: nothing where that cannot be had now."""
+    state = inspections.given_up(state, now)
+    for command in state.inspections:
+        said = _late_invocations(ssm, command) if command.command_id else ()
+        state, reports = inspections.reported(state, command, reports_of(said), now)
+        collected += tuple(_by_command(command, reports))
+    return state, collected
 
 
 def _collect_late(
@@ -160,6 +173,46 @@ def choose(
     `ClientError` or `BotoCoreError` if Run Command cannot be asked who is online, or for its document. What `program`
     raises is raised where somebody may have a command now.
     """
+    state, chosen = _next_commands(ssm, settings, state, program, now)
+    state, asked = _inspections(ssm, settings, state, program, now)
+    state = inspections.claimed(state, asked, now)
+    return state, replace(chosen, claims=(*chosen.claims, *asked))
+
+
+def _inspections(
+    ssm: Any,
+    settings: Settings,
+    state: EnvironmentState,
+    program: Callable[[], Program],
+    now: UnixSeconds,
+) -> tuple[EnvironmentState, tuple[Command, ...]]:
+    """Who is asked now how it is, by the document's newest version; nobody where that cannot be had: a look goes on."""
+    due = inspections.due(state, now)
+    if not due:
+        return state, ()
+    sha256 = program().sha256
+    try:
+        state = transitions.learned(state, run_command.agents(ssm, due, now))
+        document = run_command.document(ssm, settings.document_name, sha256)
+    except FAILURES:
+        return state, ()
+    return state, inspections.claims(state, _online(state, due), document, now)
+
+
+def _online(state: EnvironmentState, instance_ids: Iterable[str]) -> frozenset[str]:
+    """Those whose agent could be reached when it was asked about."""
+    return frozenset(
+        each for each in instance_ids if agents.is_online(state.agents[each])
+    )
+
+
+def _next_commands(
+    ssm: Any,
+    settings: Settings,
+    state: EnvironmentState,
+    program: Callable[[], Program],
+    now: UnixSeconds,
+) -> tuple[EnvironmentState, NextCommands]:
     wanted = next_commands.due(state, settings, now)
     if any(each.at <= now for each in wanted):
         return _chosen(ssm, settings, state, program().sha256, now)
@@ -188,7 +241,7 @@ def _chosen(
     wanted = next_commands.due(state, settings, now)
     ready = frozenset(each.instance_id for each in wanted if each.at <= now)
     state = transitions.learned(state, run_command.agents(ssm, ready, now))
-    online = frozenset(each for each in ready if agents.is_online(state.agents[each]))
+    online = _online(state, ready)
     state = transitions.unreachable(state, ready - online)
     chosen = next_commands.next_commands(state, wanted, online, settings, now)
     state = transitions.claimed(state, chosen.claims, now)
@@ -285,11 +338,11 @@ def send(
 
     `ssm` must not retry by itself: a SendCommand repeated is a second command (`Clients.commands`).
     """
-    document = state.document
-    if document is None:
-        raise Unpinned("claims without a pinned document")
     sent = NOTHING_SENT
     for number, claim in enumerate(claims):
+        document = claim.document or state.document
+        if document is None:
+            raise Unpinned("claims without a pinned document")
         try:
             command, reports = run_command.send(ssm, settings, claim, document)
         except FAILURES as error:
@@ -346,6 +399,7 @@ def record(
         refusal=_refusal(recorded, sent, now),
         send_failure=_send_failure(recorded, sent, now),
     )
+    recorded = inspections.sent(recorded, sent.by_claim)
     return transitions.sent(recorded, sent.by_claim, before)
 
 

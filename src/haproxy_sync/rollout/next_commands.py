@@ -142,7 +142,7 @@ def _due(
         )
     if must_compare:
         return want(purpose=Purpose.VERIFY, at=0.0)
-    if observed.sent_at < state.verify_requested_at:
+    if observed.sent_at < max(state.verify_requested_at, observed.adopt_since):
         return want(
             purpose=Purpose.VERIFY,
             at=spaced,
@@ -167,6 +167,8 @@ def _rested_at(proxy: ProxyProgress) -> UnixSeconds:
     is_untried = proxy.has_failed and not proxy.may_have_it
     if is_untried or _is_asked_again(proxy):
         return 0.0
+    if proxy.state.sent_at < proxy.state.adopt_since:
+        return 0.0  # an operator has just ended what it failed by
     return proxy.state.at + _backoff(proxy.state.attempts)
 
 
@@ -373,11 +375,14 @@ def _claims(
     settings: Settings,
     now: UnixSeconds,
 ) -> tuple[Command, ...]:
-    """One command per distinct config; together they start no more proxies at once than one command may."""
+    """One command per distinct config, those that adopt apart.
+
+    Together they start no more proxies at once than one command may.
+    """
     limit = max(1, settings.max_concurrency.of(len(state.proxies)))
     claims: list[Command] = []
     started = 0
-    for digest, members in _by_config(chosen).items():
+    for (digest, adopts), members in _by_parameters(chosen).items():
         started += len(members)
         if claims and started > limit:
             break
@@ -390,13 +395,14 @@ def _claims(
                 digest=digest,
                 targets=tuple(sorted(ids(members))),
                 claimed_at=now,
+                adopts=adopts,
             )
         )
     return tuple(claims)
 
 
-def _by_config(chosen: list[Due]) -> Mapping[Digest, list[Due]]:
-    groups: defaultdict[Digest, list[Due]] = defaultdict(list)
+def _by_parameters(chosen: list[Due]) -> Mapping[tuple[Digest, bool], list[Due]]:
+    groups: defaultdict[tuple[Digest, bool], list[Due]] = defaultdict(list)
     for each in chosen:
-        groups[each.digest].append(each)
+        groups[each.digest, each.proxy.state.adopt_since > 0].append(each)
     return groups

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, product
 
+from haproxy_sync.rollout import ownership
 from haproxy_sync.settings import Limit
 from haproxy_sync.state.model import (
     APPLIED,
@@ -161,7 +162,8 @@ class Progress:
     def is_converged(self) -> bool:
         """Whether every proxy has the config of the last look."""
         has_proxies = self.state.proxies != ()
-        return has_proxies and self._is_current and not self.unsettled
+        is_ours = ownership.publishers(self.state).keys() <= {self.state.publisher}
+        return has_proxies and is_ours and self._is_current and not self.unsettled
 
     @property
     def _is_current(self) -> bool:

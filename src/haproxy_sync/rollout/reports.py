@@ -77,6 +77,16 @@ class Report:
     running: str = ""
     backup: str = ""
     method: str = ""
+    publisher: str | None = (
+        None  # whose the host is, empty: nobody's; None: it did not say
+    )
+    other_publisher: str = ""
+    other_publisher_at: float = 0.0
+    haproxy_version: str = ""
+    style: str = ""
+    servers_up: int | None = None
+    servers_down: int | None = None
+    down: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +241,14 @@ def _reported(instance_id: str, marker: Mapping[str, Any]) -> Report:
         running=marker["running_md5"],
         backup=_short(marker.get("backup")),
         method=_short(marker.get("method")),
+        publisher=_short(marker["publisher"]) if "publisher" in marker else None,
+        other_publisher=_short(marker.get("other_publisher")),
+        other_publisher_at=float(_whole(marker.get("other_publisher_at")) or 0),
+        haproxy_version=_short(marker.get("haproxy_version")),
+        style=_short(marker.get("style")),
+        servers_up=_whole(marker.get("servers_up")),
+        servers_down=_whole(marker.get("servers_down")),
+        down=_short(marker.get("down")),
     )
 
 
@@ -263,6 +281,13 @@ def _is_digest(value: object) -> bool:
 def _text(value: object) -> str:
     """What the service or a host says; empty where it says nothing."""
     return str(value or "")
+
+
+def _whole(value: object) -> int | None:
+    """A whole number of a size that a host can mean; None for anything else."""
+    if type(value) is int and 0 <= value < 1 << 53:
+        return value
+    return None
 
 
 def _short(value: object) -> str:

@@ -194,6 +194,7 @@ def _ramp(settings: Settings, purpose: Purpose) -> _Ramp:
         # A comparison or a retry that fails says nothing of other proxies: they have the config, or failed it too.
         Purpose.RETRY: _Ramp(one, all_of_them),
         Purpose.VERIFY: _Ramp(settings.max_concurrency, all_of_them),
+        Purpose.INSPECT: _Ramp(settings.max_concurrency, all_of_them),
     }
     return ramps[purpose]
 
@@ -222,6 +223,6 @@ def parameters(settings: Settings, claim: Command, program: str) -> dict[str, st
         "ReloadMethod": settings.reload_method,
         "ListenPorts": ",".join(map(str, settings.listen_ports)),
         "Publisher": settings.publisher,
-        "Adopt": "false",
-        "Action": "apply",
+        "Adopt": str(claim.adopts).lower(),
+        "Action": "inspect" if claim.purpose is Purpose.INSPECT else "apply",
     }

@@ -6,6 +6,7 @@ from functools import partial
 from types import MappingProxyType
 
 from haproxy_sync.fleet.model import Backend, by_id
+from haproxy_sync.rollout import ownership
 from haproxy_sync.rollout.agents import Finding, findings
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
 from haproxy_sync.rollout.reports import NO_REPORT, Report
@@ -240,7 +241,11 @@ def reported(
         if report.instance_id in command.targets
     }
     states = {
-        key: _observed(state.proxy_state(key), command, report, now)
+        key: ownership.heard(
+            _observed(state.proxy_state(key), command, report, now),
+            report,
+            state.publisher,
+        )
         for key, report in fresh.items()
     }
     heard = frozenset(key for key, report in fresh.items() if report.is_heard)
@@ -358,6 +363,7 @@ def forgotten(state: EnvironmentState) -> EnvironmentState:
         proxy_states=MappingProxyType(present),
         commands=with_targets(command.without(gone) for command in state.commands),
         late=with_targets(command.without(gone) for command in state.late),
+        inspections=with_targets(each.without(gone) for each in state.inspections),
     )
 
 

@@ -22,6 +22,7 @@ class Purpose(StrEnum):
     WAVE = "wave"
     RETRY = "retry"
     VERIFY = "verify"
+    INSPECT = "inspect"  # changes nothing there, and is waited for by nobody
 
 
 class Outcome(StrEnum):
@@ -34,6 +35,7 @@ class Outcome(StrEnum):
     NOT_RUNNING = "not-running"
     ROLLED_BACK = "rolled-back"
     FAILED = "failed"
+    INSPECTED = "inspected"  # of an inspection alone
     MISSING = "missing"  # not reachable: agent offline, unregistered, undeliverable
     UNKNOWN = "unknown"  # its agent has or had the command, and nobody knows what became of it
     DENIED = "denied"
@@ -118,6 +120,10 @@ class Command:
     targets: tuple[str, ...]
     claimed_at: UnixSeconds
     command_id: str = ""  # empty: claimed, SendCommand may or may not have happened
+    adopts: bool = False  # takes its targets from another stack
+    document: Document | None = (
+        None  # what an inspection runs; None: what the publication is pinned to
+    )
     # No agent has taken it for so long that nobody else waits for it.
     is_stalled: bool = False
     deliver_by: UnixSeconds = 0.0  # an agent that comes later does not get it
@@ -172,6 +178,22 @@ def with_targets(commands: Iterable[Command]) -> tuple[Command, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a host said of itself when it was only asked; None is unknown."""
+
+    at: UnixSeconds
+    reason: str = ""  # how HAProxy is there, or why the host could not say
+    has_answered: bool = True
+    installed: str = ""
+    running: str = ""
+    haproxy_version: str = ""
+    style: str = ""
+    servers_up: int | None = None
+    servers_down: int | None = None
+    down: str = ""  # the first names
+
+
+@dataclass(frozen=True, slots=True)
 class ProxyState:
     """What was observed of one proxy. MD5s are what it said itself; empty is unknown."""
 
@@ -190,6 +212,15 @@ class ProxyState:
     attempts: int = 0  # in a row without success, for the back-off
     # The publication that it tried last and failed, until it succeeds.
     failed_generation: int = 0
+    # Whose the host is, by its own word; empty: nobody's, or unknown.
+    publisher: str = ""
+    other_publisher: str = ""  # that it refused within a day
+    other_publisher_at: UnixSeconds = 0.0
+    # Since when it is to be adopted; 0 once it said that it is ours.
+    adopt_since: UnixSeconds = 0.0
+    inspection: Inspection | None = None
+    inspect_sent_at: UnixSeconds = 0.0
+    inspect_attempts: int = 0  # in a row without an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +345,8 @@ class EnvironmentState:
     wake_at: UnixSeconds = 0.0  # a delayed message of ours comes then
     converged_at: UnixSeconds = 0.0
     verify_requested_at: UnixSeconds = 0.0
+    inspect_requested_at: UnixSeconds = 0.0
+    publisher: str = ""  # our stack
     template_error: str = ""
     queued: str = ""  # why there is a change that waits for the rollout under way
     refusal: Refusal | None = None
@@ -333,6 +366,9 @@ class EnvironmentState:
     others: tuple[str, ...] = ()
     publication: Publication | None = None
     commands: tuple[Command, ...] = ()
+    inspections: tuple[
+        Command, ...
+    ] = ()  # in flight or claimed, apart: nothing waits for them
     # Targets that failed by their silence: what they say yet still counts.
     late: tuple[Command, ...] = ()
     proxy_states: Mapping[str, ProxyState] = field(

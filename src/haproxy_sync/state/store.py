@@ -18,6 +18,9 @@ CONFLICT = frozenset({"ConditionalRequestConflict", "409"})
 ABSENT = frozenset({"NoSuchKey", "404"})
 LOST = EXISTS | CONFLICT | ABSENT
 
+# The document always downloads a config; an inspection needs none, and one where nothing was ever published gets this.
+PLACEHOLDER = Config("# haproxy-ec2-sync: what an inspection downloads\n")
+
 
 def state_key(environment: str) -> str:
     """Where the environment's state is."""
@@ -150,13 +153,14 @@ class Store:
                 raise
 
     def _has_configs(self) -> bool:
-        """Whether a config of the environment is stored: they outlive the state, and are put before it."""
+        """Whether a config of the environment was published: they outlive the state, and are put before it."""
         page = self.s3.list_objects_v2(
             Bucket=self.bucket,
             Prefix=config_prefix(self.environment),
-            MaxKeys=1,
+            MaxKeys=2,
         )
-        return bool(page.get("Contents"))
+        keys = {item["Key"] for item in page.get("Contents", ())}
+        return keys - {config_key(self.environment, PLACEHOLDER.sha256)} != set()
 
     def get_config(self, sha256: str) -> str | None:
         """The text of a stored config; None if somebody deleted it."""

@@ -1,0 +1,164 @@
+"""Commands that only ask proxies how they are: in any freeze too, waited for by nobody, and no proof of anything."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import batched
+
+from haproxy_sync.fleet.model import ids
+from haproxy_sync.rollout import ownership
+from haproxy_sync.rollout.reports import Report
+from haproxy_sync.state.model import (
+    Command,
+    Digest,
+    Document,
+    EnvironmentState,
+    Inspection,
+    Outcome,
+    ProxyState,
+    Purpose,
+    UnixSeconds,
+    with_targets,
+)
+from haproxy_sync.state.store import PLACEHOLDER
+
+CHUNK = 50  # most instance ids one SendCommand takes
+RETRY_SECONDS = 30  # doubles with every attempt
+MAX_DOUBLINGS = 6
+REQUEST_SECONDS = 600  # who could not be asked by then is not asked any more
+VOID_SECONDS = 75  # as of any claim without a command id
+LOST_SECONDS = 300  # above the document's own timeout
+
+
+def due(state: EnvironmentState, now: UnixSeconds) -> frozenset[str]:
+    """The proxies to ask now: all that an operator asked for, and in the first freeze whoever has not answered yet."""
+    waiting = set(state.proxy_ids)
+    waiting.difference_update(*(each.targets for each in state.inspections))
+    return frozenset(filter(lambda key: _is_due(state, key, now), waiting))
+
+
+def _is_due(state: EnvironmentState, instance_id: str, now: UnixSeconds) -> bool:
+    observed = state.proxy_state(instance_id)
+    requested_at = state.inspect_requested_at
+    is_requested = now - requested_at <= REQUEST_SECONDS
+    if is_requested and observed.inspect_sent_at < requested_at:
+        return True
+    wanted_since = requested_at if is_requested else 0.0
+    if not (is_requested or state.first_freeze) or _has_answered(
+        observed, wanted_since
+    ):
+        return False
+    doublings = min(max(observed.inspect_attempts - 1, 0), MAX_DOUBLINGS)
+    return now >= observed.inspect_sent_at + (RETRY_SECONDS << doublings)
+
+
+def has_told(observed: ProxyState) -> bool:
+    """Whether the host has said itself whose it is, which may be nobody's."""
+    return observed.publisher != "" or _has_answered(observed, 0.0)
+
+
+def _has_answered(observed: ProxyState, since: UnixSeconds) -> bool:
+    found = observed.inspection
+    return found is not None and found.has_answered and found.at >= since
+
+
+def claims(
+    state: EnvironmentState,
+    targets: Iterable[str],
+    document: Document,
+    now: UnixSeconds,
+) -> tuple[Command, ...]:
+    """The commands that ask them."""
+    return tuple(
+        Command(
+            claim_id=f"{state.writer}.{state.revision}.inspect.{number}",
+            purpose=Purpose.INSPECT,
+            generation=state.generation,
+            fence=state.fence,
+            digest=Digest.of(PLACEHOLDER),
+            targets=chunk,
+            claimed_at=now,
+            document=document,
+        )
+        for number, chunk in enumerate(batched(sorted(targets), CHUNK, strict=False))
+    )
+
+
+def claimed(
+    state: EnvironmentState, commands: tuple[Command, ...], now: UnixSeconds
+) -> EnvironmentState:
+    """They are put before anything is sent, like every claim."""
+    targets = [target for command in commands for target in command.targets]
+    after = state.with_each_proxy_state(
+        targets,
+        lambda observed: replace(
+            observed,
+            inspect_sent_at=now,
+            inspect_attempts=observed.inspect_attempts + 1,
+        ),
+    )
+    return replace(after, inspections=(*state.inspections, *commands))
+
+
+def sent(
+    state: EnvironmentState, by_claim: Mapping[str, Command | None]
+) -> EnvironmentState:
+    """Each claim became the command it was sent as (None: nothing was sent)."""
+    became = (by_claim.get(each.claim_id, each) for each in state.inspections)
+    return replace(state, inspections=tuple(filter(None, became)))
+
+
+def given_up(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
+    """Without void claims, and without commands that nobody will answer any more."""
+    left = (each for each in state.inspections if now < _over_at(each))
+    return replace(state, inspections=tuple(left))
+
+
+def _over_at(command: Command) -> UnixSeconds:
+    seconds = LOST_SECONDS if command.command_id else VOID_SECONDS
+    return command.claimed_at + seconds
+
+
+def reported(
+    state: EnvironmentState,
+    command: Command,
+    reports: Iterable[Report],
+    now: UnixSeconds,
+) -> tuple[EnvironmentState, tuple[Report, ...]]:
+    """What the targets said, and the reports that count. What settles a rollout stays as it was."""
+    counted = tuple(
+        report
+        for report in reports
+        if report.instance_id in command.targets and not report.is_silent
+    )
+    after = state.with_proxy_states(
+        {report.instance_id: _observed(state, report, now) for report in counted}
+    )
+    answered = ids(counted)
+    left = (
+        each.without(answered) if each.claim_id == command.claim_id else each
+        for each in state.inspections
+    )
+    return replace(after, inspections=with_targets(left)), counted
+
+
+def _observed(state: EnvironmentState, report: Report, now: UnixSeconds) -> ProxyState:
+    before = state.proxy_state(report.instance_id)
+    after = ownership.heard(before, report, state.publisher)
+    if report.outcome is not Outcome.INSPECTED:
+        told = Inspection(now, reason=report.reason, has_answered=False)
+        return replace(after, inspection=told)
+    return replace(after, inspect_attempts=0, inspection=_told(report, now))
+
+
+def _told(report: Report, now: UnixSeconds) -> Inspection:
+    return Inspection(
+        at=now,
+        reason=report.reason,
+        installed=report.installed,
+        running=report.running,
+        haproxy_version=report.haproxy_version,
+        style=report.style,
+        servers_up=report.servers_up,
+        servers_down=report.servers_down,
+        down=report.down,
+    )

@@ -1,0 +1,50 @@
+"""Whose the proxies are, by their own word: one that is another stack's refuses us until it is adopted."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from operator import attrgetter
+
+from haproxy_sync.rollout.reports import Report
+from haproxy_sync.state.model import EnvironmentState, ProxyState, UnixSeconds
+
+
+def heard(before: ProxyState, report: Report, ours: str) -> ProxyState:
+    """What is known of the proxy's owner after a report; what it did not say stays as it was."""
+    if report.publisher is None:
+        return before
+    is_rival = report.other_publisher not in {"", ours}
+    return replace(
+        before,
+        publisher=report.publisher,
+        other_publisher=report.other_publisher if is_rival else "",
+        other_publisher_at=report.other_publisher_at if is_rival else 0.0,
+        adopt_since=0.0 if report.publisher == ours else before.adopt_since,
+    )
+
+
+def adopting(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
+    """The next command to each proxy of the last look adopts it, and those after it until it says that it is ours."""
+    return state.with_each_proxy_state(
+        state.proxy_ids, lambda observed: replace(observed, adopt_since=now)
+    )
+
+
+def publishers(state: EnvironmentState) -> Mapping[str, tuple[str, ...]]:
+    """Which proxies each stack has, by their own word."""
+    return _by_stack(state, attrgetter("publisher"))
+
+
+def refused(state: EnvironmentState) -> Mapping[str, tuple[str, ...]]:
+    """Which proxies refused each other stack within a day."""
+    return _by_stack(state, attrgetter("other_publisher"))
+
+
+def _by_stack(
+    state: EnvironmentState, stack_of: Callable[[ProxyState], str]
+) -> Mapping[str, tuple[str, ...]]:
+    found: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
+    for instance_id in state.proxy_ids:
+        found[stack_of(state.proxy_state(instance_id))] += (instance_id,)
+    found.pop("", None)
+    return found

@@ -13,14 +13,17 @@ def heard(before: ProxyState, report: Report, ours: str) -> ProxyState:
     """What is known of the proxy's owner after a report; what it did not say stays as it was."""
     if report.publisher is None:
         return before
-    is_rival = report.other_publisher not in {"", ours}
-    return replace(
+    after = replace(
         before,
         publisher=report.publisher,
-        other_publisher=report.other_publisher if is_rival else "",
-        other_publisher_at=report.other_publisher_at if is_rival else 0.0,
-        adopt_since=0.0 if report.publisher == ours else before.adopt_since,
+        other_publisher=report.other_publisher,
+        other_publisher_at=report.other_publisher_at,
     )
+    if report.other_publisher == ours:
+        after = replace(after, other_publisher="", other_publisher_at=0.0)
+    if report.publisher == ours:
+        after = replace(after, adopt_since=0.0)
+    return after
 
 
 def adopting(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:

@@ -1,6 +1,7 @@
 """S3: the state, read first and put under `If-Match`; configs and programs, which never change."""
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -159,8 +160,9 @@ class Store:
             Prefix=config_prefix(self.environment),
             MaxKeys=2,
         )
-        keys = {item["Key"] for item in page.get("Contents", ())}
-        return keys - {config_key(self.environment, PLACEHOLDER.sha256)} != set()
+        keys = set(map(itemgetter("Key"), page.get("Contents", ())))
+        keys.discard(config_key(self.environment, PLACEHOLDER.sha256))
+        return bool(keys)
 
     def get_config(self, sha256: str) -> str | None:
         """The text of a stored config; None if somebody deleted it."""

@@ -44,7 +44,7 @@ def apply(request: Request, findings: Findings, journal: Journal) -> Verdict:
         return _compare(run)
     finally:
         findings.see(discovery)
-        findings.own(memory)
+        ownership.tell(memory, findings)
         durable.remove(live.candidate, live.saved)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from haproxy_apply import admin_socket, durable, files, haproxy
+from haproxy_apply import admin_socket, durable, files, haproxy, ownership
 from haproxy_apply.errors import Ended, Verdict
 from haproxy_apply.model import read
 from haproxy_apply.processes import Discovery
@@ -35,7 +35,7 @@ def inspect(wanted: Request, findings: Findings, journal: Journal) -> Verdict:
     memory = Memory()
     live = files.find_live_file(wanted.config_path)
     findings.md5_before = findings.md5_after = live.md5
-    findings.own(memory)
+    ownership.tell(memory, findings)
     discovery = Discovery(live, boot_id())
     service = discovery.find()
     proof = find_proof(memory, live, service)

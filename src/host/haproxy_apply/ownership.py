@@ -11,8 +11,9 @@ from haproxy_apply.errors import Ended, failed
 from haproxy_apply.state import STATE_DIR
 
 if TYPE_CHECKING:
+    from haproxy_apply.report import Findings
     from haproxy_apply.request import Request
-    from haproxy_apply.state import State
+    from haproxy_apply.state import Memory, State
 
 REFUSED = f"{STATE_DIR}/refused"
 OTHER_PUBLISHER = "other-publisher"
@@ -55,6 +56,12 @@ def check(wanted: Request, known: State) -> None:
         with suppress(OSError):  # it is only for the owner to know
             durable.write_text(REFUSED, f"{wanted.publisher} {int(time.time())}\n")
     raise refused
+
+
+def tell(memory: Memory, findings: Findings) -> None:
+    """Whose the host is, as far as the disk has it, and who was refused last."""
+    findings.publisher = memory.publisher
+    findings.refused = last_refused(memory.publisher)
 
 
 def last_refused(owner: str) -> Refused | None:

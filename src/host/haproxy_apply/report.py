@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from haproxy_apply import PROJECT
-from haproxy_apply.ownership import last_refused
 
 if TYPE_CHECKING:
     from haproxy_apply.errors import Verdict
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from haproxy_apply.journal import Journal
     from haproxy_apply.ownership import Refused
     from haproxy_apply.processes import Discovery
-    from haproxy_apply.state import Memory
 
 # In bytes, of which Run Command shows the first 2,500.
 MAX_MARKER = 2000
@@ -49,11 +47,6 @@ class Findings:
         last = discovery.last
         self.old_workers = max(len(last.workers) - 1, 0) if last else 0
         self.style = discovery.style
-
-    def own(self, memory: Memory) -> None:
-        """Whose host this is, as far as the disk has it, and who was refused last."""
-        self.publisher = memory.publisher
-        self.refused = last_refused(memory.publisher)
 
 
 def marker(verdict: Verdict, fence: int, findings: Findings, journal: Journal) -> str:

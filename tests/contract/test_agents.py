@@ -47,7 +47,7 @@ def spoil(world: World) -> dict[str, str]:
     }
 
 
-@pytest.mark.fault("F120")
+@pytest.mark.fault("F123")
 def test_bad_agents_are_named_before_anything_is_sent(fresh: World) -> None:
     """By a plan before the first look, by status after it."""
     expected = spoil(fresh)
@@ -59,7 +59,7 @@ def test_bad_agents_are_named_before_anything_is_sent(fresh: World) -> None:
     assert fresh.orders() == 0
 
 
-@pytest.mark.fault("F120")
+@pytest.mark.fault("F123")
 def test_a_mended_agent_is_seen_by_the_next_sweep(fresh: World) -> None:
     """Nobody waits for a drift check to see that an update worked."""
     (too_old, *_) = spoil(fresh)
@@ -70,7 +70,7 @@ def test_a_mended_agent_is_seen_by_the_next_sweep(fresh: World) -> None:
     assert too_old not in found(fresh.act("status"))
 
 
-@pytest.mark.fault("F120")
+@pytest.mark.fault("F123")
 def test_a_missing_proxy_is_called_what_it_is(world: World) -> None:
     """Whether its agent is away, or was never there."""
     world.launch()
@@ -89,7 +89,7 @@ def test_a_missing_proxy_is_called_what_it_is(world: World) -> None:
     ]
 
 
-@pytest.mark.fault("F120")
+@pytest.mark.fault("F123")
 def test_events_cost_no_question_about_agents_that_are_well(running: World) -> None:
     """What a step has learned is enough until the drift check."""
     running.sweep()
@@ -100,7 +100,7 @@ def test_events_cost_no_question_about_agents_that_are_well(running: World) -> N
     assert ASK not in made
 
 
-@pytest.mark.fault("F120")
+@pytest.mark.fault("F123")
 def test_a_question_that_fails_stops_nobody_where_nothing_is_sent(
     fresh: World,
 ) -> None:
@@ -120,7 +120,7 @@ def test_a_question_that_fails_stops_nobody_where_nothing_is_sent(
     assert fresh.act("status")["agents"]["failure"] is None
 
 
-@pytest.mark.fault("F123")
+@pytest.mark.fault("F126")
 def test_a_plan_that_cannot_ask_for_agents_does_not_proceed(running: World) -> None:
     """No command is sent without that answer."""
     running.launch()
@@ -129,7 +129,7 @@ def test_a_plan_that_cannot_ask_for_agents_does_not_proceed(running: World) -> N
     assert verdict.startswith("blocked: DescribeInstanceInformation: AccessDenied")
 
 
-@pytest.mark.fault("F120")
+@pytest.mark.fault("F123")
 @pytest.mark.parametrize(
     ("version", "expected"),
     [
@@ -155,7 +155,7 @@ def test_versions_compare_as_numbers(
     assert findings(Agent(version, "Online", 1.0)) == expected
 
 
-@pytest.mark.fault("F120")
+@pytest.mark.fault("F123")
 @given(
     st.one_of(st.text(), st.from_regex(r"[0-9.]*", fullmatch=True)),
     st.sampled_from(["Online", "ConnectionLost", "Inactive", "", "Unheard"]),

@@ -35,7 +35,7 @@ def questions(world: World) -> Iterator[list[list[dict[str, Any]]]]:
     events.unregister(name, ask)
 
 
-@pytest.mark.fault("F132")
+@pytest.mark.fault("F112")
 def test_a_value_in_another_case_is_named() -> None:
     """In `status` and in `plan`, by instance id; the fleet converges without it, and no look asks more for it."""
     with new_world() as world:
@@ -53,7 +53,7 @@ def test_a_value_in_another_case_is_named() -> None:
         assert near_misses(status) == near_misses(world.act("plan")) == expected
 
 
-@pytest.mark.fault("F132")
+@pytest.mark.fault("F112")
 def test_a_backend_whose_option_is_mistyped_is_served_and_named() -> None:
     """Until the tag is mended."""
     with new_world() as world:
@@ -69,7 +69,7 @@ def test_a_backend_whose_option_is_mistyped_is_served_and_named() -> None:
         assert near_misses(world.act("status")) == {}
 
 
-@pytest.mark.fault("F133")
+@pytest.mark.fault("F113")
 @pytest.mark.parametrize(
     "tags",
     [
@@ -97,7 +97,7 @@ def test_the_only_proxy_of_a_mistyped_environment_is_named(
         assert near_misses(world.act("status")) == {}
 
 
-@pytest.mark.fault("F133")
+@pytest.mark.fault("F113")
 def test_strangers_are_not_named() -> None:
     """Other environments, and other types, are somebody else's."""
     with new_world() as world:
@@ -107,7 +107,7 @@ def test_strangers_are_not_named() -> None:
         assert world.act("status")["skipped"] == []
 
 
-@pytest.mark.fault("F133")
+@pytest.mark.fault("F113")
 def test_a_search_that_fails_fails_no_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the look itself has found counts."""
 
@@ -124,7 +124,7 @@ def test_a_search_that_fails_fails_no_look(monkeypatch: pytest.MonkeyPatch) -> N
         assert world.act("status")["backends"] == [backend]
 
 
-@pytest.mark.fault("F131")
+@pytest.mark.fault("F111")
 def test_a_rollout_in_another_partition() -> None:
     """Every proxy gets the address of its own partition, and the document takes it."""
     with new_world(region="eusc-de-east-1") as world:
@@ -138,7 +138,7 @@ def test_a_rollout_in_another_partition() -> None:
         assert url.startswith("https://bucket.s3.eusc-de-east-1.amazonaws.eu/")
 
 
-@pytest.mark.fault("F134")
+@pytest.mark.fault("F114")
 @pytest.mark.parametrize(
     ("backend", "proxy"),
     [

@@ -29,7 +29,7 @@ def operation(name: str) -> str:
     return name.partition(".")[2]
 
 
-@pytest.mark.fault("F122")
+@pytest.mark.fault("F125")
 @pytest.mark.parametrize(("name", "code"), LOOKS)
 def test_status_names_a_look_that_fails(running: World, name: str, code: str) -> None:
     """What failed, since when and when last; the batch comes back, and nothing else is written."""
@@ -55,7 +55,7 @@ def test_status_names_a_look_that_fails(running: World, name: str, code: str) ->
     assert (after["converged"], after["look_failure"]) == (True, None)
 
 
-@pytest.mark.fault("F122")
+@pytest.mark.fault("F125")
 @pytest.mark.parametrize(("name", "code"), STEPS)
 def test_status_names_what_a_rollout_could_not_ask(
     running: World, name: str, code: str
@@ -72,7 +72,7 @@ def test_status_names_what_a_rollout_could_not_ask(
     assert running.act("status")["look_failure"] is None
 
 
-@pytest.mark.fault("F122")
+@pytest.mark.fault("F125")
 def test_a_failure_that_lasts_is_seldom_put(running: World) -> None:
     """Each sweep fails; the state is not written each time."""
     fault = Fault(403, "UnauthorizedOperation")
@@ -86,7 +86,7 @@ def test_a_failure_that_lasts_is_seldom_put(running: World) -> None:
     assert made.count("s3.PutObject") == 2
 
 
-@pytest.mark.fault("F122")
+@pytest.mark.fault("F125")
 def test_an_older_look_that_fails_does_not_hide_a_newer_one(
     running: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +103,7 @@ def test_an_older_look_that_fails_does_not_hide_a_newer_one(
     assert running.act("status")["converged"]
 
 
-@pytest.mark.fault("F122")
+@pytest.mark.fault("F125")
 def test_a_failure_that_cannot_be_written_does_no_harm(running: World) -> None:
     """The batch comes back, as ever."""
     before = running.state
@@ -117,7 +117,7 @@ def test_a_failure_that_cannot_be_written_does_no_harm(running: World) -> None:
     assert running.sweep() == []
 
 
-@pytest.mark.fault("F122")
+@pytest.mark.fault("F125")
 def test_a_corrupt_state_outlives_a_look_that_fails(running: World) -> None:
     """`status` still says that it is none."""
     running.clients.s3.put_object(
@@ -129,7 +129,7 @@ def test_a_corrupt_state_outlives_a_look_that_fails(running: World) -> None:
     assert running.act("status")["corruption"]
 
 
-@pytest.mark.fault("F122")
+@pytest.mark.fault("F125")
 def test_a_look_that_fails_ends_no_first_freeze() -> None:
     """Nothing was ever looked at, and the first thing that is written is a failure."""
     with new_world(start_frozen=True) as world:
@@ -155,7 +155,7 @@ def test_a_step_without_a_look_does_not_end_what_looks_failed_with(
         assert running.act("status")["look_failure"]
 
 
-@pytest.mark.fault("F121")
+@pytest.mark.fault("F124")
 @pytest.mark.parametrize(
     ("code", "status_code"),
     [
@@ -194,7 +194,7 @@ def test_a_refused_send_command_is_told_until_one_is_taken(
     assert running.act("plan")["verdict"] == "proceed"
 
 
-@pytest.mark.fault("F121")
+@pytest.mark.fault("F124")
 def test_a_refused_parameter_is_told_by_its_name(running: World) -> None:
     """No log has to be read."""
     running.settings = replace(running.settings, listen_ports=tuple(range(8000, 8016)))
@@ -204,7 +204,7 @@ def test_a_refused_parameter_is_told_by_its_name(running: World) -> None:
     assert "ListenPorts" in running.act("plan")["verdict"]
 
 
-@pytest.mark.fault("F121")
+@pytest.mark.fault("F124")
 def test_a_function_that_may_not_send_says_so(running: World) -> None:
     """It reads as if each proxy were at fault, so the words of the service stand beside it."""
     running.launch()
@@ -228,8 +228,8 @@ def test_a_function_that_may_not_send_says_so(running: World) -> None:
     assert running.act("status")["send_failure"] is None
 
 
-@pytest.mark.fault("F121")
-@pytest.mark.fault("F123")
+@pytest.mark.fault("F124")
+@pytest.mark.fault("F126")
 def test_a_plan_waits_while_the_document_takes_no_command(running: World) -> None:
     """The service's words are there, too; a freeze ends the tries, and what they brought."""
     running.update_document(replace(running.program, sha256="a" * 64))

@@ -18,7 +18,7 @@ def upload(world: World, body: bytes = BROKEN) -> None:
     )
 
 
-@pytest.mark.fault("F123")
+@pytest.mark.fault("F126")
 def test_during_a_freeze_it_shows_what_comes_after_it(running: World) -> None:
     """Until when, by the clock; nothing rolls out meanwhile."""
     running.act("freeze", minutes=10, reason="deploy")
@@ -32,7 +32,7 @@ def test_during_a_freeze_it_shows_what_comes_after_it(running: World) -> None:
     assert plan["rolling_out"] == []
 
 
-@pytest.mark.fault("F123")
+@pytest.mark.fault("F126")
 def test_during_a_rollback_it_shows_both(running: World) -> None:
     """What rolls out yet, and what is published once the freeze ends."""
     good = running.act("status")["generation"]
@@ -51,7 +51,7 @@ def test_during_a_rollback_it_shows_both(running: World) -> None:
     assert running.act("plan")["rolling_out"] == []
 
 
-@pytest.mark.fault("F123")
+@pytest.mark.fault("F126")
 def test_during_a_hold_it_shows_what_goes_through_and_who_would_go(
     running: World,
 ) -> None:
@@ -66,7 +66,7 @@ def test_during_a_hold_it_shows_what_goes_through_and_who_would_go(
     assert plan["changes"]
 
 
-@pytest.mark.fault("F123")
+@pytest.mark.fault("F126")
 def test_beside_a_template_error_it_shows_who_would_come_and_go(
     running: World,
 ) -> None:
@@ -81,7 +81,7 @@ def test_beside_a_template_error_it_shows_who_would_come_and_go(
     assert (plan["changes"], plan["diff"]) == (False, [])
 
 
-@pytest.mark.fault("F123")
+@pytest.mark.fault("F126")
 def test_a_freeze_comes_first(running: World) -> None:
     """Whatever else is wrong has its own key."""
     running.act("freeze")
@@ -91,7 +91,7 @@ def test_a_freeze_comes_first(running: World) -> None:
     assert plan["template_error"]
 
 
-@pytest.mark.fault("F123")
+@pytest.mark.fault("F126")
 def test_a_stopped_rollout_is_ended_by_a_change_only(running: World) -> None:
     """Who failed is named; another publication begins with a canary."""
     running.pass_time(60)
@@ -108,7 +108,7 @@ def test_a_stopped_rollout_is_ended_by_a_change_only(running: World) -> None:
     assert (plan["verdict"], plan["changes"]) == ("proceed", True)
 
 
-@pytest.mark.fault("F123")
+@pytest.mark.fault("F126")
 @pytest.mark.parametrize("is_changed", [False, True])
 def test_a_failed_program_stays_stopped_whatever_is_published(
     running: World,
@@ -129,7 +129,7 @@ def test_a_failed_program_stays_stopped_whatever_is_published(
     assert running.act("plan")["verdict"] == "proceed"
 
 
-@pytest.mark.fault("F123")
+@pytest.mark.fault("F126")
 def test_a_change_behind_a_rollout_waits(running: World) -> None:
     """For its end, or for half a minute; an operator's sync does not."""
     running.service.delay = late("apply", NEVER)
@@ -143,7 +143,7 @@ def test_a_change_behind_a_rollout_waits(running: World) -> None:
     assert running.act("sync")["published"]
 
 
-@pytest.mark.fault("F123")
+@pytest.mark.fault("F126")
 def test_a_plan_whose_program_is_as_it_was_proceeds(running: World) -> None:
     """Where nothing keeps it, and where nothing is to be done."""
     assert running.program == Program.packed()

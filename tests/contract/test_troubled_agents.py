@@ -36,7 +36,7 @@ def others(world: World, first: str) -> set[str]:
     return {host.running for key, host in world.proxies.items() if key != first}
 
 
-@pytest.mark.fault("F110")
+@pytest.mark.fault("F115")
 def test_the_time_of_work_is_above_the_document_s() -> None:
     """A program that takes all of its time is not said to hang, nor one whose last reply is a little late."""
     content = json.loads(DOCUMENT.read_text())
@@ -47,7 +47,7 @@ def test_the_time_of_work_is_above_the_document_s() -> None:
     assert 2 * SILENT_SECONDS + sum(map(int, timeouts)) < LOST_SECONDS
 
 
-@pytest.mark.fault("F110")
+@pytest.mark.fault("F115")
 def test_a_canary_whose_download_hangs_is_replaced(running: World) -> None:
     """By the wakeups alone; it is named, its command stays, and it gets no second one meanwhile."""
     (old,) = digests(running)
@@ -64,7 +64,7 @@ def test_a_canary_whose_download_hangs_is_replaced(running: World) -> None:
     assert len(running.proxies[first].agent.orders) == 2
 
 
-@pytest.mark.fault("F110")
+@pytest.mark.fault("F115")
 def test_a_download_that_hung_to_its_end_stops_nothing(running: World) -> None:
     """It says nothing about the config, so the rollout of the next one is not stopped; the proxy is asked again."""
     first = trouble(running, Trouble.S3_SILENT)
@@ -83,7 +83,7 @@ def test_a_download_that_hung_to_its_end_stops_nothing(running: World) -> None:
     assert digests(running) == {desired(running)}
 
 
-@pytest.mark.fault("F110")
+@pytest.mark.fault("F115")
 @pytest.mark.parametrize("is_newer", [False, True])
 def test_a_command_that_runs_late_is_heard(
     running: World,
@@ -105,7 +105,7 @@ def test_a_command_that_runs_late_is_heard(
     assert len(running.proxies[first].agent.orders) == 2 + is_newer
 
 
-@pytest.mark.fault("F110")
+@pytest.mark.fault("F115")
 def test_a_comparison_that_hangs_is_named(running: World) -> None:
     """Nobody waits for comparisons; that this one hangs is said all the same, and the next change goes on."""
     for host in running.proxies.values():
@@ -120,7 +120,7 @@ def test_a_comparison_that_hangs_is_named(running: World) -> None:
     assert not running.act("status")["converged"]
 
 
-@pytest.mark.fault("F111")
+@pytest.mark.fault("F116")
 def test_those_behind_a_hanging_proxy_get_another_command(running: World) -> None:
     """One at a time: their turn would come after thirteen minutes, and then the service would send to nobody."""
     running.settings = replace(running.settings, max_concurrency=Limit.parse("1"))
@@ -137,7 +137,7 @@ def test_those_behind_a_hanging_proxy_get_another_command(running: World) -> Non
     assert running.state.proxies_in_flight == {second}
 
 
-@pytest.mark.fault("F111")
+@pytest.mark.fault("F116")
 def test_those_who_work_are_waited_for_beside_one_that_hangs(running: World) -> None:
     """Whoever is at work in the same command is not given another one; the service lets one more begin per end."""
     running.launch("haproxy", 2)
@@ -160,7 +160,7 @@ def test_those_who_work_are_waited_for_beside_one_that_hangs(running: World) -> 
     assert outcome_of(running, fourth) == ("installed", "")
 
 
-@pytest.mark.fault("F112")
+@pytest.mark.fault("F117")
 def test_a_host_whose_worker_died_is_asked_again_at_once(running: World) -> None:
     """It has the config already, and says so: no failure, no stop, no second proxy at risk before."""
     first = trouble(running, Trouble.WORKER_KILLED)
@@ -174,7 +174,7 @@ def test_a_host_whose_worker_died_is_asked_again_at_once(running: World) -> None
     assert not running.state.proxy_state(first).failed_generation
 
 
-@pytest.mark.fault("F112")
+@pytest.mark.fault("F117")
 def test_a_host_whose_worker_dies_again_makes_room_for_another(running: World) -> None:
     """The canary is no deadlock: the second death lets another proxy go first."""
     first = trouble(running, Trouble.WORKER_KILLED)
@@ -184,7 +184,7 @@ def test_a_host_whose_worker_dies_again_makes_room_for_another(running: World) -
     assert outcome_of(running, first) == ("unknown", "agent-died")
 
 
-@pytest.mark.fault("F113")
+@pytest.mark.fault("F118")
 def test_a_proxy_that_never_reports_holds_up_nobody_for_long(running: World) -> None:
     """As long as a download that hangs; given up at last it is `no-report`, and gets another command."""
     first = trouble(running, Trouble.MUTE)
@@ -200,7 +200,7 @@ def test_a_proxy_that_never_reports_holds_up_nobody_for_long(running: World) -> 
     assert digests(running) == {desired(running)}
 
 
-@pytest.mark.fault("F113")
+@pytest.mark.fault("F118")
 def test_a_taken_command_that_the_service_gives_up_is_no_offline_agent(
     running: World,
 ) -> None:
@@ -219,7 +219,7 @@ def test_a_taken_command_that_the_service_gives_up_is_no_offline_agent(
     assert outcome_of(running, first) == ("unknown", "no-report")
 
 
-@pytest.mark.fault("F114")
+@pytest.mark.fault("F119")
 def test_an_agent_that_rejects_a_command_is_asked_again(running: World) -> None:
     """Without a word there is nobody to blame: it is tried again, then another proxy goes first."""
     first = trouble(running, Trouble.REJECTS)
@@ -236,7 +236,7 @@ def test_an_agent_that_rejects_a_command_is_asked_again(running: World) -> None:
     assert running.proxies[first].reloads == 2
 
 
-@pytest.mark.fault("F114")
+@pytest.mark.fault("F119")
 def test_a_host_that_fails_is_still_the_only_one_at_risk(running: World) -> None:
     """If it did fail, and only its words got lost, it says so when it is asked again."""
     (old,) = digests(running)
@@ -252,7 +252,7 @@ def test_a_host_that_fails_is_still_the_only_one_at_risk(running: World) -> None
     assert running.orders() == len(running.proxies) + 2
 
 
-@pytest.mark.fault("F116")
+@pytest.mark.fault("F121")
 def test_a_bucket_whose_name_does_not_resolve_fails_the_download(
     running: World,
 ) -> None:
@@ -262,7 +262,7 @@ def test_a_bucket_whose_name_does_not_resolve_fails_the_download(
     assert outcome_of(running, first) == ("failed", "download-failed")
 
 
-@pytest.mark.fault("F117")
+@pytest.mark.fault("F122")
 def test_a_command_that_nobody_takes_any_more_is_given_up(running: World) -> None:
     """The service says so only after its total timeout, hours later; who is back before that is served before."""
     gone = min(running.proxies)

@@ -72,7 +72,7 @@ def pass_minutes(world: World, other: Rival, minutes: int) -> None:
             one.pass_time(30)
 
 
-@pytest.mark.fault("F145")
+@pytest.mark.fault("F132")
 def test_two_stacks_undo_nothing_and_name_each_other(running: World) -> None:
     """Over many drift checks of both: the second one stops at its canary, the first one goes on."""
     before = configs(running)
@@ -96,7 +96,7 @@ def test_two_stacks_undo_nothing_and_name_each_other(running: World) -> None:
     assert list(ours["other_publishers"]) == [THEIRS]
 
 
-@pytest.mark.fault("F147")
+@pytest.mark.fault("F134")
 def test_sync_adopts_and_the_former_owner_learns_of_it(running: World) -> None:
     """By its next command; each is told who has the proxies now."""
     other = rival(running)
@@ -126,7 +126,7 @@ def test_sync_adopts_and_the_former_owner_learns_of_it(running: World) -> None:
     assert not other.act("status")["converged"]
 
 
-@pytest.mark.fault("F147")
+@pytest.mark.fault("F134")
 def test_an_adoption_waits_for_a_proxy_that_cannot_be_reached(running: World) -> None:
     """It is kept until that host itself said that it is ours; a command has one set of parameters."""
     other = rival(running)
@@ -145,7 +145,7 @@ def test_an_adoption_waits_for_a_proxy_that_cannot_be_reached(running: World) ->
     assert other.act("status")["converged"]
 
 
-@pytest.mark.fault("F147")
+@pytest.mark.fault("F134")
 def test_a_stack_that_is_deleted_and_deployed_anew(running: World) -> None:
     """It has another id, an empty bucket and the first freeze; its proxies are its own again by one word."""
     fresh = rival(
@@ -163,7 +163,7 @@ def test_a_stack_that_is_deleted_and_deployed_anew(running: World) -> None:
     assert sum(host.reloads for host in running.proxies.values()) == before
 
 
-@pytest.mark.fault("F146")
+@pytest.mark.fault("F133")
 def test_unfreeze_names_who_published(running: World) -> None:
     """And who of the proxies has not said so yet; nothing was published when it is refused."""
     other = rival(running, start_frozen=True)
@@ -175,7 +175,7 @@ def test_unfreeze_names_who_published(running: World) -> None:
     assert owners(running) == {OURS}
 
 
-@pytest.mark.fault("F146")
+@pytest.mark.fault("F133")
 def test_unfreeze_wants_a_word_where_a_proxy_is_another_stacks(running: World) -> None:
     """The error names stack, proxies and the way."""
     other = rival(running, start_frozen=True)
@@ -192,7 +192,7 @@ def test_unfreeze_wants_a_word_where_a_proxy_is_another_stacks(running: World) -
     assert owners(running) == {THEIRS}
 
 
-@pytest.mark.fault("F146")
+@pytest.mark.fault("F133")
 def test_start_frozen_false_adopts_nothing(running: World) -> None:
     """A deploy is no word of an operator."""
     other = rival(running, start_frozen=True)
@@ -219,7 +219,7 @@ def inspections(world: World) -> int:
     return sum(host.inspections for host in world.proxies.values())
 
 
-@pytest.mark.fault("F148")
+@pytest.mark.fault("F135")
 def test_the_first_freeze_asks_every_proxy_once(frozen: World) -> None:
     """Nothing is published by it, and a bucket with what it downloads is still new."""
     for _ in range(10):
@@ -241,7 +241,7 @@ def test_the_first_freeze_asks_every_proxy_once(frozen: World) -> None:
     assert frozen.act("status")["converged"]
 
 
-@pytest.mark.fault("F148")
+@pytest.mark.fault("F135")
 def test_who_does_not_answer_is_asked_again_with_growing_spacing(frozen: World) -> None:
     """And holds up nobody: the rollout takes it like any other."""
     bad = min(frozen.proxies)
@@ -261,7 +261,7 @@ def test_who_does_not_answer_is_asked_again_with_growing_spacing(frozen: World) 
     assert frozen.act("status")["converged"]
 
 
-@pytest.mark.fault("F148")
+@pytest.mark.fault("F135")
 def test_an_inspection_in_an_operators_freeze_settles_nothing(running: World) -> None:
     """It shows the drift that the freeze leaves alone; outcome and proof stay those of the rollout."""
     running.act("freeze", minutes=60, reason="incident")
@@ -288,7 +288,7 @@ def test_an_inspection_in_an_operators_freeze_settles_nothing(running: World) ->
     assert running.state.inspections == ()
 
 
-@pytest.mark.fault("F145")
+@pytest.mark.fault("F132")
 def test_an_inspection_tells_that_a_proxy_was_lost(running: World) -> None:
     """Before the next drift check does: what was settled is converged no more."""
     other = rival(running)
@@ -302,7 +302,7 @@ def test_an_inspection_tells_that_a_proxy_was_lost(running: World) -> None:
     assert list(status["publishers"]) == [THEIRS]
 
 
-@pytest.mark.fault("F148")
+@pytest.mark.fault("F135")
 def test_nobody_waits_for_an_inspection(running: World) -> None:
     """A proxy that answers none gets the next config all the same, at once."""
     deaf = min(running.proxies)
@@ -321,7 +321,7 @@ def test_nobody_waits_for_an_inspection(running: World) -> None:
     assert running.state.inspections == ()
 
 
-@pytest.mark.fault("F148")
+@pytest.mark.fault("F135")
 def test_a_document_that_takes_no_inspection_is_asked_later(frozen: World) -> None:
     """Function and document of two releases: nothing fails, and the proxies are asked once they agree."""
     content = document(frozen.program)
@@ -339,7 +339,7 @@ def test_a_document_that_takes_no_inspection_is_asked_later(frozen: World) -> No
     assert inspections(frozen) == 2
 
 
-@pytest.mark.fault("F143")
+@pytest.mark.fault("F130")
 def test_a_state_and_proxies_of_an_earlier_release(running: World) -> None:
     """Nothing names a publisher: the proxies are ours by the next comparison, without a reload."""
     for host in running.proxies.values():

@@ -41,7 +41,7 @@ def files(proxy: ProxyHost) -> dict[str, tuple[str, int]]:
     }
 
 
-@pytest.mark.fault("F140")
+@pytest.mark.fault("F127")
 def test_another_stack_changes_nothing_and_is_named(
     step: ApplyStep, backends: tuple[BackendHost, ...]
 ) -> None:
@@ -62,7 +62,7 @@ def test_another_stack_changes_nothing_and_is_named(
     assert owner["other_publisher_at"] > 1_700_000_000
 
 
-@pytest.mark.fault("F142")
+@pytest.mark.fault("F129")
 def test_a_host_is_adopted_with_its_fence(
     step: ApplyStep, backends: tuple[BackendHost, ...]
 ) -> None:
@@ -87,7 +87,7 @@ def test_a_host_is_adopted_with_its_fence(
     assert "other_publisher" not in back.marker
 
 
-@pytest.mark.fault("F143")
+@pytest.mark.fault("F130")
 def test_a_host_of_an_earlier_release_is_taken_by_the_first_that_comes(
     step: ApplyStep, backends: tuple[BackendHost, ...]
 ) -> None:
@@ -102,7 +102,7 @@ def test_a_host_of_an_earlier_release_is_taken_by_the_first_that_comes(
     assert taken["publisher"] == OTHER
 
 
-@pytest.mark.fault("F142")
+@pytest.mark.fault("F129")
 def test_a_config_that_is_refused_adopts_nothing(
     step: ApplyStep, backends: tuple[BackendHost, ...]
 ) -> None:
@@ -124,7 +124,7 @@ def inspected(step: ApplyStep, **parameters: str) -> StepReport:
     return report
 
 
-@pytest.mark.fault("F144")
+@pytest.mark.fault("F131")
 def test_an_inspection_tells_how_it_is_here(
     step: ApplyStep, backends: tuple[BackendHost, ...]
 ) -> None:
@@ -149,7 +149,7 @@ def test_an_inspection_tells_how_it_is_here(
     assert edited["md5_after"] == digest(text + "# edited\n")
 
 
-@pytest.mark.fault("F144")
+@pytest.mark.fault("F131")
 def test_an_inspection_of_a_host_where_nothing_of_ours_ever_ran(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
 ) -> None:
@@ -173,7 +173,7 @@ def test_an_inspection_of_a_host_where_nothing_of_ours_ever_ran(
     assert leftovers(proxy) == []
 
 
-@pytest.mark.fault("F144")
+@pytest.mark.fault("F131")
 def test_an_inspection_does_not_wait_for_another_run(step: ApplyStep) -> None:
     """Which may be waiting for a minute itself."""
     lock = step.host.path(f"{STATE_DIR}/lock")

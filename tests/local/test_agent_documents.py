@@ -67,7 +67,7 @@ def test_an_old_agent_pastes_env_var_parameters(old_runner: Runner) -> None:
     assert result.steps[0].stdout == "ran unset\n"
 
 
-@pytest.mark.fault("F114")
+@pytest.mark.fault("F119")
 @pytest.mark.parametrize(
     ("pattern", "value"),
     [

@@ -74,13 +74,13 @@ class Unreachable:
         raise self.error
 
 
-@pytest.mark.fault("F110")
+@pytest.mark.fault("F115")
 @pytest.mark.parametrize(
     ("error", "seconds"),
     [
         (NO_ANSWER, SILENT_SECONDS),
         (ReadTimeoutError(endpoint_url=URL), SILENT_SECONDS),
-        pytest.param(NO_NAME, NAMELESS_SECONDS, marks=pytest.mark.fault("F116")),
+        pytest.param(NO_NAME, NAMELESS_SECONDS, marks=pytest.mark.fault("F121")),
         (HTTPClientError(error="broken"), 0),
     ],
     ids=["no answer", "no bytes", "no name", "anything else"],
@@ -110,7 +110,7 @@ def test_a_download_without_answer_fails_late(
     assert s3.calls[0] == "list"
 
 
-@pytest.mark.fault("F110")
+@pytest.mark.fault("F115")
 def test_a_download_goes_on_when_s3_answers_again(tmp_path: Path) -> None:
     """The try under way ends in vain, the next one brings the file, and the next step runs, however late."""
     clock = HastyClock()
@@ -137,7 +137,7 @@ def test_an_agent_can_be_stopped_while_it_downloads(tmp_path: Path) -> None:
     assert "the agent was stopped" in result.steps[0].stderr
 
 
-@pytest.mark.fault("F112")
+@pytest.mark.fault("F117")
 def test_a_killed_worker_leaves_the_script_running(tmp_path: Path) -> None:
     """It does its work, and 62 s later the first step is called failed; what was told before stays told."""
     clock = ManualClock(BEGIN)
@@ -164,7 +164,7 @@ def test_a_killed_worker_leaves_the_script_running(tmp_path: Path) -> None:
     assert "document process failed unexpectedly" in result.steps[0].stdout
 
 
-@pytest.mark.fault("F114")
+@pytest.mark.fault("F119")
 def test_five_run_five_wait_and_more_are_rejected(tmp_path: Path) -> None:
     """Without a step and without a word; the others are run to their end."""
     runner = Runner(tmp_path / "ssm")

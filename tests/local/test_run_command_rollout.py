@@ -229,7 +229,7 @@ def test_lists_show_the_beginning_of_the_output(bench: Bench) -> None:
     assert plain["CommandPlugins"] == []
 
 
-@pytest.mark.fault("F115")
+@pytest.mark.fault("F120")
 @pytest.mark.parametrize("stderr", ["", "\N{EURO SIGN}" * 8000], ids=["one", "both"])
 def test_the_cut_counts_bytes_and_may_halve_a_character(
     bench: Bench, stderr: str

@@ -67,7 +67,7 @@ def differences(templates: list[str], variables: str = "") -> dict[str, object]:
     }
 
 
-@pytest.mark.fault("F150")
+@pytest.mark.fault("F137")
 @pytest.mark.parametrize("pattern", ["x{{ %s }}|", "{{ %s }}"])
 def test_expressions_are_byte_identical(pattern: str) -> None:
     """Each gives the bytes that Ansible gives, or an error where Ansible gives one; between text, and alone."""
@@ -76,7 +76,7 @@ def test_expressions_are_byte_identical(pattern: str) -> None:
     assert differences(templates, VARIABLES) == {}
 
 
-@pytest.mark.fault("F150")
+@pytest.mark.fault("F137")
 def test_every_answer_of_ipaddr() -> None:
     """Every query of every kind of address."""
     templates = [
@@ -86,7 +86,7 @@ def test_every_answer_of_ipaddr() -> None:
     assert differences(templates) == {}
 
 
-@pytest.mark.fault("F150")
+@pytest.mark.fault("F137")
 def test_no_filter_or_test_is_forgotten(tmp_path: Path) -> None:
     """All of ansible-core's but those that need its control node."""
     (tmp_path / "ansible.cfg").touch()

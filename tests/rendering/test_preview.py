@@ -78,7 +78,7 @@ def _command(target: str, *variables: str, **environment: str) -> list[str]:
     return words[1:]
 
 
-@pytest.mark.fault("F155")
+@pytest.mark.fault("F142")
 @pytest.mark.parametrize(("target", "parser", "option"), OPTIONS)
 def test_each_option_has_a_make_variable(
     target: str, parser: argparse.ArgumentParser, option: argparse.Action
@@ -130,7 +130,7 @@ OF_THE_PROXY = {
 }  # fmt: skip
 
 
-@pytest.mark.fault("F156")
+@pytest.mark.fault("F143")
 @pytest.mark.parametrize("name", OF_THE_PROXY)
 def test_what_only_the_proxy_has_is_no_failure(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -144,7 +144,7 @@ def test_what_only_the_proxy_has_is_no_failure(
         assert own in note
 
 
-@pytest.mark.fault("F156")
+@pytest.mark.fault("F143")
 def test_a_stand_in_hides_no_mistake_beside_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,7 +160,7 @@ def test_a_stand_in_hides_no_mistake_beside_it(
     assert "[open" in printed[0]
 
 
-@pytest.mark.fault("F156")
+@pytest.mark.fault("F143")
 def test_nothing_is_written_elsewhere(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,7 +174,7 @@ def test_nothing_is_written_elsewhere(
     assert not ring.exists()
 
 
-@pytest.mark.fault("F157")
+@pytest.mark.fault("F144")
 def test_a_mistake_is_said_once_with_the_templates_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,7 +188,7 @@ def test_a_mistake_is_said_once_with_the_templates_line(
     assert "300 backends" in failures[0]
 
 
-@pytest.mark.fault("F157")
+@pytest.mark.fault("F144")
 @pytest.mark.parametrize(
     ("added", "place"),
     [
@@ -212,7 +212,7 @@ def test_the_line_is_that_of_an_editor(
     )
 
 
-@pytest.mark.fault("F157")
+@pytest.mark.fault("F144")
 def test_a_line_that_nobody_can_tell_is_shown_as_rendered(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,7 +228,7 @@ def test_a_line_that_nobody_can_tell_is_shown_as_rendered(
     assert "the config's line 1: ballance x" in failures[0]
 
 
-@pytest.mark.fault("F157")
+@pytest.mark.fault("F144")
 def test_the_old_form_of_an_address_is_explained_by_haproxy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -248,7 +248,7 @@ def _answer() -> str:
     return json.dumps(answer, ensure_ascii=False)
 
 
-@pytest.mark.fault("F158")
+@pytest.mark.fault("F145")
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
 def test_instances_in_any_unicode(tmp_path: Path, encoding: str) -> None:
     """PowerShell's `>` writes UTF-16 with a byte order mark."""
@@ -257,7 +257,7 @@ def test_instances_in_any_unicode(tmp_path: Path, encoding: str) -> None:
     assert len(fleets.read_instances(path)) == 2
 
 
-@pytest.mark.fault("F158")
+@pytest.mark.fault("F145")
 @pytest.mark.parametrize(
     "content",
     [
@@ -285,7 +285,7 @@ def test_other_files_are_one_short_line(
     assert len(line) < len(str(path)) + 120
 
 
-@pytest.mark.fault("F158")
+@pytest.mark.fault("F145")
 def test_a_template_that_is_not_utf8_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -296,7 +296,7 @@ def test_a_template_that_is_not_utf8_is_one_line(
     assert (code, printed) == (1, [f"FAIL {template}:16: it is not UTF-8"])
 
 
-@pytest.mark.fault("F159")
+@pytest.mark.fault("F146")
 def test_the_preview_includes_what_the_function_includes(tmp_path: Path) -> None:
     """The same files at any depth, and what cannot be a template does not matter."""
     for depth in range(5):

@@ -259,7 +259,7 @@ def test_letters_and_digits_are_the_same_in_both_languages() -> None:
         assert is_word == (category(character)[0] in "LN" or character == "_")
 
 
-@pytest.mark.fault("F134")
+@pytest.mark.fault("F114")
 @pytest.mark.parametrize(
     ("name", "variable"),
     [
@@ -283,7 +283,7 @@ def test_pattern_and_parser_agree(
     assert is_parsed == is_taken(source, name, text)
 
 
-@pytest.mark.fault("F134")
+@pytest.mark.fault("F114")
 @given(data=st.data())
 def test_any_proxy_type_fits_into_the_policy(
     data: st.DataObject, source: Template
@@ -295,7 +295,7 @@ def test_any_proxy_type_fits_into_the_policy(
     assert not set(value) & set('*?$"\\{}')
 
 
-@pytest.mark.fault("F134")
+@pytest.mark.fault("F114")
 def test_the_policy_names_the_type_of_the_proxies(source: Template) -> None:
     """Whole, and compared letter by letter."""
     stack = deployed(source, Environment="staging", ProxyTagValue="Lastverteiler Süd/1")
@@ -304,7 +304,7 @@ def test_the_policy_names_the_type_of_the_proxies(source: Template) -> None:
     assert "StringLike" not in text
 
 
-@pytest.mark.fault("F134")
+@pytest.mark.fault("F114")
 def test_who_names_an_environment_otherwise_is_told_why(source: Template) -> None:
     """By the template as by the function."""
     with pytest.raises(SettingsError, match=r"object keys.*IAM policies"):

@@ -34,7 +34,7 @@ def interface(
     } | ({"PrivateIpAddress": four} if four else {})
 
 
-@pytest.mark.fault("F130")
+@pytest.mark.fault("F110")
 @pytest.mark.parametrize(
     ("fields", "address"),
     [
@@ -145,7 +145,7 @@ def test_the_primary_address_of_the_primary_interface(
     assert fleet.skipped == ()
 
 
-@pytest.mark.fault("F130")
+@pytest.mark.fault("F110")
 @pytest.mark.parametrize(
     ("interfaces", "reason"),
     [

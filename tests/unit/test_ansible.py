@@ -19,7 +19,7 @@ def render(template: str, **variables: Any) -> str:
     return Engine("t.j2", {"t.j2": template}).render(variables)
 
 
-@pytest.mark.fault("F150")
+@pytest.mark.fault("F137")
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -44,7 +44,7 @@ def test_what_a_filter_refuses(call: str, message: str) -> None:
         render("\n{{ " + call + " }}")
 
 
-@pytest.mark.fault("F150")
+@pytest.mark.fault("F137")
 def test_half_a_million_rounds_are_counted_once() -> None:
     """A config is rendered at least twice, and for each proxy."""
     call = "'a' | password_hash('sha512', 'pepper', rounds=1234)"

@@ -54,7 +54,7 @@ VIRTUAL_HOSTS = BotoConfig(
 )
 
 
-@pytest.mark.fault("F131")
+@pytest.mark.fault("F111")
 @pytest.mark.parametrize("region", REGIONS)
 def test_a_proxy_downloads_where_the_sdk_would(region: str) -> None:
     """The addresses are those that the SDK of the region signs, but for the signature."""
@@ -74,7 +74,7 @@ def test_all_partitions_are_tried() -> None:
     )
 
 
-@pytest.mark.fault("F131")
+@pytest.mark.fault("F111")
 @pytest.mark.parametrize(
     ("region", "suffix"),
     [
@@ -91,7 +91,7 @@ def test_a_region_that_the_sdk_does_not_know_is_told_by_its_name(
     assert url_suffix(region) == suffix
 
 
-@pytest.mark.fault("F131")
+@pytest.mark.fault("F111")
 @pytest.mark.parametrize("region", ONE_OF_EACH_PARTITION.values())
 def test_the_parameters_are_those_of_the_document(region: str) -> None:
     """Same names, and every value passes its pattern, in every partition."""

@@ -13,7 +13,7 @@ REGIONS = [
 ]
 
 
-@pytest.mark.fault("F131")
+@pytest.mark.fault("F111")
 @pytest.mark.parametrize("name", REGIONS)
 def test_the_region_of_a_zone(name: str) -> None:
     """Of each region's availability, local and wavelength zones."""

@@ -42,7 +42,7 @@ def history_bytes(state: EnvironmentState) -> int:
     return len(json.dumps(codec.jsonable(state.history), separators=(",", ":")))
 
 
-@pytest.mark.fault("F160")
+@pytest.mark.fault("F136")
 def test_fifty_swaps_of_a_big_fleet_fit_into_an_answer() -> None:
     """Each entry names some of the servers and counts the others; none is lost to roll back to."""
     state = EnvironmentState()
@@ -58,7 +58,7 @@ def test_fifty_swaps_of_a_big_fleet_fit_into_an_answer() -> None:
     assert len(json.dumps(answer)) < ANSWER_BYTES / 4
 
 
-@pytest.mark.fault("F160")
+@pytest.mark.fault("F136")
 def test_where_each_proxy_has_its_own_config_the_oldest_entries_go_first() -> None:
     """There is always one to roll back to."""
     state = EnvironmentState()
@@ -72,7 +72,7 @@ def test_where_each_proxy_has_its_own_config_the_oldest_entries_go_first() -> No
     assert history_bytes(state) < MAX_BYTES + MAX_ENTRIES
 
 
-@pytest.mark.fault("F160")
+@pytest.mark.fault("F136")
 def test_an_entry_that_is_too_big_alone_leaves_its_predecessor() -> None:
     """Five thousand configs, one for each proxy."""
     state = EnvironmentState()

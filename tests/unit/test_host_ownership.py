@@ -39,7 +39,7 @@ def verdict(refused: Ended | None) -> tuple[int, str]:
     return refused.verdict.status, refused.verdict.reason
 
 
-@pytest.mark.fault("F140")
+@pytest.mark.fault("F127")
 @pytest.mark.parametrize(
     ("owner", "fence", "adopts", "expected"),
     [
@@ -65,7 +65,7 @@ def test_whose_the_host_is_comes_before_the_fence(
     assert verdict(refused) == expected
 
 
-@pytest.mark.fault("F140")
+@pytest.mark.fault("F127")
 @given(st.lists(st.tuples(st.sampled_from(STACKS[1:]), FENCES, st.booleans())))
 def test_fence_and_publisher_are_always_of_one_command(steps: list[Step]) -> None:
     """In whatever order commands come: the fence never falls, and only who adopts with a newer one takes a host."""
@@ -83,7 +83,7 @@ def test_fence_and_publisher_are_always_of_one_command(steps: list[Step]) -> Non
         known = after
 
 
-@pytest.mark.fault("F143")
+@pytest.mark.fault("F130")
 def test_a_state_of_an_earlier_release_is_nobodys() -> None:
     """It has no publisher; one that no stack has is none either."""
     text = "generation 7\ninstalled abc\nrunning \n"
@@ -104,7 +104,7 @@ def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Non
     return set_clock
 
 
-@pytest.mark.fault("F141")
+@pytest.mark.fault("F128")
 def test_who_was_refused_last_is_named_for_a_day(at: Callable[[float], None]) -> None:
     """By whoever works on the host afterwards; not as its own rival once it owns the host."""
     at(1_000_000.0)
@@ -145,7 +145,7 @@ def test_what_could_not_be_written_is_not_said(
     assert memory.publisher == ""
 
 
-@pytest.mark.fault("F140")
+@pytest.mark.fault("F127")
 @pytest.mark.parametrize("text", ["x" * 600, '"' * 600, "\\" * 600, '\\"x' * 200])
 def test_the_longest_marker_is_short_enough(text: str) -> None:
     """The longest ids and names leave room for the first words of the detail."""

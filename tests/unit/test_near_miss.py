@@ -14,7 +14,7 @@ from tests.fleet import instance
 SETTINGS = Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document")
 
 
-@pytest.mark.fault("F132")
+@pytest.mark.fault("F112")
 @pytest.mark.parametrize(
     "value",
     [
@@ -42,7 +42,7 @@ def test_a_mistyped_type_is_named(value: str) -> None:
     assert near.detail == f"'Type'={value!r}, expected 'tomcat'"
 
 
-@pytest.mark.fault("F132")
+@pytest.mark.fault("F112")
 @pytest.mark.parametrize(
     "value",
     [
@@ -61,7 +61,7 @@ def test_another_type_is_nobodys_mistake(value: str) -> None:
     assert inventory.parse([instance(1, value)], SETTINGS).skipped == ()
 
 
-@pytest.mark.fault("F132")
+@pytest.mark.fault("F112")
 @pytest.mark.parametrize(
     "key", ["type", "TYPE", "Type ", "Type\u00a0", "Tpye", "_Type"]
 )
@@ -77,7 +77,7 @@ def test_a_mistyped_type_key_is_named(key: str) -> None:
     )
 
 
-@pytest.mark.fault("F132")
+@pytest.mark.fault("F112")
 @pytest.mark.parametrize(
     "key",
     [
@@ -104,7 +104,7 @@ def test_a_mistyped_option_is_named_and_its_backend_served(key: str) -> None:
     assert near.detail == f"tag {key!r}='9000', expected the key 'haproxy:port'"
 
 
-@pytest.mark.fault("F132")
+@pytest.mark.fault("F112")
 @pytest.mark.parametrize(
     "key",
     [
@@ -122,7 +122,7 @@ def test_another_key_is_nobodys_mistake(key: str) -> None:
     assert inventory.parse([instance(1, tags={key: "9000"})], SETTINGS).skipped == ()
 
 
-@pytest.mark.fault("F132")
+@pytest.mark.fault("F112")
 def test_two_types_that_differ_by_case_alone_are_two_types() -> None:
     """Where the stack says so."""
     both = replace(SETTINGS, backend_tag_value="web", proxy_tag_value="Web")
@@ -130,7 +130,7 @@ def test_two_types_that_differ_by_case_alone_are_two_types() -> None:
     assert (len(fleet.backends), len(fleet.proxies), fleet.skipped) == (1, 1, ())
 
 
-@pytest.mark.fault("F132")
+@pytest.mark.fault("F112")
 def test_a_whole_fleet_of_near_misses_does_not_fill_the_state() -> None:
     """The first ones are named, the others counted."""
     fleet = inventory.parse([instance(n, "Tomcat") for n in range(1, 240)], SETTINGS)
@@ -140,7 +140,7 @@ def test_a_whole_fleet_of_near_misses_does_not_fill_the_state() -> None:
     assert len(long.skipped[0].detail) < 200
 
 
-@pytest.mark.fault("F133")
+@pytest.mark.fault("F113")
 @pytest.mark.parametrize(
     ("tags", "is_named"),
     [

@@ -322,7 +322,7 @@ class TestTags:
 class TestPlayHosts:
     """The playbook that this replaces renders on the proxies."""
 
-    @pytest.mark.fault("F153")
+    @pytest.mark.fault("F140")
     @pytest.mark.parametrize(
         "name",
         [
@@ -423,7 +423,7 @@ class TestRefusals:
         with pytest.raises(TemplateError, match=r"part\.j2:3: 'x' is undefined"):
             render_fleet(TemplateSet("main.j2", files), {}, fleet(), SETTINGS)
 
-    @pytest.mark.fault("F151")
+    @pytest.mark.fault("F138")
     @pytest.mark.parametrize(
         ("template", "place", "message"),
         [
@@ -465,7 +465,7 @@ class TestRefusals:
             render_fleet(TemplateSet("main.j2", files), variables, fleet(), SETTINGS)
         assert str(caught.value).startswith(f"{place}: {message}")
 
-    @pytest.mark.fault("F151")
+    @pytest.mark.fault("F138")
     @pytest.mark.parametrize("of", ["groups['webservers']", "groups.webservers"])
     def test_a_group_that_does_not_exist(self, of: str) -> None:
         """What a newcomer with a playbook meets first: the groups there are, and where their names come from."""
@@ -476,7 +476,7 @@ class TestRefusals:
             " and tag_<key>_<value>; a group is a value of the tag Type"
         )
 
-    @pytest.mark.fault("F152")
+    @pytest.mark.fault("F139")
     @pytest.mark.parametrize(
         ("end", "rendered"),
         [
@@ -491,7 +491,7 @@ class TestRefusals:
         """Ansible counts them before Jinja makes one kind of all."""
         assert text(end) == rendered
 
-    @pytest.mark.fault("F152")
+    @pytest.mark.fault("F139")
     @pytest.mark.parametrize(
         ("template", "rendered"),
         [
@@ -511,7 +511,7 @@ class TestRefusals:
         }
         assert text(template, **variables) == rendered
 
-    @pytest.mark.fault("F152")
+    @pytest.mark.fault("F139")
     def test_a_template_of_one_newline(self) -> None:
         """It has nothing to render, and keeps what it has."""
         for source, rendered in {"\n": "\n", "a\r\n\r\n": "a\n\n", "a": "a"}.items():

@@ -118,7 +118,7 @@ def test_a_final_status_may_outrun_what_the_host_said(
     assert (report.outcome, report.is_silent) == (outcome, True)
 
 
-@pytest.mark.fault("F112")
+@pytest.mark.fault("F117")
 def test_a_dead_worker_is_no_failed_download() -> None:
     """The agent calls the first step failed, whichever step ran, in words of its own."""
     died = step(
@@ -132,7 +132,7 @@ def test_a_dead_worker_is_no_failed_download() -> None:
     assert (report.outcome, report.reason) == (Outcome.UNKNOWN, "agent-died")
 
 
-@pytest.mark.fault("F110")
+@pytest.mark.fault("F115")
 @pytest.mark.parametrize(
     ("steps", "is_awaited"),
     [

@@ -41,7 +41,7 @@ def test_every_name_of_a_host() -> None:
     assert (reserved() | conveniences(HOST).keys()) - ipv6 - DOCUMENTED == set()
 
 
-@pytest.mark.fault("F154")
+@pytest.mark.fault("F141")
 def test_every_name_that_hides_a_default() -> None:
     """What a template of somebody else may count on the absence of stands where the differences are listed."""
     world = World(

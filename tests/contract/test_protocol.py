@@ -49,9 +49,11 @@ class MovingEc2:
         self.looks: list[Pool] = []
         self._environment, self._pause = environment, pause
 
-    def describe_instances(self, **_: Any) -> dict[str, Any]:
-        """The present, in one page."""
+    def describe_instances(self, **request: Any) -> dict[str, Any]:
+        """The present, in one page; nobody's environment is mistyped."""
         self._pause()
+        if "tag-key" in {each["Name"] for each in request["Filters"]}:
+            return {"Reservations": []}
         self.looks.append(frozenset(self.running))
         instances = [
             instance(number, tags={"Environment": self._environment})
@@ -166,7 +168,7 @@ class TaggedEc2(MovingEc2):
         """Those that are ours, or those that are asked for by id, whoever's they are."""
         (first, *_) = request["Filters"]
         if first["Name"] != "instance-id":
-            return super().describe_instances()
+            return super().describe_instances(**request)
         self._pause()
         asked = [
             int(instance_id.removeprefix("i-"), 16) for instance_id in first["Values"]

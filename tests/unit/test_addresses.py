@@ -11,7 +11,9 @@ from haproxy_sync.fleet.addresses import private_address
 from haproxy_sync.settings import Settings
 from tests.fleet import instance
 
-SETTINGS = Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document")
+SETTINGS = Settings(
+    "staging", "ap-southeast-2", "bucket", "https://queue", "document", "stack"
+)
 WITHOUT = {"PrivateIpAddress": None, "PrivateDnsName": ""}
 
 

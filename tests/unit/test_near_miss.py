@@ -11,7 +11,9 @@ from haproxy_sync.fleet.near_miss import exactly, in_environment, in_tags, is_sl
 from haproxy_sync.settings import Settings
 from tests.fleet import instance
 
-SETTINGS = Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document")
+SETTINGS = Settings(
+    "staging", "ap-southeast-2", "bucket", "https://queue", "document", "stack"
+)
 
 
 @pytest.mark.fault("F112")

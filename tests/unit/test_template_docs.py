@@ -48,7 +48,9 @@ def test_every_name_that_hides_a_default() -> None:
         Engine("main", {"main": ""}),
         HostIndex(Fleet((), ())),
         {},
-        Settings("staging", "ap-southeast-2", "bucket", "https://queue", "document"),
+        Settings(
+            "staging", "ap-southeast-2", "bucket", "https://queue", "document", "stack"
+        ),
         {},
     )
     hiding = set(Scope(world, HOST).fallbacks) - IN_ANSIBLE

@@ -191,8 +191,8 @@ def _inspections(
     if not due:
         return state, ()
     sha256 = program().sha256
+    state = _asked(ssm, state, due, now)
     try:
-        state = transitions.learned(state, run_command.agents(ssm, due, now))
         document = run_command.document(ssm, settings.document_name, sha256)
     except FAILURES:
         return state, ()
@@ -201,9 +201,8 @@ def _inspections(
 
 def _online(state: EnvironmentState, instance_ids: Iterable[str]) -> frozenset[str]:
     """Those whose agent could be reached when it was asked about."""
-    return frozenset(
-        each for each in instance_ids if agents.is_online(state.agents[each])
-    )
+    known = set(instance_ids) & state.agents.keys()
+    return frozenset(each for each in known if agents.is_online(state.agents[each]))
 
 
 def _next_commands(

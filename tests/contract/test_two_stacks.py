@@ -127,6 +127,23 @@ def test_sync_adopts_and_the_former_owner_learns_of_it(running: World) -> None:
 
 
 @pytest.mark.fault("F134")
+def test_an_adoption_waits_for_no_spacing(running: World) -> None:
+    """Neither for the next try of who was refused for an hour, nor for the drift check of who knows of nothing."""
+    other = rival(running)
+    pass_minutes(running, other, 60)
+    answer = other.act("sync", adopt=True)
+    assert [each["purpose"] for each in answer["commands"]]
+    other.work()
+    assert owners(running) == {THEIRS}
+    assert running.act("status")["converged"]
+    answer = running.act("sync", adopt=True)
+    assert [each["purpose"] for each in answer["commands"]] == ["verify"]
+    running.settle()
+    assert owners(running) == {OURS}
+    assert running.act("status")["converged"]
+
+
+@pytest.mark.fault("F134")
 def test_an_adoption_waits_for_a_proxy_that_cannot_be_reached(running: World) -> None:
     """It is kept until that host itself said that it is ours; a command has one set of parameters."""
     other = rival(running)

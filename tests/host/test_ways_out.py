@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,7 +39,9 @@ fi
     nft.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr(drop_window, "DROP_MARK", str(tmp_path / "hold"))
-    monkeypatch.setattr(request, "parse", lambda _environ: None)
+    monkeypatch.setattr(
+        request, "parse", lambda _environ: SimpleNamespace(inspects=False)
+    )
 
     monkeypatch.setattr(program, "locked", nothing_to_lock)
 

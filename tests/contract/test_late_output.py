@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from haproxy_sync.rollout import driver
-from haproxy_sync.rollout.next_commands import RETRY_SECONDS
+from haproxy_sync.rollout.limits import RETRY_SECONDS
 from haproxy_sync.rollout.progress import LISTEN_SECONDS
 from haproxy_sync.rollout.transitions import LATE_SECONDS, STALL_SECONDS, given_up
 from haproxy_sync.state.model import (

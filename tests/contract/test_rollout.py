@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from haproxy_sync.rollout.transitions import VOID_SECONDS
+from haproxy_sync.rollout.limits import VOID_SECONDS
 from haproxy_sync.settings import Limit
 from haproxy_sync.state.model import Outcome
 from tests.contract.faults import Death, Fault, failing, interposed

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haproxy_sync.fleet.model import Proxy
-from haproxy_sync.rollout import next_commands, transitions
+from haproxy_sync.rollout import limits, next_commands, transitions
 from haproxy_sync.rollout.next_commands import NextCommands, due
 from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.rollout.reports import Report
@@ -180,7 +180,7 @@ def test_a_failed_canary_stops_the_rollout(outcome: Outcome) -> None:
         assert again.claims[0].purpose is Purpose.RETRY
         state = said(sent(state, now), outcome, proxy_id(0), running=OLD, now=now)
     assert waits[:3] == [30, 60, 120]
-    assert waits[-1] == next_commands.MAX_RETRY_SECONDS
+    assert waits[-1] == limits.MAX_RETRY_SECONDS
     cured = said(
         sent(state, now + 1800), Outcome.INSTALLED, proxy_id(0), now=now + 1801
     )
@@ -210,7 +210,7 @@ def test_a_failure_in_the_wave_stops_the_next_one() -> None:
     """What is not tried yet keeps the old config; the failed one is retried."""
     state = sent(proven(80))
     first = [target for command in state.commands for target in command.targets]
-    assert len(first) == next_commands.CHUNK
+    assert len(first) == limits.MAX_INSTANCES
     state = said(state, Outcome.FAILED, first[0], running=OLD)
     state = said(state, Outcome.NOT_TRIED, *first[1:], running=OLD)
     assert step(state, NOW + 20).claims == ()
@@ -275,10 +275,10 @@ def test_a_command_that_may_still_arrive_unsettles_its_proxy() -> None:
     claimed = transitions.claimed(
         state, (Command("7.0", Purpose.WAVE, 6, FENCE, NEW, (proxy_id(0),), NOW),), NOW
     )
-    void = transitions.given_up(claimed, NOW + transitions.VOID_SECONDS)
+    void = transitions.given_up(claimed, NOW + limits.VOID_SECONDS)
     assert void.commands == ()
     assert not Progress(void).proxy(proxy_id(0)).is_settled
-    assert targets(step(void, NOW + transitions.VOID_SECONDS)) == [proxy_id(0)]
+    assert targets(step(void, NOW + limits.VOID_SECONDS)) == [proxy_id(0)]
 
 
 @pytest.mark.fault("F10")
@@ -287,11 +287,11 @@ def test_a_claim_keeps_others_off_until_it_is_void() -> None:
     state = environment()
     claimed = transitions.claimed(state, step(state).claims, NOW)
     assert step(claimed, NOW + 10).claims == ()
-    assert transitions.given_up(claimed, NOW + transitions.VOID_SECONDS - 1) == claimed
+    assert transitions.given_up(claimed, NOW + limits.VOID_SECONDS - 1) == claimed
     assert targets(
         step(
-            transitions.given_up(claimed, NOW + transitions.VOID_SECONDS),
-            NOW + transitions.VOID_SECONDS,
+            transitions.given_up(claimed, NOW + limits.VOID_SECONDS),
+            NOW + limits.VOID_SECONDS,
         )
     ) == [proxy_id(0)]
 
@@ -485,7 +485,7 @@ def test_comparing_keeps_to_one_command_at_a_time() -> None:
     state = sent(state)
     assert step(state, NOW + 10).claims == ()
     state = said(state, Outcome.UNCHANGED, *state.commands[0].targets, running=OLD)
-    assert len(targets(step(state, NOW + 10))) == next_commands.CHUNK
+    assert len(targets(step(state, NOW + 10))) == limits.MAX_INSTANCES
 
 
 def test_asked_to_compare_within_the_spacing_somebody_will_look_again() -> None:
@@ -613,7 +613,7 @@ def test_any_history_of_reports_ends_well(
             )
             state = replace(state, publication=publication, revision=state.revision + 1)
     for _ in range(3 * number + 6):
-        state, now = _one_step(state, now + next_commands.MAX_RETRY_SECONDS, None, 0)
+        state, now = _one_step(state, now + limits.MAX_RETRY_SECONDS, None, 0)
     assert all(
         Progress(state).proxy(proxy.instance_id).is_settled for proxy in state.proxies
     )

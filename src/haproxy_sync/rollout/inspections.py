@@ -6,6 +6,7 @@ from itertools import batched
 
 from haproxy_sync.fleet.model import ids
 from haproxy_sync.rollout import ownership
+from haproxy_sync.rollout.limits import MAX_INSTANCES, VOID_SECONDS, backoff
 from haproxy_sync.rollout.reports import Report
 from haproxy_sync.state.model import (
     Command,
@@ -21,12 +22,10 @@ from haproxy_sync.state.model import (
 )
 from haproxy_sync.state.store import PLACEHOLDER
 
-CHUNK = 50  # most instance ids one SendCommand takes
-RETRY_SECONDS = 30  # doubles with every attempt
-MAX_DOUBLINGS = 6
 REQUEST_SECONDS = 600  # who could not be asked by then is not asked any more
-VOID_SECONDS = 75  # as of any claim without a command id
-LOST_SECONDS = 300  # above the document's own timeout
+ANSWER_SECONDS = (
+    300  # an answer is not waited for any longer: above the document's own timeout
+)
 
 
 def due(state: EnvironmentState, now: UnixSeconds) -> frozenset[str]:
@@ -38,17 +37,19 @@ def due(state: EnvironmentState, now: UnixSeconds) -> frozenset[str]:
 
 def _is_due(state: EnvironmentState, instance_id: str, now: UnixSeconds) -> bool:
     observed = state.proxy_state(instance_id)
-    requested_at = state.inspect_requested_at
-    is_requested = now - requested_at <= REQUEST_SECONDS
-    if is_requested and observed.inspect_sent_at < requested_at:
+    requested_at = _requested_at(state, now)
+    if observed.inspect_sent_at < requested_at:
         return True
-    wanted_since = requested_at if is_requested else 0.0
-    if not (is_requested or state.first_freeze) or _has_answered(
-        observed, wanted_since
-    ):
+    is_wanted = requested_at > 0 or state.first_freeze
+    if not is_wanted or _has_answered(observed, requested_at):
         return False
-    doublings = min(max(observed.inspect_attempts - 1, 0), MAX_DOUBLINGS)
-    return now >= observed.inspect_sent_at + (RETRY_SECONDS << doublings)
+    return now >= observed.inspect_sent_at + backoff(observed.inspect_attempts)
+
+
+def _requested_at(state: EnvironmentState, now: UnixSeconds) -> UnixSeconds:
+    """When an operator asked for all of them; 0 where nobody did, or too long ago."""
+    is_recent = now - state.inspect_requested_at <= REQUEST_SECONDS
+    return state.inspect_requested_at if is_recent else 0.0
 
 
 def has_told(observed: ProxyState) -> bool:
@@ -79,7 +80,9 @@ def claims(
             claimed_at=now,
             document=document,
         )
-        for number, chunk in enumerate(batched(sorted(targets), CHUNK, strict=False))
+        for number, chunk in enumerate(
+            batched(sorted(targets), MAX_INSTANCES, strict=False)
+        )
     )
 
 
@@ -114,7 +117,7 @@ def given_up(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
 
 
 def _over_at(command: Command) -> UnixSeconds:
-    seconds = LOST_SECONDS if command.command_id else VOID_SECONDS
+    seconds = ANSWER_SECONDS if command.command_id else VOID_SECONDS
     return command.claimed_at + seconds
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from haproxy_sync.fleet.model import ids
+from haproxy_sync.rollout.limits import MAX_INSTANCES, backoff
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
 from haproxy_sync.rollout.reports import AGENT_DIED, NO_STEP
 from haproxy_sync.rollout.transitions import STALL_SECONDS
@@ -24,11 +25,6 @@ from haproxy_sync.state.model import (
     UnixSeconds,
 )
 
-CHUNK = 50  # most instance ids one SendCommand takes
-RETRY_SECONDS = 30  # doubles with every attempt
-# More would make a number with a thousand digits, and pass the limit anyway.
-MAX_DOUBLINGS = 10
-MAX_RETRY_SECONDS = 1800
 # Worth another try, but not at once; a superseded one was just given a fence that was too low.
 UNLUCKY = frozenset(
     {Outcome.MISSING, Outcome.UNKNOWN, Outcome.DENIED, Outcome.SUPERSEDED}
@@ -169,12 +165,7 @@ def _rested_at(proxy: ProxyProgress) -> UnixSeconds:
         return 0.0
     if proxy.state.sent_at < proxy.state.adopt_since:
         return 0.0  # an operator has just ended what it failed by
-    return proxy.state.at + _backoff(proxy.state.attempts)
-
-
-def _backoff(attempts: int) -> int:
-    doublings = min(max(attempts - 1, 0), MAX_DOUBLINGS)
-    return min(RETRY_SECONDS << doublings, MAX_RETRY_SECONDS)
+    return proxy.state.at + backoff(proxy.state.attempts)
 
 
 def is_at_rest(state: EnvironmentState, settings: Settings, now: UnixSeconds) -> bool:
@@ -320,7 +311,7 @@ def _next_wave(choice: _Choice) -> list[Due] | None:
     """The healthy, one chunk at a time, unless too many failed."""
     if not choice.wave or choice.progress.has_stopped(choice.settings.max_errors):
         return None
-    return choice.wave[:CHUNK]
+    return choice.wave[:MAX_INSTANCES]
 
 
 def _newcomer(choice: _Choice) -> list[Due] | None:
@@ -337,7 +328,7 @@ def _newcomer(choice: _Choice) -> list[Due] | None:
 
 def _retry(choice: _Choice) -> list[Due] | None:
     """Those that failed, when their time has come."""
-    return choice.of(Purpose.RETRY)[:CHUNK] or None
+    return choice.of(Purpose.RETRY)[:MAX_INSTANCES] or None
 
 
 def _compare(choice: _Choice) -> list[Due] | None:
@@ -351,7 +342,7 @@ def _comparing(choice: _Choice, ready: Iterable[Due]) -> list[Due]:
     is_comparing = any(command.purpose is Purpose.VERIFY for command in commands)
     if is_comparing:
         return []
-    return list(ready)[:CHUNK]
+    return list(ready)[:MAX_INSTANCES]
 
 
 BEFORE_PROOF: tuple[Policy, ...] = (

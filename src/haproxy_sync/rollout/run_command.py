@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from haproxy_sync.aws import error_code, pages, url_suffix
+from haproxy_sync.rollout.limits import MAX_INSTANCES
 from haproxy_sync.rollout.reports import DETAIL_LENGTH, Report
 from haproxy_sync.settings import MAX_PERCENT, Limit, Settings
 from haproxy_sync.state.model import (
@@ -23,8 +24,6 @@ from haproxy_sync.state.store import config_key, program_key
 
 # An agent that has not picked it up by then gets the next one instead.
 DELIVERY_SECONDS = 60
-# Instance ids that one question takes, and one page of its answer.
-MAX_FILTER_VALUES = 50
 # A host's work, amply; those behind it in the ramp wait that long each round.
 ROUND_SECONDS = 30
 # Errors that refuse a whole call because of one target, and what is reported of that target.
@@ -57,13 +56,13 @@ def agents(
 ) -> Mapping[str, Agent]:
     """What the service says of each one's agent (`ClientError`, `BotoCoreError`)."""
     found = dict.fromkeys(instance_ids, Agent("", "", now))
-    for ids in batched(sorted(found), MAX_FILTER_VALUES, strict=False):
+    for ids in batched(sorted(found), MAX_INSTANCES, strict=False):
         filters = [{"Key": "InstanceIds", "Values": list(ids)}]
         listed = pages(
             ssm.describe_instance_information,
             "InstanceInformationList",
             Filters=filters,
-            MaxResults=MAX_FILTER_VALUES,
+            MaxResults=MAX_INSTANCES,
         )
         found.update((each["InstanceId"], _agent(each, now)) for each in listed)
     return found
@@ -104,7 +103,7 @@ def invocations(ssm: Any, command: Command) -> Iterator[Mapping[str, Any]]:
             "CommandInvocations",
             CommandId=command.command_id,
             Details=True,
-            MaxResults=MAX_FILTER_VALUES,
+            MaxResults=MAX_INSTANCES,
         )
     except ClientError as error:
         if error_code(error) not in NOT_FOUND:

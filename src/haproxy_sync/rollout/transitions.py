@@ -8,6 +8,7 @@ from types import MappingProxyType
 from haproxy_sync.fleet.model import Backend, by_id
 from haproxy_sync.rollout import ownership
 from haproxy_sync.rollout.agents import Finding, findings
+from haproxy_sync.rollout.limits import VOID_SECONDS
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
 from haproxy_sync.rollout.reports import NO_REPORT, Report
 from haproxy_sync.state import history
@@ -26,8 +27,6 @@ from haproxy_sync.state.model import (
     with_targets,
 )
 
-# A claim without command id is void then: longer than the function may run.
-VOID_SECONDS = 75
 STALL_SECONDS = 15  # an agent that is well takes a command within a second or two
 LOST_SECONDS = 1800  # a command nobody reports on is given up then: two downloads that hang have failed before
 LATE_SECONDS = 600  # longer than an agent takes to send again what got lost

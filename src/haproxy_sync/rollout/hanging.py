@@ -23,9 +23,6 @@ from haproxy_sync.state.model import Command, EnvironmentState, Outcome, UnixSec
 
 WAITING = frozenset({"Pending", "Delayed"})  # no agent has taken it yet
 IN_RAMP = "Pending"  # detail of a target whose turn has not come; "Delayed" is one whose agent is away
-# The same of one that worked for too long, or that had taken the command before its time was over.
-EXPLAINED = dict.fromkeys(DOWNLOADS.values(), DOWNLOAD_HANGING)
-
 # Of a target that hangs, by whether its downloads are under way.
 HANGING = {True: DOWNLOAD_HANGING, False: NO_REPORT}
 
@@ -45,7 +42,7 @@ def explained(
 def _explained(
     report: Report, hanging: Collection[str], taken: Collection[str]
 ) -> Report:
-    if report.instance_id in hanging and report.reason in EXPLAINED:
+    if report.instance_id in hanging and report.reason in DOWNLOADS.values():
         return replace(report, outcome=Outcome.UNKNOWN, reason=DOWNLOAD_HANGING)
     if report.instance_id in taken and report.reason == DELIVERY_TIMED_OUT:
         return replace(report, outcome=Outcome.UNKNOWN, reason=NO_REPORT)

@@ -11,16 +11,14 @@ from haproxy_sync.state.model import Outcome
 MARKER = "haproxy-ec2-sync "
 APPLY_STEP = "apply"
 DOWNLOAD_FAILED = "download-failed"  # reason of a host that did not get the config
-PROGRAM_DOWNLOAD_FAILED = (
-    "program-download-failed"  # of one that did not get the program
-)
+# Of one that did not get the program.
+PROGRAM_DOWNLOAD_FAILED = "program-download-failed"
 PROGRAM_MISMATCH = "program-mismatch"  # of one that got something else in its place
 DOWNLOAD_HANGING = "download-hanging"  # of one whose download no answer ends
 DELIVERY_TIMED_OUT = "delivery-timed-out"  # of one whose agent did not take the command
 NO_REPORT = "no-report"  # of one that took it, and was not heard of any more
-NO_STEP = (
-    "no-step"  # of one whose agent rejected it, or died with all that it had to say
-)
+# Of one whose agent rejected it, or died with all that it had to say.
+NO_STEP = "no-step"
 AGENT_DIED = "agent-died"  # of one whose script goes on without anybody who listens
 # What the agent says in the output of the document's first step, whichever ran; its words to that point.
 WORKER_DIED = "document process failed unexpectedly"
@@ -77,9 +75,8 @@ class Report:
     running: str = ""
     backup: str = ""
     method: str = ""
-    publisher: str | None = (
-        None  # whose the host is, empty: nobody's; None: it did not say
-    )
+    # Whose the host is, empty: nobody's; None: it did not say.
+    publisher: str | None = None
     other_publisher: str = ""
     other_publisher_at: float = 0.0
     haproxy_version: str = ""
@@ -118,9 +115,8 @@ class _Invocation:
     status: str
     status_details: str  # letters only, small: the service spells it in several ways
     trace: str
-    downloads: Mapping[
-        str, _Step
-    ]  # those that the service lists, by the reason where one fails
+    # Those that the service lists, by the reason where one fails.
+    downloads: Mapping[str, _Step]
     apply: _Step
 
     @property

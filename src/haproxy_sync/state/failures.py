@@ -5,9 +5,8 @@ from botocore.exceptions import ClientError
 from haproxy_sync.aws import error_code
 from haproxy_sync.state.model import Failure, UnixSeconds
 
-MESSAGE_LENGTH = (
-    500  # AWS's own are shorter; what templates or hosts put into one need not be
-)
+# AWS's own are shorter; what templates or hosts put into one need not be.
+MESSAGE_LENGTH = 500
 REFRESH_SECONDS = 300  # the same failure again is no news before that
 
 

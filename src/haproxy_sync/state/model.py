@@ -121,10 +121,9 @@ class Command:
     claimed_at: UnixSeconds
     command_id: str = ""  # empty: claimed, SendCommand may or may not have happened
     adopts: bool = False  # takes its targets from another stack
-    document: Document | None = (
-        None  # what an inspection runs; None: what the publication is pinned to
-    )
-    # No agent has taken it for so long that nobody else waits for it.
+    # What an inspection runs; None: what the publication is pinned to.
+    document: Document | None = None
+    # No agent took it in time, or its targets hang: nobody else waits for it.
     is_stalled: bool = False
     deliver_by: UnixSeconds = 0.0  # an agent that comes later does not get it
     # Since when a target's final status is there without what the host said.
@@ -366,9 +365,8 @@ class EnvironmentState:
     others: tuple[str, ...] = ()
     publication: Publication | None = None
     commands: tuple[Command, ...] = ()
-    inspections: tuple[
-        Command, ...
-    ] = ()  # in flight or claimed, apart: nothing waits for them
+    # In flight or claimed, apart: nothing waits for them.
+    inspections: tuple[Command, ...] = ()
     # Targets that failed by their silence: what they say yet still counts.
     late: tuple[Command, ...] = ()
     proxy_states: Mapping[str, ProxyState] = field(

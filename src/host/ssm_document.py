@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from haproxy_sync import aws
+from haproxy_sync import aws, settings
 from haproxy_sync.rollout.program import Program
 
 HERE = Path(__file__).parent
@@ -25,10 +25,7 @@ BUCKET_URL = rf"^https://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9]\.s3\.[a-z0-9-]{{1,32
 SOURCE_URL = (
     rf"{BUCKET_URL}/configs/[A-Za-z0-9._-]{{1,64}}/[0-9a-f]{{64}}/haproxy\.cfg$"
 )
-STACK_ID = (
-    r"^arn:aws[a-z-]{0,12}:cloudformation:[a-z0-9-]{1,32}:[0-9]{12}:"
-    r"stack/[A-Za-z][A-Za-z0-9-]{0,127}/[0-9a-f-]{36}$"
-)
+STACK_ID = f"^{settings.STACK_ID.pattern}$"
 PLACEHOLDER = "PROGRAM_SHA256"
 
 

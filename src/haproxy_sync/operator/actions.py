@@ -109,12 +109,12 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     intent = events.operator("plan", allow_mass_removal=allow)
     origins = sources.UNKNOWN
     try:
-        proposal = reconciler.propose(_thawed(state, now), intent, now)
+        proposal = reconciler.propose(_thawed(state), intent, now)
         origins = sources.origins(reconciler.clients.s3, reconciler.settings)
     except FAILURES as error:  # what is known without a look is still told
         look_failure = failures.failure(error, now, state.look_failure)
         proposal = Proposal(replace(state, look_failure=look_failure))
-    planned = driver.asked_anew(reconciler.clients.ssm, proposal.state, now)
+    planned = driver.all_agents_asked(reconciler.clients.ssm, proposal.state, now)
     proposal = replace(proposal, state=_told_of_uploads(reconciler, planned))
     return Reply(_planned(reconciler, state, proposal, origins, now))
 
@@ -154,7 +154,7 @@ def _servers(before: EnvironmentState, proposal: Proposal) -> Answer:
     return servers
 
 
-def _thawed(state: EnvironmentState, _now: UnixSeconds) -> EnvironmentState:
+def _thawed(state: EnvironmentState) -> EnvironmentState:
     """As if nothing were frozen."""
     return replace(state, freeze=None, first_freeze=False)
 
@@ -231,10 +231,10 @@ def unfreeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     """
     adopt = _option(request, "adopt", bool, default=False)
 
-    def change(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
+    def change(state: EnvironmentState, _now: UnixSeconds) -> EnvironmentState:
         if state.first_freeze and not adopt:
             publishers.check(state)
-        return _thawed(state, now)
+        return _thawed(state)
 
     intent = events.operator("operator unfreeze", adopt=adopt)
     result = reconciler.reconcile(intent, change)

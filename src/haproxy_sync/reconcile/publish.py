@@ -56,7 +56,7 @@ class _Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Publisher:
+class Proposer:
     """Looks at EC2 through the guard and the template."""
 
     settings: Settings

@@ -18,7 +18,7 @@ from haproxy_sync.fleet.model import Fleet
 from haproxy_sync.reconcile import changes, coalesce, events, wakeup
 from haproxy_sync.reconcile.coalesce import Decision, Disposition
 from haproxy_sync.reconcile.events import Home, Intent
-from haproxy_sync.reconcile.publish import Proposal, Publisher
+from haproxy_sync.reconcile.publish import Proposal, Proposer
 from haproxy_sync.reconcile.wakeup import Wakeup
 from haproxy_sync.rollout import driver
 from haproxy_sync.rollout.driver import NOTHING_SENT, Reports, Sent
@@ -177,7 +177,7 @@ class Reconciler:
         self, state: EnvironmentState, intent: Intent, now: UnixSeconds
     ) -> Proposal:
         """What a look makes of the state; writes nothing."""
-        return Publisher(self.settings, self.clients, self.renderer).propose(
+        return Proposer(self.settings, self.clients, self.renderer).propose(
             state, intent, now
         )
 
@@ -286,7 +286,7 @@ class Reconciler:
         if any(claim.purpose is Purpose.INSPECT for claim in chosen.claims):
             self._store.put_config(PLACEHOLDER)
         if run.decision.disposition is Disposition.LOOK:
-            state = driver.surveyed(self.clients.ssm, self.settings, state, run.now)
+            state = driver.agents_asked(self.clients.ssm, self.settings, state, run.now)
         times = (
             chosen.wake_at,
             Progress(state).ask_again_at(run.now),

@@ -191,7 +191,7 @@ def _inspections(
     if not due:
         return state, ()
     sha256 = program().sha256
-    state = _asked(ssm, state, due, now)
+    state = _ask_agents(ssm, state, due, now)
     try:
         document = run_command.document(ssm, settings.document_name, sha256)
     except FAILURES:
@@ -219,7 +219,7 @@ def _next_commands(
         state = transitions.unrefused(state)
     nobody = frozenset[str]()
     chosen = next_commands.next_commands(state, wanted, nobody, settings, now)
-    return _noted(state, now), chosen
+    return _dated(state, now), chosen
 
 
 def _chosen(
@@ -232,10 +232,10 @@ def _chosen(
     if state.program != program:
         state = transitions.unrefused(state)  # it was about the other program
     if refused_until := _refused_until(state, program, now):
-        return _noted(state, now), NextCommands(wake_at=refused_until)
+        return _dated(state, now), NextCommands(wake_at=refused_until)
     if state.program not in {None, program}:
         if _has_to_end(state):
-            return _noted(state, now), NextCommands()
+            return _dated(state, now), NextCommands()
         state = transitions.begun_anew(state, program, now)
     wanted = next_commands.due(state, settings, now)
     ready = frozenset(each.instance_id for each in wanted if each.at <= now)
@@ -246,22 +246,24 @@ def _chosen(
     state = transitions.claimed(state, chosen.claims, now)
     if chosen.claims:
         state = _pinned(ssm, settings, state, chosen.claims[0].purpose, program)
-    return _noted(state, now), chosen
+    return _dated(state, now), chosen
 
 
-def surveyed(
+def agents_asked(
     ssm: Any, settings: Settings, state: EnvironmentState, now: UnixSeconds
 ) -> EnvironmentState:
     """The state that knows each proxy's agent, also where nothing is sent. What cannot be asked stops nobody."""
-    return _asked(ssm, state, agents.unasked(state, settings, now), now)
+    return _ask_agents(ssm, state, agents.unasked(state, settings, now), now)
 
 
-def asked_anew(ssm: Any, state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
+def all_agents_asked(
+    ssm: Any, state: EnvironmentState, now: UnixSeconds
+) -> EnvironmentState:
     """The same as they are now, whatever was known."""
-    return _asked(ssm, state, state.proxy_ids, now)
+    return _ask_agents(ssm, state, state.proxy_ids, now)
 
 
-def _asked(
+def _ask_agents(
     ssm: Any, state: EnvironmentState, instance_ids: Iterable[str], now: UnixSeconds
 ) -> EnvironmentState:
     try:
@@ -271,7 +273,7 @@ def _asked(
         return replace(state, agents_failure=failure)
 
 
-def _noted(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
+def _dated(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
     """The state that knows when all was well last."""
     if Progress(state).is_converged:
         return replace(state, converged_at=now)
@@ -345,7 +347,7 @@ def send(
         try:
             command, reports = run_command.send(ssm, settings, claim, document)
         except FAILURES as error:
-            untried = claims[number:] if _is_refusal(error) else claims[number + 1 :]
+            untried = claims[number:] if _did_nothing(error) else claims[number + 1 :]
             return _ended(sent, untried, error)
         sent = replace(
             sent,
@@ -368,7 +370,7 @@ def _name(claim: Command) -> str:
     return claim.claim_id
 
 
-def _is_refusal(error: Exception) -> bool:
+def _did_nothing(error: Exception) -> bool:
     """Whether the service surely did not do it; a lost answer or an error of its own leaves that open."""
     return (
         isinstance(error, ClientError)

@@ -3,13 +3,13 @@
 from typing import Any
 
 from haproxy_sync.errors import BadRequest
+from haproxy_sync.reconcile.endings import shown
 from haproxy_sync.rollout import ownership
 from haproxy_sync.rollout.inspections import has_told
 from haproxy_sync.state.model import EnvironmentState
 
 type Answer = dict[str, Any]
 
-SHOWN = 5
 NOBODY_YET = "no proxy has said yet who published to it"
 
 
@@ -47,8 +47,7 @@ def check(state: EnvironmentState) -> None:
     if not others:
         return
     named = "; ".join(
-        f"{', '.join(instances[:SHOWN])} ({len(instances)}) by {stack}"
-        for stack, instances in sorted(others.items())
+        f"{shown(instances)} by {stack}" for stack, instances in sorted(others.items())
     )
     raise BadRequest(
         f"another stack published here: {named}; "

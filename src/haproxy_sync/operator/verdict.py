@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from haproxy_sync.errors import ProgramDiffers
 from haproxy_sync.operator.answers import iso
+from haproxy_sync.reconcile.endings import shown
 from haproxy_sync.reconcile.publish import queued_until
 from haproxy_sync.rollout.program import Program
 from haproxy_sync.rollout.progress import Progress
@@ -13,7 +14,6 @@ from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 
 PROCEED = "proceed"
-SHOWN_PROXIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,7 @@ class Plan:
         is_waited_for = is_tried_first and not progress.proven_by
         if not (is_waited_for or progress.has_stopped(self.settings.max_errors)):
             return ""
-        more = len(failed) - SHOWN_PROXIES
-        shown = (*failed[:SHOWN_PROXIES], *([f"{more} more"] if more > 0 else ()))
-        return ", ".join(shown)
+        return shown(failed)
 
     def queued(self) -> str | None:
         """Until when at most a look that nobody asked for leaves the rollout under way alone."""

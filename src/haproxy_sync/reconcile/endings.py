@@ -34,7 +34,11 @@ def in_words(ended: Mapping[Ending, Sequence[str]]) -> str:
 def _named(ending: Ending, names: Sequence[str]) -> str:
     if not names:
         return str(ending)
+    return f"{ending} ({shown(names)})"
+
+
+def shown(names: Sequence[str]) -> str:
+    """`i-1, i-2`, and how many more there are of many."""
     more = len(names) - MAX_NAMED
     rest = [f"{more} more"] if more > 0 else []
-    shown = ", ".join([*names[:MAX_NAMED], *rest])
-    return f"{ending} ({shown})"
+    return ", ".join([*names[:MAX_NAMED], *rest])

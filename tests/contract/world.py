@@ -341,7 +341,8 @@ class World:
         status, state = self.act("status"), self.state
         state = replace(state, freeze=state.freeze_at(self.now))
         assert status["converged"] == Progress(state).is_converged
-        assert len(status["rollout"]["commands"]) == len(state.commands)
+        in_flight = (*state.commands, *state.inspections)
+        assert len(status["rollout"]["commands"]) == len(in_flight)
 
     def orders(self) -> int:
         """How many commands the proxies were given, but those that only ask."""

@@ -78,6 +78,8 @@ def test_the_playbooks_lines() -> None:
 def test_what_only_the_guard_knows_of_a_host_is_no_name() -> None:
     """The VPC is compared, never shown."""
     assert text("# {{ backends[0].vpc | default('none') }}\n") == "# none\n"
+    with pytest.raises(TemplateError, match=r"launched_at, tags, port"):
+        text("{{ backends[0].no_such }}\n")
 
 
 def test_typed_backends() -> None:

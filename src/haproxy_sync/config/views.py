@@ -1,6 +1,7 @@
 """How templates see hosts: objects with fields, and `hostvars`."""
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import filterfalse
 from typing import Any
 
 from haproxy_sync.config.ansible.lazy import LazyDict
@@ -100,5 +101,6 @@ def _(_hosts: HostVars, name: object) -> str:
 
 @lacks.register
 def _(instance: Instance, name: object) -> str:
-    known = ", ".join(instance._host.__dataclass_fields__)  # noqa: SLF001 - this module's own
+    fields = instance._host.__dataclass_fields__  # noqa: SLF001 - this module's own
+    known = ", ".join(filterfalse(HIDDEN.__contains__, fields))
     return f"{instance!r} has no attribute {name!r}, but {known}"

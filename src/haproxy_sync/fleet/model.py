@@ -60,7 +60,7 @@ def _require_address(value: str) -> None:
 class Host:
     """A running instance of the environment. Tuples of hosts are sorted by instance id, everywhere.
 
-    Templates read every public attribute of a host, so a new one here is a new name there.
+    Templates read every public attribute of a host but those that `config.views` hides: a new one is a new name there.
     """
 
     instance_id: str
@@ -70,7 +70,7 @@ class Host:
     zone: str
     private_dns_name: str = ""
     launched_at: int = 0  # unix seconds
-    # The id of its VPC, empty where nobody has said: an address is unique in there only. Templates do not see it.
+    # The id of its VPC, empty where nobody has said: an address is unique in there only. Hidden from templates.
     vpc: str = field(default="", compare=False, kw_only=True)
     # Whoever may tag an instance writes these, so they are hostile text: a template gets each one checked.
     tags: Mapping[str, str] = field(default=NO_TAGS, hash=False)

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from haproxy_sync.reconcile.guard import Ending, Look, Verdict
-from haproxy_sync.state.model import ENDED_HOLDS, EndedHold, EnvironmentState
+from haproxy_sync.state.model import EndedHold, EnvironmentState
 
+ENDED_HOLDS = 10  # that the state keeps
 MAX_NAMED = 5  # instances by reason: fifty entries of the history are in every state
 
 

@@ -12,8 +12,6 @@ from haproxy_sync.fleet.model import Backend, Config, Proxy, Skipped, ids
 type UnixSeconds = float
 """A time as it is stored: seconds since 1970, UTC. Where it has no other meaning, 0 says never."""
 
-ENDED_HOLDS = 10
-
 
 class Purpose(StrEnum):
     """Why a command was sent."""

@@ -79,7 +79,7 @@ def judged(
     )
     for key in sorted(hanging):
         reason = HANGING[awaits_download(shown[key])]
-        state = transitions.unheard(state, key, reason)
+        state = transitions.overdue(state, key, reason)
     reports = _released(command, waiting, shown, now) if is_idle else ()
     return transitions.reported(state, command, reports, now), reports
 

@@ -382,7 +382,7 @@ def _whereabouts(state: EnvironmentState, instance_id: str) -> Finding:
     return findings(state.agents.get(instance_id, NEVER_HEARD_OF))[0]
 
 
-def unheard(state: EnvironmentState, instance_id: str, reason: str) -> EnvironmentState:
+def overdue(state: EnvironmentState, instance_id: str, reason: str) -> EnvironmentState:
     """The proxy is at work for longer than it may be, and has its command still: `unknown`, for that reason."""
     proxy = Progress(state).proxy(instance_id)
     return _noted(state, proxy, Outcome.UNKNOWN, reason)

@@ -76,6 +76,8 @@ class History:
     records: list[Record] = field(default_factory=list)
     # Who left unannounced, or is missing, and since which look.
     missing: dict[str, float] = field(default_factory=dict)
+    # Who was drained when it was shown last.
+    drained: set[str] = field(default_factory=set)
 
     def judged(self, record: Record) -> None:
         """Check the newest look against the promise."""
@@ -88,7 +90,7 @@ class History:
                 record.step.is_allowed
                 or self.has_another_owner(record, key)
                 or (key in previous and self.is_confirmed(record, key))
-                or (self.is_enough(record) and record.before[key].drain)
+                or (self.is_enough(record) and key in self.drained)
                 or (
                     self.is_enough(record)
                     and key not in previous
@@ -101,8 +103,10 @@ class History:
             assert record.step.is_frozen or not self.is_confirmed(record, key)
 
     def _count(self, record: Record) -> None:
-        for key, each in record.before.items():
-            if key in record.present or each.drain or record.step.is_allowed:
+        now = {f"i-{number:08x}" for number in record.step.drained}
+        self.drained = self.drained - record.present | now & record.present
+        for key in record.before:
+            if key in self.drained or record.step.is_allowed:
                 self.missing.pop(key, None)
             else:
                 self.missing.setdefault(key, record.at)
@@ -282,6 +286,14 @@ def test_who_joined_within_the_hold_time_makes_no_loss_smaller() -> None:
     assert not play([Step(60, more), Step(300, five)], LIMITS)[-1].hold
 
 
+@pytest.mark.fault("F105")
+def test_who_is_back_is_no_loss() -> None:
+    """Four of eight left and are back; one more is one."""
+    others = fleet(4, 5, 6, 7)
+    steps = [Step(0, others), Step(60, fleet(*FIRST)), Step(60, fleet(*range(7)))]
+    assert served(play(steps, LIMITS)[-1]) == set(range(7))
+
+
 @pytest.mark.fault("F106")
 def test_who_was_drained_before_it_vanished_is_no_loss() -> None:
     """Six of eight leave at once, and the next one to go is the first that counts."""
@@ -291,8 +303,28 @@ def test_who_was_drained_before_it_vanished_is_no_loss() -> None:
         LIMITS,
     )
     assert served(left) == {6, 7}
-    assert left.turnover == NO_TURNOVER
+    assert not left.turnover.departed
     assert served(one) == {7}
+
+
+@pytest.mark.fault("F106")
+@pytest.mark.parametrize("is_meant", [True, False])
+def test_the_last_look_that_showed_it_says_whether_it_would_go(
+    *, is_meant: bool
+) -> None:
+    """Also while the config cannot tell, because of a freeze."""
+    everybody, six = fleet(*FIRST), fleet(0, 1, 2, 3, 4, 5)
+    first, then = (fleet(), six) if is_meant else (six, fleet())
+    last = play(
+        [
+            Step(60, everybody, first),
+            Step(60, everybody, then, is_frozen=True),
+            Step(60, fleet(6, 7), is_frozen=True),
+            Step(60, fleet(6, 7)),
+        ],
+        LIMITS,
+    )[-1]
+    assert served(last) == ({6, 7} if is_meant else set(everybody))
 
 
 @pytest.mark.fault("F106")

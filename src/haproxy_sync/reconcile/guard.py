@@ -63,7 +63,7 @@ class Thresholds:
 
 
 def is_announced(backend: Backend) -> bool:
-    """Whether it was said before that the backend would go, as the accepted pool knows it."""
+    """Whether it says now that it will go."""
     return backend.drain
 
 
@@ -107,8 +107,15 @@ class Look:
         """Whose loss counts: nobody has said before, or says now, that they would go."""
         if self.may_remove_all:
             return frozenset()
-        announced = filter(is_announced, self.accepted.values())
-        return self.lost - ids(announced)
+        return self.lost - self.announced
+
+    @cached_property
+    def announced(self) -> frozenset[str]:
+        """Who said so in the last look that showed it: the config may not tell, as in a freeze."""
+        said = self.turnover.announced
+        if said is None:
+            return ids(filter(is_announced, self.accepted.values()))
+        return frozenset(said)
 
     @cached_property
     def displaced(self) -> frozenset[str]:
@@ -164,7 +171,9 @@ def turnover(look: Look, thresholds: Thresholds) -> Turnover:
     new = look.shown - look.accepted.keys()
     known = look.shown | look.accepted.keys()
     first_seen = look.turnover.joined
+    announced = ids(filter(is_announced, look.present))
     return Turnover(
+        announced=tuple(sorted(announced | look.lost & look.announced)),
         departed=MappingProxyType(
             only(departed, away)
             | {key: look.missing_since(key) for key in sorted(look.unannounced)}

@@ -254,6 +254,7 @@ class Turnover:
 
     `departed` has every unannounced backend that is missing still, whether held or let go, since when; `joined` when
     each newcomer was seen first. Both forget after the hold time, but for who is in the config yet, or not yet in it.
+    `announced` are those who said that they would go when they were shown last; None: an earlier release did not write.
     """
 
     departed: Mapping[str, UnixSeconds] = field(
@@ -262,6 +263,7 @@ class Turnover:
     joined: Mapping[str, UnixSeconds] = field(
         default_factory=lambda: MappingProxyType({}), hash=False
     )
+    announced: tuple[str, ...] | None = None
 
 
 NO_TURNOVER = Turnover()

@@ -1,7 +1,10 @@
 """The history stays small, whatever size the fleet has: it is in every state, and in every answer of `status`."""
 
 import json
+from dataclasses import replace
 from functools import cache
+from io import BytesIO
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,9 +12,15 @@ from haproxy_sync.fleet.model import Backend
 from haproxy_sync.operator import answers
 from haproxy_sync.rollout.transitions import publish
 from haproxy_sync.state import codec
-from haproxy_sync.state.history import MAX_BYTES, MAX_ENTRIES, MAX_NAMED, MIN_ENTRIES
-from haproxy_sync.state.model import Assignment, Digest, EnvironmentState
-from haproxy_sync.state.store import Snapshot
+from haproxy_sync.state.history import (
+    MAX_BYTES,
+    MAX_ENTRIES,
+    MAX_NAMED,
+    MIN_ENTRIES,
+    bounded,
+)
+from haproxy_sync.state.model import Assignment, Change, Digest, EnvironmentState
+from haproxy_sync.state.store import Snapshot, Store
 
 ANSWER_BYTES = 6_291_556  # of Lambda, for a synchronous invoke
 FLEET = 5_000
@@ -80,6 +89,23 @@ def test_an_entry_that_is_too_big_alone_leaves_its_predecessor() -> None:
         by_proxy = {f"i-{each:017x}": digest(each + number) for each in range(FLEET)}
         state = publish(state, Assignment(by_proxy=by_proxy), "x", float(number), ())
     assert [change.generation for change in state.history] == [3, 4]
+
+
+@pytest.mark.fault("F136")
+def test_what_an_earlier_release_wrote_is_made_smaller_when_it_is_read() -> None:
+    """It named everybody, so nobody got an answer until the next publication."""
+    names = tuple(backend.instance_id for backend in pool(0))
+    entry = Change(1, 1, 1.0, "x", Assignment(digest(1)), names, names)
+    written = replace(EnvironmentState(), revision=1, history=(entry,) * MAX_ENTRIES)
+    s3 = SimpleNamespace(
+        get_object=lambda **_: {"ETag": "x", "Body": BytesIO(codec.dumps(written))}
+    )
+    snapshot = Store(s3, "bucket", "staging").read()
+    answer = answers.status(snapshot, now=100.0)
+    assert len(json.dumps(answer)) < ANSWER_BYTES / 4
+    assert len(snapshot.state.history) == MAX_ENTRIES
+    assert snapshot.state.history[0].more_added == FLEET - MAX_NAMED
+    assert bounded(snapshot.state.history) == snapshot.state.history
 
 
 def test_a_small_change_names_everybody() -> None:

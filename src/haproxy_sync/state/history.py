@@ -16,10 +16,15 @@ MAX_NAMED = 100  # servers of one kind that an entry names
 
 def extended(history: tuple[Change, ...], change: Change) -> tuple[Change, ...]:
     """With the newest entry; the oldest ones go where there are too many, or all together are too big."""
-    newest_first = (_shortened(change), *reversed(history))[:MAX_ENTRIES]
+    return bounded((*history, change))
+
+
+def bounded(history: tuple[Change, ...]) -> tuple[Change, ...]:
+    """As it may be stored, whoever wrote it: an earlier release named every server of every entry."""
+    newest_first = [*map(_shortened, reversed(history))][:MAX_ENTRIES]
     sizes = accumulate(map(_size, newest_first))
     fitting = len(list(takewhile(_fits, sizes)))
-    return newest_first[: max(fitting, MIN_ENTRIES)][::-1]
+    return tuple(newest_first[: max(fitting, MIN_ENTRIES)][::-1])
 
 
 def _shortened(change: Change) -> Change:
@@ -29,9 +34,9 @@ def _shortened(change: Change) -> Change:
         added=change.added[:MAX_NAMED],
         removed=change.removed[:MAX_NAMED],
         changed=change.changed[:MAX_NAMED],
-        more_added=_more(change.added),
-        more_removed=_more(change.removed),
-        more_changed=_more(change.changed),
+        more_added=change.more_added + _more(change.added),
+        more_removed=change.more_removed + _more(change.removed),
+        more_changed=change.more_changed + _more(change.changed),
     )
 
 

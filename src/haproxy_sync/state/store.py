@@ -1,6 +1,6 @@
 """S3: the state, read first and put under `If-Match`; configs and programs, which never change."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
@@ -10,7 +10,7 @@ from haproxy_sync.aws import Clients, error_code
 from haproxy_sync.errors import CorruptState, Superseded
 from haproxy_sync.fleet.model import Config
 from haproxy_sync.settings import Settings
-from haproxy_sync.state import codec
+from haproxy_sync.state import codec, history
 from haproxy_sync.state.model import EnvironmentState
 
 # 412: somebody was faster. 409: two at the same moment. 404: the object we matched is gone.
@@ -184,6 +184,7 @@ class Store:
 def _loaded(body: bytes) -> tuple[EnvironmentState, str]:
     """The state, or an empty one and why the object is none."""
     try:
-        return codec.loads(body), ""
+        state = codec.loads(body)
     except CorruptState as error:
         return EnvironmentState(), str(error)
+    return replace(state, history=history.bounded(state.history)), ""

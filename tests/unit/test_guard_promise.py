@@ -367,6 +367,21 @@ def test_who_is_back_and_gone_again_during_a_freeze_has_its_whole_time() -> None
     assert served(verdicts[-1]) == {6, 7}
 
 
+@pytest.mark.fault("F104")
+def test_what_a_freeze_shows_counts_from_when_it_was_seen_first() -> None:
+    """Who vanished before there was a reason to hold it, and who joined."""
+    frozen = [Step(0, fleet(*range(7))), Step(100, fleet(6))]
+    frozen = [replace(step, is_frozen=True) for step in frozen]
+    hold = play(frozen, LIMITS)[-1].hold
+    assert hold
+    assert hold.missing[backend(7).instance_id] == 1000
+    assert hold.missing[backend(0).instance_id] == 1100
+    more = fleet(*FIRST, 8, 9, 20, 21)
+    joined = [Step(gap, more, is_frozen=True) for gap in (0, 200)]
+    thawed = [Step(99, more), Step(1, more - set(range(5)))]
+    assert not play([*joined, *thawed], LIMITS)[-1].hold
+
+
 def test_a_hold_of_a_release_before_goes_on() -> None:
     """It has no record beside the hold itself."""
     hold = Hold("why", 900.0, {backend(0).instance_id: 900.0}, time_counts_since=900.0)

@@ -112,10 +112,10 @@ class Look:
     @cached_property
     def announced(self) -> frozenset[str]:
         """Who said so in the last look that showed it: the config may not tell, as in a freeze."""
-        said = self.turnover.announced
-        if said is None:
-            return ids(filter(is_announced, self.accepted.values()))
-        return frozenset(said)
+        if self.turnover.announced is None:
+            said = filter(is_announced, self.accepted.values())
+            return ids(said)
+        return frozenset(self.turnover.announced)
 
     @cached_property
     def displaced(self) -> frozenset[str]:
@@ -171,9 +171,9 @@ def turnover(look: Look, thresholds: Thresholds) -> Turnover:
     new = look.shown - look.accepted.keys()
     known = look.shown | look.accepted.keys()
     first_seen = look.turnover.joined
-    announced = ids(filter(is_announced, look.present))
+    announcing = filter(is_announced, look.present)
     return Turnover(
-        announced=tuple(sorted(announced | look.lost & look.announced)),
+        announced=tuple(sorted(ids(announcing) | look.lost & look.announced)),
         departed=MappingProxyType(
             only(departed, away)
             | {key: look.missing_since(key) for key in sorted(look.unannounced)}

@@ -2,9 +2,11 @@
 
 import fcntl
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from haproxy_apply import state
 from local.lab import BackendHost, ProxyHost, Style, wait_until
 from tests.host.apply_step import (
     CONFIG,
@@ -15,9 +17,11 @@ from tests.host.apply_step import (
     backups,
     config,
     digest,
+    finish,
     installed,
     leftovers,
 )
+from tests.host.test_kill_sweep import INSTALLED, TRACER, Point, points
 
 type MakeProxy = Callable[..., ProxyHost]
 OTHER = STACK.replace("staging/0", "staging/1")
@@ -113,6 +117,90 @@ def test_a_config_that_is_refused_adopts_nothing(
     assert refused["reason"] == "invalid-config"
     assert refused["publisher"] == STACK
     assert step.run(config(*backends[:2])).says("unchanged")
+
+
+@pytest.mark.fault("F129")
+def test_a_stopped_proxy_that_has_the_file_is_adopted_with_its_fence(
+    step: ApplyStep, backends: tuple[BackendHost, ...]
+) -> None:
+    """Nothing is installed there, but an older command must not come afterwards, nor the former owner's."""
+    text = config(*backends[:2])
+    step.host.stop()
+    adopted = step.run(text, Publisher=OTHER, Adopt="true", Generation="9")
+    assert adopted.says("not-running")
+    assert adopted["publisher"] == OTHER
+    assert step.run(config(backends[0]), Generation="10")["reason"] == "other-publisher"
+    late = step.run(config(backends[0]), Publisher=OTHER, Generation="8")
+    assert late.says("superseded")
+    assert step.host.read(CONFIG) == text
+
+
+@pytest.mark.fault("F129")
+def test_a_full_disk_adopts_nothing(
+    step: ApplyStep, backends: tuple[BackendHost, ...]
+) -> None:
+    """The marker says whose the host is by what the disk has; with room again the same command takes it."""
+    proxy, text = step.host, config(*backends[:2])
+    small = f"mount -t tmpfs -o size=16k state {STATE_DIR}"
+    keep, back = f"cp -a {STATE_DIR} /run/kept", f"cp -a /run/kept/. {STATE_DIR}"
+    proxy.run(["sh", "-c", f"{keep} && {small} && {back}"])
+    filler = f"{STATE_DIR}/filler"
+    proxy.run(["sh", "-c", f"cat /dev/zero > {filler}"], check=False)
+    adoption = {"Publisher": OTHER, "Adopt": "true", "Generation": "9"}
+    same = step.run(text, **adoption)
+    assert same.says("unchanged")
+    assert (same["notes"], same["publisher"]) == ("state-not-saved", STACK)
+    other = step.run(config(backends[0]), **adoption)
+    assert (other["reason"], other["publisher"]) == ("state-unwritable", STACK)
+    assert step.run(text, Generation="8").says("unchanged")
+    proxy.path(filler).unlink()
+    assert step.run(text, **adoption)["publisher"] == OTHER
+
+
+def calls_of_adoption(
+    step: ApplyStep,
+    events: Path,
+    text: str,
+    point: Point = ("", 0),
+    /,
+    **given: str,
+) -> list[str]:
+    """The calls of a run that adopts the host with this text, to the point where it is killed."""
+    tracer = (*TRACER, point[0], str(point[1]), str(events))
+    finish(step.start(text, tracer=tracer, Adopt="true", **given))
+    return events.read_text().splitlines()
+
+
+@pytest.mark.fault("F127")
+@pytest.mark.fault("F129")
+def test_a_kill_leaves_publisher_and_fence_of_one_command(
+    step: ApplyStep, backends: tuple[BackendHost, ...], tmp_path: Path
+) -> None:
+    """Two stacks take the host in turn; who is killed owns it before its config is live, and comes through with it."""
+    proxy, events = step.host, tmp_path / "events"
+    stacks, texts = (STACK, OTHER), (config(*backends[:2]), config(*backends))
+    given = {"ReloadMethod": "runtime", "Publisher": OTHER}
+    calls = calls_of_adoption(step, events, texts[1], **given)
+    ends = ("rename state.new", "fsync state.new", INSTALLED)
+    chosen = [point for point in points(calls) if point[0].endswith(ends)]
+    assert len(chosen) == 5
+    for number, point in enumerate(chosen):
+        fence = str(number + 10)
+        before = state.parse(proxy.read(f"{STATE_DIR}/state"))
+        given = {"Publisher": stacks[number % 2], "ReloadMethod": "runtime"}
+        calls_of_adoption(
+            step, events, texts[number % 2], point, Generation=fence, **given
+        )
+        left = state.parse(proxy.read(f"{STATE_DIR}/state"))
+        old, new = before[::3], (int(fence), stacks[number % 2])
+        assert (left.fence, left.publisher) in {old, new}, point
+        if proxy.read(CONFIG) == texts[number % 2]:
+            assert (left.fence, left.publisher) == new, point
+        again = step.run(texts[number % 2], Adopt="true", Generation=fence, **given)
+        assert again.status == 0, (point, again)
+        assert again["publisher"] == stacks[number % 2]
+        assert again["running_md5"] == digest(texts[number % 2])
+        assert leftovers(proxy) == []
 
 
 def inspected(step: ApplyStep, **parameters: str) -> StepReport:

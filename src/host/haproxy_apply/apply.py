@@ -55,13 +55,13 @@ def _compare(run: Run) -> Verdict:
     ownership.check(run.request, run.memory.state)
     content = files.download(run.request)
     if run.findings.running_md5 == run.live.md5 == run.request.md5:
-        return _unchanged(run)
+        return _remembered(run, Verdict(0, "unchanged", "same-digest"))
     if service is None:
         if run.discovery.other_file:
             detail = f"HAProxy runs with -f {run.discovery.other_file}"
             raise failed(16, "config-not-used", detail)
         if run.live.md5 == run.request.md5:
-            return Verdict(0, "not-running", "stopped")
+            return _remembered(run, Verdict(0, "not-running", "stopped"))
     from haproxy_apply.change import change
 
     return change(run, service, content)
@@ -75,10 +75,10 @@ def _recall(run: Run, service: Service | None) -> None:
         run.memory.take(run.memory.state._replace(proof=proof))
 
 
-def _unchanged(run: Run) -> Verdict:
-    """File and running process are as wanted: writes only what the state does not say yet, such as a newer fence."""
+def _remembered(run: Run, verdict: Verdict) -> Verdict:
+    """Nothing is to be done: writes only what the state does not say yet, such as a newer fence, or another owner."""
     known = run.memory.state
     wanted = ownership.taken(known, run.request)._replace(installed=(run.request.md5,))
     if wanted != known:
         run.memory.put_if_possible(wanted, run.journal)
-    return Verdict(0, "unchanged", "same-digest")
+    return verdict

@@ -238,6 +238,47 @@ def test_an_inspection_tells_how_it_is_here(
 
 
 @pytest.mark.fault("F131")
+def test_the_worker_is_inspected_on_the_socket_that_it_has(
+    step: ApplyStep, backends: tuple[BackendHost, ...], tmp_path: Path
+) -> None:
+    """A run that was killed before the reload left a file that names another one."""
+    text = config(*backends[:2])
+    moved = text.replace("/admin.sock", "/moved.sock")
+    tracer = (*TRACER, f"python{INSTALLED}", "1", str(tmp_path / "events"))
+    finish(step.start(moved, tracer=tracer))
+    report = inspected(step)
+    assert (report["md5_after"], report["running_md5"]) == (digest(moved), digest(text))
+    assert (report["notes"], report["servers_up"]) == ("", 2)
+
+
+@pytest.mark.fault("F131")
+def test_an_inspection_does_nothing_but_ask_haproxy(
+    step: ApplyStep, tmp_path: Path
+) -> None:
+    """By its system calls."""
+    events = tmp_path / "events"
+    tracer = (*TRACER, "", "0", str(events))
+    report = finish(step.start(None, tracer=tracer, Action="inspect"))
+    assert report.says("inspected")
+    calls = events.read_text().splitlines()
+    assert calls == ["python connect admin.sock", "python send"]
+
+
+@pytest.mark.fault("F131")
+def test_a_name_without_address_is_in_maintenance(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """HAProxy says so: a server-template has more slots than there are servers."""
+    spare = "server-template spare 1-3 nowhere.invalid:80 resolvers none init-addr none"
+    resolvers = "resolvers none\n    nameserver none 127.0.0.1:5\n"
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.start(f"{config(backends[0])}    {spare}\n{resolvers}")
+    assert "spare1" in proxy.ask("show servers state")
+    report = ApplyStep(proxy).run(None, Action="inspect")
+    assert (report["servers_up"], report["servers_down"]) == (1, 0)
+
+
+@pytest.mark.fault("F131")
 def test_an_inspection_of_a_host_where_nothing_of_ours_ever_ran(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
 ) -> None:

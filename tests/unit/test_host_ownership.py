@@ -171,3 +171,4 @@ def test_the_longest_marker_is_short_enough(text: str) -> None:
     fields = json.loads(line.removeprefix("haproxy-ec2-sync "))
     assert (fields["publisher"], fields["servers_down"]) == (LONGEST, 1000)
     assert fields["down"].startswith("backend/i-00000000000000000 backend/i-")
+    assert set(fields["down"].split()) <= set(findings.servers.down)

@@ -21,17 +21,14 @@ if TYPE_CHECKING:
 
 
 class Servers(NamedTuple):
-    """How the worker's servers are. Those in maintenance are neither up nor down: somebody took them out."""
+    """How the worker's servers are. Those in maintenance are neither up nor down."""
 
     up: int
     down: tuple[str, ...]  # backend/server
 
 
 def inspect(wanted: Request, findings: Findings, journal: Journal) -> Verdict:
-    """Say what is so at this moment, perhaps in the middle of another run.
-
-    What that run has renamed is seen whole: each file is read once.
-    """
+    """Say what is so at this moment, perhaps in the middle of another run, whose files are seen whole, old or new."""
     memory = Memory()
     live = files.find_live_file(wanted.config_path)
     findings.md5_before = findings.md5_after = live.md5
@@ -42,7 +39,7 @@ def inspect(wanted: Request, findings: Findings, journal: Journal) -> Verdict:
     findings.running_md5 = proof.md5 if proof else ""
     findings.see(discovery)
     if service:
-        findings.servers = _servers(live)
+        findings.servers = _servers(live, findings.running_md5)
         if findings.servers is None:
             journal.note("servers-unknown")
     return _verdict(wanted, service, discovery, findings)
@@ -64,9 +61,10 @@ def _verdict(
     return Verdict(0, "inspected", "stopped")
 
 
-def _servers(live: LiveFile) -> Servers | None:
-    """As the worker itself sees them; None where it cannot be asked."""
-    stats_socket = read(durable.read_text(live.path)).stats_socket
+def _servers(live: LiveFile, running: str) -> Servers | None:
+    """As the worker itself sees them, on the socket of the file that it runs; None where it cannot be asked."""
+    ran = files.find_backup(live, running) or live
+    stats_socket = read(durable.read_text(ran.path)).stats_socket
     answer = admin_socket.answer(stats_socket.path, "show servers state")
     if not answer.startswith("1\n#"):
         return None

@@ -91,8 +91,14 @@ def _servers(servers: Servers | None) -> dict[str, str | int]:
     return {
         "servers_up": servers.up,
         "servers_down": len(servers.down),
-        "down": _printable(" ".join(servers.down), MAX_DOWN),
+        "down": _names(servers.down),
     }
+
+
+def _names(names: tuple[str, ...]) -> str:
+    """As many as there is room for, each of them whole."""
+    shown = _printable(" ".join((*names, "")), MAX_DOWN)
+    return shown.rpartition(" ")[0]
 
 
 def log(journal: Journal) -> str:

@@ -15,6 +15,8 @@ SRV_ST_STOPPED, SRV_ST_STARTING, SRV_ST_RUNNING, SRV_ST_STOPPING = range(4)
 SRV_ADMF_FMAINT = 0x01  # maintenance that was set over the socket
 SRV_ADMF_IMAINT = 0x02  # of the server that this one tracks
 SRV_ADMF_CMAINT = 0x04  # `disabled` in the file
+SRV_ADMF_RMAINT = 0x20  # its name has no address, as of a server-template's spare ones
+SRV_ADMF_MAINT = SRV_ADMF_FMAINT | SRV_ADMF_IMAINT | SRV_ADMF_RMAINT
 CHK_RES_UNKNOWN, CHK_RES_PASSED = 0, 3
 
 _REQUIRED = 19  # words of a row
@@ -75,8 +77,8 @@ class Row(NamedTuple):
 
     @property
     def is_in_maintenance(self) -> bool:
-        """Whether somebody took it out, by the file or since."""
-        return self.admin & (SRV_ADMF_FMAINT | SRV_ADMF_IMAINT) != 0
+        """Whether HAProxy itself says MAINT of it, for whatever reason."""
+        return self.admin & SRV_ADMF_MAINT != 0
 
     @property
     def is_stopped(self) -> bool:

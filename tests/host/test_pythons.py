@@ -70,7 +70,9 @@ def test_every_method_and_outcome(
     assert answer.says("rolled-back", "worker-died"), answer
     assert answer["running_md5"] == digest(texts[0])
     assert serves(proxy, client, texts[0])
-    assert not answer.stderr
+    inspected = step.run(None, Action="inspect")
+    assert inspected.says("inspected", "running"), inspected
+    assert not answer.stderr + inspected.stderr
 
 
 def test_a_killed_drop_window_is_swept(

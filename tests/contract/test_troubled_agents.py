@@ -120,6 +120,22 @@ def test_a_comparison_that_hangs_is_named(running: World) -> None:
     assert not running.act("status")["converged"]
 
 
+@pytest.mark.fault("F115")
+def test_a_comparison_that_hangs_holds_up_no_other(running: World) -> None:
+    """What somebody edits on another proxy meanwhile is repaired."""
+    first, edited, _ = sorted(running.proxies)
+    running.proxies[first].agent.trouble = Trouble.MUTE
+    running.act("verify")
+    for _ in range(6):
+        running.pass_time(50)
+        running.sweep()
+    assert running.state.proxies_in_flight == {first}
+    running.drift(edited)
+    running.act("verify")
+    running.pass_time(10)
+    assert running.proxies[edited].installed == desired(running)
+
+
 @pytest.mark.fault("F116")
 def test_those_behind_a_hanging_proxy_get_another_command(running: World) -> None:
     """One at a time: their turn would come after thirteen minutes, and then the service would send to nobody."""

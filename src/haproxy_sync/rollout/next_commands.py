@@ -337,10 +337,11 @@ def _compare(choice: _Choice) -> list[Due] | None:
 
 
 def _comparing(choice: _Choice, ready: Iterable[Due]) -> list[Due]:
-    """One chunk after the other: each command has a MaxConcurrency of its own."""
+    """One chunk after the other: each command has a MaxConcurrency of its own. One that hangs is waited for no more."""
     commands = choice.progress.state.commands
-    is_comparing = any(command.purpose is Purpose.VERIFY for command in commands)
-    if is_comparing:
+    if (Purpose.VERIFY, False) in {
+        (each.purpose, each.is_stalled) for each in commands
+    }:
         return []
     return list(ready)[:MAX_INSTANCES]
 

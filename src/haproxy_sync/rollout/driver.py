@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from haproxy_sync.aws import FAILURES, error_code
-from haproxy_sync.errors import Unpinned
+from haproxy_sync.errors import ProgramDiffers, Unpinned
 from haproxy_sync.fleet.model import ids
 from haproxy_sync.rollout import (
     agents,
@@ -112,7 +112,7 @@ def _collect_inspections(
     for command in state.inspections:
         said = _late_invocations(ssm, command) if command.command_id else ()
         state, reports = inspections.reported(state, command, reports_of(said), now)
-        collected += tuple(_by_command(command, reports))
+        collected = (*_by_command(command, reports), *collected)
     return state, collected
 
 
@@ -190,13 +190,16 @@ def _inspections(
     due = inspections.due(state, now)
     if not due:
         return state, ()
-    sha256 = program().sha256
-    state = _ask_agents(ssm, state, due, now)
-    try:
-        document = run_command.document(ssm, settings.document_name, sha256)
-    except FAILURES:
+    state = agents_asked(ssm, settings, state, now)
+    online = _online(state, due)
+    if not online:
         return state, ()
-    return state, inspections.claims(state, _online(state, due), document, now)
+    try:
+        sha256 = program().sha256
+        document = run_command.document(ssm, settings.document_name, sha256)
+    except (*FAILURES, ProgramDiffers):
+        return state, ()
+    return state, inspections.claims(state, online, document, now)
 
 
 def _online(state: EnvironmentState, instance_ids: Iterable[str]) -> frozenset[str]:

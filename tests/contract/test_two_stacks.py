@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from haproxy_apply.state import State
-from haproxy_sync.errors import BadRequest
+from haproxy_sync.errors import BadRequest, ProgramDiffers
+from haproxy_sync.rollout.program import Program
 from haproxy_sync.state.model import Purpose
+from tests.contract.faults import calls
+from tests.contract.test_rollout import breaks
 from tests.contract.world import REGION, World, document, new_world, stack, wired
 
 OURS, THEIRS = stack("staging"), stack("rival")
@@ -138,6 +141,82 @@ def test_an_adoption_waits_for_no_spacing(running: World) -> None:
     assert running.act("status")["converged"]
     answer = running.act("sync", adopt=True)
     assert [each["purpose"] for each in answer["commands"]] == ["verify"]
+    running.settle()
+    assert owners(running) == {OURS}
+    assert running.act("status")["converged"]
+
+
+@pytest.mark.fault("F134")
+def test_a_former_owner_adopts_at_once(running: World) -> None:
+    """Refused for hours, and with a fence far below the other stack's: neither back-off nor fence costs a try."""
+    other = rival(running)
+    other.work()
+    other.act("sync", adopt=True)
+    other.work()
+    running.act("verify")
+    pass_minutes(running, other, 60)
+    assert owners(running) == {THEIRS}
+    generation = running.state.generation
+    running.act("sync", adopt=True)
+    running.settle(30)
+    assert owners(running) == {OURS}
+    assert running.act("status")["converged"]
+    assert running.state.generation == generation
+
+
+@pytest.mark.fault("F134")
+def test_an_adoption_risks_no_second_proxy_with_a_bad_config(running: World) -> None:
+    """Who failed by the config itself stays the only one that tries it."""
+    for host in running.proxies.values():
+        host.breaks = breaks
+    running.launch()
+    running.sweep()
+    running.pass_time(10)
+    orders = running.orders()
+    running.act("sync", adopt=True)
+    running.pass_time(600)
+    bad = [
+        each for each in running.state.proxy_states.values() if each.failed_generation
+    ]
+    assert len(bad) == 1
+    assert running.orders() > orders
+
+
+@pytest.mark.fault("F134")
+def test_an_adoption_that_another_one_overtook_is_over(running: World) -> None:
+    """A proxy that was away for both is the later stack's, whichever comes to it last."""
+    other = rival(running)
+    other.work()
+    away = max(running.proxies)
+    running.service.disconnect(away)
+    running.pass_time(301)
+    running.sweep()
+    running.act("sync", adopt=True)
+    running.settle(30)
+    assert running.act("status")["proxies"][away]["adopting"]
+    running.pass_time(60)
+    other.act("sync", adopt=True)
+    other.work()
+    running.service.reconnect(away)
+    other.work(3)
+    assert running.proxies[away].memory.publisher == THEIRS
+    pass_minutes(running, other, 10)
+    assert running.proxies[away].memory.publisher == THEIRS
+    assert not running.act("status")["proxies"][away]["adopting"]
+
+
+@pytest.mark.fault("F134")
+def test_an_older_inspection_does_not_unsay_an_adoption(running: World) -> None:
+    """Both are heard in one step; what the newer command found is so."""
+    other = rival(running)
+    other.work()
+    other.act("sync", adopt=True)
+    other.work()
+    running.act("inspect")
+    running.clock.advance(0.2)
+    running.act("sync", adopt=True)
+    running.finish_unnoticed()
+    running.sweep()
     running.settle()
     assert owners(running) == {OURS}
     assert running.act("status")["converged"]
@@ -354,6 +433,50 @@ def test_a_document_that_takes_no_inspection_is_asked_later(frozen: World) -> No
         assert frozen.sweep() == []
         frozen.pass_time(60)
     assert inspections(frozen) == 2
+
+
+@pytest.mark.fault("F102")
+@pytest.mark.fault("F135")
+def test_a_release_that_was_built_wrong_asks_nobody(frozen: World) -> None:
+    """It looks all the same, and whatever sends nothing works."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("haproxy_sync.handler.program", differs)
+        assert frozen.sweep() == []
+        frozen.act("inspect")
+        frozen.act("freeze", minutes=5)
+    status = frozen.act("status")
+    assert status["looked_at"]
+    assert status["look_failure"] is None
+    assert inspections(frozen) == 0
+    frozen.sweep()
+    frozen.pass_time(60)
+    assert inspections(frozen) == 2
+
+
+def differs() -> Program:
+    """What the function's files make is not what its document names."""
+    raise ProgramDiffers("a" * 64, "b" * 64)
+
+
+@pytest.mark.fault("F135")
+def test_an_agent_that_is_away_costs_no_question_with_each_event(frozen: World) -> None:
+    """It cannot be asked how its host is, so nobody looks for the document either; once a minute is enough."""
+    away = min(frozen.proxies)
+    frozen.service.disconnect(away)
+    frozen.pass_time(301)
+    frozen.sweep()
+    frozen.pass_time(60)
+    with calls(frozen.clients) as made:
+        for _ in range(20):
+            frozen.pass_time(3)
+            frozen.sweep()
+    assert made.count("ssm.DescribeInstanceInformation") <= 2
+    assert "ssm.DescribeDocument" not in made
+    frozen.service.reconnect(away)
+    for _ in range(3):
+        frozen.pass_time(60)
+        frozen.sweep()
+    assert frozen.proxies[away].inspections == 1
 
 
 @pytest.mark.fault("F130")

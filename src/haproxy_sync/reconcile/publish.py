@@ -20,7 +20,7 @@ from haproxy_sync.fleet.model import (
 from haproxy_sync.reconcile.endings import explained, noted
 from haproxy_sync.reconcile.events import Intent, Kind
 from haproxy_sync.reconcile.guard import Look, Thresholds, Verdict, judge, only
-from haproxy_sync.rollout import next_commands, ownership, transitions
+from haproxy_sync.rollout import next_commands, transitions
 from haproxy_sync.rollout.reports import DOWNLOAD_FAILED
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import (
@@ -73,7 +73,7 @@ class Proposer:
         fleet = inventory.look(self.clients.ec2, self.settings)
         seen = _seen(before, fleet, now)
         if intent.adopt:
-            seen = ownership.adopting(seen, now)
+            seen = transitions.adopting(seen, now)
         look = _look(seen, fleet, intent)
         try:
             judged = self._judged(look, fleet)

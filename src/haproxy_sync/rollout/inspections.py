@@ -134,7 +134,7 @@ def reported(
         if report.instance_id in command.targets and not report.is_silent
     )
     after = state.with_proxy_states(
-        {report.instance_id: _observed(state, report, now) for report in counted}
+        {each.instance_id: _observed(state, command, each, now) for each in counted}
     )
     answered = ids(counted)
     left = (
@@ -144,9 +144,12 @@ def reported(
     return replace(after, inspections=with_targets(left)), counted
 
 
-def _observed(state: EnvironmentState, report: Report, now: UnixSeconds) -> ProxyState:
-    before = state.proxy_state(report.instance_id)
-    after = ownership.heard(before, report, state.publisher)
+def _observed(
+    state: EnvironmentState, command: Command, report: Report, now: UnixSeconds
+) -> ProxyState:
+    before = after = state.proxy_state(report.instance_id)
+    if command.claimed_at > before.sent_at:  # whose it is, a newer command tells
+        after = ownership.heard(before, report, state.publisher, command.claimed_at)
     if report.outcome is not Outcome.INSPECTED:
         told = Inspection(now, reason=report.reason, has_answered=False)
         return replace(after, inspection=told)

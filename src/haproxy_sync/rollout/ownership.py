@@ -6,11 +6,16 @@ from dataclasses import replace
 from operator import attrgetter
 
 from haproxy_sync.rollout.reports import Report
-from haproxy_sync.state.model import EnvironmentState, ProxyState, UnixSeconds
+from haproxy_sync.state.model import EnvironmentState, Outcome, ProxyState, UnixSeconds
 
 
-def heard(before: ProxyState, report: Report, ours: str) -> ProxyState:
-    """What is known of the proxy's owner after a report; what it did not say stays as it was."""
+def heard(
+    before: ProxyState, report: Report, ours: str, claimed_at: UnixSeconds
+) -> ProxyState:
+    """What is known of the proxy's owner after a report on a command; what it did not say stays as it was.
+
+    An adoption ends when the proxy says that it is ours, or that the other stack came with something newer since.
+    """
     if report.publisher is None:
         return before
     after = replace(
@@ -21,15 +26,20 @@ def heard(before: ProxyState, report: Report, ours: str) -> ProxyState:
     )
     if report.other_publisher == ours:
         after = replace(after, other_publisher="", other_publisher_at=0.0)
-    if report.publisher == ours:
+    is_over = report.publisher == ours or report.outcome is Outcome.SUPERSEDED
+    if is_over and claimed_at >= before.adopt_since:
         after = replace(after, adopt_since=0.0)
     return after
 
 
 def adopting(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
-    """The next command to each proxy of the last look adopts it, and those after it until it says that it is ours."""
+    """The next command to each proxy of the last look adopts it, and those after it until it says that it is ours.
+
+    What it failed by before is over, so its back-off begins anew.
+    """
     return state.with_each_proxy_state(
-        state.proxy_ids, lambda observed: replace(observed, adopt_since=now)
+        state.proxy_ids,
+        lambda observed: replace(observed, adopt_since=now, attempts=0),
     )
 
 

@@ -144,6 +144,15 @@ def _untried_since(state: EnvironmentState) -> int:
     return state.publication.begun_generation
 
 
+def adopting(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
+    """The proxies are to be adopted, with a fence above all that another stack gave them by now.
+
+    The generation stays: who failed by the config itself is still the only one that tries it.
+    """
+    raised = state.with_publication(fence=_next_fence(state, now))
+    return ownership.adopting(raised, now)
+
+
 def overtaken(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
     """A host knows a higher fence than we gave, so the state was lost once: publish the same as a new generation."""
     publication = state.publication
@@ -244,6 +253,7 @@ def reported(
             _observed(state.proxy_state(key), command, report, now),
             report,
             state.publisher,
+            command.claimed_at,
         )
         for key, report in fresh.items()
     }

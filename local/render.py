@@ -19,7 +19,7 @@ from haproxy_sync.config.checks import problems
 from haproxy_sync.config.render import Rendering, render_unchecked
 from haproxy_sync.config.sources import TemplateSet
 from haproxy_sync.config.variables import parse_variables
-from haproxy_sync.errors import SyncError
+from haproxy_sync.errors import SyncError, TemplateError
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Config, Fleet
 from haproxy_sync.settings import Settings
@@ -171,8 +171,8 @@ def _text_of(path: Path) -> str | None:
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
             return None
-        return path.read_text(encoding="utf-8")
-    except (UnicodeDecodeError, OSError):
+        return _read(path)
+    except (TemplateError, OSError):
         return None
 
 

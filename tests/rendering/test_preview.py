@@ -310,3 +310,17 @@ def test_the_preview_includes_what_the_function_includes(tmp_path: Path) -> None
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "index").write_text("")
     assert len(source_of(options)[0].files) == 6
+
+
+@pytest.mark.fault("F146")
+def test_the_preview_reads_bytes_as_the_function_does(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """CRLF in a template is CRLF there too: how many newlines its end has depends on it."""
+    (tmp_path / "part.j2").write_bytes(b"{{ 1 }}\r\n\r\n")
+    (tmp_path / "mine.j2").write_bytes(b"{% include 'part.j2' %}\r\nx\r\n\r\n\r\n")
+    path = str(tmp_path / "mine.j2")
+    options = render.parser().parse_args([path])
+    assert source_of(options)[0].files == sources.read_folder(tmp_path)
+    assert render.main([path]) == 0
+    assert capsysbinary.readouterr().out == b"1\nx\n\n"

@@ -31,12 +31,12 @@ def rivals(state: EnvironmentState) -> Answer:
 
 def heard(state: EnvironmentState) -> Answer:
     """Who published to the proxies before, and who of them has not said so yet."""
-    silent = [key for key in state.proxy_ids if not has_told(state.proxy_state(key))]
-    is_unheard = len(silent) == len(state.proxy_ids)
+    unheard = [key for key in state.proxy_ids if not has_told(state.proxy_state(key))]
+    is_nobody_heard = len(unheard) == len(state.proxy_ids)
     return {
         "publishers": owners(state),
-        "unheard": silent,
-        "publishers_note": NOBODY_YET if is_unheard else "",
+        "unheard": unheard,
+        "publishers_note": NOBODY_YET if is_nobody_heard else "",
     }
 
 

@@ -101,6 +101,25 @@ def test_who_is_back_while_the_template_is_broken_begins_anew(running: World) ->
     assert set(lost).isdisjoint(pool(running))
 
 
+@pytest.mark.fault("F108")
+def test_no_hold_ends_while_the_template_is_broken(running: World) -> None:
+    """Whatever time says, nobody can leave the config then; afterwards they do at once."""
+    lost = pool(running)[:2]
+    retag(running, lost, "stagign")
+    key = {"Bucket": "bucket", "Key": "templates/staging/haproxy.cfg.j2"}
+    running.clients.s3.put_object(**key, Body=b"{{ nobody }}")
+    for _ in range(2):
+        running.pass_time(200)
+        running.sweep()
+    status = running.act("status")
+    assert status["hold"]["missing"].keys() == set(lost)
+    assert status["ended_holds"] == []
+    running.clients.s3.delete_object(**key)
+    running.pass_time(10)
+    running.sweep()
+    assert set(lost).isdisjoint(pool(running))
+
+
 def stranger(world: World, address: str, subnet: str = "") -> None:
     """An instance that has nothing to do with us gets the address."""
     where = {"SubnetId": subnet} if subnet else {}

@@ -146,6 +146,29 @@ def test_an_adoption_waits_for_no_spacing(running: World) -> None:
     assert running.act("status")["converged"]
 
 
+@pytest.mark.fault("F126")
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_a_plan_of_who_has_no_proxy_does_not_proceed(
+    running: World,
+    is_changed: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    """Another publication is refused like the one before; adopted, it goes on."""
+    other = rival(running)
+    other.work()
+    other.act("sync", adopt=True)
+    other.work()
+    running.act("verify")
+    running.settle(20)
+    if is_changed:
+        running.launch()
+    verdict = running.act("plan")["verdict"]
+    assert verdict.startswith("blocked: the proxies are another stack's")
+    assert THEIRS in verdict
+    running.act("sync", adopt=True)
+    running.settle()
+    assert running.act("plan")["verdict"] == "proceed"
+
+
 @pytest.mark.fault("F134")
 def test_a_former_owner_adopts_at_once(running: World) -> None:
     """Refused for hours, and with a fence far below the other stack's: neither back-off nor fence costs a try."""

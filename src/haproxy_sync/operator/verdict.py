@@ -7,6 +7,7 @@ from haproxy_sync.errors import ProgramDiffers
 from haproxy_sync.operator.answers import iso
 from haproxy_sync.reconcile.endings import shown
 from haproxy_sync.reconcile.publish import queued_until
+from haproxy_sync.rollout import ownership
 from haproxy_sync.rollout.program import Program
 from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.rollout.transitions import begun_anew
@@ -64,6 +65,14 @@ class Plan:
         """Whose agent is online is asked before every command."""
         return str(self.after.agents_failure or "")
 
+    def owners(self) -> str:
+        """The other stacks that have all the proxies, each of which refuses us until it is adopted."""
+        stacks = ownership.publishers(self.after)
+        is_all = sum(map(len, stacks.values())) == len(self.after.proxies)
+        return (
+            ", ".join(stacks) if is_all and self.after.publisher not in stacks else ""
+        )
+
     def failed(self) -> str:
         """Who keeps what would be published from all others: by itself, or with more than `MaxErrors`."""
         progress = Progress(self.after)
@@ -94,6 +103,10 @@ VERDICTS: tuple[tuple[Callable[[Plan], object], str], ...] = (
     ),
     (Plan.send_failure, "blocked: {}"),
     (Plan.agents_failure, "blocked: {}"),
+    (
+        Plan.owners,
+        "blocked: the proxies are another stack's ({}): take them by sync with adopt: true",
+    ),
     (Plan.failed, "blocked: rollout stopped: {} failed"),
     (
         Plan.queued,

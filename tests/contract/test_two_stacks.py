@@ -11,6 +11,7 @@ from haproxy_apply.state import State
 from haproxy_sync.errors import BadRequest, ProgramDiffers
 from haproxy_sync.rollout.program import Program
 from haproxy_sync.state.model import Purpose
+from local.run_command import Trouble
 from tests.contract.faults import calls
 from tests.contract.test_rollout import breaks
 from tests.contract.world import REGION, World, document, new_world, stack, wired
@@ -456,6 +457,17 @@ def test_a_document_that_takes_no_inspection_is_asked_later(frozen: World) -> No
         assert frozen.sweep() == []
         frozen.pass_time(60)
     assert inspections(frozen) == 2
+
+
+@pytest.mark.fault("F135")
+def test_a_proxy_that_hangs_hides_no_other_one(frozen: World) -> None:
+    """The service sends to nobody else before the first of a command has answered."""
+    first, second = sorted(frozen.proxies)
+    frozen.proxies[first].agent.trouble = Trouble.MUTE
+    for _ in range(8):
+        frozen.sweep()
+        frozen.pass_time(60)
+    assert frozen.proxies[second].inspections == 1
 
 
 @pytest.mark.fault("F102")

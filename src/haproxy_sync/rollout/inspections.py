@@ -1,5 +1,6 @@
 """Commands that only ask proxies how they are: in any freeze too, waited for by nobody, and no proof of anything."""
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import batched
@@ -81,9 +82,16 @@ def claims(
             document=document,
         )
         for number, chunk in enumerate(
-            batched(sorted(targets), MAX_INSTANCES, strict=False)
+            batched(_ramp(state, targets), MAX_INSTANCES, strict=False)
         )
     )
+
+
+def _ramp(state: EnvironmentState, targets: Iterable[str]) -> Iterable[str]:
+    """The order of the targets: with each try another one is first, as one that hangs keeps those behind it waiting."""
+    ramp = deque(sorted(targets))
+    ramp.rotate(-max(state.proxy_state(each).inspect_attempts for each in ramp))
+    return ramp
 
 
 def claimed(

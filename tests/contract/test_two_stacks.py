@@ -405,7 +405,7 @@ def test_an_inspection_in_an_operators_freeze_settles_nothing(running: World) ->
     assert shown["inspection"]["installed"] != shown["installed"]
     assert shown["inspection"]["servers_down"] == 2
     assert shown["inspection"]["down"] == "backend/s0 backend/s1"
-    assert running.state.inspections == ()
+    assert running.state.inspecting == ()
 
 
 @pytest.mark.fault("F132")
@@ -429,7 +429,7 @@ def test_nobody_waits_for_an_inspection(running: World) -> None:
     running.service.disconnect(deaf)
     running.act("inspect")
     running.pass_time(5)
-    assert [each.purpose for each in running.state.inspections] == [Purpose.INSPECT]
+    assert [each.purpose for each in running.state.inspecting] == [Purpose.INSPECT]
     assert running.act("status")["rollout"]["commands"][0]["purpose"] == "inspect"
     running.service.reconnect(deaf)
     running.launch()
@@ -438,7 +438,7 @@ def test_nobody_waits_for_an_inspection(running: World) -> None:
     assert running.act("status")["converged"]
     running.pass_time(330)
     running.sweep()
-    assert running.state.inspections == ()
+    assert running.state.inspecting == ()
 
 
 @pytest.mark.fault("F135")

@@ -341,7 +341,7 @@ class World:
         status, state = self.act("status"), self.state
         state = replace(state, freeze=state.freeze_at(self.now))
         assert status["converged"] == Progress(state).is_converged
-        in_flight = (*state.commands, *state.inspections)
+        in_flight = (*state.commands, *state.inspecting)
         assert len(status["rollout"]["commands"]) == len(in_flight)
 
     def orders(self) -> int:

@@ -115,7 +115,7 @@ def full() -> EnvironmentState:
         },
         inspect_requested_at=4.2,
         publisher="arn:aws:cloudformation:eu-west-1:123456789012:stack/staging/1",
-        inspections=(
+        inspecting=(
             Command(
                 "41.inspect.0",
                 Purpose.INSPECT,

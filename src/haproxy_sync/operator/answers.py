@@ -124,7 +124,7 @@ def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
         "document": document(state),
         "rollout": {
             "proven_by": progress.proven_by,
-            "commands": readable((*state.commands, *state.inspections)),
+            "commands": readable((*state.commands, *state.inspecting)),
         },
         "publishers": publishers.owners(state),
         "other_publishers": publishers.rivals(state),

@@ -383,7 +383,7 @@ class Reconciler:
 def _may_lack_program(before: EnvironmentState, after: EnvironmentState) -> bool:
     """Whether the bucket may not have the program: commands begin to name it, or somebody seems to have deleted it."""
     reasons = {observed.reason for observed in after.proxy_states.values()}
-    is_asking = after.inspections != before.inspections
+    is_asking = after.inspecting != before.inspecting
     is_new = after.document != before.document
     return is_new or is_asking or PROGRAM_DOWNLOAD_FAILED in reasons
 

@@ -109,7 +109,7 @@ def _collect_inspections(
 ) -> tuple[EnvironmentState, Reports]:
     """And what inspections brought: nothing where that cannot be had now."""
     state = inspections.given_up(state, now)
-    for command in state.inspections:
+    for command in state.inspecting:
         said = _late_invocations(ssm, command) if command.command_id else ()
         state, reports = inspections.reported(state, command, reports_of(said), now)
         collected = (*_by_command(command, reports), *collected)

@@ -32,7 +32,7 @@ ANSWER_SECONDS = (
 def due(state: EnvironmentState, now: UnixSeconds) -> frozenset[str]:
     """The proxies to ask now: all that an operator asked for, and in the first freeze whoever has not answered yet."""
     waiting = set(state.proxy_ids)
-    waiting.difference_update(*(each.targets for each in state.inspections))
+    waiting.difference_update(*(each.targets for each in state.inspecting))
     return frozenset(filter(lambda key: _is_due(state, key, now), waiting))
 
 
@@ -107,21 +107,21 @@ def claimed(
             inspect_attempts=observed.inspect_attempts + 1,
         ),
     )
-    return replace(after, inspections=(*state.inspections, *commands))
+    return replace(after, inspecting=(*state.inspecting, *commands))
 
 
 def sent(
     state: EnvironmentState, by_claim: Mapping[str, Command | None]
 ) -> EnvironmentState:
     """Each claim became the command it was sent as (None: nothing was sent)."""
-    became = (by_claim.get(each.claim_id, each) for each in state.inspections)
-    return replace(state, inspections=tuple(filter(None, became)))
+    became = (by_claim.get(each.claim_id, each) for each in state.inspecting)
+    return replace(state, inspecting=tuple(filter(None, became)))
 
 
 def given_up(state: EnvironmentState, now: UnixSeconds) -> EnvironmentState:
     """Without void claims, and without commands that nobody will answer any more."""
-    left = (each for each in state.inspections if now < _over_at(each))
-    return replace(state, inspections=tuple(left))
+    left = (each for each in state.inspecting if now < _over_at(each))
+    return replace(state, inspecting=tuple(left))
 
 
 def _over_at(command: Command) -> UnixSeconds:
@@ -147,9 +147,9 @@ def reported(
     answered = ids(counted)
     left = (
         each.without(answered) if each.claim_id == command.claim_id else each
-        for each in state.inspections
+        for each in state.inspecting
     )
-    return replace(after, inspections=with_targets(left)), counted
+    return replace(after, inspecting=with_targets(left)), counted
 
 
 def _observed(

@@ -372,7 +372,7 @@ def forgotten(state: EnvironmentState) -> EnvironmentState:
         proxy_states=MappingProxyType(present),
         commands=with_targets(command.without(gone) for command in state.commands),
         late=with_targets(command.without(gone) for command in state.late),
-        inspections=with_targets(each.without(gone) for each in state.inspections),
+        inspecting=with_targets(each.without(gone) for each in state.inspecting),
     )
 
 

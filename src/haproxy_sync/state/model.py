@@ -366,7 +366,7 @@ class EnvironmentState:
     publication: Publication | None = None
     commands: tuple[Command, ...] = ()
     # In flight or claimed, apart: nothing waits for them.
-    inspections: tuple[Command, ...] = ()
+    inspecting: tuple[Command, ...] = ()
     # Targets that failed by their silence: what they say yet still counts.
     late: tuple[Command, ...] = ()
     proxy_states: Mapping[str, ProxyState] = field(

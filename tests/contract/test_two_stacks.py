@@ -78,7 +78,7 @@ def pass_minutes(world: World, other: Rival, minutes: int) -> None:
 
 @pytest.mark.fault("F132")
 def test_two_stacks_undo_nothing_and_name_each_other(running: World) -> None:
-    """Over many drift checks of both: the second one stops at its canary, the first one goes on."""
+    """Over many drift checks of both: the second one is refused everywhere, the first one goes on."""
     before = configs(running)
     reloads = sum(host.reloads for host in running.proxies.values())
     other = rival(running)
@@ -89,7 +89,7 @@ def test_two_stacks_undo_nothing_and_name_each_other(running: World) -> None:
     theirs = other.act("status")
     assert not theirs["converged"]
     (refused, *_) = [each for each in theirs["proxies"].values() if each["reason"]]
-    assert (refused["outcome"], refused["reason"]) == ("failed", "other-publisher")
+    assert (refused["outcome"], refused["reason"]) == ("denied", "other-publisher")
     assert OURS in refused["detail"]
     assert refused["publisher"] == OURS
     assert not theirs["publishers"][OURS]["ours"]
@@ -98,6 +98,28 @@ def test_two_stacks_undo_nothing_and_name_each_other(running: World) -> None:
     assert list(ours["publishers"]) == [OURS]
     assert ours["publishers"][OURS]["ours"]
     assert list(ours["other_publishers"]) == [THEIRS]
+
+
+@pytest.mark.fault("F132")
+def test_a_newcomer_of_another_stack_stops_nobody(running: World) -> None:
+    """Launched from another one's image, say: it is refused by that one alone, whatever comes first."""
+    reloads = {key: host.reloads for key, host in running.proxies.items()}
+    (newcomer,) = running.launch("haproxy")
+    running.proxies[newcomer].memory = State(fence=1, publisher=THEIRS)
+    running.launch()
+    running.sweep()
+    running.settle(60)
+    assert all(running.proxies[key].reloads > reloads[key] for key in reloads)
+    status = running.act("status")
+    assert not status["converged"]
+    assert [
+        key for key in status["proxies"] if not status["proxies"][key]["settled"]
+    ] == [newcomer]
+    assert status["publishers"][THEIRS]["instances"] == [newcomer]
+    running.act("sync", adopt=True)
+    running.settle()
+    assert running.act("status")["converged"]
+    assert owners(running) == {OURS}
 
 
 @pytest.mark.fault("F134")

@@ -34,6 +34,8 @@ HOST_OUTCOMES = frozenset(Outcome) - {
     Outcome.DENIED,
     Outcome.NOT_TRIED,
 }
+# A host that is another stack's tried nothing, so that is no failure of the config, and stops nobody else.
+HOST_DENIALS = {"other-publisher": Outcome.DENIED}
 DETAIL_LENGTH = 300  # enough for the first ALERT lines
 
 # Of an invocation and of a step alike.
@@ -227,10 +229,11 @@ def _unreported(invocation: _Invocation) -> Report:
 
 def _reported(instance_id: str, marker: Mapping[str, Any]) -> Report:
     """What the host said."""
+    reason = _short(marker.get("reason"))
     return Report(
         instance_id=instance_id,
-        outcome=Outcome(marker["outcome"]),
-        reason=_short(marker.get("reason")),
+        outcome=HOST_DENIALS.get(reason, Outcome(marker["outcome"])),
+        reason=reason,
         detail=_short(marker.get("detail")),
         is_heard=True,
         installed=marker["md5_after"],

@@ -1,5 +1,6 @@
 """One whole system for all tests of this folder: deployed stack, two proxies, a pool that each test finds settled."""
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] 
 from local.lab import Style
 from local.system import LocalSystem, Proxy
 
-PARAMETERS = {"DriftCheckMinutes": "0.25", "HoldMinutes": "2"}
+PARAMETERS = {"DriftCheckMinutes": "0.25", "HoldMinutes": "0.5"}
 POOL = (2, 3)
 """A test may rely on two backends and finds no more than three."""
 
@@ -105,9 +106,14 @@ def system(deployed: LocalSystem) -> LocalSystem:
 
 
 def come_to_rest(system: LocalSystem) -> None:
-    """Wait until nothing is left to be done; a look of now knows what events on their way will tell."""
+    """Wait until nothing is left to be done; a look of now knows what events on their way will tell.
+
+    Nor is a loss remembered that the guard would count with the next test's.
+    """
     system.invoke({"action": "sync"})
-    system.wait_until("rest", lambda: is_at_rest(system))
+    system.wait_until(
+        "rest", lambda: is_at_rest(system) and not departed(system), seconds=120
+    )
 
 
 def is_at_rest(system: LocalSystem) -> bool:
@@ -121,6 +127,13 @@ def is_at_rest(system: LocalSystem) -> bool:
         and set(status["backends"]) == set(system.backends)
         and set(status["proxies"]) == set(system.proxies)
     )
+
+
+def departed(system: LocalSystem) -> set[str]:
+    """Who vanished unannounced within HoldMinutes, by the state."""
+    bucket, key = system.stack.outputs["BucketName"], f"state/{system.environment}.json"
+    stored = system.stack.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    return set(json.loads(stored)["turnover"]["departed"])
 
 
 def workers(system: LocalSystem) -> dict[str, int]:

@@ -6,14 +6,28 @@ from datetime import date, time
 from functools import singledispatch
 from typing import Any
 
-from haproxy_sync.config.ansible.containers import is_list
+_LISTS = (list, tuple, range, set)
 
 
-def _ready(value: Any) -> Any:
-    """The value in containers that every serializer knows."""
-    if isinstance(value, Mapping):
-        return {key: _ready(item) for key, item in value.items()}
-    return list(map(_ready, value)) if is_list(value) else value
+class _Copies:
+    """Values in containers that every serializer knows; what is one container stays one, for YAML says that."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Any, Any]] = {}
+        """What was made of a container by its id, and the container itself: the id of one that is gone comes again."""
+
+    def of(self, value: Any) -> Any:
+        if not isinstance(value, (Mapping, *_LISTS)):
+            return value
+        known = self._known.get(id(value))
+        if known is None:
+            known = self._known[id(value)] = (value, self._copied(value))
+        return known[1]
+
+    def _copied(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: self.of(item) for key, item in value.items()}
+        return list(map(self.of, value))
 
 
 @singledispatch
@@ -30,7 +44,7 @@ def _(value: date | time) -> str:
 
 def to_json(value: Any, **options: Any) -> str:
     """One line of JSON."""
-    return json.dumps(_ready(value), default=_as_json, **options)
+    return json.dumps(_Copies().of(value), default=_as_json, **options)
 
 
 def to_nice_json(
@@ -53,10 +67,16 @@ def to_yaml(
     """YAML, lists and mappings inside on one line."""
     import yaml  # noqa: PLC0415 - rare, and costly to import
 
+    class Dumper(yaml.CSafeDumper):
+        """libyaml's, as Ansible's: the other one ends a text alone with `...`."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return not isinstance(data, dict | list)
+
     options = {"allow_unicode": True, **options}
     dumped = yaml.dump(
-        _ready(value),
-        Dumper=yaml.SafeDumper,
+        _Copies().of(value),
+        Dumper=Dumper,
         default_flow_style=default_flow_style,
         **options,
     )
@@ -69,15 +89,17 @@ def to_nice_yaml(value: Any, indent: int = 4, **options: Any) -> str:
     return to_yaml(value, **nice)
 
 
-def from_yaml(text: str | None) -> Any:
-    """What YAML text says."""
+def from_yaml(text: Any) -> Any:
+    """What YAML text says; what is no text says itself."""
     import yaml  # noqa: PLC0415 - rare, and costly to import
 
-    return None if text is None else yaml.safe_load(text)
+    return yaml.safe_load(text) if isinstance(text, str) else text
 
 
-def from_yaml_all(text: str | None) -> list[Any]:
-    """What each document of YAML text says."""
+def from_yaml_all(text: Any) -> Any:
+    """What each document of YAML text says; what is no text says itself."""
     import yaml  # noqa: PLC0415 - rare, and costly to import
 
-    return list(yaml.safe_load_all(text or ""))
+    return (
+        list(yaml.safe_load_all(text or "")) if isinstance(text, str | None) else text
+    )

@@ -75,11 +75,17 @@ def ternary(
     return true_value if value else false_value
 
 
-def mandatory(value: Any, message: str | None = None) -> Any:
+def default(value: Any, default_value: Any = "", boolean: bool = False) -> Any:
+    """The other value where this one is undefined; `('a' if x)` without `else` is empty, as Ansible has it."""
+    is_absent = isinstance(value, Missing) or (boolean and not value)
+    return default_value if is_absent else value
+
+
+def mandatory(value: Any, msg: str | None = None) -> Any:
     """The value. Raises `ValueError`, which names it, where it is undefined."""
     if not isinstance(value, Missing):
         return value
-    raise ValueError(message or f"mandatory variable: {value._undefined_message}")  # noqa: SLF001 - the only way to it
+    raise ValueError(msg or f"mandatory variable: {value._undefined_message}")  # noqa: SLF001 - the only way to it
 
 
 def random_item(
@@ -137,6 +143,11 @@ def to_datetime(value: str, format: str = "%Y-%m-%d %H:%M:%S") -> datetime:  # n
     return datetime.strptime(value, format)  # noqa: DTZ007 - see above
 
 
+def to_uuid(value: Any, namespace: str = "361E6D51-FAEC-444A-9079-341386DA8E2E") -> str:
+    """A UUID that is the same for the same text."""
+    return str(uuid.uuid5(uuid.UUID(namespace), text(value)))
+
+
 def b64decode(value: Any, encoding: str = "utf-8", urlsafe: bool = False) -> str:
     """The text that Base64 stands for."""
     decode = base64.urlsafe_b64decode if urlsafe else base64.b64decode
@@ -190,6 +201,7 @@ _ANSIBLE: Mapping[str, Callable[..., Any]] = {
     "comment": comment,
     "commonpath": posixpath.commonpath,
     "dict2items": dict2items,
+    **dict.fromkeys(("d", "default"), default),
     "difference": difference,
     "dirname": posixpath.dirname,
     "extract": extract,
@@ -240,9 +252,7 @@ _ANSIBLE: Mapping[str, Callable[..., Any]] = {
     "to_nice_json": to_nice_json,
     "to_nice_yaml": to_nice_yaml,
     "to_yaml": to_yaml,
-    "to_uuid": lambda value: str(
-        uuid.uuid5(uuid.UUID("361E6D51-FAEC-444A-9079-341386DA8E2E"), value)
-    ),
+    "to_uuid": to_uuid,
     "type_debug": lambda value: type(value).__name__,
     "union": union,
     "unique": unique,

@@ -1,5 +1,6 @@
 """Where in the templates an error arose, and what it says to the template's author."""
 
+import re
 from collections.abc import Iterator
 from functools import singledispatch
 from traceback import walk_tb
@@ -30,6 +31,10 @@ def _places(traceback: TracebackType | None) -> Iterator[Place]:
             yield Place(template.name, template.get_corresponding_lineno(line))
 
 
+_SIGNATURE = re.compile(r"\A[\w.<>]+\(\) (?=got|missing|takes)")
+"""The name of a Python function, which no template has."""
+
+
 @singledispatch
 def reason(error: BaseException) -> str:
     """What was wrong, in the words of the error unless there are better ones."""
@@ -39,6 +44,11 @@ def reason(error: BaseException) -> str:
 @reason.register
 def _(_error: RecursionError) -> str:
     return "a variable refers to itself"
+
+
+@reason.register
+def _(error: TypeError) -> str:
+    return _SIGNATURE.sub("this call ", str(error))
 
 
 @reason.register

@@ -109,7 +109,7 @@ def password_hash(
         _SALT.fullmatch(str(salt)),
         "password_hash takes a salt of 1 to 16 letters, digits, dots and slashes",
     )
-    require(given in _ROUNDS, "password_hash takes at least 1000 rounds")
+    require(given in _ROUNDS, "password_hash takes 1000 to 999999999 rounds")
     require(
         isinstance(password, str) and "\0" not in password,
         "password_hash takes text without NUL",

@@ -78,7 +78,7 @@ def _names(name: str) -> tuple[str, ...]:
     """The short name and those of the collections that hold it."""
     if name in _OF_COLLECTIONS:
         return name, f"ansible.utils.{name}", f"ansible.netcommon.{name}"
-    return name, f"ansible.builtin.{name}"
+    return name, f"ansible.builtin.{name}", f"ansible.legacy.{name}"
 
 
 def _raising(message: str) -> Callable[..., Any]:

@@ -25,6 +25,9 @@ _SIZE = re.compile(r"([0-9]*\.?[0-9]+)(?:\s*([A-Za-z]+))?\s*", re.ASCII)
 
 def human_readable(size: float, isbits: bool = False, unit: str | None = None) -> str:
     """A number of bytes with the largest unit that leaves at least one, or with the given one."""
+    require(
+        isinstance(size, int | float), f"human_readable takes a number, not {size!r}"
+    )
     short, _, whole = _UNITS[bool(isbits)]
     letter = _largest(size) if unit is None else unit.upper()
     factor = _FACTORS.get(letter, 1)

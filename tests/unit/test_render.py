@@ -430,6 +430,10 @@ class TestRefusals:
         ("template", "place", "message"),
         [
             ("{% if true %}\n{{ 1 | no_such(a=1) }}{% endif %}", "main.j2:7", "No filter named 'no_such' found."),
+            ("\n{{ {} | to_json(a=1) }}", "main.j2:7", "this call got an unexpected keyword argument 'a'"),
+            ("\n{{ 'x' | to_uuid(1, 2, 3) }}", "main.j2:7", "this call takes from 1 to 2 positional arguments"),
+            ("\n{{ 'x' | human_readable }}", "main.j2:7", "human_readable takes a number, not 'x'"),
+            ("\n{{ '\\udcff' }}", "main.j2", "the text holds '\\udcff', which is no character"),
             ("{% if false %}{{ 1 | no_such }}{% endif %}\n{{ nowhere }}", "main.j2:7", "'nowhere' is undefined"),
             ("{% if 1 is no_such(b=1) %}{% endif %}", "main.j2:6", "No test named 'no_such' found."),
             ("{{ 'a' if 1 is no_such else 'b' }}", "main.j2:6", "No test named 'no_such' found."),

@@ -49,7 +49,11 @@ class Engine:
 
     def render(self, variables: Mapping[str, Any]) -> str:
         """The text of the main template, exactly as Ansible would write it to the file. Raises `TemplateError`."""
-        return self._located(lambda: self._text(variables))
+        rendered = self._located(lambda: self._text(variables))
+        self._located(
+            rendered.encode
+        )  # half a character is no text that anybody can store
+        return rendered
 
     def _text(self, variables: Mapping[str, Any]) -> str:
         if not is_template(self._source):

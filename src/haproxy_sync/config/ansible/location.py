@@ -52,6 +52,11 @@ def _(error: TypeError) -> str:
 
 
 @reason.register
+def _(error: UnicodeEncodeError) -> str:
+    return f"the text holds {error.object[error.start]!r}, which is no character"
+
+
+@reason.register
 def _(error: TemplateNotFound) -> str:
     return f"there is no template {error}; upload what is included beside the main one"
 

@@ -298,13 +298,21 @@ def ipaddr(
     """
     if is_list(value):
         ask = partial(ipaddr, query=query, version=version, alias=alias)
-        return list(filter(None, map(ask, value)))
-    if not isinstance(value, str | int):
+        return list(filter(None, map(ask, filter(_may_be, value))))
+    if not isinstance(value, _KINDS[:2]):
         raise TypeError(f"{alias} takes text, a number or a list, not {value!r}")
-    one = address(value, version)
+    one = address(value, version) if value else None
     if one is None or version not in (False, one.interface.version):
         return False
-    return _asked(str(query), alias)(one)
+    return _asked(str("" if query is None else query), alias)(one)
+
+
+_KINDS = (str, int, list, tuple)
+
+
+def _may_be(value: Any) -> bool:
+    """Whether an item of a list can be an address, or a list of some."""
+    return isinstance(value, _KINDS)
 
 
 def _asked(query: str, alias: str) -> _Query:

@@ -1,10 +1,13 @@
 """`nthhost`, `ipsubnet`, `ipmath` and the test `in_network` of the collection ansible.utils."""
 
+import re
 from ipaddress import ip_interface, ip_network
 from typing import Any
 
 from haproxy_sync.config.ansible.addresses import Address, address, is_within, nth
 from haproxy_sync.config.ansible.names import require
+
+_INDEX = re.compile(r"-?\d+", re.ASCII)
 
 
 def nthhost(value: Any, index: Any = "") -> str | bool:
@@ -13,7 +16,7 @@ def nthhost(value: Any, index: Any = "") -> str | bool:
     Raises `ValueError` for an index before the beginning.
     """
     one = address(value)
-    if one is None or index == "":
+    if one is None or not _INDEX.fullmatch(str(index)):
         return False
     position = int(index)
     require(
@@ -31,7 +34,7 @@ def ipsubnet(value: Any, query: Any = "", index: Any = None) -> str | bool:
     one = address(value)
     if one is None:
         return False
-    if query == "":
+    if query in ("", None):
         return one.subnet
     if str(query).isdecimal():
         return _split(one, int(query), index)

@@ -301,10 +301,13 @@ def ipaddr(
         return list(filter(None, map(ask, filter(_may_be, value))))
     if not isinstance(value, _KINDS[:2]):
         raise TypeError(f"{alias} takes text, a number or a list, not {value!r}")
+    one = _of_family(value, version)
+    return False if one is None else _asked(query, alias)(one)
+
+
+def _of_family(value: Any, version: Any) -> Address | None:
     one = address(value, version) if value else None
-    if one is None or version not in (False, one.interface.version):
-        return False
-    return _asked(str("" if query is None else query), alias)(one)
+    return one if one and version in (False, one.interface.version) else None
 
 
 _KINDS = (str, int, list, tuple)
@@ -315,7 +318,8 @@ def _may_be(value: Any) -> bool:
     return isinstance(value, _KINDS)
 
 
-def _asked(query: str, alias: str) -> _Query:
+def _asked(stated: Any, alias: str) -> _Query:
+    query = "" if stated is None else str(stated)
     if query in QUERIES:
         return QUERIES[query]
     if re.fullmatch(r"-?\d+", query, re.ASCII):

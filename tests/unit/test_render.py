@@ -1,5 +1,7 @@
 """A fleet and a template become configs: Ansible's names, EC2's values as data, nothing published that is not whole."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from haproxy_sync.config.ansible.engine import Engine
 from haproxy_sync.config.language import servers
 from haproxy_sync.config.render import Rendering, render_fleet
 from haproxy_sync.config.sources import TemplateSet
+from haproxy_sync.config.variables import parse_variables
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Config, Fleet, Skipped
@@ -413,6 +416,28 @@ class TestRefusals:
             match=r"main\.j2:6: variable app\.port: .*unsupported operand",
         ):
             render(PLAYBOOK + "{{ app.port }}", app={"port": "{{ 'a' - 1 }}"})
+
+    @pytest.mark.fault("F137")
+    def test_a_set_is_in_the_same_order_in_every_process(self) -> None:
+        """A config in Python's own order would be rolled out again by every new process of the function."""
+        program = (
+            "from haproxy_sync.config.variables import parse_variables\n"
+            "print(parse_variables('s: !!set {b, a, d, c, 3, e}', 'f')['s'])"
+        )
+        printed = {
+            subprocess.check_output(
+                [sys.executable, "-c", program],
+                env={"PYTHONPATH": "src", "PYTHONHASHSEED": seed},
+                text=True,
+            )
+            for seed in "123"
+        }
+        assert printed == {"{'a', 'b', 'c', 'd', 'e', 3}\n"}
+        (config,) = render(
+            PLAYBOOK + "# {{ s | join }} {{ s | to_json }} {{ s | type_debug }}\n",
+            s=parse_variables("s: !!set {b, a}", "f")["s"],
+        ).configs
+        assert config.text.endswith('# ab ["a", "b"] set\n')
 
     def test_a_line_after_the_header(self) -> None:
         """The header line counts, although Jinja never sees it."""

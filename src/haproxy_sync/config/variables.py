@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from haproxy_sync.config.ansible.raw import Data, Unreadable
+from haproxy_sync.config.ansible.raw import Data, SortedSet, Unreadable
 from haproxy_sync.config.facts import reserved
 from haproxy_sync.config.scope import GROUP_VARS, HOST_VARS
 from haproxy_sync.errors import TemplateError
@@ -79,7 +79,7 @@ def _loaded(text: str, file: str) -> Any:
     import yaml  # noqa: PLC0415 - only those who state variables pay for it
 
     class Loader(yaml.SafeLoader):
-        """Safe YAML with Ansible's two tags."""
+        """Safe YAML with Ansible's two tags, and sets in order."""
 
     def vault(_loader: Loader, node: Any) -> Unreadable:
         return Unreadable(file, node.start_mark.line + 1, _ENCRYPTED)
@@ -87,6 +87,10 @@ def _loaded(text: str, file: str) -> Any:
     def unsafe(loader: Loader, node: Any) -> Data:
         return Data(loader.construct_scalar(node))
 
+    def ordered(loader: Loader, node: Any) -> SortedSet:
+        return SortedSet(loader.construct_mapping(node))
+
+    Loader.add_constructor("tag:yaml.org,2002:set", ordered)
     Loader.add_constructor("!vault", vault)
     Loader.add_constructor("!vault-encrypted", vault)
     Loader.add_constructor("!unsafe", unsafe)

@@ -1,4 +1,22 @@
-"""What Ansible's own YAML tags become in a variables file."""
+"""What tags of YAML become in a variables file."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from haproxy_sync.config.ansible.names import seen_as
+
+
+@seen_as("set")
+class SortedSet(set[Any]):
+    """A `!!set`. A set's own order differs in every process, and so would the config."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """The items in the order of how they are written."""
+        return iter(sorted(super().__iter__(), key=repr))
+
+    def __repr__(self) -> str:
+        """As Ansible prints one."""
+        return f"{{{', '.join(map(repr, self))}}}"
 
 
 class Data:

@@ -1,14 +1,18 @@
 """Agents that hang, die, reject and fall silent: nobody else waits for them, nobody is blamed for what is unknown."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from haproxy_sync.rollout import run_command
 from haproxy_sync.rollout.progress import WORK_SECONDS
 from haproxy_sync.rollout.transitions import LOST_SECONDS
 from haproxy_sync.settings import Limit
+from haproxy_sync.state.model import Command
 from local.run_command import SILENT_SECONDS, WORKER_SECONDS, Trouble
 from tests.contract.test_late_output import outcome_of
 from tests.contract.test_rollout import breaks, canary, desired, digests
@@ -103,6 +107,25 @@ def test_a_command_that_runs_late_is_heard(
     assert outcome_of(running, first) == ("installed", "")
     assert digests(running) == {desired(running)}
     assert len(running.proxies[first].agent.orders) == 2 + is_newer
+
+
+@pytest.mark.fault("F118")
+def test_a_canary_that_is_never_listed_is_replaced(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is shown of it, so it may have the command or not; the others wait no longer than for one that hangs."""
+    listed, hidden = run_command.invocations, set[str]()
+
+    def without_hidden(ssm: Any, command: Command) -> list[Mapping[str, Any]]:
+        shown = listed(ssm, command)
+        return [each for each in shown if each["InstanceId"] not in hidden]
+
+    monkeypatch.setattr(run_command, "invocations", without_hidden)
+    hidden.add(trouble(running, Trouble.MUTE))
+    (first,) = hidden
+    running.pass_time(NOTICED + 15)
+    assert others(running, first) == {desired(running)}
+    assert outcome_of(running, first) == ("unknown", "no-report")
 
 
 @pytest.mark.fault("F115")

@@ -65,7 +65,8 @@ def judged(
     waiting = frozenset(
         key for key in left & shown.keys() if shown[key]["Status"] in WAITING
     )
-    at_work = left & shown.keys() - waiting
+    # One that is not listed may have it all the same.
+    at_work = left - waiting
     since = {key: command.at_work.get(key, now) for key in at_work}
     command = replace(command, at_work=MappingProxyType(since))
     hanging = command.at_work_for(WORK_SECONDS, now)
@@ -77,8 +78,9 @@ def judged(
             each, at_work=command.at_work, is_stalled=bool(is_stalled)
         ),
     )
+    downloading = {key for key in hanging & shown.keys() if awaits_download(shown[key])}
     for key in sorted(hanging):
-        reason = HANGING[awaits_download(shown[key])]
+        reason = HANGING[key in downloading]
         state = transitions.overdue(state, key, reason)
     reports = _released(command, waiting, shown, now) if is_idle else ()
     return transitions.reported(state, command, reports, now), reports

@@ -171,7 +171,7 @@ class Scope(Mapping[str, Any]):
         self._variables = world.variables_of(host)
         self._own: Mapping[str, Callable[[], Any]] = {
             "ansible_facts": self._ansible_facts,
-            "vars": lambda: HostVariables(self, "vars"),
+            "vars": lambda: HostVariables(self),
         }
         self._values: dict[str, Any] = {}
         self._open: list[str] = []

@@ -42,10 +42,10 @@ class Instance:
 class HostVariables(Mapping[str, Any]):
     """`hostvars[host]`: nothing but the names, for a template takes methods before keys."""
 
-    def __init__(self, scope: Mapping[str, Any], expression: str) -> None:
+    def __init__(self, scope: Mapping[str, Any], name: str | None = None) -> None:
         self._scope = scope
-        self._expression = expression
-        """How a template reaches it."""
+        self._name = name
+        """How a template names the host; None for the one that it is rendered for."""
 
     def __getitem__(self, name: str) -> Any:
         """The value of a name, rendered for that host."""
@@ -75,7 +75,7 @@ class HostVars(Mapping[str, HostVariables]):
 
     def __getitem__(self, name: str) -> HostVariables:
         """The variables of a host (`KeyError` where there is none)."""
-        return HostVariables(self._scope(self._index.find(name)), f"hostvars[{name!r}]")
+        return HostVariables(self._scope(self._index.find(name)), name)
 
     def __iter__(self) -> Iterator[str]:
         """The inventory host names, in order."""
@@ -88,8 +88,10 @@ class HostVars(Mapping[str, HostVariables]):
 
 @lacks.register
 def _(variables: HostVariables, name: object) -> str:
+    host = variables._name  # noqa: SLF001 - this module's own
+    expression = "vars" if host is None else f"hostvars[{host!r}]"
     return (
-        f"{variables._expression} has no {name!r}: EC2 does not know it; state it in the variables file,"  # noqa: SLF001 - this module's own
+        f"{expression} has no {name!r}: EC2 does not know it; state it in the variables file,"
         " in group_vars or host_vars where hosts differ"
     )
 

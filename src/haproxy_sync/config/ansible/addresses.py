@@ -106,12 +106,8 @@ def address(value: Any, version: Any = False) -> Address | None:
     Raises `ValueError` for a network whose address is written as one number.
     """
     stated = str(value)  # True and False are no address then
-    if _NUMBER.fullmatch(stated):
-        return _numbered(int(stated), version)
-    require(
-        not _NUMBERED_NETWORK.fullmatch(stated),
-        f"ipaddr takes networks with dots or colons, not {stated!r}",
-    )
+    if _NUMBERED.fullmatch(stated):
+        return _numbered(stated, version)
     try:
         require("%" not in stated, "an address of one interface")
         return Address(ip_interface(stated), stated, has_prefix="/" in stated)
@@ -119,11 +115,14 @@ def address(value: Any, version: Any = False) -> Address | None:
         return None
 
 
-_NUMBER = re.compile(r"\d+", re.ASCII)
-_NUMBERED_NETWORK = re.compile(r"\d+/\d+", re.ASCII)
+_NUMBERED = re.compile(r"\d+(?:/\d+)?", re.ASCII)
 
 
-def _numbered(number: int, version: Any) -> Address | None:
+def _numbered(stated: str, version: Any) -> Address | None:
+    require(
+        "/" not in stated, f"ipaddr takes networks with dots or colons, not {stated!r}"
+    )
+    number = int(stated)
     try:
         interface = ip_interface(_FROM_NUMBER.get(version, ip_address)(number))
     except ValueError:

@@ -192,7 +192,8 @@ _COPY_OF_VARIABLE: Mapping[type, Callable[[Any], Any]] = {
 
 def as_printed(value: Any) -> Any:
     """The value that a node prints: of a template's own list or mapping what it holds now, whatever changes later."""
-    return _COPY_OF_OWN.get(type(value), _same)(value)
+    copy = _COPY_OF_OWN.get(type(value))
+    return copy(value) if copy else value
 
 
 def own_copy(value: Any) -> Any:

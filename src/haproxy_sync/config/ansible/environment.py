@@ -29,11 +29,17 @@ def _keep(context: Context, value: Any) -> Any:
 
     A container of a file is printed, so what it holds may not be undefined either; that of a variable may never be.
     """
+    if isinstance(value, _CONTAINERS):
+        return _kept(context, value)
     if isinstance(value, Missing):
         str(value)
-    if context.name and isinstance(value, _CONTAINERS):
-        text(value)
-    return as_printed(value)
+    return value
+
+
+def _kept(context: Context, container: Any) -> Any:
+    if context.name:
+        text(container)
+    return as_printed(container)
 
 
 class _Deferred:

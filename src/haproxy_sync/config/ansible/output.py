@@ -28,9 +28,9 @@ def plain(value: Any) -> Any:
 
 def text(value: Any) -> str:
     """What Ansible prints for a value of one node, and hands to a filter that takes text."""
-    if isinstance(value, bytes):
-        return value.decode()
-    return value if isinstance(value, str) else str(plain(value))
+    if isinstance(value, str):
+        return value
+    return value.decode() if isinstance(value, bytes) else str(plain(value))
 
 
 def octets(value: Any, encoding: str = "utf-8") -> bytes:

@@ -343,15 +343,16 @@ def test_a_reboot_in_the_middle_is_finished_by_the_next_run(
 ) -> None:
     """After a boot the worker reads the new file; what the state says of the process before the boot proves nothing."""
     proxy = make_proxy(Style.MASTER_WORKER)
-    proxy.start(config(backends[0]))
-    step = ApplyStep(proxy)
+    step = installed(proxy, config(backends[1]), config(backends[0]))
     kill_when(
         step.start(config(*backends)), lambda: proxy.read(CONFIG) == config(*backends)
     )
     proxy.stop()
     proxy.run(["sh", "-c", "nft flush ruleset"])
     state = proxy.path("/var/lib/haproxy-ec2-sync/state")
-    state.write_text(state.read_text().replace(boot_id(), "another-boot"))
+    boot = boot_id()
+    assert boot in state.read_text()
+    state.write_text(state.read_text().replace(boot, "0" * len(boot)))
     proxy.start()
     answer = step.run(config(*backends))
     assert answer["outcome"] in {"repaired", "unchanged"}

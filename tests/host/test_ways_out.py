@@ -5,14 +5,14 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from haproxy_apply import __main__ as program
-from haproxy_apply import drop_window, report, request
+from haproxy_apply import drop_window, report
 from haproxy_apply.errors import Verdict
+from tests.unit.test_host_values import GOOD
 
 MARKER = b"haproxy-ec2-sync {"
 
@@ -39,10 +39,8 @@ fi
     nft.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr(drop_window, "DROP_MARK", str(tmp_path / "hold"))
-    monkeypatch.setattr(
-        request, "parse", lambda _environ: SimpleNamespace(inspects=False)
-    )
-
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(program, "locked", nothing_to_lock)
 
     def run(act: Callable[[drop_window.DropWindow], None]) -> int:

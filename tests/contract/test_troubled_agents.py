@@ -1,6 +1,7 @@
 """Agents that hang, die, reject and fall silent: nobody else waits for them, nobody is blamed for what is unknown."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +127,29 @@ def test_a_canary_that_is_never_listed_is_replaced(
     running.pass_time(NOTICED + 15)
     assert others(running, first) == {desired(running)}
     assert outcome_of(running, first) == ("unknown", "no-report")
+
+
+@pytest.mark.fault("F118")
+def test_an_end_that_is_listed_late_costs_a_second(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event may be faster than the list, which shows the command at work: it is read again, before any sweep."""
+    listed, read = run_command.invocations, Counter[str]()
+
+    def behind(ssm: Any, command: Command) -> list[Mapping[str, Any]]:
+        read[command.command_id] += 1
+        shown = listed(ssm, command)
+        if read[command.command_id] > 1:
+            return list(shown)
+        at_work = {"Status": "InProgress", "StatusDetails": "InProgress"}
+        return [{**each, **at_work, "CommandPlugins": []} for each in shown]
+
+    monkeypatch.setattr(run_command, "invocations", behind)
+    running.launch()
+    running.sweep()
+    running.pass_time(12)
+    assert digests(running) == {desired(running)}
+    assert running.act("status")["converged"]
 
 
 @pytest.mark.fault("F115")

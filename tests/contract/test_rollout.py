@@ -31,6 +31,15 @@ def desired(world: World) -> str:
     return publication.assignment.shared.md5
 
 
+def unnoticed(world: World) -> str:
+    """A change whose first proxy is away although the service believes it online; gives the proxy."""
+    gone = min(world.proxies)
+    world.service.disconnect(gone)
+    world.launch()
+    world.sweep()
+    return gone
+
+
 def canary(world: World) -> str:
     """The proxy that has the command in flight."""
     (command,) = world.state.commands
@@ -145,10 +154,7 @@ def test_an_offline_agent_is_missing_and_the_others_go_on(running: World) -> Non
 @pytest.mark.fault("F53")
 def test_an_agent_that_dies_unnoticed_times_out_and_is_missing(running: World) -> None:
     """The service still believes it online; a late delivery is fenced on the host."""
-    gone = min(running.proxies)
-    running.service.disconnect(gone)
-    running.launch()
-    running.sweep()
+    gone = unnoticed(running)
     assert canary(running) == gone
     running.pass_time(700)
     running.sweep()
@@ -679,10 +685,7 @@ def test_a_dead_agent_that_is_still_called_online_holds_up_nobody(
     running: World,
 ) -> None:
     """The canary's command waits for it for minutes; another one becomes the canary meanwhile."""
-    gone = min(running.proxies)
-    running.service.disconnect(gone)
-    running.launch()
-    running.sweep()
+    gone = unnoticed(running)
     assert canary(running) == gone
     for _ in range(30):
         running.pass_time(1)

@@ -16,7 +16,7 @@ from haproxy_sync.settings import Limit
 from haproxy_sync.state.model import Command
 from local.run_command import SILENT_SECONDS, WORKER_SECONDS, Trouble
 from tests.contract.test_late_output import outcome_of
-from tests.contract.test_rollout import breaks, canary, desired, digests
+from tests.contract.test_rollout import breaks, canary, desired, digests, unnoticed
 from tests.contract.world import World, changed
 
 DOCUMENT = Path(__file__).parents[2] / "src/host/document.json"
@@ -34,6 +34,14 @@ def trouble(world: World, kind: Trouble) -> str:
     for key in world.proxies.keys() - {first}:
         world.proxies[key].agent.trouble = Trouble.NONE
     return first
+
+
+def recover(world: World, first: str, seconds: int) -> None:
+    """Its trouble is over, and its next try comes."""
+    world.proxies[first].agent.trouble = Trouble.NONE
+    world.pass_time(seconds)
+    world.sweep()
+    world.settle()
 
 
 def others(world: World, first: str) -> set[str]:
@@ -81,10 +89,7 @@ def test_a_download_that_hung_to_its_end_stops_nothing(running: World) -> None:
     running.sweep()
     running.pass_time(10)
     assert others(running, first) == {desired(running)}
-    running.proxies[first].agent.trouble = Trouble.NONE
-    running.pass_time(120)
-    running.sweep()
-    running.settle()
+    recover(running, first, 120)
     assert digests(running) == {desired(running)}
 
 
@@ -256,10 +261,7 @@ def test_a_proxy_that_never_reports_holds_up_nobody_for_long(running: World) -> 
     running.pass_time(LOST_SECONDS - NOTICED)
     running.sweep()
     assert outcome_of(running, first) == ("unknown", "no-report")
-    running.proxies[first].agent.trouble = Trouble.NONE
-    running.pass_time(60)
-    running.sweep()
-    running.settle()
+    recover(running, first, 60)
     assert digests(running) == {desired(running)}
 
 
@@ -291,10 +293,7 @@ def test_an_agent_that_rejects_a_command_is_asked_again(running: World) -> None:
     running.pass_time(40)
     assert len(running.proxies[first].agent.orders) == 3
     assert others(running, first) == {desired(running)}
-    running.proxies[first].agent.trouble = Trouble.NONE
-    running.pass_time(60)
-    running.sweep()
-    running.settle()
+    recover(running, first, 60)
     assert digests(running) == {desired(running)}
     assert running.proxies[first].reloads == 2
 
@@ -328,10 +327,7 @@ def test_a_bucket_whose_name_does_not_resolve_fails_the_download(
 @pytest.mark.fault("F122")
 def test_a_command_that_nobody_takes_any_more_is_given_up(running: World) -> None:
     """The service says so only after its total timeout, hours later; who is back before that is served before."""
-    gone = min(running.proxies)
-    running.service.disconnect(gone)
-    running.launch()
-    running.sweep()
+    gone = unnoticed(running)
     assert canary(running) == gone
     for _ in range(2):
         running.pass_time(40)

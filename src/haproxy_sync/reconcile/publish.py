@@ -137,8 +137,8 @@ class Proposer:
         """The guard's, which knows whose address is another one's. While EC2 cannot say, nobody goes for that."""
         thresholds = Thresholds.of(self.settings)
         verdict = judge(look, thresholds)
-        if verdict.hold is None:
-            return verdict
+        if verdict.hold is None or look.is_frozen:
+            return verdict  # nobody is held, or nobody may go
         held = [look.accepted[key] for key in verdict.hold.missing]
         try:
             taken_over = inventory.taken_over(self.clients.ec2, held)

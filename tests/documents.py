@@ -11,7 +11,7 @@ DOCUMENTS = {
 }
 
 WIDTH = 120
-FOLDERS = ("benchmarks", "bin", "docs", "layers", "local", "src", "tests")
+FOLDERS = ("benchmarks", "bin", "cli", "docs", "layers", "local", "src", "tests")
 COMMENTED = frozenset({".py", ".sh", ".yaml", ".yml", ".toml", ""})
 """Suffixes of files in which `#` begins a comment; scripts and the Makefile have none."""
 COMMENT = re.compile(r"(^|\s)#")

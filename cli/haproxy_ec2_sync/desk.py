@@ -1,0 +1,97 @@
+"""Where an operator sits: the stack that the options name, asked when it is needed, and the screen for answers."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console, RenderableType
+
+from haproxy_ec2_sync import function
+from haproxy_ec2_sync.function import Answer, Function
+from haproxy_ec2_sync.target import Options, Target, target
+
+NAME = "haproxy-ec2-sync"
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help; each line follows the name of the program."""
+    typed = "\n".join(f"  {NAME} {line}" for line in lines)
+    return f"\b\nExamples:\n{typed}"  # click leaves a paragraph after \b as it is
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What every command gets."""
+
+    options: Options
+    is_json: bool
+    console: Console
+
+    @cached_property
+    def target(self) -> Target:
+        """The stack; `Failed` if nobody said which."""
+        return target(self.options)
+
+    @cached_property
+    def function(self) -> Function:
+        """Its function; `Failed` if there is none."""
+        return function.find(self.target)
+
+    def ask(self, action: str, **options: Any) -> Answer:
+        """What the function answers."""
+        return self.function.ask(action, **options)
+
+    def show(
+        self, answer: Mapping[str, Any], view: Callable[[Any], RenderableType]
+    ) -> None:
+        """The answer: as JSON, where that was asked for, else as a person reads it."""
+        if self.is_json:
+            click.echo(json.dumps(answer, indent=2))
+        else:
+            self.console.print(view(answer))
+
+
+OPTIONS = (
+    click.option(
+        "--env",
+        default="default",
+        show_default=True,
+        help="The table of samconfig.toml that names the stack.",
+    ),
+    click.option(
+        "--config-file",
+        type=click.Path(path_type=Path),
+        default="samconfig.toml",
+        show_default=True,
+        help="SAM's file with the tables.",
+    ),
+    click.option("--stack-name", help="A stack that no table names."),
+    click.option("--region", help="The AWS region, instead of the table's."),
+    click.option(
+        "--profile", help="A profile of your AWS configuration, not the table's."
+    ),
+    click.option(
+        "--endpoint-url", help="Ask this address, such as the local system's, not AWS."
+    ),
+    click.option("--json", "is_json", is_flag=True, help="The answer as JSON."),
+)
+"""What every command takes."""
+
+
+def at_desk(command: Callable[..., int | None]) -> Callable[..., int | None]:
+    """A command that takes every desk's options, and gets the desk as its first argument."""
+
+    @wraps(command)
+    def seated(*, is_json: bool, **given: Any) -> int | None:
+        names = Options.__dataclass_fields__
+        options = Options(**{name: given.pop(name) for name in names})
+        desk = Desk(options, is_json, Console(soft_wrap=False, highlight=False))
+        return command(desk, **given)
+
+    for option in reversed(OPTIONS):
+        seated = option(seated)
+    return seated

@@ -15,7 +15,8 @@ import pytest
 from moto import mock_aws
 
 import ssm_document
-from haproxy_apply import ownership, request
+from haproxy_apply import ownership, report, request
+from haproxy_apply.server_state import Backend
 from haproxy_apply.state import State
 from haproxy_sync import aws, handler
 from haproxy_sync.aws import Clients
@@ -65,6 +66,10 @@ class SimulatedProxy:
     refused: str = ""
     inspections: int = 0
     servers: tuple[int, int] | None = (3, 0)  # up and down
+    # How HAProxy is: running, stopped or config-not-used; None: it runs, and the program is too old to say so.
+    haproxy: str | None = "running"
+    # As its worker sees them, the worst first; None: it cannot be asked.
+    backends: tuple[Backend, ...] | None = (Backend("backend", 3, 0),)
     installed: str = ""
     running: str = ""
     reloads: int = 0
@@ -77,6 +82,7 @@ class SimulatedProxy:
         parameters = {name: values[0] for name, values in order.parameters.items()}
         fence, digest = int(parameters["Generation"]), parameters["Md5"]
         before = self.installed
+        self._look()
         if broken := self.breaks(parameters):
             return self._say(fence, before, *broken)
         program = sha256(self._downloaded(parameters["ProgramUrl"])).hexdigest()
@@ -88,7 +94,7 @@ class SimulatedProxy:
         )
         if wanted.inspects:
             self.inspections += 1
-            return self._say(fence, before, "inspected", "running")
+            return self._say(fence, before, "inspected", self.haproxy or "running")
         # Between two stacks and their fences the program itself decides.
         if refusal := ownership.refusal(wanted, self.memory):
             verdict = refusal.verdict
@@ -100,12 +106,28 @@ class SimulatedProxy:
         self.memory = ownership.taken(self.memory, wanted)
         text = self._downloaded(parameters["SourceUrl"])
         assert md5(text, usedforsecurity=False).hexdigest() == digest
+        return self._say(fence, before, *self._install(digest))
+
+    def _install(self, digest: str) -> tuple[str, str]:
+        """The file comes to run, as far as HAProxy does; outcome and reason."""
+        if self.haproxy == "config-not-used":
+            return "failed", self.haproxy
+        if self.haproxy == "stopped":
+            self.installed = digest
+            return "not-running", self.haproxy
         if self.installed == self.running == digest:
-            return self._say(fence, before, "unchanged", "")
+            return "unchanged", ""
         is_drift = self.installed != self.running
         self.installed = self.running = digest
         self.reloads += 1
-        return self._say(fence, before, "repaired" if is_drift else "installed", "")
+        return ("repaired", "hand-edit") if is_drift else ("installed", "")
+
+    def _look(self) -> None:
+        """A HAProxy that does not run the file proves nothing; one that was started since has read it."""
+        if self.haproxy in {"stopped", "config-not-used"}:
+            self.running = ""
+        elif not self.running:
+            self.running = self.installed
 
     def _downloaded(self, address: str) -> bytes:
         """What lies at an address of a stack's bucket."""
@@ -144,6 +166,10 @@ class SimulatedProxy:
             up, down = self.servers
             names = " ".join(f"backend/s{number}" for number in range(down))
             marker |= {"servers_up": up, "servers_down": down, "down": names}
+        if self.haproxy:
+            marker["haproxy"] = self.haproxy
+        if self.backends is not None and self.haproxy == "running":
+            marker |= report.backends(self.backends)
         is_bad = outcome in {"failed", "rolled-back"}
         ended = Detail.FAILED if is_bad else Detail.SUCCESS
         now = self.world.clock()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from haproxy_apply import durable, ownership, report, request, state
 from haproxy_apply.errors import Ended, Verdict
-from haproxy_apply.inspection import Servers
 from haproxy_apply.journal import Journal
+from haproxy_apply.server_state import Backend, Servers
 from haproxy_apply.state import Memory, State
 from haproxy_sync.rollout.reports import parse_marker
 from tests.unit.test_host_values import GOOD
@@ -156,12 +156,17 @@ def test_the_longest_marker_is_short_enough(text: str) -> None:
     findings.backup = "/etc/haproxy/haproxy.cfg.20261122T030405Z.01234567.bak"
     findings.publisher = LONGEST
     findings.refused = ownership.Refused(LONGEST.replace("S", "T"), 1_800_000_000)
-    findings.servers = Servers(4000, tuple(f"backend/i-{n:017x}" for n in range(1000)))
+    findings.haproxy = "running"
+    findings.servers = Servers(
+        4000,
+        tuple(f"backend/i-{n:017x}" for n in range(1000)),
+        tuple(Backend(f"backend-{n}", 4000, 1000) for n in range(1000)),
+    )
     journal = Journal()
     for number in range(40):
         journal.note(f"servers-unknown-{number}")
     line = report.marker(
-        Verdict(0, "unchanged", "config-not-used", text), 10**15 - 1, findings, journal
+        Verdict(0, "inspected", "config-not-used", text), 10**15 - 1, findings, journal
     )
     assert len(line) <= 2000
     said = parse_marker(line)
@@ -172,3 +177,5 @@ def test_the_longest_marker_is_short_enough(text: str) -> None:
     assert (fields["publisher"], fields["servers_down"]) == (LONGEST, 1000)
     assert fields["down"].startswith("backend/i-00000000000000000 backend/i-")
     assert set(fields["down"].split()) <= set(findings.servers.down)
+    assert fields["backends"].startswith("backend-0 4000/1000 backend-1 4000/1000 ")
+    assert len(fields["backends"].split()) // 2 + fields["more_backends"] == 1000

@@ -17,8 +17,9 @@ from haproxy_apply.errors import Ended, Verdict
 from haproxy_apply.haproxy import HAProxy
 from haproxy_apply.journal import Journal
 from haproxy_apply.report import Findings, marker
+from haproxy_apply.server_state import Backend, Servers
 from haproxy_apply.sockets import spelt
-from haproxy_sync.rollout.reports import parse_marker
+from haproxy_sync.rollout.reports import parse_marker, reports_of
 
 PATHS = (Path("src/host"), Path("src"))
 
@@ -149,6 +150,53 @@ def test_a_marker_is_one_line_of_json(detail: str, note: str, fence: int) -> Non
     if detail.isascii() and detail.isprintable():
         assert fields["detail"] == detail[:500]
     assert parse_marker(f"{line}\nlog") is not None
+
+
+NAMES = st.text(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-",
+    min_size=1,
+    max_size=500,
+)
+COUNTS = st.integers(0, 10**6)
+BACKENDS = st.lists(
+    st.builds(Backend, NAMES, COUNTS, COUNTS),
+    max_size=60,
+    unique_by=lambda each: each.name,
+)
+
+
+@pytest.mark.fault("F148")
+@given(BACKENDS, TEXTS, TEXTS, st.sampled_from(["inspected", "unchanged"]))
+def test_a_marker_has_room_for_the_worst_backends(
+    backends: list[Backend], detail: str, note: str, outcome: str
+) -> None:
+    """Whole ones in their order, and how many are left out; the first words of the detail, too."""
+    journal, findings = Journal(), Findings()
+    journal.note(note)
+    findings.haproxy = "running"
+    down = tuple(f"{each.name}/s" for each in backends)
+    findings.servers = Servers(10**6, down, tuple(backends))
+    line = marker(Verdict(0, outcome, "reason", detail), 41, findings, journal)
+    assert len(line) <= 2000
+    fields: dict[str, Any] = json.loads(line.removeprefix("haproxy-ec2-sync "))
+    (report,) = reports_of([over(line)])
+    assert report.haproxy == "running"
+    assert report.backends is not None
+    assert len(fields["backends"]) <= 400
+    told = [Backend(each.name, each.up, each.down) for each in report.backends]
+    assert told == [each for each in backends if each in told]
+    assert len(told) + report.more_backends == len(backends)
+    room = 400 - len(fields["backends"])
+    left_out = [each for each in backends if each not in told]
+    assert all(len(f" {name} {up}/{down}") > room for name, up, down in left_out)
+    assert len(fields["detail"]) >= min(len(detail), 90)
+    assert ("servers_up" in fields) == (outcome == "inspected")
+
+
+def over(line: str) -> dict[str, Any]:
+    """The invocation of a command that said this."""
+    step = {"Name": "apply", "Status": "Success", "Output": line}
+    return {"InstanceId": "i-1", "Status": "Success", "CommandPlugins": [step]}
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_sync.rollout.reports import awaits_download, parse_marker, reports_of
-from haproxy_sync.state.model import Outcome
+from haproxy_sync.rollout.reports import (
+    Report,
+    awaits_download,
+    parse_marker,
+    reports_of,
+)
+from haproxy_sync.state.model import BackendServers, Outcome
 
 MD5 = "0123456789abcdef" * 2
 MARKER = {
@@ -331,3 +336,98 @@ def test_any_output_is_survived(output: str) -> None:
     """A host may print what it likes."""
     (report,) = reports_of([invocation("Success", output=output)])
     assert report.outcome is Outcome.FAILED
+
+
+NAMES = st.text(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-", min_size=1
+)
+BACKENDS = st.lists(
+    st.builds(BackendServers, NAMES, st.integers(0, 9999999), st.integers(0, 9999999)),
+    unique_by=lambda each: each.name,
+).map(tuple)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+def reported(**changes: Any) -> Report:
+    """The report of a marker with these keys."""
+    (report,) = reports_of([invocation("Success", output=said(**changes))])
+    return report
+
+
+def told(backends: tuple[BackendServers, ...]) -> str:
+    """As hosts write it."""
+    return " ".join(f"{each.name} {each.up}/{each.down}" for each in backends)
+
+
+@pytest.mark.fault("F147")
+@pytest.mark.parametrize("haproxy", ["running", "stopped", "config-not-used"])
+def test_a_run_tells_how_haproxy_is(haproxy: str) -> None:
+    """Whatever else it did."""
+    assert reported(haproxy=haproxy).haproxy == haproxy
+
+
+@pytest.mark.fault("F147")
+@given(BACKENDS, st.integers(0, 10**6))
+def test_the_backends_of_a_report_are_those_of_the_marker(
+    backends: tuple[BackendServers, ...], more: int
+) -> None:
+    """All of what a host may say; what is longer than that is nothing that a host says."""
+    report = reported(backends=told(backends), more_backends=more)
+    if len(told(backends)) <= 400:
+        assert (report.backends, report.more_backends) == (backends, more)
+    else:
+        assert (report.backends, report.more_backends) == (None, 0)
+
+
+@pytest.mark.fault("F149")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},  # an earlier release
+        {"backends": None},
+        {"backends": ["app", 1, 2]},
+        {"backends": "app 1/2 "},
+        {"backends": " app 1/2"},
+        {"backends": "app  1/2"},
+        {"backends": "app 1/2\n"},
+        {"backends": "app 1/2 web"},
+        {"backends": "app 1/"},
+        {"backends": "app -1/2"},
+        {"backends": "app 1.0/2"},
+        {"backends": "app \u0661/2"},
+        {"backends": "app 12345678/0"},
+        {"backends": "app+ 1/2"},
+        {"backends": "app 1/2 app 2/1"},
+        {"backends": "app 1/2", "more_backends": "3"},
+        {"backends": "app 1/2", "more_backends": -1},
+        {"backends": "app 1/2", "more_backends": True},
+        {"more_backends": 3},
+    ],
+)
+def test_backends_of_another_shape_are_unknown(changes: dict[str, Any]) -> None:
+    """All of them: half of it may be the better half. What else the host said still counts."""
+    report = reported(haproxy="running", **changes)
+    assert (report.backends, report.more_backends) == (None, 0)
+    assert (report.outcome, report.haproxy) == (Outcome.INSTALLED, "running")
+
+
+@pytest.mark.fault("F149")
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(
+            ("haproxy", "backends", "more_backends"),
+            JSON | st.from_regex(r"([a-z+]+ [0-9/-]+ ?)*"),
+        ),
+    )
+)
+def test_whatever_a_marker_says_of_servers_is_survived(changes: dict[str, Any]) -> None:
+    """A host may say anything, and no more is kept of it than it may say."""
+    report = reported(**changes)
+    assert report.haproxy in {"", "running", "stopped", "config-not-used"}
+    assert len(told(report.backends or ())) <= 400
+    assert 0 <= report.more_backends < 1 << 53

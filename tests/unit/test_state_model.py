@@ -16,6 +16,7 @@ from haproxy_sync.state.history import MAX_ENTRIES
 from haproxy_sync.state.model import (
     Agent,
     Assignment,
+    BackendServers,
     Command,
     Digest,
     Document,
@@ -23,12 +24,14 @@ from haproxy_sync.state.model import (
     EnvironmentState,
     Failure,
     Freeze,
+    HandEdit,
     Hold,
     Inspection,
     Outcome,
     ProxyState,
     Purpose,
     Refusal,
+    Serving,
     Turnover,
 )
 
@@ -111,6 +114,10 @@ def full() -> EnvironmentState:
                 installed=DIGEST.md5,
                 attempts=2,
                 inspection=Inspection(5.0, "running", servers_up=3),
+                serving=Serving(
+                    5.0, "running", "2.6.12", (BackendServers("app", 1, 2),), 3, 4.5
+                ),
+                hand_edit=HandEdit(4.9, "/etc/haproxy/haproxy.cfg.bak", 4.5),
             )
         },
         inspect_requested_at=4.2,
@@ -178,6 +185,17 @@ def test_a_state_from_before_there_were_programs_is_readable() -> None:
     assert read.document == Document("3", "e" * 64, "")
     assert read.program == ""
     assert read.refusal is None
+
+
+def test_a_state_from_before_hosts_told_how_they_serve_is_readable() -> None:
+    """Nothing is known of it then."""
+    body = json.loads(codec.dumps(full()))
+    observed = body["proxy_states"][PROXY.instance_id]
+    del observed["serving"]
+    del observed["hand_edit"]
+    read = codec.loads(json.dumps(body).encode()).proxy_state(PROXY.instance_id)
+    assert (read.serving, read.hand_edit) == (None, None)
+    assert read.installed == DIGEST.md5
 
 
 @pytest.mark.fault("F48")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import batched
 
 from haproxy_sync.fleet.model import ids
-from haproxy_sync.rollout import ownership
+from haproxy_sync.rollout import ownership, serving
 from haproxy_sync.rollout.limits import MAX_INSTANCES, VOID_SECONDS, backoff
 from haproxy_sync.rollout.reports import Report
 from haproxy_sync.state.model import (
@@ -155,9 +155,10 @@ def reported(
 def _observed(
     state: EnvironmentState, command: Command, report: Report, now: UnixSeconds
 ) -> ProxyState:
-    before = after = state.proxy_state(report.instance_id)
+    before = state.proxy_state(report.instance_id)
+    after = serving.heard(before, report, command.claimed_at, now)
     if command.claimed_at > before.sent_at:  # whose it is, a newer command tells
-        after = ownership.heard(before, report, state.publisher, command.claimed_at)
+        after = ownership.heard(after, report, state.publisher, command.claimed_at)
     if report.outcome is not Outcome.INSPECTED:
         told = Inspection(now, reason=report.reason, has_answered=False)
         return replace(after, inspection=told)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from haproxy_sync.state.model import Outcome
+from haproxy_sync.state.model import BackendServers, Outcome
 
 MARKER = "haproxy-ec2-sync "
 APPLY_STEP = "apply"
@@ -37,6 +37,12 @@ HOST_OUTCOMES = frozenset(Outcome) - {
 # A host that is another stack's tried nothing, so that is no failure of the config, and stops nobody else.
 HOST_DENIALS = {"other-publisher": Outcome.DENIED}
 DETAIL_LENGTH = 300  # enough for the first ALERT lines
+# How HAProxy is at the end of a run, by the host's word.
+HAPROXY = frozenset({"running", "stopped", "config-not-used"})
+# HAProxy's names have no other characters, and nobody has more servers.
+BACKEND = re.compile(r"([A-Za-z0-9_.:-]+) ([0-9]{1,7})/([0-9]{1,7})", re.ASCII)
+# All that a host names, in at most 400 characters.
+BACKENDS = re.compile(rf"(?=.{{0,400}}\Z)(?:{BACKEND.pattern}(?: (?=.)|\Z))*", re.ASCII)
 
 # Of an invocation and of a step alike.
 FINAL = frozenset({"Success", "Failed", "TimedOut", "Cancelled"})
@@ -86,6 +92,9 @@ class Report:
     servers_up: int | None = None
     servers_down: int | None = None
     down: str = ""
+    haproxy: str = ""  # how it is at the end of the run; empty: unknown
+    backends: tuple[BackendServers, ...] | None = None
+    more_backends: int = 0  # than those
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +257,33 @@ def _reported(instance_id: str, marker: Mapping[str, Any]) -> Report:
         servers_up=_whole(marker.get("servers_up")),
         servers_down=_whole(marker.get("servers_down")),
         down=_short(marker.get("down")),
+        **_serving(marker),
     )
+
+
+def _serving(marker: Mapping[str, Any]) -> dict[str, Any]:
+    """How HAProxy is there and which servers it has, where all that is said of it has the promised shape."""
+    haproxy = str(marker.get("haproxy"))
+    told = {"haproxy": haproxy if haproxy in HAPROXY else ""}
+    backends = _backends(str(marker.get("backends")))
+    more = _whole(marker.get("more_backends", 0))
+    if None in (backends, more):
+        return told
+    return told | {"backends": backends, "more_backends": more}
+
+
+def _backends(text: str) -> tuple[BackendServers, ...] | None:
+    """What the host named, each once; None unless all of it is as promised."""
+    if BACKENDS.fullmatch(text) is None:
+        return None
+    found = tuple(map(_backend, BACKEND.findall(text)))
+    names = {each.name for each in found}
+    return found if len(names) == len(found) else None
+
+
+def _backend(words: tuple[str, str, str]) -> BackendServers:
+    name, up, down = words
+    return BackendServers(name, int(up), int(down))
 
 
 def parse_marker(output: str) -> Mapping[str, Any] | None:

@@ -6,7 +6,7 @@ from functools import partial
 from types import MappingProxyType
 
 from haproxy_sync.fleet.model import Backend, by_id
-from haproxy_sync.rollout import ownership
+from haproxy_sync.rollout import ownership, serving
 from haproxy_sync.rollout.agents import Finding, findings
 from haproxy_sync.rollout.limits import VOID_SECONDS
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
@@ -301,7 +301,7 @@ def _observed(
         after = replace(after, installed=report.installed, running=report.running)
     if report.outcome in HARMLESS and not is_unproven:
         after = replace(after, attempts=0)
-    return after
+    return serving.heard(after, report, command.claimed_at, now)
 
 
 def _failed_generation(before: ProxyState, command: Command, report: Report) -> int:

@@ -191,6 +191,36 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True)
+class BackendServers:
+    """How many servers of a backend are UP and DOWN, as HAProxy on one proxy sees them."""
+
+    name: str
+    up: int
+    down: int
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What a host said last of its HAProxy, whatever it was asked for; empty and None are unknown."""
+
+    at: UnixSeconds  # when it was heard
+    haproxy: str  # running, stopped or config-not-used
+    haproxy_version: str
+    backends: tuple[BackendServers, ...] | None  # the worst first
+    more_backends: int  # than it named
+    claimed_at: UnixSeconds = 0.0  # of the command that it answered
+
+
+@dataclass(frozen=True, slots=True)
+class HandEdit:
+    """The last hand edit that a command undid; the edited file is the backup."""
+
+    at: UnixSeconds  # when it was heard
+    backup: str
+    claimed_at: UnixSeconds = 0.0  # of the command that undid it
+
+
+@dataclass(frozen=True, slots=True)
 class ProxyState:
     """What was observed of one proxy. MD5s are what it said itself; empty is unknown."""
 
@@ -218,6 +248,8 @@ class ProxyState:
     inspection: Inspection | None = None
     inspect_sent_at: UnixSeconds = 0.0
     inspect_attempts: int = 0  # in a row without an answer
+    serving: Serving | None = None  # None: it never said, as in an earlier release
+    hand_edit: HandEdit | None = None
 
 
 @dataclass(frozen=True, slots=True)

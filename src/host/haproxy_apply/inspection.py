@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from haproxy_apply import admin_socket, durable, files, haproxy, ownership
 from haproxy_apply.errors import Ended, Verdict
 from haproxy_apply.model import read
 from haproxy_apply.processes import Discovery
 from haproxy_apply.prove import find_proof
-from haproxy_apply.server_state import rows
+from haproxy_apply.server_state import rows, servers
 from haproxy_apply.state import Memory, boot_id
 
 if TYPE_CHECKING:
@@ -18,13 +18,7 @@ if TYPE_CHECKING:
     from haproxy_apply.processes import Service
     from haproxy_apply.report import Findings
     from haproxy_apply.request import Request
-
-
-class Servers(NamedTuple):
-    """How the worker's servers are. Those in maintenance are neither up nor down."""
-
-    up: int
-    down: tuple[str, ...]  # backend/server
+    from haproxy_apply.server_state import Servers
 
 
 def inspect(wanted: Request, findings: Findings, journal: Journal) -> Verdict:
@@ -68,6 +62,4 @@ def _servers(live: LiveFile, running: str) -> Servers | None:
     answer = admin_socket.answer(stats_socket.path, "show servers state")
     if not answer.startswith("1\n#"):
         return None
-    ready = [row for row in rows(answer) if not row.is_in_maintenance]
-    down = [row.name for row in ready if row.is_stopped]
-    return Servers(up=len(ready) - len(down), down=tuple(down))
+    return servers(rows(answer))

@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING
 from haproxy_apply import PROJECT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from haproxy_apply.errors import Verdict
-    from haproxy_apply.inspection import Servers
     from haproxy_apply.journal import Journal
     from haproxy_apply.ownership import Refused
     from haproxy_apply.processes import Discovery
+    from haproxy_apply.server_state import Backend, Servers
 
 # In bytes, of which Run Command shows the first 2,500.
 MAX_MARKER = 2000
 # In characters; Run Command cuts at 24,000.
-MAX_NOTES, MAX_DETAIL, MAX_DOWN, MAX_LOG = 200, 500, 200, 6000
+MAX_NOTES, MAX_DETAIL, MAX_DOWN, MAX_BACKENDS, MAX_LOG = 200, 500, 200, 400, 6000
+
+_KEPT_DETAIL = 200  # that no backend takes the room of
+_AROUND_BACKENDS = len(',"backends":"","more_backends":1234567')
+_AROUND_DETAIL = len(',"detail":""}')
 
 
 class Findings:
@@ -40,7 +46,8 @@ class Findings:
             None  # the stack whose host this is; None: not known yet
         )
         self.refused: Refused | None = None
-        self.servers: Servers | None = None  # of an inspection
+        self.haproxy = ""  # how it is at the end; empty: not known yet
+        self.servers: Servers | None = None  # of the worker that runs then
 
     def see(self, discovery: Discovery) -> None:
         """How HAProxy ran when it was last looked for."""
@@ -66,10 +73,17 @@ def marker(verdict: Verdict, fence: int, findings: Findings, journal: Journal) -
         "style": findings.style,
         "notes": _printable(" ".join(journal.notes), MAX_NOTES),
         **_ownership(findings),
-        **_servers(findings.servers),
+        **_haproxy(findings),
     }
-    said = f'{PROJECT} {{{",".join(map(_field, fields.items()))},"detail":"'
+    if findings.servers:
+        fields.update(_servers(findings.servers, verdict))
+    said = f"{PROJECT} {{{_joined(fields)}"
     detail = _escaped(_printable(verdict.detail, MAX_DETAIL))
+    if findings.servers:
+        kept = min(len(detail), _KEPT_DETAIL) + _AROUND_BACKENDS + _AROUND_DETAIL
+        room = min(MAX_MARKER - len(said) - kept, MAX_BACKENDS)
+        said += f",{_joined(backends(findings.servers.backends, room))}"
+    said += ',"detail":"'
     return f'{said}{_cut(detail, MAX_MARKER - len(said) - 2)}"}}'
 
 
@@ -84,9 +98,31 @@ def _ownership(findings: Findings) -> dict[str, str | int]:
     return owner
 
 
-def _servers(servers: Servers | None) -> dict[str, str | int]:
-    """How many there are of each kind, and the first of those that are down."""
-    if servers is None:
+def _haproxy(findings: Findings) -> dict[str, str | int]:
+    """How HAProxy is, where that was found out."""
+    return {"haproxy": findings.haproxy} if findings.haproxy else {}
+
+
+def backends(
+    every: Iterable[Backend], room: int = MAX_BACKENDS
+) -> dict[str, str | int]:
+    """As many backends as there is room for, in their order and by whole names, and how many are left out."""
+    told: list[str] = []
+    left_out = 0
+    for each in every:
+        text = f"{each.name} {each.up}/{each.down}"
+        if len(text) <= room:
+            told.append(text)
+            room -= len(text) + 1
+        else:
+            left_out += 1
+    said: dict[str, str | int] = {"backends": " ".join(told)}
+    return {**said, "more_backends": left_out} if left_out else said
+
+
+def _servers(servers: Servers, verdict: Verdict) -> dict[str, str | int]:
+    """Of an inspection: how many there are of each kind, and the first of those that are down."""
+    if verdict.outcome != "inspected":
         return {}
     return {
         "servers_up": servers.up,
@@ -110,6 +146,10 @@ def _printable(text: str, limit: int) -> str:
     """One line of ASCII: whatever else a tool printed is of no use in a marker."""
     shown = [char if char.isascii() and char.isprintable() else " " for char in text]
     return "".join(shown[:limit])
+
+
+def _joined(fields: dict[str, str | int]) -> str:
+    return ",".join(map(_field, fields.items()))
 
 
 def _field(field: tuple[str, str | int]) -> str:

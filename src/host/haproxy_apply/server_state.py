@@ -5,9 +5,12 @@ A server-state-file has the same lines.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from haproxy_apply.model import Model
 
 # HAProxy's own names: enum srv_state and srv_admin of server-t.h, enum chk_result of check-t.h.
@@ -15,10 +18,15 @@ SRV_ST_STOPPED, SRV_ST_STARTING, SRV_ST_RUNNING, SRV_ST_STOPPING = range(4)
 SRV_ADMF_FMAINT = 0x01  # maintenance that was set over the socket
 SRV_ADMF_IMAINT = 0x02  # of the server that this one tracks
 SRV_ADMF_CMAINT = 0x04  # `disabled` in the file
+SRV_ADMF_DRAIN = (
+    0x08 | 0x10
+)  # set over the socket, or of the server that this one tracks
 SRV_ADMF_RMAINT = 0x20  # its name has no address, as of a server-template's spare ones
 SRV_ADMF_MAINT = SRV_ADMF_FMAINT | SRV_ADMF_IMAINT | SRV_ADMF_RMAINT
 CHK_RES_UNKNOWN, CHK_RES_PASSED = 0, 3
+HCHK_STATUS_INI = 1  # its first check is still to come
 
+_NAME = re.compile("[A-Za-z0-9_.:-]+")
 _REQUIRED = 19  # words of a row
 _GROUPS = 8  # of an IPv6 address
 _BYTES = 4  # of an IPv4 address
@@ -86,9 +94,71 @@ class Row(NamedTuple):
         return number(self.srv_op_state) == SRV_ST_STOPPED
 
     @property
+    def is_drained(self) -> bool:
+        """Whether somebody wants it to get no new sessions: HAProxy says DRAIN of it, for a weight of 0 too."""
+        has_weight = (number(self.srv_uweight) or 0) > 0
+        return self.admin & SRV_ADMF_DRAIN != 0 or not has_weight
+
+    @property
+    def is_unchecked(self) -> bool:
+        """Whether its first check is still to come; until then HAProxy believes that it is up, unless it was told."""
+        return number(self.srv_check_status) == HCHK_STATUS_INI
+
+    @property
     def line(self) -> str:
         """As in a server-state-file."""
         return " ".join(self).rstrip(" ")
+
+
+class Backend(NamedTuple):
+    """How many servers of a backend are UP and how many DOWN.
+
+    Neither: in maintenance, drained, on its way out (`disable-on-404`), or not checked yet.
+    """
+
+    name: str
+    up: int
+    down: int
+
+
+class Servers(NamedTuple):
+    """How a worker's servers are. Those in maintenance are neither up nor down."""
+
+    up: int
+    down: tuple[str, ...]  # backend/server
+    backends: tuple[Backend, ...]  # the worst first
+
+
+def servers(every: Iterable[Row]) -> Servers:
+    """What the rows say."""
+    ready = [row for row in every if not row.is_in_maintenance]
+    down = [row.name for row in ready if row.is_stopped]
+    return Servers(len(ready) - len(down), tuple(down), _backends(every))
+
+
+def _backends(every: Iterable[Row]) -> tuple[Backend, ...]:
+    found: dict[str, Backend] = {}
+    for row in every:
+        name = row.be_name
+        if not _NAME.fullmatch(name):
+            continue  # no HAProxy has such a one
+        before = found.get(name, Backend(name, 0, 0))
+        up, down = _counted(row)
+        found[name] = Backend(name, before.up + up, before.down + down)
+    return tuple(sorted(found.values(), key=_badness))
+
+
+def _badness(backend: Backend) -> tuple[bool, bool, str]:
+    """The worst first: nobody is up, somebody is down, all is well."""
+    return backend.up > 0, backend.down == 0, backend.name
+
+
+def _counted(row: Row) -> tuple[int, int]:
+    """Whether it is one that is UP, and one that is DOWN."""
+    if row.is_in_maintenance or row.is_drained:
+        return 0, 0
+    is_up = number(row.srv_op_state) in (SRV_ST_STARTING, SRV_ST_RUNNING)
+    return int(is_up and not row.is_unchecked), int(row.is_stopped)
 
 
 def row_of(line: str) -> Row | None:

@@ -1,0 +1,62 @@
+"""What a host said last of its HAProxy, by any command: the newest command's word stays."""
+
+from dataclasses import replace
+
+from haproxy_sync.rollout.reports import Report
+from haproxy_sync.state.model import (
+    HandEdit,
+    Outcome,
+    ProxyState,
+    Serving,
+    UnixSeconds,
+)
+
+HAND_EDIT = "hand-edit"  # the host's reason of a repair
+
+
+def heard(
+    before: ProxyState, report: Report, claimed_at: UnixSeconds, now: UnixSeconds
+) -> ProxyState:
+    """What is known of the proxy after a report on a command that was claimed then.
+
+    A run that does not say how HAProxy is (an earlier release, one that ended before it looked) leaves the word of
+    before as it is, with its age.
+    """
+    after = _with_serving(before, report, claimed_at, now)
+    return _with_hand_edit(after, report, claimed_at, now)
+
+
+def _with_serving(
+    before: ProxyState, report: Report, claimed_at: UnixSeconds, now: UnixSeconds
+) -> ProxyState:
+    if not report.haproxy or _is_newer(before.serving, claimed_at):
+        return before
+    told = Serving(
+        at=now,
+        haproxy=report.haproxy,
+        haproxy_version=report.haproxy_version or _version(before.serving),
+        backends=report.backends,
+        more_backends=report.more_backends,
+        claimed_at=claimed_at,
+    )
+    return replace(before, serving=told)
+
+
+def _version(before: Serving | None) -> str:
+    """A run that has nothing to do does not ask for it."""
+    return before.haproxy_version if before else ""
+
+
+def _with_hand_edit(
+    before: ProxyState, report: Report, claimed_at: UnixSeconds, now: UnixSeconds
+) -> ProxyState:
+    found = report.outcome, report.reason
+    is_undone = found == (Outcome.REPAIRED, HAND_EDIT)
+    if not is_undone or _is_newer(before.hand_edit, claimed_at):
+        return before
+    return replace(before, hand_edit=HandEdit(now, report.backup, claimed_at))
+
+
+def _is_newer(told: Serving | HandEdit | None, claimed_at: UnixSeconds) -> bool:
+    """Whether a command that was claimed later has told that."""
+    return told is not None and told.claimed_at > claimed_at

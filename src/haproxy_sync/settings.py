@@ -38,11 +38,14 @@ REGION = re.compile(r"[a-z]{2,}(?:-[a-z0-9]+)+", re.ASCII)
 SUBNET = re.compile(r"subnet-[0-9a-f]{8,32}", re.ASCII)
 PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 NUMBER = re.compile(r"\d{1,6}", re.ASCII)
+RATE = re.compile(r"rate\(([1-9][0-9]{0,2}) (minute|hour)s?\)", re.ASCII)
 FRACTION = re.compile(r"\d{1,6}(?:\.\d{1,3})?", re.ASCII)
 LIMIT = re.compile(r"[1-9][0-9]{0,6}|0|[1-9]?[0-9]%|100%", re.ASCII)
 LIMIT_FROM_ONE = re.compile(r"[1-9][0-9]{0,6}|[1-9][0-9]?%|100%", re.ASCII)
 
 SECONDS_PER_MINUTE = 60
+SECONDS_PER_HOUR = 3600
+SECONDS_PER = {"minute": SECONDS_PER_MINUTE, "hour": SECONDS_PER_HOUR}
 
 
 def parse_port(text: str) -> int:
@@ -130,6 +133,14 @@ def _seconds(text: str) -> float:
 
 def _minutes(text: str) -> float:
     return _seconds(text) * SECONDS_PER_MINUTE
+
+
+def _rate(text: str) -> float:
+    """Seconds between two runs of a schedule of EventBridge."""
+    rate = RATE.fullmatch(text)
+    if rate is None:
+        raise SettingsError(f"must match {RATE.pattern}")
+    return float(int(rate[1]) * SECONDS_PER[rate[2]])
 
 
 def _concurrency(text: str) -> Limit:
@@ -228,7 +239,8 @@ class Settings:
     max_loss_percent: int = _optional("MAX_LOSS_PERCENT", _percent, "50")
     hold_seconds: float = _optional("HOLD_MINUTES", _minutes, "5")
     empty_pool: str = _optional("EMPTY_POOL", _one_of(EMPTY_POOLS), "hold")
-    drift_check_seconds: float = _optional("DRIFT_CHECK_MINUTES", _minutes, "30")
+    sweep_seconds: float = _optional("SWEEP_RATE", _rate, "rate(1 minute)")
+    drift_check_seconds: float = _optional("DRIFT_CHECK_MINUTES", _minutes, "10")
     zone_aware: bool = _optional("ZONE_AWARE", _boolean, "false")
 
     @classmethod

@@ -192,7 +192,7 @@ GOOD: dict[str, list[str]] = {
     "MaxConcurrency": ["10", "25%"],
     "MaxErrors": ["0", "10%"],
     "HoldMinutes": ["5", "0.2"],
-    "DriftCheckMinutes": ["30", "0.2"],
+    "DriftCheckMinutes": ["10", "0.2"],
     "ReloadMethod": ["syn-drop", "seamless", "runtime", "auto"],
     "ZoneAware": ["true", "false"],
     "Canary": ["true", "false"],

@@ -326,8 +326,8 @@ def test_a_late_proxy_is_brought_up_alone() -> None:
 def test_everybody_compares_once_per_drift_check() -> None:
     """And at once when somebody asks."""
     state = said(sent(proven()), Outcome.INSTALLED, proxy_id(1), proxy_id(2))
-    assert step(state, NOW + 1799).claims == ()
-    due = step(state, NOW + 1800)
+    assert step(state, NOW + 599).claims == ()
+    due = step(state, NOW + 600)
     assert {claim.purpose for claim in due.claims} == {Purpose.VERIFY}
     assert len(targets(due)) == 3
     assert due.wake_at is None

@@ -42,6 +42,20 @@ def test_minutes_may_be_fractions() -> None:
     assert (settings.hold_seconds, settings.drift_check_seconds) == (12, 30)
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("rate(1 minute)", 60),
+        ("rate(2 minutes)", 120),
+        ("rate(999 minutes)", 59940),
+        ("rate(1 hour)", 3600),
+    ],
+)
+def test_the_rate_of_the_sweep_is_known_in_seconds(text: str, seconds: int) -> None:
+    """So that somebody can say that nobody looked."""
+    assert Settings.from_env(GOOD | {"SWEEP_RATE": text}).sweep_seconds == seconds
+
+
 @pytest.mark.fault("F17")
 def test_every_bad_variable_is_named_at_once() -> None:
     """One error tells all that is missing or malformed."""
@@ -103,6 +117,8 @@ def test_a_variable_that_is_not_set_is_its_default_or_missing(
         ("ENVIRONMENT", "stag*"),  # a wildcard of the EC2 filter
         ("ENVIRONMENT", "a/b"),
         ("ENVIRONMENT", ""),
+        ("SWEEP_RATE", "rate(0 minutes)"),
+        ("SWEEP_RATE", "cron(0 3 * * ? *)"),
         ("QUEUE_URL", "queue"),
         ("MAX_ERRORS", "ten"),
         ("MAX_CONCURRENCY", "101%"),

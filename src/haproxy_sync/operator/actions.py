@@ -7,8 +7,9 @@ from typing import Any
 from haproxy_sync.aws import FAILURES
 from haproxy_sync.config import sources
 from haproxy_sync.errors import BadRequest, TemplateError
-from haproxy_sync.operator import answers, publishers
+from haproxy_sync.operator import answers, publishers, told
 from haproxy_sync.operator.answers import Answer, summary
+from haproxy_sync.operator.situation import Situation
 from haproxy_sync.operator.verdict import Plan, verdict
 from haproxy_sync.reconcile import events
 from haproxy_sync.reconcile.changes import differences
@@ -32,7 +33,7 @@ from haproxy_sync.state.model import (
     Freeze,
     UnixSeconds,
 )
-from haproxy_sync.state.store import Store
+from haproxy_sync.state.store import Snapshot, Store
 
 FREEZE_MINUTES = 60
 MAX_FREEZE_MINUTES = 7 * 24 * 60
@@ -85,8 +86,10 @@ def _check_options(name: str, action: Action, request: Mapping[str, Any]) -> Non
         )
 
 
-def _replied(result: Result) -> Reply:
-    return Reply(summary(result), result)
+def _replied(reconciler: Reconciler, result: Result, **more: Any) -> Reply:
+    """What the reconcile did, and how the environment is after it."""
+    judged = told.summary(result, reconciler.settings)
+    return Reply(summary(result) | judged | more, result)
 
 
 def sync(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
@@ -98,7 +101,7 @@ def sync(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     adopt = _option(request, "adopt", bool, default=False)
     why = _why("operator sync", request)
     intent = events.operator(why, allow_mass_removal=allow, adopt=adopt)
-    return _replied(reconciler.reconcile(intent))
+    return _replied(reconciler, reconciler.reconcile(intent))
 
 
 def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
@@ -188,25 +191,34 @@ def _diffs(
 
 
 def status(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:
-    """Where things stand; reads the state and nothing else."""
-    return Reply(answers.status(reconciler.read(), reconciler.clock()))
+    """Where things stand; reads the state and nothing else, and says so where that fails."""
+    now, failure = reconciler.clock(), None
+    try:
+        snapshot = reconciler.read()
+    except FAILURES as error:
+        failure = failures.failure(error, now, None)
+        snapshot = Snapshot(EnvironmentState(), etag=None)
+    situation = Situation.of(snapshot, reconciler.settings, now, failure)
+    return Reply(told.status(answers.status(snapshot, now), situation))
 
 
 def verify(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:
     """Make every proxy compare now; frozen, it waits for the end of the freeze."""
     return _replied(
+        reconciler,
         reconciler.amend(
             "verify", lambda state, now: replace(state, verify_requested_at=now)
-        )
+        ),
     )
 
 
 def inspect(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:
     """Ask every proxy now how it is, in a freeze too; `status` shows what it says."""
     return _replied(
+        reconciler,
         reconciler.amend(
             "inspect", lambda state, now: replace(state, inspect_requested_at=now)
-        )
+        ),
     )
 
 
@@ -221,7 +233,7 @@ def freeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
             state, freeze=Freeze(now + seconds, reason or "operator", allowed)
         )
 
-    return _replied(reconciler.amend("operator freeze", change))
+    return _replied(reconciler, reconciler.amend("operator freeze", change))
 
 
 def unfreeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
@@ -238,7 +250,7 @@ def unfreeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
 
     intent = events.operator("operator unfreeze", adopt=adopt)
     result = reconciler.reconcile(intent, change)
-    return Reply(summary(result) | publishers.heard(result.after), result)
+    return _replied(reconciler, result, **publishers.heard(result.after))
 
 
 def rollback(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
@@ -255,7 +267,7 @@ def rollback(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
             roll_out(state, again), freeze=Freeze(now + seconds, why, again.generation)
         )
 
-    return _replied(reconciler.amend("operator rollback", change))
+    return _replied(reconciler, reconciler.amend("operator rollback", change))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,194 @@
+"""What an answer of `status` is made from: the state, what was known of it, the settings and now. Questions only."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+from operator import attrgetter
+from types import MappingProxyType
+
+from haproxy_sync.rollout import agents, next_commands, word
+from haproxy_sync.rollout.next_commands import Due
+from haproxy_sync.rollout.progress import Progress, ProxyProgress
+from haproxy_sync.settings import Settings
+from haproxy_sync.state.model import (
+    APPLIED,
+    EnvironmentState,
+    Failure,
+    Outcome,
+    ProxyState,
+    Purpose,
+    UnixSeconds,
+)
+from haproxy_sync.state.store import Snapshot
+
+MAX_TIMES = (
+    24  # of commands to come that are worked out: thousands of proxies share a few
+)
+NOT_LOOKED_SECONDS = 300  # without a look, and three sweeps where they are rare
+SWEEPS = 3
+
+
+class HAProxy(StrEnum):
+    """How HAProxy is on a host, by its own word."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    CONFIG_NOT_USED = "config-not-used"
+    UNKNOWN = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """The next command to a proxy, if nothing happens before."""
+
+    purpose: Purpose
+    at: UnixSeconds
+
+
+@dataclass(frozen=True)
+class Situation:
+    """An environment as it is known now. `failure`: the state cannot be read, so that nothing is known."""
+
+    state: EnvironmentState
+    settings: Settings
+    now: UnixSeconds
+    corruption: str = ""
+    failure: Failure | None = None
+
+    @classmethod
+    def of(
+        cls,
+        snapshot: Snapshot,
+        settings: Settings,
+        now: UnixSeconds,
+        failure: Failure | None = None,
+    ) -> "Situation":
+        """Of the state as it was read. A freeze that is over may still be stored: the next write takes it out."""
+        state = replace(snapshot.state, freeze=snapshot.state.freeze_at(now))
+        return cls(state, settings, now, snapshot.corruption, failure)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a state to judge."""
+        return self.failure is None and not self.corruption
+
+    @cached_property
+    def progress(self) -> Progress:
+        """How far the rollout is."""
+        return Progress(self.state)
+
+    @cached_property
+    def proxies(self) -> tuple[ProxyProgress, ...]:
+        """Those of the last look."""
+        return tuple(self.progress.proxies)
+
+    @cached_property
+    def _names(self) -> Mapping[str, str]:
+        hosts = (*self.state.pool, *self.state.proxies)
+        return {host.instance_id: host.name for host in hosts}
+
+    def name(self, instance_id: str) -> str:
+        """What people call it; its id where nothing else is known."""
+        return self._names.get(instance_id, instance_id)
+
+    @property
+    def next_look_at(self) -> UnixSeconds | None:
+        """When the next sweep is expected; None where nobody has looked yet."""
+        if not self.state.looked_at:
+            return None
+        return self.state.looked_at + self.settings.sweep_seconds
+
+    @property
+    def is_looked_after(self) -> bool:
+        """Whether somebody has looked lately."""
+        patience = max(NOT_LOOKED_SECONDS, SWEEPS * self.settings.sweep_seconds)
+        return self.now <= self.state.looked_at + patience
+
+    def is_old(self, instance_id: str) -> bool:
+        """Whether the proxy's word says nothing about now."""
+        observed = self.state.proxy_state(instance_id)
+        return word.is_too_old(observed, self.settings, self.now)
+
+    def is_reachable(self, instance_id: str) -> bool:
+        """Whether a command reaches it, as far as anybody knows."""
+        if self.state.proxy_state(instance_id).outcome is Outcome.MISSING:
+            return False
+        agent = self.state.agents.get(instance_id)
+        return agent is None or agents.is_online(agent)
+
+    def is_edited(self, proxy: ProxyProgress) -> bool:
+        """Whether an inspection found another file there than the one that the proxy was settled with."""
+        found = proxy.state.inspection
+        if not proxy.is_settled or not found or found.at <= proxy.state.at:
+            return False
+        return found.has_answered and found.installed != proxy.desired_md5
+
+    @cached_property
+    def stoppers(self) -> tuple[str, ...]:
+        """Those that failed and keep what is published from all others: by themselves, or with more than MaxErrors."""
+        is_waited_for = self.settings.canary and not self.progress.proven_by
+        has_stopped = self.progress.has_stopped(self.settings.max_errors)
+        return self.progress.failed if is_waited_for or has_stopped else ()
+
+    @cached_property
+    def upcoming(self) -> Mapping[str, Upcoming]:
+        """The next command to each proxy that gets one by time, as the code that sends them decides it.
+
+        The state is taken as it is: who waits for what a host will say is not here.
+        """
+        wanted = next_commands.due(self.state, self.settings, self.now)
+        reachable = frozenset(
+            filter(self.is_reachable, map(attrgetter("instance_id"), wanted))
+        )
+        times = sorted({self._soon(each.at) for each in wanted})[:MAX_TIMES]
+        found: dict[str, Upcoming] = {}
+        for at in times:
+            left = tuple(each for each in wanted if each.instance_id not in found)
+            found |= self._claimed_at(at, left, reachable)
+        return MappingProxyType(found)
+
+    def _claimed_at(
+        self, at: UnixSeconds, wanted: tuple[Due, ...], reachable: frozenset[str]
+    ) -> dict[str, Upcoming]:
+        """Those that get a command at that time, of those that want one."""
+        chosen = next_commands.next_commands(
+            self.state, wanted, reachable, self.settings, at
+        )
+        return {
+            target: Upcoming(claim.purpose, at)
+            for claim in chosen.claims
+            for target in claim.targets
+        }
+
+    def _soon(self, at: UnixSeconds) -> UnixSeconds:
+        """What is due by now comes with the next look; nothing comes while the document refuses."""
+        refused_until = self.state.refusal.until if self.state.refusal else 0.0
+        wanted = max(at, refused_until)
+        awaited = (self.state.wake_at, self.next_look_at or self.now)
+        coming = [time for time in awaited if time >= self.now]
+        return wanted if wanted > self.now else min(coming, default=self.now)
+
+    def earliest(self, instance_ids: Iterable[str]) -> Upcoming | None:
+        """The first command to any of them."""
+        coming = filter(None, map(self.upcoming.get, instance_ids))
+        return min(coming, key=attrgetter("at"), default=None)
+
+
+def haproxy(observed: ProxyState) -> HAProxy:
+    """How HAProxy is there, as the host said last."""
+    asked = observed.inspection
+    if asked and asked.has_answered and asked.at >= observed.at:
+        return _read(asked.reason)
+    return _read(BY_OUTCOME.get(observed.outcome, observed.reason))
+
+
+BY_OUTCOME: Mapping[Outcome | None, str] = {
+    Outcome.NOT_RUNNING: HAProxy.STOPPED,
+    **dict.fromkeys(APPLIED - {Outcome.NOT_RUNNING}, HAProxy.RUNNING),
+}
+"""What a command that was done says of it."""
+
+
+def _read(reason: str) -> HAProxy:
+    return HAProxy(reason) if reason in set(HAProxy) else HAProxy.UNKNOWN

@@ -1,0 +1,88 @@
+"""What answers say of sync and health: the headline, the conditions behind it, and each proxy in a few words."""
+
+from typing import Any
+
+from haproxy_sync.operator.answers import iso
+from haproxy_sync.operator.conditions import Condition, conditions
+from haproxy_sync.operator.headline import headline
+from haproxy_sync.operator.health import Health, Sync, sync, sync_of, worst
+from haproxy_sync.operator.situation import Situation
+from haproxy_sync.reconcile.reconciler import Result
+from haproxy_sync.rollout import word
+from haproxy_sync.rollout.progress import ProxyProgress
+from haproxy_sync.settings import Settings
+from haproxy_sync.state.store import Snapshot
+
+type Answer = dict[str, Any]
+
+
+def summary(result: Result, settings: Settings) -> Answer:
+    """How the environment is after a reconcile."""
+    snapshot = Snapshot(result.after, etag=None)
+    return environment(Situation.of(snapshot, settings, result.now))
+
+
+def environment(situation: Situation) -> Answer:
+    """How the environment is, in one sentence, in two words, and cause by cause."""
+    found = conditions(situation)
+    return {
+        "headline": headline(situation, found),
+        "sync": str(sync(situation)),
+        "health": str(worst(each.health for each in found)),
+        "conditions": [_condition(each) for each in found],
+    }
+
+
+def _condition(found: Condition) -> Answer:
+    return {
+        "cause": found.cause,
+        "health": str(found.health),
+        "what": found.what,
+        "since": found.since or None,
+        "since_iso": iso(found.since),
+        "next": found.next,
+        "next_at": found.next_at,
+        "next_at_iso": iso(found.next_at),
+        "advice": found.advice,
+        "runbook": found.runbook,
+        "instances": list(found.instances),
+    }
+
+
+def status(answer: Answer, situation: Situation) -> Answer:
+    """The answer of `status` with all that, and the same of each proxy in it."""
+    found = conditions(situation)
+    proxies = {
+        proxy.instance_id: answer["proxies"][proxy.instance_id]
+        | _proxy(situation, proxy, found)
+        for proxy in situation.proxies
+    }
+    look = situation.next_look_at
+    return answer | {
+        "proxies": proxies,
+        "next_look_at": look,
+        "next_look_at_iso": iso(look),
+        **environment(situation),
+    }
+
+
+def _proxy(
+    situation: Situation, proxy: ProxyProgress, found: tuple[Condition, ...]
+) -> Answer:
+    """What concerns it alone or with others; a proxy whose word is too old is never healthy."""
+    instance_id = proxy.instance_id
+    heard_at = word.heard_at(proxy.state)
+    coming = situation.upcoming.get(instance_id)
+    concerning = [each.health for each in found if instance_id in each.instances]
+    if sync_of(situation, proxy) is Sync.UNKNOWN:
+        concerning.append(Health.UNKNOWN)
+    return {
+        "sync": str(sync_of(situation, proxy)),
+        "health": str(worst(concerning)),
+        "heard_at": heard_at or None,
+        "heard_at_iso": iso(heard_at),
+        "heard_age_seconds": round(situation.now - heard_at, 3) if heard_at else None,
+        "next": str(coming.purpose) if coming else "",
+        "next_at": coming.at if coming else None,
+        "next_at_iso": iso(coming.at) if coming else None,
+    }

@@ -11,7 +11,7 @@ from tests.contract.world import World
 
 DOCUMENT = Path(__file__).parents[2] / "docs/architecture.md"
 SECTION = DOCUMENT.read_text().split("## What operators get")[1].split("\n## ")[0]
-EVERYWHERE = {"action", "environment"}
+EVERYWHERE = {"action", "environment", "instances"}
 # Named by instance or stack, so no names of ours.
 BY_ID = {"missing", "let_go_at", "waits_for", "assignment", "publishers"}
 

@@ -16,7 +16,7 @@ from haproxy_sync.config.checks import problems
 from haproxy_sync.config.drafts import Drafts, Job, draft_fleet
 from haproxy_sync.config.sources import Source, TemplateSet
 from haproxy_sync.errors import TemplateError
-from haproxy_sync.fleet.model import Config, Fleet, Skipped, ids
+from haproxy_sync.fleet.model import Config, Fleet, Skipped, by_id, ids
 from haproxy_sync.settings import Settings
 
 type NewEngine = Callable[[str, Mapping[str, str]], Engine]
@@ -133,18 +133,22 @@ def render_unchecked(
     drafts = draft_fleet(job, fleet)
     while drafts.refused:
         # These are exactly the tags that were read: their values were shown, so the template took its usual way.
-        skipped += _refused_tags(drafts.refused)
+        skipped += _refused_tags(fleet, drafts.refused)
         fleet = fleet.without(drafts.refused)
         drafts = draft_fleet(job, fleet)
     return _rendering(drafts, fleet, tuple(skipped))
 
 
-def _refused_tags(refused: Mapping[str, str]) -> list[Skipped]:
+def _refused_tags(fleet: Fleet, refused: Mapping[str, str]) -> list[Skipped]:
+    hosts = by_id((*fleet.backends, *fleet.proxies, *fleet.others))
     return [
         Skipped(
             instance_id=instance_id,
             reason="refused-tag",
             detail=key,
+            name=hosts[instance_id].name,
+            address=hosts[instance_id].address,
+            zone=hosts[instance_id].zone,
         )
         for instance_id, key in sorted(refused.items())
     ]

@@ -193,7 +193,20 @@ def parse(instances: Iterable[Mapping[str, Any]], settings: Settings) -> Fleet:
 
 def _near(raw: Mapping[str, Any], details: Iterable[str]) -> list[Skipped]:
     """The slips in the tags of one instance."""
-    return [Skipped(str(raw["InstanceId"]), NEAR_MISS, detail) for detail in details]
+    return [_left_out(raw, NEAR_MISS, detail) for detail in details]
+
+
+def _left_out(raw: Mapping[str, Any], reason: str, detail: str) -> Skipped:
+    """The instance as EC2 shows it, and why it is skipped."""
+    instance_id = str(raw["InstanceId"])
+    return Skipped(
+        instance_id=instance_id,
+        reason=reason,
+        detail=detail,
+        name=server_name(raw.get("PrivateDnsName") or "", instance_id),
+        address=private_address(raw),
+        zone=raw.get("Placement", {}).get("AvailabilityZone", ""),
+    )
 
 
 def _bounded(near: Iterable[Skipped]) -> list[Skipped]:
@@ -225,6 +238,9 @@ def _reused(older: Host, newest: Host) -> Skipped:
         instance_id=older.instance_id,
         reason="address-reused",
         detail=f"by {newest.instance_id}",
+        name=older.name,
+        address=older.address,
+        zone=older.zone,
     )
 
 
@@ -379,12 +395,7 @@ def _entry(raw: Mapping[str, Any], settings: Settings) -> _Entry:
     try:
         return _read(described)
     except _Unfit as unfit:
-        skipped = Skipped(
-            instance_id=described.instance_id,
-            reason=unfit.reason,
-            detail=unfit.detail,
-        )
-        return _Entry(None, (skipped,))
+        return _Entry(None, (_left_out(raw, unfit.reason, unfit.detail),))
     except RefusedValue as refused:
         what = refused.what.lower().replace(" ", "-")
         return _Entry(None, (_skipped(described, what, refused),))
@@ -451,8 +462,5 @@ def _options(described: _Description) -> tuple[dict[str, Any], tuple[Skipped, ..
 
 
 def _skipped(described: _Description, what: str, refused: RefusedValue) -> Skipped:
-    return Skipped(
-        instance_id=described.instance_id,
-        reason=f"bad-{what}",
-        detail=repr(refused.value)[:MAX_DETAIL],
-    )
+    detail = repr(refused.value)[:MAX_DETAIL]
+    return _left_out(described.raw, f"bad-{what}", detail)

@@ -118,6 +118,10 @@ class Skipped:
     instance_id: str
     reason: str
     detail: str = ""
+    # Whom to look for, as far as the look knows; empty where it does not.
+    name: str = field(default="", compare=False)
+    address: str = field(default="", compare=False)
+    zone: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

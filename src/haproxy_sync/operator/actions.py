@@ -7,7 +7,7 @@ from typing import Any
 from haproxy_sync.aws import FAILURES
 from haproxy_sync.config import sources
 from haproxy_sync.errors import BadRequest, TemplateError
-from haproxy_sync.operator import answers, publishers, told
+from haproxy_sync.operator import answers, instances, publishers, told
 from haproxy_sync.operator.answers import Answer, summary
 from haproxy_sync.operator.situation import Situation
 from haproxy_sync.operator.verdict import Plan, verdict
@@ -45,10 +45,11 @@ SHOWN_CHANGES = 6000
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer, and what the reconcile behind it did; no result where the action only reads."""
+    """The answer, what the reconcile behind it did, and whom it knows; no result where the action only reads."""
 
     answer: Answer
     result: Result | None = None
+    known: instances.Known = instances.NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ def act(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     _check_options(name, action, request)
     reply = action.run(reconciler, request)
     named = {"action": name, "environment": reconciler.settings.environment}
-    return replace(reply, answer=named | reply.answer)
+    found = {"instances": instances.named(reply.answer, reply.known)}
+    return replace(reply, answer=named | reply.answer | found)
 
 
 def _check_options(name: str, action: Action, request: Mapping[str, Any]) -> None:
@@ -88,8 +90,9 @@ def _check_options(name: str, action: Action, request: Mapping[str, Any]) -> Non
 
 def _replied(reconciler: Reconciler, result: Result, **more: Any) -> Reply:
     """What the reconcile did, and how the environment is after it."""
+    known = instances.of_states(result.before, result.after)
     judged = told.summary(result, reconciler.settings)
-    return Reply(summary(result) | judged | more, result)
+    return Reply(summary(result) | judged | more, result, known)
 
 
 def sync(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
@@ -119,7 +122,8 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
         proposal = Proposal(replace(state, look_failure=look_failure))
     planned = driver.all_agents_asked(reconciler.clients.ssm, proposal.state, now)
     proposal = replace(proposal, state=_told_of_uploads(reconciler, planned))
-    return Reply(_planned(reconciler, state, proposal, origins, now))
+    answer = _planned(reconciler, state, proposal, origins, now)
+    return Reply(answer, known=instances.of_plan(state, proposal))
 
 
 def _planned(
@@ -199,7 +203,8 @@ def status(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:
         failure = failures.failure(error, now, None)
         snapshot = Snapshot(EnvironmentState(), etag=None)
     situation = Situation.of(snapshot, reconciler.settings, now, failure)
-    return Reply(told.status(answers.status(snapshot, now), situation))
+    answer = told.status(answers.status(snapshot, now), situation)
+    return Reply(answer, known=instances.of_states(snapshot.state))
 
 
 def verify(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:

@@ -40,10 +40,15 @@ def names(value: Any) -> Iterator[str]:
             yield from names(value[key])
 
 
-@pytest.mark.parametrize("action", ["status", "plan"])
-def test_an_answer_has_the_keys_of_its_row(running: World, action: str) -> None:
+@pytest.mark.parametrize(
+    ("action", "options"),
+    [("status", {}), ("plan", {}), ("diff", {"generation": 1})],
+)
+def test_an_answer_has_the_keys_of_its_row(
+    running: World, action: str, options: Mapping[str, Any]
+) -> None:
     """Of those that only read."""
-    assert keys(running.act(action)) == listed(action)
+    assert keys(running.act(action, **options)) == listed(action)
 
 
 @pytest.mark.parametrize("action", ["sync", "verify", "inspect", "freeze", "unfreeze"])

@@ -7,12 +7,13 @@ from typing import Any
 from haproxy_sync.aws import FAILURES
 from haproxy_sync.config import sources
 from haproxy_sync.errors import BadRequest, TemplateError
-from haproxy_sync.operator import answers, instances, publishers, told
+from haproxy_sync.operator import answers, instances, publications, publishers, told
 from haproxy_sync.operator.answers import Answer, summary
+from haproxy_sync.operator.publications import Wanted
 from haproxy_sync.operator.situation import Situation
 from haproxy_sync.operator.verdict import Plan, verdict
-from haproxy_sync.reconcile import events
-from haproxy_sync.reconcile.changes import differences
+from haproxy_sync.reconcile import changes, events
+from haproxy_sync.reconcile.changes import Differences
 from haproxy_sync.reconcile.publish import Proposal
 from haproxy_sync.reconcile.reconciler import Reconciler, Result
 from haproxy_sync.rollout import driver, next_commands
@@ -28,7 +29,6 @@ from haproxy_sync.state import failures
 from haproxy_sync.state.codec import jsonable
 from haproxy_sync.state.model import (
     Assignment,
-    Change,
     EnvironmentState,
     Freeze,
     UnixSeconds,
@@ -38,7 +38,6 @@ from haproxy_sync.state.store import Snapshot, Store
 FREEZE_MINUTES = 60
 MAX_FREEZE_MINUTES = 7 * 24 * 60
 REASON_LENGTH = 200
-SHOWN_GENERATIONS = 10
 # Of each kind; a server's change is some 200 bytes, and an answer of Lambda has 6 MB.
 SHOWN_CHANGES = 6000
 
@@ -189,7 +188,10 @@ def _diffs(
 ) -> list[Answer]:
     """What changes in each distinct config, and for whom; all together show so much that the answer fits."""
     store = Store.of(reconciler.clients, reconciler.settings)
-    found = differences(store, before, proposal.state, proposal.configs)
+    return _shown(changes.differences(store, before, proposal.state, proposal.configs))
+
+
+def _shown(found: Differences) -> list[Answer]:
     limit = max(1, SHOWN_CHANGES // max(1, len(found)))
     return [{"proxies": proxies} | diff.as_json(limit) for proxies, diff in found]
 
@@ -275,42 +277,31 @@ def rollback(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     return _replied(reconciler, reconciler.amend("operator rollback", change))
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """The publication that a rollback goes to: the one that was current at a generation, or at a host's fence."""
-
-    by: str  # the field of a history entry: "generation" or "fence"
-    number: int
-
-    def among(self, state: EnvironmentState) -> Change:
-        """Its history entry; `BadRequest` if there is none."""
-        older = [change for change in state.history if self._of(change) <= self.number]
-        if not older or self.number > self._of(state):
-            raise BadRequest(
-                f"no config is known that was current at {self}; {self._newest(state)}"
-            )
-        return older[-1]
-
-    def _newest(self, state: EnvironmentState) -> str:
-        """Those that a rollback may go to, for who mistyped one."""
-        newest = [str(self._of(change)) for change in state.history]
-        shown = ", ".join(newest[-SHOWN_GENERATIONS:])
-        return f"newest {self.by}s: {shown or 'none'}"
-
-    def _of(self, entry: Change | EnvironmentState) -> int:
-        return int(getattr(entry, self.by))
-
-    def __str__(self) -> str:
-        """`generation 3`."""
-        return f"{self.by} {self.number}"
+def diff(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
+    """What a publication changed against the one before it, or against another one; `against` 0: what is now."""
+    wanted = _wanted(request)
+    against = _option(request, "against", int) if "against" in request else None
+    state = reconciler.read().state
+    entry = wanted.among(state)
+    former = publications.against(state, entry, against)
+    for publication in (former, entry):
+        _check_stored(reconciler, publication.assignment)
+    proxies = publications.proxies(state, entry.assignment)
+    found = changes.explained(
+        Store.of(reconciler.clients, reconciler.settings),
+        changes.moves(former.assignment, entry.assignment, proxies),
+        state.pool,
+    )
+    answer = answers.publication(entry, former.generation) | {"diff": _shown(found)}
+    return Reply(answer, known=instances.of_states(state))
 
 
-def _wanted(request: Mapping[str, Any]) -> _Wanted:
+def _wanted(request: Mapping[str, Any]) -> Wanted:
     if "fence" not in request:
-        return _Wanted("generation", _option(request, "generation", int))
+        return Wanted("generation", _option(request, "generation", int))
     if "generation" in request:
-        raise BadRequest("rollback takes generation or fence, not both")
-    return _Wanted("fence", _option(request, "fence", int))
+        raise BadRequest(f"{request['action']} takes generation or fence, not both")
+    return Wanted("fence", _option(request, "fence", int))
 
 
 def _check_stored(reconciler: Reconciler, assignment: Assignment) -> None:
@@ -358,6 +349,7 @@ ACTIONS: Mapping[str, Action] = {
     "sync": Action(sync, ("allow_mass_removal", "adopt", "reason")),
     "plan": Action(plan, ("allow_mass_removal",)),
     "status": Action(status),
+    "diff": Action(diff, ("generation", "fence", "against")),
     "verify": Action(verify),
     "inspect": Action(inspect),
     "freeze": Action(freeze, ("minutes", "reason")),

@@ -11,6 +11,7 @@ from haproxy_sync.rollout.agents import ADVICE, findings
 from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.state.codec import jsonable, time_fields
 from haproxy_sync.state.model import (
+    Change,
     EnvironmentState,
     Failure,
     Hold,
@@ -130,6 +131,17 @@ def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
         "other_publishers": publishers.rivals(state),
         "proxies": {key: _proxy(progress, key) for key in state.proxy_ids},
         "history": readable(tuple(reversed(state.history))),
+    }
+
+
+def publication(entry: Change, against: int) -> Answer:
+    """One of the history, and the generation that it is compared with; null where nothing was published before."""
+    return {
+        "generation": entry.generation,
+        "against": _or_none(against),
+        "why": entry.why,
+        "at": entry.at,
+        "at_iso": iso(entry.at),
     }
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from haproxy_sync.config.diff import ConfigDiff, semantic_diff
-from haproxy_sync.fleet.model import Config
-from haproxy_sync.state.model import Digest, EnvironmentState
+from haproxy_sync.fleet.model import Backend, Config
+from haproxy_sync.state.model import Assignment, Digest, EnvironmentState
 from haproxy_sync.state.store import Store
 
 MAX_LINES = 40  # of one history entry; fifty of them are in every state
@@ -21,19 +21,25 @@ class Move:
     new: Digest | None
 
 
-def moves(
-    before: EnvironmentState, after: EnvironmentState
-) -> Mapping[Move, list[str]]:
-    """The proxies that go from one config to another, by move; one move also where there is no proxy yet."""
-    old, new = before.assignment, after.assignment
-    if not after.proxies:
+type Moves = Mapping[Move, list[str]]
+"""The proxies that go from one config to another."""
+
+
+def moves(old: Assignment, new: Assignment, proxy_ids: Iterable[str]) -> Moves:
+    """Those of these proxies whose config is another one; one move also where there is no proxy yet."""
+    ordered = tuple(proxy_ids)
+    if not ordered:
         return {Move(old.shared, new.shared): []}
     proxies: defaultdict[Move, list[str]] = defaultdict(list)
-    for instance_id in after.proxy_ids:
+    for instance_id in ordered:
         move = Move(old[instance_id], new[instance_id])
         if move.old != move.new:
             proxies[move].append(instance_id)
     return proxies
+
+
+type Differences = list[tuple[list[str], ConfigDiff]]
+"""What changes in each distinct config, and the proxies that it is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +63,31 @@ def differences(
     before: EnvironmentState,
     after: EnvironmentState,
     configs: Iterable[Config],
-) -> list[tuple[list[str], ConfigDiff]]:
+) -> Differences:
     """Each distinct change and the proxies it is for; a config that is not among `configs` is read from the bucket.
 
     `ClientError` or `BotoCoreError` if the bucket cannot be read.
     """
+    found = moves(before.assignment, after.assignment, after.proxy_ids)
+    return explained(store, found, (*before.pool, *after.pool), configs)
+
+
+def explained(
+    store: Store,
+    found: Moves,
+    backends: Iterable[Backend],
+    configs: Iterable[Config] = (),
+) -> Differences:
+    """What each move changes; the backends give servers their instance ids. Errors as above."""
     texts = _Texts(store, {Digest.of(config): config.text for config in configs})
-    backends = (*before.pool, *after.pool)
+    known = tuple(backends)
     return [
-        (proxies, semantic_diff(texts.text(move.old), texts.text(move.new), backends))
-        for move, proxies in moves(before, after).items()
+        (proxies, semantic_diff(texts.text(move.old), texts.text(move.new), known))
+        for move, proxies in found.items()
     ]
 
 
-def in_lines(differences: Iterable[tuple[list[str], ConfigDiff]]) -> tuple[str, ...]:
+def in_lines(differences: Differences) -> tuple[str, ...]:
     """The changes as lines, each once: proxies whose configs differ mostly change alike."""
     every = [line[:MAX_LENGTH] for _, diff in differences for line in diff.lines()]
     lines = tuple(dict.fromkeys(every))

@@ -1,4 +1,7 @@
-"""Two configs -> servers added, removed and changed, by section and instance; everything else as a unified diff."""
+"""Two configs -> servers added, removed and changed, by section and instance; everything else as a unified diff.
+
+Whoever shows what changes has it from here, so here the values of secrets are hidden.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,6 +10,7 @@ from itertools import filterfalse
 from typing import Any, Self
 
 from haproxy_sync.config.language import SERVER_KEYWORDS, Server, servers, words
+from haproxy_sync.config.secrets import masked, masked_words
 from haproxy_sync.fleet.model import Backend
 
 # Keywords of a server line that stand alone (HAProxy's configuration manual, 5.2); all others take a value.
@@ -18,6 +22,9 @@ FLAGS = frozenset({
     "send-proxy", "send-proxy-v2", "send-proxy-v2-ssl", "send-proxy-v2-ssl-cn", "ssl", "ssl-reuse", "stick", "tfo",
     "tls-tickets",
 })  # fmt: skip
+
+CHANGED = " (changed)"
+"""Behind a secret that is another one than before, where both look alike."""
 
 type Keywords = Mapping[str, str | bool]
 type Place = tuple[str, str]
@@ -133,16 +140,19 @@ def semantic_diff(old: str, new: str, backends: Iterable[Backend] = ()) -> Confi
             for was, now in kept
             if _keywords(was) != _keywords(now)
         ),
-        other=tuple(
-            unified_diff(
-                _without_servers(old),
-                _without_servers(new),
-                fromfile="old",
-                tofile="new",
-                n=2,
-                lineterm="",
-            )
-        ),
+        other=_other(_without_servers(old), _without_servers(new)),
+    )
+
+
+def _other(old: list[str], new: list[str]) -> tuple[str, ...]:
+    """The unified diff of what is no server, with secrets hidden."""
+    lines = unified_diff(old, new, "old", "new", n=2, lineterm="")
+    gone, come = set(old) - set(new), set(new) - set(old)
+    looks = set(map(masked, gone))
+    alike = {f"+{line}" for line in come if masked(line) in looks}
+    return tuple(
+        f"{line[:1]}{masked(line[1:])}{CHANGED if line in alike else ''}"
+        for line in lines
     )
 
 
@@ -161,16 +171,20 @@ class _Owners:
         return cls(ids)
 
     def added(self, server: Server) -> ServerChange:
-        return self._change(server, before={}, after=_keywords(server))
+        return self._change(server, before={}, after=_shown(server))
 
     def removed(self, server: Server) -> ServerChange:
-        return self._change(server, before=_keywords(server), after={})
+        return self._change(server, before=_shown(server), after={})
 
     def changed(self, was: Server, now: Server) -> ServerChange:
-        before, after = _keywords(was).items(), _keywords(now).items()
-        return self._change(
-            now, before=dict(before - after), after=dict(after - before)
+        differing = dict(_keywords(was).items() ^ _keywords(now).items())
+        before, after = (
+            {name: text for name, text in _shown(server).items() if name in differing}
+            for server in (was, now)
         )
+        alike = dict(before.items() & after.items())
+        others = {name: f"{text}{CHANGED}" for name, text in alike.items()}
+        return self._change(now, before, after | others)
 
     def _change(
         self, server: Server, before: Keywords, after: Keywords
@@ -197,6 +211,12 @@ def _keywords(server: Server) -> dict[str, str | bool]:
     for keyword in rest:
         found[keyword] = True if keyword in FLAGS else next(rest, "")
     return found
+
+
+def _shown(server: Server) -> dict[str, str | bool]:
+    """The same with secrets hidden."""
+    shown = tuple(masked_words(server.keywords))
+    return _keywords(server._replace(keywords=shown))
 
 
 def _without_servers(text: str) -> list[str]:

@@ -1,0 +1,114 @@
+"""Secrets of a config, hidden before anybody is shown a line: known by what stands before them. Paths are none.
+
+The keywords are those of HAProxy's configuration manual that take a secret itself. A name that says so counts, too:
+of a header, a variable or an environment variable.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import chain
+
+MASK = "***"
+
+# Each is followed by one secret.
+KEYWORDS = frozenset({
+    "auth", "cluster-secret", "dynamic-cookie-key", "insecure-password", "password",
+})  # fmt: skip
+# Each is followed by a name, and that by what it gets or is replaced with.
+NAMING = frozenset({
+    "add-header", "hdr", "presetenv", "replace-header", "replace-value", "set-header", "set-param", "setenv",
+})  # fmt: skip
+# No secret goes on behind one of these.
+ENDS = frozenset({"body", "hdr", "if", "meth", "realm", "unless", "uri", "ver", "}"})
+
+_NAME = r"authorization|token|secret|passw|api[-_]?key|access[-_]?key|private[-_]?key|credential"
+_NAMED = re.compile(_NAME, re.IGNORECASE)
+# A sample that is compared with what follows, or a variable that gets it.
+_SAMPLE = re.compile(rf"(?:hdr|cook|set-var)\w*\([^)]*(?:{_NAME})", re.IGNORECASE)
+# Within one word: what stands before the secret, the secret, and what is no more of it.
+_WITHIN = re.compile(
+    rf"""
+    (?P<before> :// [^/@\s:]* : ) [^@\s]+ (?P<after> @ )
+    | (?P<opening>
+        authorization :
+        | (?:{_NAME}) [\w-]* : (?=\\?\ )
+        | \b (?:basic|bearer) (?=\\?\ )
+        | \b (?:jwt_verify|hmac|aes_\w+) \(
+      ) .+
+    """,
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+_WORD = re.compile(r"\S+")
+# As HAProxy reads it; a quote that stays open goes on to the end.
+_QUOTED_WORD = re.compile(
+    r"""(?:[^'"\\\s]|\\.|\\$|"(?:[^"\\]|\\.)*(?:"|\\?$)|'[^']*(?:'|$))+""", re.DOTALL
+)
+_MEANING = re.compile(
+    r"""
+    (?:[^'"\\\#]|\\.|"(?:[^"\\]|\\.)*(?:"|\\?$)|'[^']*(?:'|$))*
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+_QUOTES = re.compile(r"""\\(.)|["']""", re.DOTALL)
+
+
+def masked(line: str) -> str:
+    """The line, each secret replaced by `***`; a comment is read like a line."""
+    meaning = _MEANING.match(line)
+    end = meaning.end() if meaning else 0
+    return _masked(line[:end], _QUOTED_WORD) + _masked(line[end:], _WORD)
+
+
+def masked_words(words: Sequence[str]) -> list[str]:
+    """The words of a line without their quotes, each secret replaced by `***`."""
+    hidden = _hidden(words)
+    return [
+        MASK if position in hidden else _without_inner(word)
+        for position, word in enumerate(words)
+    ]
+
+
+def _masked(text: str, word: re.Pattern[str]) -> str:
+    found = list(word.finditer(text))
+    words = [each[0] for each in found]
+    hidden = _hidden([_QUOTES.sub(r"\1", each).lstrip("#") for each in words])
+    shown, end = "", 0
+    for position, match in enumerate(found):
+        shown += text[end : match.start()]
+        shown += MASK if position in hidden else _without_inner(match[0])
+        end = match.end()
+    return shown + text[end:]
+
+
+def _without_inner(word: str) -> str:
+    """The word without a secret that is a part of it."""
+    return _WITHIN.sub(rf"\g<before>\g<opening>{MASK}\g<after>", word)
+
+
+def _hidden(words: Sequence[str]) -> frozenset[int]:
+    """The positions of the words that are secrets."""
+    behind = (_behind(words, position) for position in range(len(words)))
+    return frozenset(chain.from_iterable(behind))
+
+
+def _behind(words: Sequence[str], position: int) -> Iterable[int]:
+    """The positions of what is secret for the word at this one."""
+    begin = position + 1
+    end = _end(words, begin)
+    if words[position] in KEYWORDS:
+        return range(begin, min(begin + 1, end))
+    if _SAMPLE.search(words[position]) or _is_name(words, position):
+        return range(begin, end)
+    return ()
+
+
+def _is_name(words: Sequence[str], position: int) -> bool:
+    """Whether it is a name that says that its value is secret."""
+    is_name = position > 0 and words[position - 1] in NAMING
+    return is_name and _NAMED.search(words[position]) is not None
+
+
+def _end(words: Sequence[str], begin: int) -> int:
+    """Where the next word stands that ends a secret."""
+    ends = (place for place in range(begin, len(words)) if words[place] in ENDS)
+    return next(ends, len(words))

@@ -35,6 +35,7 @@ def dying(text: str) -> str:
 
 
 @pytest.mark.fault("F83")
+@pytest.mark.fault("F147")
 @pytest.mark.parametrize("style", STYLES)
 def test_a_worker_that_dies_early_is_undone(
     make_proxy: MakeProxy,
@@ -53,6 +54,8 @@ def test_a_worker_that_dies_early_is_undone(
     assert 20 <= answer.status < 30
     assert proxy.read(CONFIG) == before
     assert answer["running_md5"] == answer["md5_after"] == digest(before)
+    assert answer["haproxy"] == "running"
+    assert answer["backends"].startswith("app ")
     assert len(proxy.workers()) == 1
     assert set(state_of(proxy)) == {"app-1"}
     assert client.get(str(proxy.ipv4)).status == 200
@@ -126,6 +129,7 @@ def test_a_reload_that_only_says_it_worked_is_not_believed(
     )
     answer = ApplyStep(proxy).run(after)
     assert answer.says("rolled-back", "reload-failed"), answer
+    assert answer["backends"] == "app 1/0"
     assert proxy.read(CONFIG) == before
     assert proxy.worker == worker
     assert answer["running_md5"] in {"", digest(before)}
@@ -207,6 +211,7 @@ def test_a_rollback_that_fails_says_so_and_keeps_both_files(
     answer = ApplyStep(proxy).run(after)
     assert answer["outcome"] == "failed", answer
     assert answer["reason"] == "rollback-failed"
+    assert (answer["haproxy"], "backends" in answer.marker) == ("stopped", False)
     assert 30 <= answer.status < 40
     assert "worker-died" in answer["detail"]
     assert proxy.read(CONFIG) == before

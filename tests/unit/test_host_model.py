@@ -7,17 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haproxy_apply.model import (
-    NO_SOCKET,
     Bind,
     Model,
     Server,
     Setting,
-    StatsSocket,
     cannot_share,
     dump,
     load,
     read,
 )
+from haproxy_apply.stats_socket import NO_SOCKET, StatsSocket
 
 CONFIG = """\
 global

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haproxy_apply.model import Model
-from haproxy_apply.server_state import Row, passed, rows, runs, spelt_out
+from haproxy_apply.server_state import (
+    Backend,
+    Row,
+    passed,
+    rows,
+    runs,
+    servers,
+    spelt_out,
+)
 from tests.in_memory_haproxy import (
     FAILED,
     HEADER,
@@ -91,6 +99,72 @@ def test_who_has_passed_its_check() -> None:
     worker.servers["app/s1"].result = FAILED
     worker.servers["app/s2"].result = PASSED
     assert passed(worker.state()) == {"app/s2"}
+
+
+# --- how many are up and down ---
+
+
+def row(backend: str, op: int, admin: int = 0, weight: int = 1, status: int = 6) -> str:
+    """A row of a checked server; status 1: it has had no check."""
+    return f"3 {backend} 1 s 10.77.1.1 {op} {admin} {weight} 1 9 {status} 3 4 6 0 0 0 - 80 -"
+
+
+@pytest.mark.fault("F147")
+@pytest.mark.parametrize(
+    ("line", "up", "down"),
+    [
+        (row("app", 2), 1, 0),
+        (row("app", 1), 1, 0),  # STARTING: with `slowstart`
+        (row("app", 0), 0, 1),
+        (row("app", 3), 0, 0),  # STOPPING: `disable-on-404`, NOLB to HAProxy
+        (row("app", 2, weight=0), 0, 0),  # DRAIN to HAProxy, as the next two
+        (row("app", 2, admin=0x08), 0, 0),
+        (row("app", 2, admin=0x10), 0, 0),
+        (row("app", 0, admin=0x08), 0, 0),
+        (row("app", 0, weight=0), 0, 0),
+        (row("app", 0, admin=0x01), 0, 0),  # MAINT to HAProxy, as the next three
+        (row("app", 0, admin=0x02), 0, 0),
+        (row("app", 0, admin=0x05), 0, 0),  # `disabled` in the file
+        (row("app", 0, admin=0x20), 0, 0),
+        (row("app", 2, admin=0x04), 1, 0),  # the same, and somebody made it ready
+        (row("app", 0, admin=0x04), 0, 1),
+        (row("app", 2, status=1), 0, 0),
+        (row("app", 0, status=1), 0, 0),  # born DOWN by a saved state
+        (row("app", 2, status=1).replace("4 6 0", "4 0 0"), 1, 0),  # nothing checks it
+        (row("app", 2).replace(" 6 0 0 0 -", " - 0 0 0 -"), 1, 0),
+        (row("app", 2).replace(" 2 0 ", " - 0 "), 0, 0),
+        (row("app", 2).replace(" 2 0 ", f" {'2' * 9999} 0 "), 0, 0),
+        (row("a.B_c-d:1", 2), 1, 0),
+    ],
+)  # fmt: skip
+def test_servers_are_up_or_down_by_haproxys_own_words(
+    line: str, up: int, down: int
+) -> None:
+    """UP: it gets new sessions. DOWN: it should, and cannot."""
+    name = line.split()[1]
+    assert servers(rows(line)).backends == (Backend(name, up, down),)
+
+
+@pytest.mark.fault("F147")
+def test_backends_are_told_worst_first() -> None:
+    """Nobody up and somebody down, nobody up, somebody down, all is well; each kind by name."""
+    lines = (
+        row("z-well", 2), row("b-half", 2), row("b-half", 0), row("a-half", 0), row("a-half", 2),
+        row("out", 0, 1), row("y-dead", 0), row("x-dead", 0), row("x-dead", 0), row("a-well", 2),
+    )  # fmt: skip
+    assert [
+        f"{name} {up}/{down}" for name, up, down in servers(rows("\n".join(lines))).backends
+    ] == ["x-dead 0/2", "y-dead 0/1", "out 0/0", "a-half 1/1", "b-half 1/1", "a-well 1/0", "z-well 1/0"]  # fmt: skip
+
+
+@pytest.mark.fault("F148")
+@given(st.text() | st.lists(st.text("0123456789-. \t\nap#\xff")).map("3 app ".join))
+def test_any_answer_is_counted(answer: str) -> None:
+    """Whatever answers there: names are as HAProxy has them, and no server is counted twice."""
+    found = servers(rows(answer))
+    assert sum(each.up + each.down for each in found.backends) <= len(rows(answer))
+    for each in found.backends:
+        assert set(each.name) <= set("0123456789-.ap")
 
 
 # --- whether a worker runs a config ---

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 SOCKET_SECONDS = 5
 INSISTING_SECONDS = 0.01
+MAX_ANSWER = 1 << 25  # bytes; a worker with a hundred thousand servers says less
 _RETRY_SECONDS = 0.01
+_INFO = "show info"
 
 
 class NoAnswer(OSError):
@@ -24,7 +26,7 @@ def ask(path: str, command: str) -> str:
     Command and answer are bytes decoded as latin-1, like the config.
 
     Raises NoAnswer if the socket is not there, its path is too long to be one, or the answer has not ended within
-    SOCKET_SECONDS.
+    SOCKET_SECONDS or MAX_ANSWER.
     """
     import socket
 
@@ -52,17 +54,24 @@ def answer(path: str, command: str) -> str:
 
 
 def is_answered_by(path: str, pid: int) -> bool:
-    """Whether this is the process that answers there.
+    """Whether this is the process that answers there."""
+    return answer_of(path, pid)[0] != ""
+
+
+def answer_of(path: str, pid: int, question: str = "") -> tuple[str, str]:
+    """What this very process answers to `show info`, and to a question behind it; empty where it does not answer.
 
     After a handover old and new process listen on one socket, and which of them takes a question is chance: where
     another one answers, it is asked again at once, for a moment.
     """
+    commands = ";".join(filter(None, (_INFO, question)))
     until = monotonic() + INSISTING_SECONDS
     while True:
-        said = answer(path, "show info")
-        is_there = f"\nPid: {pid}\n" in "\n" + said
-        if is_there or not said or monotonic() > until:
-            return is_there
+        info, _blank, said = answer(path, commands).partition("\n\n")
+        if f"\nPid: {pid}\n" in f"\n{info}\n":
+            return info, said
+        if not info or monotonic() > until:
+            return "", ""
 
 
 def _left(deadline: float) -> float:
@@ -84,8 +93,12 @@ def _connect(peer: socket, path: bytes, deadline: float) -> None:
 
 def _to_the_end(peer: socket, deadline: float) -> bytes:
     chunks = []
+    left = MAX_ANSWER
     while True:
         peer.settimeout(_left(deadline))
         chunks.append(peer.recv(65536))
+        left -= len(chunks[-1])
+        if left < 0:
+            raise NoAnswer(f"more than {MAX_ANSWER} bytes")
         if not chunks[-1]:
             return b"".join(chunks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from haproxy_apply import durable, files, ownership
+from haproxy_apply import durable, files, ownership, serving
 from haproxy_apply.errors import Verdict, failed
 from haproxy_apply.processes import Discovery
 from haproxy_apply.prove import find_proof
@@ -46,6 +46,7 @@ def apply(request: Request, findings: Findings, journal: Journal) -> Verdict:
         findings.see(discovery)
         ownership.tell(memory, findings)
         durable.remove(live.candidate, live.saved)
+        serving.tell(live, discovery, findings)
 
 
 def _compare(run: Run) -> Verdict:
@@ -64,7 +65,10 @@ def _compare(run: Run) -> Verdict:
             return _remembered(run, Verdict(0, "not-running", "stopped"))
     from haproxy_apply.change import change
 
-    return change(run, service, content)
+    try:
+        return change(run, service, content)
+    finally:
+        run.discovery.find()  # whatever became of it: the end is told as it is now
 
 
 def _recall(run: Run, service: Service | None) -> None:

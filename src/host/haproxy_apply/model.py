@@ -6,12 +6,13 @@ on it cannot be changed at run time.
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from typing import TYPE_CHECKING, Callable, NamedTuple, TypeVar
 
+from haproxy_apply import stats_socket
 from haproxy_apply.config_lines import config_lines
+from haproxy_apply.stats_socket import NO_SOCKET, StatsSocket, named, native
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -47,22 +48,6 @@ class Server(NamedTuple):
     is_plain: bool  # a `server` line without quotes, escapes, variables or conditions
 
 
-class StatsSocket(NamedTuple):
-    """A `stats socket` of the global section with a path."""
-
-    path: str
-    level: str
-    exposes_listeners: bool
-
-    @property
-    def is_admin(self) -> bool:
-        """Whether whoever asks there may change servers."""
-        return self.level == "admin"
-
-
-NO_SOCKET = StatsSocket("", "", exposes_listeners=False)
-
-
 class Bind(NamedTuple):
     """A TCP address to listen on, and what else decides whether it can be bound ("-": nothing)."""
 
@@ -89,20 +74,19 @@ class Model(NamedTuple):
 
     @property
     def stats_socket(self) -> StatsSocket:
-        """The one to ask: the first with level admin, else the last; without a path where there is none."""
-        admins = (each for each in self.sockets if each.is_admin)
-        return _named(next(admins, [NO_SOCKET, *self.sockets][-1]))
+        """The one to ask; without a path where there is none."""
+        return stats_socket.asked(self.sockets)
 
     @property
     def exposing_socket(self) -> StatsSocket:
         """The last one that hands listeners over; without a path where there is none."""
         exposing = [each for each in self.sockets if each.exposes_listeners]
-        return _named([NO_SOCKET, *exposing][-1])
+        return named([NO_SOCKET, *exposing][-1])
 
     @property
     def pid_file(self) -> str:
         """As written, or empty."""
-        return _native(self._last("pidfile"))
+        return native(self._last("pidfile"))
 
     @property
     def server_state_file(self) -> str:
@@ -110,14 +94,14 @@ class Model(NamedTuple):
         file = self._last("server-state-file")
         if Setting(_STATE_LOADED, "global") not in self.settings or not file:
             return ""
-        return _native(posixpath.join(self._last("server-state-base"), file))
+        return native(posixpath.join(self._last("server-state-base"), file))
 
     @property
     def directories(self) -> tuple[str, ...]:
         """Those that HAProxy needs at its start and `haproxy -c` does not look for."""
         needed = [each.path.rpartition("/")[0] for each in self.sockets]
         needed += [each.value for each in self.settings if each.keyword == "chroot"]
-        return tuple(_native(each) for each in needed if each.startswith("/"))
+        return tuple(native(each) for each in needed if each.startswith("/"))
 
     @property
     def abstract_sockets(self) -> frozenset[str]:
@@ -133,15 +117,6 @@ class Model(NamedTuple):
     def _last(self, keyword: str) -> str:
         said = [each.value for each in self.settings if each.keyword == keyword]
         return ["", *said][-1]
-
-
-def _native(name: str) -> str:
-    """The file that a config names: its text is read as Latin-1, a name has the bytes of the filesystem."""
-    return os.fsdecode(name.encode("latin-1"))
-
-
-def _named(socket: StatsSocket) -> StatsSocket:
-    return socket._replace(path=_native(socket.path))
 
 
 def cannot_share(old: Model, new: Model) -> bool:
@@ -278,8 +253,7 @@ def dump(model: Model) -> str:
 
 
 def _facts(model: Model) -> Iterator[tuple[str, ...]]:
-    for path, level, exposes in model.sockets:
-        yield "G", "socket", path, level, "expose" if exposes else "-"
+    yield from map(stats_socket.row, model.sockets)
     for keyword, value in model.settings:
         yield "G", _KEYS.get(keyword, keyword), value, "-", "-"
 
@@ -294,19 +268,15 @@ def load(text: str) -> Model:
     """The model of such lines. Lines of another kind are skipped, and so are those that lack a field."""
     rows = [tuple(line.split("\t")) for line in text.split("\n")]
     whole = [row for row in rows if len(row) == _SIZES.get(row[0])]
-    facts = [row[1:] for row in whole if row[0] == "G"]
+    facts = [row for row in whole if row[0] == "G"]
     return Model(
         servers=tuple(_server_of(row) for row in whole if row[0] in {"S", "T"}),
         rest=tuple("\t".join(row[1:]) for row in rows if row[0] == "R"),
         binds=tuple(Bind(*row[1:]) for row in whole if row[0] == "B"),
-        sockets=tuple(
-            StatsSocket(path, level, exposes == "expose")
-            for key, path, level, exposes in facts
-            if key == "socket"
-        ),
+        sockets=tuple(filter(None, map(stats_socket.of_row, facts))),
         settings=tuple(
             Setting(_KEYWORDS.get(key, key), value)
-            for key, value, _, _ in facts
+            for _kind, key, value, _, _ in facts
             if key != "socket"
         ),
     )

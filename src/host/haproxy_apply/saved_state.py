@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from haproxy_apply.config_lines import NOT_UNDERSTOOD
 from haproxy_apply.server_state import (
     CHK_RES_UNKNOWN,
+    CHK_ST_CONFIGURED,
+    CHK_ST_ENABLED,
+    HCHK_STATUS_INI,
     SRV_ADMF_CMAINT,
     SRV_ADMF_FMAINT,
     SRV_ST_RUNNING,
@@ -24,10 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from haproxy_apply.model import Model, Server
-
-# HAProxy's check-t.h, of a server that has just been started.
-HCHK_STATUS_INI = 1
-CHK_ST_CONFIGURED, CHK_ST_ENABLED = 0x02, 0x04
 
 _DISABLED = SRV_ADMF_CMAINT | SRV_ADMF_FMAINT  # as HAProxy starts a server that is so
 _DECIDING = frozenset({

@@ -24,10 +24,12 @@ SRV_ADMF_DRAIN = (
 SRV_ADMF_RMAINT = 0x20  # its name has no address, as of a server-template's spare ones
 SRV_ADMF_MAINT = SRV_ADMF_FMAINT | SRV_ADMF_IMAINT | SRV_ADMF_RMAINT
 CHK_RES_UNKNOWN, CHK_RES_PASSED = 0, 3
-HCHK_STATUS_INI = 1  # its first check is still to come
+HCHK_STATUS_INI = 1  # it has had no check
+CHK_ST_CONFIGURED, CHK_ST_ENABLED = 0x02, 0x04
 
 _NAME = re.compile("[A-Za-z0-9_.:-]+")
 _REQUIRED = 19  # words of a row
+_DIGITS = 20  # of a number; Python itself refuses thousands
 _GROUPS = 8  # of an IPv6 address
 _BYTES = 4  # of an IPv4 address
 
@@ -101,8 +103,9 @@ class Row(NamedTuple):
 
     @property
     def is_unchecked(self) -> bool:
-        """Whether its first check is still to come; until then HAProxy believes that it is up, unless it was told."""
-        return number(self.srv_check_status) == HCHK_STATUS_INI
+        """Whether nobody has checked it yet: HAProxy believes that it is up, or a saved state that it is not."""
+        has_check = (number(self.srv_check_state) or 0) & CHK_ST_ENABLED != 0
+        return has_check and number(self.srv_check_status) == HCHK_STATUS_INI
 
     @property
     def line(self) -> str:
@@ -155,10 +158,10 @@ def _badness(backend: Backend) -> tuple[bool, bool, str]:
 
 def _counted(row: Row) -> tuple[int, int]:
     """Whether it is one that is UP, and one that is DOWN."""
-    if row.is_in_maintenance or row.is_drained:
+    if row.is_in_maintenance or row.is_drained or row.is_unchecked:
         return 0, 0
     is_up = number(row.srv_op_state) in (SRV_ST_STARTING, SRV_ST_RUNNING)
-    return int(is_up and not row.is_unchecked), int(row.is_stopped)
+    return int(is_up), int(row.is_stopped)
 
 
 def row_of(line: str) -> Row | None:
@@ -227,7 +230,7 @@ def _is_dotted(text: str) -> bool:
 def number(text: str) -> int | None:
     """A whole number, with or without a sign; None for anything else."""
     digits = text[1:] if text[:1] in ("+", "-") else text
-    return int(text) if digits.isdecimal() else None
+    return int(text) if digits.isdecimal() and len(digits) <= _DIGITS else None
 
 
 def is_same_number(one: str, other: str) -> bool:

@@ -605,11 +605,11 @@ def test_a_drift_check_under_way_ends_before_it_begins_anew(
     running: World, caplog: pytest.LogCaptureFixture, seconds: float
 ) -> None:
     """A higher fence would make the hosts refuse it, and blame them; who is due next waits, too."""
-    running.pass_time(600)
+    running.pass_time(200)
     running.launch("haproxy")
     running.sweep()
     running.settle()
-    running.pass_time(1200)
+    running.pass_time(400)
     running.sweep()
     (comparing,) = running.state.commands
     assert comparing.purpose is Purpose.VERIFY

@@ -188,18 +188,21 @@ def _inspections(
 ) -> tuple[EnvironmentState, tuple[Command, ...]]:
     """Who is asked now how it is, by the document's newest version; nobody where that cannot be had: a look goes on."""
     due = inspections.due(state, now)
-    if not due:
+    overdue = inspections.overdue(state, settings, now)
+    if not due | overdue:
         return state, ()
     state = agents_asked(ssm, settings, state, now)
-    online = _online(state, due)
-    if not online:
+    due, overdue = _online(state, due), _online(state, overdue)
+    if not due | overdue:
         return state, ()
     try:
         sha256 = program().sha256
         document = run_command.document(ssm, settings.document_name, sha256)
     except (*FAILURES, ProgramDiffers):
         return state, ()
-    return state, inspections.claims(state, online, document, now)
+    if not Progress(state).has_proven_program(sha256):
+        overdue = inspections.one_by_one(state, overdue)
+    return state, inspections.claims(state, due | overdue, document, now)
 
 
 def _online(state: EnvironmentState, instance_ids: Iterable[str]) -> frozenset[str]:

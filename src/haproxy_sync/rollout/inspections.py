@@ -6,9 +6,10 @@ from dataclasses import replace
 from itertools import batched
 
 from haproxy_sync.fleet.model import ids
-from haproxy_sync.rollout import ownership, serving
+from haproxy_sync.rollout import ownership, serving, word
 from haproxy_sync.rollout.limits import MAX_INSTANCES, VOID_SECONDS, backoff
 from haproxy_sync.rollout.reports import Report
+from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import (
     Command,
     Digest,
@@ -31,9 +32,13 @@ ANSWER_SECONDS = (
 
 def due(state: EnvironmentState, now: UnixSeconds) -> frozenset[str]:
     """The proxies to ask now: all that an operator asked for, and in the first freeze whoever has not answered yet."""
-    waiting = set(state.proxy_ids)
-    waiting.difference_update(*(each.targets for each in state.inspecting))
-    return frozenset(filter(lambda key: _is_due(state, key, now), waiting))
+    return frozenset(filter(lambda key: _is_due(state, key, now), _unasked(state)))
+
+
+def _unasked(state: EnvironmentState) -> frozenset[str]:
+    """Who is not being asked."""
+    asked = (each.targets for each in state.inspecting)
+    return frozenset(state.proxy_ids).difference(*asked)
 
 
 def _is_due(state: EnvironmentState, instance_id: str, now: UnixSeconds) -> bool:
@@ -44,7 +49,41 @@ def _is_due(state: EnvironmentState, instance_id: str, now: UnixSeconds) -> bool
     is_wanted = requested_at > 0 or state.first_freeze
     if not is_wanted or _has_answered(observed, requested_at):
         return False
+    return _is_rested(observed, now)
+
+
+def _is_rested(observed: ProxyState, now: UnixSeconds) -> bool:
     return now >= observed.inspect_sent_at + backoff(observed.inspect_attempts)
+
+
+def overdue(
+    state: EnvironmentState, settings: Settings, now: UnixSeconds
+) -> frozenset[str]:
+    """Whom no command has made speak for a drift period, nor does now: in a freeze, or behind a stopped rollout."""
+    published_at = state.publication.at if state.publication else 0.0
+    patience = word.due_within(settings)
+
+    def is_overdue(instance_id: str) -> bool:
+        observed = state.proxy_state(instance_id)
+        since = word.heard_at(observed) or published_at
+        return now >= since + patience and _is_rested(observed, now)
+
+    return frozenset(filter(is_overdue, _unasked(state) - state.proxies_in_flight))
+
+
+def one_by_one(state: EnvironmentState, waiting: frozenset[str]) -> frozenset[str]:
+    """One of them, or nobody while another one is asked: by a program that is not proven, all of whom nobody wants.
+
+    Who was asked in vain is asked again before the next one is.
+    """
+    if state.inspecting:
+        return frozenset()
+    ramp = sorted(waiting, key=lambda key: (-_attempts(state, key), key))
+    return frozenset(ramp[:1])
+
+
+def _attempts(state: EnvironmentState, instance_id: str) -> int:
+    return state.proxy_state(instance_id).inspect_attempts
 
 
 def _requested_at(state: EnvironmentState, now: UnixSeconds) -> UnixSeconds:
@@ -90,7 +129,7 @@ def claims(
 def _ramp(state: EnvironmentState, targets: Iterable[str]) -> Iterable[str]:
     """The order of the targets: with each try another one is first, as one that hangs keeps those behind it waiting."""
     ramp = deque(sorted(targets))
-    ramp.rotate(-max(state.proxy_state(each).inspect_attempts for each in ramp))
+    ramp.rotate(-max((_attempts(state, each) for each in ramp), default=0))
     return ramp
 
 

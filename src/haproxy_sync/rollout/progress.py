@@ -152,6 +152,11 @@ class Progress:
         publication = self.state.publication
         return publication is not None and publication.begun_generation != 0
 
+    def has_proven_program(self, program: str) -> bool:
+        """Whether a proxy proved what is published by that very program, or one ran it before this was published."""
+        is_proven = not self.has_new_program or self.proven_by != ""
+        return is_proven and self.state.program == program
+
     @property
     def awaits_healthy_canary(self) -> bool:
         """Whether a new program is unproven, and somebody is broken: who was so before it came proves nothing."""

@@ -27,7 +27,6 @@ def is_too_old(observed: ProxyState, settings: Settings, now: UnixSeconds) -> bo
     return now > heard_at(observed) + counts_for(settings)
 
 
-def is_overdue(observed: ProxyState, settings: Settings, now: UnixSeconds) -> bool:
-    """Whether a drift check would have made the host speak by now: whatever keeps it, an inspection may ask."""
-    late = settings.drift_check_seconds + settings.sweep_seconds
-    return now >= heard_at(observed) + late
+def due_within(settings: Settings) -> float:
+    """Seconds after a word in which a drift check makes the host speak again."""
+    return settings.drift_check_seconds + settings.sweep_seconds

@@ -72,6 +72,7 @@ def full() -> EnvironmentState:
         send_failure=Failure("SendCommand", "InvalidParameters", "no", 4.7, 4.8),
         agents={PROXY.instance_id: Agent("3.3.3572.0", "Online", 4.9)},
         agents_failure=Failure("", "ReadTimeoutError", "late", 5.0, 5.1),
+        template_error_since=4.1,
         template_error="haproxy.cfg.j2:3: 'x' is undefined",
         proxies=(PROXY,),
         skipped=(Skipped("i-0000000c", "no-address"),),

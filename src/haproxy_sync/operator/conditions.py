@@ -4,27 +4,37 @@ A row finds nothing, or what is wrong in words, since when, and what happens nex
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, filterfalse
 from operator import attrgetter
 
 from haproxy_sync.fleet.inventory import NEAR_MISS
+from haproxy_sync.fleet.model import Skipped
 from haproxy_sync.operator import answers
 from haproxy_sync.operator.health import Health
 from haproxy_sync.operator.situation import HAProxy, Situation, haproxy
 from haproxy_sync.operator.words import clean, clip, count, joined, several
 from haproxy_sync.reconcile.reconciler import DEPLOY_SECONDS
-from haproxy_sync.rollout import ownership, word
+from haproxy_sync.rollout import ownership, serving, word
 from haproxy_sync.rollout.agents import ADVICE, Finding, findings
 from haproxy_sync.rollout.progress import ProxyProgress
-from haproxy_sync.state.model import BROKEN, Failure, Outcome, Purpose, UnixSeconds
+from haproxy_sync.settings import SECONDS_PER_MINUTE
+from haproxy_sync.state.model import (
+    BROKEN,
+    BackendServers,
+    Failure,
+    Outcome,
+    ProxyState,
+    Purpose,
+    UnixSeconds,
+)
 from haproxy_sync.state.store import state_key
 
 RUNBOOK = "docs/runbook.md#"
 MAX_WHAT = 400  # characters
 DAY_SECONDS = 86400
 FRUITLESS_INSPECTIONS = 3
-UNREACHABLE = (Finding.NOT_REGISTERED, Finding.OFFLINE)
 COMMANDS: Mapping[Purpose, str] = {
     Purpose.RETRY: "next try",
     Purpose.VERIFY: "next drift check",
@@ -120,7 +130,7 @@ def _next_command(situation: Situation, instance_ids: Iterable[str]) -> Next:
     return NOTHING
 
 
-def _called(situation: Situation, instance_ids: Iterable[str]) -> str:
+def _called(situation: Situation, instance_ids: Collection[str]) -> str:
     return several([situation.name(key) for key in instance_ids])
 
 
@@ -130,26 +140,42 @@ def _with_id(situation: Situation, instance_id: str) -> str:
     return name if name == instance_id else f"{name} ({instance_id})"
 
 
-def _by_reason(
-    proxies: Iterable[ProxyProgress],
-) -> Iterator[tuple[ProxyProgress, tuple[str, ...]]]:
-    """The first of those with one outcome and one reason, and all of their ids."""
-    groups: defaultdict[tuple[object, str], list[ProxyProgress]] = defaultdict(list)
-    for proxy in proxies:
-        groups[proxy.state.outcome, proxy.state.reason].append(proxy)
-    for members in groups.values():
-        yield members[0], tuple(member.instance_id for member in members)
+def grouped(
+    which: Callable[[Situation, ProxyProgress], bool],
+    tell: Callable[[Situation, ProxyProgress, tuple[str, ...]], Found],
+) -> Callable[[Situation], Iterator[Found]]:
+    """One condition for all such proxies with one outcome and one reason; the first of them is quoted."""
+
+    def find(situation: Situation) -> Iterator[Found]:
+        such = [each for each in situation.proxies if which(situation, each)]
+        for members in _grouped((_words(each), each) for each in such).values():
+            instances = tuple(map(attrgetter("instance_id"), members))
+            yield tell(situation, members[0], instances)
+
+    return find
+
+
+def _grouped[K, V](pairs: Iterable[tuple[K, V]]) -> Mapping[K, list[V]]:
+    groups: defaultdict[K, list[V]] = defaultdict(list)
+    for key, value in pairs:
+        groups[key].append(value)
+    return groups
+
+
+def _words(proxy: ProxyProgress) -> str:
+    """`failed cannot-write`."""
+    return joined([str(proxy.state.outcome), proxy.state.reason], " ")
 
 
 def _said(proxy: ProxyProgress) -> str:
     """`failed cannot-write: no room in /etc/haproxy`."""
-    observed = proxy.state
-    words = joined([str(observed.outcome), observed.reason], " ")
-    return joined([words, clip(observed.detail)], ": ")
+    return joined([_words(proxy), clip(proxy.state.detail)], ": ")
 
 
-def _failure(what: str, failure: Failure, coming: Next) -> Found:
-    return Found(f"{what}: {clip(str(failure))}", failure.since, coming)
+def _failure(what: str, failure: Failure | None, coming: Next) -> Iterator[Found]:
+    """What AWS refuses, if it does."""
+    if failure:
+        yield Found(f"{what}: {clip(str(failure))}", failure.since, coming)
 
 
 # Rows, each in the order of the table.
@@ -157,12 +183,10 @@ def _failure(what: str, failure: Failure, coming: Next) -> Found:
 
 def unreadable_state(situation: Situation) -> Iterator[Found]:
     """The bucket does not answer, or refuses."""
-    if situation.failure is None:
-        return
     settings = situation.settings
     place = f"s3://{settings.bucket}/{state_key(settings.environment)}"
-    words = clip(str(situation.failure))
-    yield Found(f"the state cannot be read from {place}: {words}")
+    what = f"the state cannot be read from {place}"
+    return _failure(what, situation.failure, NOTHING)
 
 
 def corrupt_state(situation: Situation) -> Iterator[Found]:
@@ -172,79 +196,70 @@ def corrupt_state(situation: Situation) -> Iterator[Found]:
         yield Found(what, next=Next("the next look replaces it"))
 
 
-def rollback_failed(situation: Situation) -> Iterator[Found]:
-    """The host could not go back."""
-    for proxy, instances in _by_reason(_broken(situation)):
-        if _is_rollback_failed(proxy):
-            names = _called(situation, instances)
-            yield Found(
-                f"{names} may be down: the new config failed, and so did going back to the old one"
-                f" ({clip(proxy.state.detail)})",
-                proxy.state.at,
-                _next_command(situation, instances),
-                instances,
-            )
+def _is_broken(situation: Situation, proxy: ProxyProgress) -> bool:
+    """Whether it failed without keeping what is published from others."""
+    is_alone = proxy.instance_id not in situation.stoppers
+    return proxy.state.outcome in BROKEN and is_alone
 
 
-def _broken(situation: Situation) -> list[ProxyProgress]:
-    return [each for each in situation.proxies if each.state.outcome in BROKEN]
+def _is_stopper(situation: Situation, proxy: ProxyProgress) -> bool:
+    return proxy.instance_id in situation.stoppers
 
 
-def _is_rollback_failed(proxy: ProxyProgress) -> bool:
+def _is_down(_situation: Situation, proxy: ProxyProgress) -> bool:
     return proxy.state.reason.startswith("rollback-failed")
+
+
+def rollback_failed(
+    situation: Situation, proxy: ProxyProgress, instances: tuple[str, ...]
+) -> Found:
+    """The host could not go back."""
+    names, detail = _called(situation, instances), clip(proxy.state.detail)
+    what = f"{names} may be down: the new config failed there, and so did going back ({detail})"
+    return _refused(situation, proxy, instances, what)
 
 
 def haproxy_stopped(situation: Situation) -> Iterator[Found]:
     """By the hosts' own last words."""
-    if instances := _whose(situation, HAProxy.STOPPED):
-        observed = situation.state.proxy_state(instances[0])
-        yield Found(
-            f"HAProxy is stopped on {_called(situation, instances)}",
-            word.heard_at(observed),
-            _next_command(situation, instances),
-            instances,
-        )
-
-
-def _whose(situation: Situation, how: HAProxy) -> tuple[str, ...]:
-    return tuple(
-        proxy.instance_id for proxy in situation.proxies if haproxy(proxy.state) is how
-    )
+    return _not_serving(situation, HAProxy.STOPPED, "HAProxy is stopped on {}")
 
 
 def config_not_used(situation: Situation) -> Iterator[Found]:
     """HAProxy runs with other files."""
-    if instances := _whose(situation, HAProxy.CONFIG_NOT_USED):
-        path = situation.settings.config_path
+    path = situation.settings.config_path
+    what = f"HAProxy on {{}} does not run with {path}"
+    return _not_serving(situation, HAProxy.CONFIG_NOT_USED, what)
+
+
+def _not_serving(situation: Situation, how: HAProxy, what: str) -> Iterator[Found]:
+    such = [each for each in situation.proxies if haproxy(each.state) is how]
+    if such:
+        instances = tuple(map(attrgetter("instance_id"), such))
         names = _called(situation, instances)
-        yield Found(
-            f"HAProxy on {names} runs without {path}",
-            next=_next_command(situation, instances),
-            instances=instances,
-            advice=f"make {path} the file that HAProxy runs with there",
-        )
+        since = min(map(_haproxy_since, map(attrgetter("state"), such)))
+        coming = _next_command(situation, instances)
+        yield Found(what.format(names), since, coming, instances)
 
 
-def rollout_stopped(situation: Situation) -> Iterator[Found]:
+def _haproxy_since(observed: ProxyState) -> UnixSeconds:
+    return observed.serving.since if observed.serving else word.heard_at(observed)
+
+
+def rollout_stopped(
+    situation: Situation, proxy: ProxyProgress, instances: tuple[str, ...]
+) -> Found:
     """Who failed keeps it from the others."""
-    stoppers = set(situation.stoppers)
-    failed = (each for each in situation.proxies if each.instance_id in stoppers)
-    generation = situation.state.generation
-    for proxy, instances in _by_reason(failed):
-        if not _is_rollback_failed(proxy):
-            names = _called(situation, instances)
-            what = f"the rollout of generation {generation} stopped at {names} ({_said(proxy)})"
-            yield _refused(situation, proxy, instances, what)
+    names, generation = _called(situation, instances), situation.state.generation
+    what = f"the rollout of generation {generation} stopped at {names} ({_said(proxy)})"
+    return _refused(situation, proxy, instances, what)
 
 
-def failed(situation: Situation) -> Iterator[Found]:
-    """With what is published or before, without keeping it from others."""
-    stoppers = set(situation.stoppers)
-    alone = (each for each in _broken(situation) if each.instance_id not in stoppers)
-    for proxy, instances in _by_reason(alone):
-        if not _is_rollback_failed(proxy):
-            names = _called(situation, instances)
-            yield _refused(situation, proxy, instances, f"{names} said: {_said(proxy)}")
+def failed(
+    situation: Situation, proxy: ProxyProgress, instances: tuple[str, ...]
+) -> Found:
+    """With what is published or before."""
+    what = f"{_called(situation, instances)} said: {_said(proxy)}"
+    return _refused(situation, proxy, instances, what)
 
 
 def _refused(
@@ -253,7 +268,7 @@ def _refused(
     reason = proxy.state.reason.partition(",")[0]
     return Found(
         what,
-        proxy.state.at,
+        proxy.state.failed_since,
         _next_command(situation, instances),
         instances,
         advice=ADVICE_BY_REASON.get(reason, ""),
@@ -280,12 +295,10 @@ ADVICE_BY_REASON: Mapping[str, str] = {
 def send_failed(situation: Situation) -> Iterator[Found]:
     """SendCommand is refused, for whatever reason but a deploy's."""
     state = situation.state
-    if state.send_failure and not state.refusal:
-        coming = situation.earliest(state.proxy_ids)
-        at = coming.at if coming else situation.next_look_at
-        yield _failure(
-            "no command can be sent", state.send_failure, Next("next try", at)
-        )
+    failure = None if state.refusal else state.send_failure
+    coming = situation.earliest(state.proxy_ids)
+    at = coming.at if coming else situation.next_look_at
+    return _failure("no command can be sent", failure, Next("next try", at))
 
 
 def document_refuses(situation: Situation) -> Iterator[Found]:
@@ -304,8 +317,7 @@ def document_refuses(situation: Situation) -> Iterator[Found]:
 
 def look_failed(situation: Situation) -> Iterator[Found]:
     """AWS refuses a call of each look."""
-    if failure := situation.state.look_failure:
-        yield _failure("looks fail", failure, _next_look(situation))
+    return _failure("looks fail", situation.state.look_failure, _next_look(situation))
 
 
 def template_error(situation: Situation) -> Iterator[Found]:
@@ -337,25 +349,22 @@ def _stack(arn: str) -> str:
     return clip(arn.rpartition(":stack/")[2].partition("/")[0] or arn)
 
 
-def denied(situation: Situation) -> Iterator[Found]:
+def _is_denied(situation: Situation, proxy: ProxyProgress) -> bool:
+    """By the service; a host that denies itself says whose it is."""
+    is_ours = proxy.state.publisher in {"", situation.state.publisher}
+    return proxy.state.outcome is Outcome.DENIED and is_ours
+
+
+def denied(
+    situation: Situation, proxy: ProxyProgress, instances: tuple[str, ...]
+) -> Found:
     """We may not command them."""
-    owned = {
-        each
-        for each in situation.proxies
-        if each.state.publisher not in {"", situation.state.publisher}
-    }
-    refused = (
-        each
-        for each in situation.proxies
-        if each.state.outcome is Outcome.DENIED and each not in owned
+    return Found(
+        f"commands to {_called(situation, instances)} are refused ({_said(proxy)})",
+        proxy.state.at,
+        _next_command(situation, instances),
+        instances,
     )
-    for proxy, instances in _by_reason(refused):
-        yield Found(
-            f"commands to {_called(situation, instances)} are refused ({_said(proxy)})",
-            proxy.state.at,
-            _next_command(situation, instances),
-            instances,
-        )
 
 
 def no_proxy(situation: Situation) -> Iterator[Found]:
@@ -373,44 +382,42 @@ def no_proxy(situation: Situation) -> Iterator[Found]:
 
 
 def unreachable(situation: Situation) -> Iterator[Found]:
-    """No command gets there."""
-    for finding, instances in _by_finding(situation).items():
-        if finding in UNREACHABLE:
-            names = _called(situation, instances)
-            yield Found(
-                f"no command reaches {names} ({finding})",
-                _since(situation, instances),
-                Next("it is brought up to date when its agent is back"),
-                instances,
-                advice=_agent_advice(finding, instances),
-            )
+    """No command gets there, as the service says of the agent, or of the last command."""
+    away = filterfalse(situation.is_reachable, situation.state.proxy_ids)
+    words = ((_away(situation, key), key) for key in away)
+    for reason, instances in _grouped(words).items():
+        yield Found(
+            f"no command reaches {_called(situation, instances)} ({clip(reason)})",
+            _since(situation, instances),
+            Next("it is brought up to date when its agent is back"),
+            tuple(instances),
+            advice=AWAY.get(reason, AWAY[Finding.OFFLINE]).format(instances[0]),
+        )
+
+
+def _away(situation: Situation, instance_id: str) -> str:
+    """What is wrong with its agent, or else what came of a command."""
+    found = filter(AWAY.__contains__, _findings(situation, instance_id))
+    return str(next(found, situation.state.proxy_state(instance_id).reason))
+
+
+AWAY: Mapping[str, str] = {
+    Finding.OFFLINE: "restart amazon-ssm-agent on it ({})",
+    Finding.NOT_REGISTERED: "see its role and its way to the SSM endpoints ({})",
+}
 
 
 def _since(situation: Situation, instances: Iterable[str]) -> UnixSeconds:
     agents = situation.state.agents
-    return min((agents[key].at for key in instances if key in agents), default=0.0)
-
-
-def _by_finding(situation: Situation) -> Mapping[Finding, tuple[str, ...]]:
-    """Whose agent has what; who is missing for want of an agent, too."""
-    state = situation.state
-    found: defaultdict[Finding, tuple[str, ...]] = defaultdict(tuple)
-    for instance_id in state.proxy_ids:
-        for finding in _findings(situation, instance_id):
-            found[finding] += (instance_id,)
-    return found
+    return min((agents[key].since for key in instances if key in agents), default=0.0)
 
 
 def _findings(situation: Situation, instance_id: str) -> tuple[Finding, ...]:
     agent = situation.state.agents.get(instance_id)
-    found = findings(agent) if agent else ()
-    is_missing = not situation.is_reachable(instance_id)
-    if is_missing and not set(found) & set(UNREACHABLE):
-        return (Finding.OFFLINE, *found)
-    return found
+    return findings(agent) if agent else ()
 
 
-def _agent_advice(finding: Finding, instances: tuple[str, ...]) -> str:
+def _agent_advice(finding: Finding, instances: list[str]) -> str:
     """What to do, and the id of one to type."""
     return f"{ADVICE[finding].rpartition(': ')[2]} ({several(instances[:1])})"
 
@@ -419,13 +426,14 @@ def agent_in_doubt(finding: Finding) -> Callable[[Situation], Iterator[Found]]:
     """Of those whose agents have the finding."""
 
     def find(situation: Situation) -> Iterator[Found]:
-        instances = _by_finding(situation).get(finding, ())
-        if instances:
-            version = situation.state.agents[instances[0]].version
+        ids = situation.state.proxy_ids
+        instances = [key for key in ids if finding in _findings(situation, key)]
+        for first in instances[:1]:
+            version = clip(situation.state.agents[first].version)
             names = _called(situation, instances)
             yield Found(
-                f"the SSM agent of {names} is {clip(version) or 'of an unknown version'} ({finding})",
-                instances=instances,
+                f"the SSM agent of {names} is {version or 'of an unknown version'} ({finding})",
+                instances=tuple(instances),
                 advice=_agent_advice(finding, instances),
             )
 
@@ -434,24 +442,25 @@ def agent_in_doubt(finding: Finding) -> Callable[[Situation], Iterator[Found]]:
 
 def agents_failed(situation: Situation) -> Iterator[Found]:
     """Nobody can say whose agent is online."""
-    if failure := situation.state.agents_failure:
-        what = "nobody can ask about the proxies' SSM agents"
-        yield _failure(what, failure, _next_look(situation))
+    what = "nobody can ask about the proxies' SSM agents"
+    return _failure(what, situation.state.agents_failure, _next_look(situation))
 
 
-def unknown_outcome(situation: Situation) -> Iterator[Found]:
+def _is_unknown(_situation: Situation, proxy: ProxyProgress) -> bool:
+    return proxy.state.outcome is Outcome.UNKNOWN
+
+
+def unknown_outcome(
+    situation: Situation, proxy: ProxyProgress, instances: tuple[str, ...]
+) -> Found:
     """An agent has or had a command, and nobody knows what became of it."""
-    silent = (
-        each for each in situation.proxies if each.state.outcome is Outcome.UNKNOWN
+    return Found(
+        f"nobody knows what became of a command on {_called(situation, instances)} ({_said(proxy)})",
+        proxy.state.at,
+        _next_command(situation, instances),
+        instances,
+        runbook=HANGING.get(proxy.state.reason, ""),
     )
-    for proxy, instances in _by_reason(silent):
-        yield Found(
-            f"nobody knows what became of a command on {_called(situation, instances)} ({_said(proxy)})",
-            proxy.state.at,
-            _next_command(situation, instances),
-            instances,
-            runbook=HANGING.get(proxy.state.reason, ""),
-        )
 
 
 HANGING: Mapping[str, str] = {"download-hanging": "download-hanging"}
@@ -459,29 +468,23 @@ HANGING: Mapping[str, str] = {"download-hanging": "download-hanging"}
 
 def silent(situation: Situation) -> Iterator[Found]:
     """Hosts whose last word is too old; who cannot be reached is another row's."""
-    instances = tuple(
-        proxy.instance_id
-        for proxy in situation.proxies
-        if _is_silent(situation, proxy) and situation.is_reachable(proxy.instance_id)
-    )
-    if not instances:
-        return
-    minutes = round(word.counts_for(situation.settings) / 60)
-    heard = min(word.heard_at(situation.state.proxy_state(key)) for key in instances)
-    yield Found(
-        f"{_called(situation, instances)} said nothing for more than {count(minutes, 'minute')}",
-        heard,
-        _next_command(situation, instances),
-        instances,
-    )
+    such = [each for each in situation.proxies if _is_silent(situation, each)]
+    if such:
+        instances = tuple(map(attrgetter("instance_id"), such))
+        heard_at = min(word.heard_at(each.state) for each in such)
+        minutes = round(word.counts_for(situation.settings) / SECONDS_PER_MINUTE)
+        age = count(minutes, "minute")
+        what = f"{_called(situation, instances)} said nothing for more than {age}"
+        yield Found(what, heard_at, _next_command(situation, instances), instances)
 
 
 def _is_silent(situation: Situation, proxy: ProxyProgress) -> bool:
     """Whether its word is too old; one that never spoke was asked several times."""
-    observed = proxy.state
+    instance_id, observed = proxy.instance_id, proxy.state
     has_been_asked = observed.inspect_attempts >= FRUITLESS_INSPECTIONS
-    has_spoken = word.heard_at(observed) > 0
-    return situation.is_old(proxy.instance_id) and (has_spoken or has_been_asked)
+    is_expected = word.heard_at(observed) > 0 or has_been_asked
+    is_old = situation.is_old(instance_id) and situation.is_reachable(instance_id)
+    return is_old and is_expected
 
 
 def not_looked(situation: Situation) -> Iterator[Found]:
@@ -498,29 +501,26 @@ def not_looked(situation: Situation) -> Iterator[Found]:
 
 def pool_empty(situation: Situation) -> Iterator[Found]:
     """The last look found nobody; the guard may keep those who vanished."""
-    if not _is_pool_empty(situation):
-        return
-    state, settings = situation.state, situation.settings
-    held = state.hold.missing if state.hold else {}
-    kept = count(len(state.pool), "backend")
-    is_meant = settings.empty_pool == "publish"
-    yield Found(
-        f"no backend is left; {kept} that vanished stay in the config"
-        if held
-        else "no backend is left, so the proxies have nobody to send requests to",
-        state.hold.since if state.hold else state.looked_at,
-        _end_of_hold(situation) if held else _next_look(situation),
-        tuple(held),
-        health=Health.ATTENTION if is_meant else Health.DEGRADED,
-    )
+    if situation.is_pool_empty:
+        state, is_meant = situation.state, situation.settings.empty_pool == "publish"
+        yield Found(
+            _emptiness(situation),
+            state.hold.since if state.hold else _published_at(situation),
+            _end_of_hold(situation),
+            tuple(situation.held),
+            health=Health.ATTENTION if is_meant else Health.DEGRADED,
+        )
 
 
-def _is_pool_empty(situation: Situation) -> bool:
-    """Whether nobody is in the pool but who has vanished."""
-    state = situation.state
-    held = state.hold.missing if state.hold else {}
-    is_empty = all(backend.instance_id in held for backend in state.pool)
-    return state.backends is not None and is_empty
+def _emptiness(situation: Situation) -> str:
+    if not situation.held:
+        return "no backend is left, and an empty pool is published: requests get errors"
+    kept = count(len(situation.held), "backend")
+    return f"no backend is left; {kept} that vanished stay in the config"
+
+
+def _published_at(situation: Situation) -> UnixSeconds:
+    return situation.state.publication.at if situation.state.publication else 0.0
 
 
 def _end_of_hold(situation: Situation) -> Next:
@@ -532,7 +532,7 @@ def _end_of_hold(situation: Situation) -> Next:
 def hold(situation: Situation) -> Iterator[Found]:
     """The guard keeps backends that vanished."""
     state = situation.state
-    if state.hold is None or _is_pool_empty(situation):
+    if state.hold is None or situation.is_pool_empty:
         return
     missing = tuple(state.hold.missing)
     total = count(len(state.pool), "backend")
@@ -552,24 +552,30 @@ HELD = "if they are gone on purpose, sync with allow_mass_removal; else mend the
 
 def near_miss(situation: Situation) -> Iterator[Found]:
     """A tag that seems to be mistyped."""
-    for each in situation.state.skipped:
-        if each.reason == NEAR_MISS:
-            name = _with_id(situation, each.instance_id)
-            what = f"a tag of {name} seems to be mistyped: {clip(each.detail)}"
-            yield Found(what, next=_next_look(situation), instances=(each.instance_id,))
+    what = "a tag of {} seems to be mistyped: {}"
+    return _left_out(situation, what, lambda each: each.reason == NEAR_MISS)
 
 
 def skipped(situation: Situation) -> Iterator[Found]:
     """Instances, or options of them, that a look left out."""
-    for each in situation.state.skipped:
-        if each.reason != NEAR_MISS:
-            name = _with_id(situation, each.instance_id)
-            reason = joined([each.reason, clip(each.detail)], ": ")
-            yield Found(
-                f"{name} is left out, or a tag of it ({reason})",
-                next=_next_look(situation),
-                instances=(each.instance_id,),
-            )
+    what = "{} is left out, or a tag of it ({})"
+    return _left_out(situation, what, lambda each: each.reason != NEAR_MISS)
+
+
+def _left_out(
+    situation: Situation, what: str, which: Callable[[Skipped], bool]
+) -> Iterator[Found]:
+    """The first of them by what was read, and how many others."""
+    such = list(filter(which, situation.state.skipped))
+    for first in such[:1]:
+        name = _with_id(situation, first.instance_id)
+        shown = clip(first.detail) or first.reason
+        others = f"; and {len(such) - 1} more" if such[1:] else ""
+        yield Found(
+            what.format(name, shown) + others,
+            next=_next_look(situation),
+            instances=tuple(map(attrgetter("instance_id"), such)),
+        )
 
 
 def rival(situation: Situation) -> Iterator[Found]:
@@ -578,11 +584,8 @@ def rival(situation: Situation) -> Iterator[Found]:
     for stack, instances in sorted(ownership.refused(state).items()):
         times = [state.proxy_state(key).other_publisher_at for key in instances]
         names = _called(situation, instances)
-        yield Found(
-            f"another stack, {_stack(stack)}, tries to take {names}",
-            min(times),
-            instances=instances,
-        )
+        what = f"another stack, {_stack(stack)}, tries to take {names}"
+        yield Found(what, min(times), instances=instances)
 
 
 def hand_edit(situation: Situation) -> Iterator[Found]:
@@ -590,33 +593,60 @@ def hand_edit(situation: Situation) -> Iterator[Found]:
     edited = tuple(filter(situation.is_edited, situation.proxies))
     if edited:
         instances = tuple(map(attrgetter("instance_id"), edited))
-        inspection = edited[0].state.inspection
-        yield Found(
-            f"the config on {_called(situation, instances)} was edited by hand",
-            inspection.at if inspection else 0.0,
-            _repair(situation, instances),
-            instances,
-        )
-
-
-def _repair(situation: Situation, instances: tuple[str, ...]) -> Next:
-    coming = situation.earliest(instances)
-    return Next("the drift check undoes it", coming.at if coming else None)
+        since = min(word.heard_at(each.state) for each in edited)
+        coming = situation.earliest(instances)
+        what = f"the config on {_called(situation, instances)} was edited by hand"
+        undone = Next("the drift check undoes it", coming.at if coming else None)
+        yield Found(what, since, undone, instances)
 
 
 def repaired(situation: Situation) -> Iterator[Found]:
     """What a host undid within a day, and where it kept it."""
+    since = situation.now - DAY_SECONDS
     for proxy in situation.proxies:
-        observed = proxy.state
-        if observed.outcome is not Outcome.REPAIRED:
-            continue
-        if situation.now < observed.at + DAY_SECONDS:
+        edit = proxy.state.hand_edit
+        if edit and edit.at > since:
             name = situation.name(proxy.instance_id)
             yield Found(
-                f"a hand edit on {name} was undone; it is kept there as {clip(observed.backup)}",
-                observed.at,
+                f"a hand edit on {name} was undone; it is kept there as {clip(edit.backup)}",
+                edit.at,
                 instances=(proxy.instance_id,),
             )
+
+
+def backend_down(situation: Situation) -> Iterator[Found]:
+    """Backends without any server that is UP, as proxies see them."""
+    return _of_backends(situation, serving.is_dead, "has no server that is UP")
+
+
+def servers_down(situation: Situation) -> Iterator[Found]:
+    """Backends of whose servers some are DOWN."""
+    return _of_backends(situation, _is_weak, "has servers that are DOWN")
+
+
+def _is_weak(backend: BackendServers) -> bool:
+    return backend.up > 0 and backend.down > 0
+
+
+def _of_backends(
+    situation: Situation, which: Callable[[BackendServers], bool], how: str
+) -> Iterator[Found]:
+    """All such as one condition: the first by name, and how many others."""
+    found = _grouped(
+        (backend.name, instance_id)
+        for instance_id, told in situation.serving.items()
+        for backend in filter(which, told.backends or ())
+    )
+    for name, instances in sorted(found.items())[:1]:
+        concerned = tuple(sorted({*chain.from_iterable(found.values())}))
+        others = count(len(found) - 1, "other backend")
+        more = f", and so it is with {others}" if found.keys() - {name} else ""
+        yield Found(
+            f"backend {clip(name)} {how}, as {_called(situation, instances)} said{more}",
+            min(situation.serving[key].since for key in concerned),
+            _next_command(situation, concerned),
+            concerned,
+        )
 
 
 def first_freeze(situation: Situation) -> Iterator[Found]:
@@ -692,7 +722,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "rollback-failed",
         Health.DEGRADED,
-        rollback_failed,
+        grouped(_is_down, rollback_failed),
         "look at that host now",
         "proxy-refuses",
     ),
@@ -707,20 +737,20 @@ TABLE: tuple[Row, ...] = (
         "config-not-used",
         Health.DEGRADED,
         config_not_used,
-        "",
+        "make it the file that HAProxy runs with there",
         "haproxy-does-not-run",
     ),
     Row(
         "rollout-stopped",
         Health.DEGRADED,
-        rollout_stopped,
+        grouped(_is_stopper, rollout_stopped),
         "mend what it says, or rollback",
         "proxy-refuses",
     ),
     Row(
         "failed",
         Health.DEGRADED,
-        failed,
+        grouped(_is_broken, failed),
         "mend what it says",
         "proxy-refuses",
     ),
@@ -762,7 +792,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "denied",
         Health.DEGRADED,
-        denied,
+        grouped(_is_denied, denied),
         "give the function's role its rights on them back, or mend their tags",
         "looks-or-commands-are-refused",
     ),
@@ -788,6 +818,13 @@ TABLE: tuple[Row, ...] = (
         "empty-pool",
     ),
     Row(
+        "backend-down",
+        Health.DEGRADED,
+        backend_down,
+        "see whether its servers run and answer their checks",
+        "backend-down",
+    ),
+    Row(
         "not-looked",
         Health.UNKNOWN,
         not_looked,
@@ -797,7 +834,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "unknown-outcome",
         Health.UNKNOWN,
-        unknown_outcome,
+        grouped(_is_unknown, unknown_outcome),
         "see its SSM agent",
         "agent-in-trouble",
     ),
@@ -821,6 +858,13 @@ TABLE: tuple[Row, ...] = (
         hold,
         "see that backends are tagged and run",
         "held-removal",
+    ),
+    Row(
+        "servers-down",
+        Health.ATTENTION,
+        servers_down,
+        "see whether they run and answer their checks",
+        "backend-down",
     ),
     Row(
         "hand-edit",

@@ -1,5 +1,6 @@
 """What an answer of `status` is made from: the state, what was known of it, the settings and now. Questions only."""
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -18,6 +19,7 @@ from haproxy_sync.state.model import (
     Outcome,
     ProxyState,
     Purpose,
+    Serving,
     UnixSeconds,
 )
 from haproxy_sync.state.store import Snapshot
@@ -110,6 +112,17 @@ class Situation:
         observed = self.state.proxy_state(instance_id)
         return word.is_too_old(observed, self.settings, self.now)
 
+    @cached_property
+    def serving(self) -> Mapping[str, Serving]:
+        """What the hosts say of their backends, as long as their word counts and HAProxy runs."""
+        current = itertools.filterfalse(self.is_old, self.state.proxy_ids)
+        told = {key: self.state.proxy_state(key).serving for key in current}
+        return {
+            key: each
+            for key, each in told.items()
+            if each is not None and each.haproxy == HAProxy.RUNNING
+        }
+
     def is_reachable(self, instance_id: str) -> bool:
         """Whether a command reaches it, as far as anybody knows."""
         if self.state.proxy_state(instance_id).outcome is Outcome.MISSING:
@@ -123,6 +136,17 @@ class Situation:
         if not proxy.is_settled or not found or found.at <= proxy.state.at:
             return False
         return found.has_answered and found.installed != proxy.desired_md5
+
+    @property
+    def held(self) -> Mapping[str, UnixSeconds]:
+        """The backends that vanished and are kept, since when each is missing."""
+        return self.state.hold.missing if self.state.hold else {}
+
+    @property
+    def is_pool_empty(self) -> bool:
+        """Whether nobody is in the pool but who has vanished."""
+        pool = {backend.instance_id for backend in self.state.pool}
+        return self.state.backends is not None and pool <= self.held.keys()
 
     @cached_property
     def stoppers(self) -> tuple[str, ...]:
@@ -177,6 +201,14 @@ class Situation:
 
 def haproxy(observed: ProxyState) -> HAProxy:
     """How HAProxy is there, as the host said last."""
+    told = observed.serving
+    if told and told.at >= word.heard_at(observed):
+        return HAProxy(told.haproxy)
+    return _of_earlier_release(observed)
+
+
+def _of_earlier_release(observed: ProxyState) -> HAProxy:
+    """As a host says it that has no word of its own for it."""
     asked = observed.inspection
     if asked and asked.has_answered and asked.at >= observed.at:
         return _read(asked.reason)

@@ -1,19 +1,23 @@
 """What answers say of sync and health: the headline, the conditions behind it, and each proxy in a few words."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from haproxy_sync.operator.answers import iso
 from haproxy_sync.operator.conditions import Condition, conditions
 from haproxy_sync.operator.headline import headline
 from haproxy_sync.operator.health import Health, Sync, sync, sync_of, worst
-from haproxy_sync.operator.situation import Situation
+from haproxy_sync.operator.situation import Situation, haproxy
 from haproxy_sync.reconcile.reconciler import Result
 from haproxy_sync.rollout import word
 from haproxy_sync.rollout.progress import ProxyProgress
 from haproxy_sync.settings import Settings
+from haproxy_sync.state.model import BackendServers, ProxyState, Serving
 from haproxy_sync.state.store import Snapshot
 
 type Answer = dict[str, Any]
+
+NOTHING_TOLD = Serving(0.0, "", "", None, 0)
 
 
 def summary(result: Result, settings: Settings) -> Answer:
@@ -79,6 +83,7 @@ def _proxy(
     return {
         "sync": str(sync_of(situation, proxy)),
         "health": str(worst(concerning)),
+        **_haproxy(proxy.state),
         "heard_at": heard_at or None,
         "heard_at_iso": iso(heard_at),
         "heard_age_seconds": round(situation.now - heard_at, 3) if heard_at else None,
@@ -86,3 +91,18 @@ def _proxy(
         "next_at": coming.at if coming else None,
         "next_at_iso": iso(coming.at) if coming else None,
     }
+
+
+def _haproxy(observed: ProxyState) -> Answer:
+    """How HAProxy is there, and how many servers it sees, by the host's own words."""
+    told = observed.serving or NOTHING_TOLD
+    return {
+        "haproxy": str(haproxy(observed)),
+        "haproxy_version": told.haproxy_version,
+        "backends": None if told.backends is None else _counts(told.backends),
+        "more_backends": told.more_backends,
+    }
+
+
+def _counts(backends: Iterable[BackendServers]) -> Answer:
+    return {each.name: {"up": each.up, "down": each.down} for each in backends}

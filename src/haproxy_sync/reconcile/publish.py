@@ -84,7 +84,11 @@ class Proposer:
             kept = replace(look, is_frozen=True)
             record = noted(seen, kept, judge(kept, thresholds))
             return Proposal(
-                replace(record, template_error=str(error)),
+                replace(
+                    record,
+                    template_error=str(error),
+                    template_error_since=before.template_error_since or now,
+                ),
                 fleet=fleet,
                 pool=judge(look, thresholds).pool,
             )
@@ -184,6 +188,7 @@ def _seen(before: EnvironmentState, fleet: Fleet, now: UnixSeconds) -> Environme
         skipped=fleet.skipped,
         others=tuple(by_id(fleet.others)),
         template_error="",
+        template_error_since=0.0,
         queued="",
         look_failure=None,
     )

@@ -1,9 +1,11 @@
 """What a host said last of its HAProxy, by any command: the newest command's word stays."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from haproxy_sync.rollout.reports import Report
 from haproxy_sync.state.model import (
+    BackendServers,
     HandEdit,
     Outcome,
     ProxyState,
@@ -37,9 +39,28 @@ def _with_serving(
         haproxy_version=report.haproxy_version or _version(before.serving),
         backends=report.backends,
         more_backends=report.more_backends,
+        since=_since(before.serving, report, now),
         claimed_at=claimed_at,
     )
     return replace(before, serving=told)
+
+
+def _since(before: Serving | None, report: Report, now: UnixSeconds) -> UnixSeconds:
+    """Since when it is so: from the first word on that said the same of HAProxy and of the backends that are down."""
+    if before is None or before.haproxy != report.haproxy:
+        return now
+    is_same = dead(before.backends) == dead(report.backends)
+    return before.since if is_same else now
+
+
+def dead(backends: Iterable[BackendServers] | None) -> frozenset[str]:
+    """The names of those that are."""
+    return frozenset(each.name for each in filter(is_dead, backends or ()))
+
+
+def is_dead(backend: BackendServers) -> bool:
+    """Whether it has servers, and not one that is UP."""
+    return backend.down > 0 and backend.up == 0
 
 
 def _version(before: Serving | None) -> str:

@@ -192,8 +192,16 @@ def learned(state: EnvironmentState, agents: Mapping[str, Agent]) -> Environment
     """What Run Command says of some agents is known; as it is where nothing was asked."""
     if not agents:
         return state
-    known = MappingProxyType({**state.agents, **agents})
+    dated = {key: _dated(each, state.agents.get(key)) for key, each in agents.items()}
+    known = MappingProxyType({**state.agents, **dated})
     return replace(state, agents=known, agents_failure=None)
+
+
+def _dated(agent: Agent, before: Agent | None) -> Agent:
+    """Since when it is as it is."""
+    is_same = before is not None and before.ping == agent.ping
+    since = before.since if before and is_same else 0.0
+    return replace(agent, since=since or agent.at)
 
 
 def claimed(
@@ -284,6 +292,7 @@ def _observed(
 ) -> ProxyState:
     """What is known of the proxy after the report; what it did not say stays as it was."""
     is_unproven = _is_unproven(command, report)
+    failed_generation = _failed_generation(before, command, report)
     after = replace(
         before,
         outcome=report.outcome,
@@ -293,7 +302,8 @@ def _observed(
         method=report.method or before.method,
         at=now,
         attempts=before.attempts + 1,
-        failed_generation=_failed_generation(before, command, report),
+        failed_generation=failed_generation,
+        failed_since=(before.failed_since or now) if failed_generation else 0.0,
     )
     if report.is_heard or report.outcome in BROKEN:
         after = replace(after, observed_generation=command.generation)

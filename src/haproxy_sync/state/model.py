@@ -208,6 +208,8 @@ class Serving:
     haproxy_version: str
     backends: tuple[BackendServers, ...] | None  # the worst first
     more_backends: int  # than it named
+    # Since when HAProxy is so, and so are the backends that have no server UP.
+    since: UnixSeconds = 0.0
     claimed_at: UnixSeconds = 0.0  # of the command that it answered
 
 
@@ -239,6 +241,7 @@ class ProxyState:
     attempts: int = 0  # in a row without success, for the back-off
     # The publication that it tried last and failed, until it succeeds.
     failed_generation: int = 0
+    failed_since: UnixSeconds = 0.0  # since when it has not succeeded; 0: it has
     # Whose the host is, by its own word; empty: nobody's, or unknown.
     publisher: str = ""
     other_publisher: str = ""  # that it refused within a day
@@ -340,6 +343,9 @@ class Agent:
     version: str
     ping: str  # `Online`, or another word
     at: UnixSeconds  # when it was asked
+    since: UnixSeconds = (
+        0.0  # when it was so for the first time, as far as anybody asked
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,6 +385,7 @@ class EnvironmentState:
     inspect_requested_at: UnixSeconds = 0.0
     publisher: str = ""  # our stack
     template_error: str = ""
+    template_error_since: UnixSeconds = 0.0
     queued: str = ""  # why there is a change that waits for the rollout under way
     refusal: Refusal | None = None
     # Of the last look, or of a step without one; only a look that succeeds ends it.

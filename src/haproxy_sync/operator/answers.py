@@ -1,12 +1,13 @@
 """Answers as JSON-able values with stable keys: what scripts and people read, and nothing that decides."""
 
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
 from haproxy_sync.operator import publishers
 from haproxy_sync.reconcile.reconciler import Result
+from haproxy_sync.rollout import inspections
 from haproxy_sync.rollout.agents import ADVICE, findings
 from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.state.codec import jsonable, time_fields
@@ -54,10 +55,11 @@ def readable(value: Any) -> Any:
     """A value of the state as JSON, every time in unix seconds with its ISO 8601 beside it, as `<name>_iso`."""
     if isinstance(value, tuple):
         return [readable(each) for each in value]
-    shown = jsonable(value)
-    for name in time_fields(value):
-        shown[f"{name}_iso"] = _isos(getattr(value, name))
-    return shown
+    if not is_dataclass(value):
+        return jsonable(value)
+    shown = {each.name: readable(getattr(value, each.name)) for each in fields(value)}
+    times = {f"{name}_iso": _isos(getattr(value, name)) for name in time_fields(value)}
+    return shown | times
 
 
 def _isos(times: Any) -> Any:
@@ -123,6 +125,7 @@ def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
         "agents": agents(state),
         "corruption": snapshot.corruption,
         "document": document(state),
+        "inspect": inspect(state, now),
         "rollout": {
             "proven_by": progress.proven_by,
             "commands": readable((*state.commands, *state.inspecting)),
@@ -174,6 +177,17 @@ def document(state: EnvironmentState) -> Answer | None:
         "program": state.document.program,
         "refused_since": since,
         "refused_since_iso": iso(since),
+    }
+
+
+def inspect(state: EnvironmentState, now: UnixSeconds) -> Answer:
+    """When an operator asked all proxies last, and whose answer since then is awaited yet."""
+    requested_at = state.inspect_requested_at
+    awaited = inspections.unanswered(state, now) if requested_at else ()
+    return {
+        "requested_at": _or_none(requested_at),
+        "requested_at_iso": iso(requested_at),
+        "unanswered": list(awaited),
     }
 
 

@@ -76,19 +76,25 @@ def _numbers(version: str) -> tuple[int, ...]:
 def unasked(
     state: EnvironmentState, settings: Settings, now: UnixSeconds
 ) -> frozenset[str]:
-    """Proxies of whose agent nothing is known, or nothing new: what is wrong is asked for sooner than what is well."""
+    """Proxies of whose agent nothing is known, or nothing new: what is wrong is asked for sooner than what is well.
+
+    When an operator asks how the proxies are, nothing older is new.
+    """
     failure = state.agents_failure
     if failure and now < failure.at + ASK_AGAIN_SECONDS:
         return frozenset()
     return frozenset(
         instance_id
         for instance_id in state.proxy_ids
-        if _ask_at(state.agents.get(instance_id), settings) <= now
+        if _ask_at(state, instance_id, settings) <= now
     )
 
 
-def _ask_at(agent: Agent | None, settings: Settings) -> UnixSeconds:
-    if agent is None:
+def _ask_at(
+    state: EnvironmentState, instance_id: str, settings: Settings
+) -> UnixSeconds:
+    agent = state.agents.get(instance_id)
+    if agent is None or agent.at < state.inspect_requested_at:
         return 0.0
     if findings(agent):
         return agent.at + ASK_AGAIN_SECONDS

@@ -7,6 +7,7 @@ from itertools import batched
 
 from haproxy_sync.fleet.model import ids
 from haproxy_sync.rollout import ownership, serving, word
+from haproxy_sync.rollout.agents import is_online
 from haproxy_sync.rollout.limits import MAX_INSTANCES, VOID_SECONDS, backoff
 from haproxy_sync.rollout.reports import Report
 from haproxy_sync.settings import Settings
@@ -90,6 +91,36 @@ def _requested_at(state: EnvironmentState, now: UnixSeconds) -> UnixSeconds:
     """When an operator asked for all of them; 0 where nobody did, or too long ago."""
     is_recent = now - state.inspect_requested_at <= REQUEST_SECONDS
     return state.inspect_requested_at if is_recent else 0.0
+
+
+def unanswered(state: EnvironmentState, now: UnixSeconds) -> tuple[str, ...]:
+    """The proxies whose answer to an operator's last request is awaited yet; who cannot be reached is not."""
+    requested_at = state.inspect_requested_at
+    asked = frozenset[str]().union(*(each.targets for each in state.inspecting))
+    awaited = asked | _to_ask(state, now)
+    return tuple(
+        key
+        for key in state.proxy_ids
+        if key in awaited and not _has_replied(state.proxy_state(key), requested_at)
+    )
+
+
+def _to_ask(state: EnvironmentState, now: UnixSeconds) -> frozenset[str]:
+    """Who is asked, for the first time or once more, as soon as possible."""
+    if not _requested_at(state, now):
+        return frozenset()
+    offline = {key for key, agent in state.agents.items() if not is_online(agent)}
+    return frozenset(state.proxy_ids) - offline
+
+
+def _has_replied(observed: ProxyState, requested_at: UnixSeconds) -> bool:
+    """Whether it was asked since then, and has said how it is, or why it cannot say."""
+    found = observed.inspection
+    if found is None or observed.inspect_sent_at < requested_at:
+        return False
+    return (
+        found.at > requested_at
+    )  # what came along with the request answers an older one
 
 
 def has_told(observed: ProxyState) -> bool:

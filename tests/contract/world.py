@@ -39,6 +39,7 @@ from local.run_command import (
     attach,
     run_command_on_moto,
 )
+from tests.contract import answers
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -267,8 +268,10 @@ class World:
         return version
 
     def act(self, action: str, **options: Any) -> dict[str, Any]:
-        """An operator's action."""
-        return self.handle({"action": action, **options})
+        """An operator's action; the answer is one that docs/answers.schema.json describes."""
+        answer = self.handle({"action": action, **options})
+        assert answers.problems(answer) == []
+        return answer
 
     def deliver(self, *bodies: object, sent_at: float | None = None) -> list[str]:
         """A batch of the queue through the real handler; the message ids that failed."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from haproxy_ec2_sync import function
+from haproxy_ec2_sync import clock, function
 from haproxy_ec2_sync.app import run
 from haproxy_ec2_sync.function import Function
 from haproxy_ec2_sync.target import Target
@@ -39,6 +39,7 @@ class Shell:
     capture: pytest.CaptureFixture[str]
     asked: list[dict[str, Any]]
     targets: list[Target]
+    patch: pytest.MonkeyPatch
 
     def __call__(self, *words: str) -> Typed:
         """Type `haproxy-ec2-sync` and these words."""
@@ -94,7 +95,7 @@ def shell(
     """A shell in the project's folder, whose every stack is the world's."""
     monkeypatch.chdir(PROJECT)
     monkeypatch.setenv("COLUMNS", COLUMNS)
-    made = Shell(world, capsys, [], [])
+    made = Shell(world, capsys, [], [], monkeypatch)
 
     def find(target: Target) -> Function:
         made.targets.append(target)
@@ -102,6 +103,9 @@ def shell(
         return Function("function", {"BucketName": "bucket"}, clients.__getitem__)
 
     monkeypatch.setattr(function, "find", find)
+    # The operator's clock is the world's; while a command waits, the world goes on.
+    monkeypatch.setattr(clock, "now", lambda: world.now)
+    monkeypatch.setattr(clock, "sleep", world.pass_time)
     return made
 
 

@@ -1,11 +1,133 @@
 """The answer of `status`."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
+from haproxy_ec2_sync import answers
+from haproxy_ec2_sync.answers import Condition, Fields, Status
+from haproxy_ec2_sync.views import proxies
+from haproxy_ec2_sync.views.words import clock, colour, labelled, relative, since, when
 
-def status(answer: Any) -> RenderableType:
-    """The headline."""
-    return Text(str(answer.get("headline", "")))
+OLDER = "this function is older than this command line, and says nothing of health: deploy the same release"
+
+
+def status(answer: Any, now: float, limit: int | None = proxies.SHOWN) -> Group:
+    """The headline, the other conditions, a row for each proxy, and what the environment is."""
+    parsed = answers.status(answer)
+    table, left_out = proxies.table(parsed.proxies, parsed.published, now, limit)
+    parts: list[RenderableType] = [headline(answer), *_conditions(parsed, now)]
+    if parsed.proxies:
+        parts += [Text(), table]
+    if left_out:
+        parts.append(left_out)
+    return Group(*parts, Text(), *_environment(parsed, now))
+
+
+def headline(answer: Any) -> Text:
+    """In one sentence: is all well, and if not, what to do."""
+    parsed = answers.status(answer)
+    shown = Text(f"{parsed.environment}  ", "bold")
+    words = f"{parsed.health.upper()}: {parsed.headline or OLDER}"
+    return shown.append(words, f"bold {colour(parsed.health)}")
+
+
+def line(answer: Any, now: float) -> Text:
+    """All in one line, for a log."""
+    return Text(f"{clock(now, now)} ").append_text(headline(answer))
+
+
+def _conditions(parsed: Status, now: float) -> Iterator[RenderableType]:
+    """All but the one that the headline is about."""
+    # Where all is well there may be notes, and the headline is about none of them.
+    others = parsed.conditions[parsed.health != "healthy" :]
+    if not others:
+        return
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    for condition in others:
+        grid.add_row(_mark(condition), _condition(condition, now))
+    yield Padding(grid, (0, 0, 0, 2))
+
+
+def _mark(condition: Condition) -> Text:
+    """Of the four healths; a healthy condition is a note."""
+    word = "note" if condition.health == "healthy" else condition.health
+    return Text(word, colour(condition.health))
+
+
+def _condition(condition: Condition, now: float) -> Text:
+    """What is wrong; what happens next; what to do."""
+    due = f" {when(condition.next_at, now)}" if condition.next_at else ""
+    more = {
+        "next": f"{condition.next}{due}" if condition.next else "",
+        "to do": condition.advice,
+        "see": condition.runbook,
+    }
+    shown = [Text(condition.what.rstrip(".") + since(condition.since, now))]
+    shown += [labelled(label, words) for label, words in more.items() if words]
+    return Text("; ").join(shown)
+
+
+def _environment(parsed: Status, now: float) -> Iterator[Text]:
+    sync = "green" if parsed.sync == "synced" else "yellow"
+    due = relative(parsed.next_look_at, now)
+    yield _line(
+        labelled("sync", parsed.sync or "-", sync),
+        labelled("looked", f"{when(parsed.looked_at, now)}, next {due}"),
+    )
+    if parsed.looked_at:
+        yield from _keeping(parsed, now)
+        yield labelled("published", _publication(parsed, now))
+
+
+def _line(*parts: Text) -> Text:
+    return Text("   ").join(parts)
+
+
+def _number(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _keeping(parsed: Status, now: float) -> Iterator[Text]:
+    """What keeps changes from the proxies, a line each; and what does not, in one."""
+    words = {
+        "hold": _hold(parsed.hold),
+        "freeze": _freeze(parsed.freeze, now),
+        "template error": parsed.template_error,
+    }
+    pool = labelled("pool", _number(parsed.backends, "backend"))
+    nothing = (labelled(label, "none") for label in words if not words[label])
+    yield _line(pool, *nothing)
+    for label in filter(words.get, words):
+        yield labelled(label, words[label], "yellow")
+
+
+def _hold(hold: Fields) -> str:
+    if not hold.values:
+        return ""
+    held = _number(len(hold.fields("missing").values), "backend")
+    return f"{held} held ({hold.text('reason')}); ends {hold.text('ends')}"
+
+
+def _freeze(freeze: Fields, now: float) -> str:
+    if not freeze.values:
+        return ""
+    until = freeze.number("until")
+    ends = when(until, now) if until else "unfreeze"
+    return f"until {ends}: {freeze.text('reason')}"
+
+
+def _publication(parsed: Status, now: float) -> str:
+    publication = parsed.publication
+    if not publication.values:
+        return "nothing yet"
+    at = when(publication.number("at"), now)
+    return (
+        f"generation {publication.count('generation')}, {at}: {publication.text('why')}"
+    )

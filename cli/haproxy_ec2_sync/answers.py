@@ -1,0 +1,234 @@
+"""Answers of the function as frozen values.
+
+What an older release does not say is empty: a view shows less of it, and does not fail. Every text is `plain`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from haproxy_ec2_sync.text import plain
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """One JSON object of an answer; what is missing, or of another kind than expected, is empty."""
+
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, value: Any) -> "Fields":
+        """Empty where the value is no object."""
+        return cls(value if isinstance(value, dict) else {})
+
+    def text(self, name: str) -> str:
+        """Empty for null, too."""
+        return _text(self.values.get(name))
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Of a list."""
+        return tuple(map(_text, self._list(name)))
+
+    def number(self, name: str) -> float | None:
+        """None for null, too."""
+        value = self.values.get(name)
+        return value if _is_number(value) else None
+
+    def count(self, name: str) -> int:
+        """0 where nobody counted."""
+        return int(self.number(name) or 0)
+
+    def fields(self, name: str) -> "Fields":
+        """One object."""
+        return Fields.of(self.values.get(name))
+
+    def many(self, name: str) -> tuple["Fields", ...]:
+        """A list of objects."""
+        return tuple(map(Fields.of, self._list(name)))
+
+    def items(self, name: str) -> Iterator[tuple[str, "Fields"]]:
+        """An object of objects; its keys may be anybody's text."""
+        for key, value in self.fields(name).values.items():
+            yield plain(key), Fields.of(value)
+
+    def _list(self, name: str) -> list[Any]:
+        value = self.values.get(name)
+        return value if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else plain(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What people call instances."""
+
+    by_id: Mapping[str, str]
+
+    def __getitem__(self, instance_id: str) -> str:
+        """Its name; its id where it has none."""
+        return self.by_id.get(instance_id) or instance_id
+
+    def listed(self, instance_ids: tuple[str, ...], limit: int = 20) -> str:
+        """All of them, or so many and how many more there are."""
+        more = len(instance_ids) - limit
+        shown = ", ".join(sorted(map(self.__getitem__, instance_ids))[:limit])
+        return f"{shown} and {more} more" if more > 0 else shown
+
+
+def names(answer: Fields) -> Names:
+    """Of all instances that the answer knows."""
+    instances = answer.items("instances")
+    return Names({key: instance.text("name") for key, instance in instances})
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One thing that an operator should know; times in unix seconds."""
+
+    health: str
+    what: str
+    since: float | None
+    next: str
+    next_at: float | None
+    advice: str
+    runbook: str
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """How many servers of a backend a proxy sees up and down."""
+
+    backend: str
+    up: int
+    down: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy, by its host's own last word; times in unix seconds."""
+
+    instance_id: str
+    name: str
+    address: str
+    zone: str
+    sync: str
+    health: str
+    desired: str  # MD5s
+    has: str
+    haproxy: str
+    heard_at: float | None
+    backends: tuple[Servers, ...]
+    more_backends: int
+    outcome: str
+    reason: str
+    at: float | None
+    next: str
+    next_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The answer of `status`; times in unix seconds."""
+
+    environment: str
+    headline: str
+    sync: str
+    health: str
+    conditions: tuple[Condition, ...]
+    proxies: tuple[Proxy, ...]
+    published: frozenset[str]  # MD5s of all configs that the history knows
+    backends: int
+    hold: Fields
+    freeze: Fields
+    template_error: str
+    publication: Fields
+    looked_at: float | None
+    next_look_at: float | None
+
+
+def status(answer: Any) -> Status:
+    """Parse it."""
+    fields = Fields.of(answer)
+    history = fields.many("history")
+    known = names(fields)
+    return Status(
+        environment=fields.text("environment"),
+        headline=fields.text("headline"),
+        sync=fields.text("sync"),
+        health=fields.text("health") or "unknown",
+        conditions=tuple(map(_condition, fields.many("conditions"))),
+        proxies=tuple(
+            _proxy(key, known[key], proxy) for key, proxy in fields.items("proxies")
+        ),
+        published=frozenset(_digests(history)),
+        backends=len(fields.texts("backends")),
+        hold=fields.fields("hold"),
+        freeze=fields.fields("freeze"),
+        template_error=fields.text("template_error"),
+        publication=history[0] if history else Fields({}),
+        looked_at=fields.number("looked_at"),
+        next_look_at=fields.number("next_look_at"),
+    )
+
+
+def _condition(fields: Fields) -> Condition:
+    return Condition(
+        health=fields.text("health"),
+        what=fields.text("what"),
+        since=fields.number("since"),
+        next=fields.text("next"),
+        next_at=fields.number("next_at"),
+        advice=fields.text("advice"),
+        runbook=fields.text("runbook"),
+    )
+
+
+def _proxy(instance_id: str, name: str, fields: Fields) -> Proxy:
+    return Proxy(
+        instance_id=instance_id,
+        name=fields.text("name") or name,
+        address=fields.text("address"),
+        zone=fields.text("zone"),
+        sync=fields.text("sync"),
+        health=fields.text("health"),
+        desired=fields.text("desired"),
+        has=_has(fields),
+        haproxy=fields.text("haproxy"),
+        heard_at=fields.number("heard_at"),
+        backends=tuple(_servers(fields)),
+        more_backends=fields.count("more_backends"),
+        outcome=fields.text("outcome"),
+        reason=fields.text("reason"),
+        at=fields.number("at"),
+        next=fields.text("next"),
+        next_at=fields.number("next_at"),
+    )
+
+
+def _has(proxy: Fields) -> str:
+    """The MD5 of the config that it runs, or has if it runs none, by its newest word; "" for unknown."""
+    inspection = proxy.fields("inspection")
+    is_newer = inspection.count("at") > proxy.count("at")
+    # After a hand edit the file is another one than what still runs.
+    inspected = inspection.text("installed") if is_newer else ""
+    return inspected or proxy.text("running") or proxy.text("installed")
+
+
+def _servers(proxy: Fields) -> Iterator[Servers]:
+    for backend, servers in proxy.items("backends"):
+        yield Servers(backend, servers.count("up"), servers.count("down"))
+
+
+def _digests(history: tuple[Fields, ...]) -> Iterator[str]:
+    """MD5s of every config of every publication."""
+    for change in history:
+        assignment = change.fields("assignment")
+        yield assignment.fields("shared").text("md5")
+        for _, digest in assignment.items("by_proxy"):
+            yield digest.text("md5")

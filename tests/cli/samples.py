@@ -1,0 +1,139 @@
+"""Answers that docs/architecture.md describes, of a fleet that has every kind of trouble."""
+
+from typing import Any
+
+NOW = 1795662000.0  # 2026-11-26 03:00:00 UTC
+OLD, NEW, STRANGE = "0c9f" * 8, "de9c" * 8, "7a11" * 8
+NAMES = {
+    "i-0000000000000000a": ("edge-1", "10.77.0.5", "ap-southeast-2a"),
+    "i-0000000000000000b": ("edge-2", "10.77.16.5", "ap-southeast-2b"),
+    "i-0000000000000000c": ("edge-3", "10.77.32.5", "ap-southeast-2c"),
+    "i-0000000000000000d": ("edge-4", "10.77.0.6", "ap-southeast-2a"),
+}
+FIRST, SECOND, THIRD, FOURTH = NAMES
+
+
+def instances() -> dict[str, Any]:
+    """The key of that name."""
+    return {
+        key: {"name": name, "address": address, "zone": zone, "role": "proxy"}
+        for key, (name, address, zone) in NAMES.items()
+    }
+
+
+def proxy(instance_id: str, **changes: Any) -> dict[str, Any]:
+    """A proxy that is well, but for the changes."""
+    name, address, zone = NAMES[instance_id]
+    return {
+        "name": name,
+        "address": address,
+        "zone": zone,
+        "sync": "synced",
+        "health": "healthy",
+        "desired": NEW,
+        "installed": NEW,
+        "running": NEW,
+        "haproxy": "running",
+        "heard_at": NOW - 40,
+        "backends": {"application": {"up": 3, "down": 0}},
+        "more_backends": 0,
+        "outcome": "installed",
+        "reason": "",
+        "at": NOW - 40,
+        "next": "",
+        "next_at": None,
+        "inspection": None,
+    } | changes
+
+
+def condition(what: str, health: str, **changes: Any) -> dict[str, Any]:
+    """A condition of which no more is known than the changes."""
+    return {
+        "cause": "some-cause",
+        "health": health,
+        "what": what,
+        "since": None,
+        "next": "",
+        "next_at": None,
+        "advice": "",
+        "runbook": "",
+        "instances": [],
+    } | changes
+
+
+def status(**changes: Any) -> dict[str, Any]:
+    """Of a rollout that stopped at its canary."""
+    digest = {"md5": OLD, "sha256": "0" * 64}
+    publication = {
+        "generation": 12,
+        "at": NOW - 240,
+        "why": "tag-change-on-resource i-00000000000000b1",
+        "assignment": {"shared": digest | {"md5": NEW}, "by_proxy": {}},
+    }
+    before = publication | {
+        "generation": 11,
+        "assignment": {"shared": digest, "by_proxy": {}},
+    }
+    return {
+        "action": "status",
+        "environment": "staging",
+        "headline": "the rollout of generation 12 stopped at edge-1 (cannot-write: no room in /etc/haproxy) "
+        "4 min ago; it is tried again at 03:00:30Z; make room there (docs/runbook.md#disk-full)",
+        "sync": "out-of-sync",
+        "health": "degraded",
+        "conditions": [
+            condition("the rollout of generation 12 stopped at edge-1", "degraded"),
+            condition(
+                "HAProxy is stopped on edge-3",
+                "degraded",
+                since=NOW - 600,
+                advice="start it: systemctl start haproxy",
+                runbook="docs/runbook.md#haproxy-stopped",
+                instances=[THIRD],
+            ),
+            condition(
+                "edge-4 said nothing for 25 min",
+                "unknown",
+                since=NOW - 1500,
+                next="it is asked again by the drift check",
+                next_at=NOW + 90,
+                advice="status --fresh asks now",
+            ),
+            condition(
+                "a hand edit on edge-2 was repaired",
+                "healthy",
+                since=NOW - 3600,
+                advice="its file is in /etc/haproxy/haproxy.cfg.1.bak",
+            ),
+        ],
+        "proxies": {
+            FOURTH: proxy(FOURTH, health="unknown", sync="unknown")
+            | {"heard_at": NOW - 1500, "at": NOW - 1500},
+            SECOND: proxy(SECOND),
+            FIRST: proxy(FIRST, health="degraded", sync="out-of-sync")
+            | {
+                "installed": OLD,
+                "running": OLD,
+                "outcome": "failed",
+                "reason": "cannot-write",
+                "next": "retry",
+                "next_at": NOW + 30,
+                "backends": {
+                    "application": {"up": 2, "down": 1},
+                    "api": {"up": 0, "down": 4},
+                },
+            },
+            THIRD: proxy(THIRD, health="degraded", sync="out-of-sync")
+            | {"haproxy": "stopped", "running": "", "outcome": "not-running"}
+            | {"backends": None},
+        },
+        "backends": ["i-00000000000000b1", "i-00000000000000b2", "i-00000000000000b3"],
+        "hold": None,
+        "freeze": None,
+        "template_error": "",
+        "history": [publication, before],
+        "looked_at": NOW - 12,
+        "next_look_at": NOW + 48,
+        "inspect": {"requested_at": None, "unanswered": []},
+        "instances": instances(),
+    } | changes

@@ -5,6 +5,7 @@ What an older release does not say is empty: a view shows less of it, and does n
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from haproxy_ec2_sync.text import plain
@@ -51,6 +52,11 @@ class Fields:
         for key, value in self.fields(name).values.items():
             yield plain(key), Fields.of(value)
 
+    def pair(self, name: str) -> tuple[str | None, str | None]:
+        """What a keyword was and is: None where it is absent, empty where it stands alone."""
+        before, after = [*self._list(name), None, None][:2]
+        return _side(before), _side(after)
+
     def _list(self, name: str) -> list[Any]:
         value = self.values.get(name)
         return value if isinstance(value, list) else []
@@ -60,8 +66,12 @@ def _text(value: Any) -> str:
     return "" if value is None else plain(value)
 
 
+def _side(value: Any) -> str | None:
+    return None if value is None else _text(value if value is not True else "")
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) in {int, float} and isfinite(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,3 +242,36 @@ def _digests(history: tuple[Fields, ...]) -> Iterator[str]:
         yield assignment.fields("shared").text("md5")
         for _, digest in assignment.items("by_proxy"):
             yield digest.text("md5")
+
+
+SIGNS = {"+": "added", "~": "changed", "-": "removed"}
+"""Signs of changes, and their names in answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """An entry of the history."""
+
+    generation: int
+    at: float | None
+    why: str
+    totals: Mapping[str, int]  # by sign
+    lines: tuple[str, ...]
+
+
+def history(answer: Any) -> tuple[Publication, ...]:
+    """Of `status`, newest first."""
+    return tuple(map(_publication, Fields.of(answer).many("history")))
+
+
+def _publication(change: Fields) -> Publication:
+    return Publication(
+        generation=change.count("generation"),
+        at=change.number("at"),
+        why=change.text("why"),
+        totals={
+            sign: len(change.texts(kind)) + change.count(f"more_{kind}")
+            for sign, kind in SIGNS.items()
+        },
+        lines=change.texts("diff"),
+    )

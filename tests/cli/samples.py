@@ -77,8 +77,9 @@ def status(**changes: Any) -> dict[str, Any]:
     return {
         "action": "status",
         "environment": "staging",
-        "headline": "the rollout of generation 12 stopped at edge-1 (cannot-write: no room in /etc/haproxy) "
-        "4 min ago; it is tried again at 03:00:30Z; make room there (docs/runbook.md#disk-full)",
+        "headline": "staging is degraded, out of sync: the rollout of generation 12 stopped at edge-1 "
+        "(failed cannot-write: no room in /etc/haproxy), since 02:59:20 UTC; next try at 03:00:30 UTC; "
+        "make room there, see docs/runbook.md#alarms; and 3 more",
         "sync": "out-of-sync",
         "health": "degraded",
         "conditions": [
@@ -95,7 +96,7 @@ def status(**changes: Any) -> dict[str, Any]:
                 "edge-4 said nothing for 25 min",
                 "unknown",
                 since=NOW - 1500,
-                next="it is asked again by the drift check",
+                next="next drift check",
                 next_at=NOW + 90,
                 advice="status --fresh asks now",
             ),
@@ -137,3 +138,114 @@ def status(**changes: Any) -> dict[str, Any]:
         "inspect": {"requested_at": None, "unanswered": []},
         "instances": instances(),
     } | changes
+
+
+def server(name: str, instance_id: str | None, **keywords: Any) -> dict[str, Any]:
+    """A server of a diff; each keyword as before and after."""
+    return {
+        "section": "backend application",
+        "name": name,
+        "instance_id": instance_id,
+        "changes": {keyword: list(sides) for keyword, sides in keywords.items()},
+    }
+
+
+def added(name: str, address: str) -> dict[str, Any]:
+    """A server that appears."""
+    instance_id = f"i-{name.replace('-', ''):0>17}"
+    return server(
+        name,
+        instance_id,
+        address=(None, address),
+        check=(None, True),
+        weight=(None, "20"),
+    )
+
+
+def diffs() -> list[dict[str, Any]]:
+    """Of proxies in two zones, whose configs differ."""
+    gone = server(
+        "ip-10-77-9-9", "i-000000000000000b9", address=("10.77.9.9:8080", None)
+    )
+    changed = server(
+        "ip-10-77-4-4",
+        "i-000000000000000b4",
+        weight=("100", "20"),
+        backup=(True, None),
+        slowstart=(None, "10s"),
+    )
+    other = "--- old\n+++ new\n@@ -1,3 +1,3 @@\n global\n-    maxconn 100\n+    maxconn 200\n     daemon"
+    none = {"added": 0, "removed": 0, "changed": 0, "other": 0}
+    first = {
+        "proxies": [FIRST, FOURTH],
+        "added": [added("ip-10-77-16-4", "10.77.16.4:8080")],
+        "changed": [changed],
+        "removed": [gone],
+        "other": other,
+        "more": none,
+    }
+    second = first | {"proxies": [SECOND], "changed": [], "other": ""}
+    return [first, second | {"more": none | {"removed": 3, "other": 2}}]
+
+
+def plan(**changes: Any) -> dict[str, Any]:
+    """Of a plan that would happen now."""
+    backend = {"name": "", "address": "10.77.4.4", "zone": "", "role": "backend"}
+    return {
+        "action": "plan",
+        "environment": "staging",
+        "changes": True,
+        "servers": {"added": [], "removed": [], "changed": []},
+        "diff": diffs(),
+        "proxies": [FIRST, SECOND, FOURTH],
+        "rolling_out": [],
+        "verdict": "proceed",
+        "hold": None,
+        "freeze": None,
+        "template_error": "",
+        "look_failure": None,
+        "template": {"origin": "bucket"},
+        "variables": {"origin": "none"},
+        "skipped": [],
+        "instances": instances() | {"i-000000000000000b4": backend},
+    } | changes
+
+
+def diff() -> dict[str, Any]:
+    """Of a publication against the one before."""
+    return {
+        "action": "diff",
+        "environment": "staging",
+        "generation": 12,
+        "against": 11,
+        "why": "operator sync: more of them",
+        "at": NOW - 240,
+        "diff": diffs(),
+        "instances": instances(),
+    }
+
+
+def history() -> list[dict[str, Any]]:
+    """Three publications."""
+    lines = [
+        "+ backend application/ip-10-77-16-4 (i-1) address 10.77.16.4:8080, check",
+        "- backend application/ip-10-77-9-9 (i-2) address 10.77.9.9:8080, check",
+        "~ backend application/ip-10-77-4-4 (i-3) weight 100 -> 20",
+    ]
+    newest = {
+        "generation": 12,
+        "at": NOW - 240,
+        "why": "operator sync: more of them",
+        "added": ["i-1"],
+        "removed": ["i-2"],
+        "changed": ["i-3"],
+        "more_removed": 40,
+        "diff": lines,
+    }
+    older = {"at": NOW - 90_000, "why": "sweep", "added": [], "removed": []}
+    oldest = {"at": NOW - 900_000, "why": "tag-change-on-resource i-1", "diff": []}
+    return [
+        newest,
+        newest | older | {"generation": 11, "changed": [], "more_removed": 0},
+        newest | oldest | {"generation": 10, "more_removed": 0},
+    ]

@@ -11,7 +11,15 @@ from rich.text import Text
 from haproxy_ec2_sync import answers
 from haproxy_ec2_sync.answers import Condition, Fields, Status
 from haproxy_ec2_sync.views import proxies
-from haproxy_ec2_sync.views.words import clock, colour, labelled, relative, since, when
+from haproxy_ec2_sync.views.words import (
+    clock,
+    colour,
+    due,
+    labelled,
+    relative,
+    since,
+    when,
+)
 
 OLDER = "this function is older than this command line, and says nothing of health: deploy the same release"
 
@@ -31,20 +39,18 @@ def status(answer: Any, now: float, limit: int | None = proxies.SHOWN) -> Group:
 def headline(answer: Any) -> Text:
     """In one sentence: is all well, and if not, what to do."""
     parsed = answers.status(answer)
-    shown = Text(f"{parsed.environment}  ", "bold")
-    words = f"{parsed.health.upper()}: {parsed.headline or OLDER}"
-    return shown.append(words, f"bold {colour(parsed.health)}")
+    words = parsed.headline or f"{parsed.environment}: {OLDER}"
+    return Text(words, f"bold {colour(parsed.health)}")
 
 
 def line(answer: Any, now: float) -> Text:
-    """All in one line, for a log."""
-    return Text(f"{clock(now, now)} ").append_text(headline(answer))
+    """For a log."""
+    return Text(f"{clock(now, now)}  ").append_text(headline(answer))
 
 
 def _conditions(parsed: Status, now: float) -> Iterator[RenderableType]:
     """All but the one that the headline is about."""
-    # Where all is well there may be notes, and the headline is about none of them.
-    others = parsed.conditions[parsed.health != "healthy" :]
+    others = parsed.conditions[1:]
     if not others:
         return
     grid = Table.grid(padding=(0, 2, 0, 0))
@@ -63,23 +69,22 @@ def _mark(condition: Condition) -> Text:
 
 def _condition(condition: Condition, now: float) -> Text:
     """What is wrong; what happens next; what to do."""
-    due = f" {when(condition.next_at, now)}" if condition.next_at else ""
-    more = {
-        "next": f"{condition.next}{due}" if condition.next else "",
-        "to do": condition.advice,
-        "see": condition.runbook,
-    }
-    shown = [Text(condition.what.rstrip(".") + since(condition.since, now))]
-    shown += [labelled(label, words) for label, words in more.items() if words]
-    return Text("; ").join(shown)
+    what = condition.what.rstrip(".")
+    parts = (
+        Text(what + since(condition.since, now)),
+        Text(condition.next + due(condition.next_at, now)),
+        labelled("to do", condition.advice),
+        labelled("see", condition.runbook),
+    )
+    return Text("; ").join(filter(None, parts))
 
 
 def _environment(parsed: Status, now: float) -> Iterator[Text]:
     sync = "green" if parsed.sync == "synced" else "yellow"
-    due = relative(parsed.next_look_at, now)
+    coming = relative(parsed.next_look_at, now)
     yield _line(
         labelled("sync", parsed.sync or "-", sync),
-        labelled("looked", f"{when(parsed.looked_at, now)}, next {due}"),
+        labelled("looked", f"{when(parsed.looked_at, now)}, next {coming}"),
     )
     if parsed.looked_at:
         yield from _keeping(parsed, now)
@@ -102,10 +107,10 @@ def _keeping(parsed: Status, now: float) -> Iterator[Text]:
         "template error": parsed.template_error,
     }
     pool = labelled("pool", _number(parsed.backends, "backend"))
+    told = [labelled(label, words[label], "yellow") for label in words]
     nothing = (labelled(label, "none") for label in words if not words[label])
     yield _line(pool, *nothing)
-    for label in filter(words.get, words):
-        yield labelled(label, words[label], "yellow")
+    yield from filter(None, told)
 
 
 def _hold(hold: Fields) -> str:

@@ -26,8 +26,8 @@ def colour(health: str) -> str:
 
 
 def labelled(label: str, value: str, style: str = "") -> Text:
-    """`label: value`, the label set back."""
-    return Text.assemble((f"{label}: ", "dim"), (value, style))
+    """`label: value`, the label set back; empty without a value."""
+    return Text.assemble((f"{label}: ", "dim"), (value, style)) if value else Text()
 
 
 def duration(seconds: float) -> str:
@@ -48,30 +48,25 @@ def relative(time: float | None, now: float) -> str:
 
 
 def clock(time: float | None, now: float) -> str:
-    """UTC, `03:14:20Z`, with the date if it is not today's; rounded up, as ISO times of answers are."""
-    moment, today = _utc(ceil(time or 0)), _utc(now)
-    if not time or moment is None or today is None:
-        return "-"
-    if moment.date() == today.date():
-        return f"{moment:%H:%M:%SZ}"
-    return f"{moment:%Y-%m-%d %H:%M:%SZ}"
+    """`03:14:20 UTC`, with the date if it is not today's; rounded up, as ISO times of answers are."""
+    try:
+        moment = datetime.fromtimestamp(ceil(time or 0), UTC)
+    except (ValueError, OverflowError, OSError):
+        return "-"  # a time that no calendar has
+    shown = f"{moment:%Y-%m-%d %H:%M:%S} UTC" if time else "-"
+    return shown.removeprefix(f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d} ")
 
 
 def when(time: float | None, now: float) -> str:
-    """Both: `18 s ago (03:14:20Z)`; `never` for none."""
-    if not time:
-        return "never"
-    return f"{relative(time, now)} ({clock(time, now)})"
+    """Both: `18 s ago (03:14:20 UTC)`; `never` for none."""
+    return f"{relative(time, now)} ({clock(time, now)})" if time else "never"
 
 
 def since(time: float | None, now: float) -> str:
-    """`, since 03:14:20Z (18 s ago)`, to be put behind what is so; empty where nobody knows."""
+    """`, since 03:14:20 UTC (18 s ago)`, to be put behind what is so; empty where nobody knows."""
     return f", since {clock(time, now)} ({relative(time, now)})" if time else ""
 
 
-def _utc(time: float) -> datetime | None:
-    """None for a time that no calendar has."""
-    try:
-        return datetime.fromtimestamp(time, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
+def due(time: float | None, now: float) -> str:
+    """` in 18 s (03:14:20 UTC)`, to be put behind what will be; empty where nobody knows."""
+    return f" {when(time, now)}" if time else ""

@@ -3,12 +3,15 @@
 What an older release does not say is empty: a view shows less of it, and does not fail. Every text is `plain`.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
 from haproxy_ec2_sync.text import plain
+
+INSTANCE_ID = re.compile(r"\bi-[0-9a-f]{8,17}\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,14 @@ class Names:
         """Its name; its id where it has none."""
         return self.by_id.get(instance_id) or instance_id
 
+    def told(self, text: str) -> str:
+        """The text with the name before each id that has one: `edge-1 (i-...)`."""
+        return INSTANCE_ID.sub(self._with_name, text)
+
+    def _with_name(self, found: re.Match[str]) -> str:
+        name = self.by_id.get(found[0])
+        return f"{name} ({found[0]})" if name else found[0]
+
     def listed(self, instance_ids: tuple[str, ...], limit: int = 20) -> str:
         """All of them, or so many and how many more there are."""
         more = len(instance_ids) - limit
@@ -157,7 +168,7 @@ class Status:
     hold: Fields
     freeze: Fields
     template_error: str
-    publication: Fields
+    publication: "Publication | None"
     looked_at: float | None
     next_look_at: float | None
 
@@ -165,8 +176,8 @@ class Status:
 def status(answer: Any) -> Status:
     """Parse it."""
     fields = Fields.of(answer)
-    history = fields.many("history")
-    known = names(fields)
+    publications = history(answer)
+    instances = {key: each.values for key, each in fields.items("instances")}
     return Status(
         environment=fields.text("environment"),
         headline=fields.text("headline"),
@@ -174,14 +185,15 @@ def status(answer: Any) -> Status:
         health=fields.text("health") or "unknown",
         conditions=tuple(map(_condition, fields.many("conditions"))),
         proxies=tuple(
-            _proxy(key, known[key], proxy) for key, proxy in fields.items("proxies")
+            _proxy(key, Fields({**instances.get(key, {}), **_told(proxy)}))
+            for key, proxy in fields.items("proxies")
         ),
-        published=frozenset(_digests(history)),
+        published=frozenset(_digests(fields.many("history"))),
         backends=len(fields.texts("backends")),
         hold=fields.fields("hold"),
         freeze=fields.fields("freeze"),
         template_error=fields.text("template_error"),
-        publication=history[0] if history else Fields({}),
+        publication=next(iter(publications), None),
         looked_at=fields.number("looked_at"),
         next_look_at=fields.number("next_look_at"),
     )
@@ -199,10 +211,15 @@ def _condition(fields: Fields) -> Condition:
     )
 
 
-def _proxy(instance_id: str, name: str, fields: Fields) -> Proxy:
+def _told(proxy: Fields) -> dict[str, Any]:
+    """What the answer says of it; the rest may stand with the other instances."""
+    return {name: value for name, value in proxy.values.items() if value}
+
+
+def _proxy(instance_id: str, fields: Fields) -> Proxy:
     return Proxy(
         instance_id=instance_id,
-        name=fields.text("name") or name,
+        name=fields.text("name") or instance_id,
         address=fields.text("address"),
         zone=fields.text("zone"),
         sync=fields.text("sync"),
@@ -261,14 +278,16 @@ class Publication:
 
 def history(answer: Any) -> tuple[Publication, ...]:
     """Of `status`, newest first."""
-    return tuple(map(_publication, Fields.of(answer).many("history")))
+    fields = Fields.of(answer)
+    known = names(fields)
+    return tuple(_publication(each, known) for each in fields.many("history"))
 
 
-def _publication(change: Fields) -> Publication:
+def _publication(change: Fields, known: Names) -> Publication:
     return Publication(
         generation=change.count("generation"),
         at=change.number("at"),
-        why=change.text("why"),
+        why=known.told(change.text("why")),
         totals={
             sign: len(change.texts(kind)) + change.count(f"more_{kind}")
             for sign, kind in SIGNS.items()

@@ -130,7 +130,7 @@ def plan(answer: Any) -> Plan:
         changes=changes(answer),
         servers=_instances(fields),
         rolling_out=fields.texts("rolling_out"),
-        verdict=fields.text("verdict"),
+        verdict=known.told(fields.text("verdict")),
         hold_ends=fields.fields("hold").text("ends"),
         error=_error(fields),
         template=fields.fields("template").text("origin"),

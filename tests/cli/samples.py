@@ -67,7 +67,7 @@ def status(**changes: Any) -> dict[str, Any]:
     publication = {
         "generation": 12,
         "at": NOW - 240,
-        "why": "tag-change-on-resource i-00000000000000b1",
+        "why": f"tag-change-on-resource {SECOND}",
         "assignment": {"shared": digest | {"md5": NEW}, "by_proxy": {}},
     }
     before = publication | {

@@ -9,6 +9,7 @@ from haproxy_ec2_sync.desk import Desk, at_desk, examples
 from haproxy_ec2_sync.views import history as view
 
 SHOWN = 10
+KEYS = ("environment", "history", "instances")
 
 
 @click.command(
@@ -31,11 +32,8 @@ SHOWN = 10
 def command(desk: Desk, *, limit: int, diff: bool) -> None:
     """What was published, newest first: when, why, and what it changed."""
     answer = desk.ask("status")
-    history = {
-        "environment": answer.get("environment"),
-        "history": answer.get("history", []),
-    }
+    history = {name: answer.get(name) for name in KEYS}
     if desk.is_json:
-        history["history"] = history["history"][:limit]
+        history["history"] = answer.get("history", [])[:limit]
     shown = partial(view.history, now=clock.now(), limit=limit, is_with_lines=diff)
     desk.show(history, shown)

@@ -28,7 +28,7 @@ def diff(answer: Any, now: float) -> Group:
     """What a publication changed, against which one."""
     fields, changed = Fields.of(answer), parse(answer)
     generation, against = fields.count("generation"), fields.count("against")
-    at, why = when(fields.number("at"), now), fields.text("why")
+    at, why = when(fields.number("at"), now), changed.names.told(fields.text("why"))
     words = totals(changed.totals, "added", "changed", "removed")
     before = f"generation {against}" if against else "nothing"
     return Group(

@@ -1,11 +1,11 @@
 """The proxies as a table, a row each: those that are not well first."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from os.path import commonprefix
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -79,7 +79,7 @@ class Cells:
         """What its last command came to, and when it gets the next one."""
         style = OUTCOME_COLOURS.get(proxy.outcome, "")
         shown = Text(f"{proxy.outcome} {proxy.reason}".strip(), style)
-        if proxy.next:
+        if proxy.next not in {"", "verify"}:  # that comes by itself, whatever is so
             due = relative(proxy.next_at, self.now).strip("-")
             shown.append(f"\n{proxy.next} {due}".rstrip(), "cyan")
         return shown
@@ -142,12 +142,13 @@ class ProxyTable:
 
 def table(
     proxies: Iterable[Proxy], published: frozenset[str], now: float, limit: int | None
-) -> tuple[ProxyTable, Text | None]:
+) -> list[RenderableType]:
     """Those that are not well first, at most so many; and how many more there are."""
     every = sorted(proxies, key=_order)
-    shown, rest = tuple(every[:limit]), every[len(every[:limit]) :]
-    prefix = _common_prefix({proxy.zone for proxy in every} - {""})
-    return ProxyTable(shown, Cells(published, prefix, now)), _left_out(rest)
+    shown = tuple(every[:limit])
+    zones = {proxy.zone for proxy in every} - {""}
+    cells = Cells(published, _common_prefix(zones), now)
+    return [ProxyTable(shown, cells), *_left_out(every[len(shown) :])]
 
 
 def _order(proxy: Proxy) -> tuple[int, bool, str]:
@@ -156,12 +157,12 @@ def _order(proxy: Proxy) -> tuple[int, bool, str]:
     return rank, proxy.sync == "synced", proxy.name
 
 
-def _left_out(rest: list[Proxy]) -> Text | None:
-    if not rest:
-        return None
+def _left_out(rest: list[Proxy]) -> Iterator[Text]:
     by_health = Counter(proxy.health or "of unknown health" for proxy in rest)
     counted = ", ".join(f"{number} {health}" for health, number in by_health.items())
-    return Text(f"{len(rest)} more are not shown ({counted}): --all shows them", "dim")
+    if rest:
+        words = f"{len(rest)} more are not shown ({counted}): --all shows them"
+        yield Text(words, "dim")
 
 
 def _common_prefix(zones: Iterable[str]) -> str:

@@ -27,12 +27,10 @@ OLDER = "this function is older than this command line, and says nothing of heal
 def status(answer: Any, now: float, limit: int | None = proxies.SHOWN) -> Group:
     """The headline, the other conditions, a row for each proxy, and what the environment is."""
     parsed = answers.status(answer)
-    table, left_out = proxies.table(parsed.proxies, parsed.published, now, limit)
     parts: list[RenderableType] = [headline(answer), *_conditions(parsed, now)]
     if parsed.proxies:
-        parts += [Text(), table]
-    if left_out:
-        parts.append(left_out)
+        table = proxies.table(parsed.proxies, parsed.published, now, limit)
+        parts += [Text(), *table]
     return Group(*parts, Text(), *_environment(parsed, now))
 
 
@@ -129,10 +127,7 @@ def _freeze(freeze: Fields, now: float) -> str:
 
 
 def _publication(parsed: Status, now: float) -> str:
-    publication = parsed.publication
-    if not publication.values:
+    latest = parsed.publication
+    if latest is None:
         return "nothing yet"
-    at = when(publication.number("at"), now)
-    return (
-        f"generation {publication.count('generation')}, {at}: {publication.text('why')}"
-    )
+    return f"generation {latest.generation}, {when(latest.at, now)}: {latest.why}"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from haproxy_ec2_sync.commands import completion, diff, history, plan, status
+from haproxy_ec2_sync.commands import completion, diff, doctor, history, plan, status
 from haproxy_ec2_sync.desk import NAME, examples
 from haproxy_ec2_sync.errors import one_line
 
@@ -32,7 +32,7 @@ def app(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for module in (status, plan, history, diff, completion):
+for module in (status, plan, history, diff, doctor, completion):
     app.add_command(module.command)
 
 

@@ -1,7 +1,7 @@
 """Where an operator sits: the stack that the options name, asked when it is needed, and the screen for answers."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
@@ -46,7 +46,9 @@ class Desk:
         return self.function.ask(action, **options)
 
     def show(
-        self, answer: Mapping[str, Any], view: Callable[[Any], RenderableType]
+        self,
+        answer: Mapping[str, Any] | Sequence[Any],
+        view: Callable[[Any], RenderableType],
     ) -> None:
         """The answer: as JSON, where that was asked for, else as a person reads it."""
         if self.is_json:

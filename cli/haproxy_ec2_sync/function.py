@@ -9,6 +9,7 @@ from typing import Any
 from haproxy_ec2_sync.errors import Failed, one_line
 from haproxy_ec2_sync.target import Target
 
+CONNECT_SECONDS = 10
 READ_SECONDS = 75  # longer than the function's own timeout
 
 Answer = dict[str, Any]
@@ -60,8 +61,16 @@ def clients(target: Target) -> Client:
         raise Failed(
             "no region is known: give --region, or set it in samconfig.toml or AWS_DEFAULT_REGION"
         )
-    patient = Config(retries={"mode": "standard"})
-    once = Config(read_timeout=READ_SECONDS, retries={"total_max_attempts": 1})
+    # An address of one's own has no host for each bucket.
+    s3: Any = {"addressing_style": "path"} if target.endpoint_url else {}
+    patient = Config(
+        connect_timeout=CONNECT_SECONDS, retries={"mode": "standard"}, s3=s3
+    )
+    once = Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        retries={"total_max_attempts": 1},
+    )
 
     @cache
     def client(service: str) -> Any:

@@ -32,6 +32,7 @@ from local.cloud import (
     ec2,
     event_source,
     eventbridge,
+    iam,
     s3,
     sqs,
 )
@@ -55,7 +56,16 @@ def main(folder: Path, speed: float) -> None:
         "127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler
     )
     endpoint = f"http://127.0.0.1:{server.server_port}"
-    for module in (access, cloudformation, ec2, event_source, eventbridge, s3, sqs):
+    for module in (
+        access,
+        cloudformation,
+        ec2,
+        event_source,
+        eventbridge,
+        iam,
+        s3,
+        sqs,
+    ):
         module.install()
     functions = Functions(folder, endpoint)
     functions.install()

@@ -5,8 +5,10 @@ An event is sent only by a bucket whose deployed template turned EventBridge on,
 
 from typing import Any
 
+from moto.core.responses import ActionResult
 from moto.s3 import notifications
 from moto.s3.models import FakeBucket, NotificationConfiguration
+from moto.s3.responses import S3Response
 
 from local.cloud import eventbridge
 
@@ -42,6 +44,27 @@ def install() -> None:
 
     FakeBucket.create_from_cloudformation_json = classmethod(create_with_properties)  # type: ignore[assignment]
     notifications.send_event = _send
+    install_notification_answer()
+
+
+def install_notification_answer() -> None:
+    """Let GetBucketNotificationConfiguration tell of EventBridge, which moto keeps and leaves out of its answer."""
+    plain = S3Response.get_bucket_notification
+
+    def get_bucket_notification(self: S3Response) -> Any:
+        configuration = self.backend.get_bucket_notification_configuration(
+            self.bucket_name
+        )
+        if configuration is None or configuration.event_bridge is None:
+            return plain(self)
+        if configuration.queue or configuration.topic or configuration.cloud_function:
+            raise NotImplementedError(
+                "other notifications beside EventBridge: add them to local/cloud/s3.py"
+            )
+        self.data["Action"] = "GetBucketNotificationConfiguration"
+        return self.serialized(ActionResult({"EventBridgeConfiguration": {}}))
+
+    S3Response.get_bucket_notification = get_bucket_notification  # type: ignore[method-assign]
 
 
 def _send(account_id: str, event_name: str, bucket: Any, key: Any) -> None:

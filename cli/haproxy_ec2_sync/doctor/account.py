@@ -1,0 +1,466 @@
+"""The operator's account: questions to AWS that read only, each asked once, as facts. `Unanswered` if it fails."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from haproxy_ec2_sync import function
+from haproxy_ec2_sync.doctor.facts import (
+    Agent,
+    Document,
+    Endpoint,
+    EventSource,
+    Function,
+    Profile,
+    Proxy,
+    Queue,
+    Raw,
+    RouteTable,
+    Rule,
+    Stack,
+    last,
+)
+from haproxy_ec2_sync.errors import Failed, one_line
+from haproxy_ec2_sync.function import Answer, Client
+from haproxy_ec2_sync.target import Target
+
+SECONDS = 120.0
+"""When nothing more is asked: a minute for a large fleet, and another for the function's own look."""
+
+BATCH = (
+    50  # instances in one question to SSM, which allows no more results in an answer
+)
+RULE = "AWS::Events::Rule"
+
+# Where IAM's action is not called like the operation.
+ACTIONS = {
+    "lambda:Invoke": "lambda:InvokeFunction",
+    "s3:GetBucketNotificationConfiguration": "s3:GetBucketNotification",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:HeadObject": "s3:GetObject",
+}
+REFUSALS = ("AccessDenied", "Unauthorized", "Forbidden", "403")
+ABSENT = ("NotFound", "NoSuch", "NonExistent", "InvalidDocument", "404")
+
+T = TypeVar("T")
+
+
+class Unanswered(Exception):
+    """A question without an answer: not allowed, about something that is gone, or failed."""
+
+    def __init__(self, action: str, words: str) -> None:
+        """The action as IAM spells it, and AWS's own words, which begin with a code."""
+        super().__init__(f"{action}: {words}")
+        self.action = action
+        self.words = words
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the operator may not ask."""
+        return any(word in self.words.partition(":")[0] for word in REFUSALS)
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether what was asked about does not exist."""
+        code = self.words.partition(":")[0]
+        is_named = any(word in code for word in ABSENT)
+        return is_named or "does not exist" in self.words
+
+
+def action_of(service: str, operation: str) -> str:
+    """IAM's action of an operation, named as boto3's method: `lambda`, `get_function` is lambda:GetFunction."""
+    camel = "".join(word.capitalize() for word in operation.split("_"))
+    asked = f"{service}:{camel}"
+    return ACTIONS.get(asked, asked)
+
+
+def _once(ask: "Callable[[Account], T]") -> Any:
+    """A property of an account that is asked once, whatever comes of it."""
+    name = ask.__name__
+
+    @wraps(ask)
+    def told(account: "Account") -> T:
+        if name not in account.told:
+            account.told[name] = _attempt(ask, account)
+        value, error = account.told[name]
+        if error:
+            raise error
+        return cast("T", value)
+
+    return property(told)
+
+
+def _attempt(
+    ask: "Callable[[Account], object]", account: "Account"
+) -> tuple[object, Unanswered | None]:
+    try:
+        return ask(account), None
+    except Unanswered as error:
+        return None, error
+
+
+class Account:
+    """Asks about one stack."""
+
+    def __init__(
+        self, target: Target, client: Client, seconds: float = SECONDS
+    ) -> None:
+        """Asks for so many seconds, then no more."""
+        self.target = target
+        self.client = client
+        self.ends = time.monotonic() + seconds
+        self.told: dict[str, tuple[object, Unanswered | None]] = {}
+
+    # How it asks.
+
+    def ask(self, service: str, operation: str, **request: Any) -> Raw:
+        """One answer."""
+        method = getattr(self.client(service), operation)
+        answer: Raw = self._asked(service, operation, lambda: method(**request))
+        return answer
+
+    def pages(
+        self, service: str, operation: str, key: str, **request: Any
+    ) -> list[Any]:
+        """What all pages of an answer have under a key."""
+        pages = iter(self.client(service).get_paginator(operation).paginate(**request))
+        found: list[Any] = []
+        while page := self._asked(service, operation, lambda: next(pages, None)):
+            found += page.get(key, ())
+        return found
+
+    def _asked(self, service: str, operation: str, send: Callable[[], T]) -> T:
+        from botocore.exceptions import (  # noqa: PLC0415
+            BotoCoreError,
+            ClientError,
+            NoCredentialsError,
+        )
+
+        action = action_of(service, operation)
+        if time.monotonic() > self.ends:
+            raise Unanswered(
+                action, "Timeout: all the time went into earlier questions"
+            )
+        try:
+            return send()
+        except ClientError as error:
+            told = error.response["Error"]
+            words = f"{told.get('Code')}: {told.get('Message', '')}"
+            raise Unanswered(action, one_line(words)) from error
+        except NoCredentialsError:
+            raise  # it holds for all questions
+        except BotoCoreError as error:
+            words = f"{type(error).__name__}: {error}"
+            raise Unanswered(action, one_line(words)) from error
+
+    def _answer(self, action: str) -> Answer:
+        asked = function.Function(self.output("FunctionName"), {}, self.client)
+
+        def send() -> Answer:
+            try:
+                return asked.ask(action)
+            except Failed as error:
+                raise Unanswered(
+                    f"the function's {action}", f"Failed: {error.message}"
+                ) from error
+
+        return self._asked("lambda", "invoke", send)
+
+    # The stack.
+
+    @_once
+    def stack(self) -> Stack:
+        """The stack itself."""
+        name = self.target.stack_name
+        answer = self.ask("cloudformation", "describe_stacks", StackName=name)
+        region = str(self.client("cloudformation").meta.region_name)
+        return Stack.read(answer["Stacks"][0], region)
+
+    def output(self, name: str) -> str:
+        """An output of the stack."""
+        outputs: Mapping[str, str] = self.stack.outputs
+        if name not in outputs:
+            raise Unanswered(
+                f"the output {name}", "Unknown: the stack has no such output"
+            )
+        return outputs[name]
+
+    @_once
+    def rules(self) -> tuple[Rule, ...]:
+        """Its rules, and where they send."""
+        resources = self.pages(
+            "cloudformation",
+            "list_stack_resources",
+            "StackResourceSummaries",
+            StackName=self.target.stack_name,
+        )
+        return tuple(
+            self._rule(each["PhysicalResourceId"])
+            for each in resources
+            if each["ResourceType"] == RULE
+        )
+
+    def _rule(self, name: str) -> Rule:
+        try:
+            raw = self.ask("events", "describe_rule", Name=name)
+            sent = self.pages("events", "list_targets_by_rule", "Targets", Rule=name)
+        except Unanswered as error:
+            if error.is_absent:
+                return Rule(name)
+            raise
+        targets = tuple(last(target["Arn"], ":") for target in sent)
+        return Rule(name, raw["Arn"], raw["State"], targets)
+
+    # The function.
+
+    @_once
+    def function(self) -> Function:
+        """Its configuration."""
+        name = self.output("FunctionName")
+        return Function.read(
+            self.ask("lambda", "get_function_configuration", FunctionName=name)
+        )
+
+    def variable(self, name: str) -> str:
+        """What the stack gave the function under this name."""
+        variables: Mapping[str, str] = self.function.variables
+        if name not in variables:
+            raise Unanswered(
+                f"the function's variable {name}", "Unknown: it has no such variable"
+            )
+        return variables[name]
+
+    @_once
+    def reserved(self) -> int | None:
+        """The concurrency that is reserved for it; None where it shares the account's."""
+        name = self.output("FunctionName")
+        raw = self.ask("lambda", "get_function_concurrency", FunctionName=name)
+        return raw.get("ReservedConcurrentExecutions")
+
+    @_once
+    def event_sources(self) -> tuple[EventSource, ...]:
+        """The queues that it is fed from."""
+        name = self.output("FunctionName")
+        found = self.pages(
+            "lambda",
+            "list_event_source_mappings",
+            "EventSourceMappings",
+            FunctionName=name,
+        )
+        return tuple(map(EventSource.read, found))
+
+    @_once
+    def inline_policies(self) -> tuple[str, ...]:
+        """The names of its role's own policies."""
+        role = last(self.function.role_arn)
+        return tuple(
+            self.pages("iam", "list_role_policies", "PolicyNames", RoleName=role)
+        )
+
+    def denied(self, action: str, resource: str) -> bool:
+        """Whether IAM says that its role may not do this."""
+        answer = self.ask(
+            "iam",
+            "simulate_principal_policy",
+            PolicySourceArn=self.function.role_arn,
+            ActionNames=[action],
+            ResourceArns=[resource],
+        )
+        results = answer["EvaluationResults"]
+        return any(each["EvalDecision"] != "allowed" for each in results)
+
+    @_once
+    def status(self) -> Answer:
+        """What the function says of itself."""
+        return self._answer("status")
+
+    @_once
+    def plan(self) -> Answer:
+        """What it would do: it looks and renders for that, and changes nothing."""
+        return self._answer("plan")
+
+    # Queues, bucket, document, metrics.
+
+    @_once
+    def queue(self) -> Queue:
+        """Where events wait."""
+        return self._queue(self.output("QueueUrl"))
+
+    @_once
+    def dead_letters(self) -> Queue:
+        """Where events end that nobody took."""
+        return self._queue(self.output("DeadLetterQueueUrl"))
+
+    def _queue(self, url: str) -> Queue:
+        raw = self.ask(
+            "sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["All"]
+        )
+        return Queue.read(url, raw["Attributes"])
+
+    @_once
+    def bucket(self) -> str:
+        """Its name, once it was reached."""
+        bucket = self.output("BucketName")
+        self.ask("s3", "head_bucket", Bucket=bucket)
+        return bucket
+
+    @_once
+    def sends_events(self) -> bool:
+        """Whether the bucket tells EventBridge of uploads."""
+        raw = self.ask(
+            "s3",
+            "get_bucket_notification_configuration",
+            Bucket=self.output("BucketName"),
+        )
+        return raw.get("EventBridgeConfiguration") is not None
+
+    @_once
+    def versioning(self) -> str:
+        """Whether the bucket keeps what is overwritten: `Enabled`, `Suspended` or empty."""
+        raw = self.ask("s3", "get_bucket_versioning", Bucket=self.output("BucketName"))
+        return str(raw.get("Status", ""))
+
+    @property
+    def state_key(self) -> str:
+        """Where the state lies."""
+        return f"state/{self.variable('ENVIRONMENT')}.json"
+
+    @_once
+    def state_at(self) -> float | None:
+        """When the state was written last, in unix seconds; None if never."""
+        bucket = self.output("BucketName")
+        try:
+            raw = self.ask("s3", "head_object", Bucket=bucket, Key=self.state_key)
+        except Unanswered as error:
+            if error.is_absent:
+                return None
+            raise
+        return float(raw["LastModified"].timestamp())
+
+    @_once
+    def document(self) -> Document:
+        """The newest version of what proxies run."""
+        raw = self.ask(
+            "ssm",
+            "describe_document",
+            Name=self.output("DocumentName"),
+            DocumentVersion="$LATEST",
+        )
+        return Document.read(raw["Document"])
+
+    def metric(self, place: str, name: str, statistic: str, **of: str) -> list[float]:
+        """A metric's values of the last hour, one for five minutes, the newest first."""
+        dimensions = [{"Name": key, "Value": value} for key, value in of.items()]
+        metric = {"Namespace": place, "MetricName": name, "Dimensions": dimensions}
+        stat = {"Metric": metric, "Period": 300, "Stat": statistic}
+        now = datetime.now(UTC)
+        found = self.pages(
+            "cloudwatch",
+            "get_metric_data",
+            "MetricDataResults",
+            MetricDataQueries=[{"Id": "asked", "MetricStat": stat}],
+            StartTime=now - timedelta(hours=1),
+            EndTime=now,
+            ScanBy="TimestampDescending",
+        )
+        return [value for each in found for value in each["Values"]]
+
+    # The fleet.
+
+    @_once
+    def proxies(self) -> tuple[Proxy, ...]:
+        """Running instances whose tags say that they are proxies."""
+        tags = {
+            self.variable("ENVIRONMENT_TAG_KEY"): self.variable("ENVIRONMENT"),
+            self.variable("TYPE_TAG_KEY"): self.variable("PROXY_TAG_VALUE"),
+        }
+        filters = [
+            {"Name": f"tag:{key}", "Values": [_exactly(value)]}
+            for key, value in tags.items()
+        ]
+        running = {"Name": "instance-state-name", "Values": ["running"]}
+        found = self.pages(
+            "ec2", "describe_instances", "Reservations", Filters=[*filters, running]
+        )
+        instances = [raw for each in found for raw in each["Instances"]]
+        return tuple(sorted(map(Proxy.read, instances), key=str))
+
+    @_once
+    def agents(self) -> Mapping[str, Agent]:
+        """The registered agents of the proxies, by instance id."""
+        ids = [proxy.instance_id for proxy in self.proxies]
+        raws = [raw for batch in _batches(ids) for raw in self._registered(batch)]
+        return {
+            raw["InstanceId"]: Agent(raw["PingStatus"], raw.get("AgentVersion", ""))
+            for raw in raws
+        }
+
+    def _registered(self, ids: Sequence[str]) -> list[Any]:
+        return self.pages(
+            "ssm",
+            "describe_instance_information",
+            "InstanceInformationList",
+            Filters=[{"Key": "InstanceIds", "Values": list(ids)}],
+            PaginationConfig={"PageSize": BATCH},
+        )
+
+    @_once
+    def offline(self) -> tuple[Proxy, ...]:
+        """The proxies that no command reaches."""
+        agents, nobody = self.agents, Agent("", "")
+        return tuple(
+            proxy
+            for proxy in self.proxies
+            if not agents.get(proxy.instance_id, nobody).is_online
+        )
+
+    @_once
+    def profiles(self) -> Mapping[str, Profile]:
+        """The proxies' instance profiles, by name."""
+        names = sorted({proxy.profile for proxy in self.proxies} - {""})
+        return {name: self._profile(name) for name in names}
+
+    def _profile(self, name: str) -> Profile:
+        raw = self.ask("iam", "get_instance_profile", InstanceProfileName=name)
+        # IAM allows one.
+        role = "".join(each["RoleName"] for each in raw["InstanceProfile"]["Roles"])
+        if not role:
+            return Profile(name, "", ())
+        attached = self.pages(
+            "iam", "list_attached_role_policies", "AttachedPolicies", RoleName=role
+        )
+        return Profile(name, role, tuple(each["PolicyArn"] for each in attached))
+
+    @_once
+    def route_tables(self) -> tuple[RouteTable, ...]:
+        """Those of the VPCs in which a proxy is offline."""
+        found = self.pages(
+            "ec2", "describe_route_tables", "RouteTables", Filters=[self._vpcs]
+        )
+        return tuple(map(RouteTable.read, found))
+
+    @_once
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """VPC endpoints there."""
+        found = self.pages(
+            "ec2", "describe_vpc_endpoints", "VpcEndpoints", Filters=[self._vpcs]
+        )
+        return tuple(map(Endpoint.read, found))
+
+    @property
+    def _vpcs(self) -> Raw:
+        vpcs = sorted({proxy.vpc for proxy in self.offline})
+        return {"Name": "vpc-id", "Values": vpcs}
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), BATCH):
+        yield ids[start : start + BATCH]
+
+
+def _exactly(text: str) -> str:
+    r"""A filter's value that means this text: `*`, `?` and `\` are special there."""
+    special = str.maketrans({each: f"\\{each}" for each in "\\*?"})
+    return text.translate(special)

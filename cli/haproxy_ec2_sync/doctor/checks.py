@@ -1,0 +1,158 @@
+"""The table of checks, and how they are run: each by itself, whatever becomes of the others."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from haproxy_ec2_sync.doctor import answers, events, fleet, function, stack
+from haproxy_ec2_sync.doctor.account import Account, Unanswered
+from haproxy_ec2_sync.doctor.facts import last
+from haproxy_ec2_sync.doctor.lines import Line, right
+
+POLICY = "docs/command-line.md has the policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Asks an account, and judges. Where it is optional, an operator may do without the right to ask."""
+
+    name: str
+    judge: Callable[[Account], tuple[Line, ...]]
+    is_optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A line of a check. `is_right`: nothing here makes the whole wrong."""
+
+    check: str
+    line: Line
+    is_right: bool
+
+
+def run(account: Account) -> Iterator[Finding]:
+    """Every check's lines, in the order of the table."""
+    for check in CHECKS:
+        for line in _judged(check, account):
+            is_right = line.ok or (line.ok is None and check.is_optional)
+            yield Finding(check.name, line, is_right)
+
+
+def _judged(check: Check, account: Account) -> tuple[Line, ...]:
+    try:
+        return check.judge(account)
+    except Unanswered as error:
+        return (_unanswered(error),)
+
+
+def _unanswered(error: Unanswered) -> Line:
+    if error.is_refused:
+        advice = f"ask for the right {error.action} ({POLICY})"
+        return Line(ok=None, detail=f"you may not ask: {error}", advice=advice)
+    if error.is_absent:
+        advice = (
+            "see --env, --stack-name and --region; if somebody deleted it, deploy again"
+        )
+        return Line(ok=False, detail=str(error), advice=advice)
+    return Line(ok=None, detail=f"not known: {error}", advice="ask again in a minute")
+
+
+def _queue(account: Account) -> str:
+    return last(account.output("QueueUrl"))
+
+
+def _errors(account: Account) -> tuple[Line, ...]:
+    name = account.output("FunctionName")
+    return function.errors(
+        account.metric("AWS/Lambda", "Errors", "Sum", FunctionName=name)
+    )
+
+
+def _queue_age(account: Account) -> tuple[Line, ...]:
+    metric = "ApproximateAgeOfOldestMessage"
+    return events.queue_age(
+        account.metric("AWS/SQS", metric, "Maximum", QueueName=_queue(account))
+    )
+
+
+def _rights(account: Account) -> tuple[Line, ...]:
+    """One right for each kind of work, on what the stack has."""
+    bucket, document = account.output("BucketName"), account.output("DocumentName")
+    _, partition, _, _, number, *_ = account.function.role_arn.split(":")
+    region = account.stack.region
+    asked = {
+        "ec2:DescribeInstances": "*",
+        "s3:GetObject": f"arn:{partition}:s3:::{bucket}/{account.state_key}",
+        "ssm:SendCommand": f"arn:{partition}:ssm:{region}:{number}:document/{document}",
+    }
+    return function.rights([
+        f"{action} on {resource}"
+        for action, resource in asked.items()
+        if account.denied(action, resource)
+    ])  # fmt: skip
+
+
+def _tags(account: Account) -> tuple[Line, ...]:
+    environment = account.variable("ENVIRONMENT")
+    key = account.variable("TYPE_TAG_KEY")
+    wanted = fleet.Tags(
+        f"{account.variable('ENVIRONMENT_TAG_KEY')}={environment}",
+        f"{key}={account.variable('BACKEND_TAG_VALUE')}",
+        f"{key}={account.variable('PROXY_TAG_VALUE')}",
+    )
+    return fleet.tags(account.status, wanted)
+
+
+def _profiles(account: Account) -> tuple[Line, ...]:
+    offline = frozenset(proxy.instance_id for proxy in account.offline)
+    policy = account.output("ProxyPolicyArn")
+    return fleet.profiles(account.proxies, account.profiles, offline, policy)
+
+
+def _endpoints(account: Account) -> tuple[Line, ...]:
+    offline = account.offline
+    tables = account.route_tables if offline else ()
+    found = account.endpoints if offline else ()
+    return fleet.endpoints(offline, account.agents, tables, found)
+
+
+CHECKS = (
+    Check("stack", lambda asked: stack.deployed(asked.stack)),
+    Check("outputs", lambda asked: stack.outputs(asked.stack)),
+    Check("function", lambda asked: function.state(asked.function)),
+    Check("concurrency", lambda asked: function.concurrency(asked.reserved)),
+    Check(
+        "event-source",
+        lambda asked: function.fed(asked.event_sources, _queue(asked)),
+    ),
+    Check("errors", _errors, is_optional=True),
+    Check("role", lambda asked: function.role(asked.inline_policies)),
+    Check("rights", _rights, is_optional=True),
+    Check("rules", lambda asked: events.rules(asked.rules, _queue(asked))),
+    Check("queue", lambda asked: events.queue(asked.queue)),
+    Check("queue-age", _queue_age, is_optional=True),
+    Check("queue-policy", lambda asked: events.policy(asked.queue, asked.rules)),
+    Check("dead-letters", lambda asked: events.dead_letters(asked.dead_letters)),
+    Check("bucket", lambda asked: (right(f"{asked.bucket} can be reached"),)),
+    Check(
+        "bucket-events",
+        lambda asked: events.notifications(sends_events=asked.sends_events),
+    ),
+    Check("bucket-versions", lambda asked: events.versioning(asked.versioning)),
+    Check(
+        "state",
+        lambda asked: events.state(asked.state_key, asked.state_at, time.time()),
+    ),
+    Check("release", lambda asked: stack.release(asked.status)),
+    Check("look", lambda asked: answers.look(asked.status, time.time())),
+    Check("health", lambda asked: answers.health(asked.status)),
+    Check("tags", _tags),
+    Check("agents", lambda asked: fleet.agents(asked.proxies, asked.agents)),
+    Check("agent-versions", lambda asked: fleet.versions(asked.status)),
+    Check("instance-profiles", _profiles),
+    Check("endpoints", _endpoints),
+    Check("template", lambda asked: answers.template(asked.plan)),
+    Check("document", lambda asked: answers.document(asked.document, asked.status)),
+    Check("publishers", lambda asked: answers.publishers(asked.status)),
+)
+"""In the order in which they are read: what stands first breaks what follows."""

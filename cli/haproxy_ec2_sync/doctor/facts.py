@@ -1,0 +1,274 @@
+"""What AWS says, as far as it is judged; each is read from the answer of one API."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+Raw = Mapping[str, Any]
+"""An answer of boto3, or a part of one."""
+
+
+def last(text: str, separator: str = "/") -> str:
+    """What stands behind the last separator: the name that ends an ARN or an address."""
+    return text.rsplit(separator, 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """CloudFormation's word."""
+
+    name: str
+    region: str
+    status: str
+    reason: str
+    outputs: Mapping[str, str]
+
+    @classmethod
+    def read(cls, raw: Raw, region: str) -> "Stack":
+        """From DescribeStacks."""
+        outputs = {
+            each["OutputKey"]: each["OutputValue"] for each in raw.get("Outputs", ())
+        }
+        reason = raw.get("StackStatusReason", "")
+        return cls(raw["StackName"], region, raw["StackStatus"], reason, outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """Lambda's word; `variables` are its environment."""
+
+    name: str
+    state: str
+    update: str
+    reason: str
+    role_arn: str
+    variables: Mapping[str, str]
+
+    @classmethod
+    def read(cls, raw: Raw) -> "Function":
+        """From GetFunctionConfiguration."""
+        return cls(
+            name=raw["FunctionName"],
+            state=raw.get("State", "unknown"),
+            update=raw.get("LastUpdateStatus", "unknown"),
+            reason=raw.get("LastUpdateStatusReason") or raw.get("StateReason", ""),
+            role_arn=raw["Role"],
+            variables=raw.get("Environment", {}).get("Variables", {}),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EventSource:
+    """A queue that Lambda polls for the function."""
+
+    queue: str
+    state: str
+    uuid: str
+
+    @classmethod
+    def read(cls, raw: Raw) -> "EventSource":
+        """From ListEventSourceMappings."""
+        return cls(
+            last(raw.get("EventSourceArn", ""), ":"),
+            raw.get("State", ""),
+            raw["UUID"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of EventBridge, and the names of what it sends to; a deleted one has no ARN."""
+
+    name: str
+    arn: str = ""
+    state: str = ""
+    targets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """SQS's word; `rules` are the patterns of those whom its policy lets send."""
+
+    name: str
+    waiting: int
+    in_flight: int
+    rules: tuple[str, ...]
+
+    @classmethod
+    def read(cls, url: str, attributes: Mapping[str, str]) -> "Queue":
+        """From GetQueueAttributes."""
+        return cls(
+            last(url),
+            int(attributes["ApproximateNumberOfMessages"]),
+            int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+            _senders(json.loads(attributes.get("Policy") or "{}")),
+        )
+
+    def takes_from(self, rule: Rule) -> bool:
+        """Whether the policy lets the rule send here."""
+        return any(fnmatchcase(rule.arn, pattern) for pattern in self.rules)
+
+
+def _senders(policy: Raw) -> tuple[str, ...]:
+    """Whom a queue's policy lets send, by the source that it names; all, where it names none."""
+    return tuple(
+        arn
+        for statement in _listed(policy.get("Statement", []))
+        if statement["Effect"] == "Allow"
+        for arn in _sources(statement)
+    )
+
+
+def _sources(statement: Raw) -> list[str]:
+    named = [
+        arn
+        for keys in statement.get("Condition", {}).values()
+        for key, arns in keys.items()
+        if key.lower() == "aws:sourcearn"
+        for arn in _listed(arns)
+    ]
+    return named if statement.get("Condition") else ["*"]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """SSM's word on the newest version."""
+
+    name: str
+    status: str
+    version: str
+    reason: str
+
+    @classmethod
+    def read(cls, raw: Raw) -> "Document":
+        """From DescribeDocument."""
+        return cls(
+            raw["Name"],
+            raw.get("Status", "unknown"),
+            raw["DocumentVersion"],
+            raw.get("StatusInformation", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A running instance whose tags say that it is a proxy."""
+
+    instance_id: str
+    name: str
+    has_public_address: bool
+    subnet: str
+    vpc: str
+    profile: str
+
+    @classmethod
+    def read(cls, raw: Raw) -> "Proxy":
+        """From DescribeInstances; one without a tag Name is called by its private DNS name."""
+        tags = {tag["Key"]: tag["Value"] for tag in raw.get("Tags", ())}
+        return cls(
+            instance_id=raw["InstanceId"],
+            name=tags.get("Name") or raw.get("PrivateDnsName", "").partition(".")[0],
+            has_public_address=bool(raw.get("PublicIpAddress")),
+            subnet=raw.get("SubnetId", ""),
+            vpc=raw.get("VpcId", ""),
+            profile=last(raw.get("IamInstanceProfile", {}).get("Arn", "")),
+        )
+
+    def __str__(self) -> str:
+        """Name and id."""
+        return f"{self.name} ({self.instance_id})" if self.name else self.instance_id
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """SSM's word on the agent of an instance."""
+
+    ping: str
+    version: str
+
+    @property
+    def is_online(self) -> bool:
+        """Whether a command reaches it."""
+        return self.ping == "Online"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """An instance profile: its role, and the policies that are attached to that, by ARN."""
+
+    name: str
+    role: str
+    policies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """Where packets of some subnets go. `way` is the target of the route to everywhere; empty if there is none."""
+
+    table_id: str
+    vpc: str
+    is_main: bool
+    subnets: tuple[str, ...]
+    way: str
+
+    @classmethod
+    def read(cls, raw: Raw) -> "RouteTable":
+        """From DescribeRouteTables."""
+        links = raw.get("Associations", ())
+        return cls(
+            table_id=raw["RouteTableId"],
+            vpc=raw["VpcId"],
+            is_main=any(link.get("Main") for link in links),
+            subnets=tuple(link["SubnetId"] for link in links if "SubnetId" in link),
+            way=next(filter(None, map(_way, raw.get("Routes", ()))), ""),
+        )
+
+
+WAYS = (
+    "NatGatewayId",
+    "GatewayId",
+    "TransitGatewayId",
+    "NetworkInterfaceId",
+    "InstanceId",
+)
+
+
+def _way(route: Raw) -> str:
+    """The target of a route to everywhere that works; empty for another route."""
+    is_usable = route.get("State", "active") == "active"
+    if route.get("DestinationCidrBlock") != "0.0.0.0/0" or not is_usable:
+        return ""
+    return next((str(route[way]) for way in WAYS if route.get(way)), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A VPC endpoint that is available, and for whom: the whole VPC by private DNS, or some route tables."""
+
+    vpc: str
+    service: str
+    is_named: bool
+    tables: tuple[str, ...]
+
+    @classmethod
+    def read(cls, raw: Raw) -> "Endpoint":
+        """From DescribeVpcEndpoints; the service by its last word: ssm, ssmmessages, s3."""
+        is_available = raw.get("State", "").lower() == "available"
+        is_named = bool(raw.get("PrivateDnsEnabled"))
+        return cls(
+            raw["VpcId"],
+            last(raw["ServiceName"], "."),
+            is_available and is_named,
+            tuple(raw.get("RouteTableIds", ())) if is_available else (),
+        )
+
+    def serves(self, table: RouteTable) -> bool:
+        """Whether a host behind this route table reaches the service by it."""
+        is_here = self.vpc == table.vpc
+        return (is_here and self.is_named) or table.table_id in self.tables

@@ -1,0 +1,52 @@
+"""What a check says: lines, each of them right, wrong, or not known."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+FEW = 5
+"""How many lines a check has at most, and how many names a line has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What was found, and what to do about it. `ok` is None where nobody may say."""
+
+    ok: bool | None
+    detail: str
+    advice: str = ""
+
+
+def right(detail: str) -> Line:
+    """All is well."""
+    return Line(ok=True, detail=detail)
+
+
+def wrong(detail: str, advice: str) -> Line:
+    """Something is not."""
+    return Line(ok=False, detail=detail, advice=advice)
+
+
+def judged(is_right: object, detail: str, advice: str) -> tuple[Line, ...]:
+    """One line, which needs the advice where it is not right."""
+    return (right(detail) if is_right else wrong(detail, advice),)
+
+
+def verdict(problems: Iterable[Line], fine: str) -> tuple[Line, ...]:
+    """The first few problems, and how many more there are; or that all is well."""
+    found = tuple(problems)
+    rest = len(found) - FEW
+    more = (wrong(f"and {rest} more", "mend these first"),) if rest > 0 else ()
+    return (*found[:FEW], *more) or (right(fine),)
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few of them, and how many more there are."""
+    rest = len(names) - FEW
+    more = [f"and {rest} more"] if rest > 0 else []
+    return ", ".join([*names[:FEW], *more])
+
+
+def count(number: int, noun: str) -> str:
+    """`1 proxy`, `2 proxies`."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"

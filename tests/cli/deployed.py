@@ -1,0 +1,301 @@
+"""All of a stack that is not the world's: what template.yaml deploys around the function, in the world's moto."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from local.cloud import event_source, iam, s3
+from tests.cli.conftest import Shell, Typed, _Lambda
+from tests.contract.world import ACCOUNT, REGION, World
+
+NAME = "haproxy-ec2-sync-staging"
+CORE = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+RULES = (
+    "InstanceStateRule",
+    "InstanceTagRule",
+    "CommandRule",
+    "UploadRule",
+    "SweepRule",
+)
+SERVICES = (
+    "cloudformation",
+    "cloudwatch",
+    "ec2",
+    "events",
+    "iam",
+    "lambda",
+    "s3",
+    "sqs",
+    "ssm",
+)
+QUEUE_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT}:queue"
+ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/reconcile-role"
+
+type Line = dict[str, Any]
+
+# Keys of `status` that the doctor of this release reads.
+HEALTHY: dict[str, Any] = {
+    "headline": "all is well",
+    "sync": "synced",
+    "health": "healthy",
+    "conditions": [],
+    "instances": {},
+    "next_look_at": None,
+}
+
+
+def refusal(operation: str, code: str = "AccessDeniedException") -> ClientError:
+    """AWS refuses."""
+    words = f"you are not authorized to perform {operation}"
+    return ClientError({"Error": {"Code": code, "Message": words}}, operation)
+
+
+@cache
+def _client(service: str) -> Any:
+    """Made once: reading a service's model takes longer than a test."""
+    session: Any = boto3.Session(region_name=REGION)
+    return session.client(service)
+
+
+@dataclass
+class Deployed:
+    """A stack whose every part is right; tests break them."""
+
+    world: World
+    shell: Shell
+    asked: set[str] = field(default_factory=set)
+    """Operations that reached AWS, as `service:Operation`."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Those that AWS refuses, and with which code."""
+    said: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
+    """What is made of an operation's answer, where moto cannot be brought to it; also of `status` and `plan`."""
+
+    def client(self, service: str) -> Any:
+        """A client of the operator."""
+        return _client(service)
+
+    def says(self, operation: str, **changes: Any) -> None:
+        """From here on the answer has these keys."""
+        self.said[operation] = lambda answer: answer | changes
+
+    def doctor(self, *words: str) -> Typed:
+        """Type the command."""
+        return self.shell("doctor", "--env", "staging", "--region", REGION, *words)
+
+    def lines(self, check: str = "") -> list[Line]:
+        """What it finds: of one check, or all."""
+        found: list[Line] = json.loads(self.doctor("--json").out)
+        return [line for line in found if check in {"", line["check"]}]
+
+    def invoke(self, **request: Any) -> dict[str, Any]:
+        """The world's function; its status as if all were well with this release's keys."""
+        action = json.loads(request["Payload"])["action"]
+        self._before("lambda", "Invoke")
+        answer = _Lambda(self.shell).invoke(
+            FunctionName="function", Payload=request["Payload"]
+        )
+        payload = json.loads(answer["Payload"].read())
+        if action == "status" and "FunctionError" not in answer:
+            payload = HEALTHY | payload
+        payload = self.said.get(action, lambda same: same)(payload)
+        return answer | {"Payload": io.BytesIO(json.dumps(payload).encode())}
+
+    def hook(self, *, model: Any, **_: Any) -> None:
+        """Before a call."""
+        self._before(model.service_model.service_name, model.name)
+
+    def changed(self, *, parsed: Any, model: Any, **_: Any) -> None:
+        """After a call."""
+        if model.name in self.said:
+            parsed.update(self.said[model.name](parsed))
+
+    def _before(self, service: str, operation: str) -> None:
+        name = f"{service}:{operation}"
+        self.asked.add(name)
+        if name in self.refused:
+            raise refusal(operation, self.refused[name])
+
+    def outputs(self, **changes: str | None) -> None:
+        """Deploy again with other outputs; None takes one away."""
+        self.client("cloudformation").update_stack(
+            StackName=NAME, TemplateBody=_template(changes)
+        )
+
+    def launch_proxies(self, number: int, **options: Any) -> list[str]:
+        """Running proxies with the instance profile, whose agents never registered; options of RunInstances."""
+        tags = [
+            {"Key": "Environment", "Value": "staging"},
+            {"Key": "Type", "Value": "haproxy"},
+        ]
+        answer = self.client("ec2").run_instances(
+            ImageId="ami-12345678",
+            MinCount=number,
+            MaxCount=number,
+            IamInstanceProfile={"Name": "haproxy"},
+            TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+            **options,
+        )
+        return [instance["InstanceId"] for instance in answer["Instances"]]
+
+
+@cache
+def _complete_moto() -> None:
+    """Once in this process: what the local system's moto has beyond moto, as far as it is asked here."""
+    iam.install()
+    s3.install_notification_answer()
+    event_source.install()
+
+
+@contextmanager
+def deployed(world: World, shell: Shell) -> Iterator[Deployed]:
+    """The stack around this world."""
+    _complete_moto()
+    made = Deployed(world, shell)
+    _make(made)
+    clients = [_client(service) for service in SERVICES]
+    plain = _client("lambda").invoke
+    for client in clients:
+        client.meta.events.register("before-call", made.hook)
+        client.meta.events.register("after-call", made.changed)
+    _client("lambda").invoke = made.invoke
+    yield made
+    _client("lambda").invoke = plain
+    for client in clients:
+        client.meta.events.unregister("before-call", made.hook)
+        client.meta.events.unregister("after-call", made.changed)
+
+
+def _template(changes: Mapping[str, str | None]) -> str:
+    policy = f"arn:aws:iam::{ACCOUNT}:policy/proxy-policy"
+    outputs: dict[str, str | None] = {
+        "FunctionName": "function",
+        "BucketName": "bucket",
+        "DocumentName": "apply",
+        "ProxyPolicyArn": policy,
+        "QueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/queue",
+        "DeadLetterQueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/dead-letters",
+        "LogGroupName": "log",
+    } | dict(changes)
+    target = {"Id": "EventQueue", "Arn": QUEUE_ARN}
+    rules = {
+        name: {
+            "Type": "AWS::Events::Rule",
+            "Properties": {
+                "Name": name,
+                "ScheduleExpression": "rate(1 minute)",
+                "Targets": [target],
+            },
+        }
+        for name in RULES
+    }
+    said = {name: {"Value": value} for name, value in outputs.items() if value}
+    return json.dumps({"Resources": rules, "Outputs": said})
+
+
+def _make(made: Deployed) -> None:
+    made.client("cloudformation").create_stack(
+        StackName=NAME, TemplateBody=_template({})
+    )
+    _make_function(made)
+    made.client("sqs").create_queue(QueueName="dead-letters")
+    let_send(made, *RULES)
+    bucket = made.client("s3")
+    bucket.put_bucket_notification_configuration(
+        Bucket="bucket", NotificationConfiguration={"EventBridgeConfiguration": {}}
+    )
+    bucket.put_bucket_versioning(
+        Bucket="bucket", VersioningConfiguration={"Status": "Enabled"}
+    )
+    _make_profile(made)
+
+
+def let_send(made: Deployed, *rules: str) -> None:
+    """The queue's policy names these rules."""
+    sources = [f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{rule}" for rule in rules]
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": "*",
+        "Condition": {"ArnEquals": {"aws:SourceArn": sources}},
+    }
+    made.client("sqs").set_queue_attributes(
+        QueueUrl=made.world.settings.queue_url,
+        Attributes={
+            "Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        },
+    )
+
+
+def _make_function(made: Deployed) -> None:
+    roles, functions = made.client("iam"), made.client("lambda")
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    roles.create_role(RoleName="reconcile-role", AssumeRolePolicyDocument=trust)
+    allow(made, "reconcile", "ec2:DescribeInstances", "s3:GetObject")
+    allow(made, "send-command", "ssm:SendCommand")
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("handler.py", "")
+    functions.create_function(
+        FunctionName="function",
+        Runtime="python3.13",
+        Role=ROLE_ARN,
+        Handler="handler.handler",
+        Code={"ZipFile": code.getvalue()},
+        Environment={
+            "Variables": {
+                "ENVIRONMENT": "staging",
+                "ENVIRONMENT_TAG_KEY": "Environment",
+                "TYPE_TAG_KEY": "Type",
+                "BACKEND_TAG_VALUE": "tomcat",
+                "PROXY_TAG_VALUE": "haproxy",
+            }
+        },
+    )
+    functions.create_event_source_mapping(
+        FunctionName="function", EventSourceArn=QUEUE_ARN
+    )
+
+
+def allow(made: Deployed, policy: str, *actions: str) -> None:
+    """A policy of the function's role lets it do these, and nothing else."""
+    statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    made.client("iam").put_role_policy(
+        RoleName="reconcile-role",
+        PolicyName=policy,
+        PolicyDocument=json.dumps({
+            "Version": "2012-10-17",
+            "Statement": [statement],
+        }),
+    )  # fmt: skip
+
+
+def _make_profile(made: Deployed) -> None:
+    """What README has an operator make, on every proxy of the world."""
+    roles, ec2 = made.client("iam"), made.client("ec2")
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    reads = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [reads]})
+    arn = roles.create_policy(PolicyName="proxy-policy", PolicyDocument=document)
+    core = roles.create_policy(
+        PolicyName="AmazonSSMManagedInstanceCore", PolicyDocument=document
+    )
+    roles.create_role(RoleName="haproxy", AssumeRolePolicyDocument=trust)
+    for policy in (arn, core):
+        roles.attach_role_policy(RoleName="haproxy", PolicyArn=policy["Policy"]["Arn"])
+    roles.create_instance_profile(InstanceProfileName="haproxy")
+    roles.add_role_to_instance_profile(
+        InstanceProfileName="haproxy", RoleName="haproxy"
+    )
+    for instance_id in made.world.proxies:
+        ec2.associate_iam_instance_profile(
+            IamInstanceProfile={"Name": "haproxy"}, InstanceId=instance_id
+        )

@@ -1,0 +1,700 @@
+"""Why does nothing happen: every part that can be wrong is named by a line of its own, with what to do."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from haproxy_ec2_sync import function
+from haproxy_ec2_sync.doctor import checks
+from haproxy_ec2_sync.doctor.account import Account
+from haproxy_ec2_sync.doctor.stack import OUTPUTS
+from haproxy_ec2_sync.target import Target
+from tests.cli.conftest import Shell
+from tests.cli.deployed import (
+    NAME,
+    RULES,
+    Deployed,
+    allow,
+    deployed,
+    let_send,
+)
+from tests.contract.world import ACCOUNT, REGION, World, another_program, stack
+from tests.template.translate import source
+
+NAMES = [check.name for check in checks.CHECKS]
+QUEUE = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}"
+
+
+@pytest.fixture
+def empty(
+    world: World, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Deployed]:
+    """A stack that nobody's instances belong to yet."""
+    monkeypatch.setattr(checks, "time", SimpleNamespace(time=lambda: world.now))
+    with deployed(world, shell) as made:
+        monkeypatch.setattr(function, "clients", lambda _target: made.client)
+        yield made
+
+
+@pytest.fixture
+def stack_(
+    running: World, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Deployed]:
+    """A stack with a fleet, all of it well."""
+    monkeypatch.setattr(checks, "time", SimpleNamespace(time=lambda: running.now))
+    with deployed(running, shell) as made:
+        monkeypatch.setattr(function, "clients", lambda _target: made.client)
+        yield made
+
+
+def test_all_is_right(stack_: Deployed) -> None:
+    """One green line for each check, and exit code 0."""
+    typed = stack_.doctor("--json")
+    found = json.loads(typed.out)
+    assert [line for line in found if not line["ok"]] == []
+    assert [line["check"] for line in found] == NAMES
+    assert {line["advice"] for line in found} == {""}
+    assert typed.status == 0
+
+
+def test_a_person_reads_a_line_for_each(stack_: Deployed) -> None:
+    """With a check mark where it is right, else with a cross and what to do."""
+    stack_.client("events").disable_rule(Name="SweepRule")
+    typed = stack_.doctor()
+    lines = typed.out.splitlines()
+    assert typed.status == 1
+    assert lines[0].split() == [
+        *("✔", "stack", NAME, "in", REGION, "is", "CREATE_COMPLETE"),
+    ]
+    assert [line.rstrip() for line in lines if line.startswith("✘")] == [
+        "✘ rules             SweepRule is DISABLED; to do: aws events enable-rule --name SweepRule"
+    ]
+
+
+def _answers(action: str, **changes: Any) -> Callable[[Deployed], None]:
+    return lambda made: made.says(action, **changes)
+
+
+def _never_looked(made: Deployed) -> None:
+    made.says("status", looked_at=None)
+
+
+def _metric(name: str, value: float, **of: str) -> Callable[[Deployed], None]:
+    dimensions = [{"Name": key, "Value": value} for key, value in of.items()]
+    place = "AWS/Lambda" if "FunctionName" in of else "AWS/SQS"
+
+    def put(made: Deployed) -> None:
+        made.client("cloudwatch").put_metric_data(
+            Namespace=place,
+            MetricData=[
+                {
+                    "MetricName": name,
+                    "Value": value,
+                    "Dimensions": dimensions,
+                    "Timestamp": datetime.now(UTC) - timedelta(minutes=7),
+                }
+            ],
+        )
+
+    return put
+
+
+def _send(queue: str, number: int) -> Callable[[Deployed], None]:
+    def send(made: Deployed) -> None:
+        for start in range(0, number, 10):
+            made.client("sqs").send_message_batch(
+                QueueUrl=f"{QUEUE}/{queue}",
+                Entries=[
+                    {"Id": str(each), "MessageBody": "{}"}
+                    for each in range(start, min(start + 10, number))
+                ],
+            )
+
+    return send
+
+
+def _no_target(made: Deployed) -> None:
+    made.client("events").remove_targets(Rule="CommandRule", Ids=["EventQueue"])
+
+
+def _no_rule(made: Deployed) -> None:
+    _no_target(made)
+    made.client("events").delete_rule(Name="CommandRule")
+
+
+def _stop_polling(made: Deployed) -> None:
+    functions = made.client("lambda")
+    (found,) = functions.list_event_source_mappings()["EventSourceMappings"]
+    functions.update_event_source_mapping(UUID=found["UUID"], Enabled=False)
+
+
+def _unfeed(made: Deployed) -> None:
+    functions = made.client("lambda")
+    (found,) = functions.list_event_source_mappings()["EventSourceMappings"]
+    functions.delete_event_source_mapping(UUID=found["UUID"])
+
+
+def _broken_template(made: Deployed) -> None:
+    made.client("s3").put_object(
+        Bucket="bucket", Key="templates/staging/haproxy.cfg.j2", Body=b"{{ nobody }}\n"
+    )
+
+
+def _silence(made: Deployed) -> None:
+    made.client("s3").put_bucket_notification_configuration(
+        Bucket="bucket", NotificationConfiguration={}
+    )
+
+
+def _forget_versions(made: Deployed) -> None:
+    made.client("s3").put_bucket_versioning(
+        Bucket="bucket", VersioningConfiguration={"Status": "Suspended"}
+    )
+
+
+def _mistype(made: Deployed) -> None:
+    made.world.launch("Tomcat")
+    made.world.sweep()
+
+
+def _deregister(made: Deployed) -> None:
+    made.world.service.deregister(min(made.world.proxies))
+
+
+def _disconnect(made: Deployed) -> None:
+    made.world.service.disconnect(min(made.world.proxies))
+    made.world.clock.advance(400)
+
+
+def _age(made: Deployed) -> None:
+    made.world.proxies[min(made.world.proxies)].agent.version = "3.2.985.0"
+    made.world.pass_time(3600)
+    made.world.sweep()
+
+
+def _detach(made: Deployed) -> None:
+    made.client("iam").detach_role_policy(
+        RoleName="haproxy", PolicyArn=f"arn:aws:iam::{ACCOUNT}:policy/proxy-policy"
+    )
+
+
+def _detach_core(made: Deployed) -> None:
+    made.client("iam").detach_role_policy(
+        RoleName="haproxy",
+        PolicyArn=f"arn:aws:iam::{ACCOUNT}:policy/AmazonSSMManagedInstanceCore",
+    )
+    _deregister(made)
+
+
+def _no_profile(made: Deployed) -> None:
+    ec2 = made.client("ec2")
+    found = ec2.describe_iam_instance_profile_associations()
+    ec2.disassociate_iam_instance_profile(
+        AssociationId=found["IamInstanceProfileAssociations"][0]["AssociationId"]
+    )
+
+
+def _private(made: Deployed) -> str:
+    """An offline proxy in a VPC of its own without a way out; the VPC."""
+    ec2 = made.client("ec2")
+    vpc: str = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/24")["Subnet"]
+    made.launch_proxies(1, SubnetId=subnet["SubnetId"])
+    return vpc
+
+
+def _cut_off(made: Deployed) -> None:
+    _private(made)
+
+
+def _half_of_endpoints(made: Deployed) -> None:
+    endpoints(made, _private(made), "ssm")
+
+
+def endpoints(made: Deployed, vpc: str, *services: str) -> None:
+    """Interface endpoints; S3's is a gateway."""
+    ec2 = made.client("ec2")
+    tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
+    table = tables["RouteTables"][0]["RouteTableId"]
+    for service in services:
+        kind: dict[str, Any] = (
+            {"VpcEndpointType": "Gateway", "RouteTableIds": [table]}
+            if service == "s3"
+            else {"VpcEndpointType": "Interface", "PrivateDnsEnabled": True}
+        )
+        ec2.create_vpc_endpoint(
+            VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.{service}", **kind
+        )
+
+
+def _two_stacks(made: Deployed) -> None:
+    owned = {"ours": False, "instances": ["i-1"]}
+    made.says("status", publishers={stack("other"): owned})
+
+
+def _rollback_failed(made: Deployed) -> None:
+    made.said["DescribeStacks"] = lambda answer: {
+        "Stacks": [
+            answer["Stacks"][0]
+            | {
+                "StackStatus": "UPDATE_ROLLBACK_COMPLETE",
+                "StackStatusReason": "a rule is wrong",
+            }
+        ]
+    }
+
+
+def _deploying(made: Deployed) -> None:
+    made.said["DescribeStacks"] = lambda answer: {
+        "Stacks": [answer["Stacks"][0] | {"StackStatus": "UPDATE_IN_PROGRESS"}]
+    }
+
+
+def _document(made: Deployed) -> None:
+    made.said["DescribeDocument"] = lambda answer: {
+        "Document": answer["Document"]
+        | {"Status": "Failed", "StatusInformation": "no schema"}
+    }
+
+
+def _refuse_program(made: Deployed) -> None:
+    made.world.program = another_program()
+    made.world.launch()
+    made.world.sweep()
+
+
+WRONG: dict[str, tuple[str, Callable[[Deployed], None], str, str]] = {
+    "rolled back": (
+        "stack",
+        _rollback_failed,
+        f"{NAME} in {REGION} is UPDATE_ROLLBACK_COMPLETE (a rule is wrong)",
+        "see the stack's events for what failed, mend it, and deploy again",
+    ),
+    "deploying": (
+        "stack",
+        _deploying,
+        f"{NAME} in {REGION} is UPDATE_IN_PROGRESS",
+        "wait for its end, then ask again",
+    ),
+    "outputs": (
+        "outputs",
+        lambda made: made.outputs(LogGroupName=None),
+        "missing: LogGroupName",
+        "see --stack-name; else deploy the release",
+    ),
+    "no function": (
+        "function",
+        lambda made: made.client("lambda").delete_function(FunctionName="function"),
+        "lambda:GetFunctionConfiguration: ResourceNotFoundException: Function not found",
+        "if somebody deleted it, deploy again",
+    ),
+    "update failed": (
+        "function",
+        lambda made: made.says(
+            "GetFunctionConfiguration",
+            LastUpdateStatus="Failed",
+            LastUpdateStatusReason="the layer is gone",
+        ),
+        "function is Active, last update Failed (the layer is gone)",
+        "wait while it is pending, else deploy again",
+    ),
+    "reserved": (
+        "concurrency",
+        lambda made: made.client("lambda").put_function_concurrency(
+            FunctionName="function", ReservedConcurrentExecutions=0
+        ),
+        "reserved for it: 0",
+        "it never runs: see who stopped it and why, then aws lambda delete-function-concurrency",
+    ),
+    "not polled": (
+        "event-source",
+        _stop_polling,
+        "the event source of queue is Disabled",
+        "aws lambda update-event-source-mapping --uuid",
+    ),
+    "not fed": (
+        "event-source",
+        _unfeed,
+        "no event source brings it what queue has",
+        "somebody changed it by hand: deploy again",
+    ),
+    "errors": (
+        "errors",
+        _metric("Errors", 7, FunctionName="function"),
+        "7 runs within the last hour ended in errors",
+        "read its log: haproxy-ec2-sync logs",
+    ),
+    "role": (
+        "role",
+        lambda made: made.client("iam").delete_role_policy(
+            RoleName="reconcile-role", PolicyName="send-command"
+        ),
+        "the function's role lacks its policy send-command",
+        "somebody changed it by hand: deploy again",
+    ),
+    "rights": (
+        "rights",
+        lambda made: allow(made, "send-command", "ssm:ListCommands"),
+        f"the function may not ssm:SendCommand on arn:aws:ssm:{REGION}:{ACCOUNT}:document/apply",
+        "see its policies and its permissions boundary",
+    ),
+    "rule disabled": (
+        "rules",
+        lambda made: made.client("events").disable_rule(Name="SweepRule"),
+        "SweepRule is DISABLED",
+        "aws events enable-rule --name SweepRule",
+    ),
+    "rule without target": (
+        "rules",
+        _no_target,
+        "CommandRule does not send to queue",
+        "somebody changed it by hand: deploy again",
+    ),
+    "rule deleted": (
+        "rules",
+        _no_rule,
+        "CommandRule is gone",
+        "somebody changed it by hand: deploy again",
+    ),
+    "backlog": (
+        "queue",
+        _send("queue", 101),
+        "101 messages waiting, 0 in work",
+        "ask again in a minute; else see event-source, concurrency and errors",
+    ),
+    "old message": (
+        "queue-age",
+        _metric("ApproximateAgeOfOldestMessage", 400, QueueName="queue"),
+        "the oldest message waited 400 s",
+        "see event-source, concurrency and errors",
+    ),
+    "queue policy": (
+        "queue-policy",
+        lambda made: let_send(made, *RULES[:-1]),
+        "the queue's policy does not let these send: SweepRule",
+        "somebody changed it by hand: deploy again",
+    ),
+    "dead letters": (
+        "dead-letters",
+        _send("dead-letters", 1),
+        "1 message in dead-letters",
+        "redrive",
+    ),
+    "no bucket": (
+        "bucket",
+        lambda made: made.outputs(BucketName="gone-bucket"),
+        "s3:ListBucket: 404: Not Found",
+        "if somebody deleted it, deploy again",
+    ),
+    "bucket is silent": (
+        "bucket-events",
+        _silence,
+        "the bucket tells EventBridge of no upload",
+        "somebody changed it by hand: deploy again",
+    ),
+    "versions": (
+        "bucket-versions",
+        _forget_versions,
+        "the bucket's versioning is Suspended",
+        "somebody changed it by hand: deploy again",
+    ),
+    "no state": (
+        "state",
+        lambda made: made.client("s3").delete_object(
+            Bucket="bucket", Key="state/staging.json"
+        ),
+        "there is no state/staging.json in the bucket",
+        "the first look writes it: haproxy-ec2-sync sync",
+    ),
+    "old release": (
+        "release",
+        lambda made: made.said.update(
+            status=lambda answer: {
+                key: value
+                for key, value in answer.items()
+                if key not in {"headline", "health"}
+            }
+        ),
+        "its status lacks headline, health",
+        "deploy the release of this command line (make deploy)",
+    ),
+    "never looked": (
+        "look",
+        _never_looked,
+        "it has never looked",
+        "haproxy-ec2-sync sync looks now",
+    ),
+    "old look": (
+        "look",
+        lambda made: made.world.clock.advance(1000),
+        "s ago",
+        "see rules, event-source and errors",
+    ),
+    "degraded": (
+        "health",
+        _answers(
+            "status",
+            health="degraded",
+            headline="rollout stopped on a",
+            conditions=[{"advice": "make room", "runbook": "docs/runbook.md#disk"}],
+        ),
+        "rollout stopped on a",
+        "make room (docs/runbook.md#disk)",
+    ),
+    "mistyped": (
+        "tags",
+        _mistype,
+        "near-miss 'Type'='Tomcat', expected 'tomcat'",
+        "correct the tag",
+    ),
+    "not registered": (
+        "agents",
+        _deregister,
+        "1 not registered with SSM: ip-",
+        "see instance-profiles and endpoints; then restart amazon-ssm-agent there",
+    ),
+    "offline": (
+        "agents",
+        _disconnect,
+        "1 ConnectionLost: ip-",
+        "restart amazon-ssm-agent there; see endpoints",
+    ),
+    "old agent": (
+        "agent-versions",
+        _age,
+        "agent-too-old: i-",
+        "update it (AWS-UpdateSSMAgent)",
+    ),
+    "policy": (
+        "instance-profiles",
+        _detach,
+        "role haproxy lacks the stack's policy: ip-",
+        "aws iam attach-role-policy --role-name haproxy --policy-arn arn:aws:iam::123456789012:policy/proxy-policy",
+    ),
+    "core policy": (
+        "instance-profiles",
+        _detach_core,
+        "role haproxy lacks AmazonSSMManagedInstanceCore: ip-",
+        "--policy-arn arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore",
+    ),
+    "no profile": (
+        "instance-profiles",
+        _no_profile,
+        "no instance profile: ip-",
+        "attach one whose role has",
+    ),
+    "no way out": (
+        "endpoints",
+        _cut_off,
+        "has no way to ssm, ssmmessages, s3: ip-10-9-0-",
+        "a NAT gateway, or endpoints in its VPC",
+    ),
+    "some endpoints": (
+        "endpoints",
+        _half_of_endpoints,
+        "has no way to ssmmessages, s3: ip-10-9-0-",
+        "a NAT gateway, or endpoints in its VPC",
+    ),
+    "template": (
+        "template",
+        _broken_template,
+        "haproxy.cfg.j2:1: 'nobody' is undefined",
+        "make template-test shows it here",
+    ),
+    "document": (
+        "document",
+        _document,
+        "version 1 of apply is Failed (no schema)",
+        "wait while it is updated, else deploy again",
+    ),
+    "refused": (
+        "document",
+        _refuse_program,
+        "it takes no command: it names another program than the function",
+        "wait for the end of a deploy, else deploy again",
+    ),
+    "two stacks": (
+        "publishers",
+        _two_stacks,
+        f"{stack('other')} publishes to i-1, too",
+        "delete it, or take its proxies: haproxy-ec2-sync unfreeze --adopt",
+    ),
+}
+
+
+@pytest.mark.parametrize("trouble", WRONG)
+def test_what_is_wrong_is_named(trouble: str, stack_: Deployed) -> None:
+    """In a line of its own, with what to do; and the others are still told."""
+    check, spoil, detail, advice = WRONG[trouble]
+    spoil(stack_)
+    typed = stack_.doctor("--json")
+    found = json.loads(typed.out)
+    (line,) = [line for line in found if line["check"] == check and not line["ok"]]
+    assert line["ok"] is False
+    assert detail in line["detail"]
+    assert advice in line["advice"]
+    assert list(dict.fromkeys(each["check"] for each in found)) == NAMES
+    assert typed.status == 1
+
+
+def test_every_check_is_once_wrong() -> None:
+    """A check that no test sees fail may be one that cannot."""
+    assert {check for check, *_ in WRONG.values()} == set(NAMES)
+
+
+def test_whom_tags_should_say_is_told(empty: Deployed) -> None:
+    """Of an environment without instances: by the keys and values that the function was deployed with."""
+    empty.world.sweep()
+    found = {line["detail"]: line["advice"] for line in empty.lines("tags")}
+    assert found == {
+        "no backends found": "tag running instances Environment=staging and Type=tomcat",
+        "no proxies found": "tag running instances Environment=staging and Type=haproxy",
+    }
+
+
+def test_a_fleet_is_named_by_its_first_five(stack_: Deployed) -> None:
+    """Of sixty proxies whose agents are not there, in one line; they are asked for in batches."""
+    stack_.launch_proxies(60)
+    (line,) = [line for line in stack_.lines("agents") if not line["ok"]]
+    assert line["detail"].startswith("60 not registered with SSM: ip-")
+    assert line["detail"].endswith(" and 55 more")
+    assert line["detail"].count("(i-") == 5
+
+
+def test_endpoints_are_enough(stack_: Deployed) -> None:
+    """For who is offline in a subnet without a route to the internet."""
+    vpc = _private(stack_)
+    endpoints(stack_, vpc, "ssm", "ssmmessages", "s3")
+    (line,) = stack_.lines("endpoints")
+    assert line["ok"]
+    assert "see the agent's log" in line["detail"]
+
+
+@pytest.mark.parametrize(
+    ("gateway", "is_public", "is_right"),
+    [("nat", False, True), ("igw", True, True), ("igw", False, False)],
+)
+def test_the_internet_is_a_way(
+    gateway: str, stack_: Deployed, *, is_public: bool, is_right: bool
+) -> None:
+    """By a NAT gateway; by an internet gateway only for who has a public address."""
+    ec2 = stack_.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/24")["Subnet"]["SubnetId"]
+    ec2.modify_subnet_attribute(
+        SubnetId=subnet, MapPublicIpOnLaunch={"Value": is_public}
+    )
+    stack_.launch_proxies(1, SubnetId=subnet)
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+    if gateway == "igw":
+        made = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+        ec2.attach_internet_gateway(InternetGatewayId=made, VpcId=vpc)
+        way = {"GatewayId": made}
+    else:
+        made = ec2.create_nat_gateway(SubnetId=subnet, ConnectivityType="private")
+        way = {"NatGatewayId": made["NatGateway"]["NatGatewayId"]}
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", **way)
+    (line,) = stack_.lines("endpoints")
+    assert line["ok"] is is_right
+
+
+def _operations(made: Deployed) -> list[str]:
+    """All that the doctor asks of AWS."""
+    _private(made)
+    made.asked.clear()
+    made.doctor("--json")
+    return sorted(made.asked)
+
+
+def test_what_may_not_be_asked_stops_nothing(stack_: Deployed) -> None:
+    """Each API refused in turn: its checks say so and which right is missing, all others say what they said."""
+    operations = _operations(stack_)
+    assert len(operations) > 20
+    plain = stack_.lines()
+    for operation in operations:
+        stack_.refused = {operation: "AccessDeniedException"}
+        found = stack_.lines()
+        refused = [line for line in found if line not in plain]
+        assert refused, operation
+        for line in refused:
+            assert line["ok"] is None, (operation, line)
+            assert line["detail"].startswith("you may not ask: "), (operation, line)
+            assert line["advice"].startswith("ask for the right "), (operation, line)
+        kept = {line["check"] for line in found}
+        assert kept == set(NAMES), operation
+
+
+@pytest.mark.parametrize(
+    ("operation", "status"),
+    [
+        ("cloudwatch:GetMetricData", 0),
+        ("iam:SimulatePrincipalPolicy", 0),
+        ("lambda:Invoke", 1),
+        ("ec2:DescribeInstances", 1),
+    ],
+)
+def test_unknown_is_not_right(operation: str, status: int, stack_: Deployed) -> None:
+    """What could not be asked makes the whole no better than wrong, but for what an operator may do without."""
+    stack_.refused = {operation: "AccessDenied"}
+    assert stack_.doctor("--json").status == status
+
+
+def test_an_api_that_fails_is_not_known(stack_: Deployed) -> None:
+    """Neither right nor wrong."""
+    stack_.refused = {"sqs:GetQueueAttributes": "InternalError"}
+    (line,) = stack_.lines("queue")
+    assert line["ok"] is None
+    assert line["detail"].startswith("not known: sqs:GetQueueAttributes: InternalError")
+
+
+def test_a_stack_that_is_not_there(stack_: Deployed) -> None:
+    """Its line says where nobody found it; nothing else is asked that needs it."""
+    typed = stack_.shell(
+        "doctor", "--stack-name", "other", "--region", REGION, "--json"
+    )
+    first, *others = json.loads(typed.out)
+    assert first["ok"] is False
+    assert "Stack with id other does not exist" in first["detail"]
+    assert "--stack-name" in first["advice"]
+    assert not any(line["ok"] for line in others)
+    assert typed.status == 1
+
+
+def test_it_ends_in_time(stack_: Deployed) -> None:
+    """Once its time is up it asks nothing more."""
+    target = Target(NAME, REGION)
+    stack_.asked.clear()
+    found = list(checks.run(Account(target, stack_.client, seconds=-1)))
+    assert {each.line.ok for each in found} == {None}
+    assert "all the time went into earlier questions" in found[0].line.detail
+    assert stack_.asked == set()
+
+
+def test_it_changes_nothing(stack_: Deployed) -> None:
+    """Every operation reads; the function's look for the plan is its own."""
+    reads = ("Describe", "Get", "List", "Head", "Simulate")
+    operations = {each.split(":")[1] for each in _operations(stack_)}
+    assert [
+        each for each in operations - {"Invoke"} if not each.startswith(reads)
+    ] == []
+    assert {each["action"] for each in stack_.shell.asked} == {"status", "plan"}
+
+
+def test_what_it_expects_is_what_is_deployed() -> None:
+    """Outputs, policies and variables have their names in template.yaml."""
+    template = source()
+    assert set(OUTPUTS) <= set(template["Outputs"])
+    role = template["Resources"]["ReconcileRole"]["Properties"]
+    names = [policy["PolicyName"] for policy in role["Policies"]]
+    assert names == ["reconcile", "send-command"]
+    rules = {
+        name
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Events::Rule"
+    }
+    assert rules == set(RULES)

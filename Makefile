@@ -93,6 +93,6 @@ bench-apply: setup ## what the host program costs, against the former one in bas
 	$(AS_ROOT) $(PYTHON) -m benchmarks.apply
 
 clean: ## all that can be made again
-	rm -rf .aws-sam build .venv .venv-sam .venv-ansible .tools .setup.lock \
+	rm -rf .aws-sam build dist .venv .venv-sam .venv-ansible .tools .setup.lock \
 		.mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

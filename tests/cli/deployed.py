@@ -183,7 +183,8 @@ def _template(changes: Mapping[str, str | None]) -> str:
         "QueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/queue",
         "DeadLetterQueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/dead-letters",
         "LogGroupName": "log",
-    } | dict(changes)
+    }
+    outputs.update(changes)
     target = {"Id": "EventQueue", "Arn": QUEUE_ARN}
     rules = {
         name: {

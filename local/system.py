@@ -27,6 +27,7 @@ from local.lab import (
     self_signed,
 )
 from local.lab.client import Response
+from local.run_command.instances import PING_SECONDS
 from local.stack import Stack
 
 # Root's files, not in the tree, which is somebody else's; `make invoke` looks here, so no name by chance.
@@ -146,7 +147,7 @@ class LocalSystem:
         host.start(sample_config({}))
         proxy = Proxy(instance["InstanceId"], host)
         self.proxies[proxy.instance_id] = proxy
-        _later(REGISTER_SECONDS, lambda: self._register(proxy))
+        _later(REGISTER_SECONDS, lambda: self.start_agent(proxy))
         return proxy
 
     def terminate(self, instance_id: str) -> None:
@@ -246,12 +247,17 @@ class LocalSystem:
         )
         return answer["Instances"][0]
 
-    def _register(self, proxy: Proxy) -> None:
+    def start_agent(self, proxy: Proxy) -> None:
+        """Its SSM agent registers."""
         if proxy.instance_id in self.proxies:
             root = f"/proc/{proxy.host.pid}/root"
             self.stack.order(
                 register=proxy.instance_id, enter=proxy.host.enter, root=root
             )
+
+    def stop_agent(self, proxy: Proxy) -> None:
+        """Its SSM agent ends, minutes ago: the service has noticed."""
+        self.stack.order(crash=proxy.instance_id, silent_seconds=PING_SECONDS)
 
     def _make_subnets(self) -> dict[str, str]:
         ec2 = self.stack.ec2

@@ -61,13 +61,19 @@ class Hosts:
         self.agents: dict[str, HostAgent] = {}
 
     def obey(self, order: Mapping[str, Any]) -> None:
-        """`{"register": id, "enter": prefix, "root": directory}`, or `{"crash": id}`."""
+        """`{"register": id, "enter": prefix, "root": directory}`, or `{"crash": id}`.
+
+        A crash may be so long ago (`"silent_seconds": n`) that the service has noticed.
+        """
         match order:
             case {"register": str(instance_id), "enter": enter, "root": str(root)}:
                 self._register(instance_id, Machine(enter, Path(root)))
             case {"crash": str(instance_id)}:
                 if instance_id in self.agents:
-                    self.service.disconnect(instance_id, crash=True)
+                    silent = order.get("silent_seconds", 0)
+                    self.service.disconnect(
+                        instance_id, crash=True, silent_seconds=silent
+                    )
                     self.agents.pop(instance_id).close()
             case _:
                 raise ValueError(f"unknown order {order}")

@@ -68,10 +68,13 @@ class RunCommand:
         with self.lock:
             self.instances.pop(instance_id, None)
 
-    def disconnect(self, instance_id: str, *, crash: bool = False) -> None:
-        """The agent cannot be reached; called Online for minutes more. A crash also ends what it was running."""
+    def disconnect(
+        self, instance_id: str, *, crash: bool = False, silent_seconds: float = 0
+    ) -> None:
+        """The agent cannot be reached, since so long; called Online for minutes more. A crash also ends its work."""
+        silent = timedelta(seconds=silent_seconds)
         with self.lock:
-            self.instances[instance_id].last_ping = self.clock()
+            self.instances[instance_id].last_ping = self.clock() - silent
             if not crash:
                 return
             for execution, invocation in self._running_on(instance_id):

@@ -21,6 +21,7 @@ POOL = (2, 3)
 GROUPS = {
     "test_sudo_user.py": "newcomer",
     "test_demo.py": "demo",
+    "test_doctor.py": "second system",
     "test_operator_commands.py": "second system",
     "test_pool.py": "second system",
     "test_samples.py": "second system",

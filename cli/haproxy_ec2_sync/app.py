@@ -18,10 +18,7 @@ INTERRUPTED = 130  # as shells say it
 @click.group(
     NAME,
     invoke_without_command=True,
-    context_settings={
-        "help_option_names": ["-h", "--help"],
-        "auto_envvar_prefix": "HAPROXY_EC2_SYNC",
-    },
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples("status --env staging", "plan --env staging"),
 )
 @click.version_option(package_name=NAME)

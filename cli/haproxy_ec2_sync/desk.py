@@ -15,6 +15,8 @@ from haproxy_ec2_sync.function import Answer, Function
 from haproxy_ec2_sync.target import Options, Target, target
 
 NAME = "haproxy-ec2-sync"
+VARIABLES = "HAPROXY_EC2_SYNC_"
+"""How variables of the environment begin that stand for options."""
 
 
 def examples(*lines: str) -> str:
@@ -57,26 +59,32 @@ class Desk:
             self.console.print(view(answer))
 
 
+def _common(name: str, **settings: Any) -> Callable[[Any], Any]:
+    """An option of all commands, which a variable of the environment can give, too."""
+    variable = name.removeprefix("--").replace("-", "_").upper()
+    return click.option(
+        name, envvar=f"{VARIABLES}{variable}", show_envvar=True, **settings
+    )
+
+
 OPTIONS = (
-    click.option(
+    _common(
         "--env",
         default="default",
         show_default=True,
         help="The table of samconfig.toml that names the stack.",
     ),
-    click.option(
+    _common(
         "--config-file",
         type=click.Path(path_type=Path),
         default="samconfig.toml",
         show_default=True,
         help="SAM's file with the tables.",
     ),
-    click.option("--stack-name", help="A stack that no table names."),
-    click.option("--region", help="The AWS region, instead of the table's."),
-    click.option(
-        "--profile", help="A profile of your AWS configuration, not the table's."
-    ),
-    click.option(
+    _common("--stack-name", help="A stack that no table names."),
+    _common("--region", help="The AWS region, instead of the table's."),
+    _common("--profile", help="A profile of your AWS configuration, not the table's."),
+    _common(
         "--endpoint-url", help="Ask this address, such as the local system's, not AWS."
     ),
     click.option("--json", "is_json", is_flag=True, help="The answer as JSON."),

@@ -10,9 +10,10 @@ import pytest
 
 from haproxy_ec2_sync import function
 from haproxy_ec2_sync.doctor import checks
-from haproxy_ec2_sync.doctor.account import Account
+from haproxy_ec2_sync.doctor.account import ACTIONS, Account
 from haproxy_ec2_sync.doctor.stack import OUTPUTS
 from haproxy_ec2_sync.target import Target
+from tests import command_line_reference as reference
 from tests.cli.conftest import Shell
 from tests.cli.deployed import (
     NAME,
@@ -683,6 +684,18 @@ def test_it_changes_nothing(stack_: Deployed) -> None:
         each for each in operations - {"Invoke"} if not each.startswith(reads)
     ] == []
     assert {each["action"] for each in stack_.shell.asked} == {"status", "plan"}
+
+
+def test_it_asks_what_the_documents_policy_allows(stack_: Deployed) -> None:
+    """All of it, and nothing else."""
+    asked = {ACTIONS.get(each, each) for each in _operations(stack_)}
+    doctors = {
+        action
+        for statement in reference.policy()["Statement"]
+        for action in statement["Action"]
+        if statement["Sid"] != "Logs"
+    }
+    assert asked == doctors
 
 
 def test_what_it_expects_is_what_is_deployed() -> None:

@@ -46,3 +46,17 @@ def test_wrong_use_is_one_line_and_exit_code_1(
     typed = shell(*words)
     assert typed.status == (1 if words else 0)
     assert len(typed.err.splitlines()) == (1 if words else 0)
+
+
+def test_a_variable_of_the_environment_stands_for_an_option(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for each command; what is typed wins."""
+    monkeypatch.setenv("HAPROXY_EC2_SYNC_ENV", "production")
+    monkeypatch.setenv("HAPROXY_EC2_SYNC_REGION", "eu-west-1")
+    assert shell("status").status == 0
+    assert shell("status", "--env", "staging").status == 0
+    assert [(target.stack_name, target.region) for target in shell.targets] == [
+        ("haproxy-ec2-sync-production", "eu-west-1"),
+        ("haproxy-ec2-sync-staging", "eu-west-1"),
+    ]

@@ -124,7 +124,13 @@ def report(haproxy: str, up: int, reason: str = "") -> Report:
     backends = (BackendServers("app", up, 0),)
     backup = f"backup {up}"
     return Report(
-        "i-1", outcome, reason, backup=backup, haproxy=haproxy, backends=backends
+        "i-1",
+        outcome,
+        reason,
+        backup=backup,
+        haproxy=haproxy,
+        haproxy_version=f"2.6.{up}" if up else "",
+        backends=backends,
     )
 
 
@@ -135,11 +141,13 @@ def test_the_newest_command_s_word_stays() -> None:
     assert newer.serving
     assert newer.serving.backends == (BackendServers("app", 3, 0),)
     assert newer.hand_edit == HandEdit(21.0, "backup 3", 20.0)
+    assert newer.serving.haproxy_version == "2.6.3"
     late = serving.heard(newer, report("stopped", 0, "hand-edit"), 19.0, 22.0)
     assert late == newer
     same = serving.heard(newer, report("stopped", 0), 20.0, 22.0)
     assert same.serving
     assert (same.serving.haproxy, same.serving.at) == ("stopped", 22.0)
+    assert same.serving.haproxy_version == "2.6.3"  # a stopped one says none
     assert same.hand_edit == newer.hand_edit
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_apply import request, state
+from haproxy_apply import request, serving, state
 from haproxy_apply.command_line import CommandLine, parse
 from haproxy_apply.errors import Ended, Verdict
 from haproxy_apply.haproxy import HAProxy
@@ -19,6 +19,7 @@ from haproxy_apply.journal import Journal
 from haproxy_apply.report import Findings, marker
 from haproxy_apply.server_state import Backend, Servers
 from haproxy_apply.sockets import spelt
+from haproxy_sync.rollout import reports
 from haproxy_sync.rollout.reports import parse_marker, reports_of
 
 PATHS = (Path("src/host"), Path("src"))
@@ -191,6 +192,13 @@ def test_a_marker_has_room_for_the_worst_backends(
     assert all(len(f" {name} {up}/{down}") > room for name, up, down in left_out)
     assert len(fields["detail"]) >= min(len(detail), 90)
     assert ("servers_up" in fields) == (outcome == "inspected")
+
+
+@pytest.mark.fault("F147")
+def test_the_function_knows_every_word_for_haproxy() -> None:
+    """Another one would be unknown to it."""
+    said = {serving.RUNNING, serving.STOPPED, serving.OTHER_FILE}
+    assert said == reports.HAPROXY
 
 
 def over(line: str) -> dict[str, Any]:

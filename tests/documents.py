@@ -49,6 +49,15 @@ def prose(text: str) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
+def anchors(text: str) -> set[str]:
+    """What GitHub makes of the headings."""
+    headings = (line.lstrip("# ") for _, line in prose(text) if line.startswith("#"))
+    return {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for heading in headings
+    }
+
+
 def wide_prose(text: str) -> list[int]:
     """Numbers of the lines that could be broken and are too wide."""
     return [

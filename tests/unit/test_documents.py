@@ -11,8 +11,8 @@ from tests.documents import (
     DOCUMENTS,
     ROOT,
     WIDTH,
+    anchors,
     files,
-    prose,
     wide_comments,
     wide_prose,
 )
@@ -165,15 +165,6 @@ def test_what_is_too_wide_in_a_document(text: str, lines: list[int]) -> None:
 def test_what_is_too_wide_in_a_comment(text: str, lines: list[int]) -> None:
     """Code is other tools' business, and a pragma stands where its tool wants it."""
     assert wide_comments(text) == lines
-
-
-def anchors(text: str) -> set[str]:
-    """What GitHub makes of the headings."""
-    headings = (line.lstrip("# ") for _, line in prose(text) if line.startswith("#"))
-    return {
-        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-        for heading in headings
-    }
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -17,7 +17,7 @@ from haproxy_sync.operator.situation import HAProxy, Situation, haproxy
 from haproxy_sync.operator.words import clean, clip, count, joined, several
 from haproxy_sync.reconcile.reconciler import DEPLOY_SECONDS
 from haproxy_sync.rollout import ownership, serving, word
-from haproxy_sync.rollout.agents import ADVICE, Finding, findings
+from haproxy_sync.rollout.agents import FLOORS, Finding, findings
 from haproxy_sync.rollout.progress import ProxyProgress
 from haproxy_sync.settings import SECONDS_PER_MINUTE
 from haproxy_sync.state.model import (
@@ -182,11 +182,12 @@ def _failure(what: str, failure: Failure | None, coming: Next) -> Iterator[Found
 
 
 def unreadable_state(situation: Situation) -> Iterator[Found]:
-    """The bucket does not answer, or refuses."""
-    settings = situation.settings
-    place = f"s3://{settings.bucket}/{state_key(settings.environment)}"
-    what = f"the state cannot be read from {place}"
-    return _failure(what, situation.failure, NOTHING)
+    """The bucket does not answer, or refuses; since when nobody can say who cannot read."""
+    if situation.failure:
+        settings, words = situation.settings, clip(str(situation.failure))
+        place = f"s3://{settings.bucket}/{state_key(settings.environment)}"
+        what = f"the state cannot be read from {place}: {words}"
+        yield Found(what, next=Next("each sweep tries again"))
 
 
 def corrupt_state(situation: Situation) -> Iterator[Found]:
@@ -284,8 +285,8 @@ ADVICE_BY_REASON: Mapping[str, str] = {
     "no-python": "install Python 3.8 or later there",
     "download-failed": "let it reach the bucket",
     "program-download-failed": "let it reach the bucket",
-    "checksum-mismatch": "see who wrote the config's object in the bucket",
-    "program-mismatch": "see who wrote the program's object in the bucket",
+    "checksum-mismatch": "find out who wrote the config's object in the bucket",
+    "program-mismatch": "find out who wrote the program's object in the bucket",
     "cannot-bind": "free the address there, or mend the template",
     "missing-directory": "make the directory there",
 }
@@ -322,11 +323,11 @@ def look_failed(situation: Situation) -> Iterator[Found]:
 
 def template_error(situation: Situation) -> Iterator[Found]:
     """The old config stays."""
-    if error := situation.state.template_error:
-        what = (
-            f"the template does not render, so nothing new is published: {clip(error)}"
-        )
-        yield Found(what, next=_next_look(situation))
+    state = situation.state
+    if state.template_error:
+        error = clip(state.template_error)
+        what = f"the template does not render, so nothing new is published: {error}"
+        yield Found(what, state.template_error_since, _next_look(situation))
 
 
 def other_publisher(situation: Situation) -> Iterator[Found]:
@@ -378,6 +379,7 @@ def no_proxy(situation: Situation) -> Iterator[Found]:
         f"no running instance is tagged as a proxy ({wanted})",
         next=_next_look(situation),
         health=Health.DEGRADED if state.publication else Health.ATTENTION,
+        advice=_mistyped(situation),
     )
 
 
@@ -403,7 +405,7 @@ def _away(situation: Situation, instance_id: str) -> str:
 
 AWAY: Mapping[str, str] = {
     Finding.OFFLINE: "restart amazon-ssm-agent on it ({})",
-    Finding.NOT_REGISTERED: "see its role and its way to the SSM endpoints ({})",
+    Finding.NOT_REGISTERED: "give it its role and a way to the SSM endpoints ({})",
 }
 
 
@@ -415,11 +417,6 @@ def _since(situation: Situation, instances: Iterable[str]) -> UnixSeconds:
 def _findings(situation: Situation, instance_id: str) -> tuple[Finding, ...]:
     agent = situation.state.agents.get(instance_id)
     return findings(agent) if agent else ()
-
-
-def _agent_advice(finding: Finding, instances: list[str]) -> str:
-    """What to do, and the id of one to type."""
-    return f"{ADVICE[finding].rpartition(': ')[2]} ({several(instances[:1])})"
 
 
 def agent_in_doubt(finding: Finding) -> Callable[[Situation], Iterator[Found]]:
@@ -434,10 +431,29 @@ def agent_in_doubt(finding: Finding) -> Callable[[Situation], Iterator[Found]]:
             yield Found(
                 f"the SSM agent of {names} is {version or 'of an unknown version'} ({finding})",
                 instances=tuple(instances),
-                advice=_agent_advice(finding, instances),
+                advice=DOUBTS[finding].format(first),
             )
 
     return find
+
+
+DOUBTS: Mapping[Finding, str] = {
+    Finding.VERSION_UNKNOWN: f"update it to {FLOORS[Finding.OUTDATED]} or newer ({{}})",
+    Finding.TOO_OLD: "no command works on it: update it ({})",
+    Finding.OUTDATED: "a lost reply costs minutes: update it ({})",
+}
+
+
+def stalled(situation: Situation) -> Iterator[Found]:
+    """A command that no agent takes, or whose targets hang."""
+    for command in filter(attrgetter("is_stalled"), situation.state.commands):
+        names = _called(situation, command.targets)
+        yield Found(
+            f"{names} did not take a command, or is at work on it for too long",
+            command.claimed_at,
+            Next("it is not delivered any more", command.deliver_by or None),
+            command.targets,
+        )
 
 
 def agents_failed(situation: Situation) -> Iterator[Found]:
@@ -495,7 +511,9 @@ def not_looked(situation: Situation) -> Iterator[Found]:
     yield Found(
         "nobody looks at EC2" if looked_at else "nobody has looked at EC2 yet",
         looked_at,
-        Next("a sweep was expected", situation.next_look_at),
+        Next("a sweep was expected", looked_at + situation.settings.sweep_seconds)
+        if looked_at
+        else Next("a sweep is expected soon"),
     )
 
 
@@ -509,6 +527,7 @@ def pool_empty(situation: Situation) -> Iterator[Found]:
             _end_of_hold(situation),
             tuple(situation.held),
             health=Health.ATTENTION if is_meant else Health.DEGRADED,
+            advice=_mistyped(situation),
         )
 
 
@@ -525,8 +544,13 @@ def _published_at(situation: Situation) -> UnixSeconds:
 
 def _end_of_hold(situation: Situation) -> Next:
     hold = answers.hold(situation.state, situation.now)
-    ends_at = hold["ends_at"] if hold else None
-    return Next("the hold ends", ends_at) if ends_at else NOTHING
+    if hold is None:
+        return NOTHING
+    by_time, otherwise = Next("the hold ends", hold["ends_at"]), Next(HOLD_ENDS)
+    return by_time if hold["ends_at"] else otherwise
+
+
+HOLD_ENDS = "the hold ends when enough of them are found"
 
 
 def hold(situation: Situation) -> Iterator[Found]:
@@ -539,15 +563,24 @@ def hold(situation: Situation) -> Iterator[Found]:
     kept = f"{len(missing)} of {total} vanished and stay in the config"
     reason = clip(state.hold.reason)
     yield Found(
-        f"{kept}: {reason}" if missing else f"nothing is published: {reason}",
+        f"{kept}: {reason}" if missing else reason,
         state.hold.since,
         _end_of_hold(situation),
         missing,
-        advice=HELD if missing else "",
+        advice=_mistyped(situation) or (HELD if missing else ""),
     )
 
 
 HELD = "if they are gone on purpose, sync with allow_mass_removal; else mend their tags"
+
+
+def _mistyped(situation: Situation) -> str:
+    """What to mend where a tag seems to be mistyped: that may be why nobody is found."""
+    such = (each for each in situation.state.skipped if each.reason == NEAR_MISS)
+    tags = (
+        f"mend the tag of {each.instance_id} ({clip(each.detail)})" for each in such
+    )
+    return next(tags, "")
 
 
 def near_miss(situation: Situation) -> Iterator[Found]:
@@ -667,20 +700,31 @@ def freeze(situation: Situation) -> Iterator[Found]:
 
 
 def rolling_out(situation: Situation) -> Iterator[Found]:
-    """What is published is on its way."""
+    """What is published is on its way, to whom nothing else keeps it from."""
     state = situation.state
-    unsettled = situation.progress.unsettled
+    waiting = [
+        key for key in situation.progress.unsettled if _is_waiting(situation, key)
+    ]
     is_stuck = state.is_frozen or situation.stoppers
-    if state.publication is None or not unsettled or is_stuck:
+    if state.publication is None or is_stuck or not waiting:
         return
-    has_it = len(situation.proxies) - len(unsettled)
+    has_it = len(situation.proxies) - len(situation.progress.unsettled)
     total = count(len(situation.proxies), "proxy")
     yield Found(
         f"generation {state.generation} rolls out, {has_it} of {total} have it",
         state.publication.at,
-        _under_way(situation) or _next_command(situation, unsettled),
-        unsettled,
+        _under_way(situation) or _next_command(situation, waiting),
+        tuple(waiting),
     )
+
+
+def _is_waiting(situation: Situation, instance_id: str) -> bool:
+    """Whether nothing else is said of why it does not have it."""
+    outcome = situation.state.proxy_state(instance_id).outcome
+    return outcome not in EXPLAINED and situation.is_reachable(instance_id)
+
+
+EXPLAINED = BROKEN | {Outcome.DENIED, Outcome.UNKNOWN, Outcome.MISSING}
 
 
 def _under_way(situation: Situation) -> Next | None:
@@ -712,7 +756,7 @@ UNREADABLE: tuple[Row, ...] = (
         "corrupt-state",
         Health.UNKNOWN,
         corrupt_state,
-        "see who wrote it",
+        "find out who wrote it",
         "corrupt-state",
     ),
 )
@@ -814,28 +858,28 @@ TABLE: tuple[Row, ...] = (
         "pool-empty",
         Health.DEGRADED,
         pool_empty,
-        "bring backends back, or see who changed their tags",
+        "bring backends back, or mend their tags",
         "empty-pool",
     ),
     Row(
         "backend-down",
         Health.DEGRADED,
         backend_down,
-        "see whether its servers run and answer their checks",
+        "find out why its servers fail their checks",
         "backend-down",
     ),
     Row(
         "not-looked",
         Health.UNKNOWN,
         not_looked,
-        "see the function's log",
+        "read the function's log",
         "no-reconcile",
     ),
     Row(
         "unknown-outcome",
         Health.UNKNOWN,
         grouped(_is_unknown, unknown_outcome),
-        "see its SSM agent",
+        "look after its SSM agent",
         "agent-in-trouble",
     ),
     Row(
@@ -844,6 +888,13 @@ TABLE: tuple[Row, ...] = (
         silent,
         "ask by inspect",
         "silent-proxies",
+    ),
+    Row(
+        "stalled",
+        Health.ATTENTION,
+        stalled,
+        "restart amazon-ssm-agent there, if that lasts",
+        "proxy-missing",
     ),
     Row(
         "near-miss",
@@ -856,14 +907,14 @@ TABLE: tuple[Row, ...] = (
         "hold",
         Health.ATTENTION,
         hold,
-        "see that backends are tagged and run",
+        "tag the backends",
         "held-removal",
     ),
     Row(
         "servers-down",
         Health.ATTENTION,
         servers_down,
-        "see whether they run and answer their checks",
+        "find out why they fail their checks",
         "backend-down",
     ),
     Row(

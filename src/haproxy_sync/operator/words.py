@@ -11,7 +11,7 @@ MAX_TEXT = 160  # characters of a text that somebody else wrote
 
 
 def clean(text: str) -> str:
-    """The text in one line of printable ASCII: what else there is becomes an escape, and line breaks become blanks."""
+    """The text in one line of printable ASCII: line breaks become blanks, and control characters are cut out."""
     line = " ".join(text.split())
     escaped = line.encode("ascii", "backslashreplace").decode()
     return "".join(filter(str.isprintable, escaped))

@@ -1,0 +1,258 @@
+"""Whatever a state says: health is the worst condition, no green is older than it may be, the headline is a line."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from haproxy_sync.fleet.model import Backend, Proxy, Skipped
+from haproxy_sync.operator import told, words
+from haproxy_sync.operator.health import Health
+from haproxy_sync.operator.situation import Situation
+from haproxy_sync.rollout import word
+from haproxy_sync.rollout.progress import Progress
+from haproxy_sync.settings import Settings
+from haproxy_sync.state.model import (
+    Agent,
+    Assignment,
+    BackendServers,
+    Command,
+    Digest,
+    EnvironmentState,
+    Failure,
+    Freeze,
+    HandEdit,
+    Hold,
+    Inspection,
+    Outcome,
+    ProxyState,
+    Publication,
+    Purpose,
+    Refusal,
+    Serving,
+)
+from tests.unit.test_settings import GOOD
+
+SETTINGS = Settings.from_env(GOOD)
+NOW = 1_800_000_000.0
+NEW, OLD = Digest("a" * 64, "b" * 32), Digest("c" * 64, "d" * 32)
+PROXIES = tuple(
+    Proxy(f"i-0000000{number}", "haproxy", f"lb-{number}", f"10.0.1.{number}", "a")
+    for number in range(3)
+)
+POOL = tuple(
+    Backend(f"i-1000000{number}", "tomcat", f"app-{number}", f"10.0.2.{number}", "a")
+    for number in range(2)
+)
+
+times = st.one_of(
+    st.just(0.0), st.floats(NOW - 4000, NOW), st.floats(allow_nan=False, width=32)
+)
+texts = st.one_of(
+    st.just(""), st.text(max_size=40), st.text(min_size=200, max_size=900)
+)
+reasons = st.one_of(
+    texts, st.sampled_from(["stopped", "rollback-failed", "cannot-write", "hand-edit"])
+)
+digests = st.sampled_from(["", NEW.md5, OLD.md5])
+generations = st.integers(0, 3)
+failures = st.none() | st.builds(Failure, texts, texts, texts, times, times)
+counts = st.integers(0, 3)
+servings = st.builds(
+    Serving,
+    at=times,
+    haproxy=st.sampled_from(["running", "stopped", "config-not-used"]),
+    haproxy_version=texts,
+    backends=st.none()
+    | st.lists(st.builds(BackendServers, texts, counts, counts), max_size=3).map(tuple),
+    more_backends=counts,
+    since=times,
+)
+observed = st.builds(
+    ProxyState,
+    outcome=st.none() | st.sampled_from(Outcome),
+    reason=reasons,
+    detail=texts,
+    observed_generation=generations,
+    sent_generation=generations,
+    installed=digests,
+    running=digests,
+    at=times,
+    sent_at=times,
+    attempts=counts,
+    failed_generation=generations,
+    failed_since=times,
+    publisher=st.sampled_from(["", "ours", "theirs"]),
+    other_publisher=texts,
+    inspection=st.none()
+    | st.builds(
+        Inspection, times, reasons, st.booleans(), installed=digests, running=digests
+    ),
+    inspect_attempts=counts,
+    serving=st.none() | servings,
+    hand_edit=st.none() | st.builds(HandEdit, times, texts),
+)
+commands = st.builds(
+    Command,
+    claim_id=st.just("1.0"),
+    purpose=st.sampled_from(Purpose),
+    generation=generations,
+    fence=generations,
+    digest=st.just(NEW),
+    targets=st.just((PROXIES[0].instance_id,)),
+    claimed_at=times,
+    is_stalled=st.booleans(),
+    deliver_by=times,
+)
+publications = st.builds(
+    Publication,
+    generation=st.integers(1, 3),
+    fence=st.integers(1, 3),
+    at=times,
+    assignment=st.sampled_from(
+        [Assignment(NEW), Assignment(by_proxy={PROXIES[0].instance_id: NEW})]
+    ),
+    begun_generation=generations,
+)
+
+
+@st.composite
+def states(draw: st.DrawFn) -> EnvironmentState:
+    """Whatever may be remembered, whether or not it could have come so."""
+    proxies = PROXIES[: draw(counts)]
+    keys = [proxy.instance_id for proxy in proxies]
+    pool = draw(st.sampled_from([None, (), POOL[:1], POOL]))
+    gone = tuple(each.instance_id for each in pool or ())
+    return EnvironmentState(
+        looked_at=draw(times),
+        wake_at=draw(times),
+        publisher="ours",
+        template_error=draw(texts),
+        template_error_since=draw(times),
+        queued=draw(texts),
+        refusal=draw(st.none() | st.builds(Refusal, times, times)),
+        look_failure=draw(failures),
+        send_failure=draw(failures),
+        agents={
+            key: draw(st.builds(Agent, texts, st.sampled_from(["", "Online"]), times))
+            for key in draw(st.sets(st.sampled_from(keys)) if keys else st.just(set()))
+        },
+        agents_failure=draw(failures),
+        backends=pool,
+        proxies=proxies,
+        skipped=tuple(
+            draw(
+                st.lists(
+                    st.builds(
+                        Skipped, texts, st.just("near-miss") | reasons, detail=texts
+                    ),
+                    max_size=2,
+                )
+            )
+        ),
+        publication=draw(st.none() | publications),
+        commands=tuple(draw(st.lists(commands, max_size=1))) if proxies else (),
+        proxy_states={key: draw(observed) for key in keys},
+        hold=draw(
+            st.none()
+            | st.builds(
+                Hold,
+                texts,
+                times,
+                st.sampled_from([{}, dict.fromkeys(gone, NOW)]),
+                ends_at=st.none() | times,
+            )
+        ),
+        freeze=draw(st.none() | st.builds(Freeze, times, texts, generations)),
+        first_freeze=draw(st.booleans()),
+    )
+
+
+situations = st.builds(
+    Situation,
+    states(),
+    st.sampled_from([SETTINGS, replace(SETTINGS, canary=False, empty_pool="publish")]),
+    st.just(NOW),
+    corruption=st.just("") | texts,
+    failure=st.none() | failures,
+)
+
+
+@pytest.mark.fault("F158")
+@given(situations)
+def test_the_headline_is_one_bounded_line(situation: Situation) -> None:
+    """Whatever templates, hosts and tags wrote."""
+    headline = told.environment(situation)["headline"]
+    assert headline.isascii()
+    assert headline.isprintable()
+    assert len(headline) <= 400
+    assert headline.startswith("staging ")
+
+
+@pytest.mark.fault("F158")
+@given(situations)
+def test_health_is_the_worst_condition(situation: Situation) -> None:
+    """And conditions come in that order."""
+    answer = told.environment(situation)
+    ranks = [Health(each["health"]).rank for each in answer["conditions"]]
+    assert ranks == sorted(ranks, reverse=True)
+    assert Health(answer["health"]).rank == max([0, *ranks])
+
+
+@pytest.mark.fault("F158")
+@given(situations)
+def test_synced_needs_the_proof_of_every_proxy(situation: Situation) -> None:
+    """By a word that counts."""
+    if told.environment(situation)["sync"] != "synced":
+        return
+    state = situation.state
+    assert state.publication
+    assert state.proxies
+    assert Progress(state).unsettled == ()
+    for observed_ in map(state.proxy_state, state.proxy_ids):
+        assert not word.is_too_old(observed_, situation.settings, NOW)
+
+
+@pytest.mark.fault("F158")
+@given(situations)
+def test_no_old_word_is_green(situation: Situation) -> None:
+    """Neither of the environment nor of the proxy."""
+    settings = situation.settings
+    old = {
+        key
+        for key in situation.state.proxy_ids
+        if 0 < word.heard_at(situation.state.proxy_state(key)) < NOW - 1200
+    }
+    answer = told.status(
+        {"proxies": {key: {} for key in situation.state.proxy_ids}}, situation
+    )
+    assert word.counts_for(settings) == 1200
+    if old:
+        assert answer["health"] != "healthy"
+        assert answer["sync"] != "synced"
+    if situation.is_known:
+        assert all(answer["proxies"][key]["health"] != "healthy" for key in old)
+
+
+@pytest.mark.parametrize(
+    ("items", "sentence"),
+    [
+        ([], ""),
+        (["a"], "a"),
+        (["a", "b"], "a and b"),
+        (["a", "b", "c"], "a, b and c"),
+        (["a", "b", "c", "d"], "a, b, c and 1 more"),
+    ],
+)
+def test_names_are_listed_as_people_do(items: list[Any], sentence: str) -> None:
+    """And of many the first ones."""
+    assert words.several(items) == sentence
+
+
+def test_a_time_of_another_day_has_its_date() -> None:
+    """One that no clock shows is none."""
+    assert words.clock(NOW, NOW) == "08:00:00 UTC"
+    assert words.clock(NOW - 86400, NOW) == "2027-01-14 08:00:00 UTC"
+    assert words.clock(1e300, NOW) == ""

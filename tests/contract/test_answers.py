@@ -14,6 +14,8 @@ SECTION = DOCUMENT.read_text().split("## What operators get")[1].split("\n## ")[
 EVERYWHERE = {"action", "environment", "instances"}
 # Named by instance or stack, so no names of ours.
 BY_ID = {"missing", "let_go_at", "waits_for", "assignment", "publishers"}
+# Of a proxy, named as in its config.
+BY_NAME = {"backends"}
 
 
 def listed(action: str) -> set[str]:
@@ -36,7 +38,7 @@ def names(value: Any) -> Iterator[str]:
             yield from names(each)
     if isinstance(value, Mapping):
         yield from keys(value)
-        for key in keys(value) - BY_ID:
+        for key in keys(value) - BY_ID - BY_NAME:
             yield from names(value[key])
 
 

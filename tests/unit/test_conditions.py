@@ -236,6 +236,74 @@ def test_no_old_word_is_green(situation: Situation) -> None:
         assert all(answer["proxies"][key]["health"] != "healthy" for key in old)
 
 
+ages = st.floats(0, 4000)
+
+
+@st.composite
+def well(draw: st.DrawFn) -> dict[str, ProxyState]:
+    """Proxies of which nothing is wrong, and what each of them said how long ago."""
+    return {
+        proxy.instance_id: ProxyState(
+            outcome=Outcome.UNCHANGED,
+            observed_generation=1,
+            sent_generation=1,
+            installed=NEW.md5,
+            running=NEW.md5,
+            at=NOW - draw(ages),
+            inspection=draw(
+                st.none()
+                | st.builds(
+                    Inspection,
+                    ages.map(lambda age: NOW - age),
+                    has_answered=st.booleans(),
+                    installed=st.just(NEW.md5),
+                )
+            ),
+            serving=Serving(NOW - draw(ages), "running", "2.8", None, 0),
+        )
+        for proxy in PROXIES
+    }
+
+
+@pytest.mark.fault("F158")
+@given(well(), st.booleans())
+def test_green_lasts_two_drift_periods(
+    observed_: dict[str, ProxyState],
+    is_frozen: bool,  # noqa: FBT001 # drawn
+) -> None:
+    """To the second, whatever the host was asked for, frozen or not; then nothing is known of it any more."""
+    state = EnvironmentState(
+        looked_at=NOW - 30,
+        backends=POOL,
+        proxies=PROXIES,
+        publication=Publication(1, 1, NOW - 90000, Assignment(NEW)),
+        proxy_states=observed_,
+        freeze=Freeze(NOW + 60, "incident") if is_frozen else None,
+    )
+    answer = told.status(
+        {"proxies": dict.fromkeys(observed_, {})}, Situation(state, SETTINGS, NOW)
+    )
+    is_known = {
+        key: word.heard_at(each) >= NOW - 1200 for key, each in observed_.items()
+    }
+    assert {
+        key: each["sync"] == "synced" for key, each in answer["proxies"].items()
+    } == is_known
+    assert {
+        key: each["health"] == "healthy" for key, each in answer["proxies"].items()
+    } == is_known
+    expected = (
+        ("synced", "healthy") if all(is_known.values()) else ("unknown", "unknown")
+    )
+    assert (answer["sync"], answer["health"]) == expected
+
+
+def test_a_text_of_others_is_one_line_of_ascii() -> None:
+    """Line breaks become blanks, control characters vanish, letters of other languages become escapes."""
+    assert words.clean("a\n b\x1b[31m \u00fc") == "a b[31m \\xfc"
+    assert words.clip("x" * 9, 8) == "xxxxx..."
+
+
 @pytest.mark.parametrize(
     ("items", "sentence"),
     [

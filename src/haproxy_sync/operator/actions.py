@@ -38,8 +38,8 @@ from haproxy_sync.state.store import Snapshot, Store
 FREEZE_MINUTES = 60
 MAX_FREEZE_MINUTES = 7 * 24 * 60
 REASON_LENGTH = 200
-# Of each kind; a server's change is some 200 bytes, and an answer of Lambda has 6 MB.
-SHOWN_CHANGES = 6000
+# Of each kind; a server's change and its instance are some 350 bytes, and an answer of Lambda has 6 MB.
+SHOWN_CHANGES = 5000
 
 
 @dataclass(frozen=True, slots=True)

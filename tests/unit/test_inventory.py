@@ -377,3 +377,37 @@ def test_addresses_are_asked_for_by_as_many_as_a_filter_takes() -> None:
     (name,) = {name for name, _ in ec2.asked}
     assert name == "network-interface.addresses.private-ip-address"
     assert [number for _, number in ec2.asked] == [200, 200, 50]
+
+
+@pytest.mark.fault("F159")
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"PrivateIpAddress": None}, "no-address"),
+        ({"Placement": {"AvailabilityZone": "A #"}}, "bad-zone"),
+        ({"PrivateDnsName": ""}, "bad-port"),
+        ({}, "near-miss"),
+    ],
+)
+def test_who_is_skipped_has_a_name_and_an_address(
+    changes: dict[str, Any], reason: str
+) -> None:
+    """As far as EC2 shows them, whatever it is skipped for."""
+    tags = {"near-miss": {"haproxy:prot": "1"}, "bad-port": {"haproxy:port": "x"}}
+    raw = instance(7, **changes)
+    raw["Tags"] += [
+        {"Key": key, "Value": value} for key, value in tags.get(reason, {}).items()
+    ]
+    (skipped,) = parse(raw).skipped
+    assert skipped.reason == reason
+    label = raw["PrivateDnsName"].partition(".")[0]
+    assert skipped.name == (label or raw["InstanceId"])
+    assert skipped.address == (raw["PrivateIpAddress"] or "")
+    assert skipped.zone == raw["Placement"]["AvailabilityZone"]
+
+
+def test_what_the_skipped_are_called_decides_nothing() -> None:
+    """Neither their order nor whether two are one."""
+    first, second = Skipped("i-1", "a", name="z"), Skipped("i-1", "b", name="a")
+    assert sorted([second, first]) == [first, second]
+    assert len({first, Skipped("i-1", "a")}) == 1

@@ -75,7 +75,7 @@ def full() -> EnvironmentState:
         template_error_since=4.1,
         template_error="haproxy.cfg.j2:3: 'x' is undefined",
         proxies=(PROXY,),
-        skipped=(Skipped("i-0000000c", "no-address"),),
+        skipped=(Skipped("i-0000000c", "bad-port", "x", "ip-10-0-0-9", "10.0.0.9"),),
         others=("i-0000000e",),
         publication=replace(
             published.publication,
@@ -330,3 +330,14 @@ def test_each_proxy_may_have_its_own_config() -> None:
     assert assignment["i-0000000b"] == DIGEST
     assert assignment["i-0000000f"] is None
     assert Assignment(OTHER)["i-0000000f"] == OTHER
+
+
+@pytest.mark.fault("F159")
+def test_who_was_skipped_by_an_earlier_release_has_no_name() -> None:
+    """The name comes with the next look; what is there is kept whole."""
+    named = EnvironmentState(skipped=(Skipped("i-1", "a", "b", "c", "10.0.0.1", "d"),))
+    (kept,) = codec.loads(codec.dumps(named)).skipped
+    assert (kept.name, kept.address, kept.zone) == ("c", "10.0.0.1", "d")
+    earlier = b'{"skipped":[{"instance_id":"i-1","reason":"a","detail":"b"}]}'
+    (kept,) = codec.loads(earlier).skipped
+    assert (kept.name, kept.address, kept.zone) == ("", "", "")

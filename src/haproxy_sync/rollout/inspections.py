@@ -118,9 +118,8 @@ def _has_replied(observed: ProxyState, requested_at: UnixSeconds) -> bool:
     found = observed.inspection
     if found is None or observed.inspect_sent_at < requested_at:
         return False
-    return (
-        found.at > requested_at
-    )  # what came along with the request answers an older one
+    # What came along with the request answers an older one.
+    return found.at > requested_at
 
 
 def has_told(observed: ProxyState) -> bool:

@@ -66,13 +66,20 @@ class Plan:
 def changes(answer: Any) -> Changes:
     """Of `plan` or `diff`."""
     fields = Fields.of(answer)
-    addresses = {key: each.text("address") for key, each in fields.items("instances")}
-    diffs = tuple(_diff(diff, addresses) for diff in fields.many("diff"))
-    # While nothing renders the function knows the instances, but no lines.
-    totals = {sign: len(ids) for sign, ids in _instances(fields).items()}
+    diffs = _diffs(fields)
+    return Changes(diffs, _totals(fields, diffs), names(fields))
+
+
+def _diffs(answer: Fields) -> tuple[Diff, ...]:
+    addresses = {key: each.text("address") for key, each in answer.items("instances")}
+    return tuple(_diff(diff, addresses) for diff in answer.many("diff"))
+
+
+def _totals(answer: Fields, diffs: tuple[Diff, ...]) -> Mapping[str, int]:
+    """While nothing renders the function knows the instances, but no lines."""
     if diffs:
-        totals = {sign: _total(sign, diffs) for sign in SIGNS}
-    return Changes(diffs, totals, names(fields))
+        return {sign: _total(sign, diffs) for sign in SIGNS}
+    return {sign: len(ids) for sign, ids in _instances(answer).items()}
 
 
 def _instances(answer: Fields) -> dict[str, tuple[str, ...]]:

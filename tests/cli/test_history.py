@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from haproxy_ec2_sync.views import history as view
-from tests.cli import golden, samples
+from tests.cli import samples, screen
 from tests.cli.conftest import Shell
 from tests.cli.samples import NOW
 from tests.contract.world import World
@@ -16,13 +16,13 @@ def test_a_row_for_each_publication() -> None:
     """Newest first, with what is left out of an entry counted."""
     answer = {"history": samples.history()}
     shown = view.history(answer, NOW, limit=2, is_with_lines=False)
-    golden.check("history", shown)
+    screen.check("history", shown)
 
 
 def test_with_the_lines_of_each() -> None:
     """Below each publication."""
     answer = {"history": samples.history()}
-    golden.check("history-diff", view.history(answer, NOW, 10, is_with_lines=True))
+    screen.check("history-diff", view.history(answer, NOW, 10, is_with_lines=True))
 
 
 def test_the_history_of_the_world(shell: Shell, running: World) -> None:
@@ -57,13 +57,13 @@ def test_nothing_was_ever_published(shell: Shell) -> None:
 
 def test_what_one_publication_changed() -> None:
     """As in a plan, in the past."""
-    golden.check("diff", view.diff(samples.diff(), NOW))
+    screen.check("diff", view.diff(samples.diff(), NOW))
 
 
 def test_two_that_are_alike() -> None:
     """The first one is against nothing."""
     answer = samples.diff() | {"diff": [], "against": 0}
-    golden.check("diff-none", view.diff(answer, NOW))
+    screen.check("diff-none", view.diff(answer, NOW))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 
 from haproxy_ec2_sync.errors import one_line
 from haproxy_ec2_sync.views import history, plan, status
-from tests.cli import golden, samples
+from tests.cli import samples, screen
 from tests.cli.conftest import Shell
 from tests.cli.samples import NOW
 from tests.cli.test_plan import put_template
@@ -75,7 +75,7 @@ def spoiled(value: Any, data: st.DataObject) -> Any:
 def test_no_answer_moves_the_cursor(name: str, data: st.DataObject, width: int) -> None:
     """Whatever stands where, each line is printable, fits, and can be written; and no answer is too strange."""
     view, sample = VIEWS[name]
-    text = golden.shown(view(spoiled(sample(), data)), width)
+    text = screen.shown(view(spoiled(sample(), data)), width)
     for line in text.split("\n"):
         assert line.isprintable()
         assert cell_len(line) <= width
@@ -87,10 +87,10 @@ def test_markup_stands_in_every_place_as_it_is(text: str) -> None:
     """In names, headlines, reasons and lines of a config."""
     proxies = {samples.FIRST: samples.proxy(samples.FIRST, name=text, reason=text)}
     answer = samples.status(headline=text, proxies=proxies)
-    assert golden.shown(status.status(answer, NOW), 400).count(text) == 3
+    assert screen.shown(status.status(answer, NOW), 400).count(text) == 3
     diff = [samples.diffs()[0] | {"other": f"+{text}"}]
     names = {samples.FIRST: {"name": text}}
-    shown = golden.shown(plan.plan(samples.plan(diff=diff, instances=names)), 400)
+    shown = screen.shown(plan.plan(samples.plan(diff=diff, instances=names)), 400)
     assert shown.count(text) == 2
 
 

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from haproxy_ec2_sync.views import plan as view
-from tests.cli import golden, samples
+from tests.cli import samples, screen
 from tests.cli.conftest import Shell
 from tests.contract.world import World
 
@@ -24,21 +24,21 @@ def put_template(world: World, text: str) -> None:
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_a_plan_with_changes(width: int) -> None:
     """Grouped by distinct diff; a server that is in both counts once, and so do those that the answer leaves out."""
-    golden.check(f"plan-{width}", view.plan(samples.plan()), width)
-    text = golden.shown(view.plan(samples.plan()), width)
+    screen.check(f"plan-{width}", view.plan(samples.plan()), width)
+    text = screen.shown(view.plan(samples.plan()), width)
     assert "Plan: 1 to add, 1 to change, 4 to remove.\n" in text
     assert max(map(len, text.splitlines())) <= width
 
 
 def test_a_plan_without_changes() -> None:
     """In two words, and nothing is asked of anybody."""
-    golden.check("plan-none", view.plan(samples.plan(changes=False, diff=[])))
+    screen.check("plan-none", view.plan(samples.plan(changes=False, diff=[])))
 
 
 def test_a_plan_of_other_lines_alone() -> None:
     """A template that changed, and no server."""
     diff = samples.diffs()[0] | {"added": [], "removed": [], "changed": []}
-    golden.check("plan-other", view.plan(samples.plan(diff=[diff])))
+    screen.check("plan-other", view.plan(samples.plan(diff=[diff])))
 
 
 def test_signs_have_their_colours() -> None:
@@ -70,7 +70,7 @@ def test_signs_have_their_colours() -> None:
 )
 def test_a_verdict_says_what_to_do(verdict: str, advice: str) -> None:
     """Beside the function's own words."""
-    text = golden.shown(view.plan(samples.plan(verdict=verdict)), 200)
+    text = screen.shown(view.plan(samples.plan(verdict=verdict)), 200)
     assert f"{verdict}.\n" in text
     assert advice in text
     assert "would happen now" not in text
@@ -88,7 +88,7 @@ def test_what_else_to_know_before_a_yes() -> None:
         rolling_out=[samples.FIRST, samples.SECOND],
         skipped=skipped,
     )
-    golden.check("plan-held", view.plan(answer))
+    screen.check("plan-held", view.plan(answer))
 
 
 def test_no_changes_is_exit_code_0(shell: Shell, running: World) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from haproxy_ec2_sync import clock
 from haproxy_ec2_sync.views import status as view
-from tests.cli import golden, samples
+from tests.cli import samples, screen
 from tests.cli.conftest import Shell
 from tests.cli.samples import NOW
 from tests.contract.world import World
@@ -32,8 +32,8 @@ class Interrupted:
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_a_fleet_in_trouble(width: int) -> None:
     """Worst first; each line fits."""
-    golden.check(f"status-{width}", view.status(samples.status(), NOW), width)
-    text = golden.shown(view.status(samples.status(), NOW), width)
+    screen.check(f"status-{width}", view.status(samples.status(), NOW), width)
+    text = screen.shown(view.status(samples.status(), NOW), width)
     assert max(map(len, text.splitlines())) <= width
 
 
@@ -49,7 +49,7 @@ def test_all_is_well() -> None:
         proxies={key: samples.proxy(key) for key in samples.NAMES},
         freeze={"until": NOW + 3600, "reason": "maintenance"},
     )
-    golden.check("status-healthy", view.status(answer, NOW))
+    screen.check("status-healthy", view.status(answer, NOW))
 
 
 def test_a_hold_a_freeze_and_a_broken_template() -> None:
@@ -60,7 +60,7 @@ def test_a_hold_a_freeze_and_a_broken_template() -> None:
         freeze={"until": None, "reason": "first deploy"},
         template_error="haproxy.cfg.j2:7: 'adress' is undefined",
     )
-    golden.check("status-kept", view.status(answer, NOW))
+    screen.check("status-kept", view.status(answer, NOW))
 
 
 def test_a_bucket_that_cannot_be_read() -> None:
@@ -76,7 +76,7 @@ def test_a_bucket_that_cannot_be_read() -> None:
         "looked_at": None,
         "next_look_at": None,
     }
-    golden.check("status-unreadable", view.status(samples.status(**empty), NOW))
+    screen.check("status-unreadable", view.status(samples.status(**empty), NOW))
 
 
 def test_a_function_of_an_older_release(running: World) -> None:
@@ -84,7 +84,7 @@ def test_a_function_of_an_older_release(running: World) -> None:
     answer = running.act("status")
     new = {"headline", "sync", "health", "conditions", "instances", "inspect"}
     old = {key: answer[key] for key in answer if key not in new}
-    lines = golden.shown(view.status(old, running.now), 200).splitlines()
+    lines = screen.shown(view.status(old, running.now), 200).splitlines()
     assert "says nothing of health: deploy the same release" in lines[0]
     assert sum("i-" in line for line in lines[1:]) >= len(running.proxies)
 
@@ -98,12 +98,12 @@ def test_a_big_fleet_shows_those_that_are_not_well() -> None:
         for key, number in every.items()
     }
     answer = samples.status(proxies=proxies)
-    text = golden.shown(view.status(answer, NOW))
+    text = screen.shown(view.status(answer, NOW))
     rows = [line for line in text.splitlines() if line.startswith("edge-")]
     assert [row.split()[0] for row in rows[:2]] == ["edge-199", "edge-399"]
     assert len(rows) == 30
     assert "470 more are not shown (470 healthy): --all shows them" in text
-    unlimited = golden.shown(view.status(answer, NOW, limit=None))
+    unlimited = screen.shown(view.status(answer, NOW, limit=None))
     assert "not shown" not in unlimited
     assert sum(line.startswith("edge-") for line in unlimited.splitlines()) == 500
 
@@ -128,7 +128,7 @@ def test_which_config_a_proxy_has(changes: dict[str, Any], cell: str) -> None:
     answer = samples.status(proxies={samples.FIRST: proxy})
     (row,) = (
         line
-        for line in golden.shown(view.status(answer, NOW), 200).splitlines()
+        for line in screen.shown(view.status(answer, NOW), 200).splitlines()
         if line.startswith("edge-1")
     )
     assert row.split("2a")[1].split("running")[0].strip() == cell
@@ -212,6 +212,29 @@ def test_watch_redraws_in_place_on_a_terminal(
     typed = shell("status", "--watch")
     assert typed.status == 130
     assert typed.out.count("\x1b[1A") > len(running.proxies)
+
+
+@pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1"}])
+def test_watch_goes_on_after_a_failure(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    """Of a call that AWS throttles, say; but one that never worked ends with it."""
+    outcomes = iter([False, True, False])
+
+    def act(_self: World, **_request: Any) -> dict[str, Any]:
+        if next(outcomes, True):
+            raise RuntimeError("throttled")
+        return samples.status()
+
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(World, "act", act)
+    monkeypatch.setattr(clock, "sleep", Interrupted(3))
+    typed = shell("status", "--watch")
+    assert typed.status == 130
+    assert (typed.out + typed.err).count("RuntimeError: throttled") == 1
+    assert typed.out.count("staging is degraded") >= 2
+    assert shell("status", "--watch").status == 1
 
 
 @pytest.mark.parametrize("words", [("--watch", "0"), ("--timeout", "-1")])

@@ -29,8 +29,7 @@ def command(desk: Desk, *, allow_mass_removal: bool) -> int:
 
     Exit code 0: no changes; 2: there are some; 1: an error, such as a template that does not render.
     """
-    options = {"allow_mass_removal": True} if allow_mass_removal else {}
-    answer = desk.ask("plan", **options)
+    answer = desk.ask("plan", allow_mass_removal=allow_mass_removal)
     desk.show(answer, view.plan)
     plan = changes.plan(answer)
     if plan.error:

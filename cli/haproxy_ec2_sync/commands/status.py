@@ -1,6 +1,7 @@
 """`status`: is all well, and if not, what to do."""
 
 import json
+from collections.abc import Iterator
 from functools import partial
 
 import click
@@ -10,6 +11,7 @@ from rich.live import Live
 from haproxy_ec2_sync import clock
 from haproxy_ec2_sync.answers import Fields, names
 from haproxy_ec2_sync.desk import Desk, at_desk, examples
+from haproxy_ec2_sync.errors import one_line
 from haproxy_ec2_sync.function import Answer
 from haproxy_ec2_sync.views import proxies
 from haproxy_ec2_sync.views import status as view
@@ -92,15 +94,24 @@ def _waiting_for(answer: Answer) -> str:
 
 def _watch(desk: Desk, seconds: float, limit: int | None) -> None:
     """Until Ctrl-C: redrawn in place on a terminal, a line each time elsewhere."""
+    answers = _again_and_again(desk, seconds)
     if desk.is_json or not desk.console.is_terminal:
-        while True:
-            _print_line(desk, desk.ask("status"))
-            clock.sleep(seconds)
+        for answer in answers:
+            _print_line(desk, answer)
     with Live(console=desk.console, auto_refresh=False) as live:
-        while True:
-            answer = desk.ask("status")
+        for answer in answers:
             live.update(view.status(answer, clock.now(), limit), refresh=True)
-            clock.sleep(seconds)
+
+
+def _again_and_again(desk: Desk, seconds: float) -> Iterator[Answer]:
+    """The first failure ends the command, as something is wrong with it; a later one may pass, and is told."""
+    yield desk.ask("status")
+    while True:
+        clock.sleep(seconds)
+        try:
+            yield desk.ask("status")
+        except Exception as error:  # noqa: BLE001 # AWS's own words, or the function's
+            click.echo(f"no answer: {one_line(error)}", err=True)
 
 
 def _print_line(desk: Desk, answer: Answer) -> None:

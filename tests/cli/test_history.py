@@ -88,6 +88,30 @@ def test_diff_asks_for_a_generation_or_a_fence(
     assert "1 added, 1 changed, 4 removed." in typed.out
 
 
+def test_diff_of_the_world(shell: Shell, running: World) -> None:
+    """A backend that joined; and nothing lies between what is published and itself."""
+    (joined,) = running.launch()
+    running.sweep()
+    generation = str(running.state.generation)
+    typed = shell("diff", generation)
+    assert (typed.status, typed.err) == (0, "")
+    assert f"Generation {generation}, 0 s ago" in typed.out
+    (line,) = (line for line in typed.out.splitlines() if joined in line)
+    assert line.strip().startswith("+ application/")
+    assert "1 added, 0 changed, 0 removed." in typed.out
+    assert shell("diff", generation, "--against", "0").out.endswith("No changes.\n")
+
+
+def test_an_unknown_generation_is_refused_by_the_function(
+    shell: Shell, running: World
+) -> None:
+    """In its own words, which name those that are known."""
+    typed = shell("diff", "99")
+    assert typed.status == 1
+    assert "generation 99" in typed.err
+    assert str(running.state.generation) in typed.err
+
+
 @pytest.mark.parametrize("words", [(), ("0",), ("twelve",), ("1", "--against", "-1")])
 def test_what_is_no_generation_is_refused(shell: Shell, words: tuple[str, ...]) -> None:
     """Before anybody is asked."""

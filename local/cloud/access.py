@@ -28,7 +28,12 @@ S3_ACTIONS = {
     "ListObjects": "ListBucket",
     "ListObjectsV2": "ListBucket",
     "HeadBucket": "ListBucket",
+    "GetBucketNotificationConfiguration": "GetBucketNotification",
 }
+# Services that sign requests with another name.
+SERVICES = {"monitoring": "cloudwatch"}
+# Services whose errors are XML.
+QUERY = ("ec2", "cloudformation", "iam", "sts", "monitoring")
 
 
 def policies_of(role_arn: str) -> list[Any]:
@@ -77,20 +82,18 @@ def _is_permitted(policies: list[Any], request: Request) -> bool:
 
 def _refusal(service: str, who: str, what: str) -> Exception:
     """The error in the service's own protocol."""
-    match service:
-        case "s3":
-            return S3AccessDeniedError()
-        case "ec2":
-            return AccessDeniedError(who, what)
-        case _:
-            return JsonRESTError("AccessDeniedException", f"{who} may not {what}")
+    if service == "s3":
+        return S3AccessDeniedError()
+    if service in QUERY:
+        return AccessDeniedError(who, what)
+    return JsonRESTError("AccessDeniedException", f"{who} may not {what}")
 
 
 def _requests(
     service: str, operation: str, resource: str, call: Any
 ) -> Iterator[Request]:
     """What IAM is asked for one API call: one question for each resource that the action names."""
-    action = f"{service}:{operation}"
+    action = f"{SERVICES.get(service, service)}:{operation}"
     arn = f"arn:{PARTITION}:{service}:{REGION}:{ACCOUNT}:"
     match service, operation:
         case "s3", _:
@@ -98,10 +101,6 @@ def _requests(
             yield Request(
                 f"s3:{S3_ACTIONS.get(operation, operation)}", resource, prefix
             )
-        case "sqs", _:
-            # Moto's way to read a request.
-            name = str(call._get_param("QueueUrl")).rsplit("/", 1)[-1]
-            yield Request(action, f"{arn}{name}")
         case "ssm", "SendCommand":
             yield Request(action, f"{arn}document/{call._get_param('DocumentName')}")
             for instance_id in call._get_param("InstanceIds") or ():
@@ -110,10 +109,28 @@ def _requests(
                     f"{arn}instance/{instance_id}".replace(":ssm:", ":ec2:"),
                     _tags(instance_id),
                 )
-        case "ssm", "DescribeDocument":
-            yield Request(action, f"{arn}document/{call._get_param('Name')}")
         case _:
-            yield Request(action, "*")
+            named = _named(service, operation, call)
+            yield Request(
+                action.replace(":Invoke", ":InvokeFunction"),
+                f"{arn}{named}" if named else "*",
+            )
+
+
+def _named(service: str, operation: str, call: Any) -> str:
+    """What an action that knows a resource level names, as the end of an ARN; empty for one without."""
+    match service, operation:
+        case "sqs", _:
+            # Moto's way to read a request.
+            return str(call._get_param("QueueUrl")).rsplit("/", 1)[-1]
+        case "ssm", "DescribeDocument":
+            return f"document/{call._get_param('Name')}"
+        case "cloudformation", _:
+            return f"stack/{call._get_param('StackName')}/"
+        case "lambda", "Invoke":
+            return f"function:{unquote(call.path).split('/')[3]}"
+        case _:
+            return ""
 
 
 def _tags(instance_id: str) -> dict[str, str]:

@@ -23,6 +23,7 @@ from tests.cli.deployed import (
     deployed,
     let_send,
 )
+from tests.contract.faults import Fault, failing
 from tests.contract.world import ACCOUNT, REGION, World, another_program, stack
 from tests.template.translate import source
 
@@ -78,6 +79,14 @@ def test_a_person_reads_a_line_for_each(stack_: Deployed) -> None:
 
 def _answers(action: str, **changes: Any) -> Callable[[Deployed], None]:
     return lambda made: made.says(action, **changes)
+
+
+UNASKED = {
+    "operation": "DescribeInstanceInformation",
+    "code": "AccessDeniedException",
+    "message": "no",
+    "since_iso": "2026-11-22T03:00:00Z",
+}
 
 
 def _never_looked(made: Deployed) -> None:
@@ -268,6 +277,25 @@ def _refuse_program(made: Deployed) -> None:
     made.world.sweep()
 
 
+def _launch(world: World) -> None:
+    world.launch()
+    world.sweep()
+
+
+def _forbidden(
+    operation: str, happen: Callable[[World], object] = World.sweep
+) -> Callable[[Deployed], None]:
+    """The function may not do this any more, and looks."""
+
+    def spoil(made: Deployed) -> None:
+        made.world.pass_time(120)
+        fault = Fault(400, "AccessDeniedException")
+        with failing(made.world.clients, operation, fault):
+            happen(made.world)
+
+    return spoil
+
+
 WRONG: dict[str, tuple[str, Callable[[Deployed], None], str, str]] = {
     "rolled back": (
         "stack",
@@ -434,6 +462,24 @@ WRONG: dict[str, tuple[str, Callable[[Deployed], None], str, str]] = {
         lambda made: made.world.clock.advance(1000),
         "s ago",
         "see rules, event-source and errors",
+    ),
+    "looks fail": (
+        "look",
+        _forbidden("ec2.DescribeInstances"),
+        "looks fail: DescribeInstances: AccessDeniedException (since 2026-",
+        "see role and rights",
+    ),
+    "sends fail": (
+        "sends",
+        _forbidden("ssm.SendCommand", _launch),
+        "sending fails: SendCommand: AccessDeniedException: no (since 2026-",
+        "see role, rights and document",
+    ),
+    "agents unknown": (
+        "agent-versions",
+        _answers("status", agents={"findings": [], "failure": UNASKED}),
+        "the function cannot ask SSM: DescribeInstanceInformation: AccessDeniedException: no (since",
+        "see role and rights",
     ),
     "degraded": (
         "health",
@@ -643,6 +689,22 @@ def test_unknown_is_not_right(operation: str, status: int, stack_: Deployed) -> 
     """What could not be asked makes the whole no better than wrong, but for what an operator may do without."""
     stack_.refused = {operation: "AccessDenied"}
     assert stack_.doctor("--json").status == status
+
+
+def test_an_answer_of_an_earlier_release_is_not_known(stack_: Deployed) -> None:
+    """What it lacks is told in a line; nothing crashes."""
+    bare = {"action": "status", "environment": "staging"}
+    stack_.said["status"] = lambda _answer: bare
+    typed = stack_.doctor("--json")
+    found = {line["check"]: line for line in json.loads(typed.out)}
+    assert list(found) == NAMES
+    assert found["release"]["ok"] is False
+    assert found["look"] == {
+        "check": "look",
+        "ok": None,
+        "detail": "not known: the function's answer has no 'looked_at'",
+        "advice": "see release",
+    }
 
 
 def test_an_api_that_fails_is_not_known(stack_: Deployed) -> None:

@@ -7,17 +7,24 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import ANY
 
 from local.deployment import CONFIG_ENVIRONMENT, PROJECT, settings
 from local.system import LocalSystem
+from tests import command_line_reference as reference
 
 SECONDS = 120
 
 type Lines = list[dict[str, Any]]
 
 
-def _doctor(system: LocalSystem) -> tuple[int, Lines]:
-    """The exit code and the lines of the command, with the credentials of the account's owner alone."""
+OWNER: dict[str, str] = {"AWS_ACCESS_KEY_ID": "owner", "AWS_SECRET_ACCESS_KEY": "owner"}
+
+
+def _doctor(
+    system: LocalSystem, credentials: dict[str, str] = OWNER
+) -> tuple[int, Lines]:
+    """The exit code and the lines of the command, with these credentials and no other setting of AWS."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("AWS_")
     }
@@ -27,12 +34,7 @@ def _doctor(system: LocalSystem) -> tuple[int, Lines]:
             *("--env", CONFIG_ENVIRONMENT, "--endpoint-url", system.stack.endpoint),
         ],
         cwd=PROJECT,
-        env=inherited
-        | {
-            "PYTHONPATH": str(PROJECT / "cli"),
-            "AWS_ACCESS_KEY_ID": "owner",
-            "AWS_SECRET_ACCESS_KEY": "owner",
-        },
+        env=inherited | {"PYTHONPATH": str(PROJECT / "cli")} | credentials,
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -104,3 +106,42 @@ def test_each_trouble_is_named(system: LocalSystem) -> None:
         _wait_until_named(system, "agents", f"1 ConnectionLost: {proxy.host.name}")
 
     system.wait_until("all is right again", lambda: _all_is_right(system), 120)
+
+
+def _operator(system: LocalSystem, name: str, *sids: str) -> dict[str, str]:
+    """Credentials of a role that has these statements of the policy in docs/command-line.md, or all."""
+    whole = reference.policy()
+    statements = [
+        each for each in whole["Statement"] if not sids or each["Sid"] in sids
+    ]
+    iam = system.stack.client("iam")
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(whole))
+    iam.put_role_policy(
+        RoleName=name,
+        PolicyName="operator",
+        PolicyDocument=json.dumps(whole | {"Statement": statements}),
+    )
+    keys = system.stack.client("sts").assume_role(
+        RoleArn=role["Role"]["Arn"], RoleSessionName="operator"
+    )["Credentials"]
+    return {
+        "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": keys["SessionToken"],
+    }
+
+
+def test_the_documents_policy_is_enough(system: LocalSystem) -> None:
+    """An operator who has it alone finds all right, too; without doctor's part each line says what is missing."""
+    system.wait_until("all is right", lambda: _all_is_right(system))
+    operator = _operator(system, "operator")
+    assert _doctor(system, operator) == (0, ANY)
+    little = _operator(system, "who-asks", "FindStack", "Operate")
+    status, found = _doctor(system, little)
+    refused = {line["check"] for line in found if line["ok"] is None}
+    assert status == 1
+    assert {line["check"] for line in found if line["ok"]} >= {"stack", "health"}
+    assert refused >= {"function", "rules", "queue", "bucket", "agents", "endpoints"}
+    assert {line["advice"][:18] for line in found if line["ok"] is None} == {
+        "ask for the right "
+    }

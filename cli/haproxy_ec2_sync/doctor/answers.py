@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from haproxy_ec2_sync.doctor.facts import Document
-from haproxy_ec2_sync.doctor.lines import Line, right, some, verdict, wrong
+from haproxy_ec2_sync.doctor.facts import Document, failed
+from haproxy_ec2_sync.doctor.lines import Line, judged, right, some, verdict, wrong
 
 OVERDUE_SECONDS = 300.0
 SWEEPS = 3
@@ -22,10 +22,16 @@ def look(status: Mapping[str, Any], now: float) -> tuple[Line, ...]:
     if seconds > max(OVERDUE_SECONDS, SWEEPS * _sweep(status, looked_at)):
         problems.append(wrong(found, "see rules, event-source and errors"))
     if status["look_failure"]:
-        failure = status["look_failure"]
-        words = f"{failure.get('code', '')} {failure.get('detail', '')}".strip()
+        words = failed(status["look_failure"])
         problems.append(wrong(f"looks fail: {words}", "see role and rights"))
     return verdict(problems, found)
+
+
+def sends(status: Mapping[str, Any]) -> tuple[Line, ...]:
+    """SSM takes its commands."""
+    failure = status["send_failure"]
+    found = f"sending fails: {failed(failure)}" if failure else "SSM takes its commands"
+    return judged(not failure, found, "see role, rights and document")
 
 
 def _sweep(status: Mapping[str, Any], looked_at: float) -> float:

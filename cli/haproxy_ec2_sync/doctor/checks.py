@@ -43,6 +43,10 @@ def _judged(check: Check, account: Account) -> tuple[Line, ...]:
         return check.judge(account)
     except Unanswered as error:
         return (_unanswered(error),)
+    except KeyError as error:
+        # An answer of the function: AWS's own have what its model promises.
+        detail = f"not known: the function's answer has no {error}"
+        return (Line(ok=None, detail=detail, advice="see release"),)
 
 
 def _unanswered(error: Unanswered) -> Line:
@@ -145,6 +149,7 @@ CHECKS = (
     ),
     Check("release", lambda asked: stack.release(asked.status)),
     Check("look", lambda asked: answers.look(asked.status, time.time())),
+    Check("sends", lambda asked: answers.sends(asked.status)),
     Check("health", lambda asked: answers.health(asked.status)),
     Check("tags", _tags),
     Check("agents", lambda asked: fleet.agents(asked.proxies, asked.agents)),

@@ -15,6 +15,13 @@ def last(text: str, separator: str = "/") -> str:
     return text.rsplit(separator, 1)[-1]
 
 
+def failed(failure: Raw) -> str:
+    """What failed, by an answer of the function: operation, code and message, and since when."""
+    parts = [failure["operation"], failure["code"], failure["message"]]
+    words = ": ".join(filter(None, parts))
+    return f"{words} (since {failure['since_iso']})"
+
+
 @dataclass(frozen=True, slots=True)
 class Stack:
     """CloudFormation's word."""

@@ -11,6 +11,7 @@ from haproxy_ec2_sync.doctor.facts import (
     Profile,
     Proxy,
     RouteTable,
+    failed,
 )
 from haproxy_ec2_sync.doctor.lines import Line, count, right, some, verdict, wrong
 
@@ -97,7 +98,7 @@ def versions(status: Mapping[str, Any]) -> tuple[Line, ...]:
         for (finding, advice), names in by_finding.items()
     ]
     if said["failure"]:
-        detail = f"the function cannot ask SSM: {said['failure'].get('detail', '')}"
+        detail = f"the function cannot ask SSM: {failed(said['failure'])}"
         problems.append(wrong(detail, "see role and rights"))
     return verdict(problems, "none is too old")
 

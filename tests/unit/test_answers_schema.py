@@ -74,17 +74,6 @@ SOMETIMES = {
     "freeze": {"then"},
     "reconciled": {"publishers", "unheard", "publishers_note"},
 }
-TOLD = {"headline", "sync", "health", "conditions"}
-# Told by what comes with the health of an environment.
-COMING = {
-    "status": TOLD | {"next_look_at", "next_look_at_iso"},
-    "reconciled": TOLD,
-    "proxy": {
-        *("name", "address", "zone", "sync", "health", "haproxy", "haproxy_version"),
-        *("heard_at", "heard_at_iso", "heard_age_seconds", "backends", "more_backends"),
-        *("next_at", "next_at_iso", "next"),
-    },
-}
 
 
 @pytest.mark.fault("F161")
@@ -92,7 +81,7 @@ def test_every_key_is_there_in_every_answer() -> None:
     """So that a script need not ask whether it is; what is unknown is null or empty."""
     for name, definition in objects():
         optional = set(definition["properties"]) - set(definition["required"])
-        assert optional == SOMETIMES.get(name, set()) | COMING.get(name, set()), name
+        assert optional == SOMETIMES.get(name, set()), name
 
 
 @pytest.mark.fault("F161")

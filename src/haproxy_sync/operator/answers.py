@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
+from haproxy_sync.fleet.model import Proxy
 from haproxy_sync.operator import publishers
 from haproxy_sync.reconcile.reconciler import Result
 from haproxy_sync.rollout import inspections
@@ -132,7 +133,7 @@ def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
         },
         "publishers": publishers.owners(state),
         "other_publishers": publishers.rivals(state),
-        "proxies": {key: _proxy(progress, key) for key in state.proxy_ids},
+        "proxies": {host.instance_id: _proxy(progress, host) for host in state.proxies},
         "history": readable(tuple(reversed(state.history))),
     }
 
@@ -256,11 +257,14 @@ def freeze(state: EnvironmentState, now: UnixSeconds) -> Answer | None:
     return frozen
 
 
-def _proxy(progress: Progress, instance_id: str) -> Answer:
+def _proxy(progress: Progress, host: Proxy) -> Answer:
     """Digests are MD5s, as `md5sum` on the proxy prints them."""
-    proxy = progress.proxy(instance_id)
+    proxy = progress.proxy(host.instance_id)
     observed = proxy.state
     return {
+        "name": host.name,
+        "address": host.address,
+        "zone": host.zone,
         "desired": proxy.desired_md5,
         "installed": observed.installed,
         "running": observed.running,

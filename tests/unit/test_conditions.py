@@ -281,7 +281,7 @@ def test_green_lasts_two_drift_periods(
         freeze=Freeze(NOW + 60, "incident") if is_frozen else None,
     )
     answer = told.status(
-        {"proxies": dict.fromkeys(observed_, {})}, Situation(state, SETTINGS, NOW)
+        {"proxies": {key: {} for key in observed_}}, Situation(state, SETTINGS, NOW)
     )
     is_known = {
         key: word.heard_at(each) >= NOW - 1200 for key, each in observed_.items()
@@ -300,7 +300,7 @@ def test_green_lasts_two_drift_periods(
 
 def test_a_text_of_others_is_one_line_of_ascii() -> None:
     """Line breaks become blanks, control characters vanish, letters of other languages become escapes."""
-    assert words.clean("a\n b\x1b[31m \u00fc") == "a b[31m \\xfc"
+    assert words.clean("a\nb\x1b[31m \u00fc") == "a b[31m \\xfc"
     assert words.clip("x" * 9, 8) == "xxxxx..."
 
 

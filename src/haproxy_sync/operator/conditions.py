@@ -13,7 +13,7 @@ from haproxy_sync.fleet.inventory import NEAR_MISS
 from haproxy_sync.fleet.model import Skipped
 from haproxy_sync.operator import answers
 from haproxy_sync.operator.health import Health
-from haproxy_sync.operator.situation import HAProxy, Situation, haproxy
+from haproxy_sync.operator.situation import HAProxy, Situation, Upcoming, haproxy
 from haproxy_sync.operator.words import clean, clip, count, joined, several
 from haproxy_sync.reconcile.reconciler import DEPLOY_SECONDS
 from haproxy_sync.rollout import ownership, serving, word
@@ -35,7 +35,7 @@ RUNBOOK = "docs/runbook.md#"
 MAX_WHAT = 400  # characters
 DAY_SECONDS = 86400
 FRUITLESS_INSPECTIONS = 3
-COMMANDS: Mapping[Purpose, str] = {
+COMMANDS: Mapping[str, str] = {
     Purpose.RETRY: "next try",
     Purpose.VERIFY: "next drift check",
     Purpose.CANARY: "next command",
@@ -336,13 +336,17 @@ def other_publisher(situation: Situation) -> Iterator[Found]:
     for stack, instances in sorted(ownership.publishers(state).items()):
         if stack != state.publisher:
             names = _called(situation, instances)
-            health = Health.DEGRADED if state.publication else Health.ATTENTION
             yield Found(
                 f"{names} obey another stack, {_stack(stack)}, and refuse this one",
                 next=_next_command(situation, instances),
                 instances=instances,
-                health=health,
+                health=_once_published(situation),
             )
+
+
+def _once_published(situation: Situation) -> Health:
+    """Of what nobody has to mind before anything is published."""
+    return Health.DEGRADED if situation.state.publication else Health.ATTENTION
 
 
 def _stack(arn: str) -> str:
@@ -378,7 +382,7 @@ def no_proxy(situation: Situation) -> Iterator[Found]:
     yield Found(
         f"no running instance is tagged as a proxy ({wanted})",
         next=_next_look(situation),
-        health=Health.DEGRADED if state.publication else Health.ATTENTION,
+        health=_once_published(situation),
         advice=_mistyped(situation),
     )
 
@@ -487,7 +491,7 @@ def silent(situation: Situation) -> Iterator[Found]:
     such = [each for each in situation.proxies if _is_silent(situation, each)]
     if such:
         instances = tuple(map(attrgetter("instance_id"), such))
-        heard_at = min(word.heard_at(each.state) for each in such)
+        heard_at = min(map(word.heard_at, map(attrgetter("state"), such)))
         minutes = round(word.counts_for(situation.settings) / SECONDS_PER_MINUTE)
         age = count(minutes, "minute")
         what = f"{_called(situation, instances)} said nothing for more than {age}"
@@ -505,16 +509,11 @@ def _is_silent(situation: Situation, proxy: ProxyProgress) -> bool:
 
 def not_looked(situation: Situation) -> Iterator[Found]:
     """Neither a sweep nor an event came."""
-    if situation.is_looked_after:
-        return
-    looked_at = situation.state.looked_at
-    yield Found(
-        "nobody looks at EC2" if looked_at else "nobody has looked at EC2 yet",
-        looked_at,
-        Next("a sweep was expected", looked_at + situation.settings.sweep_seconds)
-        if looked_at
-        else Next("a sweep is expected soon"),
-    )
+    looked_at, expected_at = situation.state.looked_at, situation.next_look_at
+    last = Next("a sweep was expected", expected_at)
+    never = Found("nobody has looked at EC2 yet", next=Next("a sweep is expected soon"))
+    if not situation.is_looked_after:
+        yield Found("nobody looks at EC2", looked_at, last) if looked_at else never
 
 
 def pool_empty(situation: Situation) -> Iterator[Found]:
@@ -523,7 +522,7 @@ def pool_empty(situation: Situation) -> Iterator[Found]:
         state, is_meant = situation.state, situation.settings.empty_pool == "publish"
         yield Found(
             _emptiness(situation),
-            state.hold.since if state.hold else _published_at(situation),
+            state.hold.since if state.hold else state.published_at,
             _end_of_hold(situation),
             tuple(situation.held),
             health=Health.ATTENTION if is_meant else Health.DEGRADED,
@@ -536,10 +535,6 @@ def _emptiness(situation: Situation) -> str:
         return "no backend is left, and an empty pool is published: requests get errors"
     kept = count(len(situation.held), "backend")
     return f"no backend is left; {kept} that vanished stay in the config"
-
-
-def _published_at(situation: Situation) -> UnixSeconds:
-    return situation.state.publication.at if situation.state.publication else 0.0
 
 
 def _end_of_hold(situation: Situation) -> Next:
@@ -626,10 +621,10 @@ def hand_edit(situation: Situation) -> Iterator[Found]:
     edited = tuple(filter(situation.is_edited, situation.proxies))
     if edited:
         instances = tuple(map(attrgetter("instance_id"), edited))
-        since = min(word.heard_at(each.state) for each in edited)
-        coming = situation.earliest(instances)
+        since = min(map(word.heard_at, map(attrgetter("state"), edited)))
         what = f"the config on {_called(situation, instances)} was edited by hand"
-        undone = Next("the drift check undoes it", coming.at if coming else None)
+        coming = situation.earliest(instances) or Upcoming()
+        undone = Next("the drift check undoes it", coming.at)
         yield Found(what, since, undone, instances)
 
 

@@ -18,7 +18,6 @@ from haproxy_sync.state.model import (
     Failure,
     Outcome,
     ProxyState,
-    Purpose,
     Serving,
     UnixSeconds,
 )
@@ -42,10 +41,10 @@ class HAProxy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Upcoming:
-    """The next command to a proxy, if nothing happens before."""
+    """The next command to a proxy, if nothing happens before; empty where nobody knows."""
 
-    purpose: Purpose
-    at: UnixSeconds
+    purpose: str = ""
+    at: UnixSeconds | None = None
 
 
 @dataclass(frozen=True)

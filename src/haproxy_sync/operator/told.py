@@ -7,7 +7,7 @@ from haproxy_sync.operator.answers import iso
 from haproxy_sync.operator.conditions import Condition, conditions
 from haproxy_sync.operator.headline import headline
 from haproxy_sync.operator.health import Health, Sync, sync, sync_of, worst
-from haproxy_sync.operator.situation import Situation, haproxy
+from haproxy_sync.operator.situation import Situation, Upcoming, haproxy
 from haproxy_sync.reconcile.reconciler import Result
 from haproxy_sync.rollout import word
 from haproxy_sync.rollout.progress import ProxyProgress
@@ -76,7 +76,7 @@ def _proxy(
     """What concerns it alone or with others; a proxy whose word is too old is never healthy."""
     instance_id = proxy.instance_id
     heard_at = word.heard_at(proxy.state)
-    coming = situation.upcoming.get(instance_id)
+    coming = situation.upcoming.get(instance_id, Upcoming())
     concerning = [each.health for each in found if instance_id in each.instances]
     if sync_of(situation, proxy) is Sync.UNKNOWN:
         concerning.append(Health.UNKNOWN)
@@ -87,9 +87,9 @@ def _proxy(
         "heard_at": heard_at or None,
         "heard_at_iso": iso(heard_at),
         "heard_age_seconds": round(situation.now - heard_at, 3) if heard_at else None,
-        "next": str(coming.purpose) if coming else "",
-        "next_at": coming.at if coming else None,
-        "next_at_iso": iso(coming.at) if coming else None,
+        "next": str(coming.purpose),
+        "next_at": coming.at,
+        "next_at_iso": iso(coming.at),
     }
 
 

@@ -61,12 +61,11 @@ def overdue(
     state: EnvironmentState, settings: Settings, now: UnixSeconds
 ) -> frozenset[str]:
     """Whom no command has made speak for a drift period, nor does now: in a freeze, or behind a stopped rollout."""
-    published_at = state.publication.at if state.publication else 0.0
     patience = word.due_within(settings)
 
     def is_overdue(instance_id: str) -> bool:
         observed = state.proxy_state(instance_id)
-        since = word.heard_at(observed) or published_at
+        since = word.heard_at(observed) or state.published_at
         return now >= since + patience and _is_rested(observed, now)
 
     return frozenset(filter(is_overdue, _unasked(state) - state.proxies_in_flight))

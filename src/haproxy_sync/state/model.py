@@ -505,6 +505,11 @@ class EnvironmentState:
             return self.publication.generation
         return 0
 
+    @property
+    def published_at(self) -> UnixSeconds:
+        """When that was; 0 while nothing is published."""
+        return self.publication.at if self.publication else 0.0
+
     def freeze_at(self, now: UnixSeconds) -> Freeze | None:
         """The freeze that goes on at that time."""
         if self.freeze is None or self.freeze.until <= now:

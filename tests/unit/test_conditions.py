@@ -298,6 +298,64 @@ def test_green_lasts_two_drift_periods(
     assert (answer["sync"], answer["health"]) == expected
 
 
+@pytest.mark.fault("F155")
+@pytest.mark.parametrize(("asked_at", "is_edit"), [(10.0, True), (-10.0, False)])
+def test_what_was_seen_before_the_last_command_is_no_hand_edit(
+    asked_at: float,
+    is_edit: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    """An inspection that was under way while the config was installed may have seen the file of before."""
+    said_at = NOW - 100
+    (first, *_) = PROXIES
+    settled = ProxyState(
+        outcome=Outcome.INSTALLED,
+        observed_generation=1,
+        sent_generation=1,
+        installed=NEW.md5,
+        running=NEW.md5,
+        at=said_at,
+        inspect_sent_at=said_at + asked_at,
+        inspection=Inspection(said_at + 15, installed=OLD.md5),
+    )
+    state = EnvironmentState(
+        looked_at=NOW - 30,
+        backends=POOL,
+        proxies=(first,),
+        publication=Publication(1, 1, NOW - 90000, Assignment(NEW)),
+        proxy_states={first.instance_id: settled},
+    )
+    answer = told.environment(Situation(state, SETTINGS, NOW))
+    assert answer["sync"] == ("out-of-sync" if is_edit else "synced")
+
+
+def test_each_of_many_proxies_is_told_when_it_compares_next() -> None:
+    """However many chunks that takes."""
+    many = tuple(
+        Proxy(f"i-{number:08x}", "haproxy", f"lb-{number}", "10.0.1.1", "a")
+        for number in range(120)
+    )
+    each = ProxyState(
+        outcome=Outcome.UNCHANGED,
+        observed_generation=1,
+        sent_generation=1,
+        installed=NEW.md5,
+        running=NEW.md5,
+        at=NOW - 50,
+        sent_at=NOW - 55,
+    )
+    state = EnvironmentState(
+        looked_at=NOW - 30,
+        proxies=many,
+        publication=Publication(1, 1, NOW - 90000, Assignment(NEW)),
+        proxy_states={proxy.instance_id: each for proxy in many},
+    )
+    upcoming = Situation(state, SETTINGS, NOW).upcoming
+    assert {(coming.purpose, coming.at) for coming in upcoming.values()} == {
+        ("verify", NOW - 55 + 600)
+    }
+    assert len(upcoming) == len(many)
+
+
 def test_a_text_of_others_is_one_line_of_ascii() -> None:
     """Line breaks become blanks, control characters vanish, letters of other languages become escapes."""
     assert words.clean("a\nb\x1b[31m \u00fc") == "a b[31m \\xfc"

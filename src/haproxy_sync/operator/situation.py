@@ -18,6 +18,7 @@ from haproxy_sync.state.model import (
     Failure,
     Outcome,
     ProxyState,
+    Purpose,
     Serving,
     UnixSeconds,
 )
@@ -131,10 +132,12 @@ class Situation:
 
     def is_edited(self, proxy: ProxyProgress) -> bool:
         """Whether an inspection found another file there than the one that the proxy was settled with."""
-        found = proxy.state.inspection
-        if not proxy.is_settled or not found or found.at <= proxy.state.at:
+        found, observed = proxy.state.inspection, proxy.state
+        is_newer = observed.inspect_sent_at > observed.at
+        if not proxy.is_settled or found is None or not is_newer:
             return False
-        return found.has_answered and found.installed != proxy.desired_md5
+        is_told = found.has_answered and found.at > observed.at
+        return is_told and found.installed != proxy.desired_md5
 
     @property
     def held(self) -> Mapping[str, UnixSeconds]:
@@ -169,6 +172,11 @@ class Situation:
         for at in times:
             left = tuple(each for each in wanted if each.instance_id not in found)
             found |= self._claimed_at(at, left, reachable)
+            # Comparisons come chunk by chunk, each as soon as the one before is over.
+            chunk = {each.instance_id for each in left if self._soon(each.at) <= at}
+            if Upcoming(Purpose.VERIFY, at) in found.values():
+                rest = (chunk & reachable) - found.keys()
+                found |= dict.fromkeys(rest, Upcoming(Purpose.VERIFY, at))
         return MappingProxyType(found)
 
     def _claimed_at(

@@ -28,7 +28,10 @@ def summary(result: Result, settings: Settings) -> Answer:
 
 def environment(situation: Situation) -> Answer:
     """How the environment is, in one sentence, in two words, and cause by cause."""
-    found = conditions(situation)
+    return _judged(situation, conditions(situation))
+
+
+def _judged(situation: Situation, found: tuple[Condition, ...]) -> Answer:
     return {
         "headline": headline(situation, found),
         "sync": str(sync(situation)),
@@ -66,7 +69,7 @@ def status(answer: Answer, situation: Situation) -> Answer:
         "proxies": proxies,
         "next_look_at": look,
         "next_look_at_iso": iso(look),
-        **environment(situation),
+        **_judged(situation, found),
     }
 
 

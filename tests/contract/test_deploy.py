@@ -739,3 +739,31 @@ def test_a_refused_command_leaves_what_is_known_of_a_proxy(running: World) -> No
     assert running.state.refusal
     assert running.state.proxy_states == before
     assert running.act("status")["converged"]
+
+
+@pytest.mark.fault("F156")
+def test_a_bad_program_asks_one_proxy_in_a_freeze(running: World) -> None:
+    """Nobody wanted these inspections: by a program that no proxy has run, one host after the other is asked."""
+    running.act("freeze", minutes=600, reason="incident")
+    sent = len(running.service.commands)
+    running.deploy(NEW)
+    for host in running.proxies.values():
+        host.haproxy = None
+    break_all(running)
+    for _ in range(30):
+        running.pass_time(60)
+        running.sweep()
+    asked = [
+        invocation.instance_id
+        for command in running.service.commands[sent:]
+        for invocation in command.invocations
+    ]
+    assert len(asked) > 1
+    assert len(set(asked)) == 1
+    for host in running.proxies.values():
+        host.breaks, host.haproxy = lambda _: None, "running"
+    for _ in range(40):
+        running.pass_time(60)
+        running.sweep()
+    assert set(sizes(running)[sent:]) == {1}
+    assert running.act("status")["sync"] == "synced"

@@ -189,7 +189,7 @@ def _inspections(
     """Who is asked now how it is, by the document's newest version; nobody where that cannot be had: a look goes on."""
     due = inspections.due(state, now)
     overdue = inspections.overdue(state, settings, now)
-    if not due | overdue:
+    if not due | inspections.rested(state, overdue, now):
         return state, ()
     state = agents_asked(ssm, settings, state, now)
     due, overdue = _online(state, due), _online(state, overdue)
@@ -202,7 +202,8 @@ def _inspections(
         return state, ()
     if not Progress(state).has_proven_program(sha256):
         overdue = inspections.one_by_one(state, overdue)
-    return state, inspections.claims(state, due | overdue, document, now)
+    ready = due | inspections.rested(state, overdue, now)
+    return state, inspections.claims(state, ready, document, now)
 
 
 def _online(state: EnvironmentState, instance_ids: Iterable[str]) -> frozenset[str]:

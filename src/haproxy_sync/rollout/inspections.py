@@ -66,9 +66,18 @@ def overdue(
     def is_overdue(instance_id: str) -> bool:
         observed = state.proxy_state(instance_id)
         since = word.heard_at(observed) or state.published_at
-        return now >= since + patience and _is_rested(observed, now)
+        return now >= since + patience
 
     return frozenset(filter(is_overdue, _unasked(state) - state.proxies_in_flight))
+
+
+def rested(
+    state: EnvironmentState, instance_ids: Iterable[str], now: UnixSeconds
+) -> frozenset[str]:
+    """Those that may be asked again, should they have been asked in vain."""
+    return frozenset(
+        filter(lambda key: _is_rested(state.proxy_state(key), now), instance_ids)
+    )
 
 
 def one_by_one(state: EnvironmentState, waiting: frozenset[str]) -> frozenset[str]:

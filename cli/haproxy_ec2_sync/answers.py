@@ -132,7 +132,7 @@ class Servers:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy, by its host's own last word; times in unix seconds."""
+    """A proxy, by its host's own last word; times in unix seconds. Of many backends it has the worst."""
 
     instance_id: str
     name: str
@@ -145,7 +145,6 @@ class Proxy:
     haproxy: str
     heard_at: float | None
     backends: tuple[Servers, ...]
-    more_backends: int
     outcome: str
     reason: str
     at: float | None
@@ -229,7 +228,6 @@ def _proxy(instance_id: str, fields: Fields) -> Proxy:
         haproxy=fields.text("haproxy"),
         heard_at=fields.number("heard_at"),
         backends=tuple(_servers(fields)),
-        more_backends=fields.count("more_backends"),
         outcome=fields.text("outcome"),
         reason=fields.text("reason"),
         at=fields.number("at"),

@@ -112,18 +112,16 @@ def _diff(diff: Fields, addresses: Mapping[str, str]) -> Diff:
 def _server(server: Fields, addresses: Mapping[str, str]) -> Server:
     section = server.text("section").removeprefix("backend ")
     differing = server.fields("changes")
-    before, after = differing.pair("address")
+    moved = filter(None, differing.pair("address"))
     instance_id = server.text("instance_id")
-    # Of a server that keeps its address the answer says it elsewhere.
-    address = " -> ".join(filter(None, (before, after)))
     return Server(
         place=f"{section}/{server.text('name')}",
-        address=address or addresses.get(instance_id, ""),
+        # Of a server that keeps its address the answer says it elsewhere.
+        address=" -> ".join(moved) or addresses.get(instance_id, ""),
         instance_id=instance_id,
         keywords=tuple(
             Keyword(plain(name), *differing.pair(name))
-            for name in differing.values
-            if name != "address"
+            for name in sorted(differing.values.keys() - {"address"})
         ),
     )
 

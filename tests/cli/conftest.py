@@ -2,7 +2,8 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ class _Lambda:
         request = json.loads(Payload)
         self.shell.asked.append(request)
         try:
-            answer = self.shell.world.act(**request)
+            answer = quietly(self.shell.world.act)(**request)
         except Exception as error:  # noqa: BLE001 # Lambda tells any
             told = {
                 "errorType": type(error).__name__,
@@ -105,8 +106,18 @@ def shell(
     monkeypatch.setattr(function, "find", find)
     # The operator's clock is the world's; while a command waits, the world goes on.
     monkeypatch.setattr(clock, "now", lambda: world.now)
-    monkeypatch.setattr(clock, "sleep", world.pass_time)
+    monkeypatch.setattr(clock, "sleep", quietly(world.pass_time))
     return made
+
+
+def quietly(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The same work: what the function prints goes to its log, which is not where the command line writes."""
+
+    def quiet(*arguments: Any, **options: Any) -> Any:
+        with redirect_stdout(io.StringIO()):
+            return work(*arguments, **options)
+
+    return quiet
 
 
 def vars_of(world: World) -> dict[str, Any]:

@@ -297,7 +297,9 @@ def test_fresh_asks_the_world_s_hosts_and_installs_nothing(
 ) -> None:
     """They say how they are, and no more."""
     orders = running.orders()
-    assert shell("status", "--fresh").status == 0
+    typed = shell("status", "--fresh", "--json")
+    assert typed.status == 0
+    assert json.loads(typed.out)["action"] == "status"
     running.pass_time(30)
     assert [host.inspections for host in running.proxies.values()] == [1, 1, 1]
     assert running.orders() == orders

@@ -61,7 +61,7 @@ def _conditions(parsed: Status, now: float) -> Iterator[RenderableType]:
 
 def _mark(condition: Condition) -> Text:
     """Of the four healths; a healthy condition is a note."""
-    word = "note" if condition.health == "healthy" else condition.health
+    word = {"healthy": "note"}.get(condition.health, condition.health)
     return Text(word, colour(condition.health))
 
 
@@ -82,7 +82,7 @@ def _environment(parsed: Status, now: float) -> Iterator[Text]:
     coming = relative(parsed.next_look_at, now)
     yield _line(
         labelled("sync", parsed.sync or "-", sync),
-        labelled("looked", f"{when(parsed.looked_at, now)}, next {coming}"),
+        labelled("looked", f"{when(parsed.looked_at, now)}, next due {coming}"),
     )
     if parsed.looked_at:
         yield from _keeping(parsed, now)
@@ -93,10 +93,6 @@ def _line(*parts: Text) -> Text:
     return Text("   ").join(parts)
 
 
-def _number(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def _keeping(parsed: Status, now: float) -> Iterator[Text]:
     """What keeps changes from the proxies, a line each; and what does not, in one."""
     words = {
@@ -104,7 +100,7 @@ def _keeping(parsed: Status, now: float) -> Iterator[Text]:
         "freeze": _freeze(parsed.freeze, now),
         "template error": parsed.template_error,
     }
-    pool = labelled("pool", _number(parsed.backends, "backend"))
+    pool = labelled("backends in the pool", str(parsed.backends))
     told = [labelled(label, words[label], "yellow") for label in words]
     nothing = (labelled(label, "none") for label in words if not words[label])
     yield _line(pool, *nothing)
@@ -114,7 +110,7 @@ def _keeping(parsed: Status, now: float) -> Iterator[Text]:
 def _hold(hold: Fields) -> str:
     if not hold.values:
         return ""
-    held = _number(len(hold.fields("missing").values), "backend")
+    held = len(hold.fields("missing").values)
     return f"{held} held ({hold.text('reason')}); ends {hold.text('ends')}"
 
 

@@ -146,6 +146,28 @@ def test_the_headline_has_the_colour_of_its_health(health: str, code: int) -> No
     assert capture.get().startswith(f"\x1b[1;{code}mstaging is ")
 
 
+@pytest.mark.parametrize(
+    ("environment", "is_coloured"),
+    [
+        ({}, False),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+    ],
+)
+def test_colours_are_for_terminals_that_want_them(
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    *,
+    is_coloured: bool,
+) -> None:
+    """As everywhere: none in a pipe, and none with NO_COLOR."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(World, "act", lambda _self, **_request: samples.status())
+    assert ("\x1b[31m" in shell("status").out) is is_coloured
+
+
 def test_the_answer_as_json_is_the_function_s(shell: Shell, running: World) -> None:
     """To the letter."""
     typed = shell("status", "--json")

@@ -513,7 +513,7 @@ WRONG: dict[str, tuple[str, Callable[[Deployed], None], str, str]] = {
     "old agent": (
         "agent-versions",
         _age,
-        "agent-too-old: i-",
+        "agent-too-old: ip-",
         "update it (AWS-UpdateSSMAgent)",
     ),
     "policy": (

@@ -343,9 +343,8 @@ class Agent:
     version: str
     ping: str  # `Online`, or another word
     at: UnixSeconds  # when it was asked
-    since: UnixSeconds = (
-        0.0  # when it was so for the first time, as far as anybody asked
-    )
+    # When it was so for the first time, as far as anybody asked.
+    since: UnixSeconds = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -276,7 +276,7 @@ class AnyWorld(RuleBasedStateMachine):
         # None was ever seen: that is not believed, however long it lasts.
         if state.backends is None:
             assert not backends
-            assert not any(running)
+            assert self.world.orders() == 0
             return
         text = render(None, None, SimpleNamespace(backends=state.backends)).shared  # type: ignore[arg-type]
         assert text

@@ -1,18 +1,22 @@
 """docs/command-line.md, as far as it is made from the code: `python -m tests.command_line_reference` rewrites it.
 
-Commands, options and variables are click's. The policy has the actions behind the calls to AWS in the sources: those of
-a client by its service's name (`client("s3").head_bucket`, `s3.head_bucket`), and those of doctor's `ask` and `pages`.
+Commands, options and variables are click's. The policy has the actions behind the calls to AWS in the sources: methods
+and paginators that are called like an operation of a service of which there is a client (`client("s3")`), and what
+doctor asks by name.
 """
 
 import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 import click
+from botocore import xform_name
+from botocore.session import get_session
 
 from haproxy_ec2_sync.app import app
 from haproxy_ec2_sync.desk import NAME, OPTIONS
@@ -23,6 +27,9 @@ DOCUMENT = ROOT / "docs/command-line.md"
 SOURCES = ROOT / "cli/haproxy_ec2_sync"
 WIDTH = 120
 SENTENCE_END = re.compile(r"(?<=[.?!]) (?=[A-Z`])")
+
+ASKS = frozenset({"ask", "pages", "_asked"})
+"""Methods of doctor that take service and operation by name."""
 
 EVERYBODY = "Operate"
 # What is not in the table is doctor's: it reads what has no name that begins like the stack's, too.
@@ -51,44 +58,59 @@ def actions() -> set[str]:
 
 def calls(path: Path) -> Iterator[tuple[str, str]]:
     """Service and operation, by boto3's names, of each call in a file."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            yield from _call(node, node.func)
+    for node in _calls_of_methods(path):
+        method, texts = node.func.attr, _texts(node)
+        if method in ASKS and len(texts) > 1:
+            yield texts[0], texts[1]
+        elif method == "get_paginator" and texts:
+            yield from _of_services(texts[0])
+        else:
+            yield from _of_services(method)
 
 
-def _call(node: ast.Call, method: ast.Attribute) -> Iterator[tuple[str, str]]:
-    texts = [each.value for each in node.args if isinstance(each, ast.Constant)]
-    if method.attr in {"ask", "pages", "_asked"} and len(texts) > 1:
-        yield str(texts[0]), str(texts[1])
-        return
-    service = _service(method.value)
-    if not service or method.attr in {"close", "meta", "can_paginate", "get_waiter"}:
-        return
-    paged = method.attr == "get_paginator"
-    yield service, str(texts[0]) if paged else method.attr
+def _of_services(operation: str) -> Iterator[tuple[str, str]]:
+    """With the services that have it, among those that the sources make clients of."""
+    return (
+        (service, operation)
+        for service in services()
+        if operation in _operations(service)
+    )
 
 
-def services() -> set[str]:
-    """What clients are made for, as far as the sources name it."""
-    return {
-        service
+@cache
+def services() -> frozenset[str]:
+    """What the sources make clients of: `client("s3")`, `self.client("s3")`."""
+    return frozenset(
+        str(node.args[0].value)
         for path in SOURCES.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if (service := _service(node))
-    }
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] == "client"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    )
 
 
-def _service(node: ast.AST) -> str:
-    """The service of a client: `client("s3")`, `self.client("s3")`; or `cloudformation`, named like it."""
-    match node:
-        case ast.Call(
-            func=ast.Name(id="client") | ast.Attribute(attr="client"),
-            args=[ast.Constant(value=str(service))],
-        ):
-            return service
-        case ast.Name(id="cloudformation" | "logs" | "s3" | "ssm" | "sqs" as service):
-            return service
-    return ""
+@cache
+def _operations(service: str) -> frozenset[str]:
+    """The names of its client's methods that ask AWS."""
+    model = get_session().get_service_model(service)
+    return frozenset(map(xform_name, model.operation_names))
+
+
+def _calls_of_methods(path: Path) -> Iterator[Any]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            yield node
+
+
+def _texts(node: ast.Call) -> list[str]:
+    """The arguments that stand there as texts."""
+    return [
+        each.value
+        for each in node.args
+        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+    ]
 
 
 def policy() -> dict[str, Any]:

@@ -10,6 +10,7 @@ from haproxy_ec2_sync.errors import Failed, one_line
 from haproxy_ec2_sync.target import Target
 
 CONNECT_SECONDS = 10
+ANSWER_SECONDS = 20  # of every other service; each is asked three times at most
 READ_SECONDS = 75  # longer than the function's own timeout
 
 Answer = dict[str, Any]
@@ -64,7 +65,10 @@ def clients(target: Target) -> Client:
     # An address of one's own has no host for each bucket.
     s3: Any = {"addressing_style": "path"} if target.endpoint_url else {}
     patient = Config(
-        connect_timeout=CONNECT_SECONDS, retries={"mode": "standard"}, s3=s3
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=ANSWER_SECONDS,
+        retries={"mode": "standard"},
+        s3=s3,
     )
     once = Config(
         connect_timeout=CONNECT_SECONDS,

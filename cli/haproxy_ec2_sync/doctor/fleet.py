@@ -139,7 +139,8 @@ def _lacks(
         yield f"role {profile.role} lacks the stack's policy", f"{attach} {policy}"
     # Who is online may register by another policy.
     if is_offline and not any(arn.endswith(CORE) for arn in profile.policies):
-        core = f"arn:aws:iam::aws{CORE}"
+        partition = policy.split(":")[1]
+        core = f"arn:{partition}:iam::aws{CORE}"
         yield f"role {profile.role} lacks {core.rpartition('/')[2]}", f"{attach} {core}"
 
 

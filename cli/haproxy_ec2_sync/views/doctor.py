@@ -7,6 +7,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from haproxy_ec2_sync.errors import one_line
+
 MARKS = {
     True: Text("✔", style="green"),
     False: Text("✘", style="bold red"),
@@ -26,7 +28,7 @@ def doctor(found: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _words(line: Mapping[str, Any]) -> Text:
-    words = Text(line["detail"])
+    words = Text(one_line(line["detail"]))
     if line["advice"]:
-        words.append(f"; to do: {line['advice']}", style="italic")
+        words.append(f"; to do: {one_line(line['advice'])}", style="italic")
     return words

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from haproxy_ec2_sync import function
-from haproxy_ec2_sync.doctor import checks
+from haproxy_ec2_sync.doctor import checks, fleet
 from haproxy_ec2_sync.doctor.account import ACTIONS, Account
+from haproxy_ec2_sync.doctor.facts import Agent, Proxy, RouteTable
 from haproxy_ec2_sync.doctor.stack import OUTPUTS
 from haproxy_ec2_sync.target import Target
 from tests import command_line_reference as reference
@@ -501,13 +502,13 @@ WRONG: dict[str, tuple[str, Callable[[Deployed], None], str, str]] = {
     "not registered": (
         "agents",
         _deregister,
-        "1 not registered with SSM: ip-",
+        "not registered with SSM: ip-",
         "see instance-profiles and endpoints; then restart amazon-ssm-agent there",
     ),
     "offline": (
         "agents",
         _disconnect,
-        "1 ConnectionLost: ip-",
+        "ConnectionLost: ip-",
         "restart amazon-ssm-agent there; see endpoints",
     ),
     "old agent": (
@@ -607,7 +608,7 @@ def test_a_fleet_is_named_by_its_first_five(stack_: Deployed) -> None:
     """Of sixty proxies whose agents are not there, in one line; they are asked for in batches."""
     stack_.launch_proxies(60)
     (line,) = [line for line in stack_.lines("agents") if not line["ok"]]
-    assert line["detail"].startswith("60 not registered with SSM: ip-")
+    assert line["detail"].startswith("not registered with SSM: ip-")
     assert line["detail"].endswith(" and 55 more")
     assert line["detail"].count("(i-") == 5
 
@@ -619,6 +620,23 @@ def test_endpoints_are_enough(stack_: Deployed) -> None:
     (line,) = stack_.lines("endpoints")
     assert line["ok"]
     assert "see the agent's log" in line["detail"]
+
+
+@pytest.mark.parametrize(
+    ("version", "missing"),
+    [
+        ("3.2.985.0", "ssm, ssmmessages, s3, ec2messages"),
+        ("3.3.40.0", "ssm, ssmmessages, s3"),
+        ("3.3.3572.0", "ssm, ssmmessages, s3"),
+    ],
+)
+def test_an_old_agent_needs_one_more_endpoint(version: str, missing: str) -> None:
+    """Ec2messages, which newer ones do without."""
+    proxy = Proxy("i-1", "lb", False, "subnet-1", "vpc-1", "haproxy")  # noqa: FBT003
+    table = RouteTable("rtb-1", "vpc-1", True, (), "")  # noqa: FBT003
+    agents = {"i-1": Agent("ConnectionLost", version)}
+    (line,) = fleet.endpoints([proxy], agents, [table], [])
+    assert line.detail == f"subnet-1 (rtb-1) has no way to {missing}: lb (i-1)"
 
 
 @pytest.mark.parametrize(

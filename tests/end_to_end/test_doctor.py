@@ -103,7 +103,7 @@ def test_each_trouble_is_named(system: LocalSystem) -> None:
     proxy = next(iter(system.proxies.values()))
     with _undone(lambda: system.start_agent(proxy)):
         system.stop_agent(proxy)
-        _wait_until_named(system, "agents", f"1 ConnectionLost: {proxy.host.name}")
+        _wait_until_named(system, "agents", f"ConnectionLost: {proxy.host.name}")
 
     system.wait_until("all is right again", lambda: _all_is_right(system), 120)
 

@@ -1,6 +1,6 @@
 """The fleet: who is found by tags, whom commands reach, and why not."""
 
-from collections import defaultdict
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,21 +13,26 @@ from haproxy_ec2_sync.doctor.facts import (
     RouteTable,
     failed,
 )
-from haproxy_ec2_sync.doctor.lines import Line, count, right, some, verdict, wrong
+from haproxy_ec2_sync.doctor.lines import Line, by_trouble, count, right, verdict, wrong
 
 NEAR_MISS = "near-miss"
 CORE = ":policy/AmazonSSMManagedInstanceCore"
 OFFLINE = ("agent-not-registered", "agent-offline")
 """Findings of `status` that are asked of SSM itself."""
 
+ONLINE = "Online"
 UNREGISTERED = Agent("not registered with SSM", "")
+RESTART = "restart amazon-ssm-agent there; see endpoints"
 ADVICE = {
-    True: "see instance-profiles and endpoints; then restart amazon-ssm-agent there",
-    False: "restart amazon-ssm-agent there; see endpoints",
+    UNREGISTERED.ping: "see instance-profiles and endpoints; then restart amazon-ssm-agent there",
 }
 
+SERVICES = ("ssm", "ssmmessages", "s3")
+OLD_SERVICES = (*SERVICES, "ec2messages")
 # The release notes of 3.3.40.0 (aws/amazon-ssm-agent): since then it does without ec2messages.
 MESSAGES_SINCE = (3, 3, 40)
+NEW = Agent("", "3.3.40.0")
+"""What is taken of an agent that nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,36 +76,34 @@ def _named(status: Mapping[str, Any], instance_id: str) -> str:
 
 def agents(proxies: Sequence[Proxy], found: Mapping[str, Agent]) -> tuple[Line, ...]:
     """Every proxy's agent is registered and online."""
-    if not proxies:
-        return (right("there is no proxy to reach"),)
-    by_ping = defaultdict(list)
-    for each in proxies:
-        by_ping[found.get(each.instance_id, UNREGISTERED).ping].append(str(each))
-    online = by_ping.pop("Online", [])
-    problems = [
-        wrong(f"{len(names)} {ping}: {some(names)}", ADVICE[ping == UNREGISTERED.ping])
-        for ping, names in by_ping.items()
+    pings = [found.get(proxy.instance_id, UNREGISTERED).ping for proxy in proxies]
+    troubled = [
+        (ping, ADVICE.get(ping, RESTART), proxy)
+        for ping, proxy in zip(pings, proxies, strict=True)
+        if ping != ONLINE
     ]
-    return verdict(problems, f"{count(len(online), 'agent')} online")
+    fine = f"{count(len(proxies), 'agent')} online"
+    return verdict(by_trouble(troubled), fine)
 
 
 def versions(status: Mapping[str, Any]) -> tuple[Line, ...]:
     """Every agent is new enough, by the function's own judgement."""
     said = status["agents"]
-    by_finding = defaultdict(list)
-    for each in said["findings"]:
-        if each["finding"] not in OFFLINE:
-            by_finding[each["finding"], each["advice"]].append(
-                f"{_named(status, each['instance_id'])} {each.get('version', '')}".strip()
-            )
-    problems = [
-        wrong(f"{finding}: {some(names)}", advice)
-        for (finding, advice), names in by_finding.items()
-    ]
+    problems = by_trouble(
+        (each["finding"], each["advice"], _versioned(status, each))
+        for each in said["findings"]
+        if each["finding"] not in OFFLINE
+    )
     if said["failure"]:
         detail = f"the function cannot ask SSM: {failed(said['failure'])}"
         problems.append(wrong(detail, "see role and rights"))
     return verdict(problems, "none is too old")
+
+
+def _versioned(status: Mapping[str, Any], agent: Mapping[str, Any]) -> str:
+    """Whose agent, and its version."""
+    named = _named(status, agent["instance_id"])
+    return f"{named} {agent['version']}"
 
 
 def profiles(
@@ -110,19 +113,17 @@ def profiles(
     policy: str,
 ) -> tuple[Line, ...]:
     """Every proxy has a role that may download, and register where it has not."""
-    lacking = defaultdict(list)
-    for proxy in proxies:
-        is_offline = proxy.instance_id in offline
-        for lack in _lacks(found.get(proxy.profile), policy, is_offline=is_offline):
-            lacking[lack].append(str(proxy))
-    problems = [
-        wrong(f"{detail}: {some(names)}", advice)
-        for (detail, advice), names in lacking.items()
+    lacking = [
+        (*lack, proxy)
+        for proxy in proxies
+        for lack in _lacks(
+            found.get(proxy.profile),
+            policy,
+            is_offline=proxy.instance_id in offline,
+        )
     ]
-    return verdict(
-        problems,
-        f"{count(len(found), 'instance profile')}, each with the stack's policy",
-    )
+    fine = f"{count(len(found), 'instance profile')}, each with the stack's policy"
+    return verdict(by_trouble(lacking), fine)
 
 
 def _lacks(
@@ -151,36 +152,50 @@ def endpoints(
     found: Sequence[Endpoint],
 ) -> tuple[Line, ...]:
     """Who is offline has a way to SSM and S3: the internet, or VPC endpoints."""
-    cut_off = defaultdict(list)
-    for proxy in offline:
-        table = _table(proxy, tables)
-        agent = agents_known.get(proxy.instance_id)
-        if table and not _reaches_internet(proxy, table):
-            missing = _missing(table, found, _needed(agent))
-            cut_off[proxy.subnet, table.table_id, missing].append(str(proxy))
-    problems = [
-        wrong(
-            f"{subnet} ({table}) has no way to {', '.join(missing)}: {some(names)}",
-            "a NAT gateway, or endpoints in its VPC: interface for ssm and ssmmessages "
-            f"(private DNS on, port 443 open), gateway for s3 in {table}",
-        )
-        for (subnet, table, missing), names in cut_off.items()
-        if missing
+    if not offline:
+        return (right("every agent is online"),)
+    cut_off = [
+        (*_cut_off(table, missing, proxy.subnet), proxy)
+        for proxy in offline
+        for table in _tables(proxy, tables)
+        if (missing := _missing(proxy, table, found, agents_known))
     ]
-    if offline:
-        return verdict(
-            problems,
-            "each subnet of those offline has a way: see the agent's log, "
-            "/var/log/amazon/ssm/errors.log, and security groups",
-        )
-    return (right("every agent is online"),)
+    fine = (
+        "each subnet of those offline has a way: see the agent's log, "
+        "/var/log/amazon/ssm/errors.log, and security groups"
+    )
+    return verdict(by_trouble(cut_off), fine)
 
 
-def _table(proxy: Proxy, tables: Sequence[RouteTable]) -> RouteTable | None:
-    """That of its subnet, else its VPC's main one."""
+def _cut_off(table: RouteTable, missing: Sequence[str], subnet: str) -> tuple[str, str]:
+    """What is wrong, and what to do."""
+    advice = (
+        "a NAT gateway, or endpoints in its VPC: interface for ssm and ssmmessages "
+        f"(private DNS on, port 443 open), gateway for s3 in {table.table_id}"
+    )
+    detail = f"{subnet} ({table.table_id}) has no way to {', '.join(missing)}"
+    return detail, advice
+
+
+def _tables(proxy: Proxy, tables: Sequence[RouteTable]) -> list[RouteTable]:
+    """That of its subnet, else its VPC's main one; none where nobody knows it."""
     own = [table for table in tables if proxy.subnet in table.subnets]
     main = [table for table in tables if table.is_main and table.vpc == proxy.vpc]
-    return next(iter(own + main), None)
+    return (own + main)[:1]
+
+
+def _missing(
+    proxy: Proxy,
+    table: RouteTable,
+    found: Sequence[Endpoint],
+    agents_known: Mapping[str, Agent],
+) -> tuple[str, ...]:
+    """The services that the proxy does not reach."""
+    if _reaches_internet(proxy, table):
+        return ()
+    agent = agents_known.get(proxy.instance_id, NEW)
+    served = {each.service for each in found if each.serves(table)}
+    return tuple(name for name in _needed(agent) if name not in served)
 
 
 def _reaches_internet(proxy: Proxy, table: RouteTable) -> bool:
@@ -190,20 +205,6 @@ def _reaches_internet(proxy: Proxy, table: RouteTable) -> bool:
     return bool(table.way)
 
 
-def _needed(agent: Agent | None) -> tuple[str, ...]:
-    services = ("ssm", "ssmmessages", "s3")
-    numbers = agent.version.split(".")[:3] if agent else []
-    is_old = bool(numbers) and _numbers(numbers) < MESSAGES_SINCE
-    return (*services, "ec2messages") if is_old else services
-
-
-def _numbers(texts: Sequence[str]) -> tuple[int, ...]:
-    """Zeros for what is no number."""
-    return tuple(int(text) if text.isdecimal() else 0 for text in texts)
-
-
-def _missing(
-    table: RouteTable, found: Sequence[Endpoint], services: Sequence[str]
-) -> tuple[str, ...]:
-    served = {each.service for each in found if each.serves(table)}
-    return tuple(name for name in services if name not in served)
+def _needed(agent: Agent) -> tuple[str, ...]:
+    numbers = tuple(map(int, re.findall(r"\d+", agent.version)))
+    return OLD_SERVICES if numbers < MESSAGES_SINCE else SERVICES

@@ -1,5 +1,6 @@
 """What a check says: lines, each of them right, wrong, or not known."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -37,6 +38,17 @@ def verdict(problems: Iterable[Line], fine: str) -> tuple[Line, ...]:
     rest = len(found) - FEW
     more = (wrong(f"and {rest} more", "mend these first"),) if rest > 0 else ()
     return (*found[:FEW], *more) or (right(fine),)
+
+
+def by_trouble(found: Iterable[tuple[str, str, object]]) -> list[Line]:
+    """One line for all who have the same trouble: each is what is wrong, what to do, and with whom."""
+    names = defaultdict(list)
+    for detail, advice, name in found:
+        names[detail, advice].append(str(name))
+    return [
+        wrong(f"{detail}: {some(each)}", advice)
+        for (detail, advice), each in names.items()
+    ]
 
 
 def some(names: Sequence[str]) -> str:

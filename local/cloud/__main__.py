@@ -33,6 +33,7 @@ from local.cloud import (
     event_source,
     eventbridge,
     iam,
+    logs,
     s3,
     sqs,
 )
@@ -63,6 +64,7 @@ def main(folder: Path, speed: float) -> None:
         event_source,
         eventbridge,
         iam,
+        logs,
         s3,
         sqs,
     ):

@@ -23,6 +23,7 @@ from moto.awslambda.utils import get_backend
 from moto.sts.models import sts_backends
 
 from local.cloud import ACCOUNT, PARTITION, REGION
+from local.cloud.logs import Output
 from local.cloud.runtime_api import InvocationResult, RuntimeApi
 from local.cloud.runtime_path import interpreter, link_runtime
 
@@ -49,21 +50,32 @@ class ExecutionEnvironment:
         self.api = RuntimeApi(deployed.function_arn, float(deployed.timeout))
         self.timeout = float(deployed.timeout)
         self.is_warm = False
-        log = (folder / "function.log").open("ab")
-        with log:
-            self.process = subprocess.Popen(
-                [interpreter(), "-S", "-m", "awslambdaric", str(deployed.handler)],
-                cwd=folder / "task",
-                env=_environment(deployed, folder, endpoint, self.api.address),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self.output = Output(deployed, folder / "function.log")
+        self.process = subprocess.Popen(
+            [interpreter(), "-S", "-m", "awslambdaric", str(deployed.handler)],
+            cwd=folder / "task",
+            env=_environment(deployed, folder, endpoint, self.api.address),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self.output.keep(self.process.stdout or io.BytesIO())
 
     def invoke(self, payload: bytes) -> InvocationResult:
         """One invocation; after an error of the environment itself it is dead."""
+        begin = time.monotonic()
         request_id = self.api.send(payload)
+        self.output.say(f"START RequestId: {request_id} Version: $LATEST")
+        result = self._finished(request_id)
+        milliseconds = (time.monotonic() - begin) * 1000
+        self.output.say(f"END RequestId: {request_id}")
+        self.output.say(
+            f"REPORT RequestId: {request_id}\tDuration: {milliseconds:.2f} ms"
+        )
+        return result
+
+    def _finished(self, request_id: str) -> InvocationResult:
         deadline = (
             time.monotonic() + self.timeout + (0 if self.is_warm else INIT_SECONDS)
         )
@@ -78,9 +90,9 @@ class ExecutionEnvironment:
                     "Runtime.ExitError", f"the runtime exited with status {status}"
                 )
         self.kill()
-        return InvocationResult.of_error(
-            "Sandbox.Timedout", f"Task timed out after {self.timeout:.2f} seconds"
-        )
+        overrun = f"Task timed out after {self.timeout:.2f} seconds"
+        self.output.say(f"{request_id} {overrun}")
+        return InvocationResult.of_error("Sandbox.Timedout", overrun)
 
     def _result(self, request_id: str) -> InvocationResult | None:
         """The result of the invocation in hand, or the error that starting ended in; none within half a second."""

@@ -8,7 +8,21 @@ from collections.abc import Sequence
 
 import click
 
-from haproxy_ec2_sync.commands import completion, diff, doctor, history, plan, status
+from haproxy_ec2_sync.commands import (
+    completion,
+    diff,
+    doctor,
+    freeze,
+    history,
+    inspect,
+    plan,
+    rollback,
+    status,
+    sync,
+    unfreeze,
+    verify,
+    wait,
+)
 from haproxy_ec2_sync.desk import NAME, examples
 from haproxy_ec2_sync.errors import one_line
 
@@ -29,7 +43,13 @@ def app(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for module in (status, plan, history, diff, doctor, completion):
+COMMANDS = (
+    *(status, plan, history, diff),
+    *(sync, verify, inspect, freeze, unfreeze, rollback, wait),
+    *(doctor, completion),
+)
+
+for module in COMMANDS:
     app.add_command(module.command)
 
 

@@ -20,6 +20,14 @@ Client = Callable[[str], Any]
 """A boto3 client by the name of its service."""
 
 
+class Refused(Failed):
+    """What was asked can never be done; nothing was."""
+
+
+class FunctionFailed(Failed):
+    """The function failed, this time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """The function of one stack."""
@@ -36,7 +44,7 @@ class Function:
         )
         payload = json.loads(answer["Payload"].read() or b"null")
         if "FunctionError" in answer:
-            raise Failed(_refusal(payload))
+            raise _error(payload)
         return _checked(payload)
 
 
@@ -103,14 +111,17 @@ def _outputs(cloudformation: Any, target: Target) -> Mapping[str, str]:
     return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
 
 
-def _refusal(payload: Any) -> str:
+def _error(payload: Any) -> Failed:
     """What the function said when it failed, without its stack trace."""
     if not isinstance(payload, dict):
-        return f"the function failed: {one_line(payload)}"
+        return FunctionFailed(f"the function failed: {one_line(payload)}")
     message = one_line(payload.get("errorMessage", ""))
     if payload.get("errorType") == "BadRequest":
-        return message
-    return f"the function failed: {payload.get('errorType', 'error')}: {message}; see its log (haproxy-ec2-sync logs)"
+        return Refused(message)
+    kind = payload.get("errorType", "error")
+    return FunctionFailed(
+        f"the function failed: {kind}: {message}; see its log (haproxy-ec2-sync logs)"
+    )
 
 
 def _checked(payload: Any) -> Answer:

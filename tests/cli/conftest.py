@@ -42,6 +42,9 @@ class Shell:
     targets: list[Target]
     patch: pytest.MonkeyPatch
 
+    arriving: Callable[[dict[str, Any]], object] = lambda _request: None
+    """Called with each request before the function gets it; what it raises is AWS's error."""
+
     def __call__(self, *words: str) -> Typed:
         """Type `haproxy-ec2-sync` and these words."""
         self.capture.readouterr()
@@ -61,6 +64,7 @@ class _Lambda:
         assert FunctionName == "function"
         request = json.loads(Payload)
         self.shell.asked.append(request)
+        self.shell.arriving(request)
         try:
             answer = quietly(self.shell.world.act)(**request)
         except Exception as error:  # noqa: BLE001 # Lambda tells any

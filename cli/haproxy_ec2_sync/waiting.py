@@ -1,0 +1,222 @@
+"""Waits until the proxies are synchronised and healthy, whatever goes wrong meanwhile, for as long as was said.
+
+A state from before a change looks as well as one from after it. So the function is made to look at EC2 first, and once
+more before its word is believed: EC2's answers are eventually consistent, and show a new tag some seconds late.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from haproxy_ec2_sync import clock
+from haproxy_ec2_sync.answers import Fields
+from haproxy_ec2_sync.errors import Failed, one_line
+from haproxy_ec2_sync.function import Answer, FunctionFailed, Refused
+
+POLL_SECONDS = 2.0
+MOMENT_SECONDS = 0.05  # less is not worth another question
+TIMEOUT_SECONDS = 600.0
+CONSISTENT_SECONDS = 5.0
+"""After so many EC2 shows what was changed before."""
+
+REASON = "haproxy-ec2-sync wait"
+SYNCED = "synced"
+LASTING = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "ResourceNotFoundException",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+"""Errors of AWS that no waiting mends."""
+
+OLDER = "this function is older than this command line, and has no word for synchronised: deploy the same release"
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What is waited for: all synchronised, and as healthy as this."""
+
+    healths: frozenset[str] = frozenset({"healthy"})
+    generation: int = 0
+    """Of at least this publication."""
+    heard_before: Mapping[str, float] = MappingProxyType({})
+    """When each proxy spoke last; it has to speak again."""
+    looks: bool = True
+    """Whether the function has to look at EC2; else what it knows will do."""
+    timeout: float = TIMEOUT_SECONDS
+
+    @property
+    def needs_thaw(self) -> bool:
+        """Whether it cannot come true in a freeze: nothing is published then, and nobody compares."""
+        return self.looks or bool(self.heard_before)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The status in which the wait ended, and what went wrong on the way."""
+
+    status: Answer
+    seconds: float
+    troubles: tuple[str, ...]
+
+
+@dataclass
+class Wait:
+    """One wait; `told` gets the newest status, or in words why there is none."""
+
+    ask: Callable[..., Answer]
+    goal: Goal
+    told: Callable[[Answer | str], None]
+    looked_at: float | None = None
+    begin: float = field(init=False)
+    believed_from: float = field(init=False)
+    """A look before then may not see the change."""
+    status: Answer | None = None
+    troubles: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """The time runs; EC2 needs its own."""
+        self.begin = clock.now()
+        self.believed_from = self.begin + CONSISTENT_SECONDS
+
+    def run(self) -> Outcome:
+        """Returns when all is as it was to be; `Failed` says how it is instead."""
+        while not self._tried():
+            left = self.begin + self.goal.timeout - clock.now()
+            if left < MOMENT_SECONDS:
+                raise Failed(self._too_late())
+            clock.sleep(min(POLL_SECONDS, left))
+        seconds = clock.now() - self.begin
+        return Outcome(self.status or {}, seconds, tuple(self.troubles))
+
+    def _tried(self) -> bool:
+        try:
+            return self._is_done()
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            self.troubles.append(one_line(error))
+            self.told(self.troubles[-1])
+            return False
+
+    def _is_done(self) -> bool:
+        if self._is_look_due():
+            now = clock.now()
+            self.ask("sync", reason=REASON)
+            self.looked_at = now
+        self.status = self.ask("status")
+        self.told(self.status)
+        self._check_freeze(self.status)
+        return self._has_seen and is_reached(self.status, self.goal)
+
+    @property
+    def _has_seen(self) -> bool:
+        """Whether a look was late enough to see all that was there when this began."""
+        looked_at = self.looked_at or 0.0
+        return not self.goal.looks or looked_at >= self.believed_from
+
+    def _is_look_due(self) -> bool:
+        """At the beginning, and when all seems well by a look that came too soon."""
+        if self._has_seen or self.looked_at is None:
+            return not self._has_seen
+        is_time = clock.now() >= self.believed_from
+        return is_time and is_reached(self.status or {}, self.goal)
+
+    def _check_freeze(self, status: Answer) -> None:
+        """`Failed` for one that does not end in time; a look before its end publishes nothing."""
+        freeze = Fields.of(status).fields("freeze")
+        if not (self.goal.needs_thaw and freeze.values):
+            return
+        until = freeze.number("until")
+        if until is None or until > self.begin + self.goal.timeout:
+            raise Failed(_frozen(freeze))
+        self.believed_from = max(self.believed_from, until)
+
+    def _too_late(self) -> str:
+        within = f"within {self.goal.timeout:.0f} s"
+        if self.status is None:
+            return f"{within} the function gave no status{_counted(self.troubles)}"
+        headline = Fields.of(self.status).text("headline")
+        of = progress(self.status, self.goal)
+        return f"{within} not synchronised and healthy ({of}): {headline}{_counted(self.troubles)}"
+
+
+def is_reached(status: Answer, goal: Goal) -> bool:
+    """Whether the function says so in this status; `Failed` if it has no words for it."""
+    fields = Fields.of(status)
+    if not fields.text("sync"):
+        raise Refused(OLDER)
+    proxies = list(fields.items("proxies"))
+    return (
+        fields.text("sync") == SYNCED
+        and fields.text("health") in goal.healths
+        and fields.count("generation") >= goal.generation
+        and all(_has_spoken(key, proxy, goal) for key, proxy in proxies)
+    )
+
+
+def progress(status: Answer, goal: Goal) -> str:
+    """`2 of 3 proxies`."""
+    proxies = list(Fields.of(status).items("proxies"))
+    done = [
+        key
+        for key, proxy in proxies
+        if proxy.text("sync") == SYNCED and _has_spoken(key, proxy, goal)
+    ]
+    return (
+        f"{len(done)} of {len(proxies)} {'proxy' if len(proxies) == 1 else 'proxies'}"
+    )
+
+
+def heard(status: Answer) -> Mapping[str, float]:
+    """When each proxy spoke last."""
+    proxies = Fields.of(status).items("proxies")
+    return {key: proxy.number("heard_at") or 0.0 for key, proxy in proxies}
+
+
+def failures(troubles: tuple[str, ...]) -> str:
+    """How many questions got no answer, and the last error; empty for none."""
+    return _counted(list(troubles)).removeprefix("; ")
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether waiting may mend it: throttling, a deploy under way, a connection that broke."""
+    from botocore.exceptions import (  # noqa: PLC0415 # help does without
+        BotoCoreError,
+        ClientError,
+        NoCredentialsError,
+    )
+
+    if isinstance(error, ClientError):
+        return error.response.get("Error", {}).get("Code", "") not in LASTING
+    if isinstance(error, Refused | NoCredentialsError):
+        return False
+    return isinstance(error, FunctionFailed | BotoCoreError)
+
+
+def _has_spoken(key: str, proxy: Fields, goal: Goal) -> bool:
+    """Anew, where that was asked for."""
+    before = goal.heard_before.get(key)
+    return before is None or (proxy.number("heard_at") or 0.0) > before
+
+
+def _frozen(freeze: Fields) -> str:
+    until = freeze.text("until_iso")
+    ends = (
+        f"until {until}, which is later than this waits" if until else "until unfreeze"
+    )
+    return f"frozen {ends} ({freeze.text('reason')}): nothing is published or compared before; unfreeze first"
+
+
+def _counted(troubles: list[str]) -> str:
+    if not troubles:
+        return ""
+    questions = "1 question" if len(troubles) == 1 else f"{len(troubles)} questions"
+    return f"; {questions} failed, the last one: {troubles[-1]}"

@@ -15,6 +15,7 @@ from haproxy_ec2_sync.commands import (
     freeze,
     history,
     inspect,
+    logs,
     plan,
     rollback,
     status,
@@ -46,7 +47,7 @@ def app(context: click.Context) -> None:
 COMMANDS = (
     *(status, plan, history, diff),
     *(sync, verify, inspect, freeze, unfreeze, rollback, wait),
-    *(doctor, completion),
+    *(logs, doctor, completion),
 )
 
 for module in COMMANDS:

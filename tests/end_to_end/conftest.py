@@ -20,6 +20,7 @@ POOL = (2, 3)
 
 GROUPS = {
     "test_sudo_user.py": "newcomer",
+    "test_command_line.py": "second system",
     "test_demo.py": "demo",
     "test_doctor.py": "second system",
     "test_operator_commands.py": "second system",

@@ -7,7 +7,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from rich.table import Table
+from rich.text import Text
 
+from local import command_line
 from local.cloud import REGION, TRANSITION_SECONDS
 from local.deployment import CONFIG_ENVIRONMENT, NotBuilt
 from local.forward import forwarded
@@ -19,6 +21,7 @@ CONNECTIONS_PER_SECOND = 20
 STEP_SECONDS = 60
 CONFIG = "/etc/haproxy/haproxy.cfg"
 SPEED = 6
+PLAN_HAS_CHANGES = 2  # the exit code of `haproxy-ec2-sync plan`
 
 
 class Unexpected(Exception):
@@ -70,13 +73,11 @@ class Demo:
                 raise Unexpected(
                     f"the plan of a frozen environment says {plan['verdict']}"
                 )
-            added, touched = len(plan["servers"]["added"]), len(plan["proxies"])
+            totals = self._planned()
             self.system.invoke({"action": "unfreeze"})
             seconds = self.system.wait_until_serving(*backends, seconds=STEP_SECONDS)
             self.system.wait_until("both proxies have reported", self._is_converged)
-            say(
-                f"planned {added} servers on {touched} proxies; HTTPS through both {seconds:.1f} s after unfreeze"
-            )
+            say(f"{totals} HTTPS through both proxies {seconds:.1f} s after unfreeze")
         self.started_at = time.monotonic()
         return backends
 
@@ -149,6 +150,14 @@ class Demo:
             )
             say(f"generation {self._generation()}")
 
+    def _planned(self) -> str:
+        """The totals of the plan, as the command line says them to an operator."""
+        plan = command_line.typed(self.system.stack.endpoint, "plan")
+        totals = [line for line in plan.stdout.splitlines() if line.startswith("Plan:")]
+        if plan.returncode != PLAN_HAS_CHANGES or not totals:
+            raise Unexpected(f"haproxy-ec2-sync plan: {plan.stdout}{plan.stderr}")
+        return totals[0]
+
     def _is_seen(self) -> bool:
         """Whether every agent is online, and a look has seen every proxy and would take in every backend."""
         plan = self.system.invoke({"action": "plan"})
@@ -208,6 +217,17 @@ class Demo:
             else ""
         )
 
+    def _shown_status(self) -> str:
+        """What an operator sees of it now."""
+        shown = command_line.typed(
+            self.system.stack.endpoint,
+            "status",
+            is_coloured=self.screen.console.is_terminal,
+        )
+        if shown.returncode:
+            raise Unexpected(f"haproxy-ec2-sync status: {shown.stderr}")
+        return shown.stdout
+
     def _summarize(self) -> None:
         status = self.system.status()
         table = Table("proxy", "requests", "failed", "last report", "running config")
@@ -225,6 +245,8 @@ class Demo:
                 f"md5 {report['running'][:8]}",
             )
         self.screen.console.print(table)
+        self.screen.console.print("\nhaproxy-ec2-sync status:", highlight=False)
+        self.screen.console.print(Text.from_ansi(self._shown_status()))
         for failure in [
             attempt for traffic in self.traffic.values() for attempt in traffic.failed
         ][:10]:
@@ -283,9 +305,10 @@ def _hints(system: LocalSystem) -> str:
 Send a sample event or an operator's action, from another terminal:
     make invoke EVENT=events/status.json
     make invoke EVENT=events/plan.json
-AWS itself, with any client (here the AWS and SAM CLIs), and what follows within seconds:
+AWS itself, with any client (here our own, the AWS and SAM CLIs), and what follows within seconds:
     export AWS_ENDPOINT_URL={system.stack.endpoint} AWS_DEFAULT_REGION={REGION}
     export AWS_ACCESS_KEY_ID=owner AWS_SECRET_ACCESS_KEY=owner
+    {command_line.COMMAND} status --env {CONFIG_ENVIRONMENT}
     aws ec2 create-tags --resources {backend} --tags Key=haproxy:weight,Value=10
     aws s3 ls --recursive s3://{system.stack.outputs["BucketName"]}
     sam remote invoke --config-env {CONFIG_ENVIRONMENT} --event-file events/plan.json

@@ -3,16 +3,24 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from local.command_line import COMMAND
+from local.demo import PLAN_HAS_CHANGES
 from local.deployment import PROJECT, SAM, settings
 from local.system import LocalSystem
 from tests.documents import DOCUMENTS, commands
 
 COMMANDS = commands("\n".join(DOCUMENTS.values()), "sam")
+# Those of docs/command-line.md are its own tests' matter.
+OURS = commands(
+    "\n".join(text for name, text in DOCUMENTS.items() if name != "command-line.md"),
+    "haproxy-ec2-sync",
+)
 
 
 @pytest.fixture
@@ -35,7 +43,7 @@ def _typed(
         name: value for name, value in os.environ.items() if not name.startswith("AWS_")
     }
     aws = {
-        "PATH": f"{SAM.parent}:{os.environ['PATH']}",
+        "PATH": f"{COMMAND.parent}:{SAM.parent}:{os.environ['PATH']}",
         "AWS_ENDPOINT_URL": system.stack.endpoint,
         "AWS_ACCESS_KEY_ID": "owner",
         "AWS_SECRET_ACCESS_KEY": "owner",
@@ -66,6 +74,25 @@ def test_sam_remote_invoke_reaches_the_function(
     assert json.loads(done.stdout)["environment"] == system.environment
 
 
+@pytest.mark.parametrize("command", OURS)
+def test_our_own_command_as_it_stands_there(
+    command: str, desk: Path, system: LocalSystem
+) -> None:
+    """At a terminal, where whoever is asked whether they mean it says yes."""
+    if "rollback" in command:
+        command = re.sub(
+            r"rollback \d+", f"rollback {system.status()['generation']}", command
+        )
+    try:
+        done = _typed(
+            f"script -qec {shlex.quote(command)} /dev/null", desk, system, "y\n"
+        )
+    finally:
+        system.invoke({"action": "unfreeze"})
+    has_changes = command.split()[1] == "plan" and done.returncode == PLAN_HAS_CHANGES
+    assert done.returncode == 0 or has_changes, done.stdout
+
+
 @pytest.mark.parametrize(
     "command", [command for command in COMMANDS if command.startswith("sam delete")]
 )
@@ -85,3 +112,4 @@ def test_sam_delete_means_that_stack(
 def test_there_are_such_commands() -> None:
     """The README tells how to ask for a plan and how to end it all."""
     assert {"remote", "delete"} <= {command.split()[1] for command in COMMANDS}
+    assert {"status", "plan"} <= {command.split()[1] for command in OURS}

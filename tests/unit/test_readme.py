@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from haproxy_ec2_sync.app import app
 from haproxy_sync.operator import actions
 
 PROJECT = Path(__file__).parents[2]
@@ -37,6 +38,11 @@ RUN_BY = {
     "make invoke EVENT=events/plan.json": (
         "tests/end_to_end/test_demo.py",
         "events/plan.json",
+    ),
+    "uv tool install .": ("tests/cli/test_packaging.py", "uv"),
+    "haproxy-ec2-sync status --env staging": (
+        "tests/end_to_end/test_operator_commands.py",
+        '"haproxy-ec2-sync"',
     ),
     "sam build": ("Makefile", "$(SAM) build"),  # a part of `make test`
     # By each end-to-end test.
@@ -125,12 +131,23 @@ def test_parameters_are_those_of_the_template() -> None:
 
 
 def test_actions_are_those_of_the_function() -> None:
-    """The action table has every action, with options that it takes."""
+    """The table has every action, with options that it takes."""
     seen = set()
-    for cell, _ in _table("## Operator actions"):
+    for _, cell, _ in _table("## Operator actions"):
         for text in re.findall(r"`(\{.*?\})`", cell):
             request = json.loads(text)
             action = actions.ACTIONS[request.pop("action")]
             assert set(request) <= set(action.options)
             seen.add(json.loads(text)["action"])
     assert seen == set(actions.ACTIONS)
+
+
+def test_commands_are_those_of_the_command_line() -> None:
+    """The table has every command but that for shells, with options that it has."""
+    seen = set()
+    for cell, _, _ in _table("## Operator actions"):
+        name, *words = cell.strip("`").split()
+        known = {option for each in app.commands[name].params for option in each.opts}
+        assert {word for word in words if word.startswith("--")} <= known
+        seen.add(name)
+    assert seen == set(app.commands) - {"completion"}

@@ -4,9 +4,10 @@ What they show is the real answer of a world like that of tests/contract: the sa
 """
 
 import io
+import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 from moto.moto_api._internal import mock_random
@@ -143,5 +144,7 @@ def drawn(name: str) -> str:
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    for each in PICTURES:
-        (FOLDER / f"{each}.svg").write_text(drawn(each))
+    logging.disable()
+    with redirect_stdout(io.StringIO()):  # the function's metrics
+        for each in PICTURES:
+            (FOLDER / f"{each}.svg").write_text(drawn(each))

@@ -17,6 +17,12 @@ NAME = "newcomer"
 TESTS = "test_the_first_label_is_the_name or test_a_script_runs_where_the_host_is or test_sample_is_accepted[status]"
 """One quick test or a few of every stage of `make test`; all of them would run this one too."""
 
+# Both ways to install the command line, with the uv that the set-up has brought, and how each is undone.
+INSTALLATIONS = {
+    "uv tool install .": "uv tool uninstall haproxy-ec2-sync",
+    "uvx pipx install .": "uvx pipx uninstall haproxy-ec2-sync",
+}
+
 # Users, sudo's rules, homes and temporary files are this test's own, in memory, and end with it. What only root can
 # reach is shut away but for Python 3.13 itself, which every user of a machine that has it can run.
 _MACHINE = """
@@ -161,6 +167,11 @@ def test_the_readmes_commands_as_a_user_with_sudo(newcomer: Newcomer) -> None:
     assert "haproxy.cfg.j2: ok" in newcomer.types(
         f"make template-test TEMPLATE={template}"
     )
+    for installs, removes in INSTALLATIONS.items():
+        newcomer.types(f"export PATH=$PWD/.tools/bin:$PATH; {installs}")
+        said = newcomer.types("cd / && ~/.local/bin/haproxy-ec2-sync --version")
+        assert said.startswith("haproxy-ec2-sync, version ")
+        newcomer.types(f"export PATH=$PWD/.tools/bin:$PATH; {removes}")
     assert newcomer.foreign_files() == []
     newcomer.types("make clean")
     assert _files(newcomer.project) == before

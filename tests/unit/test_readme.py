@@ -39,7 +39,10 @@ RUN_BY = {
         "tests/end_to_end/test_demo.py",
         "events/plan.json",
     ),
-    "uv tool install .": ("tests/cli/test_packaging.py", "uv"),
+    "uv tool install .": (
+        "tests/end_to_end/test_sudo_user.py",
+        '"uv tool install ."',
+    ),
     "haproxy-ec2-sync status --env staging": (
         "tests/end_to_end/test_operator_commands.py",
         '"haproxy-ec2-sync"',

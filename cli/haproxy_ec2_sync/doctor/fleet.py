@@ -15,7 +15,6 @@ from haproxy_ec2_sync.doctor.facts import (
 )
 from haproxy_ec2_sync.doctor.lines import Line, by_trouble, count, right, verdict, wrong
 
-NEAR_MISS = "near-miss"
 CORE = ":policy/AmazonSSMManagedInstanceCore"
 OFFLINE = ("agent-not-registered", "agent-offline")
 """Findings of `status` that are asked of SSM itself."""
@@ -46,7 +45,7 @@ class Tags:
 
 def tags(status: Mapping[str, Any], wanted: Tags) -> tuple[Line, ...]:
     """Backends and proxies are found, and nobody's tags are mistyped."""
-    problems = [*_nobody(status, wanted), *_near_misses(status)]
+    problems = [*_nobody(status, wanted), *_skipped(status)]
     backends, proxies = len(status["backends"]), len(status["proxies"])
     fine = f"{count(backends, 'backend')} and {count(proxies, 'proxy')} found"
     return verdict(problems, fine)
@@ -59,13 +58,12 @@ def _nobody(status: Mapping[str, Any], wanted: Tags) -> Iterator[Line]:
             yield wrong(f"no {role} found", advice)
 
 
-def _near_misses(status: Mapping[str, Any]) -> Iterator[Line]:
+def _skipped(status: Mapping[str, Any]) -> Iterator[Line]:
+    """Instances, or options of theirs, that a look left out, and near misses."""
     for skipped in status["skipped"]:
         name = _named(status, skipped["instance_id"])
         detail = f"{name}: {skipped['reason']} {skipped['detail']}".rstrip()
-        is_typing = skipped["reason"] == NEAR_MISS
-        advice = "correct the tag" if is_typing else "see docs/runbook.md, skipped"
-        yield wrong(detail, advice)
+        yield wrong(detail, "correct the tag")
 
 
 def _named(status: Mapping[str, Any], instance_id: str) -> str:

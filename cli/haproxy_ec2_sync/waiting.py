@@ -46,7 +46,9 @@ class Goal:
     healths: frozenset[str] = frozenset({"healthy"})
     generation: int = 0
     """Of at least this publication."""
-    heard_before: Mapping[str, float] = MappingProxyType({})
+    heard_before: Mapping[str, float] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     """When each proxy spoke last; it has to speak again."""
     looks: bool = True
     """Whether the function has to look at EC2; else what it knows will do."""

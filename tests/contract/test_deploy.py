@@ -741,7 +741,7 @@ def test_a_refused_command_leaves_what_is_known_of_a_proxy(running: World) -> No
     assert running.act("status")["converged"]
 
 
-@pytest.mark.fault("F156")
+@pytest.mark.fault("F159")
 def test_a_bad_program_asks_one_proxy_in_a_freeze(running: World) -> None:
     """Nobody wanted these inspections: by a program that no proxy has run, one host after the other is asked."""
     running.act("freeze", minutes=600, reason="incident")

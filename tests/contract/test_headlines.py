@@ -72,7 +72,7 @@ def refuse(world: World, reason: str) -> str:
     return tried
 
 
-@pytest.mark.fault("F150")
+@pytest.mark.fault("F153")
 def test_all_is_well(running: World) -> None:
     """What runs, and when somebody looks next."""
     assert headline(running) == (
@@ -80,7 +80,7 @@ def test_all_is_well(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F150")
+@pytest.mark.fault("F153")
 def test_an_agent_that_stopped(running: World) -> None:
     """Once the service says so."""
     stopped = min(running.proxies)
@@ -93,7 +93,7 @@ def test_an_agent_that_stopped(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F150")
+@pytest.mark.fault("F153")
 def test_an_agent_that_does_not_take_its_command(running: World) -> None:
     """Before the service notices."""
     stopped = min(running.proxies)
@@ -108,7 +108,7 @@ def test_an_agent_that_does_not_take_its_command(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F150")
+@pytest.mark.fault("F153")
 def test_a_template_that_is_broken(running: World) -> None:
     """With file, line and name."""
     running.clients.s3.put_object(Bucket="bucket", Key=TEMPLATE, Body=b"{{ nobody }}")
@@ -122,7 +122,7 @@ def test_a_template_that_is_broken(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F150")
+@pytest.mark.fault("F153")
 def test_a_config_that_haproxy_refuses(running: World) -> None:
     """The first proxy has stopped it, and tries again; since when stays so over its tries."""
     first = refuse(running, "invalid-config")
@@ -139,7 +139,7 @@ def test_a_config_that_haproxy_refuses(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F150")
+@pytest.mark.fault("F153")
 def test_a_disk_that_is_full(running: World) -> None:
     """The host says so, and its last word names it."""
     first = refuse(running, "cannot-write")
@@ -150,7 +150,7 @@ def test_a_disk_that_is_full(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F151")
+@pytest.mark.fault("F154")
 def test_a_pool_that_was_emptied(running: World) -> None:
     """Nobody is left, whatever the config still names."""
     running.terminate(*(each.instance_id for each in running.state.pool))
@@ -163,7 +163,7 @@ def test_a_pool_that_was_emptied(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F151")
+@pytest.mark.fault("F154")
 def test_a_pool_that_may_be_empty() -> None:
     """It is so every night: no alarm, and no green either."""
     with new_world(empty_pool="publish") as world:
@@ -184,7 +184,7 @@ def test_a_pool_that_may_be_empty() -> None:
         )
 
 
-@pytest.mark.fault("F151")
+@pytest.mark.fault("F154")
 def test_most_backends_are_gone(running: World) -> None:
     """How many, until when they are kept, and the way out."""
     running.launch(number=3)
@@ -201,7 +201,7 @@ def test_most_backends_are_gone(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F152")
+@pytest.mark.fault("F155")
 def test_a_haproxy_that_was_killed_after_an_inspection(running: World) -> None:
     """The config is in its place, so it is in sync; and it serves nobody."""
     killed = min(running.proxies)
@@ -220,7 +220,7 @@ def test_a_haproxy_that_was_killed_after_an_inspection(running: World) -> None:
     assert headline(running).startswith("staging is healthy, in sync: 3 proxies")
 
 
-@pytest.mark.fault("F152")
+@pytest.mark.fault("F155")
 def test_a_haproxy_that_was_killed_after_a_drift_check(running: World) -> None:
     """Nobody had to ask; from the second check on it is still since the first one."""
     killed = min(running.proxies)
@@ -232,7 +232,7 @@ def test_a_haproxy_that_was_killed_after_a_drift_check(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F152")
+@pytest.mark.fault("F155")
 def test_a_haproxy_that_runs_with_another_file(running: World) -> None:
     """It serves, and nothing of ours."""
     other = min(running.proxies)
@@ -246,7 +246,7 @@ def test_a_haproxy_that_runs_with_another_file(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F152")
+@pytest.mark.fault("F155")
 def test_a_backend_without_a_server_that_is_up(running: World) -> None:
     """As the proxies themselves see it."""
     for host in running.proxies.values():
@@ -260,7 +260,7 @@ def test_a_backend_without_a_server_that_is_up(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F153")
+@pytest.mark.fault("F156")
 def test_a_bucket_that_cannot_be_read(running: World) -> None:
     """The answer has every key that it has otherwise."""
     known = running.act("status")
@@ -277,7 +277,7 @@ def test_a_bucket_that_cannot_be_read(running: World) -> None:
     assert not answer["converged"]
 
 
-@pytest.mark.fault("F153")
+@pytest.mark.fault("F156")
 def test_a_state_that_is_none(running: World) -> None:
     """What was published is not known for the moment."""
     running.clients.s3.put_object(
@@ -290,7 +290,7 @@ def test_a_state_that_is_none(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F154")
+@pytest.mark.fault("F157")
 def test_sendcommand_is_denied(running: World) -> None:
     """In the words of AWS."""
     running.launch()
@@ -305,7 +305,7 @@ def test_sendcommand_is_denied(running: World) -> None:
         )
 
 
-@pytest.mark.fault("F154")
+@pytest.mark.fault("F157")
 def test_a_look_that_is_denied(running: World) -> None:
     """The same."""
     denied = Fault(403, "UnauthorizedOperation")
@@ -318,7 +318,7 @@ def test_a_look_that_is_denied(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F154")
+@pytest.mark.fault("F157")
 def test_a_wrong_tag(running: World) -> None:
     """Of one that was meant to join."""
     (wrong,) = running.launch("tomact")
@@ -329,7 +329,7 @@ def test_a_wrong_tag(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F154")
+@pytest.mark.fault("F157")
 def test_a_wrong_tag_of_all_proxies(running: World) -> None:
     """That nobody is found is no riddle, where a tag is the cause."""
     tag = {"Key": "Environment", "Value": "stagign"}
@@ -344,7 +344,7 @@ def test_a_wrong_tag_of_all_proxies(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F154")
+@pytest.mark.fault("F157")
 def test_two_stacks_on_one_fleet(running: World) -> None:
     """Each of them names the other one."""
     other = rival(running)
@@ -364,7 +364,7 @@ def test_two_stacks_on_one_fleet(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F154")
+@pytest.mark.fault("F157")
 def test_an_agent_that_is_too_old(running: World) -> None:
     """Before a rollout needs it."""
     old = min(running.proxies)
@@ -376,7 +376,7 @@ def test_an_agent_that_is_too_old(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F155")
+@pytest.mark.fault("F158")
 def test_a_hand_edit_before_and_after_its_repair(running: World) -> None:
     """Who edited finds the edit again, for a day."""
     edited = min(running.proxies)
@@ -401,7 +401,7 @@ def test_a_hand_edit_before_and_after_its_repair(running: World) -> None:
     assert headline(running).startswith("staging is healthy, in sync: 3 proxies run")
 
 
-@pytest.mark.fault("F156")
+@pytest.mark.fault("F159")
 def test_the_first_freeze(fresh: World) -> None:
     """What to do, and no alarm; also before the first look it is said that nobody has looked."""
     assert headline(fresh) == (
@@ -415,7 +415,7 @@ def test_the_first_freeze(fresh: World) -> None:
     )
 
 
-@pytest.mark.fault("F156")
+@pytest.mark.fault("F159")
 def test_a_long_freeze_keeps_its_proxies_known(running: World) -> None:
     """No drift check is sent, so hosts are asked how they are; until they do not answer either."""
     running.act("freeze", minutes=600, reason="an\nincident\x1b[31m")
@@ -446,7 +446,7 @@ def test_a_long_freeze_keeps_its_proxies_known(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F156")
+@pytest.mark.fault("F159")
 def test_those_behind_a_stopped_rollout_stay_known(running: World) -> None:
     """Nobody but the one that failed gets a command for hours; the others are asked how they are."""
     first = refuse(running, "invalid-config")
@@ -459,7 +459,7 @@ def test_those_behind_a_stopped_rollout_stay_known(running: World) -> None:
     assert {each["outcome"] for each in proxies.values()} == {"failed", "installed"}
 
 
-@pytest.mark.fault("F156")
+@pytest.mark.fault("F159")
 def test_a_rollout_under_way(running: World) -> None:
     """Nothing is wrong; how far it is."""
     running.launch()
@@ -471,7 +471,7 @@ def test_a_rollout_under_way(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F157")
+@pytest.mark.fault("F160")
 def test_nobody_looks(running: World) -> None:
     """The schedule is off, say: what was known ages, and then is known no more."""
     running.pass_time(400)
@@ -487,7 +487,7 @@ def test_nobody_looks(running: World) -> None:
     )
 
 
-@pytest.mark.fault("F157")
+@pytest.mark.fault("F160")
 def test_rare_sweeps_are_no_silence(running: World) -> None:
     """By a sweep an hour, neither is a look missed nor a word too old before three of them."""
     running.settings = replace(running.settings, sweep_seconds=3600.0)
@@ -497,7 +497,7 @@ def test_rare_sweeps_are_no_silence(running: World) -> None:
     assert headline(running).startswith("staging is unknown, sync unknown: ")
 
 
-@pytest.mark.fault("F158")
+@pytest.mark.fault("F161")
 @pytest.mark.parametrize("action", ["sync", "verify", "inspect", "freeze", "unfreeze"])
 def test_every_answer_says_how_the_environment_is(running: World, action: str) -> None:
     """What an action leaves behind, in the same words."""
@@ -510,7 +510,7 @@ def test_every_answer_says_how_the_environment_is(running: World, action: str) -
     assert answer["conditions"][0]["cause"] == "haproxy-stopped"
 
 
-@pytest.mark.fault("F158")
+@pytest.mark.fault("F161")
 def test_every_section_that_a_condition_names_is_in_the_runbook() -> None:
     """A link that leads nowhere is no help at night."""
     sections = anchors(RUNBOOK.read_text())

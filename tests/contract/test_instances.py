@@ -29,7 +29,7 @@ def is_told(world: World, answer: Mapping[str, Any], role: str, key: str) -> Non
     assert told["zone"] == instance["Placement"]["AvailabilityZone"]
 
 
-@pytest.mark.fault("F159")
+@pytest.mark.fault("F150")
 @pytest.mark.parametrize(
     "action", ["status", "plan", "sync", "verify", "inspect", "freeze", "unfreeze"]
 )
@@ -43,7 +43,7 @@ def test_every_answer_has_one_for_each_id(running: World, action: str) -> None:
     assert set(ID.findall(json.dumps(answer))) == set(told)
 
 
-@pytest.mark.fault("F159")
+@pytest.mark.fault("F150")
 def test_a_status_names_proxies_backends_and_who_was_skipped(running: World) -> None:
     """A mistyped tag is found by the machine's name, one beside our environment, too."""
     misspelt = running.launch("Tomcat")
@@ -69,7 +69,7 @@ def test_a_backend_whose_option_is_wrong_is_a_backend(running: World) -> None:
     is_told(running, running.act("status"), "backend", key)
 
 
-@pytest.mark.fault("F159")
+@pytest.mark.fault("F150")
 def test_a_slip_in_the_environment_is_named_too(world: World) -> None:
     """Where nobody else is found: this is who was meant."""
     (key,) = world.launch(tags={"Environment": "Staging"})
@@ -77,7 +77,7 @@ def test_a_slip_in_the_environment_is_named_too(world: World) -> None:
     is_told(world, world.act("status"), "skipped", key)
 
 
-@pytest.mark.fault("F159")
+@pytest.mark.fault("F150")
 def test_a_plan_names_who_would_join_and_who_would_leave(running: World) -> None:
     """Before anything of them is in the state."""
     running.act("freeze", minutes=5)
@@ -88,7 +88,7 @@ def test_a_plan_names_who_would_join_and_who_would_leave(running: World) -> None
         is_told(running, plan, "backend", key)
 
 
-@pytest.mark.fault("F159")
+@pytest.mark.fault("F150")
 def test_who_is_held_is_still_named(running: World) -> None:
     """EC2 shows them no more; the state knows them."""
     gone = running.state.pool
@@ -100,7 +100,7 @@ def test_who_is_held_is_still_named(running: World) -> None:
         assert told[backend.instance_id]["name"] == backend.name
 
 
-@pytest.mark.fault("F159")
+@pytest.mark.fault("F150")
 def test_who_is_known_no_more_has_no_address(running: World) -> None:
     """The history still names who left; nothing is made up."""
     leaving = running.state.pool[0].instance_id

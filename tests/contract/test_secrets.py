@@ -31,7 +31,7 @@ def upload(world: World, weight: int, number: int) -> None:
     world.clients.s3.put_object(Bucket="bucket", Key="vars/staging.yml", Body=variables)
 
 
-@pytest.mark.fault("F160")
+@pytest.mark.fault("F151")
 def test_a_secret_is_in_no_answer_no_log_and_no_state(
     running: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -57,7 +57,7 @@ def test_a_secret_is_in_no_answer_no_log_and_no_state(
         assert PLANTED.removesuffix("-") not in text
 
 
-@pytest.mark.fault("F160")
+@pytest.mark.fault("F151")
 def test_a_template_that_fails_beside_a_secret_does_not_say_it(running: World) -> None:
     """The error names file, line and reason."""
     upload(running, 1, 1)

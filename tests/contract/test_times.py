@@ -12,7 +12,7 @@ def unanswered(world: World) -> list[str]:
     return awaited
 
 
-@pytest.mark.fault("F161")
+@pytest.mark.fault("F152")
 def test_each_time_has_its_iso_while_all_happens_at_once(running: World) -> None:
     """A hold, a freeze, commands in flight that hang or are silent, an agent that is away; each answer is checked."""
     away, *_ = running.proxies
@@ -34,7 +34,7 @@ def test_each_time_has_its_iso_while_all_happens_at_once(running: World) -> None
     assert status["agents"]["findings"]
 
 
-@pytest.mark.fault("F161")
+@pytest.mark.fault("F152")
 def test_times_by_target_have_theirs(running: World) -> None:
     """Since when each target of a command is at work."""
     for host in running.proxies.values():
@@ -58,7 +58,7 @@ def test_nobody_was_ever_asked(running: World) -> None:
     assert asked == never
 
 
-@pytest.mark.fault("F161")
+@pytest.mark.fault("F152")
 def test_whose_answer_is_awaited(running: World) -> None:
     """Each proxy until its host has said how it is."""
     now = running.now
@@ -72,7 +72,7 @@ def test_whose_answer_is_awaited(running: World) -> None:
     assert unanswered(running) == sorted(running.proxies)
 
 
-@pytest.mark.fault("F161")
+@pytest.mark.fault("F152")
 def test_who_cannot_be_reached_is_not_awaited(running: World) -> None:
     """Else a script that waits for all would wait in vain."""
     away, *others = running.proxies

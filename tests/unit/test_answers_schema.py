@@ -35,7 +35,7 @@ def test_it_is_a_schema() -> None:
     assert text == json.dumps(schema(), indent=2) + "\n"
 
 
-@pytest.mark.fault("F161")
+@pytest.mark.fault("F152")
 @pytest.mark.parametrize(
     ("part", "key", "code"),
     [
@@ -76,7 +76,7 @@ SOMETIMES = {
 }
 
 
-@pytest.mark.fault("F161")
+@pytest.mark.fault("F152")
 def test_every_key_is_there_in_every_answer() -> None:
     """So that a script need not ask whether it is; what is unknown is null or empty."""
     for name, definition in objects():
@@ -84,7 +84,7 @@ def test_every_key_is_there_in_every_answer() -> None:
         assert optional == SOMETIMES.get(name, set()), name
 
 
-@pytest.mark.fault("F161")
+@pytest.mark.fault("F152")
 def test_every_key_is_explained() -> None:
     """In docs/architecture.md, or by words of its own."""
     for name, definition in objects():
@@ -93,7 +93,7 @@ def test_every_key_is_explained() -> None:
             assert stated.get("description") or f"`{key}`" in OPERATORS, (name, key)
 
 
-@pytest.mark.fault("F161")
+@pytest.mark.fault("F152")
 def test_every_time_has_its_iso() -> None:
     """Beside it, and beside nothing else."""
     for name, definition in objects():

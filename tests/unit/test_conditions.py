@@ -180,7 +180,7 @@ situations = st.builds(
 )
 
 
-@pytest.mark.fault("F158")
+@pytest.mark.fault("F161")
 @given(situations)
 def test_the_headline_is_one_bounded_line(situation: Situation) -> None:
     """Whatever templates, hosts and tags wrote."""
@@ -191,7 +191,7 @@ def test_the_headline_is_one_bounded_line(situation: Situation) -> None:
     assert headline.startswith("staging ")
 
 
-@pytest.mark.fault("F158")
+@pytest.mark.fault("F161")
 @given(situations)
 def test_health_is_the_worst_condition(situation: Situation) -> None:
     """And conditions come in that order."""
@@ -201,7 +201,7 @@ def test_health_is_the_worst_condition(situation: Situation) -> None:
     assert Health(answer["health"]).rank == max([0, *ranks])
 
 
-@pytest.mark.fault("F158")
+@pytest.mark.fault("F161")
 @given(situations)
 def test_synced_needs_the_proof_of_every_proxy(situation: Situation) -> None:
     """By a word that counts."""
@@ -215,7 +215,7 @@ def test_synced_needs_the_proof_of_every_proxy(situation: Situation) -> None:
         assert not word.is_too_old(observed_, situation.settings, NOW)
 
 
-@pytest.mark.fault("F158")
+@pytest.mark.fault("F161")
 @given(situations)
 def test_no_old_word_is_green(situation: Situation) -> None:
     """Neither of the environment nor of the proxy."""
@@ -265,7 +265,7 @@ def well(draw: st.DrawFn) -> dict[str, ProxyState]:
     }
 
 
-@pytest.mark.fault("F158")
+@pytest.mark.fault("F161")
 @given(well(), st.booleans())
 def test_green_lasts_two_drift_periods(
     observed_: dict[str, ProxyState],
@@ -298,7 +298,7 @@ def test_green_lasts_two_drift_periods(
     assert (answer["sync"], answer["health"]) == expected
 
 
-@pytest.mark.fault("F155")
+@pytest.mark.fault("F158")
 @pytest.mark.parametrize(("asked_at", "is_edit"), [(10.0, True), (-10.0, False)])
 def test_what_was_seen_before_the_last_command_is_no_hand_edit(
     asked_at: float,

@@ -379,7 +379,7 @@ def test_addresses_are_asked_for_by_as_many_as_a_filter_takes() -> None:
     assert [number for _, number in ec2.asked] == [200, 200, 50]
 
 
-@pytest.mark.fault("F159")
+@pytest.mark.fault("F150")
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -57,7 +57,7 @@ def config(line: str) -> str:
     return f"global\n    maxconn 9\ndefaults\n    {line}\n    mode http\nbackend b\n    server a 10.0.0.1:80\n"
 
 
-@pytest.mark.fault("F160")
+@pytest.mark.fault("F151")
 @pytest.mark.parametrize("place", PLACES)
 @given(secret=SECRETS, other=SECRETS)
 def test_a_secret_is_in_no_diff(place: str, secret: str, other: str) -> None:
@@ -98,7 +98,7 @@ def test_a_secret_is_in_no_diff(place: str, secret: str, other: str) -> None:
         ("x http://u:p@h/ y", "x http://u:***@h/ y"),
     ],
 )
-@pytest.mark.fault("F160")
+@pytest.mark.fault("F151")
 def test_what_stands_around_it_is_shown(line: str, shown: str) -> None:
     """The keyword and what follows the value."""
     assert masked(line) == shown
@@ -130,7 +130,7 @@ def test_all_else_is_shown_as_it_is(line: str) -> None:
     assert masked(line) == line
 
 
-@pytest.mark.fault("F160")
+@pytest.mark.fault("F151")
 def test_a_secret_of_a_server() -> None:
     """In the words that servers are compared by."""
     old = "backend b\n  server a 10.0.0.1:80 weight 1 password s3cr3t-1\n"

@@ -332,7 +332,7 @@ def test_each_proxy_may_have_its_own_config() -> None:
     assert Assignment(OTHER)["i-0000000f"] == OTHER
 
 
-@pytest.mark.fault("F159")
+@pytest.mark.fault("F150")
 def test_who_was_skipped_by_an_earlier_release_has_no_name() -> None:
     """The name comes with the next look; what is there is kept whole."""
     named = EnvironmentState(skipped=(Skipped("i-1", "a", "b", "c", "10.0.0.1", "d"),))

@@ -6,9 +6,12 @@ from haproxy_apply.server_state import Backend
 from haproxy_sync.rollout import serving
 from haproxy_sync.rollout.reports import Report
 from haproxy_sync.state.model import (
+    NEVER_EDITED,
     NEVER_OBSERVED,
+    NEVER_TOLD,
     BackendServers,
     HandEdit,
+    HAProxy,
     Outcome,
     Serving,
 )
@@ -20,7 +23,7 @@ WELL = (Backend("api", 1, 0), Backend("backend", 3, 0))
 ILL = (Backend("backend", 0, 3), Backend("api", 1, 0))
 
 
-def word(world: World, instance_id: str) -> Serving | None:
+def word(world: World, instance_id: str) -> Serving:
     """What is known of the proxy's HAProxy."""
     return world.state.proxy_state(instance_id).serving
 
@@ -34,7 +37,6 @@ def test_every_run_tells_how_haproxy_serves(running: World) -> None:
     running.sweep()
     running.settle()
     told = word(running, one)
-    assert told
     assert (told.haproxy, told.more_backends) == ("running", 0)
     assert told.backends == tuple(BackendServers(*each) for each in WELL)
     running.proxies[one].backends = ILL
@@ -43,8 +45,6 @@ def test_every_run_tells_how_haproxy_serves(running: World) -> None:
     running.act("verify")
     running.pass_time(30)
     told, stopped = word(running, one), word(running, other)
-    assert told
-    assert stopped
     assert told.backends == tuple(BackendServers(*each) for each in ILL)
     assert running.now - 60 < told.at <= running.now
     assert (stopped.haproxy, stopped.backends) == ("stopped", None)
@@ -54,8 +54,6 @@ def test_every_run_tells_how_haproxy_serves(running: World) -> None:
     running.act("inspect")
     running.pass_time(30)
     told, unused = word(running, one), word(running, other)
-    assert told
-    assert unused
     assert told.backends == tuple(BackendServers(*each) for each in WELL)
     assert unused.haproxy == "config-not-used"
 
@@ -69,7 +67,6 @@ def test_many_backends_are_told_as_far_as_there_is_room(running: World) -> None:
     running.act("inspect")
     running.pass_time(30)
     told = word(running, one)
-    assert told
     assert told.backends
     shown = len(told.backends)
     assert told.backends == tuple(BackendServers(*each) for each in every[:shown])
@@ -82,7 +79,7 @@ def test_a_host_of_an_earlier_release_says_nothing_of_it(running: World) -> None
     """What was known before keeps its age."""
     one, other = sorted(running.proxies)[:2]
     before = word(running, one)
-    assert before
+    assert before != NEVER_TOLD
     for host in running.proxies.values():
         host.haproxy = None
     running.pass_time(3600)
@@ -94,8 +91,8 @@ def test_a_host_of_an_earlier_release_says_nothing_of_it(running: World) -> None
     running.sweep()
     running.pass_time(30)
     assert running.state.proxy_state(fresh.instance_id).outcome is Outcome.INSTALLED
-    assert word(running, fresh.instance_id) is None
-    assert word(running, other)
+    assert word(running, fresh.instance_id) == NEVER_TOLD
+    assert word(running, other) != NEVER_TOLD
 
 
 @pytest.mark.fault("F77")
@@ -106,7 +103,6 @@ def test_a_hand_edit_that_was_undone_is_remembered(running: World) -> None:
     running.act("verify")
     running.pass_time(30)
     found = running.state.proxy_state(edited).hand_edit
-    assert found
     assert found.backup.endswith(".bak")
     assert running.now - 60 < found.at <= running.now
     running.pass_time(60)
@@ -115,10 +111,12 @@ def test_a_hand_edit_that_was_undone_is_remembered(running: World) -> None:
     observed = running.state.proxy_state(edited)
     assert (observed.outcome, observed.hand_edit) == (Outcome.UNCHANGED, found)
     others = set(running.proxies) - {edited}
-    assert {running.state.proxy_state(key).hand_edit for key in others} == {None}
+    assert {running.state.proxy_state(key).hand_edit for key in others} == {
+        NEVER_EDITED
+    }
 
 
-def report(haproxy: str, up: int, reason: str = "") -> Report:
+def report(haproxy: HAProxy, up: int, reason: str = "") -> Report:
     """A host's word."""
     outcome = Outcome.REPAIRED if reason else Outcome.UNCHANGED
     backends = (BackendServers("app", up, 0),)
@@ -137,15 +135,15 @@ def report(haproxy: str, up: int, reason: str = "") -> Report:
 @pytest.mark.fault("F149")
 def test_the_newest_command_s_word_stays() -> None:
     """One that comes late is old news, also of a hand edit; of one command the last word counts."""
-    newer = serving.heard(NEVER_OBSERVED, report("running", 3, "hand-edit"), 20.0, 21.0)
-    assert newer.serving
+    newer = serving.heard(
+        NEVER_OBSERVED, report(HAProxy.RUNNING, 3, "hand-edit"), 20.0, 21.0
+    )
     assert newer.serving.backends == (BackendServers("app", 3, 0),)
     assert newer.hand_edit == HandEdit(21.0, "backup 3", 20.0)
     assert newer.serving.haproxy_version == "2.6.3"
-    late = serving.heard(newer, report("stopped", 0, "hand-edit"), 19.0, 22.0)
+    late = serving.heard(newer, report(HAProxy.STOPPED, 0, "hand-edit"), 19.0, 22.0)
     assert late == newer
-    same = serving.heard(newer, report("stopped", 0), 20.0, 22.0)
-    assert same.serving
+    same = serving.heard(newer, report(HAProxy.STOPPED, 0), 20.0, 22.0)
     assert (same.serving.haproxy, same.serving.at) == ("stopped", 22.0)
     assert same.serving.haproxy_version == "2.6.3"  # a stopped one says none
     assert same.hand_edit == newer.hand_edit
@@ -168,7 +166,6 @@ def test_a_late_word_does_not_hide_a_newer_inspection(running: World) -> None:
     running.act("inspect")
     running.pass_time(30)
     before = word(running, first)
-    assert before
     assert before.haproxy == "running"
     running.pass_time(LOST)
     running.sweep()

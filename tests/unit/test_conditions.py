@@ -15,6 +15,7 @@ from haproxy_sync.rollout import word
 from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import (
+    NEVER_TOLD,
     Agent,
     Assignment,
     BackendServers,
@@ -24,6 +25,7 @@ from haproxy_sync.state.model import (
     Failure,
     Freeze,
     HandEdit,
+    HAProxy,
     Hold,
     Inspection,
     Outcome,
@@ -63,7 +65,7 @@ counts = st.integers(0, 3)
 servings = st.builds(
     Serving,
     at=times,
-    haproxy=st.sampled_from(["running", "stopped", "config-not-used"]),
+    haproxy=st.sampled_from(HAProxy),
     haproxy_version=texts,
     backends=st.none()
     | st.lists(st.builds(BackendServers, texts, counts, counts), max_size=3).map(tuple),
@@ -91,8 +93,8 @@ observed = st.builds(
         Inspection, times, reasons, st.booleans(), installed=digests, running=digests
     ),
     inspect_attempts=counts,
-    serving=st.none() | servings,
-    hand_edit=st.none() | st.builds(HandEdit, times, texts),
+    serving=st.just(NEVER_TOLD) | servings,
+    hand_edit=st.builds(HandEdit, times, texts),
 )
 commands = st.builds(
     Command,
@@ -259,7 +261,7 @@ def well(draw: st.DrawFn) -> dict[str, ProxyState]:
                     installed=st.just(NEW.md5),
                 )
             ),
-            serving=Serving(NOW - draw(ages), "running", "2.8", None, 0),
+            serving=Serving(NOW - draw(ages), HAProxy.RUNNING, "2.8"),
         )
         for proxy in PROXIES
     }

@@ -19,8 +19,8 @@ from haproxy_apply.journal import Journal
 from haproxy_apply.report import Findings, marker
 from haproxy_apply.server_state import Backend, Servers
 from haproxy_apply.sockets import spelt
-from haproxy_sync.rollout import reports
 from haproxy_sync.rollout.reports import parse_marker, reports_of
+from haproxy_sync.state import model
 
 PATHS = (Path("src/host"), Path("src"))
 
@@ -198,7 +198,7 @@ def test_a_marker_has_room_for_the_worst_backends(
 def test_the_function_knows_every_word_for_haproxy() -> None:
     """Another one would be unknown to it."""
     said = {serving.RUNNING, serving.STOPPED, serving.OTHER_FILE}
-    assert said == reports.HAPROXY
+    assert said == set(model.HAProxy) - {model.HAProxy.UNKNOWN}
 
 
 def over(line: str) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from haproxy_sync.rollout.transitions import next_revision, publish
 from haproxy_sync.state import codec
 from haproxy_sync.state.history import MAX_ENTRIES
 from haproxy_sync.state.model import (
+    NEVER_EDITED,
+    NEVER_TOLD,
     Agent,
     Assignment,
     BackendServers,
@@ -25,6 +27,7 @@ from haproxy_sync.state.model import (
     Failure,
     Freeze,
     HandEdit,
+    HAProxy,
     Hold,
     Inspection,
     Outcome,
@@ -116,7 +119,12 @@ def full() -> EnvironmentState:
                 attempts=2,
                 inspection=Inspection(5.0, "running", servers_up=3),
                 serving=Serving(
-                    5.0, "running", "2.6.12", (BackendServers("app", 1, 2),), 3, 4.5
+                    5.0,
+                    HAProxy.RUNNING,
+                    "2.6.12",
+                    (BackendServers("app", 1, 2),),
+                    3,
+                    4.5,
                 ),
                 hand_edit=HandEdit(4.9, "/etc/haproxy/haproxy.cfg.bak", 4.5),
             )
@@ -195,7 +203,7 @@ def test_a_state_from_before_hosts_told_how_they_serve_is_readable() -> None:
     del observed["serving"]
     del observed["hand_edit"]
     read = codec.loads(json.dumps(body).encode()).proxy_state(PROXY.instance_id)
-    assert (read.serving, read.hand_edit) == (None, None)
+    assert (read.serving, read.hand_edit) == (NEVER_TOLD, NEVER_EDITED)
     assert read.installed == DIGEST.md5
 
 

@@ -4,8 +4,9 @@ A row finds nothing, or what is wrong in words, since when, and what happens nex
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, filterfalse
 from operator import attrgetter
 
@@ -13,7 +14,7 @@ from haproxy_sync.fleet.inventory import NEAR_MISS
 from haproxy_sync.fleet.model import Skipped
 from haproxy_sync.operator import answers
 from haproxy_sync.operator.health import Health
-from haproxy_sync.operator.situation import HAProxy, Situation, Upcoming, haproxy
+from haproxy_sync.operator.situation import Situation, Upcoming, haproxy
 from haproxy_sync.operator.words import clean, clip, count, joined, several
 from haproxy_sync.reconcile.reconciler import DEPLOY_SECONDS
 from haproxy_sync.rollout import ownership, serving, word
@@ -24,6 +25,7 @@ from haproxy_sync.state.model import (
     BROKEN,
     BackendServers,
     Failure,
+    HAProxy,
     Outcome,
     ProxyState,
     Purpose,
@@ -140,19 +142,35 @@ def _with_id(situation: Situation, instance_id: str) -> str:
     return name if name == instance_id else f"{name} ({instance_id})"
 
 
-def grouped(
-    which: Callable[[Situation, ProxyProgress], bool],
-    tell: Callable[[Situation, ProxyProgress, tuple[str, ...]], Found],
-) -> Callable[[Situation], Iterator[Found]]:
+type Find = Callable[[Situation], Iterator[Found]]
+type Which = Callable[[Situation, ProxyProgress], bool]
+type Such = Sequence[ProxyProgress]
+type Tell = Callable[[Situation, Such], Found]
+
+
+def together(which: Which, tell: Tell) -> Find:
+    """One condition for all such proxies."""
+    return grouped(which, tell, lambda _: "")
+
+
+def alike(which: Which, tell: Tell) -> Find:
     """One condition for all such proxies with one outcome and one reason; the first of them is quoted."""
+    return grouped(which, tell, _words)
+
+
+def grouped(which: Which, tell: Tell, by: Callable[[ProxyProgress], str]) -> Find:
+    """One condition for each group of such proxies."""
 
     def find(situation: Situation) -> Iterator[Found]:
         such = [each for each in situation.proxies if which(situation, each)]
-        for members in _grouped((_words(each), each) for each in such).values():
-            instances = tuple(map(attrgetter("instance_id"), members))
-            yield tell(situation, members[0], instances)
+        groups = _grouped((by(each), each) for each in such)
+        return map(partial(tell, situation), groups.values())
 
     return find
+
+
+def _ids(such: Such) -> tuple[str, ...]:
+    return tuple(each.instance_id for each in such)
 
 
 def _grouped[K, V](pairs: Iterable[tuple[K, V]]) -> Mapping[K, list[V]]:
@@ -211,65 +229,65 @@ def _is_down(_situation: Situation, proxy: ProxyProgress) -> bool:
     return proxy.state.reason.startswith("rollback-failed")
 
 
-def rollback_failed(
-    situation: Situation, proxy: ProxyProgress, instances: tuple[str, ...]
-) -> Found:
+def rollback_failed(situation: Situation, such: Such) -> Found:
     """The host could not go back."""
-    names, detail = _called(situation, instances), clip(proxy.state.detail)
+    names, detail = _called(situation, _ids(such)), clip(such[0].state.detail)
     what = f"{names} may be down: the new config failed there, and so did going back ({detail})"
-    return _refused(situation, proxy, instances, what)
+    return _refused(situation, such, what)
 
 
-def haproxy_stopped(situation: Situation) -> Iterator[Found]:
+def _is_stopped(_situation: Situation, proxy: ProxyProgress) -> bool:
+    return haproxy(proxy.state) is HAProxy.STOPPED
+
+
+def haproxy_stopped(situation: Situation, such: Such) -> Found:
     """By the hosts' own last words."""
-    return _not_serving(situation, HAProxy.STOPPED, "HAProxy is stopped on {}")
+    return _not_serving(situation, such, "HAProxy is stopped on {}")
 
 
-def config_not_used(situation: Situation) -> Iterator[Found]:
+def _is_elsewhere(_situation: Situation, proxy: ProxyProgress) -> bool:
+    return haproxy(proxy.state) is HAProxy.CONFIG_NOT_USED
+
+
+def config_not_used(situation: Situation, such: Such) -> Found:
     """HAProxy runs with other files."""
     path = situation.settings.config_path
-    what = f"HAProxy on {{}} does not run with {path}"
-    return _not_serving(situation, HAProxy.CONFIG_NOT_USED, what)
+    return _not_serving(situation, such, f"HAProxy on {{}} does not run with {path}")
 
 
-def _not_serving(situation: Situation, how: HAProxy, what: str) -> Iterator[Found]:
-    such = [each for each in situation.proxies if haproxy(each.state) is how]
-    if such:
-        instances = tuple(map(attrgetter("instance_id"), such))
-        names = _called(situation, instances)
-        since = min(map(_haproxy_since, map(attrgetter("state"), such)))
-        coming = _next_command(situation, instances)
-        yield Found(what.format(names), since, coming, instances)
+def _not_serving(situation: Situation, such: Such, what: str) -> Found:
+    instances = _ids(such)
+    return Found(
+        what.format(_called(situation, instances)),
+        min(_haproxy_since(each.state) for each in such),
+        _next_command(situation, instances),
+        instances,
+    )
 
 
 def _haproxy_since(observed: ProxyState) -> UnixSeconds:
-    return observed.serving.since if observed.serving else word.heard_at(observed)
+    return observed.serving.since or word.heard_at(observed)
 
 
-def rollout_stopped(
-    situation: Situation, proxy: ProxyProgress, instances: tuple[str, ...]
-) -> Found:
+def rollout_stopped(situation: Situation, such: Such) -> Found:
     """Who failed keeps it from the others."""
-    names, generation = _called(situation, instances), situation.state.generation
-    what = f"the rollout of generation {generation} stopped at {names} ({_said(proxy)})"
-    return _refused(situation, proxy, instances, what)
+    names, said = _called(situation, _ids(such)), _said(such[0])
+    what = f"the rollout of generation {situation.state.generation} stopped at {names} ({said})"
+    return _refused(situation, such, what)
 
 
-def failed(
-    situation: Situation, proxy: ProxyProgress, instances: tuple[str, ...]
-) -> Found:
+def failed(situation: Situation, such: Such) -> Found:
     """With what is published or before."""
-    what = f"{_called(situation, instances)} said: {_said(proxy)}"
-    return _refused(situation, proxy, instances, what)
+    what = f"{_called(situation, _ids(such))} said: {_said(such[0])}"
+    return _refused(situation, such, what)
 
 
-def _refused(
-    situation: Situation, proxy: ProxyProgress, instances: tuple[str, ...], what: str
-) -> Found:
-    reason = proxy.state.reason.partition(",")[0]
+def _refused(situation: Situation, such: Such, what: str) -> Found:
+    instances, observed = _ids(such), such[0].state
+    reason = observed.reason.partition(",")[0]
     return Found(
         what,
-        proxy.state.failed_since,
+        observed.failed_since,
         _next_command(situation, instances),
         instances,
         advice=ADVICE_BY_REASON.get(reason, ""),
@@ -360,13 +378,12 @@ def _is_denied(situation: Situation, proxy: ProxyProgress) -> bool:
     return proxy.state.outcome is Outcome.DENIED and is_ours
 
 
-def denied(
-    situation: Situation, proxy: ProxyProgress, instances: tuple[str, ...]
-) -> Found:
+def denied(situation: Situation, such: Such) -> Found:
     """We may not command them."""
+    instances = _ids(such)
     return Found(
-        f"commands to {_called(situation, instances)} are refused ({_said(proxy)})",
-        proxy.state.at,
+        f"commands to {_called(situation, instances)} are refused ({_said(such[0])})",
+        such[0].state.at,
         _next_command(situation, instances),
         instances,
     )
@@ -470,32 +487,38 @@ def _is_unknown(_situation: Situation, proxy: ProxyProgress) -> bool:
     return proxy.state.outcome is Outcome.UNKNOWN
 
 
-def unknown_outcome(
-    situation: Situation, proxy: ProxyProgress, instances: tuple[str, ...]
-) -> Found:
+def unknown_outcome(situation: Situation, such: Such) -> Found:
     """An agent has or had a command, and nobody knows what became of it."""
+    instances, observed = _ids(such), such[0].state
+    names, said = _called(situation, instances), _said(such[0])
     return Found(
-        f"nobody knows what became of a command on {_called(situation, instances)} ({_said(proxy)})",
-        proxy.state.at,
+        f"nobody knows what became of a command on {names} ({said})",
+        observed.at,
         _next_command(situation, instances),
         instances,
-        runbook=HANGING.get(proxy.state.reason, ""),
+        runbook=HANGING.get(observed.reason, ""),
     )
 
 
 HANGING: Mapping[str, str] = {"download-hanging": "download-hanging"}
 
 
-def silent(situation: Situation) -> Iterator[Found]:
+def silent(situation: Situation, such: Such) -> Found:
     """Hosts whose last word is too old; who cannot be reached is another row's."""
-    such = [each for each in situation.proxies if _is_silent(situation, each)]
-    if such:
-        instances = tuple(map(attrgetter("instance_id"), such))
-        heard_at = min(map(word.heard_at, map(attrgetter("state"), such)))
-        minutes = round(word.counts_for(situation.settings) / SECONDS_PER_MINUTE)
-        age = count(minutes, "minute")
-        what = f"{_called(situation, instances)} said nothing for more than {age}"
-        yield Found(what, heard_at, _next_command(situation, instances), instances)
+    instances = _ids(such)
+    minutes = round(word.counts_for(situation.settings) / SECONDS_PER_MINUTE)
+    age = count(minutes, "minute")
+    return Found(
+        f"{_called(situation, instances)} said nothing for more than {age}",
+        _heard_at(such),
+        _next_command(situation, instances),
+        instances,
+    )
+
+
+def _heard_at(such: Such) -> UnixSeconds:
+    """When the first of them spoke last."""
+    return min(word.heard_at(each.state) for each in such)
 
 
 def _is_silent(situation: Situation, proxy: ProxyProgress) -> bool:
@@ -616,16 +639,16 @@ def rival(situation: Situation) -> Iterator[Found]:
         yield Found(what, min(times), instances=instances)
 
 
-def hand_edit(situation: Situation) -> Iterator[Found]:
+def hand_edit(situation: Situation, such: Such) -> Found:
     """Somebody knew better."""
-    edited = tuple(filter(situation.is_edited, situation.proxies))
-    if edited:
-        instances = tuple(map(attrgetter("instance_id"), edited))
-        since = min(map(word.heard_at, map(attrgetter("state"), edited)))
-        what = f"the config on {_called(situation, instances)} was edited by hand"
-        coming = situation.earliest(instances) or Upcoming()
-        undone = Next("the drift check undoes it", coming.at)
-        yield Found(what, since, undone, instances)
+    instances = _ids(such)
+    coming = situation.earliest(instances) or Upcoming()
+    return Found(
+        f"the config on {_called(situation, instances)} was edited by hand",
+        _heard_at(such),
+        Next("the drift check undoes it", coming.at),
+        instances,
+    )
 
 
 def repaired(situation: Situation) -> Iterator[Found]:
@@ -633,7 +656,7 @@ def repaired(situation: Situation) -> Iterator[Found]:
     since = situation.now - DAY_SECONDS
     for proxy in situation.proxies:
         edit = proxy.state.hand_edit
-        if edit and edit.at > since:
+        if edit.at > since:
             name = situation.name(proxy.instance_id)
             yield Found(
                 f"a hand edit on {name} was undone; it is kept there as {clip(edit.backup)}",
@@ -761,35 +784,35 @@ TABLE: tuple[Row, ...] = (
     Row(
         "rollback-failed",
         Health.DEGRADED,
-        grouped(_is_down, rollback_failed),
+        alike(_is_down, rollback_failed),
         "look at that host now",
         "proxy-refuses",
     ),
     Row(
         "haproxy-stopped",
         Health.DEGRADED,
-        haproxy_stopped,
+        together(_is_stopped, haproxy_stopped),
         "start HAProxy there",
         "haproxy-does-not-run",
     ),
     Row(
         "config-not-used",
         Health.DEGRADED,
-        config_not_used,
+        together(_is_elsewhere, config_not_used),
         "make it the file that HAProxy runs with there",
         "haproxy-does-not-run",
     ),
     Row(
         "rollout-stopped",
         Health.DEGRADED,
-        grouped(_is_stopper, rollout_stopped),
+        alike(_is_stopper, rollout_stopped),
         "mend what it says, or rollback",
         "proxy-refuses",
     ),
     Row(
         "failed",
         Health.DEGRADED,
-        grouped(_is_broken, failed),
+        alike(_is_broken, failed),
         "mend what it says",
         "proxy-refuses",
     ),
@@ -831,7 +854,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "denied",
         Health.DEGRADED,
-        grouped(_is_denied, denied),
+        alike(_is_denied, denied),
         "give the function's role its rights on them back, or mend their tags",
         "looks-or-commands-are-refused",
     ),
@@ -873,14 +896,14 @@ TABLE: tuple[Row, ...] = (
     Row(
         "unknown-outcome",
         Health.UNKNOWN,
-        grouped(_is_unknown, unknown_outcome),
+        alike(_is_unknown, unknown_outcome),
         "look after its SSM agent",
         "agent-in-trouble",
     ),
     Row(
         "silent",
         Health.UNKNOWN,
-        silent,
+        together(_is_silent, silent),
         "ask by inspect",
         "silent-proxies",
     ),
@@ -915,7 +938,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "hand-edit",
         Health.ATTENTION,
-        hand_edit,
+        together(Situation.is_edited, hand_edit),
         "put the change into the template",
         "hand-edit",
     ),

@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import cached_property
 from operator import attrgetter
 from types import MappingProxyType
@@ -16,6 +15,7 @@ from haproxy_sync.state.model import (
     APPLIED,
     EnvironmentState,
     Failure,
+    HAProxy,
     Outcome,
     ProxyState,
     Purpose,
@@ -29,15 +29,6 @@ MAX_TIMES = (
 )
 NOT_LOOKED_SECONDS = 300  # without a look, and three sweeps where they are rare
 SWEEPS = 3
-
-
-class HAProxy(StrEnum):
-    """How HAProxy is on a host, by its own word."""
-
-    RUNNING = "running"
-    STOPPED = "stopped"
-    CONFIG_NOT_USED = "config-not-used"
-    UNKNOWN = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +109,7 @@ class Situation:
         current = itertools.filterfalse(self.is_old, self.state.proxy_ids)
         told = {key: self.state.proxy_state(key).serving for key in current}
         return {
-            key: each
-            for key, each in told.items()
-            if each is not None and each.haproxy == HAProxy.RUNNING
+            key: each for key, each in told.items() if each.haproxy is HAProxy.RUNNING
         }
 
     def is_reachable(self, instance_id: str) -> bool:
@@ -133,11 +122,11 @@ class Situation:
     def is_edited(self, proxy: ProxyProgress) -> bool:
         """Whether an inspection found another file there than the one that the proxy was settled with."""
         found, observed = proxy.state.inspection, proxy.state
-        is_newer = observed.inspect_sent_at > observed.at
-        if not proxy.is_settled or found is None or not is_newer:
+        if found is None or not found.has_answered or not proxy.is_settled:
             return False
-        is_told = found.has_answered and found.at > observed.at
-        return is_told and found.installed != proxy.desired_md5
+        # Asked and answered since the last command; an older one tells of what that found.
+        is_newer = min(observed.inspect_sent_at, found.at) > observed.at
+        return is_newer and found.installed != proxy.desired_md5
 
     @property
     def held(self) -> Mapping[str, UnixSeconds]:
@@ -153,9 +142,7 @@ class Situation:
     @cached_property
     def stoppers(self) -> tuple[str, ...]:
         """Those that failed and keep what is published from all others: by themselves, or with more than MaxErrors."""
-        is_waited_for = self.settings.canary and not self.progress.proven_by
-        has_stopped = self.progress.has_stopped(self.settings.max_errors)
-        return self.progress.failed if is_waited_for or has_stopped else ()
+        return self.progress.stoppers(self.settings)
 
     @cached_property
     def upcoming(self) -> Mapping[str, Upcoming]:
@@ -209,8 +196,8 @@ class Situation:
 def haproxy(observed: ProxyState) -> HAProxy:
     """How HAProxy is there, as the host said last."""
     told = observed.serving
-    if told and told.at >= word.heard_at(observed):
-        return HAProxy(told.haproxy)
+    if told.haproxy and told.at >= word.heard_at(observed):
+        return told.haproxy
     return _of_earlier_release(observed)
 
 
@@ -218,8 +205,8 @@ def _of_earlier_release(observed: ProxyState) -> HAProxy:
     """As a host says it that has no word of its own for it."""
     asked = observed.inspection
     if asked and asked.has_answered and asked.at >= observed.at:
-        return _read(asked.reason)
-    return _read(BY_OUTCOME.get(observed.outcome, observed.reason))
+        return HAProxy.read(asked.reason)
+    return HAProxy.read(BY_OUTCOME.get(observed.outcome, observed.reason))
 
 
 BY_OUTCOME: Mapping[Outcome | None, str] = {
@@ -227,7 +214,3 @@ BY_OUTCOME: Mapping[Outcome | None, str] = {
     **dict.fromkeys(APPLIED - {Outcome.NOT_RUNNING}, HAProxy.RUNNING),
 }
 """What a command that was done says of it."""
-
-
-def _read(reason: str) -> HAProxy:
-    return HAProxy(reason) if reason in set(HAProxy) else HAProxy.UNKNOWN

@@ -12,12 +12,10 @@ from haproxy_sync.reconcile.reconciler import Result
 from haproxy_sync.rollout import word
 from haproxy_sync.rollout.progress import ProxyProgress
 from haproxy_sync.settings import Settings
-from haproxy_sync.state.model import BackendServers, ProxyState, Serving
+from haproxy_sync.state.model import BackendServers, ProxyState
 from haproxy_sync.state.store import Snapshot
 
 type Answer = dict[str, Any]
-
-NOTHING_TOLD = Serving(0.0, "", "", None, 0)
 
 
 def summary(result: Result, settings: Settings) -> Answer:
@@ -98,7 +96,7 @@ def _proxy(
 
 def _haproxy(observed: ProxyState) -> Answer:
     """How HAProxy is there, and how many servers it sees, by the host's own words."""
-    told = observed.serving or NOTHING_TOLD
+    told = observed.serving
     return {
         "haproxy": str(haproxy(observed)),
         "haproxy_version": told.haproxy_version,

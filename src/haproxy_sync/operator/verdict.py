@@ -74,13 +74,8 @@ class Plan:
         )
 
     def failed(self) -> str:
-        """Who keeps what would be published from all others: by itself, or with more than `MaxErrors`."""
-        progress = Progress(self.after)
-        failed, is_tried_first = progress.failed, self.settings.canary
-        is_waited_for = is_tried_first and not progress.proven_by
-        if not (is_waited_for or progress.has_stopped(self.settings.max_errors)):
-            return ""
-        return shown(failed)
+        """Who keeps what would be published from all others."""
+        return shown(Progress(self.after).stoppers(self.settings))
 
     def queued(self) -> str | None:
         """Until when at most a look that nobody asked for leaves the rollout under way alone."""

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import batched
+from itertools import batched, chain
 
 from haproxy_sync.fleet.model import ids
 from haproxy_sync.rollout import ownership, serving, word
@@ -38,8 +38,11 @@ def due(state: EnvironmentState, now: UnixSeconds) -> frozenset[str]:
 
 def _unasked(state: EnvironmentState) -> frozenset[str]:
     """Who is not being asked."""
-    asked = (each.targets for each in state.inspecting)
-    return frozenset(state.proxy_ids).difference(*asked)
+    return frozenset(state.proxy_ids) - _asked(state)
+
+
+def _asked(state: EnvironmentState) -> frozenset[str]:
+    return frozenset(chain.from_iterable(each.targets for each in state.inspecting))
 
 
 def _is_due(state: EnvironmentState, instance_id: str, now: UnixSeconds) -> bool:
@@ -104,8 +107,7 @@ def _requested_at(state: EnvironmentState, now: UnixSeconds) -> UnixSeconds:
 def unanswered(state: EnvironmentState, now: UnixSeconds) -> tuple[str, ...]:
     """The proxies whose answer to an operator's last request is awaited yet; who cannot be reached is not."""
     requested_at = state.inspect_requested_at
-    asked = frozenset[str]().union(*(each.targets for each in state.inspecting))
-    awaited = asked | _to_ask(state, now)
+    awaited = _asked(state) | _to_ask(state, now)
     return tuple(
         key
         for key in state.proxy_ids

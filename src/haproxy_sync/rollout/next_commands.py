@@ -120,9 +120,7 @@ def _due(
 ) -> Due:
     """`must_compare`: whoever is settled is wanted at once, to be the canary of a new program."""
     observed = proxy.state
-    spaced = 0.0
-    if observed.sent_at:
-        spaced = observed.sent_at + settings.rollout_spacing_seconds
+    spaced = observed.sent_at + settings.rollout_spacing_seconds
     want = partial(Due, proxy, digest)
     if proxy.has_failed or _is_unlucky(proxy):
         return want(

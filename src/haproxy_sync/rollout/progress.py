@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, product
 
 from haproxy_sync.rollout import ownership
-from haproxy_sync.settings import Limit
+from haproxy_sync.settings import Limit, Settings
 from haproxy_sync.state.model import (
     APPLIED,
     Command,
@@ -51,7 +51,10 @@ class ProxyProgress:
     @property
     def runs_desired(self) -> bool:
         """Whether HAProxy itself runs what is published; that the file is installed is not enough."""
-        return self.desired is not None and self.state.running == self.desired.md5
+        return self._is_desired(self.state.running)
+
+    def _is_desired(self, md5: str) -> bool:
+        return self.desired is not None and md5 == self.desired.md5
 
     @property
     def desired_md5(self) -> str:
@@ -75,8 +78,9 @@ class ProxyProgress:
     def _has_proof(self) -> bool:
         # HAProxy was stopped by somebody: the file is there, and nothing runs that could prove it.
         is_stopped = self.state.outcome is Outcome.NOT_RUNNING
-        proof = self.state.installed if is_stopped else self.state.running
-        return self.desired is not None and proof == self.desired.md5
+        return self._is_desired(
+            self.state.installed if is_stopped else self.state.running
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +101,7 @@ class Progress:
 
     @property
     def _since(self) -> int:
-        publication = self.state.publication
-        begun = publication.begun_generation if publication else 0
-        return begun or self.state.generation
+        return self.state.begun_generation or self.state.generation
 
     @property
     def proxies(self) -> Iterator[ProxyProgress]:
@@ -122,6 +124,12 @@ class Progress:
         """Whether so many failed that no wave follows."""
         return len(self.failed) > max_errors.of(len(self.state.proxies))
 
+    def stoppers(self, settings: Settings) -> tuple[str, ...]:
+        """Those that failed and keep what is published from all others: by themselves, or with more than MaxErrors."""
+        is_waited_for = settings.canary and not self.proven_by
+        has_stopped = self.has_stopped(settings.max_errors)
+        return self.failed if is_waited_for or has_stopped else ()
+
     @property
     def proven_by(self) -> str:
         """A proxy that runs what is published, so that the others may have it too; empty while there is none."""
@@ -137,20 +145,15 @@ class Progress:
 
         So does everybody where a deploy brought another program.
         """
-        publication = self.state.publication
-        if publication is None:
-            return False
-        is_older_proof_enough = (
-            publication.assignment.shared is not None and not self.has_new_program
-        )
-        has_tried_since = proxy.state.observed_generation == publication.generation
+        is_shared = self.state.assignment.shared is not None
+        is_older_proof_enough = is_shared and not self.has_new_program
+        has_tried_since = proxy.state.observed_generation == self.state.generation
         return is_older_proof_enough or has_tried_since
 
     @property
     def has_new_program(self) -> bool:
         """Whether a deploy brought another program since this was published first."""
-        publication = self.state.publication
-        return publication is not None and publication.begun_generation != 0
+        return self.state.begun_generation != 0
 
     def has_proven_program(self, program: str) -> bool:
         """Whether a proxy proved what is published by that very program, or one ran it before this was published."""
@@ -196,9 +199,7 @@ class Progress:
         return tuple(filter(self._is_waited_for, self.state.commands))
 
     def _is_waited_for(self, command: Command) -> bool:
-        is_current = self.state.publication is not None and (
-            command.generation == self.state.generation
-        )
+        is_current = command.generation == self.state.generation
         changes_something = command.purpose is not Purpose.VERIFY
         return is_current and changes_something and not command.is_stalled
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from haproxy_sync.state.model import BackendServers, Outcome
+from haproxy_sync.state.model import BackendServers, HAProxy, Outcome
 
 MARKER = "haproxy-ec2-sync "
 APPLY_STEP = "apply"
@@ -37,8 +37,6 @@ HOST_OUTCOMES = frozenset(Outcome) - {
 # A host that is another stack's tried nothing, so that is no failure of the config, and stops nobody else.
 HOST_DENIALS = {"other-publisher": Outcome.DENIED}
 DETAIL_LENGTH = 300  # enough for the first ALERT lines
-# How HAProxy is at the end of a run, by the host's word.
-HAPROXY = frozenset({"running", "stopped", "config-not-used"})
 # HAProxy's names have no other characters, and nobody has more servers.
 BACKEND = re.compile(r"([A-Za-z0-9_.:-]+) ([0-9]{1,7})/([0-9]{1,7})", re.ASCII)
 # All that a host names, in at most 400 characters.
@@ -92,7 +90,7 @@ class Report:
     servers_up: int | None = None
     servers_down: int | None = None
     down: str = ""
-    haproxy: str = ""  # how it is at the end of the run; empty: unknown
+    haproxy: HAProxy = HAProxy.UNKNOWN  # at the end of the run
     backends: tuple[BackendServers, ...] | None = None
     more_backends: int = 0  # than those
 
@@ -263,8 +261,7 @@ def _reported(instance_id: str, marker: Mapping[str, Any]) -> Report:
 
 def _serving(marker: Mapping[str, Any]) -> dict[str, Any]:
     """How HAProxy is there and which servers it has, where all that is said of it has the promised shape."""
-    haproxy = str(marker.get("haproxy"))
-    told = {"haproxy": haproxy if haproxy in HAPROXY else ""}
+    told = {"haproxy": HAProxy.read(_text(marker.get("haproxy")))}
     backends = _backends(str(marker.get("backends")))
     more = _whole(marker.get("more_backends", 0))
     if None in (backends, more):

@@ -31,12 +31,13 @@ def heard(
 def _with_serving(
     before: ProxyState, report: Report, claimed_at: UnixSeconds, now: UnixSeconds
 ) -> ProxyState:
-    if not report.haproxy or _is_newer(before.serving, claimed_at):
+    if not report.haproxy or before.serving.claimed_at > claimed_at:
         return before
     told = Serving(
         at=now,
         haproxy=report.haproxy,
-        haproxy_version=report.haproxy_version or _version(before.serving),
+        # A run that has nothing to do does not ask for it.
+        haproxy_version=report.haproxy_version or before.serving.haproxy_version,
         backends=report.backends,
         more_backends=report.more_backends,
         since=_since(before.serving, report, now),
@@ -45,12 +46,10 @@ def _with_serving(
     return replace(before, serving=told)
 
 
-def _since(before: Serving | None, report: Report, now: UnixSeconds) -> UnixSeconds:
+def _since(before: Serving, report: Report, now: UnixSeconds) -> UnixSeconds:
     """Since when it is so: from the first word on that said the same of HAProxy and of the backends that are down."""
-    if before is None or before.haproxy != report.haproxy:
-        return now
-    is_same = dead(before.backends) == dead(report.backends)
-    return before.since if is_same else now
+    was, is_now = ((each.haproxy, dead(each.backends)) for each in (before, report))
+    return before.since if was == is_now else now
 
 
 def dead(backends: Iterable[BackendServers] | None) -> frozenset[str]:
@@ -63,21 +62,11 @@ def is_dead(backend: BackendServers) -> bool:
     return backend.down > 0 and backend.up == 0
 
 
-def _version(before: Serving | None) -> str:
-    """A run that has nothing to do does not ask for it."""
-    return before.haproxy_version if before else ""
-
-
 def _with_hand_edit(
     before: ProxyState, report: Report, claimed_at: UnixSeconds, now: UnixSeconds
 ) -> ProxyState:
     found = report.outcome, report.reason
     is_undone = found == (Outcome.REPAIRED, HAND_EDIT)
-    if not is_undone or _is_newer(before.hand_edit, claimed_at):
+    if not is_undone or before.hand_edit.claimed_at > claimed_at:
         return before
     return replace(before, hand_edit=HandEdit(now, report.backup, claimed_at))
-
-
-def _is_newer(told: Serving | HandEdit | None, claimed_at: UnixSeconds) -> bool:
-    """Whether a command that was claimed later has told that."""
-    return told is not None and told.claimed_at > claimed_at

@@ -25,6 +25,8 @@ from haproxy_sync.state.model import (
     Publication,
     UnixSeconds,
     with_targets,
+    without,
+    without_targets,
 )
 
 STALL_SECONDS = 15  # an agent that is well takes a command within a second or two
@@ -374,15 +376,13 @@ def forgotten(state: EnvironmentState) -> EnvironmentState:
     """Without proxies that the last look no longer has: they are gone, they did not fail."""
     known = {*state.proxy_states, *state.proxies_in_flight, *state.agents}
     gone = known.difference(state.proxy_ids)
-    present = {key: each for key, each in state.proxy_states.items() if key not in gone}
-    agents = {key: each for key, each in state.agents.items() if key not in gone}
     return replace(
         state,
-        agents=MappingProxyType(agents),
-        proxy_states=MappingProxyType(present),
-        commands=with_targets(command.without(gone) for command in state.commands),
-        late=with_targets(command.without(gone) for command in state.late),
-        inspecting=with_targets(each.without(gone) for each in state.inspecting),
+        agents=without(state.agents, gone),
+        proxy_states=without(state.proxy_states, gone),
+        commands=without_targets(state.commands, gone),
+        late=without_targets(state.late, gone),
+        inspecting=without_targets(state.inspecting, gone),
     )
 
 

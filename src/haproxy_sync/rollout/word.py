@@ -10,10 +10,10 @@ SWEEPS = 3
 
 def heard_at(observed: ProxyState) -> UnixSeconds:
     """When the host itself spoke last; 0: never."""
-    asked, serving = observed.inspection, observed.serving
+    asked = observed.inspection
     answered = asked.at if asked and asked.has_answered else 0.0
     applied = observed.at if observed.outcome in APPLIED else 0.0
-    return max(answered, applied, serving.at if serving else 0.0)
+    return max(answered, applied, observed.serving.at)
 
 
 def counts_for(settings: Settings) -> float:

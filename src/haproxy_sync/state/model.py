@@ -40,6 +40,20 @@ class Outcome(StrEnum):
     NOT_TRIED = "not-tried"
 
 
+class HAProxy(StrEnum):
+    """How HAProxy is on a host, by its own word."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    CONFIG_NOT_USED = "config-not-used"  # it runs with other files
+    UNKNOWN = ""
+
+    @classmethod
+    def read(cls, word: str) -> "HAProxy":
+        """Unknown for whatever else a host says."""
+        return cls(word) if word in set(cls) else cls.UNKNOWN
+
+
 APPLIED = frozenset(
     {Outcome.INSTALLED, Outcome.UNCHANGED, Outcome.REPAIRED, Outcome.NOT_RUNNING}
 )
@@ -140,8 +154,8 @@ class Command:
             targets=tuple(
                 target for target in self.targets if target not in instance_ids
             ),
-            silent=_without(self.silent, instance_ids),
-            at_work=_without(self.at_work, instance_ids),
+            silent=without(self.silent, instance_ids),
+            at_work=without(self.at_work, instance_ids),
         )
 
     def silent_for(self, seconds: float, now: UnixSeconds) -> frozenset[str]:
@@ -153,12 +167,12 @@ class Command:
         return _as_long(self.at_work, seconds, now)
 
 
-def _without(
-    times: Mapping[str, UnixSeconds], instance_ids: Collection[str]
-) -> Mapping[str, UnixSeconds]:
-    return MappingProxyType(
-        {target: since for target, since in times.items() if target not in instance_ids}
-    )
+def without[V](
+    values: Mapping[str, V], instance_ids: Collection[str]
+) -> Mapping[str, V]:
+    """Those of other instances."""
+    left = {key: each for key, each in values.items() if key not in instance_ids}
+    return MappingProxyType(left)
 
 
 def _as_long(
@@ -172,6 +186,13 @@ def _as_long(
 def with_targets(commands: Iterable[Command]) -> tuple[Command, ...]:
     """The commands that have targets left."""
     return tuple(command for command in commands if command.targets)
+
+
+def without_targets(
+    commands: Iterable[Command], instance_ids: Collection[str]
+) -> tuple[Command, ...]:
+    """The commands that have other targets, to those."""
+    return with_targets(command.without(instance_ids) for command in commands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +224,13 @@ class BackendServers:
 class Serving:
     """What a host said last of its HAProxy, whatever it was asked for; empty and None are unknown."""
 
-    at: UnixSeconds  # when it was heard
-    haproxy: str  # running, stopped or config-not-used
-    haproxy_version: str
-    backends: tuple[BackendServers, ...] | None  # the worst first
-    more_backends: int  # than it named
+    at: UnixSeconds = (
+        0.0  # when it was heard; 0: it never said, as in an earlier release
+    )
+    haproxy: HAProxy = HAProxy.UNKNOWN
+    haproxy_version: str = ""
+    backends: tuple[BackendServers, ...] | None = None  # the worst first
+    more_backends: int = 0  # than it named
     # Since when HAProxy is so, and so are the backends that have no server UP.
     since: UnixSeconds = 0.0
     claimed_at: UnixSeconds = 0.0  # of the command that it answered
@@ -217,9 +240,13 @@ class Serving:
 class HandEdit:
     """The last hand edit that a command undid; the edited file is the backup."""
 
-    at: UnixSeconds  # when it was heard
-    backup: str
+    at: UnixSeconds = 0.0  # when it was heard; 0: there was none
+    backup: str = ""
     claimed_at: UnixSeconds = 0.0  # of the command that undid it
+
+
+NEVER_TOLD = Serving()
+NEVER_EDITED = HandEdit()
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +278,8 @@ class ProxyState:
     inspection: Inspection | None = None
     inspect_sent_at: UnixSeconds = 0.0
     inspect_attempts: int = 0  # in a row without an answer
-    serving: Serving | None = None  # None: it never said, as in an earlier release
-    hand_edit: HandEdit | None = None
+    serving: Serving = NEVER_TOLD
+    hand_edit: HandEdit = NEVER_EDITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -503,6 +530,11 @@ class EnvironmentState:
         if self.publication:
             return self.publication.generation
         return 0
+
+    @property
+    def begun_generation(self) -> int:
+        """The first generation that a program was to bring which no proxy has proven; 0 where there is none."""
+        return self.publication.begun_generation if self.publication else 0
 
     @property
     def published_at(self) -> UnixSeconds:

@@ -190,25 +190,38 @@ def test_every_file_that_is_named_exists(name: str) -> None:
     ] == []
 
 
-def test_the_architecture_has_every_module() -> None:
-    """The table of packages names each module once, beside its package."""
-    section = DOCUMENTS["architecture.md"].split("## The package")[1].split("\n## ")[0]
-    listed, package = set[str](), ""
-    for first, second in re.findall(
-        r"^\| (`\w+`|) ?\| (.+) \|$", section, re.MULTILINE
-    ):
+def modules(section: str) -> list[str]:
+    """Those that a table of packages names, each beside its package."""
+    text = DOCUMENTS["architecture.md"].split(f"## {section}\n")[1].split("\n## ")[0]
+    listed, package = list[str](), ""
+    for first, second in re.findall(r"^\| (`\w+`|) ?\| (.+) \|$", text, re.MULTILINE):
         package = first.strip("`") or package
-        listed |= {
+        listed += [
             f"{package}/{module}"
             for module in re.findall(r"`([a-z_]+)`", second.partition(":")[0])
-        }
+        ]
+    return sorted(listed)
+
+
+def test_the_architecture_has_every_module() -> None:
+    """The table of packages names each module once, beside its package."""
     folder = ROOT / "src/haproxy_sync"
     there = {
         f"{path.parent.name}/{path.stem}"
         for path in folder.glob("*/*.py")
         if path.stem != "__init__"
     }
-    assert listed == there | {"config/ansible"}
+    assert modules("The package `haproxy_sync`") == sorted(there | {"config/ansible"})
+
+
+def test_the_architecture_has_every_module_of_the_command_line() -> None:
+    """The same of its package, whose own modules stand beside its name."""
+    there = {
+        f"{path.parent.name}/{path.stem}"
+        for path in (ROOT / "cli/haproxy_ec2_sync").rglob("*.py")
+        if path.stem != "__init__"
+    }
+    assert modules("The package `haproxy_ec2_sync`") == sorted(there)
 
 
 def test_the_architecture_has_every_module_of_the_program_on_hosts() -> None:

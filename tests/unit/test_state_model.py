@@ -220,6 +220,7 @@ def test_a_state_from_before_hosts_told_how_they_serve_is_readable() -> None:
         b'{"revision": "41"}',
         b'{"revision": true}',
         b"[" * 9999,
+        b'{"looked_at": 1%s}' % (b"0" * 400),
     ],
 )
 def test_what_is_no_state_says_so(body: bytes) -> None:

@@ -15,6 +15,17 @@ from haproxy_sync.errors import CorruptState, SyncError
 from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 
 
+# A whole number of hundreds of digits is no time: it overflows.
+REFUSED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    RecursionError,
+    OverflowError,
+    SyncError,
+)
+
+
 def dumps(state: EnvironmentState) -> bytes:
     """Compact, keys in declared order."""
     return json.dumps(jsonable(state), separators=(",", ":")).encode()
@@ -24,7 +35,7 @@ def loads(body: bytes) -> EnvironmentState:
     """The state that JSON says; `CorruptState` if it is none."""
     try:
         return cast("EnvironmentState", _decoder(EnvironmentState)(json.loads(body)))
-    except (ValueError, KeyError, TypeError, RecursionError, SyncError) as error:
+    except REFUSED as error:
         raise CorruptState(f"{type(error).__name__}: {error}"[:200]) from error
 
 

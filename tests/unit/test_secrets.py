@@ -45,6 +45,25 @@ PLACES = (
     "cluster-secret {}",
     "dynamic-cookie-key {}",
     "httpclient.proxy http://user:{}@proxy.internal",
+    "http-request set-header X-Auth {}",
+    "setenv REDIS_AUTH {}",
+    "setenv DB_PASS {}",
+    "setenv DB_PWD {}",
+    "setenv COOKIE_SIGNING_KEY {}",
+    "set-var proc.token str({})",
+    "set-var-fmt proc.token {}",
+    "http-request set-var-fmt(txn.token) {}",
+    "http-request deny unless {{ url_param(token) -m str {} }}",
+    "http-request deny unless {{ urlp(api_key) {} }}",
+    "http-request deny unless {{ var(txn.token) -m str {} }}",
+    "http-request set-query token={}&a=%[query]",
+    "lua-load /etc/haproxy/a.lua token={}",
+    "command /usr/bin/agent --password {}",
+    "command /usr/bin/agent --password={} -v",
+    "tcp-check send AUTH\\ {}\\r\\n",
+    'tcp-check send "AUTH {}\\r\\n"',
+    '# tcp-check send "AUTH {}\\r\\n"',
+    "# password: {}",
 )
 """Lines with room for a secret, most of them as HAProxy's configuration manual has them."""
 
@@ -96,6 +115,10 @@ def test_a_secret_is_in_no_diff(place: str, secret: str, other: str) -> None:
         ),
         ("setenv API_TOKEN a b", "setenv API_TOKEN *** ***"),
         ("x http://u:p@h/ y", "x http://u:***@h/ y"),
+        (
+            "http-request set-query token=a&b=%[query]",
+            "http-request set-query token=***&b=%[query]",
+        ),
     ],
 )
 @pytest.mark.fault("F151")
@@ -122,6 +145,10 @@ def test_what_stands_around_it_is_shown(line: str, shown: str) -> None:
         "server a http://10.0.0.1:80",
         "\ttimeout client 1h",
         "stats auth",
+        "acl auth src 10.0.0.0/8",
+        "http-request deny if auth !admin",
+        "http-request set-header X-Author-Id 7",
+        "command /usr/bin/agent --token-file /run/agent/token",
         "",
     ],
 )
@@ -148,6 +175,12 @@ def test_a_secret_that_only_moved_has_not_changed() -> None:
     old = "defaults\n  stats auth a:x\n  mode http\n  retries 3\n  maxconn 1\n  backlog 2\n"
     new = "defaults\n  mode http\n  retries 3\n  maxconn 1\n  backlog 2\n  stats auth a:x\n"
     assert not any("changed" in line for line in semantic_diff(old, new).other)
+
+
+def test_a_line_of_many_words_is_read_at_once() -> None:
+    """A comment may be of any length."""
+    line = "# " + "password " * 20_000
+    assert masked(line).count(MASK) >= 10_000
 
 
 @given(st.text(max_size=200))

@@ -12,19 +12,29 @@ MASK = "***"
 
 # Each is followed by one secret.
 KEYWORDS = frozenset({
-    "auth", "cluster-secret", "dynamic-cookie-key", "insecure-password", "password",
+    "AUTH", "cluster-secret", "dynamic-cookie-key", "eab-mac-key", "insecure-password", "password",
 })  # fmt: skip
+AUTH = ("stats", "auth")  # so are these; an ACL may be called auth
 # Each is followed by a name, and that by what it gets or is replaced with.
 NAMING = frozenset({
-    "add-header", "hdr", "presetenv", "replace-header", "replace-value", "set-header", "set-param", "setenv",
+    "add-header", "hdr", "presetenv", "replace-header", "replace-value", "set-header", "set-param", "set-var",
+    "set-var-fmt", "setenv",
 })  # fmt: skip
 # No secret goes on behind one of these.
 ENDS = frozenset({"body", "hdr", "if", "meth", "realm", "unless", "uri", "ver", "}"})
 
-_NAME = r"authorization|token|secret|passw|api[-_]?key|access[-_]?key|private[-_]?key|credential"
+_NAME = (
+    r"authorization|token|secret|passw|passphrase|credential"
+    r"|(?:access|api|encryption|hmac|private|shared|signing)[-_]?key"
+    r"|(?<![a-z])(?:auth|pass|pwd)(?![a-z_-])"
+)
 _NAMED = re.compile(_NAME, re.IGNORECASE)
 # A sample that is compared with what follows, or a variable that gets it.
-_SAMPLE = re.compile(rf"(?:hdr|cook|set-var)\w*\([^)]*(?:{_NAME})", re.IGNORECASE)
+_SAMPLE = re.compile(
+    rf"(?:hdr|cook|param|urlp|var)[\w-]*\([^)]*(?:{_NAME})", re.IGNORECASE
+)
+# An option of a program, but not one that takes a file.
+_OPTION = re.compile(rf"--?[\w-]*(?:{_NAME})[\w-]*(?<!file)(?<!path)", re.IGNORECASE)
 # Within one word: what stands before the secret, the secret, and what is no more of it.
 _WITHIN = re.compile(
     rf"""
@@ -32,9 +42,10 @@ _WITHIN = re.compile(
     | (?P<opening>
         authorization :
         | (?:{_NAME}) [\w-]* : (?=\\?\ )
-        | \b (?:basic|bearer) (?=\\?\ )
+        | \b (?:auth|basic|bearer|pass) (?=\\?\ )
         | \b (?:jwt_verify|hmac|aes_\w+) \(
       ) .+
+    | (?P<equal> (?:{_NAME}) [\w-]* (?<!file)(?<!path) = ) [^&\s"']+
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
@@ -71,7 +82,7 @@ def masked_words(words: Sequence[str]) -> list[str]:
 def _masked(text: str, word: re.Pattern[str]) -> str:
     found = list(word.finditer(text))
     words = [each[0] for each in found]
-    hidden = _hidden([_QUOTES.sub(r"\1", each).lstrip("#") for each in words])
+    hidden = _hidden([_QUOTES.sub(r"\1", each).strip("#:") for each in words])
     shown, end = "", 0
     for position, match in enumerate(found):
         shown += text[end : match.start()]
@@ -82,7 +93,7 @@ def _masked(text: str, word: re.Pattern[str]) -> str:
 
 def _without_inner(word: str) -> str:
     """The word without a secret that is a part of it."""
-    return _WITHIN.sub(rf"\g<before>\g<opening>{MASK}\g<after>", word)
+    return _WITHIN.sub(rf"\g<before>\g<opening>\g<equal>{MASK}\g<after>", word)
 
 
 def _hidden(words: Sequence[str]) -> frozenset[int]:
@@ -94,12 +105,18 @@ def _hidden(words: Sequence[str]) -> frozenset[int]:
 def _behind(words: Sequence[str], position: int) -> Iterable[int]:
     """The positions of what is secret for the word at this one."""
     begin = position + 1
-    end = _end(words, begin)
-    if words[position] in KEYWORDS:
-        return range(begin, min(begin + 1, end))
+    if _is_before_one(words, position):
+        return range(begin, _end(words[: begin + 1], begin))
     if _SAMPLE.search(words[position]) or _is_name(words, position):
-        return range(begin, end)
+        return range(begin, _end(words, begin))
     return ()
+
+
+def _is_before_one(words: Sequence[str], position: int) -> bool:
+    """Whether the next word is a secret."""
+    word = words[position]
+    pair = (*words[max(0, position - 1) : position], word)
+    return any((word in KEYWORDS, pair == AUTH, _OPTION.fullmatch(word)))
 
 
 def _is_name(words: Sequence[str], position: int) -> bool:

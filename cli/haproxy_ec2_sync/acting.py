@@ -16,6 +16,7 @@ from haproxy_ec2_sync.answers import Fields
 from haproxy_ec2_sync.desk import Desk
 from haproxy_ec2_sync.errors import Failed
 from haproxy_ec2_sync.function import Answer
+from haproxy_ec2_sync.streams import screen
 from haproxy_ec2_sync.views import acted
 from haproxy_ec2_sync.waiting import TIMEOUT_SECONDS, Goal, Outcome, Wait
 
@@ -100,7 +101,7 @@ def only(request: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 def notes() -> Console:
     """Where a person is told what is no answer: previews, progress."""
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+    return screen(is_error=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 
 from haproxy_ec2_sync import function
 from haproxy_ec2_sync.function import Answer, Function
+from haproxy_ec2_sync.streams import screen
 from haproxy_ec2_sync.target import Options, Target, target
 
 NAME = "haproxy-ec2-sync"
@@ -99,7 +100,7 @@ def at_desk(command: Callable[..., int | None]) -> Callable[..., int | None]:
     def seated(*, is_json: bool, **given: Any) -> int | None:
         names = Options.__dataclass_fields__
         options = Options(**{name: given.pop(name) for name in names})
-        desk = Desk(options, is_json, Console(soft_wrap=False, highlight=False))
+        desk = Desk(options, is_json, screen())
         return command(desk, **given)
 
     for option in reversed(OPTIONS):

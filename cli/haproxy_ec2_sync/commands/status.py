@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from functools import partial
 
 import click
-from rich.console import Console
 from rich.live import Live
 
 from haproxy_ec2_sync import clock
@@ -13,6 +12,7 @@ from haproxy_ec2_sync.answers import Fields, names
 from haproxy_ec2_sync.desk import Desk, at_desk, examples
 from haproxy_ec2_sync.errors import one_line
 from haproxy_ec2_sync.function import Answer
+from haproxy_ec2_sync.streams import screen
 from haproxy_ec2_sync.views import proxies
 from haproxy_ec2_sync.views import status as view
 
@@ -72,7 +72,7 @@ def _freshen(desk: Desk, timeout: float) -> None:
     """Ask every proxy how it is; returns when all have said so, or the time is over."""
     deadline = clock.now() + timeout
     desk.ask("inspect")
-    progress = Console(stderr=True, soft_wrap=True, highlight=False)
+    progress = screen(is_error=True)
     said = ""
     while words := _waiting_for(desk.ask("status")):
         if clock.now() >= deadline:

@@ -22,8 +22,8 @@ def changes(changed: Changes) -> Iterator[RenderableType]:
     """Each distinct diff below the names of its proxies."""
     for diff in changed.diffs:
         yield Text(_whose(diff, changed.names), "bold")
-        yield Padding(_servers(diff), INDENT)
-        yield from (Padding(text, INDENT) for text in _rest(diff))
+        yield Padding(_servers(diff), INDENT, expand=False)
+        yield from (Padding(text, INDENT, expand=False) for text in _rest(diff))
         yield Text()
 
 

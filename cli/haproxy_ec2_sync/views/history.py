@@ -55,7 +55,7 @@ def _with_lines(shown: tuple[Publication, ...], now: float) -> list[RenderableTy
     for each in shown:
         title = f"Generation {each.generation}, {when(each.at, now)}: {each.why}  "
         parts.append(Text(title, "bold").append_text(_totals(each)))
-        parts += [Padding(line, INDENT) for line in unified(each.lines)]
+        parts += [Padding(line, INDENT, expand=False) for line in unified(each.lines)]
     return parts
 
 

@@ -56,7 +56,7 @@ def _conditions(parsed: Status, now: float) -> Iterator[RenderableType]:
     grid.add_column()
     for condition in others:
         grid.add_row(_mark(condition), _condition(condition, now))
-    yield Padding(grid, (0, 0, 0, 2))
+    yield Padding(grid, (0, 0, 0, 2), expand=False)
 
 
 def _mark(condition: Condition) -> Text:

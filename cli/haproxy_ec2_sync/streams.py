@@ -1,0 +1,16 @@
+"""The two output streams: a terminal's lines are as wide as it is; in a pipe each line is whole, for `grep`."""
+
+import os
+
+from rich.console import Console
+
+WHOLE = 10_000
+"""Columns where nothing has a width: longer than a line of ours."""
+
+
+def screen(*, is_error: bool = False) -> Console:
+    """For answers; for previews and progress on the standard error stream."""
+    made = Console(stderr=is_error, soft_wrap=is_error, highlight=False)
+    if not (made.width and (made.file.isatty() or "COLUMNS" in os.environ)):
+        made.width = WHOLE
+    return made

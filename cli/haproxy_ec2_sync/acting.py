@@ -16,6 +16,7 @@ from haproxy_ec2_sync.answers import Fields
 from haproxy_ec2_sync.desk import Desk
 from haproxy_ec2_sync.errors import Failed
 from haproxy_ec2_sync.function import Answer
+from haproxy_ec2_sync.parameters import Finite
 from haproxy_ec2_sync.streams import screen
 from haproxy_ec2_sync.views import acted
 from haproxy_ec2_sync.waiting import TIMEOUT_SECONDS, Goal, Outcome, Wait
@@ -29,7 +30,8 @@ YES = click.option("--yes", "-y", "is_yes", is_flag=True, help="Do not ask first
 REASON = click.option("--reason", help="Why, for the history and for colleagues.")
 MINUTES = click.option(
     "--minutes",
-    type=float,
+    type=Finite(min=0, min_open=True),
+    metavar="MINUTES",
     default=60,
     show_default=True,
     help="How long the freeze lasts; it ends by itself.",
@@ -41,7 +43,7 @@ ADOPT = click.option(
 )
 TIMEOUT = click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0),
     default=TIMEOUT_SECONDS,
     show_default=True,
     metavar="SECONDS",
@@ -131,7 +133,7 @@ class Preview:
 
 def check_terminal() -> None:
     """`Failed` if there is nobody to ask."""
-    if not sys.stdin.isatty():
+    if not (sys.stdin and sys.stdin.isatty()):
         raise Failed("this asks first, and here is no terminal to ask at: give --yes")
 
 

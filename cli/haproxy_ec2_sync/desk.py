@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 
 from haproxy_ec2_sync import function
 from haproxy_ec2_sync.function import Answer, Function
+from haproxy_ec2_sync.parameters import Given
 from haproxy_ec2_sync.streams import screen
 from haproxy_ec2_sync.target import Options, Target, target
 
@@ -71,6 +72,7 @@ def _common(name: str, **settings: Any) -> Callable[[Any], Any]:
 OPTIONS = (
     _common(
         "--env",
+        type=Given(),
         default="default",
         show_default=True,
         help="The table of samconfig.toml that names the stack.",
@@ -82,11 +84,17 @@ OPTIONS = (
         show_default=True,
         help="SAM's file with the tables.",
     ),
-    _common("--stack-name", help="A stack that no table names."),
-    _common("--region", help="The AWS region, instead of the table's."),
-    _common("--profile", help="A profile of your AWS configuration, not the table's."),
+    _common("--stack-name", type=Given(), help="A stack that no table names."),
+    _common("--region", type=Given(), help="The AWS region, instead of the table's."),
     _common(
-        "--endpoint-url", help="Ask this address, such as the local system's, not AWS."
+        "--profile",
+        type=Given(),
+        help="A profile of your AWS configuration, not the table's.",
+    ),
+    _common(
+        "--endpoint-url",
+        type=Given(),
+        help="Ask this address, such as the local system's, not AWS.",
     ),
     click.option("--json", "is_json", is_flag=True, help="The answer as JSON."),
 )

@@ -11,6 +11,7 @@ from haproxy_ec2_sync.target import Target
 
 CONNECT_SECONDS = 10
 ANSWER_SECONDS = 20  # of every other service; each is asked three times at most
+SHOWN_BYTES = 200  # of what nobody can read
 READ_SECONDS = 75  # longer than the function's own timeout
 
 Answer = dict[str, Any]
@@ -42,7 +43,7 @@ class Function:
         answer = self.client("lambda").invoke(
             FunctionName=self.name, Payload=json.dumps(request).encode()
         )
-        payload = json.loads(answer["Payload"].read() or b"null")
+        payload = _parsed(answer["Payload"].read())
         if "FunctionError" in answer:
             raise _error(payload)
         return _checked(payload)
@@ -109,6 +110,17 @@ def _outputs(cloudformation: Any, target: Target) -> Mapping[str, str]:
             f"there is no stack {target.stack_name} in {region}: see --env, --stack-name and --region"
         ) from error
     return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
+
+
+def _parsed(payload: bytes) -> Any:
+    """Null for nothing; whoever answers no JSON is not Lambda, or not well."""
+    try:
+        return json.loads(payload or b"null")
+    except ValueError as error:
+        begin = payload[:SHOWN_BYTES].decode(errors="replace")
+        raise FunctionFailed(
+            f"the function's answer is no JSON: {one_line(begin)}"
+        ) from error
 
 
 def _error(payload: Any) -> Failed:

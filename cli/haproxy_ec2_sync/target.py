@@ -8,8 +8,9 @@ from typing import Any
 
 from haproxy_ec2_sync.errors import Failed, one_line
 
-# Where SAM itself looks for stack name, region and profile, the first that has one.
-SECTIONS = ("global", "deploy", "remote_invoke")
+# Where SAM itself looks for stack name, region and profile when it deploys: a command's own table wins over `global`.
+# What only `sam remote invoke` knows comes last.
+SECTIONS = ("deploy", "global", "remote_invoke")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,12 @@ def _texts(parameters: Mapping[str, Any]) -> Mapping[str, str]:
 
 def _parsed(file: Path) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(file.read_text())
+        return tomllib.loads(
+            file.read_text(encoding="utf-8-sig")
+        )  # Windows writes a mark
     except FileNotFoundError as error:
         raise Failed(
-            f"there is no {file} here: run this in the project's folder, or give --stack-name and --region"
+            f"there is no {file} here (SAM's YAML files are not read): run this in the project's folder, or give --stack-name and --region"
         ) from error
     except (OSError, ValueError) as error:
-        raise Failed(f"{file} cannot be read: {one_line(error)}") from error
+        raise Failed(f"{file} cannot be read as TOML: {one_line(error)}") from error

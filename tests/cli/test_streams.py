@@ -34,3 +34,11 @@ def test_a_width_that_somebody_exports_is_kept(
     monkeypatch.setenv("COLUMNS", "70")
     monkeypatch.setattr(World, "act", lambda _self, **_request: samples.status())
     assert max(map(len, shell("status").out.splitlines())) <= 70
+
+
+def test_without_any_input_there_is_nobody_to_ask(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python has no stream then."""
+    monkeypatch.setattr("sys.stdin", None)
+    assert "give --yes" in shell("rollback", "1").err

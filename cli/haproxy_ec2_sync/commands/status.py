@@ -12,6 +12,7 @@ from haproxy_ec2_sync.answers import Fields, names
 from haproxy_ec2_sync.desk import Desk, at_desk, examples
 from haproxy_ec2_sync.errors import one_line
 from haproxy_ec2_sync.function import Answer
+from haproxy_ec2_sync.parameters import Finite
 from haproxy_ec2_sync.streams import screen
 from haproxy_ec2_sync.views import proxies
 from haproxy_ec2_sync.views import status as view
@@ -38,14 +39,14 @@ LEAST_SECONDS = 1.0
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0),
     default=FRESH_SECONDS,
     show_default=True,
     help="How many seconds --fresh waits.",
 )
 @click.option(
     "--watch",
-    type=click.FloatRange(min=LEAST_SECONDS),
+    type=Finite(min=LEAST_SECONDS),
     is_flag=False,
     flag_value=WATCH_SECONDS,
     metavar="[SECONDS]",

@@ -24,7 +24,7 @@ from haproxy_ec2_sync.views.status import headline
 @acting.ALLOW_ATTENTION
 @click.option(
     "--generation",
-    type=int,
+    type=click.IntRange(min=1),
     metavar="N",
     help="Wait for this publication, or a later one; this makes nobody look.",
 )

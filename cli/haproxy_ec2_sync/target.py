@@ -91,7 +91,8 @@ def _parsed(file: Path) -> Mapping[str, Any]:
         )  # Windows writes a mark
     except FileNotFoundError as error:
         raise Failed(
-            f"there is no {file} here (SAM's YAML files are not read): run this in the project's folder, or give --stack-name and --region"
+            f"there is no {file} here (SAM's YAML files are not read): "
+            "run this in the project's folder, or give --stack-name and --region"
         ) from error
     except (OSError, ValueError) as error:
         raise Failed(f"{file} cannot be read as TOML: {one_line(error)}") from error

@@ -94,7 +94,8 @@ def _never_looked(made: Deployed) -> None:
     made.says("status", looked_at=None)
 
 
-def _metric(name: str, value: float, **of: str) -> Callable[[Deployed], None]:
+def _metric(name: str, *values: float, **of: str) -> Callable[[Deployed], None]:
+    """The values of as many spans of five minutes, the newest first."""
     dimensions = [{"Name": key, "Value": value} for key, value in of.items()]
     place = "AWS/Lambda" if "FunctionName" in of else "AWS/SQS"
 
@@ -106,8 +107,9 @@ def _metric(name: str, value: float, **of: str) -> Callable[[Deployed], None]:
                     "MetricName": name,
                     "Value": value,
                     "Dimensions": dimensions,
-                    "Timestamp": datetime.now(UTC) - timedelta(minutes=7),
+                    "Timestamp": datetime.now(UTC) - timedelta(minutes=minutes),
                 }
+                for minutes, value in zip(range(7, 60, 5), values, strict=False)
             ],
         )
 
@@ -354,7 +356,7 @@ WRONG: dict[str, tuple[str, Callable[[Deployed], None], str, str]] = {
     ),
     "errors": (
         "errors",
-        _metric("Errors", 7, FunctionName="function"),
+        _metric("Errors", 4, 0, 2, 1, FunctionName="function"),
         "7 runs within the last hour ended in errors",
         "read its log: haproxy-ec2-sync logs",
     ),
@@ -398,8 +400,8 @@ WRONG: dict[str, tuple[str, Callable[[Deployed], None], str, str]] = {
     ),
     "old message": (
         "queue-age",
-        _metric("ApproximateAgeOfOldestMessage", 400, QueueName="queue"),
-        "the oldest message waited 400 s",
+        _metric("ApproximateAgeOfOldestMessage", 2000, QueueName="queue"),
+        "the oldest message waited 2000 s",
         "see event-source, concurrency and errors",
     ),
     "queue policy": (
@@ -666,6 +668,64 @@ def test_the_internet_is_a_way(
     ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", **way)
     (line,) = stack_.lines("endpoints")
     assert line["ok"] is is_right
+
+
+def _settle_later(made: Deployed) -> None:
+    """A reconcile that asked to be run again after the longest delay of SQS, and one whose try failed."""
+    for age in (900, 1000):
+        _metric("ApproximateAgeOfOldestMessage", age, QueueName="queue")(made)
+
+
+def _hourly(made: Deployed) -> None:
+    """`SweepRate` is an hour, the last sweep of which was 50 minutes ago; no event came since."""
+    variables = made.client("lambda").get_function_configuration(
+        FunctionName="function"
+    )["Environment"]["Variables"]
+    made.client("lambda").update_function_configuration(
+        FunctionName="function",
+        Environment={"Variables": variables | {"SWEEP_RATE": "rate(1 hour)"}},
+    )
+    looked_at = made.world.now
+    made.said["status"] = lambda answer: (
+        answer
+        | {
+            "looked_at": looked_at,
+            "next_look_at": looked_at + 3600,
+            "health": "healthy",
+        }
+    )
+    made.world.clock.advance(3000)
+
+
+def _stateless(made: Deployed) -> None:
+    """As Lambda tells of functions that it made before it had states."""
+
+    def old(answer: dict[str, Any]) -> dict[str, Any]:
+        for key in ("State", "LastUpdateStatus"):
+            answer.pop(key, None)
+        return answer
+
+    made.said["GetFunctionConfiguration"] = old
+
+
+HEALTHY: dict[str, Callable[[Deployed], None]] = {
+    "hourly sweeps": _hourly,
+    "delayed messages": _settle_later,
+    "a mistyped request": _metric("Errors", 0, 1, 0, FunctionName="function"),
+    "errors of half an hour ago": _metric(
+        "Errors", 0, 0, 0, 0, 9, 9, FunctionName="function"
+    ),
+    "a function without states": _stateless,
+}
+
+
+@pytest.mark.parametrize("peculiar", HEALTHY)
+def test_what_is_healthy_is_no_alarm(peculiar: str, stack_: Deployed) -> None:
+    """However seldom an account is so."""
+    HEALTHY[peculiar](stack_)
+    typed = stack_.doctor("--json")
+    assert [line for line in json.loads(typed.out) if not line["ok"]] == []
+    assert typed.status == 0
 
 
 def _operations(made: Deployed) -> list[str]:

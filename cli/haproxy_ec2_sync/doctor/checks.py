@@ -79,6 +79,11 @@ def _queue_age(account: Account) -> tuple[Line, ...]:
     )
 
 
+def _state(account: Account) -> tuple[Line, ...]:
+    rate = account.function.variables.get("SWEEP_RATE", "")
+    return events.state(account.state_key, account.state_at, time.time(), rate)
+
+
 def _rights(account: Account) -> tuple[Line, ...]:
     """One right for each kind of work, on what the stack has."""
     bucket, document = account.output("BucketName"), account.output("DocumentName")
@@ -143,10 +148,7 @@ CHECKS = (
         lambda asked: events.notifications(sends_events=asked.sends_events),
     ),
     Check("bucket-versions", lambda asked: events.versioning(asked.versioning)),
-    Check(
-        "state",
-        lambda asked: events.state(asked.state_key, asked.state_at, time.time()),
-    ),
+    Check("state", _state),
     Check("release", lambda asked: stack.release(asked.status)),
     Check("look", lambda asked: answers.look(asked.status, time.time())),
     Check("sends", lambda asked: answers.sends(asked.status)),

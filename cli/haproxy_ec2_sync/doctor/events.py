@@ -1,5 +1,6 @@
 """The way of an event: rules, queue, bucket. A lost one waits for the next sweep, which is an event, too."""
 
+import re
 from collections.abc import Sequence
 
 from haproxy_ec2_sync.doctor.facts import Queue, Rule
@@ -16,9 +17,14 @@ from haproxy_ec2_sync.doctor.lines import (
 BACKLOG = 100
 """As many messages wait in a storm of events, which is over in a minute."""
 
-OLD_SECONDS = 300.0
+OLD_SECONDS = 1800.0
+"""A healthy queue has messages that are as old as SQS can delay one (900 s), or that wait for a second try (360 s)."""
+
 STATE_SECONDS = 900.0
-"""The state is put with every look."""
+SWEEPS = 3
+"""The state is put with every look, and each sweep is one."""
+
+SECONDS = {"minute": 60.0, "hour": 3600.0}
 
 DEPLOY = "somebody changed it by hand: deploy again"
 
@@ -88,12 +94,22 @@ def versioning(status: str) -> tuple[Line, ...]:
     return judged(status == "Enabled", found, DEPLOY)
 
 
-def state(key: str, written_at: float | None, now: float) -> tuple[Line, ...]:
-    """It is there, and new."""
+def state(
+    key: str, written_at: float | None, now: float, rate: str
+) -> tuple[Line, ...]:
+    """It is there, and new for who looks at this rate: `rate(5 minutes)`."""
     if written_at is None:
         advice = "the first look writes it: haproxy-ec2-sync sync, and see what it says"
         return (wrong(f"there is no {key} in the bucket", advice),)
     seconds = max(0.0, now - written_at)
     found = f"{key} was written {seconds:.0f} s ago"
     advice = "see rules, event-source and errors"
-    return judged(seconds <= STATE_SECONDS, found, advice)
+    return judged(seconds <= max(STATE_SECONDS, SWEEPS * _sweep(rate)), found, advice)
+
+
+def _sweep(rate: str) -> float:
+    """Seconds between two; none where nobody knows."""
+    return sum(
+        float(number) * SECONDS[unit]
+        for number, unit in re.findall(r"(\d+) (minute|hour)", rate)
+    )

@@ -58,8 +58,9 @@ class Function:
         """From GetFunctionConfiguration."""
         return cls(
             name=raw["FunctionName"],
-            state=raw.get("State", "unknown"),
-            update=raw.get("LastUpdateStatus", "unknown"),
+            # Those of long ago may have neither.
+            state=raw.get("State", "Active"),
+            update=raw.get("LastUpdateStatus", "Successful"),
             reason=raw.get("LastUpdateStatusReason") or raw.get("StateReason", ""),
             role_arn=raw["Role"],
             variables=raw.get("Environment", {}).get("Variables", {}),

@@ -5,9 +5,13 @@ from collections.abc import Sequence
 from haproxy_ec2_sync.doctor.facts import EventSource, Function
 from haproxy_ec2_sync.doctor.lines import Line, count, judged, verdict, wrong
 
+STOPPED = ("Disabled", "Disabling")
 READY = ("Active", "Inactive")  # an idle function wakes up by the next invoke
 POLICIES = ("reconcile", "send-command")
 """Its role's own policies, as template.yaml has them."""
+
+ERRONEOUS = 3
+"""In so many spans of five minutes there are errors if they last; an operator's mistyped request is one, too."""
 
 DEPLOY = "somebody changed it by hand: deploy again"
 
@@ -34,21 +38,26 @@ def fed(sources: Sequence[EventSource], queue: str) -> tuple[Line, ...]:
     if not ours:
         return (wrong(f"no event source brings it what {queue} has", DEPLOY),)
     problems = [
-        wrong(
-            f"the event source of {queue} is {source.state}",
-            f"aws lambda update-event-source-mapping --uuid {source.uuid} --enabled",
-        )
+        wrong(f"the event source of {queue} is {source.state}", _mended(source))
         for source in ours
         if source.state != "Enabled"
     ]
     return verdict(problems, f"fed from {queue}")
 
 
+def _mended(source: EventSource) -> str:
+    """Creating, Enabling and Updating end by themselves."""
+    if source.state not in STOPPED:
+        return "wait a minute, then ask again"
+    return f"aws lambda update-event-source-mapping --uuid {source.uuid} --enabled"
+
+
 def errors(values: Sequence[float]) -> tuple[Line, ...]:
-    """How often it ended with an error within the hour."""
-    number = int(sum(values))
-    found = f"{count(number, 'run')} within the last hour ended in errors"
-    return judged(not number, found, "read its log: haproxy-ec2-sync logs")
+    """How often it ended with an error within the hour, by spans of five minutes."""
+    found = f"{count(int(sum(values)), 'run')} within the last hour ended in errors"
+    erroneous = [value for value in values if value]
+    advice = "read its log: haproxy-ec2-sync logs --errors --since 1h"
+    return judged(len(erroneous) < ERRONEOUS, found, advice)
 
 
 def role(inline: Sequence[str]) -> tuple[Line, ...]:

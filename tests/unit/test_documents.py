@@ -1,17 +1,20 @@
 """The documents promise what is there, fit a window, and their commands reach the stack that they mean."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from haproxy_ec2_sync.app import app
 from tests.documents import (
     COMMENTED,
     DOCUMENTS,
     ROOT,
     WIDTH,
     anchors,
+    commands,
     files,
     wide_comments,
     wide_prose,
@@ -188,6 +191,15 @@ def test_every_file_that_is_named_exists(name: str) -> None:
     assert [
         path for path in paths if not (ROOT / path).exists() and path not in optional
     ] == []
+
+
+@pytest.mark.parametrize(
+    "command", commands("\n".join(DOCUMENTS.values()), "haproxy-ec2-sync")
+)
+def test_every_command_of_ours_is_one_that_the_command_line_takes(command: str) -> None:
+    """Its name, its arguments and its options; what a shell does with its output is left out."""
+    _, name, *words = shlex.split(re.split(r" [|>]", command)[0])
+    app.commands[name].make_context(name, words)
 
 
 def modules(section: str) -> list[str]:

@@ -88,9 +88,8 @@ def clients(target: Target) -> Client:
     @cache
     def client(service: str) -> Any:
         config = once if service == "lambda" else patient
-        made: Any = (
-            session.client
-        )  # typed by its stubs for the services that those know
+        # Typed by its stubs for the services that those know.
+        made: Any = session.client
         return made(service, endpoint_url=target.endpoint_url, config=config)
 
     return client

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ from haproxy_ec2_sync import clock, function
 from haproxy_ec2_sync.app import run
 from haproxy_ec2_sync.function import Function
 from haproxy_ec2_sync.target import Target
-from tests.contract.conftest import _quick_moto, settled
-from tests.contract.world import World, new_world
+from tests.contract.conftest import _quick_moto, running, world
+from tests.contract.world import World
 
-__all__ = ["_quick_moto"]
+__all__ = ["_quick_moto", "running", "world"]
 
 COLUMNS = "120"
 PROJECT = Path(__file__).parents[2]
@@ -78,19 +78,6 @@ class _Lambda:
                 "Payload": io.BytesIO(json.dumps(told).encode()),
             }
         return {"Payload": io.BytesIO(json.dumps(answer).encode())}
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    """An empty environment."""
-    with new_world() as made:
-        yield made
-
-
-@pytest.fixture
-def running(world: World) -> World:
-    """Three backends, three proxies, all of them settled."""
-    return settled(world)
 
 
 @pytest.fixture

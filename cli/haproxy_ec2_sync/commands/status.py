@@ -7,13 +7,12 @@ from functools import partial
 import click
 from rich.live import Live
 
-from haproxy_ec2_sync import clock
+from haproxy_ec2_sync import acting, clock
 from haproxy_ec2_sync.answers import Fields, names
 from haproxy_ec2_sync.desk import Desk, at_desk, examples
 from haproxy_ec2_sync.errors import one_line
 from haproxy_ec2_sync.function import Answer
 from haproxy_ec2_sync.parameters import Finite
-from haproxy_ec2_sync.streams import screen
 from haproxy_ec2_sync.views import proxies
 from haproxy_ec2_sync.views import status as view
 
@@ -73,15 +72,13 @@ def _freshen(desk: Desk, timeout: float) -> None:
     """Ask every proxy how it is; returns when all have said so, or the time is over."""
     deadline = clock.now() + timeout
     desk.ask("inspect")
-    progress = screen(is_error=True)
     said = ""
     while words := _waiting_for(desk.ask("status")):
         if clock.now() >= deadline:
-            words = f"within {timeout:.0f} s there was no answer from {words}"
-            progress.print(words, markup=False, style="yellow")
+            acting.warn(f"within {timeout:.0f} s there was no answer from {words}")
             return
         if words != said:
-            progress.print(f"waiting for the answer of {words}", markup=False)
+            acting.notes().print(f"waiting for the answer of {words}", markup=False)
         said = words
         clock.sleep(POLL_SECONDS)
 
@@ -99,9 +96,10 @@ def _watch(desk: Desk, seconds: float, limit: int | None) -> None:
     if desk.is_json or not desk.console.is_terminal:
         for answer in answers:
             _print_line(desk, answer)
-    with Live(console=desk.console, auto_refresh=False) as live:
-        for answer in answers:
-            live.update(view.status(answer, clock.now(), limit), refresh=True)
+    else:
+        with Live(console=desk.console, auto_refresh=False) as live:
+            for answer in answers:
+                live.update(view.status(answer, clock.now(), limit), refresh=True)
 
 
 def _again_and_again(desk: Desk, seconds: float) -> Iterator[Answer]:

@@ -29,9 +29,9 @@ from haproxy_ec2_sync.target import Target
 SECONDS = 120.0
 """When nothing more is asked: a minute for a large fleet, and another for the function's own look."""
 
-BATCH = (
-    50  # instances in one question to SSM, which allows no more results in an answer
-)
+BATCH = 50
+"""Instances in one question to SSM, which allows no more results in an answer."""
+
 RULE = "AWS::Events::Rule"
 
 # Where IAM's action is not called like the operation.

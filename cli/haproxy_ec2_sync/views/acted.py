@@ -58,7 +58,8 @@ def _held(fields: Fields, known: Names) -> str:
     hold = fields.fields("hold")
     if not hold.values:
         return ""
-    who = known.listed(_keys(hold, "missing")) or "the pool"
+    missing = tuple(key for key, _ in hold.items("missing"))
+    who = known.listed(missing) or "the pool"
     return f"{who} ({hold.text('reason')}), ends {hold.text('ends')}"
 
 
@@ -92,8 +93,3 @@ KEPT: tuple[tuple[str, Callable[[Fields, Names], str]], ...] = (
     ("not heard yet", _unheard),
 )
 """What keeps something, by its label; empty where nothing does."""
-
-
-def _keys(fields: Fields, name: str) -> tuple[str, ...]:
-    """Of a list, or of an object by id."""
-    return fields.texts(name) or tuple(key for key, _ in fields.items(name))

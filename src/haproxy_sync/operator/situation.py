@@ -24,9 +24,8 @@ from haproxy_sync.state.model import (
 )
 from haproxy_sync.state.store import Snapshot
 
-MAX_TIMES = (
-    24  # of commands to come that are worked out: thousands of proxies share a few
-)
+# Of commands to come that are worked out: thousands of proxies share a few.
+MAX_TIMES = 24
 NOT_LOOKED_SECONDS = 300  # without a look, and three sweeps where they are rare
 SWEEPS = 3
 

@@ -26,9 +26,8 @@ from haproxy_sync.state.model import (
 from haproxy_sync.state.store import PLACEHOLDER
 
 REQUEST_SECONDS = 600  # who could not be asked by then is not asked any more
-ANSWER_SECONDS = (
-    300  # an answer is not waited for any longer: above the document's own timeout
-)
+# An answer is not waited for any longer: above the document's own timeout.
+ANSWER_SECONDS = 300
 
 
 def due(state: EnvironmentState, now: UnixSeconds) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Text that others wrote, as a terminal may have it: tags, templates and hosts say whatever somebody put there."""
+"""Text for a terminal: numbers in words; and what others wrote, as tags and hosts say whatever somebody put there."""
 
 
 def plain(text: object) -> str:
@@ -11,3 +11,9 @@ def _harmless(character: str) -> str:
     if character.isprintable():
         return character
     return " " if character.isspace() else "\N{REPLACEMENT CHARACTER}"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 proxy`, `2 proxies`."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"

@@ -12,6 +12,7 @@ from haproxy_ec2_sync import clock
 from haproxy_ec2_sync.answers import Fields
 from haproxy_ec2_sync.errors import Failed, one_line
 from haproxy_ec2_sync.function import Answer, FunctionFailed, Refused
+from haproxy_ec2_sync.text import count
 
 POLL_SECONDS = 2.0
 MOMENT_SECONDS = 0.05  # less is not worth another question
@@ -172,9 +173,7 @@ def progress(status: Answer, goal: Goal) -> str:
         for key, proxy in proxies
         if proxy.text("sync") == SYNCED and _has_spoken(key, proxy, goal)
     ]
-    return (
-        f"{len(done)} of {len(proxies)} {'proxy' if len(proxies) == 1 else 'proxies'}"
-    )
+    return f"{len(done)} of {count(len(proxies), 'proxy')}"
 
 
 def heard(status: Answer) -> Mapping[str, float]:
@@ -220,5 +219,5 @@ def _frozen(freeze: Fields) -> str:
 def _counted(troubles: list[str]) -> str:
     if not troubles:
         return ""
-    questions = "1 question" if len(troubles) == 1 else f"{len(troubles)} questions"
+    questions = count(len(troubles), "question")
     return f"; {questions} failed, the last one: {troubles[-1]}"

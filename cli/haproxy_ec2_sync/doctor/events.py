@@ -5,14 +5,15 @@ from collections.abc import Sequence
 
 from haproxy_ec2_sync.doctor.facts import Queue, Rule
 from haproxy_ec2_sync.doctor.lines import (
+    DEPLOY,
     Line,
-    count,
     judged,
     right,
     some,
     verdict,
     wrong,
 )
+from haproxy_ec2_sync.text import count
 
 BACKLOG = 100
 """As many messages wait in a storm of events, which is over in a minute."""
@@ -25,8 +26,6 @@ SWEEPS = 3
 """The state is put with every look, and each sweep is one."""
 
 SECONDS = {"minute": 60.0, "hour": 3600.0}
-
-DEPLOY = "somebody changed it by hand: deploy again"
 
 
 def rules(found: Sequence[Rule], queue: str) -> tuple[Line, ...]:

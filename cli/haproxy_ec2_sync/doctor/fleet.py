@@ -13,7 +13,8 @@ from haproxy_ec2_sync.doctor.facts import (
     RouteTable,
     failed,
 )
-from haproxy_ec2_sync.doctor.lines import Line, by_trouble, count, right, verdict, wrong
+from haproxy_ec2_sync.doctor.lines import Line, by_trouble, right, verdict, wrong
+from haproxy_ec2_sync.text import count
 
 CORE = ":policy/AmazonSSMManagedInstanceCore"
 OFFLINE = ("agent-not-registered", "agent-offline")

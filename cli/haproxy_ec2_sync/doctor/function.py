@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from haproxy_ec2_sync.doctor.facts import EventSource, Function
-from haproxy_ec2_sync.doctor.lines import Line, count, judged, verdict, wrong
+from haproxy_ec2_sync.doctor.lines import DEPLOY, Line, judged, verdict, wrong
+from haproxy_ec2_sync.text import count
 
 STOPPED = ("Disabled", "Disabling")
 READY = ("Active", "Inactive")  # an idle function wakes up by the next invoke
@@ -12,8 +13,6 @@ POLICIES = ("reconcile", "send-command")
 
 ERRONEOUS = 3
 """In so many spans of five minutes there are errors if they last; an operator's mistyped request is one, too."""
-
-DEPLOY = "somebody changed it by hand: deploy again"
 
 
 def state(function: Function) -> tuple[Line, ...]:

@@ -4,6 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+DEPLOY = "somebody changed it by hand: deploy again"
+"""What to do about a part of the stack that is not as the template says."""
+
 FEW = 5
 """How many lines a check has at most, and how many names a line has."""
 
@@ -56,9 +59,3 @@ def some(names: Sequence[str]) -> str:
     rest = len(names) - FEW
     more = [f"and {rest} more"] if rest > 0 else []
     return ", ".join([*names[:FEW], *more])
-
-
-def count(number: int, noun: str) -> str:
-    """`1 proxy`, `2 proxies`."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number} {noun if number == 1 else plural}"

@@ -38,6 +38,7 @@ MAX_FILTER_VALUES = 200  # that EC2 takes in one request
 MAX_DETAIL = 64  # characters of a hostile text that a reason repeats
 
 NEAR_MISS = "near-miss"
+FOREIGN_SUBNET = "foreign-subnet"
 MAX_NEAR_MISSES = 50  # the state keeps them
 MAX_SEARCHED = 5000  # instances of other environments that a look goes through
 
@@ -423,7 +424,7 @@ def _other(_described: _Description, fields: dict[str, Any]) -> _Entry:
 def _backend(described: _Description, fields: dict[str, Any]) -> _Entry:
     if described.is_in_foreign_subnet:
         # Whoever may set the tag could join, unless the stack says from where.
-        raise _Unfit("foreign-subnet", described.subnet)
+        raise _Unfit(FOREIGN_SUBNET, described.subnet)
     port = described.port
     options, skipped = _options(described)
     return _Entry(Backend(**fields, port=port, **options), skipped)

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain, filterfalse
 from operator import attrgetter
 
-from haproxy_sync.fleet.inventory import NEAR_MISS
+from haproxy_sync.fleet.inventory import FOREIGN_SUBNET, NEAR_MISS
 from haproxy_sync.fleet.model import Skipped
 from haproxy_sync.operator import answers
 from haproxy_sync.operator.health import Health
@@ -37,6 +37,7 @@ RUNBOOK = "docs/runbook.md#"
 MAX_WHAT = 400  # characters
 DAY_SECONDS = 86400
 FRUITLESS_INSPECTIONS = 3
+BOOT_SECONDS = 300  # until an agent of a new instance must have registered
 COMMANDS: Mapping[str, str] = {
     Purpose.RETRY: "next try",
     Purpose.VERIFY: "next drift check",
@@ -218,7 +219,9 @@ def corrupt_state(situation: Situation) -> Iterator[Found]:
 def _is_broken(situation: Situation, proxy: ProxyProgress) -> bool:
     """Whether it failed without keeping what is published from others."""
     is_alone = proxy.instance_id not in situation.stoppers
-    return proxy.state.outcome in BROKEN and is_alone
+    # What came as a success and is unproven is a failure, too.
+    has_failed = proxy.state.outcome in BROKEN or proxy.is_broken
+    return has_failed and is_alone and proxy.state.outcome not in UNHEARD
 
 
 def _is_stopper(situation: Situation, proxy: ProxyProgress) -> bool:
@@ -407,15 +410,26 @@ def no_proxy(situation: Situation) -> Iterator[Found]:
 def unreachable(situation: Situation) -> Iterator[Found]:
     """No command gets there, as the service says of the agent, or of the last command."""
     away = filterfalse(situation.is_reachable, situation.state.proxy_ids)
-    words = ((_away(situation, key), key) for key in away)
-    for reason, instances in _grouped(words).items():
+    words = (((_away(situation, key), _boots(situation, key)), key) for key in away)
+    for (reason, health), instances in _grouped(words).items():
         yield Found(
             f"no command reaches {_called(situation, instances)} ({clip(reason)})",
             _since(situation, instances),
             Next("it is brought up to date when its agent is back"),
             tuple(instances),
+            health=health,
             advice=AWAY.get(reason, AWAY[Finding.OFFLINE]).format(instances[0]),
         )
+
+
+def _boots(situation: Situation, instance_id: str) -> Health:
+    """Healthy where a new instance may be booting: its agent registers some time after EC2 shows it."""
+    observed = situation.state.proxy_state(instance_id)
+    is_new = observed.sent_at == observed.at == 0
+    was_there = Finding.NOT_REGISTERED not in _findings(situation, instance_id)
+    has_had_time = situation.now >= _since(situation, [instance_id]) + BOOT_SECONDS
+    is_wrong = was_there or has_had_time or not is_new
+    return Health.DEGRADED if is_wrong else Health.HEALTHY
 
 
 def _away(situation: Situation, instance_id: str) -> str:
@@ -610,7 +624,17 @@ def near_miss(situation: Situation) -> Iterator[Found]:
 def skipped(situation: Situation) -> Iterator[Found]:
     """Instances, or options of them, that a look left out."""
     what = "{} is left out, or a tag of it ({})"
-    return _left_out(situation, what, lambda each: each.reason != NEAR_MISS)
+    elsewhere = ON_PURPOSE | {NEAR_MISS}
+    return _left_out(situation, what, lambda each: each.reason not in elsewhere)
+
+
+def left_out_on_purpose(situation: Situation) -> Iterator[Found]:
+    """Whom the stack's own parameters leave out."""
+    what = "{} is left out, as BackendSubnets does not list its subnet ({})"
+    return _left_out(situation, what, lambda each: each.reason in ON_PURPOSE)
+
+
+ON_PURPOSE = frozenset({FOREIGN_SUBNET})
 
 
 def _left_out(
@@ -738,11 +762,13 @@ def rolling_out(situation: Situation) -> Iterator[Found]:
 
 def _is_waiting(situation: Situation, instance_id: str) -> bool:
     """Whether nothing else is said of why it does not have it."""
-    outcome = situation.state.proxy_state(instance_id).outcome
-    return outcome not in EXPLAINED and situation.is_reachable(instance_id)
+    proxy = situation.progress.proxy(instance_id)
+    is_explained = proxy.is_broken or proxy.state.outcome in EXPLAINED
+    return not is_explained and situation.is_reachable(instance_id)
 
 
-EXPLAINED = BROKEN | {Outcome.DENIED, Outcome.UNKNOWN, Outcome.MISSING}
+UNHEARD = frozenset({Outcome.DENIED, Outcome.UNKNOWN, Outcome.MISSING})
+EXPLAINED = BROKEN | {Outcome.DENIED, Outcome.UNKNOWN}
 
 
 def _under_way(situation: Situation) -> Next | None:
@@ -971,6 +997,13 @@ TABLE: tuple[Row, ...] = (
         Health.ATTENTION,
         skipped,
         "mend it, or leave it so",
+        "left-out",
+    ),
+    Row(
+        "skipped",
+        Health.HEALTHY,
+        left_out_on_purpose,
+        "",
         "left-out",
     ),
     Row(

@@ -13,6 +13,7 @@ from haproxy_sync.rollout.progress import Progress, ProxyProgress
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import (
     APPLIED,
+    NEVER_TOLD,
     EnvironmentState,
     Failure,
     HAProxy,
@@ -106,17 +107,26 @@ class Situation:
     def serving(self) -> Mapping[str, Serving]:
         """What the hosts say of their backends, as long as their word counts and HAProxy runs."""
         current = itertools.filterfalse(self.is_old, self.state.proxy_ids)
-        told = {key: self.state.proxy_state(key).serving for key in current}
+        told = {key: last_word(self.state.proxy_state(key)) for key in current}
         return {
             key: each for key, each in told.items() if each.haproxy is HAProxy.RUNNING
         }
 
     def is_reachable(self, instance_id: str) -> bool:
         """Whether a command reaches it, as far as anybody knows."""
-        if self.state.proxy_state(instance_id).outcome is Outcome.MISSING:
-            return False
         agent = self.state.agents.get(instance_id)
-        return agent is None or agents.is_online(agent)
+        is_online = agent is None or agents.is_online(agent)
+        return is_online and not self._is_missing(instance_id)
+
+    def _is_missing(self, instance_id: str) -> bool:
+        """Whether a command did not get there, and nothing newer says that one would."""
+        observed = self.state.proxy_state(instance_id)
+        is_by_agent = (
+            observed.reason in agents.AWAY and instance_id in self.state.agents
+        )
+        has_spoken = word.heard_at(observed) > observed.at
+        is_mended = is_by_agent or has_spoken
+        return observed.outcome is Outcome.MISSING and not is_mended
 
     def is_edited(self, proxy: ProxyProgress) -> bool:
         """Whether an inspection found another file there than the one that the proxy was settled with."""
@@ -194,10 +204,13 @@ class Situation:
 
 def haproxy(observed: ProxyState) -> HAProxy:
     """How HAProxy is there, as the host said last."""
+    return last_word(observed).haproxy or _of_earlier_release(observed)
+
+
+def last_word(observed: ProxyState) -> Serving:
+    """What the host said of HAProxy, unless its last word, of an earlier release, says nothing of it."""
     told = observed.serving
-    if told.haproxy and told.at >= word.heard_at(observed):
-        return told.haproxy
-    return _of_earlier_release(observed)
+    return told if told.at >= word.heard_at(observed) else NEVER_TOLD
 
 
 def _of_earlier_release(observed: ProxyState) -> HAProxy:

@@ -7,7 +7,7 @@ from haproxy_sync.operator.answers import iso
 from haproxy_sync.operator.conditions import Condition, conditions
 from haproxy_sync.operator.headline import headline
 from haproxy_sync.operator.health import Health, Sync, sync, sync_of, worst
-from haproxy_sync.operator.situation import Situation, Upcoming, haproxy
+from haproxy_sync.operator.situation import Situation, Upcoming, haproxy, last_word
 from haproxy_sync.reconcile.reconciler import Result
 from haproxy_sync.rollout import word
 from haproxy_sync.rollout.progress import ProxyProgress
@@ -96,10 +96,10 @@ def _proxy(
 
 def _haproxy(observed: ProxyState) -> Answer:
     """How HAProxy is there, and how many servers it sees, by the host's own words."""
-    told = observed.serving
+    told = last_word(observed)
     return {
         "haproxy": str(haproxy(observed)),
-        "haproxy_version": told.haproxy_version,
+        "haproxy_version": observed.serving.haproxy_version,
         "backends": None if told.backends is None else _counts(told.backends),
         "more_backends": told.more_backends,
     }

@@ -22,6 +22,9 @@ class Finding(StrEnum):
     OUTDATED = "agent-outdated"
 
 
+# Why no command reaches a proxy.
+AWAY = frozenset({Finding.NOT_REGISTERED, Finding.OFFLINE})
+
 # What is below the version, the lowest first. AWS's documentation of `interpolationType` names the first as the oldest
 # agent that knows it. The release notes of the second (aws/amazon-ssm-agent) say that it repairs such parameters, and
 # sends a reply that got lost again at once: before, a rollout waits up to five minutes for one.

@@ -14,7 +14,6 @@ from typing import Any, TypeAliasType, cast, get_args, get_origin, get_type_hint
 from haproxy_sync.errors import CorruptState, SyncError
 from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 
-
 # A whole number of hundreds of digits is no time: it overflows.
 REFUSED = (
     ValueError,

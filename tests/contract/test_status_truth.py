@@ -1,0 +1,126 @@
+"""What `status` says is so: no false green, no alarm that stays, no wrong time, and what comes next does come."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from haproxy_apply.server_state import Backend
+from haproxy_sync.settings import Limit
+from tests.contract.test_headlines import headline, minutes
+from tests.contract.world import World, new_world
+
+
+@pytest.fixture
+def one_subnet() -> Iterator[World]:
+    """Backends come from one subnet, on purpose."""
+    with new_world(backend_subnets=frozenset({"subnet-0123456789abcdef0"})) as made:
+        made.launch(number=2)
+        made.launch("haproxy")
+        minutes(made, 1)
+        yield made
+
+
+def found(world: World, cause: str) -> dict[str, Any]:
+    """The condition with that cause; empty if there is none."""
+    every = world.act("status")["conditions"]
+    return next((each for each in every if each["cause"] == cause), {})
+
+
+@pytest.mark.fault("F157")
+def test_what_is_left_out_on_purpose_wants_no_attention(one_subnet: World) -> None:
+    """Somebody configured the subnets."""
+    assert found(one_subnet, "skipped")["health"] == "healthy"
+
+
+@pytest.mark.fault("F157")
+def test_what_is_left_out_by_mistake_wants_attention(running: World) -> None:
+    """Whatever else is left out on purpose."""
+    running.launch(tags={"haproxy:weight": "heavy"})
+    running.sweep()
+    assert found(running, "skipped")["health"] == "attention"
+
+
+@pytest.mark.fault("F153")
+def test_a_success_that_nothing_proves_is_not_green(running: World) -> None:
+    """Within MaxErrors nobody else is kept from it, and that one proxy does not run what is published."""
+    running.settings = replace(running.settings, max_errors=Limit(1), canary=False)
+    odd = min(running.proxies)
+    host = running.proxies[odd]
+
+    def unproven(_: object) -> tuple[str, str]:
+        host.installed = "0" * 32
+        return "installed", ""
+
+    host.breaks = unproven
+    running.launch()
+    minutes(running, 3)
+    assert running.state.proxy_states[odd].reason == "unproven"
+    answer = running.act("status")
+    assert (answer["sync"], answer["health"]) == ("out-of-sync", "degraded")
+    assert answer["conditions"][0]["instances"] == [odd]
+
+
+@pytest.mark.fault("F155")
+def test_what_was_said_of_backends_does_not_outlive_a_newer_word(
+    running: World,
+) -> None:
+    """A program of before, gone back to, says nothing of backends: that one was down is not known any more."""
+    for host in running.proxies.values():
+        host.backends = (Backend("api", 0, 2),)
+    minutes(running, 11)
+    assert found(running, "backend-down")
+    for host in running.proxies.values():
+        host.haproxy = None
+    minutes(running, 11)
+    assert not found(running, "backend-down")
+    for proxy in running.act("status")["proxies"].values():
+        assert proxy["haproxy"] == "running"
+        assert proxy["backends"] is None
+    minutes(running, 60)
+    assert headline(running).startswith("staging is healthy, in sync")
+
+
+@pytest.mark.fault("F153")
+def test_a_proxy_that_boots_is_no_alarm(running: World) -> None:
+    """Its agent registers some seconds after EC2 shows it; if that lasts, it is one."""
+    (new,) = running.launch("haproxy")
+    running.service.deregister(new)
+    running.sweep()
+    minutes(running, 2)
+    answer = running.act("status")
+    assert (answer["sync"], answer["health"]) == ("out-of-sync", "healthy")
+    assert found(running, "unreachable")["instances"] == [new]
+    minutes(running, 4)
+    assert found(running, "unreachable")["health"] == "degraded"
+    running.join(new)
+    minutes(running, 3)
+    assert headline(running).startswith("staging is healthy, in sync: 4 proxies")
+
+
+@pytest.mark.fault("F153")
+def test_a_proxy_that_lost_its_role_is_one_at_once(running: World) -> None:
+    """It was there."""
+    lost = min(running.proxies)
+    running.service.deregister(lost)
+    minutes(running, 12)
+    assert found(running, "unreachable")["health"] == "degraded"
+
+
+@pytest.mark.fault("F159")
+def test_an_agent_that_is_back_in_a_freeze(running: World) -> None:
+    """No command brings it up to date yet; that none reaches it is not so any more."""
+    away = min(running.proxies)
+    running.service.disconnect(away)
+    running.launch()
+    minutes(running, 12)
+    assert found(running, "unreachable")["instances"] == [away]
+    running.act("freeze", minutes=600)
+    running.join(away)
+    minutes(running, 15)
+    assert not found(running, "unreachable")
+    assert running.act("status")["sync"] == "out-of-sync"
+    running.act("unfreeze")
+    minutes(running, 3)
+    assert headline(running).startswith("staging is healthy, in sync: 3 proxies")

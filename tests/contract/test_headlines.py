@@ -210,7 +210,7 @@ def test_a_haproxy_that_was_killed_after_an_inspection(running: World) -> None:
     running.pass_time(10)
     assert headline(running) == (
         f"staging is degraded, in sync: HAProxy is stopped on {name(running, killed)}, since 03:01:11 UTC;"
-        " next drift check at 03:10:00 UTC; start HAProxy there, see docs/runbook.md#haproxy-does-not-run"
+        " next drift check at 03:10:11 UTC; start HAProxy there, see docs/runbook.md#haproxy-does-not-run"
     )
     proxy = running.act("status")["proxies"][killed]
     assert (proxy["health"], proxy["haproxy"]) == ("degraded", "stopped")
@@ -241,7 +241,7 @@ def test_a_haproxy_that_runs_with_another_file(running: World) -> None:
     running.pass_time(10)
     assert headline(running) == (
         f"staging is degraded, in sync: HAProxy on {name(running, other)} does not run with /etc/haproxy/haproxy.cfg,"
-        " since 03:01:11 UTC; next drift check at 03:10:00 UTC; make it the file that HAProxy runs with there,"
+        " since 03:01:11 UTC; next drift check at 03:10:11 UTC; make it the file that HAProxy runs with there,"
         " see docs/runbook.md#haproxy-does-not-run"
     )
 
@@ -255,7 +255,7 @@ def test_a_backend_without_a_server_that_is_up(running: World) -> None:
     running.pass_time(10)
     assert headline(running) == (
         f"staging is degraded, in sync: backend api has no server that is UP, as {names(running)} said,"
-        " since 03:01:11 UTC; next drift check at 03:10:00 UTC; find out why its servers fail their checks,"
+        " since 03:01:11 UTC; next drift check at 03:10:11 UTC; find out why its servers fail their checks,"
         " see docs/runbook.md#backend-down; and 1 more"
     )
 
@@ -385,7 +385,7 @@ def test_a_hand_edit_before_and_after_its_repair(running: World) -> None:
     running.pass_time(10)
     assert headline(running) == (
         f"staging needs attention, out of sync: the config on {name(running, edited)} was edited by hand,"
-        " since 03:01:11 UTC; the drift check undoes it at 03:10:00 UTC; put the change into the template,"
+        " since 03:01:11 UTC; the drift check undoes it at 03:10:11 UTC; put the change into the template,"
         " see docs/runbook.md#hand-edit"
     )
     assert running.act("status")["proxies"][edited]["sync"] == "out-of-sync"

@@ -8,7 +8,9 @@ import pytest
 
 from haproxy_apply.server_state import Backend
 from haproxy_sync.settings import Limit
+from local.run_command import Trouble
 from tests.contract.test_headlines import headline, minutes
+from tests.contract.test_two_stacks import pass_minutes, rival
 from tests.contract.world import World, new_world
 
 
@@ -124,3 +126,91 @@ def test_an_agent_that_is_back_in_a_freeze(running: World) -> None:
     running.act("unfreeze")
     minutes(running, 3)
     assert headline(running).startswith("staging is healthy, in sync: 3 proxies")
+
+
+@pytest.mark.fault("F153")
+def test_what_comes_next_is_never_over(running: World) -> None:
+    """A command that its agent took and hangs with is not delivered any more, and that was long ago."""
+    hanging = min(running.proxies)
+    running.proxies[hanging].agent.trouble = Trouble.S3_SILENT
+    running.launch()
+    running.sweep()
+    for _ in range(30):
+        minutes(running, 1)
+        for each in running.act("status")["conditions"]:
+            assert (each["next_at"] or running.now) >= running.now, each
+            assert (each["since"] or 0) <= running.now, each
+
+
+@pytest.mark.fault("F160")
+def test_a_drift_check_comes_with_a_look(running: World) -> None:
+    """Where sweeps are rare, it is told for the sweep that will see it is due."""
+    running.settings = replace(running.settings, sweep_seconds=3600.0)
+    looked_at = running.state.looked_at
+    for proxy in running.act("status")["proxies"].values():
+        assert (proxy["next"], proxy["next_at"]) == ("verify", looked_at + 3600)
+
+
+@pytest.mark.fault("F158")
+def test_a_hand_edit_in_a_freeze(running: World) -> None:
+    """Nothing undoes it before the freeze ends; it is as old as when it was seen first, however often it is seen."""
+    edited = min(running.proxies)
+    running.drift(edited)
+    running.act("inspect")
+    running.act("freeze", minutes=60)
+    until = running.state.freeze
+    assert until
+    minutes(running, 1)
+    first = found(running, "hand-edit")
+    assert first["next_at"] == until.until
+    minutes(running, 30)
+    assert found(running, "hand-edit") == first
+    minutes(running, 35)
+    assert not found(running, "hand-edit")
+    assert found(running, "repaired")
+
+
+@pytest.mark.fault("F155")
+def test_servers_are_down_since_they_were_seen_so(running: World) -> None:
+    """However long all was well before, and however often they are seen."""
+    minutes(running, 30)
+    for host in running.proxies.values():
+        host.backends = (Backend("backend", 2, 1),)
+    before = running.now
+    running.act("inspect")
+    minutes(running, 1)
+    since = found(running, "servers-down")["since"]
+    assert before < since <= running.now
+    minutes(running, 30)
+    assert found(running, "servers-down")["since"] == since
+
+
+@pytest.mark.fault("F153")
+@pytest.mark.parametrize("cause", ["unknown-outcome", "denied"])
+def test_nobody_knows_or_may_since_then(running: World, cause: str) -> None:
+    """Since when does not move with the tries, and does not begin before them."""
+    minutes(running, 5)
+    before = running.now
+    broken = min(running.proxies)
+    if cause == "denied":
+        running.proxies[broken].breaks = lambda _: ("failed", "other-publisher")
+    else:
+        running.proxies[broken].agent.trouble = Trouble.S3_SILENT
+    running.launch()
+    running.sweep()
+    minutes(running, 6)
+    since = found(running, cause)["since"]
+    assert before <= since <= running.now
+    minutes(running, 10)
+    assert found(running, cause)["since"] == since
+
+
+@pytest.mark.fault("F157")
+def test_a_rival_that_is_gone_is_a_note_soon(running: World) -> None:
+    """One that is there tries again and again; nobody has to wait a day for the word of one that was deleted."""
+    other = rival(running)
+    pass_minutes(running, other, 12)
+    assert found(running, "rival")["health"] == "attention"
+    minutes(running, 70)
+    assert found(running, "rival")["health"] == "healthy"
+    assert headline(running).startswith("staging is healthy, in sync")

@@ -65,6 +65,7 @@ class SimulatedProxy:
     # What it remembers between commands, as the program does.
     memory: State = field(default_factory=State)
     refused: str = ""
+    refused_at: float = 0.0
     inspections: int = 0
     servers: tuple[int, int] | None = (3, 0)  # up and down
     # How HAProxy is: running, stopped or config-not-used; None: it runs, and the program is too old to say so.
@@ -101,6 +102,7 @@ class SimulatedProxy:
             verdict = refusal.verdict
             if verdict.reason == ownership.OTHER_PUBLISHER:
                 self.refused = wanted.publisher
+                self.refused_at = self.world.now
             return self._say(
                 fence, before, verdict.outcome, verdict.reason, verdict.detail
             )
@@ -158,10 +160,9 @@ class SimulatedProxy:
             "publisher": self.memory.publisher,
         }
         if self.refused not in {"", self.memory.publisher}:
-            refused_at = int(self.world.now)
             marker |= {
                 "other_publisher": self.refused,
-                "other_publisher_at": refused_at,
+                "other_publisher_at": int(self.refused_at),
             }
         if outcome == "inspected" and self.servers:
             up, down = self.servers

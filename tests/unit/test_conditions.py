@@ -353,7 +353,7 @@ def test_each_of_many_proxies_is_told_when_it_compares_next() -> None:
     )
     upcoming = Situation(state, SETTINGS, NOW).upcoming
     assert {(coming.purpose, coming.at) for coming in upcoming.values()} == {
-        ("verify", NOW - 55 + 600)
+        ("verify", NOW - 30 + 600)
     }
     assert len(upcoming) == len(many)
 

@@ -438,7 +438,7 @@ def test_a_failed_canary_stays_the_canary_when_it_cannot_be_reached() -> None:
     """Whether it is seen offline or its retry is never delivered: nobody else tries the config, and why is kept."""
     state = said(sent(environment()), Outcome.FAILED, proxy_id(0), running=OLD)
     offline = transitions.unreachable(
-        transitions.unreachable(state, [proxy_id(0)]), [proxy_id(0)]
+        transitions.unreachable(state, [proxy_id(0)], NOW), [proxy_id(0)], NOW
     )
     assert offline.proxy_state(proxy_id(0)).reason == "why, agent-offline"
     assert step(offline, NOW + 60, offline=(proxy_id(0),)).claims == ()
@@ -566,7 +566,7 @@ def test_each_config_goes_in_its_own_command_within_the_limit() -> None:
 def test_who_is_offline_is_missing_by_name() -> None:
     """And is found again by the step that sees it online."""
     state = environment()
-    state = transitions.unreachable(state, [proxy_id(1)])
+    state = transitions.unreachable(state, [proxy_id(1)], NOW)
     assert state.proxy_state(proxy_id(0)).outcome is Outcome.INSTALLED
     assert state.proxy_state(proxy_id(1)).outcome is Outcome.MISSING
     assert state.proxy_state(proxy_id(1)).reason == "agent-offline"

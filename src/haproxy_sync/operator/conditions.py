@@ -14,21 +14,23 @@ from haproxy_sync.fleet.inventory import FOREIGN_SUBNET, NEAR_MISS
 from haproxy_sync.fleet.model import Skipped
 from haproxy_sync.operator import answers
 from haproxy_sync.operator.health import Health
-from haproxy_sync.operator.situation import Situation, Upcoming, haproxy
+from haproxy_sync.operator.situation import Situation, haproxy
 from haproxy_sync.operator.words import clean, clip, count, joined, several
 from haproxy_sync.reconcile.reconciler import DEPLOY_SECONDS
 from haproxy_sync.rollout import ownership, serving, word
-from haproxy_sync.rollout.agents import FLOORS, Finding, findings
+from haproxy_sync.rollout.agents import FLOORS, Finding, findings, is_online
 from haproxy_sync.rollout.progress import ProxyProgress
 from haproxy_sync.settings import SECONDS_PER_MINUTE
 from haproxy_sync.state.model import (
     BROKEN,
     BackendServers,
+    Command,
     Failure,
     HAProxy,
     Outcome,
     ProxyState,
     Purpose,
+    Serving,
     UnixSeconds,
 )
 from haproxy_sync.state.store import state_key
@@ -36,6 +38,9 @@ from haproxy_sync.state.store import state_key
 RUNBOOK = "docs/runbook.md#"
 MAX_WHAT = 400  # characters
 DAY_SECONDS = 86400
+RIVAL_SECONDS = (
+    3600  # two of the longest waits between the tries of one that is refused
+)
 FRUITLESS_INSPECTIONS = 3
 BOOT_SECONDS = 300  # until an agent of a new instance must have registered
 COMMANDS: Mapping[str, str] = {
@@ -386,10 +391,16 @@ def denied(situation: Situation, such: Such) -> Found:
     instances = _ids(such)
     return Found(
         f"commands to {_called(situation, instances)} are refused ({_said(such[0])})",
-        such[0].state.at,
+        _outcome_since(situation, instances),
         _next_command(situation, instances),
         instances,
     )
+
+
+def _outcome_since(situation: Situation, instances: Iterable[str]) -> UnixSeconds:
+    """Since when the first of them is so; of one that an earlier release wrote, its last report."""
+    states = map(situation.state.proxy_state, instances)
+    return min((each.outcome_since or each.at for each in states), default=0.0)
 
 
 def no_proxy(situation: Situation) -> Iterator[Found]:
@@ -414,7 +425,7 @@ def unreachable(situation: Situation) -> Iterator[Found]:
     for (reason, health), instances in _grouped(words).items():
         yield Found(
             f"no command reaches {_called(situation, instances)} ({clip(reason)})",
-            _since(situation, instances),
+            _away_since(situation, instances),
             Next("it is brought up to date when its agent is back"),
             tuple(instances),
             health=health,
@@ -442,6 +453,13 @@ AWAY: Mapping[str, str] = {
     Finding.OFFLINE: "restart amazon-ssm-agent on it ({})",
     Finding.NOT_REGISTERED: "give it its role and a way to the SSM endpoints ({})",
 }
+
+
+def _away_since(situation: Situation, instances: Iterable[str]) -> UnixSeconds:
+    """By what the service says of the agents, or else by the last command."""
+    agents = filter(None, map(situation.state.agents.get, instances))
+    since = _outcome_since if any(map(is_online, agents)) else _since
+    return since(situation, instances)
 
 
 def _since(situation: Situation, instances: Iterable[str]) -> UnixSeconds:
@@ -486,9 +504,16 @@ def stalled(situation: Situation) -> Iterator[Found]:
         yield Found(
             f"{names} did not take a command, or is at work on it for too long",
             command.claimed_at,
-            Next("it is not delivered any more", command.deliver_by or None),
+            _undelivered(command, situation.now),
             command.targets,
         )
+
+
+def _undelivered(command: Command, now: UnixSeconds) -> Next:
+    """Nothing more to come of one that was taken, or whose time is over."""
+    is_to_come = command.deliver_by > now
+    words = Next("it is not delivered any more", command.deliver_by)
+    return words if is_to_come else NOTHING
 
 
 def agents_failed(situation: Situation) -> Iterator[Found]:
@@ -507,7 +532,7 @@ def unknown_outcome(situation: Situation, such: Such) -> Found:
     names, said = _called(situation, instances), _said(such[0])
     return Found(
         f"nobody knows what became of a command on {names} ({said})",
-        observed.at,
+        _outcome_since(situation, instances),
         _next_command(situation, instances),
         instances,
         runbook=HANGING.get(observed.reason, ""),
@@ -660,19 +685,28 @@ def rival(situation: Situation) -> Iterator[Found]:
         times = [state.proxy_state(key).other_publisher_at for key in instances]
         names = _called(situation, instances)
         what = f"another stack, {_stack(stack)}, tries to take {names}"
-        yield Found(what, min(times), instances=instances)
+        # One that is there tries again within the hour.
+        is_over = situation.now > max(times) + RIVAL_SECONDS
+        health = Health.HEALTHY if is_over else None
+        yield Found(what, min(times), instances=instances, health=health)
 
 
 def hand_edit(situation: Situation, such: Such) -> Found:
     """Somebody knew better."""
     instances = _ids(such)
-    coming = situation.earliest(instances) or Upcoming()
+    coming = situation.earliest(instances)
+    undone = Next("the drift check undoes it", coming.at if coming else None)
+    later = _next_command(situation, instances)
     return Found(
         f"the config on {_called(situation, instances)} was edited by hand",
-        _heard_at(such),
-        Next("the drift check undoes it", coming.at),
+        min(_edited_since(each.state) for each in such),
+        undone if coming else later,
         instances,
     )
+
+
+def _edited_since(observed: ProxyState) -> UnixSeconds:
+    return observed.found_since or word.heard_at(observed)
 
 
 def repaired(situation: Situation) -> Iterator[Found]:
@@ -691,20 +725,21 @@ def repaired(situation: Situation) -> Iterator[Found]:
 
 def backend_down(situation: Situation) -> Iterator[Found]:
     """Backends without any server that is UP, as proxies see them."""
-    return _of_backends(situation, serving.is_dead, "has no server that is UP")
+    what, since = "has no server that is UP", attrgetter("since")
+    return _of_backends(situation, serving.is_dead, what, since)
 
 
 def servers_down(situation: Situation) -> Iterator[Found]:
     """Backends of whose servers some are DOWN."""
-    return _of_backends(situation, _is_weak, "has servers that are DOWN")
-
-
-def _is_weak(backend: BackendServers) -> bool:
-    return backend.up > 0 and backend.down > 0
+    what, since = "has servers that are DOWN", attrgetter("weak_since")
+    return _of_backends(situation, serving.is_weak, what, since)
 
 
 def _of_backends(
-    situation: Situation, which: Callable[[BackendServers], bool], how: str
+    situation: Situation,
+    which: Callable[[BackendServers], bool],
+    how: str,
+    since: Callable[[Serving], UnixSeconds],
 ) -> Iterator[Found]:
     """All such as one condition: the first by name, and how many others."""
     found = _grouped(
@@ -718,7 +753,7 @@ def _of_backends(
         more = f", and so it is with {others}" if found.keys() - {name} else ""
         yield Found(
             f"backend {clip(name)} {how}, as {_called(situation, instances)} said{more}",
-            min(situation.serving[key].since for key in concerned),
+            min(map(since, map(situation.serving.__getitem__, concerned))),
             _next_command(situation, concerned),
             concerned,
         )

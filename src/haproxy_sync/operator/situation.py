@@ -163,13 +163,13 @@ class Situation:
         reachable = frozenset(
             filter(self.is_reachable, map(attrgetter("instance_id"), wanted))
         )
-        times = sorted({self._soon(each.at) for each in wanted})[:MAX_TIMES]
+        times = sorted(set(map(self._soon, wanted)))[:MAX_TIMES]
         found: dict[str, Upcoming] = {}
         for at in times:
             left = tuple(each for each in wanted if each.instance_id not in found)
             found |= self._claimed_at(at, left, reachable)
             # Comparisons come chunk by chunk, each as soon as the one before is over.
-            chunk = {each.instance_id for each in left if self._soon(each.at) <= at}
+            chunk = {each.instance_id for each in left if self._soon(each) <= at}
             if Upcoming(Purpose.VERIFY, at) in found.values():
                 rest = (chunk & reachable) - found.keys()
                 found |= dict.fromkeys(rest, Upcoming(Purpose.VERIFY, at))
@@ -188,13 +188,22 @@ class Situation:
             for target in claim.targets
         }
 
-    def _soon(self, at: UnixSeconds) -> UnixSeconds:
+    def _soon(self, each: Due) -> UnixSeconds:
         """What is due by now comes with the next look; nothing comes while the document refuses."""
         refused_until = self.state.refusal.until if self.state.refusal else 0.0
-        wanted = max(at, refused_until)
+        wanted = max(each.at, refused_until)
+        if each.is_drift_check:
+            return self._sweep_after(wanted)
         awaited = (self.state.wake_at, self.next_look_at or self.now)
         coming = [time for time in awaited if time >= self.now]
         return wanted if wanted > self.now else min(coming, default=self.now)
+
+    def _sweep_after(self, at: UnixSeconds) -> UnixSeconds:
+        """The first sweep from then on: only sweeps see that somebody has to compare."""
+        sweep, first = self.settings.sweep_seconds, self.next_look_at or self.now
+        begin = max(first, self.now)
+        sweeps = -(-max(0.0, at - begin) // sweep)
+        return begin + sweeps * sweep
 
     def earliest(self, instance_ids: Iterable[str]) -> Upcoming | None:
         """The first command to any of them."""

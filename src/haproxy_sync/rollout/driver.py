@@ -248,7 +248,7 @@ def _chosen(
     ready = frozenset(each.instance_id for each in wanted if each.at <= now)
     state = transitions.learned(state, run_command.agents(ssm, ready, now))
     online = _online(state, ready)
-    state = transitions.unreachable(state, ready - online)
+    state = transitions.unreachable(state, ready - online, now)
     chosen = next_commands.next_commands(state, wanted, online, settings, now)
     state = transitions.claimed(state, chosen.claims, now)
     if chosen.claims:

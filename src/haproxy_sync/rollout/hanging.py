@@ -81,7 +81,7 @@ def judged(
     downloading = {key for key in hanging & shown.keys() if awaits_download(shown[key])}
     for key in sorted(hanging):
         reason = HANGING[key in downloading]
-        state = transitions.overdue(state, key, reason)
+        state = transitions.overdue(state, key, reason, now)
     reports = _released(command, waiting, shown, now) if is_idle else ()
     return transitions.reported(state, command, reports, now), reports
 

@@ -28,6 +28,7 @@ from haproxy_sync.state.store import PLACEHOLDER
 REQUEST_SECONDS = 600  # who could not be asked by then is not asked any more
 # An answer is not waited for any longer: above the document's own timeout.
 ANSWER_SECONDS = 300
+NOTHING_FOUND = Inspection(0.0, has_answered=False)
 
 
 def due(state: EnvironmentState, now: UnixSeconds) -> frozenset[str]:
@@ -240,7 +241,19 @@ def _observed(
     if report.outcome is not Outcome.INSPECTED:
         told = Inspection(now, reason=report.reason, has_answered=False)
         return replace(after, inspection=told)
-    return replace(after, inspect_attempts=0, inspection=_told(report, now))
+    return replace(
+        after,
+        inspect_attempts=0,
+        inspection=_told(report, now),
+        found_since=_found_since(before, report, now),
+    )
+
+
+def _found_since(before: ProxyState, report: Report, now: UnixSeconds) -> UnixSeconds:
+    """Since when inspections find that file there, with no command between them."""
+    found = before.inspection or NOTHING_FOUND
+    is_same = found.at > before.at and found.installed == report.installed
+    return before.found_since if is_same else now
 
 
 def _told(report: Report, now: UnixSeconds) -> Inspection:

@@ -41,6 +41,7 @@ def _with_serving(
         backends=report.backends,
         more_backends=report.more_backends,
         since=_since(before.serving, report, now),
+        weak_since=_weak_since(before.serving, report, now),
         claimed_at=claimed_at,
     )
     return replace(before, serving=told)
@@ -52,6 +53,12 @@ def _since(before: Serving, report: Report, now: UnixSeconds) -> UnixSeconds:
     return before.since if was == is_now else now
 
 
+def _weak_since(before: Serving, report: Report, now: UnixSeconds) -> UnixSeconds:
+    """The same of the backends that are weak."""
+    was, is_now = weak(before.backends), weak(report.backends)
+    return before.weak_since if before.at and was == is_now else now
+
+
 def dead(backends: Iterable[BackendServers] | None) -> frozenset[str]:
     """The names of those that are."""
     return frozenset(each.name for each in filter(is_dead, backends or ()))
@@ -60,6 +67,16 @@ def dead(backends: Iterable[BackendServers] | None) -> frozenset[str]:
 def is_dead(backend: BackendServers) -> bool:
     """Whether it has servers, and not one that is UP."""
     return backend.down > 0 and backend.up == 0
+
+
+def weak(backends: Iterable[BackendServers] | None) -> frozenset[str]:
+    """The names of those that are."""
+    return frozenset(each.name for each in filter(is_weak, backends or ()))
+
+
+def is_weak(backend: BackendServers) -> bool:
+    """Whether some of its servers are DOWN, and others UP."""
+    return backend.up > 0 and backend.down > 0
 
 
 def _with_hand_edit(

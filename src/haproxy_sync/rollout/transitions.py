@@ -298,6 +298,7 @@ def _observed(
     after = replace(
         before,
         outcome=report.outcome,
+        outcome_since=_since(before, report.outcome, now),
         reason="unproven" if is_unproven else report.reason,
         detail=report.detail,
         backup=report.backup or before.backup,
@@ -314,6 +315,12 @@ def _observed(
     if report.outcome in HARMLESS and not is_unproven:
         after = replace(after, attempts=0)
     return serving.heard(after, report, command.claimed_at, now)
+
+
+def _since(before: ProxyState, outcome: Outcome, now: UnixSeconds) -> UnixSeconds:
+    """Since when that is its outcome, whatever the reason."""
+    is_same = before.outcome is outcome
+    return before.outcome_since or before.at if is_same else now
 
 
 def _failed_generation(before: ProxyState, command: Command, report: Report) -> int:
@@ -387,13 +394,13 @@ def forgotten(state: EnvironmentState) -> EnvironmentState:
 
 
 def unreachable(
-    state: EnvironmentState, instance_ids: Iterable[str]
+    state: EnvironmentState, instance_ids: Iterable[str], now: UnixSeconds
 ) -> EnvironmentState:
     """Proxies that should get a command and cannot are `missing`, by name."""
     for instance_id in instance_ids:
         proxy = Progress(state).proxy(instance_id)
         finding = _whereabouts(state, instance_id)
-        state = _noted(state, proxy, Outcome.MISSING, str(finding))
+        state = _noted(state, proxy, Outcome.MISSING, str(finding), now)
     return state
 
 
@@ -402,14 +409,20 @@ def _whereabouts(state: EnvironmentState, instance_id: str) -> Finding:
     return findings(state.agents.get(instance_id, NEVER_HEARD_OF))[0]
 
 
-def overdue(state: EnvironmentState, instance_id: str, reason: str) -> EnvironmentState:
+def overdue(
+    state: EnvironmentState, instance_id: str, reason: str, now: UnixSeconds
+) -> EnvironmentState:
     """The proxy is at work for longer than it may be, and has its command still: `unknown`, for that reason."""
     proxy = Progress(state).proxy(instance_id)
-    return _noted(state, proxy, Outcome.UNKNOWN, reason)
+    return _noted(state, proxy, Outcome.UNKNOWN, reason, now)
 
 
 def _noted(
-    state: EnvironmentState, proxy: ProxyProgress, outcome: Outcome, reason: str
+    state: EnvironmentState,
+    proxy: ProxyProgress,
+    outcome: Outcome,
+    reason: str,
+    now: UnixSeconds,
 ) -> EnvironmentState:
     """With what is known of a proxy that says nothing itself."""
     observed = proxy.state
@@ -418,5 +431,11 @@ def _noted(
         noted = replace(observed, reason=f"{word}, {reason}")
     else:
         # It was not tried, so it is due at once when its agent is back.
-        noted = replace(observed, outcome=outcome, reason=reason, attempts=0)
+        noted = replace(
+            observed,
+            outcome=outcome,
+            outcome_since=_since(observed, outcome, now),
+            reason=reason,
+            attempts=0,
+        )
     return state.with_proxy_states({proxy.instance_id: noted})

@@ -233,6 +233,7 @@ class Serving:
     more_backends: int = 0  # than it named
     # Since when HAProxy is so, and so are the backends that have no server UP.
     since: UnixSeconds = 0.0
+    weak_since: UnixSeconds = 0.0  # and those of whose servers some are DOWN
     claimed_at: UnixSeconds = 0.0  # of the command that it answered
 
 
@@ -278,6 +279,9 @@ class ProxyState:
     inspection: Inspection | None = None
     inspect_sent_at: UnixSeconds = 0.0
     inspect_attempts: int = 0  # in a row without an answer
+    # Since when inspections find the file there that they found last.
+    found_since: UnixSeconds = 0.0
+    outcome_since: UnixSeconds = 0.0  # 0: an earlier release did not write it
     serving: Serving = NEVER_TOLD
     hand_edit: HandEdit = NEVER_EDITED
 

@@ -214,3 +214,24 @@ def test_a_rival_that_is_gone_is_a_note_soon(running: World) -> None:
     minutes(running, 70)
     assert found(running, "rival")["health"] == "healthy"
     assert headline(running).startswith("staging is healthy, in sync")
+
+
+@pytest.mark.fault("F159")
+def test_hanging_agents_keep_nobody_else_unknown() -> None:
+    """In a freeze all are asked by one command at first; whoever is behind those that hang is asked without them."""
+    with new_world() as world:
+        world.launch()
+        well = set(world.launch("haproxy", 9))
+        minutes(world, 2)
+        world.act("freeze", minutes=600)
+        hanging = set(sorted(well)[:5])
+        for key in hanging:
+            world.proxies[key].agent.trouble = Trouble.S3_SILENT
+        minutes(world, 30)
+        proxies = world.act("status")["proxies"]
+        unknown = {key for key, each in proxies.items() if each["sync"] == "unknown"}
+        assert unknown == hanging
+        orders = sum(len(host.agent.orders) for host in world.proxies.values())
+        minutes(world, 60)
+        spent = sum(len(host.agent.orders) for host in world.proxies.values()) - orders
+        assert spent < 60

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import batched, chain
 
 from haproxy_sync.fleet.model import ids
@@ -25,6 +26,7 @@ from haproxy_sync.state.model import (
 )
 from haproxy_sync.state.store import PLACEHOLDER
 
+MAX_COMMANDS = 20  # for all whom an earlier one asked in vain
 REQUEST_SECONDS = 600  # who could not be asked by then is not asked any more
 # An answer is not waited for any longer: above the document's own timeout.
 ANSWER_SECONDS = 300
@@ -144,11 +146,20 @@ def _has_answered(observed: ProxyState, since: UnixSeconds) -> bool:
 
 def claims(
     state: EnvironmentState,
-    targets: Iterable[str],
+    targets: frozenset[str],
     document: Document,
     now: UnixSeconds,
 ) -> tuple[Command, ...]:
-    """The commands that ask them."""
+    """The commands that ask them.
+
+    Who was asked in vain is asked by commands of few: one that hangs keeps those that stand behind it waiting.
+    """
+    tried = frozenset(filter(partial(_attempts, state), targets))
+    size = -(-len(tried) // MAX_COMMANDS) or 1
+    chunks = chain(
+        batched(sorted(tried ^ frozenset(targets)), MAX_INSTANCES, strict=False),
+        batched(_ramp(state, tried), min(size, MAX_INSTANCES), strict=False),
+    )
     return tuple(
         Command(
             claim_id=f"{state.writer}.{state.revision}.inspect.{number}",
@@ -160,9 +171,7 @@ def claims(
             claimed_at=now,
             document=document,
         )
-        for number, chunk in enumerate(
-            batched(_ramp(state, targets), MAX_INSTANCES, strict=False)
-        )
+        for number, chunk in enumerate(chunks)
     )
 
 

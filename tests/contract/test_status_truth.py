@@ -235,3 +235,31 @@ def test_hanging_agents_keep_nobody_else_unknown() -> None:
         minutes(world, 60)
         spent = sum(len(host.agent.orders) for host in world.proxies.values()) - orders
         assert spent < 60
+
+
+@pytest.mark.fault("F155")
+def test_servers_that_were_down_for_a_moment(running: World) -> None:
+    """As after a reload or a launch, before they passed their checks: the proxies are asked again at once."""
+    for host in running.proxies.values():
+        host.backends = (Backend("backend", 3, 1),)
+    running.launch()
+    running.sweep()
+    running.pass_time(30)
+    assert found(running, "servers-down")
+    for host in running.proxies.values():
+        host.backends = (Backend("backend", 4, 0),)
+    minutes(running, 2)
+    assert headline(running).startswith("staging is healthy, in sync: 3 proxies")
+
+
+@pytest.mark.fault("F155")
+def test_servers_that_stay_down_cost_little(running: World) -> None:
+    """The proxies are asked less and less often, and then once per drift check."""
+    for host in running.proxies.values():
+        host.backends = (Backend("backend", 3, 1),)
+    minutes(running, 60)
+    asked = [host.inspections for host in running.proxies.values()]
+    assert max(asked) < 8
+    minutes(running, 60)
+    later = [host.inspections for host in running.proxies.values()]
+    assert later == asked

@@ -65,13 +65,18 @@ def _is_rested(observed: ProxyState, now: UnixSeconds) -> bool:
 def overdue(
     state: EnvironmentState, settings: Settings, now: UnixSeconds
 ) -> frozenset[str]:
-    """Whom no command has made speak for a drift period, nor does now: in a freeze, or behind a stopped rollout."""
+    """Whom no command has made speak for a drift period, nor does now: in a freeze, or behind a stopped rollout.
+
+    Who said that something is down is asked sooner, for it may be over: soon, then after as long again as it was so.
+    """
     patience = word.due_within(settings)
 
     def is_overdue(instance_id: str) -> bool:
         observed = state.proxy_state(instance_id)
         since = word.heard_at(observed) or state.published_at
-        return now >= since + patience
+        lasted = serving.trouble_seconds(observed.serving)
+        soon = max(lasted, settings.sweep_seconds / 2)
+        return now >= since + min(soon, patience)
 
     return frozenset(filter(is_overdue, _unasked(state) - state.proxies_in_flight))
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from math import inf
 
 from haproxy_sync.rollout.reports import Report
 from haproxy_sync.state.model import (
     BackendServers,
     HandEdit,
+    HAProxy,
     Outcome,
     ProxyState,
     Serving,
@@ -77,6 +79,19 @@ def weak(backends: Iterable[BackendServers] | None) -> frozenset[str]:
 def is_weak(backend: BackendServers) -> bool:
     """Whether some of its servers are DOWN, and others UP."""
     return backend.up > 0 and backend.down > 0
+
+
+def trouble_seconds(told: Serving) -> float:
+    """For how long something of what the host said last is down; infinite where nothing is, or it never said."""
+    if not _has_trouble(told):
+        return inf
+    return told.at - max(told.since, told.weak_since)
+
+
+def _has_trouble(told: Serving) -> bool:
+    is_down = dead(told.backends) | weak(told.backends)
+    is_stopped = told.haproxy not in {HAProxy.RUNNING, HAProxy.UNKNOWN}
+    return is_stopped or is_down != frozenset()
 
 
 def _with_hand_edit(

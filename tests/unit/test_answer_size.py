@@ -1,13 +1,33 @@
 """The greatest answers still fit through Lambda."""
 
 import json
+from time import process_time
 
 from haproxy_sync.config.diff import semantic_diff
-from haproxy_sync.fleet.model import Backend
-from haproxy_sync.operator import instances
+from haproxy_sync.fleet.model import Backend, Proxy, Skipped
+from haproxy_sync.operator import answers, instances, told
 from haproxy_sync.operator.actions import SHOWN_CHANGES
+from haproxy_sync.operator.situation import Situation
 from haproxy_sync.reconcile.publish import Proposal
-from haproxy_sync.state.model import EnvironmentState
+from haproxy_sync.settings import Settings
+from haproxy_sync.state.model import (
+    Agent,
+    Assignment,
+    BackendServers,
+    Digest,
+    EnvironmentState,
+    Hold,
+    Inspection,
+    Outcome,
+    ProxyState,
+    Publication,
+    Serving,
+)
+from haproxy_sync.state.store import Snapshot
+from tests.unit.test_settings import GOOD
+
+NOW = 1_800_000_000.0
+STACK = GOOD["PUBLISHER"]
 
 LAMBDA = 6_291_556  # bytes of an answer
 
@@ -50,3 +70,64 @@ def test_a_plan_that_changes_more_than_it_shows() -> None:
     assert len(named) == 3 * SHOWN_CHANGES
     # A megabyte is left for all else that a plan says.
     assert len(json.dumps(shown | {"instances": named})) < LAMBDA - 1_000_000
+
+
+def test_status_of_a_big_fleet_in_a_bad_hour() -> None:
+    """A thousand proxies that have much to say, of ten thousand backends most vanished, and as many are left out."""
+    pool, left_out = backends(0, 10_000), backends(20_000, 10_000)
+    proxies = tuple(
+        Proxy(f"i-{key:017x}", "haproxy", each.name, each.address, each.zone)
+        for key, each in enumerate(pool[:1000], 50_000)
+    )
+    ids = [each.instance_id for each in proxies]
+    digest = Digest("a" * 64, "b" * 32)
+    told_of = tuple(BackendServers(f"backend-{key:04d}", 3, 1) for key in range(22))
+    observed = ProxyState(
+        outcome=Outcome.FAILED,
+        reason="invalid-config",
+        detail="x" * 300,
+        installed=digest.md5,
+        running="c" * 32,
+        backup="/etc/haproxy/haproxy.cfg.12345678.bak",
+        at=NOW - 60,
+        sent_at=NOW - 70,
+        attempts=3,
+        failed_generation=1,
+        publisher=STACK,
+        inspection=Inspection(NOW - 30, "running", down="x" * 300),
+        serving=Serving(NOW - 30, "running", "3.0.1", told_of, 100),
+    )
+    gone = {each.instance_id: NOW - 60 for each in pool[1000:]}
+    state = EnvironmentState(
+        looked_at=NOW - 30,
+        publisher=STACK,
+        backends=pool,
+        proxies=proxies,
+        skipped=tuple(
+            Skipped(
+                each.instance_id,
+                "bad-weight",
+                "x" * 60,
+                each.name,
+                each.address,
+                each.zone,
+            )
+            for each in left_out
+        ),
+        publication=Publication(1, 1, NOW - 900, Assignment(digest)),
+        proxy_states=dict.fromkeys(ids, observed),
+        agents=dict.fromkeys(ids, Agent("3.3.4000.0", "Online", NOW - 60)),
+        hold=Hold("90 % vanished", NOW - 60, gone, NOW - 60, NOW + 240, gone),
+    )
+    snapshot = Snapshot(state, etag=None)
+    situation = Situation.of(snapshot, Settings.from_env(GOOD), NOW)
+    begin = process_time()
+    answer = told.status(answers.status(snapshot, NOW), situation)
+    answer["instances"] = instances.named(answer, instances.of_states(state))
+    assert process_time() - begin < 2  # a fifth of it on a quiet machine
+    # The history may have half a megabyte.
+    assert len(json.dumps(answer)) < LAMBDA - 500_000
+    first = answer["proxies"][ids[0]]
+    assert len(first["backends"]) + first["more_backends"] == 122
+    assert answer["skipped"][-1]["detail"].endswith(" (and 9000 more)")
+    assert len(answer["hold"]["missing"]) == 9000

@@ -149,7 +149,7 @@ def _planned(
         "agents": answers.agents(planned),
         "template": {"origin": origins.template},
         "variables": {"origin": origins.variables},
-        "skipped": jsonable(planned.skipped),
+        "skipped": answers.skipped(planned),
     }
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from math import ceil
 from typing import Any
 
@@ -24,6 +25,9 @@ from haproxy_sync.state.store import Snapshot
 
 type Answer = dict[str, Any]
 
+# Of very many, so that the answer fits.
+SHOWN_HELD = 1000
+SHOWN_SKIPPED = 1000
 BACK = "when the vanished are back"
 OVERRIDE = "by sync with allow_mass_removal"
 FIRST_FREEZE = (
@@ -116,7 +120,7 @@ def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
         "age_seconds": _age(state.converged_at, now),
         "converged": progress.is_converged,
         "backends": [backend.instance_id for backend in state.pool],
-        "skipped": jsonable(state.skipped),
+        "skipped": skipped(state),
         "hold": hold(state, now),
         "ended_holds": readable(tuple(reversed(state.ended_holds))),
         "freeze": freeze(state, now),
@@ -136,6 +140,16 @@ def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
         "proxies": {host.instance_id: _proxy(progress, host) for host in state.proxies},
         "history": readable(tuple(reversed(state.history))),
     }
+
+
+def skipped(state: EnvironmentState) -> list[Answer]:
+    """Who is left out; the last of very many says how many more there are."""
+    shown = list(state.skipped[:SHOWN_SKIPPED])
+    more = len(state.skipped) - len(shown)
+    if more:
+        last = shown.pop()
+        shown.append(replace(last, detail=f"{last.detail} (and {more} more)"))
+    return [jsonable(each) for each in shown]
 
 
 def publication(entry: Change, against: int) -> Answer:
@@ -195,14 +209,16 @@ def inspect(state: EnvironmentState, now: UnixSeconds) -> Answer:
 def hold(state: EnvironmentState, now: UnixSeconds) -> Answer | None:
     """Who is held since when, when time ends that (`ends_at`, None: time does not), and in words what ends it.
 
-    `waits_for` says of each who is held until when that is, or that time does not let it go.
+    `waits_for` says of each who is held until when that is, or that time does not let it go; of many, of the first.
     """
     if not state.hold:
         return None
     ends_at, ends = _end(state, state.hold, now)
-    going = state.hold if ends_at else replace(state.hold, let_go_at={})
+    let_go_at = dict(islice(state.hold.let_go_at.items(), SHOWN_HELD if ends_at else 0))
+    going = replace(state.hold, let_go_at=let_go_at)
     held: Answer = readable(going)
-    waits_for = {key: _waits_for(going, key) for key in going.missing}
+    shown = islice(going.missing, SHOWN_HELD)
+    waits_for = {key: _waits_for(going, key) for key in shown}
     return held | {
         "ends_at": ends_at,
         "ends_at_iso": iso(ends_at),

@@ -674,7 +674,9 @@ def _left_out(
         yield Found(
             what.format(name, shown) + others,
             next=_next_look(situation),
-            instances=tuple(map(attrgetter("instance_id"), such)),
+            instances=tuple(
+                map(attrgetter("instance_id"), such[: answers.SHOWN_SKIPPED])
+            ),
         )
 
 

@@ -149,9 +149,9 @@ class Situation:
         return self.state.backends is not None and pool <= self.held.keys()
 
     @cached_property
-    def stoppers(self) -> tuple[str, ...]:
+    def stoppers(self) -> frozenset[str]:
         """Those that failed and keep what is published from all others: by themselves, or with more than MaxErrors."""
-        return self.progress.stoppers(self.settings)
+        return frozenset(self.progress.stoppers(self.settings))
 
     @cached_property
     def upcoming(self) -> Mapping[str, Upcoming]:

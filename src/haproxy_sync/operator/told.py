@@ -1,6 +1,7 @@
 """What answers say of sync and health: the headline, the conditions behind it, and each proxy in a few words."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from haproxy_sync.operator.answers import iso
@@ -16,6 +17,9 @@ from haproxy_sync.state.model import BackendServers, ProxyState
 from haproxy_sync.state.store import Snapshot
 
 type Answer = dict[str, Any]
+
+# Of all proxies together: a host names some twenty, and thousand proxies have to fit into an answer.
+SHOWN_BACKENDS = 10_000
 
 
 def summary(result: Result, settings: Settings) -> Answer:
@@ -57,9 +61,10 @@ def _condition(found: Condition) -> Answer:
 def status(answer: Answer, situation: Situation) -> Answer:
     """The answer of `status` with all that, and the same of each proxy in it."""
     found = conditions(situation)
+    concerned = _concerned(found)
     proxies = {
         proxy.instance_id: answer["proxies"][proxy.instance_id]
-        | _proxy(situation, proxy, found)
+        | _proxy(situation, proxy, concerned[proxy.instance_id])
         for proxy in situation.proxies
     }
     look = situation.next_look_at
@@ -71,20 +76,27 @@ def status(answer: Answer, situation: Situation) -> Answer:
     }
 
 
+def _concerned(found: Iterable[Condition]) -> Mapping[str, list[Health]]:
+    """The health of all that concerns each instance."""
+    healths: defaultdict[str, list[Health]] = defaultdict(list)
+    for each in found:
+        for instance_id in each.instances:
+            healths[instance_id].append(each.health)
+    return healths
+
+
 def _proxy(
-    situation: Situation, proxy: ProxyProgress, found: tuple[Condition, ...]
+    situation: Situation, proxy: ProxyProgress, concerning: list[Health]
 ) -> Answer:
     """What concerns it alone or with others; a proxy whose word is too old is never healthy."""
     instance_id = proxy.instance_id
     heard_at = word.heard_at(proxy.state)
     coming = situation.upcoming.get(instance_id, Upcoming())
-    concerning = [each.health for each in found if instance_id in each.instances]
-    if sync_of(situation, proxy) is Sync.UNKNOWN:
-        concerning.append(Health.UNKNOWN)
+    by_age = {Sync.UNKNOWN: [Health.UNKNOWN]}.get(sync_of(situation, proxy), [])
     return {
         "sync": str(sync_of(situation, proxy)),
-        "health": str(worst(concerning)),
-        **_haproxy(proxy.state),
+        "health": str(worst([*concerning, *by_age])),
+        **_haproxy(proxy.state, SHOWN_BACKENDS // len(situation.proxies)),
         "heard_at": heard_at or None,
         "heard_at_iso": iso(heard_at),
         "heard_age_seconds": round(situation.now - heard_at, 3) if heard_at else None,
@@ -94,14 +106,16 @@ def _proxy(
     }
 
 
-def _haproxy(observed: ProxyState) -> Answer:
-    """How HAProxy is there, and how many servers it sees, by the host's own words."""
+def _haproxy(observed: ProxyState, most: int) -> Answer:
+    """How HAProxy is there, and the servers of so many backends, the worst first, by the host's own words."""
     told = last_word(observed)
+    shown = told.backends and told.backends[:most]
+    left_out = len(told.backends or ()) - len(shown or ())
     return {
         "haproxy": str(haproxy(observed)),
         "haproxy_version": observed.serving.haproxy_version,
-        "backends": None if told.backends is None else _counts(told.backends),
-        "more_backends": told.more_backends,
+        "backends": None if shown is None else _counts(shown),
+        "more_backends": told.more_backends + left_out,
     }
 
 

@@ -263,3 +263,16 @@ def test_servers_that_stay_down_cost_little(running: World) -> None:
     minutes(running, 60)
     later = [host.inspections for host in running.proxies.values()]
     assert later == asked
+
+
+@pytest.mark.fault("F158")
+def test_an_edit_that_runs_while_its_file_is_back(running: World) -> None:
+    """HAProxy was reloaded with it: the file is right, and what is published does not run."""
+    edited = min(running.proxies)
+    running.proxies[edited].running = "0" * 32
+    running.act("inspect")
+    running.pass_time(10)
+    assert running.act("status")["sync"] == "out-of-sync"
+    assert found(running, "hand-edit")["instances"] == [edited]
+    minutes(running, 11)
+    assert running.act("status")["sync"] == "synced"

@@ -129,13 +129,15 @@ class Situation:
         return observed.outcome is Outcome.MISSING and not is_mended
 
     def is_edited(self, proxy: ProxyProgress) -> bool:
-        """Whether an inspection found another file there than the one that the proxy was settled with."""
+        """Whether an inspection found another config there, or at work, than the one that the proxy was settled with."""
         found, observed = proxy.state.inspection, proxy.state
         if found is None or not found.has_answered or not proxy.is_settled:
             return False
         # Asked and answered since the last command; an older one tells of what that found.
         is_newer = min(observed.inspect_sent_at, found.at) > observed.at
-        return is_newer and found.installed != proxy.desired_md5
+        # The file may be back in its place while HAProxy runs what was edited; empty: the host cannot tell.
+        seen = {found.installed, found.running or found.installed}
+        return is_newer and seen != {proxy.desired_md5}
 
     @property
     def held(self) -> Mapping[str, UnixSeconds]:

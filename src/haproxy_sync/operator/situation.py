@@ -17,6 +17,7 @@ from haproxy_sync.state.model import (
     EnvironmentState,
     Failure,
     HAProxy,
+    Inspection,
     Outcome,
     ProxyState,
     Purpose,
@@ -129,15 +130,22 @@ class Situation:
         return observed.outcome is Outcome.MISSING and not is_mended
 
     def is_edited(self, proxy: ProxyProgress) -> bool:
-        """Whether an inspection found another config there, or at work, than the one that the proxy was settled with."""
-        found, observed = proxy.state.inspection, proxy.state
-        if found is None or not found.has_answered or not proxy.is_settled:
+        """Whether an inspection found another config there, or at work, than the proxy was settled with."""
+        found = self._found_since(proxy.state)
+        if found is None or not proxy.is_settled:
             return False
-        # Asked and answered since the last command; an older one tells of what that found.
-        is_newer = min(observed.inspect_sent_at, found.at) > observed.at
         # The file may be back in its place while HAProxy runs what was edited; empty: the host cannot tell.
         seen = {found.installed, found.running or found.installed}
-        return is_newer and seen != {proxy.desired_md5}
+        return seen != {proxy.desired_md5}
+
+    @staticmethod
+    def _found_since(observed: ProxyState) -> Inspection | None:
+        """What the host answered that was asked since its last command; an older answer tells of what that found."""
+        found = observed.inspection
+        if found is None or not found.has_answered:
+            return None
+        is_newer = min(observed.inspect_sent_at, found.at) > observed.at
+        return found if is_newer else None
 
     @property
     def held(self) -> Mapping[str, UnixSeconds]:

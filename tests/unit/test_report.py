@@ -64,6 +64,42 @@ def test_the_marker_is_the_report() -> None:
     assert report.backup.endswith(".bak")
 
 
+SAID = "[ALERT] (7) : config : parsing [/etc/haproxy/haproxy.cfg:4]: "
+
+
+HEADER = "'http-request set-header' expects either 'if' or 'unless' but found '{}'."
+CHECK = "'http-check send' : expects 'hdr', 'body' but got '{}' as argument.. no"
+WORDS = "too many words, truncating at word 65, position 330:{}"
+QUOTE = "unmatched quote at position 30:{}"
+ERRORS = " [ALERT] (7) : Fatal errors found"
+
+
+@pytest.mark.fault("F151")
+@pytest.mark.parametrize(
+    ("alert", "shown"),
+    [
+        (HEADER.format("s3cr3t"), HEADER.format("***")),
+        (CHECK.format("s3cr3t"), CHECK.format("***")),
+        (WORDS.format(" <a 's3cr3t'>.") + ERRORS, WORDS.format("***") + ERRORS),
+        (QUOTE.format(ERRORS), QUOTE.format(ERRORS)),
+        (QUOTE.format('  password "s3cr3t  ^'), QUOTE.format("***")),
+        ("unknown keyword 'usr'", "unknown keyword 'usr'"),
+    ],
+)
+def test_what_haproxy_quotes_of_a_line_is_hidden(alert: str, shown: str) -> None:
+    """It may be a secret; all else that it said is told."""
+    refused = said(outcome="failed", reason="invalid-config", detail=SAID + alert)
+    (report,) = reports_of([invocation("Failed", output=refused)])
+    assert report.detail == SAID + shown
+
+
+def test_half_a_character_is_no_text() -> None:
+    """An answer that has one could not be sent."""
+    odd = said(detail="a\ud800b", haproxy_version="\udfff", style="ok")
+    (report,) = reports_of([invocation("Success", output=odd)])
+    assert (report.detail, report.haproxy_version, report.style) == ("a?b", "?", "ok")
+
+
 @pytest.mark.parametrize("status", ["Pending", "InProgress", "Delayed", "Cancelling"])
 def test_what_is_under_way_is_no_report(status: str) -> None:
     """Not even with a marker already printed."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haproxy_sync.config.diff import CHANGED, semantic_diff
-from haproxy_sync.config.secrets import MASK, masked
+from haproxy_sync.secrets import MASK, masked
 
 PLACES = (
     "stats auth admin:{}",

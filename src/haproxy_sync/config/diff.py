@@ -10,8 +10,8 @@ from itertools import filterfalse
 from typing import Any, Self
 
 from haproxy_sync.config.language import SERVER_KEYWORDS, Server, servers, words
-from haproxy_sync.config.secrets import masked, masked_words
 from haproxy_sync.fleet.model import Backend
+from haproxy_sync.secrets import masked, masked_words
 
 # Keywords of a server line that stand alone (HAProxy's configuration manual, 5.2); all others take a value.
 FLAGS = frozenset({

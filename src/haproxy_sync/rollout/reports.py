@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from haproxy_sync.secrets import masked_alert
 from haproxy_sync.state.model import BackendServers, HAProxy, Outcome
 
 MARKER = "haproxy-ec2-sync "
@@ -215,7 +216,7 @@ def _unreported(invocation: _Invocation) -> Report:
     """What Run Command itself says where the host said nothing."""
     if invocation.failed_download:
         reason, step = invocation.failed_download
-        detail = _short(step.output)
+        detail = _detail(step.output)
         if WORKER_DIED in step.output:
             return Report(invocation.instance_id, Outcome.UNKNOWN, AGENT_DIED, detail)
         return Report(invocation.instance_id, Outcome.FAILED, reason, detail)
@@ -229,7 +230,7 @@ def _unreported(invocation: _Invocation) -> Report:
         instance_id=invocation.instance_id,
         outcome=outcome,
         reason=reason,
-        detail=_short(invocation.apply.output or invocation.trace),
+        detail=_detail(invocation.apply.output or invocation.trace),
         is_silent=invocation.is_silent,
     )
 
@@ -241,7 +242,7 @@ def _reported(instance_id: str, marker: Mapping[str, Any]) -> Report:
         instance_id=instance_id,
         outcome=HOST_DENIALS.get(reason, Outcome(marker["outcome"])),
         reason=reason,
-        detail=_short(marker.get("detail")),
+        detail=_detail(marker.get("detail")),
         is_heard=True,
         installed=marker["md5_after"],
         running=marker["running_md5"],
@@ -310,8 +311,9 @@ def _is_digest(value: object) -> bool:
 
 
 def _text(value: object) -> str:
-    """What the service or a host says; empty where it says nothing."""
-    return str(value or "")
+    """What the service or a host says, as far as it is text at all; empty where it says nothing."""
+    # An escape of JSON can be half a character, and no answer of ours could be sent with it.
+    return str(value or "").encode("utf-8", "replace").decode()
 
 
 def _whole(value: object) -> int | None:
@@ -319,6 +321,11 @@ def _whole(value: object) -> int | None:
     if type(value) is int and 0 <= value < 1 << 53:
         return value
     return None
+
+
+def _detail(value: object) -> str:
+    """Words of a tool, which may quote a line of the config."""
+    return _short(masked_alert(_text(value)))
 
 
 def _short(value: object) -> str:

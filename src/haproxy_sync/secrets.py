@@ -60,6 +60,14 @@ _MEANING = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
+# Behind these HAProxy quotes the word of a line that it stopped at, or all from a position on.
+_ALERT = re.compile(
+    r"""
+    (\bposition\ [0-9]+:) (?! \s* (?: \[ALERT\] | $)) .+? (?= \s\[ALERT\] | $)
+    | (\bbut\ (?:found|got)\ ') [^']+
+    """,
+    re.DOTALL | re.VERBOSE,
+)
 _QUOTES = re.compile(r"""\\(.)|["']""", re.DOTALL)
 
 
@@ -68,6 +76,11 @@ def masked(line: str) -> str:
     meaning = _MEANING.match(line)
     end = meaning.end() if meaning else 0
     return _masked(line[:end], _QUOTED_WORD) + _masked(line[end:], _WORD)
+
+
+def masked_alert(text: str) -> str:
+    """What HAProxy says of a config, `***` for what it quotes where a secret may stand; file and line tell where."""
+    return _ALERT.sub(rf"\1\2{MASK}", text)
 
 
 def masked_words(words: Sequence[str]) -> list[str]:

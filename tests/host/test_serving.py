@@ -1,6 +1,9 @@
 """Every run says at its end how HAProxy serves there: by real HAProxys, whatever became of the command."""
 
+import os
+import signal
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -252,6 +255,28 @@ def test_a_worker_that_hangs_keeps_no_run_for_long(
     assert report.says("unchanged")
     assert says_nothing(report)
     assert 4 < seconds < 9
+
+
+@pytest.mark.fault("F148")
+def test_who_is_ended_while_it_asks_tells_what_it_did(
+    step: ApplyStep, backends: tuple[BackendHost, ...]
+) -> None:
+    """The agent gives up, and the config is installed all the same."""
+    over = threading.Event()
+
+    def end(peer: socket.socket) -> None:
+        said = peer.getsockopt(
+            socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+        )
+        pid, _user, _group = struct.unpack("3i", said)
+        os.kill(pid, signal.SIGTERM)
+        over.wait(9)
+
+    with answering(step.host, end):
+        report = step.run(stateful(*backends[:2]))
+        over.set()
+    assert report.says("unchanged")
+    assert says_nothing(report)
 
 
 @pytest.mark.fault("F148")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from haproxy_apply import report, request
 from haproxy_apply.apply import apply
-from haproxy_apply.errors import Ended, Verdict
+from haproxy_apply.errors import Ended, Interrupted, Verdict
 from haproxy_apply.journal import Journal
 from haproxy_apply.state import locked
 
@@ -22,10 +22,6 @@ INTERRUPTED = 31
 
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-class Interrupted(BaseException):
-    """Somebody ends the run: it still opens the ports and says so. SIGKILL leaves no time for that."""
 
 
 def main() -> int:

@@ -24,6 +24,10 @@ class Ended(Exception):
         self.verdict = Verdict(status, outcome, reason, detail)
 
 
+class Interrupted(BaseException):
+    """Somebody ends the run: it still opens the ports and says so. SIGKILL leaves no time for that."""
+
+
 def failed(status: int, reason: str, detail: str = "") -> Ended:
     """A failure, to be raised."""
     return Ended(status, "failed", reason, detail)

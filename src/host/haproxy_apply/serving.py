@@ -6,9 +6,11 @@ Every run says so, also one that has nothing to do, so this asks once and loads 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from haproxy_apply import admin_socket, durable, files, stats_socket
+from haproxy_apply.errors import Interrupted
 from haproxy_apply.state import PROVEN_MODEL
 
 if TYPE_CHECKING:
@@ -33,7 +35,9 @@ def tell(live: LiveFile, discovery: Discovery, findings: Findings) -> None:
     service = discovery.last
     if service and service.worker:
         findings.haproxy = RUNNING
-        _ask(live, service.worker, findings)
+        # Whoever ends the run now has waited long enough for the servers; what the run did stays done.
+        with suppress(Interrupted):
+            _ask(live, service.worker, findings)
     elif service is None and discovery.other_file:
         findings.haproxy = OTHER_FILE
     else:

@@ -29,23 +29,29 @@ _NAME = (
     r"|(?<![a-z])(?:auth|pass|pwd)(?![a-z_-])"
 )
 _NAMED = re.compile(_NAME, re.IGNORECASE)
-# A sample that is compared with what follows, or a variable that gets it.
+# A sample that an ACL or a condition compares with what follows, or a variable that gets it; with the two words before.
 _SAMPLE = re.compile(
-    rf"(?:hdr|cook|param|urlp|var)[\w-]*\([^)]*(?:{_NAME})", re.IGNORECASE
+    rf"""
+    (?: (?: \bacl\ \S+\ | [{{!]\  ) \S* (?:hdr|cook|param|urlp|var) | \b set-var ) [\w-]*
+    \( [^)]{{0,200}} (?:{_NAME}) \S* \Z
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 # An option of a program, but not one that takes a file.
-_OPTION = re.compile(rf"--?[\w-]*(?:{_NAME})[\w-]*(?<!file)(?<!path)", re.IGNORECASE)
+_OPTION = re.compile(
+    rf"--?[\w-]{{0,50}}(?:{_NAME})[\w-]{{0,50}}(?<!file)(?<!path)", re.IGNORECASE
+)
 # Within one word: what stands before the secret, the secret, and what is no more of it.
 _WITHIN = re.compile(
     rf"""
-    (?P<before> :// [^/@\s:]* : ) [^@\s]+ (?P<after> @ )
+    (?P<before> :// [^/@\s:]{{0,200}} : ) [^@\s]{{1,2000}} (?P<after> @ )
     | (?P<opening>
         authorization :
-        | (?:{_NAME}) [\w-]* : (?=\\?\ )
+        | (?:{_NAME}) [\w-]{{0,50}} : (?=\\?\ )
         | \b (?:auth|basic|bearer|pass) (?=\\?\ )
         | \b (?:jwt_verify|hmac|aes_\w+) \(
       ) .+
-    | (?P<equal> (?:{_NAME}) [\w-]* (?<!file)(?<!path) = ) [^&\s"']+
+    | (?P<equal> (?:{_NAME}) [\w-]{{0,50}} (?<!file)(?<!path) = ) [^&\s"']+
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
@@ -120,7 +126,8 @@ def _behind(words: Sequence[str], position: int) -> Iterable[int]:
     begin = position + 1
     if _is_before_one(words, position):
         return range(begin, _end(words[: begin + 1], begin))
-    if _SAMPLE.search(words[position]) or _is_name(words, position):
+    until_here = " ".join(words[max(0, position - 2) : begin])
+    if _SAMPLE.search(until_here) or _is_name(words, position):
         return range(begin, _end(words, begin))
     return ()
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 MASK = "***"
+MAX_WORDS = 64  # of a line, as HAProxy counts them
 
 # Each is followed by one secret.
 KEYWORDS = frozenset({
@@ -33,7 +34,7 @@ _NAMED = re.compile(_NAME, re.IGNORECASE)
 _SAMPLE = re.compile(
     rf"""
     (?: (?: \bacl\ \S+\ | [{{!]\  ) \S* (?:hdr|cook|param|urlp|var) | \b set-var ) [\w-]*
-    \( [^)]{{0,200}} (?:{_NAME}) \S* \Z
+    \( [^)]{{0,200}} (?:{_NAME}) (?: \S* | .* \) ) \Z
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -128,7 +129,7 @@ def _behind(words: Sequence[str], position: int) -> Iterable[int]:
         return range(begin, _end(words[: begin + 1], begin))
     until_here = " ".join(words[max(0, position - 2) : begin])
     if _SAMPLE.search(until_here) or _is_name(words, position):
-        return range(begin, _end(words, begin))
+        return range(begin, _end(words[: begin + MAX_WORDS], begin))
     return ()
 
 

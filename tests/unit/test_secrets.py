@@ -38,6 +38,7 @@ PLACES = (
     'option httpchk GET / "HTTP/1.1\\r\\nX-Api-Key: {}"',
     'http-request set-header X-Upstream "Bearer {}"',
     "acl known req.hdr(Authorization) -m str {}",
+    "acl known req.hdr(Authorization),word(2,' ') -m str {}",
     "use_backend b if {{ req.hdr(X-Token) {} }}",
     'http-request deny unless {{ var(txn.t),jwt_verify(HS256,"{}") 1 }}',
     "http-request set-var(txn.api_token) str({})",
@@ -151,6 +152,7 @@ def test_what_stands_around_it_is_shown(line: str, shown: str) -> None:
         "acl auth src 10.0.0.0/8",
         "http-request deny if auth !admin",
         "http-request set-header X-Author-Id 7",
+        "use_backend b if { hdr(x-token) } !{ src 10.0.0.1 }",
         "stick on req.hdr(Authorization) table t",
         "http-request track-sc0 req.hdr(x-api-key) table t",
         "http-request capture req.hdr(Authorization) len 128",
@@ -191,7 +193,8 @@ def test_a_secret_that_only_moved_has_not_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["password ", "token", "token-", "a://b:", "hdr(", "{ hdr(", "\\", '"']
+    "part",
+    ["password ", "token", "token-", "a://b:", "hdr(", "{ hdr(token ", "\\", '"'],
 )
 def test_a_line_of_any_length_is_read_within_seconds(part: str) -> None:
     """A comment may be long, and a batch has a minute."""

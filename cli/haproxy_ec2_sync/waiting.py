@@ -26,17 +26,29 @@ LASTING = frozenset(
     {
         "AccessDenied",
         "AccessDeniedException",
+        "AuthFailure",
         "ExpiredToken",
         "ExpiredTokenException",
+        "IncompleteSignature",
         "InvalidClientTokenId",
         "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "OptInRequired",
+        "RequestExpired",
         "ResourceNotFoundException",
         "SignatureDoesNotMatch",
+        "UnauthorizedOperation",
         "UnrecognizedClientException",
+        "ValidationError",
+        "ValidationException",
     }
 )
 """Errors of AWS that no waiting mends."""
 
+TOO_SOON = (
+    "no look was late enough to see a change of before, as EC2 shows a change some "
+    f"{CONSISTENT_SECONDS:.0f} s late: give a longer --timeout, or wait --no-sync"
+)
 OLDER = "this function is older than this command line, and has no word for synchronised: deploy the same release"
 
 
@@ -141,11 +153,15 @@ class Wait:
         if until is None or until > self.begin + self.goal.timeout:
             raise Failed(_frozen(freeze))
         self.believed_from = max(self.believed_from, until)
+        # Its clock decides, not ours: a look that the function calls frozen has published nothing.
+        self.looked_at = 0.0
 
     def _too_late(self) -> str:
         within = f"within {self.goal.timeout:.0f} s"
         if self.status is None:
             return f"{within} the function gave no status{_counted(self.troubles)}"
+        if is_reached(self.status, self.goal):
+            return f"{within} {TOO_SOON}{_counted(self.troubles)}"
         headline = Fields.of(self.status).text("headline")
         of = progress(self.status, self.goal)
         return f"{within} not synchronised and healthy ({of}): {headline}{_counted(self.troubles)}"
@@ -190,16 +206,16 @@ def failures(troubles: tuple[str, ...]) -> str:
 def is_passing(error: Exception) -> bool:
     """Whether waiting may mend it: throttling, a deploy under way, a connection that broke."""
     from botocore.exceptions import (  # noqa: PLC0415 # help does without
-        BotoCoreError,
         ClientError,
-        NoCredentialsError,
+        ConnectionError,  # noqa: A004 # botocore's own
+        HTTPClientError,
+        IncompleteReadError,
     )
 
     if isinstance(error, ClientError):
         return error.response.get("Error", {}).get("Code", "") not in LASTING
-    if isinstance(error, Refused | NoCredentialsError):
-        return False
-    return isinstance(error, FunctionFailed | BotoCoreError)
+    broken = ConnectionError | HTTPClientError | IncompleteReadError
+    return isinstance(error, FunctionFailed | broken)
 
 
 def _has_spoken(key: str, proxy: Fields, goal: Goal) -> bool:

@@ -5,7 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    IncompleteReadError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ReadTimeoutError,
+    UnauthorizedSSOTokenError,
+)
 
 from haproxy_ec2_sync import clock
 from haproxy_ec2_sync.app import INTERRUPTED
@@ -129,6 +137,8 @@ def test_what_passes_is_borne_until_the_deadline(shell: Shell, running: World) -
         error_of_aws("TooManyRequestsException"),
         error_of_aws("ResourceConflictException"),
         EndpointConnectionError(endpoint_url="https://lambda"),
+        IncompleteReadError(actual_bytes=1, expected_bytes=2),
+        ReadTimeoutError(endpoint_url="https://lambda"),
     ]
 
     def arriving(_request: dict[str, Any]) -> None:
@@ -139,7 +149,7 @@ def test_what_passes_is_borne_until_the_deadline(shell: Shell, running: World) -
     typed = shell("wait")
     assert typed.status == 0
     assert running.act("status")["generation"] == 2
-    assert "3 questions failed, the last one: " in typed.err
+    assert "5 questions failed, the last one: " in typed.err
     assert "TooManyRequestsException" in typed.err.splitlines()[-1]
 
 
@@ -282,3 +292,66 @@ def test_the_answer_of_what_was_done_stays_the_only_json(
     assert typed.status == 0
     assert json.loads(typed.out)["action"] == "sync"
     assert running.act("status")["sync"] == "synced"
+
+
+def test_a_clock_that_is_fast_does_not_end_a_freeze(
+    shell: Shell, running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the operator's clock it is over, by the function's it is not: only the function knows."""
+    running.act("freeze", minutes=2)
+    running.launch()
+    monkeypatch.setattr(clock, "now", lambda: running.now + 100)
+    assert shell("wait", "--timeout", "300").status == 0
+    assert running.act("status")["freeze"] is None
+    assert running.act("status")["generation"] == 2
+    assert running.act("status")["sync"] == "synced"
+
+
+def test_a_freeze_that_somebody_lengthens_is_seen(
+    shell: Shell, running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is waited for."""
+    running.act("freeze", minutes=1)
+    running.launch()
+    after_first_sleep(monkeypatch, running, lambda: running.act("freeze", minutes=60))
+    typed = shell("wait", "--timeout", "300")
+    assert typed.status == 1
+    assert "frozen until" in typed.err.splitlines()[-1]
+
+
+def test_less_time_than_ec2_needs_is_said(shell: Shell, running: World) -> None:
+    """All is well, but nobody knows whether by a look that saw the change."""
+    typed = shell("wait", "--timeout", "3")
+    assert typed.status == 1
+    last = typed.err.splitlines()[-1]
+    assert "EC2 shows a change some 5 s late" in last
+    assert "--timeout" in last
+    assert "not synchronised" not in last
+    assert running.state.generation == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        error_of_aws("ValidationError"),
+        error_of_aws("UnauthorizedOperation"),
+        error_of_aws("RequestExpired"),
+        UnauthorizedSSOTokenError(),
+        PartialCredentialsError(provider="env", cred_var="secret"),
+        ProfileNotFound(profile="nobody"),
+    ],
+    ids=repr,
+)
+def test_a_wait_does_not_hide_what_only_the_operator_mends(
+    shell: Shell, running: World, error: Exception
+) -> None:
+    """A sign-in that is over, a name that no stack can have: at once, in one line."""
+
+    def arriving(_request: dict[str, Any]) -> None:
+        raise error
+
+    shell.arriving = arriving
+    begin = running.now
+    typed = shell("wait")
+    assert (typed.status, running.now) == (1, begin)
+    assert len(typed.err.splitlines()) == 1

@@ -14,7 +14,7 @@ from rich.text import Text
 from haproxy_ec2_sync import waiting
 from haproxy_ec2_sync.answers import Fields
 from haproxy_ec2_sync.desk import Desk
-from haproxy_ec2_sync.errors import Failed
+from haproxy_ec2_sync.errors import Failed, one_line
 from haproxy_ec2_sync.function import Answer
 from haproxy_ec2_sync.parameters import Finite
 from haproxy_ec2_sync.streams import screen
@@ -158,15 +158,27 @@ def compare(desk: Desk, plan_seen: Answer | None, answer: Answer) -> None:
     """Say so if what was published, in the moment after the second look, is not what somebody had seen."""
     if plan_seen is None or not answer.get("published"):
         return
-    history = Fields.of(desk.ask("status")).many("history")
-    published = history[0] if history else Fields({})
-    seen = Fields.of(plan_seen).fields("servers")
-    if any(_ids(published, kind) != _ids(seen, kind) for kind in KINDS):
-        warn("what was published is not what you saw before: see history")
+    try:
+        status = desk.ask("status")
+    except Exception as error:  # noqa: BLE001 # what was asked for is done, whoever fails now
+        warn(f"whether it is what you saw is not known, see history: {one_line(error)}")
+        return
+    warn(_another(Fields.of(plan_seen).fields("servers"), Fields.of(status)))
 
 
-def _ids(servers: Fields, kind: str) -> frozenset[str]:
-    return frozenset(servers.texts(kind))
+def _another(seen: Fields, status: Fields) -> str:
+    """In words, if the newest publication is not this one."""
+    published = next(iter(status.many("history")), Fields({}))
+    is_same = all(_is_as_seen(published, seen, kind) for kind in KINDS)
+    return (
+        "" if is_same else "what was published is not what you saw before: see history"
+    )
+
+
+def _is_as_seen(published: Fields, seen: Fields, kind: str) -> bool:
+    """The history names some of the servers, and counts the others."""
+    named, shown = set(published.texts(kind)), set(seen.texts(kind))
+    return named <= shown and len(named) + published.count(f"more_{kind}") == len(shown)
 
 
 def warn(words: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from tests.cli.conftest import Shell
 from tests.cli.terminal import types
@@ -318,3 +319,38 @@ def test_what_the_function_refuses_is_its_own_one_line(shell: Shell) -> None:
     assert typed.status == 1
     assert typed.err.startswith("haproxy-ec2-sync: no config is known")
     assert shell("freeze", "--minutes", "0").status == 1
+
+
+def test_a_big_removal_that_is_what_was_shown_warns_of_nothing(
+    shell: Shell, running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The history names a hundred servers of each kind, and counts the others."""
+    running.launch(number=150)
+    running.sweep()
+    running.settle()
+    running.pass_time(60)
+    running.terminate(*running.act("status")["backends"][:120])
+    types(monkeypatch, "y\n")
+    typed = shell("sync", "--allow-mass-removal")
+    assert typed.status == 0
+    assert running.act("status")["history"][0]["more_removed"] == 20
+    assert "not what you saw" not in typed.err
+
+
+def test_what_is_done_is_no_error_if_nobody_can_say_whether_it_was_seen(
+    shell: Shell, running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The function did it, and the connection breaks a moment later."""
+    running.terminate(*running.act("status")["backends"][:2])
+    running.sweep()
+
+    def arriving(request: dict[str, Any]) -> None:
+        if "sync" in actions(shell) and request["action"] == "status":
+            raise EndpointConnectionError(endpoint_url="https://lambda")
+
+    shell.arriving = arriving
+    types(monkeypatch, "y\n")
+    typed = shell("sync", "--allow-mass-removal")
+    assert typed.status == 0
+    assert "whether it is what you saw is not known" in typed.err
+    assert "Could not connect to the endpoint" in typed.err

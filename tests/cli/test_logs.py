@@ -227,3 +227,16 @@ def test_more_than_anybody_reads_is_an_error(
     assert typed.out == "1\n2\n3\n"
     assert typed.status == 1
     assert "only the first 3 lines" in typed.err
+
+
+def test_lines_that_are_json_of_no_shape_are_shown(shell: Shell, log: Stored) -> None:
+    """Others write into a log, too: no line of theirs hides the rest."""
+    log.add('{"level": ["ERROR"], "message": {}}', "[" * 100_000, '{"level": "ERROR"}')
+    assert len(shell("logs").out.splitlines()) == 3
+    assert len(shell("logs", "--errors").out.splitlines()) == 2
+
+
+def test_longer_ago_than_time_goes_back(shell: Shell, log: Stored) -> None:
+    """All that is there."""
+    log.add("old", ago=86400)
+    assert shell("logs", "--json", "--since", "999999d").out == "old\n"

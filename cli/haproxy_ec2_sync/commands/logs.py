@@ -78,7 +78,7 @@ def command(
     group = desk.function.outputs.get("LogGroupName")
     if group is None:
         raise Failed("the stack has no output LogGroupName: deploy it again")
-    begin = int((clock.now() - since) * 1000)
+    begin = int(max(0.0, clock.now() - since) * 1000)
     log = Log(desk.function.client("logs"), group, begin)
 
     def is_wanted(event: LogEvent) -> bool:

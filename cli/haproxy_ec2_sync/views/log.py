@@ -51,14 +51,14 @@ def is_bad(event: LogEvent) -> bool:
     """Whether it tells of trouble: a warning or worse, or what a runtime says that fails."""
     logged = _parsed(event.message)
     if logged is not None:
-        return logged.get("level") in BAD
+        return plain(logged.get("level")) in BAD
     return not event.message.startswith(PLATFORM) or "\tStatus: " in event.message
 
 
 def _parsed(message: str) -> dict[str, Any] | None:
     try:
         value = json.loads(message)
-    except ValueError:
+    except (ValueError, RecursionError):  # an abyss of brackets
         return None
     return value if isinstance(value, dict) else None
 

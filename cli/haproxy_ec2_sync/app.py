@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from haproxy_ec2_sync import streams
 from haproxy_ec2_sync.commands import (
     completion,
     diff,
@@ -83,4 +84,5 @@ def _words(error: click.ClickException) -> str:
 
 def main() -> None:
     """The console script."""
+    streams.escape()
     sys.exit(run(sys.argv[1:]))

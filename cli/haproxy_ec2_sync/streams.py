@@ -1,6 +1,8 @@
 """The two output streams: a terminal's lines are as wide as it is; in a pipe each line is whole, for `grep`."""
 
+import io
 import os
+import sys
 
 from rich.console import Console
 
@@ -14,3 +16,10 @@ def screen(*, is_error: bool = False) -> Console:
     if not (made.width and (made.file.isatty() or "COLUMNS" in os.environ)):
         made.width = WHOLE
     return made
+
+
+def escape() -> None:
+    """What a stream's encoding does not have is written as Python writes it, and is no error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -11,12 +11,14 @@ import click
 from rich.console import Console, RenderableType
 
 from haproxy_ec2_sync import function
+from haproxy_ec2_sync.errors import Failed
 from haproxy_ec2_sync.function import Answer, Function
 from haproxy_ec2_sync.parameters import Given
 from haproxy_ec2_sync.streams import screen
-from haproxy_ec2_sync.target import Options, Target, target
+from haproxy_ec2_sync.target import Options, Target, environments, target
 
 NAME = "haproxy-ec2-sync"
+SAMCONFIG = Path("samconfig.toml")
 VARIABLES = "HAPROXY_EC2_SYNC_"
 """How variables of the environment begin that stand for options."""
 
@@ -61,6 +63,15 @@ class Desk:
             self.console.print(view(answer))
 
 
+def _offered(context: click.Context, _option: click.Parameter, begun: str) -> list[str]:
+    """Environments that begin so; none where there is no file to read: somebody only pressed a key."""
+    try:
+        known = environments(context.params.get("config_file") or SAMCONFIG)
+    except Failed:
+        return []
+    return [env for env in known if env.startswith(begun)]
+
+
 def _common(name: str, **settings: Any) -> Callable[[Any], Any]:
     """An option of all commands, which a variable of the environment can give, too."""
     variable = name.removeprefix("--").replace("-", "_").upper()
@@ -74,13 +85,14 @@ OPTIONS = (
         "--env",
         type=Given(),
         default="default",
+        shell_complete=_offered,
         show_default=True,
         help="The table of samconfig.toml that names the stack.",
     ),
     _common(
         "--config-file",
         type=click.Path(path_type=Path),
-        default="samconfig.toml",
+        default=SAMCONFIG,
         show_default=True,
         help="SAM's file with the tables.",
     ),

@@ -86,6 +86,14 @@ def test_a_person_reads_what_came_of_it(shell: Shell, running: World) -> None:
     assert "frozen" not in typed.out
 
 
+@pytest.mark.usefixtures("running")
+def test_a_new_generation_of_the_same_config_is_told_as_that(shell: Shell) -> None:
+    """A rollback to what is published has a number of its own; nothing else is changed."""
+    assert "generation: 1, the config is as before" in shell("sync").out
+    out = shell("rollback", "1", "--yes").out
+    assert "generation: 2, the config is as before" in out
+
+
 def test_a_person_reads_what_is_held_and_frozen(shell: Shell, running: World) -> None:
     """And until when, and why."""
     running.terminate(*running.act("status")["backends"])

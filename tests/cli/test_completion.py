@@ -49,6 +49,30 @@ def test_what_is_typed_is_completed(
     assert shell.asked == []
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("haproxy-ec2-sync status --env ", ["default", "staging", "production"]),
+        ("haproxy-ec2-sync status --env s", ["staging"]),
+        ("haproxy-ec2-sync wait --config-file none.toml --env ", []),
+        ("haproxy-ec2-sync wait --config-file README.md --env ", []),
+    ],
+)
+def test_environments_are_completed_from_the_file(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, words: str, offered: list[str]
+) -> None:
+    """And without one, nothing is; that is no error on somebody's prompt."""
+    monkeypatch.setenv("_HAPROXY_EC2_SYNC_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
+    with pytest.raises(SystemExit) as ended:
+        shell()
+    assert ended.value.code == 0
+    said = shell.capture.readouterr()
+    assert said.out.split() == [f"plain,{env}" for env in offered]
+    assert said.err == ""
+
+
 def test_an_unknown_shell_is_refused(shell: Shell) -> None:
     """With those that are known."""
     typed = shell("completion", "tcsh")

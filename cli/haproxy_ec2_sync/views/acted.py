@@ -45,7 +45,9 @@ def _generation(fields: Fields) -> str:
     number = fields.count("generation")
     if not number:
         return "none, nothing was ever published"
-    fate = "published now" if fields.values.get("published") else "not changed"
+    fate = (
+        "published now" if fields.values.get("published") else "the config is as before"
+    )
     return f"{number}, {fate}"
 
 

@@ -74,7 +74,7 @@ def command(
     is_all: bool,
     grep: re.Pattern[str],
 ) -> None:
-    """Show the function's log, a line for each event; --json prints the lines as they were written."""
+    """Show the function's log, a line for each event; --json prints JSON lines, those of the function as they are."""
     group = desk.function.outputs.get("LogGroupName")
     if group is None:
         raise Failed("the stack has no output LogGroupName: deploy it again")
@@ -94,7 +94,7 @@ def command(
 def _show(desk: Desk, events: Iterator[LogEvent], is_wanted: Wanted) -> None:
     for event in filter(is_wanted, events):
         if desk.is_json:
-            click.echo(event.message)
+            click.echo(view.json_line(event))
         else:
             desk.console.print(view.line(event), soft_wrap=True)
 

@@ -35,7 +35,7 @@ LONGEST = 200  # characters of a value
 
 def line(event: LogEvent) -> Text:
     """Time, level, message and what else it says that matters; a line that is no JSON object as it is."""
-    at = f"{datetime.fromtimestamp(event.at / 1000, UTC):%Y-%m-%d %H:%M:%SZ}"
+    at = _at(event)
     logged = _parsed(event.message)
     if logged is None:
         return Text.assemble((at, "dim"), " ", _lines(event.message))
@@ -45,6 +45,16 @@ def line(event: LogEvent) -> Text:
     message = Text(plain(logged.get("message", "")), "bold")
     shown = Text.assemble((f"{at} ", "dim"), (f"{level:<8} ", COLOURS.get(level, "")))
     return Text("  ").join([shown.append_text(message), *map(Text, _fields(logged))])
+
+
+def json_line(event: LogEvent) -> str:
+    """The function's own line as it is; any other as an object of its time and its text."""
+    told = {"at": _at(event), "message": event.message.rstrip()}
+    return json.dumps(_parsed(event.message) or told)
+
+
+def _at(event: LogEvent) -> str:
+    return f"{datetime.fromtimestamp(event.at / 1000, UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def is_bad(event: LogEvent) -> bool:

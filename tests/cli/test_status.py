@@ -37,6 +37,18 @@ def test_a_fleet_in_trouble(width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
 
 
+@pytest.mark.parametrize("width", [36, *range(40, 80, 6), 72, 78])
+def test_a_narrow_terminal_leaves_columns_out(width: int) -> None:
+    """Rather than to break each word of all of them into letters."""
+    text = screen.shown(view.status(samples.status(), NOW), width)
+    lines = text.splitlines()
+    (begin,) = (at for at, line in enumerate(lines) if line.startswith("PROXY "))
+    assert {"HAPROXY", "LAST"} <= set(lines[begin].split())
+    for name in ("edge-1", "edge-2", "edge-3", "edge-4"):
+        row = next(line for line in lines[begin:] if line.startswith(f"{name} "))
+        assert {"running", "stopped"} & set(row.split())
+
+
 def test_all_is_well() -> None:
     """The headline says so, and notes are shown all the same."""
     first = samples.condition("frozen until 04:00:00 UTC", "healthy")

@@ -109,12 +109,12 @@ class Column:
 COLUMNS = (
     Column("PROXY", Cells.name),
     Column("INSTANCE", Cells.instance, is_short=True, from_width=130),
-    Column("ADDRESS", Cells.address, is_short=True),
-    Column("ZONE", Cells.zone, is_short=True),
-    Column("CONFIG", Cells.config),
+    Column("ADDRESS", Cells.address, is_short=True, from_width=72),
+    Column("ZONE", Cells.zone, is_short=True, from_width=78),
+    Column("CONFIG", Cells.config, from_width=60),
     Column("HAPROXY", Cells.haproxy),
     Column("LAST", Cells.last),
-    Column("WHEN", Cells.when, is_short=True),
+    Column("WHEN", Cells.when, is_short=True, from_width=48),
 )
 
 

@@ -160,11 +160,17 @@ class Wait:
         within = f"within {self.goal.timeout:.0f} s"
         if self.status is None:
             return f"{within} the function gave no status{_counted(self.troubles)}"
-        if is_reached(self.status, self.goal):
-            return f"{within} {TOO_SOON}{_counted(self.troubles)}"
         headline = Fields.of(self.status).text("headline")
-        of = progress(self.status, self.goal)
-        return f"{within} not synchronised and healthy ({of}): {headline}{_counted(self.troubles)}"
+        why = self._missing(self.status)
+        return f"{within} {why}: {headline}{_counted(self.troubles)}"
+
+    def _missing(self, status: Answer) -> str:
+        generation = Fields.of(status).count("generation")
+        if generation < self.goal.generation:
+            return f"generation {self.goal.generation} was not published, but {generation or 'none'}"
+        if is_reached(status, self.goal):
+            return TOO_SOON
+        return f"not synchronised and healthy ({progress(status, self.goal)})"
 
 
 def is_reached(status: Answer, goal: Goal) -> bool:

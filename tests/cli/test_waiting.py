@@ -235,7 +235,9 @@ def test_a_generation_is_waited_for(
     assert shell("wait", "--generation", "2").status == 0
     assert set(actions(shell)) == {"status"}
     assert running.act("status")["generation"] == 2
-    assert shell("wait", "--generation", "3", "--timeout", "10").status == 1
+    typed = shell("wait", "--generation", "3", "--timeout", "10")
+    assert typed.status == 1
+    assert "within 10 s generation 3 was not published, but 2: " in typed.err
 
 
 def test_an_older_function_cannot_be_waited_for(

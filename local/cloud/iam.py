@@ -1,6 +1,7 @@
 """Stands for IAM's simulator: SimulatePrincipalPolicy on a role, by the policies that it has; moto has none.
 
-Checked: the role exists. Each action is judged on each resource, in the context that is given.
+Checked: the role exists. Each action is judged on each resource, in the context that is given; a key that a condition
+asks for and nobody gave is told as missing, for a resource that is named in the result of its own.
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from moto.iam.exceptions import NotFoundException
 from moto.iam.responses import IamResponse
 
 from local.cloud.access import policies_of
-from local.cloud.policies import Request, allows
+from local.cloud.policies import Request, allows, listed
 
 
 def install() -> None:
@@ -26,6 +27,7 @@ def _simulate(response: IamResponse) -> ActionResult:
     except NotFoundException as error:
         raise NotFoundException(f"Entity {role_arn} does not exist.") from error
     context = dict(_context(response._get_param("ContextEntries", [])))
+    missing = sorted(_conditions(policies) - {key.lower() for key in context})
     results = [
         {
             "EvalActionName": action,
@@ -34,12 +36,30 @@ def _simulate(response: IamResponse) -> ActionResult:
             if allows(policies, Request(action, resource, context))
             else "implicitDeny",
             "MatchedStatements": [],
-            "MissingContextValues": [],
+            "MissingContextValues": missing if resource == "*" else [],
+            "ResourceSpecificResults": _specific(resource, missing),
         }
         for action in response._get_param("ActionNames", [])
         for resource in response._get_param("ResourceArns", ["*"])
     ]
     return ActionResult({"EvaluationResults": results, "IsTruncated": False})
+
+
+def _conditions(policies: Iterable[Any]) -> set[str]:
+    """The context keys that conditions of these ask for."""
+    return {
+        key.lower()
+        for policy in policies
+        for statement in listed(policy["Statement"])
+        for keys in statement.get("Condition", {}).values()
+        for key in keys
+    }
+
+
+def _specific(resource: str, missing: list[str]) -> list[Any]:
+    """Where IAM tells which context it would need, for a resource that is named."""
+    named = {"EvalResourceName": resource, "EvalResourceDecision": "implicitDeny"}
+    return [named | {"MissingContextValues": missing}] if resource != "*" else []
 
 
 def _context(entries: Iterable[Any]) -> Iterable[tuple[str, str]]:

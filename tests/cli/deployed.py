@@ -241,7 +241,17 @@ def _make_function(made: Deployed) -> None:
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     roles.create_role(RoleName="reconcile-role", AssumeRolePolicyDocument=trust)
     allow(made, "reconcile", "ec2:DescribeInstances", "s3:GetObject")
-    allow(made, "send-command", "ssm:SendCommand")
+    tags = {"ssm:resourceTag/Environment": "staging", "ssm:resourceTag/Type": "haproxy"}
+    permit(
+        made,
+        "send-command",
+        {"Action": "ssm:SendCommand", "Resource": "arn:aws:ssm:*:*:document/apply"},
+        {
+            "Action": "ssm:SendCommand",
+            "Resource": "arn:aws:ec2:*:*:instance/*",
+            "Condition": {"StringEquals": tags},
+        },
+    )
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("handler.py", "")
@@ -268,15 +278,18 @@ def _make_function(made: Deployed) -> None:
 
 def allow(made: Deployed, policy: str, *actions: str) -> None:
     """A policy of the function's role lets it do these, and nothing else."""
-    statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    permit(made, policy, {"Action": list(actions), "Resource": "*"})
+
+
+def permit(
+    made: Deployed, policy: str, *allowed: dict[str, Any], role: str = "reconcile-role"
+) -> None:
+    """A policy of a role has these statements, and no others."""
+    statements = [{"Effect": "Allow"} | each for each in allowed]
+    document = {"Version": "2012-10-17", "Statement": statements}
     made.client("iam").put_role_policy(
-        RoleName="reconcile-role",
-        PolicyName=policy,
-        PolicyDocument=json.dumps({
-            "Version": "2012-10-17",
-            "Statement": [statement],
-        }),
-    )  # fmt: skip
+        RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document)
+    )
 
 
 def _make_profile(made: Deployed) -> None:
@@ -286,8 +299,10 @@ def _make_profile(made: Deployed) -> None:
     reads = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [reads]})
     arn = roles.create_policy(PolicyName="proxy-policy", PolicyDocument=document)
+    registers = reads | {"Action": "ssm:UpdateInstanceInformation"}
     core = roles.create_policy(
-        PolicyName="AmazonSSMManagedInstanceCore", PolicyDocument=document
+        PolicyName="AmazonSSMManagedInstanceCore",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [registers]}),
     )
     roles.create_role(RoleName="haproxy", AssumeRolePolicyDocument=trust)
     for policy in (arn, core):

@@ -33,6 +33,8 @@ BATCH = 50
 """Instances in one question to SSM, which allows no more results in an answer."""
 
 RULE = "AWS::Events::Rule"
+CORE = "AmazonSSMManagedInstanceCore"
+KEY = "0" * 64  # a digest, as object keys have one
 
 # Where IAM's action is not called like the operation.
 ACTIONS = {
@@ -41,6 +43,12 @@ ACTIONS = {
     "s3:HeadBucket": "s3:ListBucket",
     "s3:HeadObject": "s3:GetObject",
 }
+UNKNOWN_CALLER = (
+    *("ExpiredToken", "RequestExpired", "InvalidClientTokenId", "InvalidAccessKeyId"),
+    *("UnrecognizedClient", "SignatureDoesNotMatch", "InvalidSignature", "AuthFailure"),
+)
+"""How codes begin that hold for all questions: AWS does not know who asks."""
+
 REFUSALS = ("AccessDenied", "Unauthorized", "Forbidden", "403")
 ABSENT = ("NotFound", "NoSuch", "NonExistent", "InvalidDocument", "404")
 
@@ -135,7 +143,11 @@ class Account:
         from botocore.exceptions import (  # noqa: PLC0415
             BotoCoreError,
             ClientError,
+            CredentialRetrievalError,
             NoCredentialsError,
+            PartialCredentialsError,
+            SSOError,
+            TokenRetrievalError,
         )
 
         action = action_of(service, operation)
@@ -147,9 +159,14 @@ class Account:
             return send()
         except ClientError as error:
             told = error.response["Error"]
+            if str(told.get("Code")).startswith(UNKNOWN_CALLER):
+                raise
             words = f"{told.get('Code')}: {told.get('Message', '')}"
             raise Unanswered(action, one_line(words)) from error
-        except NoCredentialsError:
+        except (
+            *(NoCredentialsError, PartialCredentialsError, CredentialRetrievalError),
+            *(SSOError, TokenRetrievalError),
+        ):
             raise  # it holds for all questions
         except BotoCoreError as error:
             words = f"{type(error).__name__}: {error}"
@@ -197,7 +214,8 @@ class Account:
             StackName=self.target.stack_name,
         )
         return tuple(
-            self._rule(each["PhysicalResourceId"])
+            # One that could not be made has no id.
+            self._rule(each.get("PhysicalResourceId") or each["LogicalResourceId"])
             for each in resources
             if each["ResourceType"] == RULE
         )
@@ -259,17 +277,24 @@ class Account:
             self.pages("iam", "list_role_policies", "PolicyNames", RoleName=role)
         )
 
-    def denied(self, action: str, resource: str) -> bool:
-        """Whether IAM says that its role may not do this."""
+    def denied(self, role_arn: str, action: str, resource: str) -> bool:
+        """Whether IAM says that a role may not do this, whatever the circumstances."""
         answer = self.ask(
             "iam",
             "simulate_principal_policy",
-            PolicySourceArn=self.function.role_arn,
+            PolicySourceArn=role_arn,
             ActionNames=[action],
             ResourceArns=[resource],
+            ContextEntries=[
+                {
+                    "ContextKeyName": f"ssm:resourceTag/{key}",
+                    "ContextKeyValues": [value],
+                    "ContextKeyType": "string",
+                }
+                for key, value in self._proxy_tags().items()
+            ],
         )
-        results = answer["EvaluationResults"]
-        return any(each["EvalDecision"] != "allowed" for each in results)
+        return any(map(_is_denied, answer["EvaluationResults"]))
 
     @_once
     def status(self) -> Answer:
@@ -372,13 +397,9 @@ class Account:
     @_once
     def proxies(self) -> tuple[Proxy, ...]:
         """Running instances whose tags say that they are proxies."""
-        tags = {
-            self.variable("ENVIRONMENT_TAG_KEY"): self.variable("ENVIRONMENT"),
-            self.variable("TYPE_TAG_KEY"): self.variable("PROXY_TAG_VALUE"),
-        }
         filters = [
             {"Name": f"tag:{key}", "Values": [_exactly(value)]}
-            for key, value in tags.items()
+            for key, value in self._proxy_tags().items()
         ]
         running = {"Name": "instance-state-name", "Values": ["running"]}
         found = self.pages(
@@ -386,6 +407,13 @@ class Account:
         )
         instances = [raw for each in found for raw in each["Instances"]]
         return tuple(sorted(map(Proxy.read, instances), key=str))
+
+    def _proxy_tags(self) -> dict[str, str]:
+        """What they are tagged with; the role's policy names the same."""
+        return {
+            self.variable("ENVIRONMENT_TAG_KEY"): self.variable("ENVIRONMENT"),
+            self.variable("TYPE_TAG_KEY"): self.variable("PROXY_TAG_VALUE"),
+        }
 
     @_once
     def agents(self) -> Mapping[str, Agent]:
@@ -424,14 +452,35 @@ class Account:
 
     def _profile(self, name: str) -> Profile:
         raw = self.ask("iam", "get_instance_profile", InstanceProfileName=name)
-        # IAM allows one.
-        role = "".join(each["RoleName"] for each in raw["InstanceProfile"]["Roles"])
-        if not role:
-            return Profile(name, "", ())
-        attached = self.pages(
+        for role in raw["InstanceProfile"]["Roles"]:  # IAM allows one
+            return self._profile_of(name, role["RoleName"], role["Arn"])
+        return Profile(name)
+
+    def _profile_of(self, name: str, role: str, role_arn: str) -> Profile:
+        """What is attached is enough; else IAM knows whether another policy says the same."""
+        raws = self.pages(
             "iam", "list_attached_role_policies", "AttachedPolicies", RoleName=role
         )
-        return Profile(name, role, tuple(each["PolicyArn"] for each in attached))
+        attached = {each["PolicyArn"] for each in raws}
+        names = {last(arn) for arn in attached}
+
+        def may(action: str, *resources: str) -> bool:
+            return not any(self.denied(role_arn, action, each) for each in resources)
+
+        return Profile(
+            name,
+            role,
+            self.output("ProxyPolicyArn") in attached
+            or may("s3:GetObject", *self._downloads(role_arn)),
+            CORE in names or may("ssm:UpdateInstanceInformation", "*"),
+        )
+
+    def _downloads(self, role_arn: str) -> Iterator[str]:
+        """ARNs of a config and of a program, such as proxies download."""
+        partition = role_arn.split(":")[1]
+        bucket = f"arn:{partition}:s3:::{self.output('BucketName')}"
+        yield f"{bucket}/configs/{self.variable('ENVIRONMENT')}/{KEY}/haproxy.cfg"
+        yield f"{bucket}/program/{KEY}/haproxy_apply.zip"
 
     @_once
     def route_tables(self) -> tuple[RouteTable, ...]:
@@ -453,6 +502,18 @@ class Account:
     def _vpcs(self) -> Raw:
         vpcs = sorted({proxy.vpc for proxy in self.offline})
         return {"Name": "vpc-id", "Values": vpcs}
+
+
+def _is_denied(result: Raw) -> bool:
+    """Where a condition decides whose circumstances the simulator does not know, nobody can say."""
+    parts = [result, *result.get("ResourceSpecificResults", ())]
+    is_guess = any(part.get("MissingContextValues") for part in parts)
+    return result["EvalDecision"] != "allowed" and not is_guess
+
+
+def aws_policy(role_arn: str, name: str) -> str:
+    """The ARN of a policy that AWS manages, in the partition of the role."""
+    return f"arn:{role_arn.split(':')[1]}:iam::aws:policy/{name}"
 
 
 def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:

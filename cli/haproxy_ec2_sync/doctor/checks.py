@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from haproxy_ec2_sync.doctor import answers, events, fleet, function, stack
-from haproxy_ec2_sync.doctor.account import Account, Unanswered
+from haproxy_ec2_sync.doctor.account import CORE, Account, Unanswered, aws_policy
 from haproxy_ec2_sync.doctor.facts import last
 from haproxy_ec2_sync.doctor.lines import Line, right
 
@@ -87,7 +87,8 @@ def _state(account: Account) -> tuple[Line, ...]:
 def _rights(account: Account) -> tuple[Line, ...]:
     """One right for each kind of work, on what the stack has."""
     bucket, document = account.output("BucketName"), account.output("DocumentName")
-    _, partition, _, _, number, *_ = account.function.role_arn.split(":")
+    role_arn = account.function.role_arn
+    _, partition, _, _, number, *_ = role_arn.split(":")
     region = account.stack.region
     asked = {
         "ec2:DescribeInstances": "*",
@@ -97,7 +98,7 @@ def _rights(account: Account) -> tuple[Line, ...]:
     return function.rights([
         f"{action} on {resource}"
         for action, resource in asked.items()
-        if account.denied(action, resource)
+        if account.denied(role_arn, action, resource)
     ])  # fmt: skip
 
 
@@ -114,15 +115,19 @@ def _tags(account: Account) -> tuple[Line, ...]:
 
 def _profiles(account: Account) -> tuple[Line, ...]:
     offline = frozenset(proxy.instance_id for proxy in account.offline)
-    policy = account.output("ProxyPolicyArn")
-    return fleet.profiles(account.proxies, account.profiles, offline, policy)
+    core = aws_policy(account.function.role_arn, CORE)
+    policies = (account.output("ProxyPolicyArn"), core)
+    has_all = all(proxy.profile for proxy in account.proxies)
+    proven = frozenset() if has_all else fleet.proven(account.status)
+    return fleet.profiles(account.proxies, account.profiles, offline, policies, proven)
 
 
 def _endpoints(account: Account) -> tuple[Line, ...]:
     offline = account.offline
     tables = account.route_tables if offline else ()
     found = account.endpoints if offline else ()
-    return fleet.endpoints(offline, account.agents, tables, found)
+    owner = account.function.role_arn.split(":")[4]
+    return fleet.endpoints(offline, account.agents, tables, found, owner)
 
 
 CHECKS = (

@@ -171,6 +171,7 @@ class Proxy:
     instance_id: str
     name: str
     has_public_address: bool
+    """Of IPv4 or of IPv6."""
     subnet: str
     vpc: str
     profile: str
@@ -182,7 +183,7 @@ class Proxy:
         return cls(
             instance_id=raw["InstanceId"],
             name=tags.get("Name") or raw.get("PrivateDnsName", "").partition(".")[0],
-            has_public_address=bool(raw.get("PublicIpAddress")),
+            has_public_address=bool(_public_addresses(raw)),
             subnet=raw.get("SubnetId", ""),
             vpc=raw.get("VpcId", ""),
             profile=last(raw.get("IamInstanceProfile", {}).get("Arn", "")),
@@ -191,6 +192,15 @@ class Proxy:
     def __str__(self) -> str:
         """Name and id."""
         return f"{self.name} ({self.instance_id})" if self.name else self.instance_id
+
+
+def _public_addresses(raw: Raw) -> list[Any]:
+    """An IPv6 address is one."""
+    interfaces = raw.get("NetworkInterfaces", ())
+    return [
+        *filter(None, [raw.get("PublicIpAddress")]),
+        *(each for one in interfaces for each in one.get("Ipv6Addresses", ())),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,22 +218,24 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """An instance profile: its role, and the policies that are attached to that, by ARN."""
+    """An instance profile, its role, and what that lets a proxy do, by whatever policy."""
 
     name: str
-    role: str
-    policies: tuple[str, ...]
+    role: str = ""
+    may_download: bool = False
+    may_register: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """Where packets of some subnets go. `way` is the target of the route to everywhere; empty if there is none."""
+    """Where packets of some subnets go. `ways` are the targets of the routes that lead out of the VPC."""
 
     table_id: str
     vpc: str
     is_main: bool
     subnets: tuple[str, ...]
-    way: str
+    ways: tuple[str, ...]
+    owner: str
 
     @classmethod
     def read(cls, raw: Raw) -> "RouteTable":
@@ -234,25 +246,28 @@ class RouteTable:
             vpc=raw["VpcId"],
             is_main=any(link.get("Main") for link in links),
             subnets=tuple(link["SubnetId"] for link in links if "SubnetId" in link),
-            way=next(filter(None, map(_way, raw.get("Routes", ()))), ""),
+            ways=tuple(filter(None, map(_way, raw.get("Routes", ())))),
+            owner=raw.get("OwnerId", ""),
         )
 
 
 WAYS = (
-    "NatGatewayId",
-    "GatewayId",
-    "TransitGatewayId",
-    "NetworkInterfaceId",
-    "InstanceId",
+    *("NatGatewayId", "GatewayId", "EgressOnlyInternetGatewayId"),
+    *("TransitGatewayId", "CoreNetworkArn", "VpcPeeringConnectionId"),
+    *("NetworkInterfaceId", "InstanceId", "LocalGatewayId", "CarrierGatewayId"),
 )
+EVERYWHERE = ("0.0.0.0/0", "::/0")
+NEAR = ("local", "vpce-")
+"""Targets that lead out only where all goes there, as to a firewall. Others may lead to endpoints that VPCs share."""
 
 
 def _way(route: Raw) -> str:
-    """The target of a route to everywhere that works; empty for another route."""
+    """The target of a route that works and leads out; empty for another route."""
+    cidrs = (route.get("DestinationCidrBlock"), route.get("DestinationIpv6CidrBlock"))
+    target = next((str(route[way]) for way in WAYS if route.get(way)), "")
+    leads_out = any(cidr in EVERYWHERE for cidr in cidrs) or not target.startswith(NEAR)
     is_usable = route.get("State", "active") == "active"
-    if route.get("DestinationCidrBlock") != "0.0.0.0/0" or not is_usable:
-        return ""
-    return next((str(route[way]) for way in WAYS if route.get(way)), "")
+    return target if leads_out and is_usable else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +286,8 @@ class Endpoint:
         is_named = bool(raw.get("PrivateDnsEnabled"))
         return cls(
             raw["VpcId"],
-            last(raw["ServiceName"], "."),
+            # An endpoint of VPC Lattice has none.
+            last(raw.get("ServiceName", ""), "."),
             is_available and is_named,
             tuple(raw.get("RouteTableIds", ())) if is_available else (),
         )

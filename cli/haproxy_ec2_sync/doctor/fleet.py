@@ -13,10 +13,16 @@ from haproxy_ec2_sync.doctor.facts import (
     RouteTable,
     failed,
 )
-from haproxy_ec2_sync.doctor.lines import Line, by_trouble, right, verdict, wrong
+from haproxy_ec2_sync.doctor.lines import (
+    Line,
+    by_trouble,
+    right,
+    some,
+    verdict,
+    wrong,
+)
 from haproxy_ec2_sync.text import count
 
-CORE = ":policy/AmazonSSMManagedInstanceCore"
 OFFLINE = ("agent-not-registered", "agent-offline")
 """Findings of `status` that are asked of SSM itself."""
 
@@ -26,6 +32,13 @@ RESTART = "restart amazon-ssm-agent there; see endpoints"
 ADVICE = {
     UNREGISTERED.ping: "see instance-profiles and endpoints; then restart amazon-ssm-agent there",
 }
+
+LEFT_OUT = {
+    "no-address": "give its network interface a private address, or remove its tags",
+    "foreign-subnet": "deploy with its subnet in BackendSubnets, or remove its tags",
+    "address-reused": "remove its tags, unless it is on its way out",
+}
+"""What to do with whom a look left out for another reason than a tag."""
 
 SERVICES = ("ssm", "ssmmessages", "s3")
 OLD_SERVICES = (*SERVICES, "ec2messages")
@@ -64,7 +77,7 @@ def _skipped(status: Mapping[str, Any]) -> Iterator[Line]:
     for skipped in status["skipped"]:
         name = _named(status, skipped["instance_id"])
         detail = f"{name}: {skipped['reason']} {skipped['detail']}".rstrip()
-        yield wrong(detail, "correct the tag")
+        yield wrong(detail, LEFT_OUT.get(skipped["reason"], "correct the tag"))
 
 
 def _named(status: Mapping[str, Any], instance_id: str) -> str:
@@ -105,29 +118,41 @@ def _versioned(status: Mapping[str, Any], agent: Mapping[str, Any]) -> str:
     return f"{named} {agent['version']}"
 
 
+def proven(status: Mapping[str, Any]) -> frozenset[str]:
+    """The proxies that have what is published: every command downloads."""
+    found = status["proxies"].items()
+    return frozenset(key for key, proxy in found if proxy.get("sync") == "synced")
+
+
 def profiles(
     proxies: Sequence[Proxy],
     found: Mapping[str, Profile],
     offline: frozenset[str],
-    policy: str,
+    policies: tuple[str, str],
+    proven: frozenset[str],
 ) -> tuple[Line, ...]:
-    """Every proxy has a role that may download, and register where it has not."""
+    """Every proxy may download, and register where it has not; `policies` let it do the one and the other.
+
+    Who has no instance profile may have a role from SSM (Default Host Management): `proven` have one that is enough.
+    """
     lacking = [
         (*lack, proxy)
         for proxy in proxies
         for lack in _lacks(
             found.get(proxy.profile),
-            policy,
+            policies,
             is_offline=proxy.instance_id in offline,
         )
+        if proxy.profile or proxy.instance_id not in proven
     ]
-    fine = f"{count(len(found), 'instance profile')}, each with the stack's policy"
+    fine = f"{count(len(found), 'instance profile')}, each with the rights of a proxy"
     return verdict(by_trouble(lacking), fine)
 
 
 def _lacks(
-    profile: Profile | None, policy: str, *, is_offline: bool
+    profile: Profile | None, policies: tuple[str, str], *, is_offline: bool
 ) -> Iterator[tuple[str, str]]:
+    policy, core = policies
     if profile is None:
         yield "no instance profile", f"attach one whose role has {policy}"
         return
@@ -135,12 +160,10 @@ def _lacks(
         yield f"instance profile {profile.name} has no role", "add one"
         return
     attach = f"aws iam attach-role-policy --role-name {profile.role} --policy-arn"
-    if policy not in profile.policies:
+    if not profile.may_download:
         yield f"role {profile.role} lacks the stack's policy", f"{attach} {policy}"
-    # Who is online may register by another policy.
-    if is_offline and not any(arn.endswith(CORE) for arn in profile.policies):
-        partition = policy.split(":")[1]
-        core = f"arn:{partition}:iam::aws{CORE}"
+    # Who is online has registered by whatever right.
+    if is_offline and not profile.may_register:
         yield f"role {profile.role} lacks {core.rpartition('/')[2]}", f"{attach} {core}"
 
 
@@ -149,10 +172,31 @@ def endpoints(
     agents_known: Mapping[str, Agent],
     tables: Sequence[RouteTable],
     found: Sequence[Endpoint],
+    owner: str,
 ) -> tuple[Line, ...]:
-    """Who is offline has a way to SSM and S3: the internet, or VPC endpoints."""
+    """Who is offline has a way to SSM and S3: the internet, or VPC endpoints. Of its VPC the owner alone sees all."""
     if not offline:
         return (right("every agent is online"),)
+    ours = [table for table in tables if table.owner == owner]
+    hidden = [proxy for proxy in offline if not _tables(proxy, ours)]
+    unseen = [_unseen([*map(str, hidden)])] if hidden else []
+    seen = [proxy for proxy in offline if proxy not in hidden]
+    return (*unseen, *(_ways(seen, agents_known, ours, found) if seen else ()))
+
+
+def _unseen(names: Sequence[str]) -> Line:
+    detail = f"not known: in a VPC of another account: {some(names)}"
+    advice = "ask its owner for a way to ssm, ssmmessages and s3, by a NAT gateway or endpoints"
+    return Line(ok=None, detail=detail, advice=advice)
+
+
+def _ways(
+    offline: Sequence[Proxy],
+    agents_known: Mapping[str, Agent],
+    tables: Sequence[RouteTable],
+    found: Sequence[Endpoint],
+) -> tuple[Line, ...]:
+    """Of those whose route table is known."""
     cut_off = [
         (*_cut_off(table, missing, proxy.subnet), proxy)
         for proxy in offline
@@ -160,7 +204,7 @@ def endpoints(
         if (missing := _missing(proxy, table, found, agents_known))
     ]
     fine = (
-        "each subnet of those offline has a way: see the agent's log, "
+        "nothing is missing in the route tables and endpoints of those offline: see the agent's log, "
         "/var/log/amazon/ssm/errors.log, and security groups"
     )
     return verdict(by_trouble(cut_off), fine)
@@ -199,9 +243,9 @@ def _missing(
 
 def _reaches_internet(proxy: Proxy, table: RouteTable) -> bool:
     """An internet gateway serves who has a public address; where others lead, nobody knows from here."""
-    if table.way.startswith("igw-"):
-        return proxy.has_public_address
-    return bool(table.way)
+    return any(
+        proxy.has_public_address or not way.startswith("igw-") for way in table.ways
+    )
 
 
 def _needed(agent: Agent) -> tuple[str, ...]:

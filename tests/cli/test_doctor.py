@@ -209,7 +209,7 @@ def _detach_core(made: Deployed) -> None:
 
 def _no_profile(made: Deployed) -> None:
     _managed_by_default(made)
-    unproven = dict.fromkeys(made.world.proxies, {"sync": "out-of-sync"})
+    unproven = {key: {"sync": "out-of-sync"} for key in made.world.proxies}
     made.says("status", proxies=unproven)
 
 

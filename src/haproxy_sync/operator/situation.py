@@ -7,7 +7,7 @@ from functools import cached_property
 from operator import attrgetter
 from types import MappingProxyType
 
-from haproxy_sync.rollout import agents, next_commands, word
+from haproxy_sync.rollout import agents, inspections, next_commands, word
 from haproxy_sync.rollout.next_commands import Due
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
 from haproxy_sync.settings import Settings
@@ -17,7 +17,6 @@ from haproxy_sync.state.model import (
     EnvironmentState,
     Failure,
     HAProxy,
-    Inspection,
     Outcome,
     ProxyState,
     Purpose,
@@ -131,21 +130,13 @@ class Situation:
 
     def is_edited(self, proxy: ProxyProgress) -> bool:
         """Whether an inspection found another config there, or at work, than the proxy was settled with."""
-        found = self._found_since(proxy.state)
-        if found is None or not proxy.is_settled:
-            return False
+        observed = proxy.state
+        found = observed.inspection or inspections.NOTHING_FOUND
+        is_newer = min(observed.inspect_sent_at, found.at) > observed.at
         # The file may be back in its place while HAProxy runs what was edited; empty: the host cannot tell.
         seen = {found.installed, found.running or found.installed}
-        return seen != {proxy.desired_md5}
-
-    @staticmethod
-    def _found_since(observed: ProxyState) -> Inspection | None:
-        """What the host answered that was asked since its last command; an older answer tells of what that found."""
-        found = observed.inspection
-        if found is None or not found.has_answered:
-            return None
-        is_newer = min(observed.inspect_sent_at, found.at) > observed.at
-        return found if is_newer else None
+        is_other = seen != {proxy.desired_md5}
+        return all((proxy.is_settled, is_newer, found.has_answered, is_other))
 
     @property
     def held(self) -> Mapping[str, UnixSeconds]:

@@ -32,7 +32,18 @@ ASKS = frozenset({"ask", "pages", "_asked"})
 """Methods of doctor that take service and operation by name."""
 
 EVERYBODY = "Operate"
-# What is not in the table is doctor's: it reads what has no name that begins like the stack's, too.
+STACK = (
+    "DoctorStack",
+    [
+        "arn:aws:cloudformation:*:*:stack/haproxy-ec2-sync-*",
+        "arn:aws:events:*:*:rule/haproxy-ec2-sync-*",
+        "arn:aws:iam::*:role/haproxy-ec2-sync-*",
+        "arn:aws:lambda:*:*:function:haproxy-ec2-sync-*",
+        "arn:aws:sqs:*:*:haproxy-ec2-sync-*",
+        "arn:aws:ssm:*:*:document/haproxy-ec2-sync-*",
+    ],
+)
+# What is not in the table is doctor's: IAM knows no resource of it, or one whose name begins otherwise.
 STATEMENTS: Mapping[str, tuple[str, list[str]]] = {
     "lambda:InvokeFunction": (
         EVERYBODY,
@@ -42,6 +53,14 @@ STATEMENTS: Mapping[str, tuple[str, list[str]]] = {
         "FindStack",
         ["arn:aws:cloudformation:*:*:stack/haproxy-ec2-sync-*"],
     ),
+    "cloudformation:ListStackResources": STACK,
+    "events:DescribeRule": STACK,
+    "events:ListTargetsByRule": STACK,
+    "iam:ListRolePolicies": STACK,
+    "lambda:GetFunctionConcurrency": STACK,
+    "lambda:GetFunctionConfiguration": STACK,
+    "sqs:GetQueueAttributes": STACK,
+    "ssm:DescribeDocument": STACK,
     "s3:GetObject": ("DoctorState", ["arn:aws:s3:::haproxy-ec2-sync-*/state/*"]),
 }
 BY_SERVICE: Mapping[str, tuple[str, list[str]]] = {

@@ -111,26 +111,40 @@ def _requests(
                 )
         case _:
             named = _named(service, operation, call)
+            of = arn.replace(f":{REGION}:", "::") if service == "iam" else arn
             yield Request(
                 action.replace(":Invoke", ":InvokeFunction"),
-                f"{arn}{named}" if named else "*",
+                f"{of}{named}" if named else "*",
             )
+
+
+# Actions that know a resource level: the end of the ARN, and the parameter of the request that has the name.
+NAMED = {
+    ("sqs", ""): ("{}", "QueueUrl"),
+    ("cloudformation", ""): ("stack/{}/", "StackName"),
+    ("events", "DescribeRule"): ("rule/{}", "Name"),
+    ("events", "ListTargetsByRule"): ("rule/{}", "Rule"),
+    ("iam", "ListRolePolicies"): ("role/{}", "RoleName"),
+    ("iam", "ListAttachedRolePolicies"): ("role/{}", "RoleName"),
+    ("logs", ""): ("log-group:{}:log-stream:", "logGroupName"),
+    ("ssm", "DescribeDocument"): ("document/{}", "Name"),
+}
 
 
 def _named(service: str, operation: str, call: Any) -> str:
     """What an action that knows a resource level names, as the end of an ARN; empty for one without."""
-    match service, operation:
-        case "sqs", _:
-            # Moto's way to read a request.
-            return str(call._get_param("QueueUrl")).rsplit("/", 1)[-1]
-        case "ssm", "DescribeDocument":
-            return f"document/{call._get_param('Name')}"
-        case "cloudformation", _:
-            return f"stack/{call._get_param('StackName')}/"
-        case "lambda", "Invoke":
-            return f"function:{unquote(call.path).split('/')[3]}"
-        case _:
-            return ""
+    if service == "lambda":
+        return _function(unquote(call.path).split("/"))
+    end, parameter = (
+        NAMED.get((service, operation)) or NAMED.get((service, "")) or ("", "")
+    )
+    # Moto's way to read a request.
+    return end and end.format(str(call._get_param(parameter)).rsplit("/", 1)[-1])
+
+
+def _function(path: list[str]) -> str:
+    """Of `/2015-03-31/functions/NAME/...`; other paths name none."""
+    return f"function:{path[3]}" if path[2] == "functions" else ""
 
 
 def _tags(instance_id: str) -> dict[str, str]:

@@ -68,6 +68,22 @@ def test_each_service_that_the_sources_name_is_seen_to_be_asked() -> None:
             False,
         ),
         ("ssm:SendCommand", "*", False),
+        # Its variables may be secrets of others.
+        (
+            "lambda:GetFunctionConfiguration",
+            f"arn:aws:lambda:eu-west-1:{ACCOUNT}:function:somebody-else",
+            False,
+        ),
+        (
+            "sqs:GetQueueAttributes",
+            f"arn:aws:sqs:eu-west-1:{ACCOUNT}:{STACK}-EventQueue-A1b2",
+            True,
+        ),
+        (
+            "logs:FilterLogEvents",
+            f"arn:aws:logs:eu-west-1:{ACCOUNT}:log-group:{STACK}-ReconcileLog-A1:log-stream:",
+            True,
+        ),
     ],
 )
 def test_the_policy_allows_what_is_needed(
@@ -75,6 +91,23 @@ def test_the_policy_allows_what_is_needed(
 ) -> None:
     """For a stack of samconfig.toml's names; and nothing that changes something."""
     assert allows([reference.policy()], Request(action, resource)) is is_allowed
+
+
+@pytest.mark.parametrize(
+    "service", ["lambda", "sqs", "events", "ssm", "cloudformation"]
+)
+def test_the_policy_names_what_it_can_name(service: str) -> None:
+    """`*` where IAM knows no resource of the action, or one of another name than the stack's."""
+    unnamed = [
+        action
+        for statement in reference.policy()["Statement"]
+        for action in statement["Action"]
+        if statement["Resource"] == ["*"] and action.startswith(f"{service}:")
+    ]
+    assert set(unnamed) <= {
+        "lambda:ListEventSourceMappings",
+        "ssm:DescribeInstanceInformation",
+    }
 
 
 def test_the_policy_reads_only() -> None:

@@ -12,6 +12,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] 
 
 from local.lab import Style
 from local.system import LocalSystem, Proxy
+from tests import command_line_reference
 
 PARAMETERS = {"DriftCheckMinutes": "0.25", "HoldMinutes": "0.5"}
 POOL = (2, 3)
@@ -141,6 +142,29 @@ def departed(system: LocalSystem) -> set[str]:
 def workers(system: LocalSystem) -> dict[str, int]:
     """The HAProxy process that serves on each proxy; another one after each reload."""
     return {proxy.instance_id: proxy.host.worker for proxy in system.proxies.values()}
+
+
+def credentials(system: LocalSystem, name: str, *sids: str) -> dict[str, str]:
+    """Of a new role that has these statements of the policy in docs/command-line.md, or all."""
+    whole = command_line_reference.policy()
+    statements = [
+        each for each in whole["Statement"] if not sids or each["Sid"] in sids
+    ]
+    iam = system.stack.client("iam")
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(whole))
+    iam.put_role_policy(
+        RoleName=name,
+        PolicyName="operator",
+        PolicyDocument=json.dumps(whole | {"Statement": statements}),
+    )
+    keys = system.stack.client("sts").assume_role(
+        RoleArn=role["Role"]["Arn"], RoleSessionName="operator"
+    )["Credentials"]
+    return {
+        "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": keys["SessionToken"],
+    }
 
 
 def config(proxy: Proxy) -> str:

@@ -4,15 +4,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
+from haproxy_ec2_sync.app import app
+from haproxy_ec2_sync.desk import VARIABLES
+from local.demo import PLAN_HAS_CHANGES
 from local.deployment import CONFIG_ENVIRONMENT, PROJECT
 from local.system import LocalSystem
-from tests.end_to_end.conftest import running
+from tests.end_to_end.conftest import credentials, running
 
 SECONDS = 180
 
@@ -27,6 +30,14 @@ class Command:
 
 
 COMMANDS = (
+    Command("status", " is healthy, in sync"),
+    Command("status --fresh", " is healthy, in sync"),
+    Command("plan", "No changes."),
+    Command("history --diff", "generation"),
+    Command("diff {generation}", "Generation {generation}, "),
+    Command("diff {fence} --fence --against 0", "No changes."),
+    Command("doctor", "every agent is online"),
+    Command("completion fish", "_HAPROXY_EC2_SYNC_COMPLETE=fish_complete"),
     Command("sync --reason tidy", "commands: "),
     Command("sync --wait", "generation: "),
     Command("verify", "commands: verify to "),
@@ -36,6 +47,7 @@ COMMANDS = (
     Command("wait --no-sync --allow-attention", "2 of 2 proxies after "),
     Command("freeze --minutes 5 --reason move", ": move"),
     Command("unfreeze --wait", "generation: "),
+    Command("rollback {generation} --yes", "generation: "),
     Command("logs --since 1h", " INFO     look  why="),
     Command("logs --since 1h --grep START", " START RequestId: "),
     Command("logs --since 1h --errors --json", ""),
@@ -45,24 +57,31 @@ COMMANDS = (
 )
 """In a pipeline, where nobody can be asked."""
 
+ALLOWED = ("FindStack", "Operate")
+"""Statements of the policy in docs/command-line.md that all commands do with but doctor and logs."""
+
+OWNER = {"AWS_ACCESS_KEY_ID": "owner", "AWS_SECRET_ACCESS_KEY": "owner"}
+
 
 def type_(
-    system: LocalSystem, words: str, stdin: int = subprocess.DEVNULL
+    system: LocalSystem,
+    words: str,
+    stdin: int = subprocess.DEVNULL,
+    credentials: Mapping[str, str] = OWNER,
 ) -> subprocess.CompletedProcess[str]:
-    """Run one command in the project's folder, with no setting of AWS but the owner's keys."""
+    """Run one command in the project's folder, with no setting of AWS but these keys."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("AWS_")
     }
-    owner = {"AWS_ACCESS_KEY_ID": "owner", "AWS_SECRET_ACCESS_KEY": "owner"}
-    program = [sys.executable, "-m", "haproxy_ec2_sync", *words.split()]
+    screen = {"PYTHONPATH": str(PROJECT / "cli"), "COLUMNS": "160"}
+    target = {
+        f"{VARIABLES}ENV": CONFIG_ENVIRONMENT,
+        f"{VARIABLES}ENDPOINT_URL": system.stack.endpoint,
+    }
     return subprocess.run(
-        [
-            *program,
-            *("--env", CONFIG_ENVIRONMENT),
-            *("--endpoint-url", system.stack.endpoint),
-        ],
+        [sys.executable, "-m", "haproxy_ec2_sync", *words.split()],
         cwd=PROJECT,
-        env=inherited | owner | {"PYTHONPATH": str(PROJECT / "cli"), "COLUMNS": "160"},
+        env=inherited | {**credentials} | screen | target,
         stdin=stdin,
         capture_output=True,
         text=True,
@@ -91,11 +110,45 @@ def terminal(answer: str) -> Iterator[int]:
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: str(command.words))
 def test_a_command_does_what_it_says(command: Command, thawed: LocalSystem) -> None:
     """A person reads it; what goes wrong is one line."""
-    done = type_(thawed, command.words)
+    numbers = thawed.status()
+    done = type_(thawed, command.words.format_map(numbers))
     assert done.returncode == command.status, done.stdout + done.stderr
-    assert command.shows in done.stdout, done.stdout + done.stderr
+    assert command.shows.format_map(numbers) in done.stdout, done.stdout + done.stderr
     if done.returncode:
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_every_command_is_typed() -> None:
+    """A new one needs a line here."""
+    assert {each.words.split()[0] for each in COMMANDS} == set(app.commands)
+
+
+def test_plan_of_changes_has_an_exit_code_of_its_own(thawed: LocalSystem) -> None:
+    """And totals; `status` goes on as before, since nothing is done."""
+    thawed.invoke({"action": "freeze", "minutes": 5})
+    backend = thawed.launch_backend()
+    plan = type_(thawed, "plan")
+    assert plan.returncode == PLAN_HAS_CHANGES, plan.stderr
+    assert f"+ application/{backend.name}" in plan.stdout
+    assert "Plan: 1 to add, 0 to change, 0 to remove." in plan.stdout
+    assert type_(thawed, "status").returncode == 0
+
+
+def test_each_command_does_with_its_part_of_the_policy(thawed: LocalSystem) -> None:
+    """Of docs/command-line.md; without it AWS refuses, which is told in a line."""
+    allowed = credentials(thawed, "operates", *ALLOWED)
+    for command in COMMANDS:
+        name = command.words.split()[0]
+        if name not in {"doctor", "logs"} and not command.status:
+            words = command.words.format_map(thawed.status())
+            done = type_(thawed, words, credentials=allowed)
+            assert done.returncode == 0, (words, done.stdout + done.stderr)
+    refused = type_(thawed, "logs", credentials=allowed)
+    assert refused.returncode == 1
+    assert "AccessDenied" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    reads = credentials(thawed, "reads-the-log", "FindStack", "Logs")
+    assert type_(thawed, "logs", credentials=reads).returncode == 0
 
 
 def test_wait_after_a_change_ends_when_clients_have_it(thawed: LocalSystem) -> None:

@@ -11,7 +11,7 @@ from unittest.mock import ANY
 
 from local.deployment import CONFIG_ENVIRONMENT, PROJECT, settings
 from local.system import LocalSystem
-from tests import command_line_reference as reference
+from tests.end_to_end.conftest import credentials
 
 SECONDS = 120
 
@@ -21,9 +21,7 @@ type Lines = list[dict[str, Any]]
 OWNER: dict[str, str] = {"AWS_ACCESS_KEY_ID": "owner", "AWS_SECRET_ACCESS_KEY": "owner"}
 
 
-def _doctor(
-    system: LocalSystem, credentials: dict[str, str] = OWNER
-) -> tuple[int, Lines]:
+def _doctor(system: LocalSystem, keys: dict[str, str] = OWNER) -> tuple[int, Lines]:
     """The exit code and the lines of the command, with these credentials and no other setting of AWS."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("AWS_")
@@ -34,7 +32,7 @@ def _doctor(
             *("--env", CONFIG_ENVIRONMENT, "--endpoint-url", system.stack.endpoint),
         ],
         cwd=PROJECT,
-        env=inherited | {"PYTHONPATH": str(PROJECT / "cli")} | credentials,
+        env=inherited | {"PYTHONPATH": str(PROJECT / "cli")} | keys,
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -108,35 +106,12 @@ def test_each_trouble_is_named(system: LocalSystem) -> None:
     system.wait_until("all is right again", lambda: _all_is_right(system), 120)
 
 
-def _operator(system: LocalSystem, name: str, *sids: str) -> dict[str, str]:
-    """Credentials of a role that has these statements of the policy in docs/command-line.md, or all."""
-    whole = reference.policy()
-    statements = [
-        each for each in whole["Statement"] if not sids or each["Sid"] in sids
-    ]
-    iam = system.stack.client("iam")
-    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(whole))
-    iam.put_role_policy(
-        RoleName=name,
-        PolicyName="operator",
-        PolicyDocument=json.dumps(whole | {"Statement": statements}),
-    )
-    keys = system.stack.client("sts").assume_role(
-        RoleArn=role["Role"]["Arn"], RoleSessionName="operator"
-    )["Credentials"]
-    return {
-        "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
-        "AWS_SESSION_TOKEN": keys["SessionToken"],
-    }
-
-
 def test_the_documents_policy_is_enough(system: LocalSystem) -> None:
     """An operator who has it alone finds all right, too; without doctor's part each line says what is missing."""
     system.wait_until("all is right", lambda: _all_is_right(system))
-    operator = _operator(system, "operator")
+    operator = credentials(system, "operator")
     assert _doctor(system, operator) == (0, ANY)
-    little = _operator(system, "who-asks", "FindStack", "Operate")
+    little = credentials(system, "who-asks", "FindStack", "Operate")
     status, found = _doctor(system, little)
     refused = {line["check"] for line in found if line["ok"] is None}
     assert status == 1

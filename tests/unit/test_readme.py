@@ -45,7 +45,7 @@ RUN_BY = {
     ),
     "haproxy-ec2-sync status --env staging": (
         "tests/end_to_end/test_operator_commands.py",
-        '"haproxy-ec2-sync"',
+        "OURS = commands(",
     ),
     "sam build": ("Makefile", "$(SAM) build"),  # a part of `make test`
     # By each end-to-end test.

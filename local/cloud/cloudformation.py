@@ -1,7 +1,8 @@
 """Stands for CloudFormation's macros: `AWS::Include` and `AWS::Serverless`, and for what moto skips of our stack.
 
-moto takes a template as it is, ignores queue policies, and gives a stack made by change set (as `sam deploy` makes it)
-no outputs. The transform is AWS's own translator; it refuses what the service refuses.
+moto takes a template as it is, ignores queue policies, names a document by chance and not by its stack, and gives a
+stack made by change set (as `sam deploy` makes it) no outputs. The transform is AWS's own translator; it refuses what
+the service refuses.
 """
 
 import json
@@ -12,6 +13,7 @@ import moto.cloudformation.models as moto_models
 from moto.core.common_models import CloudFormationModel
 from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
+from moto.ssm.models import Document
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
@@ -104,5 +106,16 @@ def install() -> None:
                 stack._parse_template()
                 stack.output_map = stack._create_output_map()
 
+    create = Document.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+
+    def create_named(
+        cls: type, name: str, resource: dict[str, Any], *args: Any, **more: Any
+    ) -> Document:
+        properties = {"Name": name} | resource["Properties"]
+        named = resource | {"Properties": properties}
+        document: Document = create(cls, name, named, *args, **more)
+        return document
+
+    Document.create_from_cloudformation_json = classmethod(create_named)  # type: ignore[assignment]
     responses.get_stack_from_s3_url = from_s3
     moto_models.CloudFormationBackend.execute_change_set = execute_change_set  # type: ignore[method-assign]

@@ -14,7 +14,7 @@ from haproxy_ec2_sync.views import history, plan, status
 from tests.cli import samples, screen
 from tests.cli.conftest import Shell
 from tests.cli.samples import NOW
-from tests.cli.test_plan import put_template
+from tests.cli.test_plan_command import put_template
 from tests.contract.world import World
 
 VIEWS: dict[str, tuple[Callable[[Any], RenderableType], Callable[[], Any]]] = {

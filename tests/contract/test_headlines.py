@@ -442,7 +442,7 @@ def test_a_long_freeze_keeps_its_proxies_known(running: World) -> None:
     )
     assert answer["headline"].endswith(
         "; nothing is sent before the freeze ends at 13:01:07 UTC; ask by inspect,"
-        " see docs/runbook.md#silent-proxies; and 1 more"
+        " see docs/runbook.md#stale-proxies; and 1 more"
     )
 
 

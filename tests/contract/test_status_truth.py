@@ -9,7 +9,8 @@ import pytest
 from haproxy_apply.server_state import Backend
 from haproxy_sync.settings import Limit
 from local.run_command import Trouble
-from tests.contract.test_headlines import headline, minutes
+from tests.contract.faults import Fault, failing
+from tests.contract.test_headlines import headline, minutes, name
 from tests.contract.test_two_stacks import pass_minutes, rival
 from tests.contract.world import World, new_world
 
@@ -276,3 +277,54 @@ def test_an_edit_that_runs_while_its_file_is_back(running: World) -> None:
     assert found(running, "hand-edit")["instances"] == [edited]
     minutes(running, 11)
     assert running.act("status")["sync"] == "synced"
+
+
+@pytest.mark.fault("F155")
+def test_a_worker_that_hangs_is_not_green(running: World) -> None:
+    """Its process runs what is published; whether it serves, nobody knows, until it says so again."""
+    hung = min(running.proxies)
+    told = running.proxies[hung].backends
+    running.proxies[hung].backends = None
+    running.act("inspect")
+    running.pass_time(5)
+    assert headline(running) == (
+        f"staging is unknown, in sync: HAProxy runs on {name(running, hung)} and does not answer on its stats socket"
+        " any more, since 03:01:11 UTC; next drift check at 03:10:11 UTC; see whether HAProxy still serves there,"
+        " see docs/runbook.md#haproxy-does-not-answer"
+    )
+    running.proxies[hung].backends = told
+    minutes(running, 12)
+    assert running.act("status")["health"] == "healthy"
+
+
+@pytest.mark.fault("F155")
+def test_a_config_without_a_stats_socket_is_no_alarm(running: World) -> None:
+    """Its first worker tells of no servers, and so do the later ones."""
+    for proxy in running.proxies.values():
+        proxy.backends = None
+    running.launch()
+    minutes(running, 25)
+    assert running.act("status")["health"] == "healthy"
+
+
+@pytest.mark.fault("F157")
+def test_a_fence_of_the_future_is_named(running: World) -> None:
+    """Such a proxy refuses whatever is published, again and again."""
+    ahead = min(running.proxies)
+    running.proxies[ahead].breaks = lambda _: ("superseded", "older-generation")
+    running.launch()
+    minutes(running, 5)
+    assert found(running, "superseded")["instances"] == [ahead]
+    assert running.act("status")["health"] == "degraded"
+
+
+@pytest.mark.fault("F157")
+def test_a_throttled_inspection_is_no_alarm(running: World) -> None:
+    """Nobody waits for it, and it is sent again."""
+    throttled = Fault(400, "ThrottlingException")
+    with failing(running.clients, "ssm.SendCommand", throttled):
+        running.act("inspect")
+    assert running.act("status")["health"] == "healthy"
+    assert running.act("status")["send_failure"] is None
+    minutes(running, 2)
+    assert running.act("status")["inspect"]["unanswered"] == []

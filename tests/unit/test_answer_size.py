@@ -1,7 +1,6 @@
 """The greatest answers still fit through Lambda."""
 
 import json
-from time import process_time
 
 from haproxy_sync.config.diff import semantic_diff
 from haproxy_sync.fleet.model import Backend, Proxy, Skipped
@@ -16,6 +15,7 @@ from haproxy_sync.state.model import (
     BackendServers,
     Digest,
     EnvironmentState,
+    HAProxy,
     Hold,
     Inspection,
     Outcome,
@@ -95,7 +95,7 @@ def test_status_of_a_big_fleet_in_a_bad_hour() -> None:
         failed_generation=1,
         publisher=STACK,
         inspection=Inspection(NOW - 30, "running", down="x" * 300),
-        serving=Serving(NOW - 30, "running", "3.0.1", told_of, 100),
+        serving=Serving(NOW - 30, HAProxy.RUNNING, "3.0.1", told_of, 100),
     )
     gone = {each.instance_id: NOW - 60 for each in pool[1000:]}
     state = EnvironmentState(
@@ -121,10 +121,8 @@ def test_status_of_a_big_fleet_in_a_bad_hour() -> None:
     )
     snapshot = Snapshot(state, etag=None)
     situation = Situation.of(snapshot, Settings.from_env(GOOD), NOW)
-    begin = process_time()
     answer = told.status(answers.status(snapshot, NOW), situation)
     answer["instances"] = instances.named(answer, instances.of_states(state))
-    assert process_time() - begin < 2  # a fifth of it on a quiet machine
     # The history may have half a megabyte.
     assert len(json.dumps(answer)) < LAMBDA - 500_000
     first = answer["proxies"][ids[0]]

@@ -522,6 +522,23 @@ def agents_failed(situation: Situation) -> Iterator[Found]:
     return _failure(what, situation.state.agents_failure, _next_look(situation))
 
 
+def _is_behind(_situation: Situation, proxy: ProxyProgress) -> bool:
+    """Whether a fence above its own did not help."""
+    observed = proxy.state
+    return (observed.outcome, observed.attempts > 1) == (Outcome.SUPERSEDED, True)
+
+
+def superseded(situation: Situation, such: Such) -> Found:
+    """They know a fence that no publication of ours has reached: one of the future."""
+    instances = _ids(such)
+    return Found(
+        f"{_called(situation, instances)} refuse every command, for they know a higher fence",
+        _outcome_since(situation, instances),
+        _next_command(situation, instances),
+        instances,
+    )
+
+
 def _is_unknown(_situation: Situation, proxy: ProxyProgress) -> bool:
     return proxy.state.outcome is Outcome.UNKNOWN
 
@@ -542,7 +559,7 @@ def unknown_outcome(situation: Situation, such: Such) -> Found:
 HANGING: Mapping[str, str] = {"download-hanging": "download-hanging"}
 
 
-def silent(situation: Situation, such: Such) -> Found:
+def stale(situation: Situation, such: Such) -> Found:
     """Hosts whose last word is too old; who cannot be reached is another row's."""
     instances = _ids(such)
     minutes = round(word.counts_for(situation.settings) / SECONDS_PER_MINUTE)
@@ -560,13 +577,31 @@ def _heard_at(such: Such) -> UnixSeconds:
     return min(word.heard_at(each.state) for each in such)
 
 
-def _is_silent(situation: Situation, proxy: ProxyProgress) -> bool:
+def _is_stale(situation: Situation, proxy: ProxyProgress) -> bool:
     """Whether its word is too old; one that never spoke was asked several times."""
     instance_id, observed = proxy.instance_id, proxy.state
     has_been_asked = observed.inspect_attempts >= FRUITLESS_INSPECTIONS
     is_expected = word.heard_at(observed) > 0 or has_been_asked
     is_old = situation.is_old(instance_id) and situation.is_reachable(instance_id)
     return is_old and is_expected
+
+
+def _is_mute(situation: Situation, proxy: ProxyProgress) -> bool:
+    """Whether its worker runs, and does not answer any more."""
+    told = situation.serving.get(proxy.instance_id)
+    return told is not None and told.mute_since > 0
+
+
+def mute(situation: Situation, such: Such) -> Found:
+    """It hangs, or its stats socket is gone: nobody knows whether it serves."""
+    instances = _ids(such)
+    names = _called(situation, instances)
+    return Found(
+        f"HAProxy runs on {names} and does not answer on its stats socket any more",
+        min(each.state.serving.mute_since for each in such),
+        _next_command(situation, instances),
+        instances,
+    )
 
 
 def not_looked(situation: Situation) -> Iterator[Found]:
@@ -957,6 +992,13 @@ TABLE: tuple[Row, ...] = (
         "no-reconcile",
     ),
     Row(
+        "superseded",
+        Health.DEGRADED,
+        together(_is_behind, superseded),
+        "take the fence from their state",
+        "higher-fence",
+    ),
+    Row(
         "unknown-outcome",
         Health.UNKNOWN,
         alike(_is_unknown, unknown_outcome),
@@ -964,11 +1006,18 @@ TABLE: tuple[Row, ...] = (
         "agent-in-trouble",
     ),
     Row(
-        "silent",
+        "stale",
         Health.UNKNOWN,
-        together(_is_silent, silent),
+        together(_is_stale, stale),
         "ask by inspect",
-        "silent-proxies",
+        "stale-proxies",
+    ),
+    Row(
+        "mute",
+        Health.UNKNOWN,
+        together(_is_mute, mute),
+        "see whether HAProxy still serves there",
+        "haproxy-does-not-answer",
     ),
     Row(
         "stalled",

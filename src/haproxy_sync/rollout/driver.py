@@ -36,6 +36,7 @@ from haproxy_sync.state.model import (
 
 CLIENT_ERROR = range(400, 500)
 DOCUMENT_GONE = "InvalidDocument"
+THROTTLED = "Throttling"
 # Between two tries of a document that takes no command of ours: it is so for the seconds of a deploy.
 MISMATCH_SECONDS = 5.0
 MAX_MISMATCH_SECONDS = 60.0
@@ -355,7 +356,7 @@ def send(
             command, reports = run_command.send(ssm, settings, claim, document)
         except FAILURES as error:
             untried = claims[number:] if _did_nothing(error) else claims[number + 1 :]
-            return _ended(sent, untried, error)
+            return _ended(sent, untried, None if _may_wait(claim, error) else error)
         sent = replace(
             sent,
             by_claim={**sent.by_claim, claim.claim_id: command},
@@ -364,7 +365,12 @@ def send(
     return sent
 
 
-def _ended(sent: Sent, untried: Iterable[Command], error: Exception) -> Sent:
+def _may_wait(claim: Command, error: Exception) -> bool:
+    """Whether it only was too much at the moment, and nobody waits for the command: it is asked again by time."""
+    return claim.purpose is Purpose.INSPECT and _has_code(error, THROTTLED)
+
+
+def _ended(sent: Sent, untried: Iterable[Command], error: Exception | None) -> Sent:
     """What was sent before the error."""
     return replace(
         sent,

@@ -43,6 +43,7 @@ def _with_serving(
         backends=report.backends,
         more_backends=report.more_backends,
         since=_since(before.serving, report, now),
+        mute_since=_mute_since(before.serving, report, now),
         weak_since=_weak_since(before.serving, report, now),
         claimed_at=claimed_at,
     )
@@ -59,6 +60,15 @@ def _weak_since(before: Serving, report: Report, now: UnixSeconds) -> UnixSecond
     """The same of the backends that are weak."""
     was, is_now = weak(before.backends), weak(report.backends)
     return before.weak_since if before.at and was == is_now else now
+
+
+def _mute_since(before: Serving, report: Report, now: UnixSeconds) -> UnixSeconds:
+    """Since when a worker of which nothing else is new does not tell of its servers, though it did before."""
+    is_new = report.outcome not in {Outcome.UNCHANGED, Outcome.INSPECTED}
+    is_asked_in_vain = (report.haproxy, report.backends) == (HAProxy.RUNNING, None)
+    if is_new or not is_asked_in_vain:
+        return 0.0
+    return now if before.backends is not None else before.mute_since
 
 
 def dead(backends: Iterable[BackendServers] | None) -> frozenset[str]:

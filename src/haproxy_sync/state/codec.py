@@ -14,16 +14,6 @@ from typing import Any, TypeAliasType, cast, get_args, get_origin, get_type_hint
 from haproxy_sync.errors import CorruptState, SyncError
 from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 
-# A whole number of hundreds of digits is no time: it overflows.
-REFUSED = (
-    ValueError,
-    KeyError,
-    TypeError,
-    RecursionError,
-    OverflowError,
-    SyncError,
-)
-
 
 def dumps(state: EnvironmentState) -> bytes:
     """Compact, keys in declared order."""
@@ -34,7 +24,14 @@ def loads(body: bytes) -> EnvironmentState:
     """The state that JSON says; `CorruptState` if it is none."""
     try:
         return cast("EnvironmentState", _decoder(EnvironmentState)(json.loads(body)))
-    except REFUSED as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+        OverflowError,  # a whole number of hundreds of digits is no time
+        SyncError,
+    ) as error:
         raise CorruptState(f"{type(error).__name__}: {error}"[:200]) from error
 
 

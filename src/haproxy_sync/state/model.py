@@ -234,6 +234,8 @@ class Serving:
     # Since when HAProxy is so, and so are the backends that have no server UP.
     since: UnixSeconds = 0.0
     weak_since: UnixSeconds = 0.0  # and those of whose servers some are DOWN
+    # Since when the worker, which told of its servers before, does not answer any more; 0: it does, or never did.
+    mute_since: UnixSeconds = 0.0
     claimed_at: UnixSeconds = 0.0  # of the command that it answered
 
 

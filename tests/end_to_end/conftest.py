@@ -21,9 +21,9 @@ POOL = (2, 3)
 
 GROUPS = {
     "test_sudo_user.py": "newcomer",
-    "test_command_line.py": "second system",
+    "test_command_line.py": "third system",
     "test_demo.py": "demo",
-    "test_doctor.py": "second system",
+    "test_doctor.py": "third system",
     "test_operator_commands.py": "second system",
     "test_pool.py": "second system",
     "test_samples.py": "second system",

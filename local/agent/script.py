@@ -1,5 +1,6 @@
 """aws:runShellScript: the script as a file, `sh -c` on it in a process group of its own, SIGKILL at the deadline."""
 
+import fcntl
 import os
 import posixpath
 import signal
@@ -9,9 +10,11 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from local.agent.host import PRIVATE, Host, make_directory
+from local.lab import wait_until
 from local.run_command import Detail
 
 DATA = "/var/lib/amazon/ssm"
@@ -142,6 +145,7 @@ class ScriptRunner:
         make_directory(path.parent)
         path.write_bytes(text.encode())
         path.chmod(PRIVATE)
+        wait_until(lambda: _has_no_writer(path), what="no writer of a script")
 
     def _working_directory(self) -> str:
         """The downloads, if a step made any."""
@@ -161,6 +165,18 @@ class ScriptRunner:
                     return _killed(process, Detail.EXECUTION_TIMED_OUT)
             else:
                 return _ended(process.returncode, _text(stdout), _text(stderr))
+
+
+def _has_no_writer(path: Path) -> bool:
+    """Whether nobody has it open for writing, so that it can be run.
+
+    Another thread's fork may have, until it executes its own program; the real agent has a process for each command.
+    """
+    with path.open("rb") as file, suppress(BlockingIOError):
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return True
+    return False
 
 
 def _misfit(commands: Any) -> Mapping[str, str] | None:

@@ -127,6 +127,13 @@ def test_plan_of_changes_has_an_exit_code_of_its_own(thawed: LocalSystem) -> Non
     """And totals; `status` goes on as before, since nothing is done."""
     thawed.invoke({"action": "freeze", "minutes": 5})
     backend = thawed.launch_backend()
+
+    def is_planned() -> bool:
+        """EC2 shows it as running."""
+        planned = thawed.invoke({"action": "plan"})["servers"]["added"]
+        return backend.instance_id in planned
+
+    thawed.wait_until("the launched backend in the plan", is_planned)
     plan = type_(thawed, "plan")
     assert plan.returncode == PLAN_HAS_CHANGES, plan.stderr
     assert f"+ application/{backend.name}" in plan.stdout

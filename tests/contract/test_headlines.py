@@ -157,7 +157,7 @@ def test_a_pool_that_was_emptied(running: World) -> None:
     running.pass_time(60)
     running.sweep()
     assert headline(running) == (
-        "staging is degraded, in sync: no backend is left; 3 backends that vanished stay in the config,"
+        "staging is degraded, in sync: no backend is left; the config keeps 3 backends that vanished,"
         " since 03:02:07 UTC; the hold ends when enough of them are found; bring backends back, or mend their tags,"
         " see docs/runbook.md#empty-pool"
     )
@@ -175,7 +175,7 @@ def test_a_pool_that_may_be_empty() -> None:
         begin = "staging needs attention, in sync: no backend is left"
         end = "bring backends back, or mend their tags, see docs/runbook.md#empty-pool"
         assert headline(world) == (
-            f"{begin}; 1 backend that vanished stay in the config, since 03:01:10 UTC;"
+            f"{begin}; the config keeps 1 backend that vanished, since 03:01:10 UTC;"
             f" the hold ends at 03:06:10 UTC; {end}"
         )
         minutes(world, 6)

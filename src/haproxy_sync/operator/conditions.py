@@ -631,7 +631,7 @@ def _emptiness(situation: Situation) -> str:
     if not situation.held:
         return "no backend is left, and an empty pool is published: requests get errors"
     kept = count(len(situation.held), "backend")
-    return f"no backend is left; {kept} that vanished stay in the config"
+    return f"no backend is left; the config keeps {kept} that vanished"
 
 
 def _end_of_hold(situation: Situation) -> Next:

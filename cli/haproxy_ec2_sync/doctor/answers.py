@@ -6,8 +6,8 @@ from typing import Any
 from haproxy_ec2_sync.doctor.facts import Document, failed
 from haproxy_ec2_sync.doctor.lines import Line, judged, right, some, verdict, wrong
 
-OVERDUE_SECONDS = 300.0
-SWEEPS = 3
+NOT_LOOKED = "not-looked"
+"""The cause of the function's own condition: it alone knows how often it has to look."""
 
 
 def look(status: Mapping[str, Any], now: float) -> tuple[Line, ...]:
@@ -19,7 +19,7 @@ def look(status: Mapping[str, Any], now: float) -> tuple[Line, ...]:
     seconds = max(0.0, now - looked_at)
     found = f"the last look was {seconds:.0f} s ago"
     problems = []
-    if seconds > max(OVERDUE_SECONDS, SWEEPS * _sweep(status, looked_at)):
+    if NOT_LOOKED in {each["cause"] for each in status["conditions"]}:
         problems.append(wrong(found, "see rules, event-source and errors"))
     if status["look_failure"]:
         words = failed(status["look_failure"])
@@ -32,11 +32,6 @@ def sends(status: Mapping[str, Any]) -> tuple[Line, ...]:
     failure = status["send_failure"]
     found = f"sending fails: {failed(failure)}" if failure else "SSM takes its commands"
     return judged(not failure, found, "see role, rights and document")
-
-
-def _sweep(status: Mapping[str, Any], looked_at: float) -> float:
-    """Seconds between two looks, as far as the answer tells."""
-    return float((status.get("next_look_at") or looked_at) - looked_at)
 
 
 def health(status: Mapping[str, Any]) -> tuple[Line, ...]:

@@ -92,10 +92,11 @@ def _proxy(
     instance_id = proxy.instance_id
     heard_at = word.heard_at(proxy.state)
     coming = situation.upcoming.get(instance_id, Upcoming())
-    by_age = {Sync.UNKNOWN: [Health.UNKNOWN]}.get(sync_of(situation, proxy), [])
+    how = sync_of(situation, proxy)
+    by_age = Health.UNKNOWN if how is Sync.UNKNOWN else Health.HEALTHY
     return {
-        "sync": str(sync_of(situation, proxy)),
-        "health": str(worst([*concerning, *by_age])),
+        "sync": str(how),
+        "health": str(worst([*concerning, by_age])),
         **_haproxy(proxy.state, SHOWN_BACKENDS // len(situation.proxies)),
         "heard_at": heard_at or None,
         "heard_at_iso": iso(heard_at),

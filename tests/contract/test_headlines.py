@@ -60,10 +60,10 @@ def names(world: World) -> str:
     return f"{one}, {two} and {three}"
 
 
-def refuse(world: World, reason: str) -> str:
+def refuse(world: World, reason: str, detail: str = "") -> str:
     """Every host refuses what comes next; gives the one that tried it."""
     for host in world.proxies.values():
-        host.breaks = lambda _: ("failed", reason)
+        host.breaks = lambda _: ("failed", reason, detail)
     world.launch()
     world.sweep()
     world.pass_time(5)
@@ -148,6 +148,35 @@ def test_a_disk_that_is_full(running: World) -> None:
         " (failed cannot-write), since 03:01:09 UTC; next try at 03:01:39 UTC; make room there,"
         " see docs/runbook.md#proxy-refuses"
     )
+
+
+@pytest.mark.fault("F153")
+@pytest.mark.parametrize(
+    ("reason", "detail", "advice"),
+    [
+        (
+            "cannot-write",
+            "no room or no right to write in /etc/haproxy",
+            "make room there",
+        ),
+        (
+            "invalid-config",
+            "[ALERT] unknown keyword 'blance' in 'backend' section; did you mean 'balance' maybe ?",
+            "mend the template or the variables",
+        ),
+    ],
+)
+def test_the_hosts_own_words_are_quoted(
+    running: World, reason: str, detail: str, advice: str
+) -> None:
+    """They say more than any word of ours."""
+    refuse(running, reason, detail)
+    (condition,) = running.act("status")["conditions"]
+    assert condition["what"].endswith(f"(failed {reason}: {detail})")
+    assert f"(failed {reason}: {detail}), since 03:01:09 UTC; next try" in headline(
+        running
+    )
+    assert f"; {advice}, see docs/runbook.md#proxy-refuses" in headline(running)
 
 
 @pytest.mark.fault("F154")

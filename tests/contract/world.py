@@ -76,8 +76,8 @@ class SimulatedProxy:
     running: str = ""
     reloads: int = 0
     programs: list[str] = field(default_factory=list)  # those that it ran
-    # What it reports instead of working, as outcome and reason; None: it works.
-    breaks: Callable[[Mapping[str, str]], tuple[str, str] | None] = _works
+    # What it reports instead of working, as outcome, reason and perhaps detail; None: it works.
+    breaks: Callable[[Mapping[str, str]], tuple[str, ...] | None] = _works
 
     def answer(self, order: Order) -> DocumentResult:
         """What the program would report."""

@@ -83,7 +83,7 @@ class ApplyStep:
 
     def start(
         self,
-        config: str | None,
+        config: str | bytes | None,
         tracer: Sequence[str] = (),
         meter: Sequence[str] = (),
         **parameters: str | None,
@@ -99,9 +99,9 @@ class ApplyStep:
         if config is not None:
             self.host.write(download, config, mode=PRIVATE)
         self.generation += 1
-        content = (config or "").encode()
+        content = config if isinstance(config, bytes) else (config or "").encode()
         values: dict[str, str | None] = {
-            "Md5": digest(config or ""),
+            "Md5": digest(content),
             "Sha256": sha256(content).hexdigest(),
             "Generation": str(self.generation),
             "ConfigPath": CONFIG,
@@ -110,6 +110,7 @@ class ApplyStep:
             "Publisher": STACK,
             "Adopt": "false",
             "Action": "apply",
+            "SecretLines": "0",
             **parameters,
         }
         given = [
@@ -136,7 +137,7 @@ class ApplyStep:
             start_new_session=True,
         )
 
-    def run(self, config: str | None, **parameters: str | None) -> StepReport:
+    def run(self, config: str | bytes | None, **parameters: str | None) -> StepReport:
         """Run the step to its end."""
         return finish(self.start(config, (), (), **parameters))
 
@@ -178,9 +179,10 @@ def installed(
     return step
 
 
-def digest(text: str) -> str:
+def digest(text: str | bytes) -> str:
     """The MD5 that markers speak of."""
-    return md5(text.encode(), usedforsecurity=False).hexdigest()
+    content = text if isinstance(text, bytes) else text.encode()
+    return md5(content, usedforsecurity=False).hexdigest()
 
 
 def config(*hosts: BackendHost, **options: str) -> str:
@@ -188,6 +190,11 @@ def config(*hosts: BackendHost, **options: str) -> str:
     return sample_config(
         {host.name: f"{host.ipv4}:{host.port}" for host in hosts}, **options
     )
+
+
+def unexposed(text: str) -> str:
+    """The config of a HAProxy that hands its listeners to nobody."""
+    return text.replace(" expose-fd listeners", "")
 
 
 def stateful(*hosts: BackendHost, **options: str) -> str:

@@ -17,6 +17,7 @@ from tests.host.apply_step import (
     leftovers,
     sessions,
     state_of,
+    unexposed,
 )
 
 type MakeProxy = Callable[..., ProxyHost]
@@ -265,9 +266,7 @@ def test_a_seamless_reload_is_not_noticed(
     before, after = (config(*hosts) for hosts in (backends[:2], backends[:2]))
     after = after.replace("roundrobin", "leastconn")
     if not expose:
-        before, after = (
-            text.replace(" expose-fd listeners", "") for text in (before, after)
-        )
+        before, after = map(unexposed, (before, after))
     proxy = make_proxy(style)
     proxy.start(before)
     load = Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=150)
@@ -285,10 +284,7 @@ def test_a_host_that_cannot_be_seamless_has_a_drop_window(
 ) -> None:
     """No master, no exposed listeners, and a kernel that does not migrate."""
     proxy = make_proxy(Style.DAEMON)
-    before, after = (
-        config(*hosts).replace(" expose-fd listeners", "")
-        for hosts in (backends[:1], backends)
-    )
+    before, after = (unexposed(config(*hosts)) for hosts in (backends[:1], backends))
     proxy.run(["sh", "-c", "mount -t tmpfs none /proc/sys/net/ipv4"])
     proxy.start(before)
     assert (

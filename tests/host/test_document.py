@@ -34,6 +34,7 @@ GOOD = {
     "Publisher": STACK,
     "Adopt": "true",
     "Action": "inspect",
+    "SecretLines": "3,17-19",
 }
 BAD = {
     "ProgramUrl": [
@@ -69,6 +70,7 @@ BAD = {
     ],
     "Adopt": ["", "yes", "TRUE", "true;id"],
     "Action": ["", "install", "Inspect"],
+    "SecretLines": ["", "0,1", "3-", "03", "3;id", ",".join(["3"] * 201)],
 }
 
 

@@ -64,6 +64,7 @@ def refused(
         "Publisher",
         "Adopt",
         "Action",
+        "SecretLines",
     ],
 )
 def test_an_agent_that_does_not_set_the_environment_changes_nothing(
@@ -96,6 +97,7 @@ def test_an_agent_that_does_not_set_the_environment_changes_nothing(
         ("Publisher", "$(touch /run/executed)"),
         ("Adopt", "maybe"),
         ("Action", "`touch /run/executed`"),
+        ("SecretLines", "$(touch /run/executed)"),
     ],
 )
 def test_a_malformed_parameter_is_data_and_refused(

@@ -52,7 +52,7 @@ def test_setup_provides_them() -> None:
         f'"src/host/haproxy_apply/*.py" = {lowest}'
         in Path("pyproject.toml").read_text()
     )
-    assert f"python{VERSIONS[0]} " in Path("src/host/launcher.sh").read_text()
+    assert f"python{VERSIONS[0]} " in Path("document/launcher.sh").read_text()
 
 
 def test_a_missing_one_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_apply import request, serving, state
+from haproxy_apply import durable, request, serving, state
 from haproxy_apply.command_line import CommandLine, parse
-from haproxy_apply.errors import Ended, Verdict
+from haproxy_apply.errors import Ended, Interrupted, Verdict
 from haproxy_apply.haproxy import HAProxy
 from haproxy_apply.journal import Journal
 from haproxy_apply.report import Findings, marker
@@ -38,6 +38,7 @@ GOOD = {
     "SSM_Publisher": STACK,
     "SSM_Adopt": "false",
     "SSM_Action": "apply",
+    "SSM_SecretLines": "3,17-19",
 }
 
 
@@ -61,6 +62,8 @@ def test_good_parameters_are_taken() -> None:
         publisher=STACK,
         adopts=False,
         inspects=False,
+        checks=False,
+        secret_lines=((3, 3), (17, 19)),
     )
 
 
@@ -84,6 +87,10 @@ def test_good_parameters_are_taken() -> None:
         ("Publisher", STACK.replace("stack/", "")),
         ("Adopt", "1"),
         ("Action", ""),
+        ("SecretLines", ""),
+        ("SecretLines", "0,3"),
+        ("SecretLines", "3-"),
+        ("SecretLines", ",".join(["3"] * 201)),
     ],
 )
 def test_a_malformed_parameter_ends_the_run_by_its_name(name: str, value: str) -> None:
@@ -300,7 +307,8 @@ def test_the_document_s_defaults_are_good_parameters() -> None:
     defaults["SSM_Publisher"] = STACK  # whoever sends a command names himself
     found = request.parse(defaults)
     assert found.reload_method == "syn-drop"
-    assert (found.adopts, found.inspects) == (False, False)
+    assert (found.adopts, found.inspects, found.checks) == (False, False, False)
+    assert found.secret_lines == ()
 
 
 LATE = {
@@ -321,3 +329,18 @@ def test_a_run_that_changes_nothing_loads_nothing_for_a_change() -> None:
         check=True,
     )
     assert LATE.intersection(done.stdout.split()) == set()
+
+
+@pytest.mark.fault("F185")
+def test_a_write_that_is_interrupted_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would remove a half candidate of a check, which has the secrets of the whole."""
+
+    def interrupt(_descriptor: int) -> None:
+        raise Interrupted("signal 15")
+
+    monkeypatch.setattr("os.fsync", interrupt)
+    with pytest.raises(Interrupted):
+        durable.write_text(str(tmp_path / "candidate.cfg"), "text")
+    assert not list(tmp_path.iterdir())

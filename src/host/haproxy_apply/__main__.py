@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from haproxy_apply import report, request
@@ -27,21 +28,41 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 def main() -> int:
     """The exit status; docs/host.md lists them."""
     findings, journal = report.Findings(), Journal()
+    place = os.path.realpath(".")  # a run may go elsewhere
     try:
         _at_signals(_interrupt)
         verdict = _run(findings, journal)
         _at_signals(signal.SIG_IGN)
     except Interrupted as interrupt:
         verdict = Verdict(INTERRUPTED, "failed", "interrupted", str(interrupt))
+    hide = partial(_hidden, place, findings)
+    verdict = verdict._replace(detail=hide(verdict.detail))
     fence = request.fence_of(os.environ)
-    _say(f"{report.marker(verdict, fence, findings, journal)}\n{report.log(journal)}")
+    marker = report.marker(verdict, fence, findings, journal)
+    _say(marker.encode() + b"\n" + report.behind(findings, hide(journal.log)))
+    sys.stderr.write(hide(journal.trace))
     return verdict.status
+
+
+def _hidden(place: str, findings: report.Findings, text: str) -> str:
+    """A text that may quote the config, its secrets masked."""
+    if not text:
+        return ""
+    from haproxy_apply import masks
+
+    return masks.of_command(os.environ, place, findings.backup).said(
+        text, report.MAX_LOG
+    )
 
 
 def _run(findings: report.Findings, journal: Journal) -> Verdict:
     """How the run ended, well or not."""
     try:
         wanted = request.parse(os.environ)
+        if wanted.checks:
+            from haproxy_apply.check import check
+
+            return check(wanted, findings, journal)
         if wanted.inspects:
             from haproxy_apply.inspection import inspect
 
@@ -51,7 +72,7 @@ def _run(findings: report.Findings, journal: Journal) -> Verdict:
     except Ended as end:
         return end.verdict
     except Exception as bug:  # noqa: BLE001 - whatever it is, the marker says so
-        return _say_bug(bug)
+        return _ended_by(bug, journal)
 
 
 def _at_signals(
@@ -66,16 +87,18 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     raise Interrupted(f"signal {number}")
 
 
-def _say(text: str) -> None:
+def _say(text: bytes) -> None:
     """To standard output, if anybody listens there: the exit status is the verdict's in any case."""
     with suppress(OSError), open(1, "wb", closefd=False) as output:
-        output.write(text.encode("latin-1", "replace"))
+        output.write(text)
 
 
-def _say_bug(bug: Exception) -> Verdict:
+def _ended_by(bug: Exception, journal: Journal) -> Verdict:
+    """The verdict; the traceback waits for its secrets to be masked."""
     import traceback
 
-    traceback.print_exception(type(bug), bug, bug.__traceback__)
+    lines = traceback.format_exception(type(bug), bug, bug.__traceback__)
+    journal.trace = "".join(lines)
     return Verdict(INTERRUPTED, "failed", "interrupted", f"{type(bug).__name__}: {bug}")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from haproxy_apply import admin_socket, health, units
 from haproxy_apply.errors import ReloadFailed
 from haproxy_apply.prove import prove
+from haproxy_apply.reload import method_of as reload_method_of
 from haproxy_apply.reload import reload
 from haproxy_apply.rollback import roll_back
 
@@ -20,12 +21,23 @@ if TYPE_CHECKING:
     from haproxy_apply.runtime_change import Step
 
 
+RUNTIME = "runtime"
+
+
+def method_of(host: Host, service: Service) -> str:
+    """The method that `activate` would use, as far as that is known without doing it."""
+    host = host._replace(unit=units.find(service.root.pid))
+    if _fitting_steps(host) is not None:
+        return RUNTIME
+    return reload_method_of(host, service)
+
+
 def activate(host: Host, service: Service) -> None:
     """The worker is proven to run the new file. `Ended`: `rolled-back`, or worse."""
     host = host._replace(unit=units.find(service.root.pid))
     steps = _fitting_steps(host)
     if steps is not None and _change_at_runtime(host, steps):
-        host.findings.method = "runtime"
+        host.findings.method = RUNTIME
         prove(host, service, host.new)
         return
     try:

@@ -31,38 +31,44 @@ class Run(NamedTuple):
 
 def apply(request: Request, findings: Findings, journal: Journal) -> Verdict:
     """Do what the command asks for, alone on this host. `Ended`: every end but a good one."""
-    memory = Memory()
     if os.path.exists(DROP_MARK):
         from haproxy_apply.drop_window import sweep
 
         sweep(journal)
     live = files.find_live_file(request.config_path)
-    findings.md5_before = findings.md5_after = live.md5
-    discovery = Discovery(live, boot_id())
-    run = Run(request, live, discovery, memory, findings, journal)
+    run = begin(request, live, findings, journal)
     try:
         return _compare(run)
     finally:
-        findings.see(discovery)
-        ownership.tell(memory, findings)
+        end(run)
         durable.remove(live.candidate, live.saved)
-        serving.tell(live, discovery, findings)
+        serving.tell(live, run.discovery, findings)
+
+
+def begin(
+    request: Request, live: files.LiveFile, findings: Findings, journal: Journal
+) -> Run:
+    """A run on this live file."""
+    findings.md5_before = findings.md5_after = live.md5
+    discovery = Discovery(live, boot_id())
+    return Run(request, live, discovery, Memory(), findings, journal)
+
+
+def end(run: Run) -> None:
+    """What the marker says at any end: how HAProxy ran, and whose the host is."""
+    run.findings.see(run.discovery)
+    ownership.tell(run.memory, run.findings)
 
 
 def _compare(run: Run) -> Verdict:
     """Nothing is to be done, or nothing can be, or it is done."""
     service = run.discovery.find()
-    _recall(run, service)
+    recall(run, service)
     ownership.check(run.request, run.memory.state)
     content = files.download(run.request)
-    if run.findings.running_md5 == run.live.md5 == run.request.md5:
-        return _remembered(run, Verdict(0, "unchanged", "same-digest"))
-    if service is None:
-        if run.discovery.other_file:
-            detail = f"HAProxy runs with -f {run.discovery.other_file}"
-            raise failed(16, "config-not-used", detail)
-        if run.live.md5 == run.request.md5:
-            return _remembered(run, Verdict(0, "not-running", "stopped"))
+    verdict = settled(run, service)
+    if verdict:
+        return _remembered(run, verdict)
     from haproxy_apply.change import change
 
     try:
@@ -71,7 +77,21 @@ def _compare(run: Run) -> Verdict:
         run.discovery.find()  # whatever became of it: the end is told as it is now
 
 
-def _recall(run: Run, service: Service | None) -> None:
+def settled(run: Run, service: Service | None) -> Verdict | None:
+    """How the run ends where nothing is to be done; None: there is something. `Ended`: `config-not-used`."""
+    if run.findings.running_md5 == run.live.md5 == run.request.md5:
+        return Verdict(0, "unchanged", "same-digest")
+    if service is not None:
+        return None
+    if run.discovery.other_file:
+        detail = f"HAProxy runs with -f {run.discovery.other_file}"
+        raise failed(16, "config-not-used", detail)
+    if run.live.md5 == run.request.md5:
+        return Verdict(0, "not-running", "stopped")
+    return None
+
+
+def recall(run: Run, service: Service | None) -> None:
     """What the present worker is proven to run, by our own record or by its age."""
     proof = find_proof(run.memory, run.live, service)
     if proof:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
+from functools import partial
 from typing import TYPE_CHECKING
 
-from haproxy_apply import checks, durable, files, haproxy, ownership
+from haproxy_apply import files, ownership
 from haproxy_apply.activate import activate
 from haproxy_apply.errors import Ended, Verdict, failed
-from haproxy_apply.host import Host
-from haproxy_apply.model import read
+from haproxy_apply.examination import examine, is_activation, unbindable
 from haproxy_apply.prove import prove
 from haproxy_apply.rollback import restore
-from haproxy_apply.state import STATE
+from haproxy_apply.state import BINDS, STATE
 
 if TYPE_CHECKING:
     from haproxy_apply.apply import Run
-    from haproxy_apply.files import Backup
-    from haproxy_apply.model import Model
+    from haproxy_apply.host import Host
     from haproxy_apply.processes import Service
     from haproxy_apply.state import State
 
@@ -26,7 +24,11 @@ NOT_ACTIVATED = Verdict(0, "repaired", "not-activated")
 
 def change(run: Run, service: Service | None, content: bytes) -> Verdict:
     """The content is installed, and run by HAProxy if that runs at all. `Ended`: every end but a good one."""
-    host = _checked(run, service, content)
+    make = partial(files.make_candidate, run.live, content, run.request.sha256)
+    host = examine(run, service, content, make)
+    cannot = unbindable(host, service, BINDS)
+    if cannot:
+        raise _cannot_bind(host, cannot)
     # A full disk stops the run here, before there is a backup.
     _put(run, run.memory.state)
     verdict = _verdict(run)
@@ -38,66 +40,23 @@ def change(run: Run, service: Service | None, content: bytes) -> Verdict:
         state = run.memory.state._replace(proof=None, installed=(run.request.md5,))
         run.memory.put_if_possible(state, run.journal)
         return Verdict(0, "not-running", "stopped")
-    if run.findings.running_md5 == run.request.md5:
-        prove(host, service, host.new)
-    else:
+    if is_activation(host):
         activate(host, service)
+    else:
+        prove(host, service, host.new)
     return verdict
 
 
-def _checked(run: Run, service: Service | None, content: bytes) -> Host:
-    """The host with a candidate that this host's HAProxy takes. `Ended` says what is wrong with it."""
-    # Where services run: relative names in a config mean the same to a check, to a start and to us.
-    os.chdir("/")
-    binary = haproxy.find(run.request, service)
-    run.findings.haproxy_version = binary.version
-    files.make_candidate(run.live, content, run.request.sha256)
-    checks.check_candidate(binary, run.live, run.journal)
-    fallback = _backup_of_what_ran(run)
-    host = Host(
-        *run,
-        haproxy=binary,
-        fallback=fallback,
-        old=_old_model(run, fallback),
-        new=read(content.decode("latin-1")),
-    )
-    run.discovery.name_pid_files(host.old.pid_file, host.new.pid_file)
-    checks.check_directories(host.new)
-    if service and run.live.md5:
-        _check_binds(host)
-    return host
-
-
-def _backup_of_what_ran(run: Run) -> Backup | None:
-    """The file to go back to where the live one was never activated; any other gets a backup of its own."""
-    if run.live.md5 != run.request.md5:
-        return None
-    installed = run.memory.state.installed
-    ran = run.findings.running_md5 or (installed[0] if installed else "")
-    return files.find_backup(run.live, ran)
-
-
-def _old_model(run: Run, fallback: Backup | None) -> Model:
-    """Of the file that ran before; an empty one where there was none."""
-    path = fallback.path if fallback else run.live.path
-    return read(durable.read_text(path))
-
-
-def _check_binds(host: Host) -> None:
-    """Every address that is new in the file can be bound. `Ended`: `cannot-bind`."""
-    is_known = host.live.md5 != host.request.md5 or host.fallback is not None
-    cannot = checks.unbindable(host.haproxy, host.old if is_known else None, host.new)
-    if not cannot:
-        return
+def _cannot_bind(host: Host, cannot: str) -> Ended:
+    """How the run ends then, to be raised: the host must not start with a file that cannot start."""
     if host.fallback is None:
-        raise failed(19, "cannot-bind", cannot)
-    # The host must not start with a file that cannot start.
+        return failed(19, "cannot-bind", cannot)
     try:
         restore(host)
     except OSError:
-        raise failed(19, "cannot-bind", cannot) from None
+        return failed(19, "cannot-bind", cannot)
     host.memory.put_if_possible(host.memory.state, host.journal)
-    raise Ended(20, "rolled-back", "cannot-bind", cannot)
+    return Ended(20, "rolled-back", "cannot-bind", cannot)
 
 
 def _verdict(run: Run) -> Verdict:

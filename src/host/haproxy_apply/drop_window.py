@@ -116,16 +116,24 @@ def sweep(journal: Journal) -> None:
     _sweep(journal, "")
 
 
+def can_migrate_handshakes() -> bool:
+    """Whether `migrate_handshakes` would be able to, as far as that is known without doing it."""
+    return _migrates() or os.access(_MIGRATE, os.W_OK)
+
+
+def _migrates() -> bool:
+    return durable.read_text(_MIGRATE).strip() == "1"
+
+
 def migrate_handshakes(journal: Journal) -> bool:
     """Let the kernel move what waits on a closing listener to another one; False before Linux 5.14.
 
     It has to stay on to work.
     """
+    if _migrates():
+        return True
     try:
-        with open(_MIGRATE, encoding="ascii") as switch:
-            if switch.readline().strip() == "1":
-                return True
-        with open(_MIGRATE, "w", encoding="ascii") as switch:
+        with open(_MIGRATE, "r+", encoding="ascii") as switch:
             switch.write("1\n")
     except OSError:
         return False

@@ -20,7 +20,7 @@ def write_text(path: str, text: str, mode: int = PRIVATE) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)
-    except OSError:
+    except BaseException:  # also where the run is interrupted
         remove(new)
         raise
 

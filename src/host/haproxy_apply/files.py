@@ -11,11 +11,17 @@ from haproxy_apply import PROJECT, durable
 from haproxy_apply.errors import failed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from haproxy_apply.errors import Ended
     from haproxy_apply.request import Request
 
 KEEP_BACKUPS = 5
+MISMATCH = "checksum-mismatch"
 DOWNLOAD = "haproxy.cfg"  # in the working directory, where the agent puts it
+CHECKED = "candidate.cfg"  # beside it: what a check gives HAProxy to read
 
+_NEW = "new"
 _LABELS = ("security.selinux", "system.posix_acl_access")
 
 
@@ -34,7 +40,7 @@ class LiveFile(NamedTuple):
     @property
     def candidate(self) -> str:
         """Where the next file is made ready: a rename away."""
-        return _hidden(self.path, "new")
+        return _hidden(self.path, _NEW)
 
     @property
     def saved(self) -> str:
@@ -50,6 +56,11 @@ def _hidden(path: str, suffix: str) -> str:
     """A name beside this one."""
     directory, name = os.path.split(path)
     return f"{directory}/.{name}.{PROJECT}.{suffix}"
+
+
+def is_candidate(path: str) -> bool:
+    """Whether this is what HAProxy reads as the candidate, of an apply or of a check."""
+    return path.endswith((f".{PROJECT}.{_NEW}", f"/{CHECKED}"))
 
 
 class Backup(NamedTuple):
@@ -88,14 +99,37 @@ def download(request: Request) -> bytes:
     content = durable.read(DOWNLOAD)
     if content is None:
         raise failed(14, "download-missing", f"no {DOWNLOAD} in {os.getcwd()}")
-    md5 = md5_of(content)
-    if md5 != request.md5:
-        raise failed(15, "checksum-mismatch", f"MD5 of the download is {md5}")
+    check_md5(content, request.md5)
     return content
 
 
-def make_candidate(live: LiveFile, content: bytes, sha256: str) -> None:
-    """The content beside the live file, durable, with the live file's owner, mode and label.
+def check_md5(content: bytes, md5: str) -> None:
+    """`Ended`: `checksum-mismatch`, where the download is not what was published."""
+    downloaded = md5_of(content)
+    if downloaded != md5:
+        raise failed(15, MISMATCH, f"MD5 of the download is {downloaded}")
+
+
+def has_room(directory: str, *sizes: int) -> bool:
+    """Whether root can write files of so many bytes there, or where it is to be made, as far as that is known before.
+
+    It looks and tries nothing.
+    """
+    while directory != "/" and not os.path.isdir(directory):
+        directory = os.path.dirname(directory)
+    is_writable = os.access(directory, os.W_OK | os.X_OK)
+    return is_writable and _is_free(os.statvfs(directory), sizes)
+
+
+def _is_free(found: os.statvfs_result, sizes: Sequence[int]) -> bool:
+    """Whether a filesystem has room for such files; one that counts no files has for any number."""
+    needed = sum(-(-size // found.f_frsize) for size in sizes)
+    names = found.f_ffree if found.f_files else len(sizes)
+    return found.f_bfree >= needed and names >= len(sizes)
+
+
+def make_candidate(live: LiveFile, content: bytes, sha256: str) -> str:
+    """The content beside the live file, durable, with the live file's owner, mode and label; its path.
 
     `Ended`: `cannot-write`; `checksum-mismatch` if the copy has not this SHA-256.
     """
@@ -103,11 +137,22 @@ def make_candidate(live: LiveFile, content: bytes, sha256: str) -> None:
     try:
         _write_like(live, content)
     except OSError:
-        detail = f"no room or no right to write in {live.directory}"
-        raise failed(18, "cannot-write", detail) from None
-    copied = hashlib.sha256(durable.read(live.candidate) or b"").hexdigest()
+        raise cannot_write(live) from None
+    check_sha256(durable.read(live.candidate) or b"", sha256)
+    return live.candidate
+
+
+def check_sha256(content: bytes, sha256: str) -> None:
+    """`Ended`: `checksum-mismatch`, where the copy is not what was published."""
+    copied = hashlib.sha256(content).hexdigest()
     if copied != sha256:
-        raise failed(15, "checksum-mismatch", f"SHA-256 of the copy is {copied}")
+        raise failed(15, MISMATCH, f"SHA-256 of the copy is {copied}")
+
+
+def cannot_write(live: LiveFile) -> Ended:
+    """The failure where the candidate finds no place, to be raised."""
+    detail = f"no room or no right to write in {live.directory}"
+    return failed(18, "cannot-write", detail)
 
 
 def _write_like(live: LiveFile, content: bytes) -> None:

@@ -9,6 +9,7 @@ class Journal:
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.log = ""
+        self.trace = ""  # of a bug, for standard error
 
     def note(self, word: str) -> None:
         """Add a note of docs/host.md; a second time it says nothing new."""

@@ -6,10 +6,15 @@ import os
 import signal
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply import admin_socket, durable, health, sockets, units
-from haproxy_apply.drop_window import DropWindow, migrate_handshakes
+from haproxy_apply.drop_window import (
+    DropWindow,
+    can_migrate_handshakes,
+    migrate_handshakes,
+)
 from haproxy_apply.errors import ReloadFailed
 from haproxy_apply.haproxy import alerts
 from haproxy_apply.model import cannot_share
@@ -19,7 +24,7 @@ from haproxy_apply.waiting import Waiting
 from haproxy_apply.watch import watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from haproxy_apply.host import Host
     from haproxy_apply.model import Model
@@ -61,7 +66,8 @@ def reload(host: Host, service: Service, expected: Model, awaited: Model) -> Ser
     `expected` is the file that the present worker most likely runs. `ReloadFailed` leaves whatever processes there are.
     """
     present = _present_model(host, service, expected)
-    method = _choose_method(host, service, present)
+    can_migrate = partial(migrate_handshakes, host.journal)
+    method = _choose_method(host, service, present, can_migrate)
     this = Reload(host, service, present, awaited, method)
     window = DropWindow(host.request.listen_ports, host.journal)
     health.save(host, service, present, awaited)
@@ -74,6 +80,12 @@ def reload(host: Host, service: Service, expected: Model, awaited: Model) -> Ser
         health.forget(awaited)
     health.untouch()
     return after
+
+
+def method_of(host: Host, service: Service) -> str:
+    """The method that `reload` would use for the host's new file, as far as that is known without doing it."""
+    present = _present_model(host, service, host.old)
+    return _choose_method(host, service, present, can_migrate_handshakes).name
 
 
 def start_again(host: Host, before: Service) -> Service:
@@ -100,7 +112,9 @@ def _present_model(host: Host, service: Service, expected: Model) -> Model:
     return expected
 
 
-def _choose_method(host: Host, service: Service, present: Model) -> Method:
+def _choose_method(
+    host: Host, service: Service, present: Model, can_migrate: Callable[[], bool]
+) -> Method:
     """What was asked for, as far as this host can."""
     if host.request.reload_method == SYN_DROP:
         return Method(SYN_DROP)
@@ -108,14 +122,21 @@ def _choose_method(host: Host, service: Service, present: Model) -> Method:
         return Method(SEAMLESS)
     if service.style == DAEMON and not host.unit and _exposes(present):
         return Method(SEAMLESS, takes_sockets=True)
-    return _without_sockets(host, service)
+    return _without_sockets(host, service, can_migrate)
 
 
-def _without_sockets(host: Host, service: Service) -> Method:
+def _without_sockets(
+    host: Host, service: Service, can_migrate: Callable[[], bool]
+) -> Method:
     """The kernel moves what waits on a daemon's listeners, or there is a drop window."""
-    if service.style == DAEMON and migrate_handshakes(host.journal):
+    if service.style == DAEMON and not _must_go_first(host) and can_migrate():
         return Method(SEAMLESS)
     return Method(SYN_DROP)
+
+
+def _must_go_first(host: Host) -> bool:
+    """Whether a daemon has to end before the next one can listen. A unit's own reload knows what it does."""
+    return not host.unit and cannot_share(host.old, host.new)
 
 
 def _hands_over(host: Host, present: Model) -> bool:
@@ -171,10 +192,10 @@ def _reload_daemon(this: Reload, window: DropWindow) -> Service:
     if this.method.takes_sockets:
         if _start_with_sockets(this):
             return _replace(this, window, waiting)
-        method = _without_sockets(this.host, this.before)
+        can_migrate = partial(migrate_handshakes, this.host.journal)
+        method = _without_sockets(this.host, this.before, can_migrate)
         return _perform(this._replace(method=method), window)
-    if cannot_share(this.host.old, this.host.new):
-        this.host.findings.method = SYN_DROP
+    if _must_go_first(this.host):
         window.open()
         start(this.host, "-sf", *map(str, this.before.roots))
         return waiting.for_new_worker()

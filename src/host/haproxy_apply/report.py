@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from haproxy_apply.ownership import Refused
     from haproxy_apply.processes import Discovery
     from haproxy_apply.server_state import Backend, Servers
+    from haproxy_apply.unified_diff import Printed
 
 # In bytes, of which Run Command shows the first 2,500.
 MAX_MARKER = 2000
-# In characters; Run Command cuts at 24,000.
+# In bytes; Run Command cuts at 24,000 characters.
+MAX_OUTPUT = 23_900
+# In characters.
 MAX_NOTES, MAX_DETAIL, MAX_DOWN, MAX_BACKENDS, MAX_LOG = 200, 500, 200, 400, 6000
 
 _KEPT_DETAIL = 200  # that no backend takes the room of
@@ -48,6 +51,8 @@ class Findings:
         self.refused: Refused | None = None
         self.haproxy = ""  # how it is at the end; empty: not known yet
         self.servers: Servers | None = None  # of the worker that runs then
+        self.would = ""  # of a check: what an apply would find
+        self.diff: Printed | None = None  # of a check: live file and candidate
 
     def see(self, discovery: Discovery) -> None:
         """How HAProxy ran when it was last looked for."""
@@ -74,6 +79,7 @@ def marker(verdict: Verdict, fence: int, findings: Findings, journal: Journal) -
         "notes": _printable(" ".join(journal.notes), MAX_NOTES),
         **_ownership(findings),
         **_haproxy(findings),
+        **_compared(findings),
     }
     if findings.servers:
         fields.update(_servers(findings.servers, verdict))
@@ -101,6 +107,15 @@ def _ownership(findings: Findings) -> dict[str, str | int]:
 def _haproxy(findings: Findings) -> dict[str, str | int]:
     """How HAProxy is, where that was found out."""
     return {"haproxy": findings.haproxy} if findings.haproxy else {}
+
+
+def _compared(findings: Findings) -> dict[str, str | int]:
+    """Of a check: what an apply would find, and how much of the diff follows."""
+    if not findings.would:
+        return {}
+    diff = findings.diff
+    lines, shown = (diff.lines, diff.shown) if diff else (0, 0)
+    return {"would": findings.would, "diff_lines": lines, "diff_shown": shown}
 
 
 def backends(
@@ -137,9 +152,11 @@ def _names(names: tuple[str, ...]) -> str:
     return shown.rpartition(" ")[0]
 
 
-def log(journal: Journal) -> str:
-    """The log as far as it is told."""
-    return journal.log[:MAX_LOG]
+def behind(findings: Findings, said: str) -> bytes:
+    """What follows the marker: of a check the diff alone, of any other run what it said, as far as that is told."""
+    if findings.would:
+        return findings.diff.text if findings.diff else b""
+    return said[:MAX_LOG].encode("latin-1", "replace")
 
 
 def _printable(text: str, limit: int) -> str:

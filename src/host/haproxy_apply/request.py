@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Tuple
 
 from haproxy_apply.errors import failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+Ranges = Tuple[Tuple[int, int], ...]
+"""First and last line of each range, from 1."""
+
+_LINES = "[1-9][0-9]{0,5}(-[1-9][0-9]{0,5})?"
 PATTERNS = {
     "Md5": "[0-9a-f]{32}",
     "Sha256": "[0-9a-f]{64}",
@@ -21,7 +25,8 @@ PATTERNS = {
         "arn:aws[a-z-]{0,12}:cloudformation:[a-z0-9-]{1,32}:[0-9]{12}:stack/[A-Za-z][A-Za-z0-9-]{0,127}/[0-9a-f-]{36}"
     ),
     "Adopt": "true|false",
-    "Action": "apply|inspect",
+    "Action": "apply|inspect|check",
+    "SecretLines": f"0|{_LINES}(,{_LINES}){{0,199}}",
 }
 
 
@@ -37,6 +42,8 @@ class Request(NamedTuple):
     publisher: str  # the stack that sends it, by its id
     adopts: bool  # whether it takes the host from another stack
     inspects: bool  # whether it only reports
+    checks: bool  # whether it only compares
+    secret_lines: Ranges  # of the config
 
     @property
     def wants_runtime_change(self) -> bool:
@@ -48,6 +55,12 @@ def fence_of(environ: Mapping[str, str]) -> int:
     """The fence for the marker: what is no number must not reach it; 0 stands for none."""
     given = environ.get("SSM_Generation", "0")
     return int(given) if _fits("Generation", given) else 0
+
+
+def config_path_of(environ: Mapping[str, str]) -> str:
+    """The live file's path; empty where none is given in its form."""
+    given = environ.get("SSM_ConfigPath", "")
+    return given if _fits("ConfigPath", given) else ""
 
 
 def is_publisher(text: str) -> bool:
@@ -81,7 +94,18 @@ def parse(environ: Mapping[str, str]) -> Request:
         publisher=given["Publisher"],
         adopts=given["Adopt"] == "true",
         inspects=given["Action"] == "inspect",
+        checks=given["Action"] == "check",
+        secret_lines=secret_lines_of(environ),
     )
+
+
+def secret_lines_of(environ: Mapping[str, str]) -> Ranges:
+    """The lines of the config that hold a secret; none where that is not said in its form."""
+    given = environ.get("SSM_SecretLines", "0")
+    if given == "0" or not _fits("SecretLines", given):
+        return ()
+    bounds = (item.split("-") for item in given.split(","))
+    return tuple((int(each[0]), int(each[-1])) for each in bounds)
 
 
 def _fits(name: str, value: str) -> bool:

@@ -1,4 +1,4 @@
-"""Makes `document.json`, the SSM Command document: `make document`.
+"""Makes `src/host/document.json`, the SSM Command document: `make document`.
 
 The agent joins the strings of `runCommand` by newlines and adds one, so the launcher reaches the host byte for byte.
 It is a list of one string: a bare string fails the step, and each string costs the agent a search for every parameter.
@@ -14,7 +14,8 @@ from haproxy_sync.rollout.program import Program
 
 HERE = Path(__file__).parent
 LAUNCHER = HERE / "launcher.sh"
-DOCUMENT = HERE / "document.json"
+# The function compares it with what is deployed, so it is part of the package; what makes it is not.
+DOCUMENT = HERE.parent / "src" / "host" / "document.json"
 
 # Above all that the program itself may take, which a test adds up.
 TIMEOUT_SECONDS = 180
@@ -22,9 +23,9 @@ TIMEOUT_SECONDS = 180
 # Of every partition that the SDK knows, so that the document is the same wherever it is deployed.
 URL_SUFFIX = "|".join(aws.url_suffixes()).replace(".", r"\.")
 BUCKET_URL = rf"^https://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9]\.s3\.[a-z0-9-]{{1,32}}\.({URL_SUFFIX})"
-SOURCE_URL = (
-    rf"{BUCKET_URL}/configs/[A-Za-z0-9._-]{{1,64}}/[0-9a-f]{{64}}/haproxy\.cfg$"
-)
+SOURCE_URL = rf"{BUCKET_URL}/configs/[A-Za-z0-9._-]{{1,64}}/(check/)?[0-9a-f]{{64}}/haproxy\.cfg$"
+# An agent's RE2 takes no more than a thousand repetitions, of nested ones the product.
+LINES = "[1-9][0-9]{0,5}(-[1-9][0-9]{0,5})?"
 STACK_ID = f"^{settings.STACK_ID.pattern}$"
 PLACEHOLDER = "PROGRAM_SHA256"
 
@@ -79,9 +80,14 @@ def parameters(program: str) -> dict[str, dict[str, str]]:
             "Whether to take the host from another stack", "^(true|false)$", "false"
         ),
         "Action": parameter(
-            "Whether to install the config or only to report",
-            "^(apply|inspect)$",
+            "Whether to install the config, only to report, or only to compare",
+            "^(apply|inspect|check)$",
             "apply",
+        ),
+        "SecretLines": parameter(
+            "Lines of the config that hold a secret; 0: none",
+            f"^(0|{LINES}(,{LINES}){{0,199}})$",
+            "0",
         ),
     }
 

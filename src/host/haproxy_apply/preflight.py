@@ -9,7 +9,6 @@ from haproxy_apply import durable
 from haproxy_apply.errors import failed
 from haproxy_apply.haproxy import alerts
 from haproxy_apply.sockets import held_by_haproxy, spelt
-from haproxy_apply.state import BINDS, STATE_DIR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,11 +30,16 @@ listen new-addresses
 _SAME_WHEREVER_BOUND = frozenset({"-", "v6only", "v4v6"})
 
 
-def check_candidate(haproxy: HAProxy, live: LiveFile, journal: Journal) -> None:
-    """This host's own `haproxy -c`: any status but 0 is a no (2: it would not start). `Ended`: `invalid-config`."""
+def check_candidate(
+    haproxy: HAProxy, live: LiveFile, candidate: str, journal: Journal
+) -> None:
+    """This host's own `haproxy -c`, with the candidate at that path in the place of the live file.
+
+    Any status but 0 is a no (2: it would not start). `Ended`: `invalid-config`.
+    """
     arguments = ["-c", *haproxy.command.options]
     for file in _loaded(haproxy.command.files):
-        arguments += ["-f", live.candidate if live.is_meant_by(file) else file]
+        arguments += ["-f", candidate if live.is_meant_by(file) else file]
     said = haproxy.check(*arguments)
     journal.add(said.output)
     if said.status != 0:
@@ -68,10 +72,11 @@ def check_directories(new: Model) -> None:
             raise failed(19, "missing-directory", detail)
 
 
-def unbindable(haproxy: HAProxy, old: Model | None, new: Model) -> str:
+def unbindable(haproxy: HAProxy, old: Model | None, new: Model, file: str) -> str:
     """What HAProxy says of addresses that are new in the file and cannot be bound; empty: all can.
 
-    `-c` does not look, and a reload would pause all listeners for 2 s. `Ended`: `state-unwritable`.
+    `-c` does not look, and a reload would pause all listeners for 2 s. `file` is written for HAProxy, and is nobody
+    else's. `Ended`: `state-unwritable`.
     """
     binds = _new_binds(old.binds if old else (), new.binds)
     if not binds:
@@ -79,10 +84,11 @@ def unbindable(haproxy: HAProxy, old: Model | None, new: Model) -> str:
     # The last one never binds, so that the process ends in any case, before it accepts anything.
     lines = [*binds, f" bind unix@{_NEVER_BOUND}"]
     try:
-        durable.write_text(BINDS, _BINDS_HEAD + "\n".join(lines) + "\n")
+        durable.write_text(file, _BINDS_HEAD + "\n".join(lines) + "\n")
     except OSError:
-        raise failed(13, "state-unwritable", STATE_DIR) from None
-    said = haproxy.check("-db", "-f", BINDS)
+        directory = os.path.dirname(file)
+        raise failed(13, "state-unwritable", directory) from None
+    said = haproxy.check("-db", "-f", file)
     cannot = [line for line in said.lines_with("cannot") if _NEVER_BOUND not in line]
     return "\n".join(cannot)
 

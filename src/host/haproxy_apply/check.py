@@ -1,0 +1,156 @@
+"""A run that only compares: what an apply would do with the candidate, and the diff. It touches nothing.
+
+It takes no lock and writes nothing but files of its own in the command's working directory. What it judges by is what
+an apply is judged by.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import partial
+from typing import TYPE_CHECKING
+
+from haproxy_apply import (
+    activate,
+    apply,
+    durable,
+    files,
+    haproxy,
+    masks,
+    ownership,
+    report,
+    serving,
+)
+from haproxy_apply.errors import Ended, Verdict, failed
+from haproxy_apply.examination import examine, is_activation, unbindable
+from haproxy_apply.state import STATE_DIR
+
+if TYPE_CHECKING:
+    from haproxy_apply.apply import Run
+    from haproxy_apply.files import LiveFile
+    from haproxy_apply.journal import Journal
+    from haproxy_apply.processes import Service
+    from haproxy_apply.report import Findings
+    from haproxy_apply.request import Request
+
+# HAProxy's own check makes this file anew where there is one (`sink.c`).
+_BACKING_FILE = re.compile(
+    rb"""^[ \t]*(["']?)backing-file\1[ \t][^\n]*""", re.MULTILINE
+)
+
+SAME, DIFFERS, REFUSED = "same", "differs", "refused"
+
+_STATE_BYTES = 4096  # more than the state has
+_NOT_ACTIVATED = "the live file is the candidate, and no worker is proven to run it"
+# Where HAProxy looks for the files that a config names by relative paths, if that depends on where the config is.
+_DEFAULT_PATH = re.compile(
+    rb"""^([ \t]*default-path[ \t]+)(["']?)(config|parent)\2(?=[\s#]|$)""", re.MULTILINE
+)
+
+
+def check(wanted: Request, findings: Findings, journal: Journal) -> Verdict:
+    """Say what an apply of the same candidate would do. `Ended`: there is no candidate."""
+    place = os.getcwd()
+    live = files.find_live_file(wanted.config_path)
+    # Read once, so that the diff is of the file that the marker names.
+    before = durable.read(live.path)
+    run = apply.begin(
+        wanted, live._replace(md5=files.md5_of(before)), findings, journal
+    )
+    service = run.discovery.find()
+    apply.recall(run, service)
+    content = durable.read(files.DOWNLOAD)
+    if content is None:
+        raise failed(14, "download-missing", f"no {files.DOWNLOAD} in {place}")
+    verdict = _verdict(run, service, content, place)
+    _see(run, service)
+    # Which lines are secret is known of what was published, and of nothing else.
+    if verdict.reason != files.MISMATCH:
+        _compare(run, before or b"", content)
+    findings.would = {SAME: SAME, DIFFERS: DIFFERS}.get(verdict.reason, REFUSED)
+    return verdict
+
+
+def _verdict(run: Run, service: Service | None, content: bytes, place: str) -> Verdict:
+    """Same, different, or refused and why."""
+    try:
+        detail = _difference(run, service, content, place)
+    except Ended as end:
+        return end.verdict._replace(status=0, outcome="checked")
+    finally:
+        durable.remove(*_scratch(place))
+    reason = SAME if detail is None else DIFFERS
+    return Verdict(0, "checked", reason, detail or "")
+
+
+def _difference(
+    run: Run, service: Service | None, content: bytes, place: str
+) -> str | None:
+    """What is to be known of the difference; None: there is none. `Ended`: an apply would refuse the candidate."""
+    refusal = ownership.refusal(run.request, run.memory.state)
+    if refusal is not None:
+        raise refusal
+    files.check_md5(content, run.request.md5)
+    if apply.settled(run, service):
+        return None
+    candidate, binds = _scratch(place)
+    make = partial(_make, run, content, candidate)
+    host = examine(run, service, content, make)
+    cannot = unbindable(host, service, binds)
+    if cannot:
+        raise failed(19, "cannot-bind", cannot)
+    if not files.has_room(STATE_DIR, _STATE_BYTES):
+        raise failed(13, "state-unwritable", STATE_DIR)
+    if service and is_activation(host):
+        run.findings.method = activate.method_of(host, service)
+    return _NOT_ACTIVATED if run.live.md5 == run.request.md5 else ""
+
+
+def _scratch(place: str) -> tuple[str, str]:
+    """Files of our own: a candidate, and the addresses that are tried."""
+    return f"{place}/{files.CHECKED}", f"{place}/binds.cfg"
+
+
+def _make(run: Run, content: bytes, candidate: str) -> str:
+    """The candidate as HAProxy is to read it, away from the live file. `Ended`: `cannot-write`, `checksum-mismatch`."""
+    files.check_sha256(content, run.request.sha256)
+    live = run.live
+    copies = (content, durable.read(live.path) or b"")
+    if not files.has_room(live.directory, *map(len, copies)):
+        raise files.cannot_write(live)
+    durable.write_text(candidate, _to_try(live, content).decode("latin-1"))
+    return candidate
+
+
+def _to_try(live: LiveFile, content: bytes) -> bytes:
+    """The candidate without what HAProxy would write; relative paths are as beside the live file. No line moves."""
+    directory = os.fsencode(live.directory)
+    origins = {b"config": directory, b"parent": directory + b"/.."}
+
+    def origin(found: re.Match[bytes]) -> bytes:
+        return found[1] + b"origin " + origins[found[3]]
+
+    return _BACKING_FILE.sub(b"", _DEFAULT_PATH.sub(origin, content))
+
+
+def _see(run: Run, service: Service | None) -> None:
+    """How HAProxy is, as an inspection says it."""
+    apply.end(run)
+    serving.tell(run.live, run.discovery, run.findings)
+    if not run.findings.haproxy_version:
+        try:
+            version = haproxy.find(run.request, service).version
+        except Ended:
+            version = ""
+        run.findings.haproxy_version = version
+
+
+def _compare(run: Run, before: bytes, content: bytes) -> None:
+    """The diff, in what is left of all that is told of a command."""
+    from haproxy_apply.unified_diff import printed
+
+    old, new = before.decode("latin-1"), content.decode("latin-1")
+    hidden = masks.of(new, old, run.request.secret_lines)
+    room = report.MAX_OUTPUT - report.MAX_MARKER - len("\n")
+    run.findings.diff = printed(old, new, hidden, room)

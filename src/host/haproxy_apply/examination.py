@@ -1,0 +1,75 @@
+"""All that is judged of a candidate before the live file is touched, alike for an apply and for a check."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from haproxy_apply import durable, files, haproxy, preflight
+from haproxy_apply.host import Host
+from haproxy_apply.model import read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from haproxy_apply.apply import Run
+    from haproxy_apply.files import Backup
+    from haproxy_apply.model import Model
+    from haproxy_apply.processes import Service
+
+
+def examine(
+    run: Run, service: Service | None, content: bytes, make: Callable[[], str]
+) -> Host:
+    """The host with a candidate that this host's HAProxy takes. `Ended` says what is wrong with it.
+
+    `make` puts the candidate where HAProxy is to read it, and gives its path.
+    """
+    # Where services run: relative names in a config mean the same to a check, to a start and to us.
+    os.chdir("/")
+    binary = haproxy.find(run.request, service)
+    run.findings.haproxy_version = binary.version
+    preflight.check_candidate(binary, run.live, make(), run.journal)
+    fallback = _backup_of_what_ran(run)
+    host = Host(
+        *run,
+        haproxy=binary,
+        fallback=fallback,
+        old=_old_model(run, fallback),
+        new=read(content.decode("latin-1")),
+    )
+    run.discovery.name_pid_files(host.old.pid_file, host.new.pid_file)
+    preflight.check_directories(host.new)
+    return host
+
+
+def unbindable(host: Host, service: Service | None, file: str) -> str:
+    """What HAProxy says of addresses that are new and cannot be bound; empty: all can, or nothing runs.
+
+    `file` is written for HAProxy. `Ended`: `state-unwritable`.
+    """
+    if service is None or not host.live.md5:
+        return ""
+    is_known = host.live.md5 != host.request.md5 or host.fallback is not None
+    old = host.old if is_known else None
+    return preflight.unbindable(host.haproxy, old, host.new, file)
+
+
+def is_activation(host: Host) -> bool:
+    """Whether the running worker is not proven to run the candidate already."""
+    return host.findings.running_md5 != host.request.md5
+
+
+def _backup_of_what_ran(run: Run) -> Backup | None:
+    """The file to go back to where the live one was never activated; any other gets a backup of its own."""
+    if run.live.md5 != run.request.md5:
+        return None
+    installed = run.memory.state.installed
+    ran = run.findings.running_md5 or (installed[0] if installed else "")
+    return files.find_backup(run.live, ran)
+
+
+def _old_model(run: Run, fallback: Backup | None) -> Model:
+    """Of the file that ran before; an empty one where there was none."""
+    path = fallback.path if fallback else run.live.path
+    return read(durable.read_text(path))

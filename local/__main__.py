@@ -1,9 +1,8 @@
-"""`python -m local demo [--keep]` and `python -m local invoke EVENT.json`."""
+"""`python -m local demo [--keep]`, and what is typed against the system that it keeps: `invoke --event=FILE`, ..."""
 
 import argparse
-import json
+import os
 import sys
-from pathlib import Path
 
 
 def main(arguments: list[str]) -> int:
@@ -16,37 +15,48 @@ def main(arguments: list[str]) -> int:
     )
     invoke = commands.add_parser("invoke", help="send an event to the system that runs")
     invoke.add_argument(
-        "event", type=Path, help="a JSON file, such as those in events/"
+        "--event", default="", help="a JSON file, such as those in events/"
     )
-    options = parser.parse_args(arguments)
-    if options.command == "invoke":
-        return _invoke(options.event)
-    from local import demo as story  # noqa: PLC0415  # invoke needs none of it
+    launch = commands.add_parser("launch", help="launch an instance, with its machine")
+    launch.add_argument(
+        "--type", dest="type_", default="tomcat", help="tomcat or haproxy"
+    )
+    terminate = commands.add_parser("terminate", help="terminate an instance")
+    retag = commands.add_parser("retag", help="give an instance a tag")
+    for command in (terminate, retag):
+        command.add_argument("--instance", default="", help="its id or name")
+    retag.add_argument("--tag", default="", help="key=value")
+    options = vars(parser.parse_args(arguments))
+    name = options.pop("command")
+    return _demo(**options) if name == "demo" else _play(name, options)
+
+
+def _demo(*, keep: bool) -> int:
+    from local import demo as story  # noqa: PLC0415  # the others need none of it
 
     try:
-        return story.run(keep=options.keep)
+        return story.run(keep=keep)
     except KeyboardInterrupt:
         return 130  # as shells say it
 
 
-def _invoke(path: Path) -> int:
-    from local.stack import InvokeFailed, invoke  # noqa: PLC0415
-    from local.system import newest  # noqa: PLC0415
+def _play(name: str, options: dict[str, str]) -> int:
+    from local import play  # noqa: PLC0415  # the demo needs none of it
 
-    current = newest()
-    if not current:
-        print("nothing runs here: start it with `make demo KEEP=1`", file=sys.stderr)
-        return 1
     try:
-        answer = invoke(
-            current["endpoint"], current["function"], json.loads(path.read_text())
-        )
-    except InvokeFailed as error:
-        print(error, file=sys.stderr)
+        print(play.COMMANDS[name](**options))
+    except play.Refused as error:
+        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
-    print(json.dumps(answer, indent=2))
     return 0
 
 
+def _forget_account() -> None:
+    """What runs on this machine is of no account: a profile, which root may not have, is none of its errors."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+
+
 if __name__ == "__main__":
+    _forget_account()
     sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,8 @@ OWNER = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
-COMMAND = Path(sys.executable).with_name("haproxy-ec2-sync")
+NAME = "haproxy-ec2-sync"
+COMMAND = Path(sys.executable).with_name(NAME)
 
 
 def typed(

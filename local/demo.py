@@ -1,26 +1,41 @@
 """`make demo`: the main job, live, under traffic. Ends with a summary, and with 0 only if all of it happened."""
 
+import shlex
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from local import command_line
+from local import command_line, deployment
 from local.cloud import REGION, TRANSITION_SECONDS
-from local.deployment import CONFIG_ENVIRONMENT, NotBuilt
-from local.forward import forwarded
-from local.lab import Load, Style, Traffic
+from local.deployment import CONFIG_ENVIRONMENT, NotBuilt, SamFailed
+from local.kept import kept
+from local.lab import FilterWatch, Load, Style, Traffic
 from local.screen import Screen
-from local.system import LOCAL_PARAMETERS, SERVER_NAME, Backend, LocalSystem, Proxy
+from local.system import (
+    IMAGE,
+    LOCAL_PARAMETERS,
+    SERVER_NAME,
+    Backend,
+    LocalSystem,
+    Proxy,
+)
 
 CONNECTIONS_PER_SECOND = 20
 STEP_SECONDS = 60
 CONFIG = "/etc/haproxy/haproxy.cfg"
 SPEED = 6
+LAST_HINT = "Ctrl-C ends it all."
+METHODS = {
+    "auto": "the samconfig's choice",
+    "syn-drop": "the template's default, the playbook's way",
+}
 PLAN_HAS_CHANGES = 2  # the exit code of `haproxy-ec2-sync plan`
 
 
@@ -36,18 +51,29 @@ class Demo:
     screen: Screen
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
     started_at: float = 0.0
+    seconds: float = 0.0
+    """From the set-up to the end of the story."""
     event_to_traffic: float = 0.0
+    methods: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """By which reload method each proxy took each change, by its title and the proxy's instance."""
 
-    def run(self) -> bool:
-        """Tell it; whether no request was lost meanwhile. TimeoutError if something did not happen, or Unexpected."""
+    def run(self) -> None:
+        """Tell it. TimeoutError if something did not happen, or Unexpected."""
         first, second = self._set_up()
         self.screen.footer = self._counts
         with self._clients():
             third = self._launch(first, second)
             self._terminate(first, second, third)
-            self._retag(second, third)
+            self._choose("syn-drop")
+            with self._drop_rules_seen():
+                self._retag(second, third)
+            self._choose("auto")
             self._repair()
-        self._summarize()
+        self.seconds = time.monotonic() - self.started_at
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether no request was lost meanwhile."""
         return not any(traffic.failed for traffic in self.traffic.values())
 
     def _set_up(self) -> tuple[Backend, Backend]:
@@ -76,7 +102,7 @@ class Demo:
             totals = self._planned()
             self.system.invoke({"action": "unfreeze"})
             seconds = self.system.wait_until_serving(*backends, seconds=STEP_SECONDS)
-            self.system.wait_until("both proxies have reported", self._is_converged)
+            self._reported("unfreeze", 0)
             say(f"{totals} HTTPS through both proxies {seconds:.1f} s after unfreeze")
         self.started_at = time.monotonic()
         return backends
@@ -98,7 +124,7 @@ class Demo:
             say(
                 f"{backend.name} has traffic through both proxies {self.event_to_traffic:.1f} s after its event"
             )
-        self._rolls_out(before)
+        self._rolls_out("launch", before)
         return backend
 
     def _terminate(self, gone: Backend, *rest: Backend) -> None:
@@ -107,7 +133,7 @@ class Demo:
             self.system.terminate(gone.instance_id)
             seconds = self.system.wait_until_serving(*rest, seconds=STEP_SECONDS)
             say(f"no request reaches {gone.name} any more after {seconds:.1f} s")
-        self._rolls_out(before)
+        self._rolls_out("terminate", before)
 
     def _retag(self, leaving: Backend, staying: Backend) -> None:
         before = self._generation()
@@ -115,7 +141,26 @@ class Demo:
             self.system.tag({"Type": "batch"}, leaving.instance_id)
             seconds = self.system.wait_until_serving(staying, seconds=STEP_SECONDS)
             say(f"no request reaches {leaving.name} any more after {seconds:.1f} s")
-        self._rolls_out(before)
+        self._rolls_out("retag", before)
+        if {*self.methods["retag"].values()} != {"syn-drop"}:
+            raise Unexpected(f"not reloaded by syn-drop: {self.methods['retag']}")
+
+    def _choose(self, method: str) -> None:
+        with self.screen.step(f"sam deploy with ReloadMethod={method}") as say:
+            self.system.stack.deploy({"ReloadMethod": method})
+            say(METHODS[method])
+
+    @contextmanager
+    def _drop_rules_seen(self) -> Iterator[None]:
+        """Have the kernel of each proxy tell of its drop rules meanwhile. Unexpected without one, or if one is left."""
+        with ExitStack() as watching:
+            watches = [
+                watching.enter_context(FilterWatch(proxy.host))
+                for proxy in self.system.proxies.values()
+            ]
+            yield
+            with self.screen.step("the drop rule, in the kernel of each proxy") as say:
+                say(", ".join(map(_drop, watches)))
 
     def _repair(self) -> None:
         proxy = next(iter(self.system.proxies.values()))
@@ -136,19 +181,37 @@ class Demo:
                 lambda: self._outcome(proxy) == "repaired",
                 STEP_SECONDS,
             )
-            say(str(self.system.status()["proxies"][proxy.instance_id]["backup"]))
+            report = self.system.status()["proxies"][proxy.instance_id]
+            self.methods["edit by hand"] = {proxy.instance_id: report["method"]}
+            say(str(report["backup"]))
 
-    def _rolls_out(self, before: int) -> None:
+    def _rolls_out(self, change: str, before: int) -> None:
         """Wait until every proxy has proved a newer generation running."""
         with self.screen.step(
             "new generation installed and reloaded, as both proxies report"
         ) as say:
-            self.system.wait_until(
-                "a rollout",
-                lambda: self._generation() > before and self._is_converged(),
-                STEP_SECONDS,
-            )
-            say(f"generation {self._generation()}")
+            methods = self._reported(change, before)
+            say(f"generation {self._generation()}, by {_joined(methods.values())}")
+
+    def _reported(self, change: str, before: int) -> Mapping[str, str]:
+        """Wait for a generation after this one on every proxy; the method of each, which drift checks do not have."""
+        seen: dict[str, str] = {}
+
+        def is_reported() -> bool:
+            status = self.system.status()
+            proxies = status["proxies"]
+            seen.update({
+                instance_id: proxy["method"]
+                for instance_id, proxy in proxies.items()
+                if (proxy["observed_generation"] or 0) > before
+                and proxy["method"] not in ("", "none")
+            })  # fmt: skip
+            is_newer = int(status["generation"] or 0) > before
+            return is_newer and self._is_converged(status) and seen.keys() == {*proxies}
+
+        self.system.wait_until(f"a rollout of {change}", is_reported, STEP_SECONDS)
+        self.methods[change] = seen
+        return seen
 
     def _planned(self) -> str:
         """The totals of the plan, as the command line says them to an operator."""
@@ -173,8 +236,7 @@ class Demo:
     def _outcome(self, proxy: Proxy) -> str:
         return str(self.system.status()["proxies"][proxy.instance_id]["outcome"])
 
-    def _is_converged(self) -> bool:
-        status = self.system.status()
+    def _is_converged(self, status: Mapping[str, Any]) -> bool:
         proxies = status["proxies"].values()
         return len(proxies) == len(self.system.proxies) and all(
             proxy["desired"] and proxy["desired"] == proxy["running"]
@@ -228,7 +290,16 @@ class Demo:
             raise Unexpected(f"haproxy-ec2-sync status: {shown.stderr}")
         return shown.stdout
 
-    def _summarize(self) -> None:
+    def _shown_methods(self) -> Table:
+        names = [proxy.host.name for proxy in self.system.proxies.values()]
+        table = Table("change", *(f"reloaded on {name}" for name in names))
+        for change, methods in self.methods.items():
+            shown = (methods.get(each, "none") for each in self.system.proxies)
+            table.add_row(change, *shown)
+        return table
+
+    def summarize(self) -> None:
+        """What came of it, as the last lines: below the picture of the steps. Raises Unexpected."""
         status = self.system.status()
         table = Table("proxy", "requests", "failed", "last report", "running config")
         for instance_id, traffic in self.traffic.items():
@@ -245,6 +316,7 @@ class Demo:
                 f"md5 {report['running'][:8]}",
             )
         self.screen.console.print(table)
+        self.screen.console.print(self._shown_methods())
         self.screen.console.print("\nhaproxy-ec2-sync status:", highlight=False)
         self.screen.console.print(Text.from_ansi(self._shown_status()))
         for failure in [
@@ -255,7 +327,7 @@ class Demo:
             f"From an instance's event to its traffic through both proxies: {self.event_to_traffic:.1f} s."
         )
         self.screen.console.print(
-            f"All of it happened, in {time.monotonic() - self.started_at:.0f} s after set-up."
+            f"All of it happened, in {self.seconds:.0f} s after set-up."
         )
 
 
@@ -268,51 +340,102 @@ def _load(proxy: Proxy) -> Load:
     )
 
 
+def _drop(watch: FilterWatch) -> str:
+    """Raises Unexpected unless there was a rule, and nothing filters any more."""
+    left = watch.host.firewall()
+    if left or watch.is_dropping or not watch.drops:
+        raise Unexpected(
+            f"{watch.host.name}: {watch.drops} drop rules seen gone, now: {left}"
+        )
+    return f"{watch.host.name}: seen, then gone"
+
+
+def _joined(words: Iterable[str]) -> str:
+    return " and ".join(sorted({*words}))
+
+
 def run(*, keep: bool) -> int:
     """The whole demo; the status to exit with."""
-    with Screen() as screen, ExitStack() as closing:
+    console = Console(soft_wrap=True)
+    with ExitStack() as closing:
         try:
-            with screen.step("sam deploy to an AWS stand-in on loopback") as say:
-                system = closing.enter_context(LocalSystem(speed=SPEED))
-                say(
-                    f"schedules tick {SPEED} times as often as deployed, waits are short: {LOCAL_PARAMETERS}"
-                )
-            is_clean = Demo(system, screen).run()
-        except (TimeoutError, Unexpected, NotBuilt, PermissionError) as error:
-            screen.console.print(f"It did not happen: {error}", markup=False)
+            with Screen(console) as screen:
+                system = closing.enter_context(_deployed(screen))
+                demo = Demo(system, screen)
+                demo.run()
+            demo.summarize()
+        except (
+            TimeoutError,
+            Unexpected,
+            NotBuilt,
+            SamFailed,
+            PermissionError,
+        ) as error:
+            console.print(f"It did not happen: {error}", markup=False)
             return 1
         if keep:
-            _keep(system, screen)
-        return 0 if is_clean else 1
+            _keep(system, console)
+        return 0 if demo.is_clean else 1
 
 
-def _keep(system: LocalSystem, screen: Screen) -> None:
-    """Keep the system for play until it is interrupted."""
-    with ExitStack() as ports:
-        for proxy in system.proxies.values():
-            url = ports.enter_context(forwarded(system.client, proxy.address, 443))
-            screen.console.print(
-                f"{proxy.instance_id}   curl -k https://{url}/", markup=False
+@contextmanager
+def _deployed(screen: Screen) -> Iterator[LocalSystem]:
+    with ExitStack() as closing:
+        with screen.step("sam deploy to an AWS stand-in on loopback") as say:
+            system = closing.enter_context(LocalSystem(speed=SPEED))
+            say(
+                f"schedules tick {SPEED} times as often as deployed, waits are short: {LOCAL_PARAMETERS}"
             )
-        screen.console.print(_hints(system), markup=False, highlight=False)
-        with suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        yield system
 
 
-def _hints(system: LocalSystem) -> str:
-    backend, proxy = next(iter(system.backends)), next(iter(system.proxies.values()))
-    return f"""
-Send a sample event or an operator's action, from another terminal:
-    make invoke EVENT=events/status.json
-    make invoke EVENT=events/plan.json
-AWS itself, with any client (here our own, the AWS and SAM CLIs), and what follows within seconds:
-    export AWS_ENDPOINT_URL={system.stack.endpoint} AWS_DEFAULT_REGION={REGION}
-    export AWS_ACCESS_KEY_ID=owner AWS_SECRET_ACCESS_KEY=owner
-    {command_line.COMMAND} status --env {CONFIG_ENVIRONMENT}
-    aws ec2 create-tags --resources {backend} --tags Key=haproxy:weight,Value=10
-    aws s3 ls --recursive s3://{system.stack.outputs["BucketName"]}
-    sam remote invoke --config-env {CONFIG_ENVIRONMENT} --event-file events/plan.json
-A shell on a proxy, and the function's log:
-    {" ".join(proxy.host.enter)} bash
-    tail -f {system.folder}/*/function.log
-Ctrl-C ends it all."""
+def _keep(system: LocalSystem, console: Console) -> None:
+    """Keep the system for play until it is interrupted; what to type stands last on the screen."""
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False)
+
+    with suppress(KeyboardInterrupt), kept(system, say) as urls:
+        say(hints(system, urls))
+        threading.Event().wait()
+
+
+def _quoted_path() -> str:
+    """Where all three of them are, before what is on the path by now."""
+    folders = (command_line.COMMAND, deployment.SAM, deployment.AWS)
+    return ":".join((*(shlex.quote(str(each.parent)) for each in folders), '"$PATH"'))
+
+
+def hints(system: LocalSystem, urls: Mapping[str, str]) -> str:
+    """What to type against the system; each line that is indented does something as it stands there."""
+    backend, proxy = (
+        system.status()["backends"][0],
+        next(iter(system.proxies.values())),
+    )
+    tags = (
+        "ResourceType=instance,"
+        f"Tags=[{{Key=Environment,Value={system.environment}}},{{Key=Type,Value=tomcat}}]"
+    )
+    clients = [f"    curl -k {urls[each]}" for each in system.proxies]
+    return "\n".join((
+        "",
+        "From another terminal, in this folder: a weight, a launch, an operator's question, a proxy's client.",
+        f"    make retag INSTANCE={backend} TAG=haproxy:weight=10",
+        "    make launch",
+        "    make launch TYPE=haproxy",
+        f"    make terminate INSTANCE={backend}",
+        "    make invoke EVENT=events/status.json",
+        *clients,
+        "AWS itself, with any client (here our own, the AWS and SAM CLIs), and what follows within seconds:",
+        f"    export AWS_ENDPOINT_URL={system.stack.endpoint} AWS_DEFAULT_REGION={REGION}",
+        "    export AWS_ACCESS_KEY_ID=owner AWS_SECRET_ACCESS_KEY=owner",
+        f"    export PATH={_quoted_path()}",
+        f"    {command_line.NAME} status --env {CONFIG_ENVIRONMENT}",
+        f"    aws ec2 run-instances --image-id {IMAGE} --tag-specifications '{tags}'",
+        f"    aws s3 ls --recursive s3://{system.stack.outputs['BucketName']}",
+        f"    sam remote invoke --config-env {CONFIG_ENVIRONMENT} --event-file events/plan.json",
+        "A shell on a proxy (as root), and the function's log:",
+        f"    {' '.join(proxy.host.enter)} bash",
+        f"    tail -f {system.folder}/*/function.log",
+        LAST_HINT,
+    ))  # fmt: skip

@@ -6,30 +6,42 @@ import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).parent.parent
 SAM = PROJECT / ".venv-sam" / "bin" / "sam"
+AWS = PROJECT / ".venv-aws" / "bin" / "aws"
 SAM_BUILD = PROJECT / ".aws-sam" / "build"
 DOCUMENT = PROJECT / "src" / "host" / "document.json"
 CONFIG_ENVIRONMENT = "staging"
 DEPLOY_SECONDS = 300
+# It would ask every five seconds, which is kind to AWS.
+SAM_ENVIRONMENT = {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.2"}
 
 
 class NotBuilt(Exception):
     """There is nothing to deploy, or the sources have changed since."""
 
 
-class DeployFailed(Exception):
+class SamFailed(Exception):
     """`sam` failed; the message ends with what it said last."""
 
 
 def settings() -> Mapping[str, str]:
     """Stack name, region and parameters that samconfig.toml gives the environment."""
-    table = tomllib.loads((PROJECT / "samconfig.toml").read_text())[CONFIG_ENVIRONMENT]
-    return {
-        **table["global"]["parameters"],
-        **table["deploy"]["parameters"]["parameter_overrides"],
-    }
+    return {**_table()["global"]["parameters"], **overrides(_table())}
+
+
+def overrides(table: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters that an environment's table of samconfig.toml gives `sam deploy`; no quotes are needed so far."""
+    pairs = table["deploy"]["parameters"]["parameter_overrides"]
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _table() -> Mapping[str, Any]:
+    text = (PROJECT / "samconfig.toml").read_text()
+    table: Mapping[str, Any] = tomllib.loads(text)[CONFIG_ENVIRONMENT]
+    return table
 
 
 def built(folder: Path) -> Path:
@@ -74,32 +86,37 @@ def deploy(
     parameters: Mapping[str, str],
 ) -> None:
     """Run `sam deploy` as samconfig.toml says, with some of its parameters replaced."""
-    table = tomllib.loads((PROJECT / "samconfig.toml").read_text())[CONFIG_ENVIRONMENT]
-    overrides = {**table["deploy"]["parameters"]["parameter_overrides"], **parameters}
-    pairs = [f"{name}={value}" for name, value in overrides.items()]
-    options = [
-        "--config-file",
-        str(PROJECT / "samconfig.toml"),
-        "--config-env",
-        CONFIG_ENVIRONMENT,
-    ]
+    given = {**overrides(_table()), **parameters}
+    pairs = [f"{name}={value}" for name, value in given.items()]
+    options = ["--template-file", str(template), "--parameter-overrides", *pairs]
+    _sam("deploy", options, folder, environment)
+
+
+def delete(folder: Path, environment: Mapping[str, str]) -> None:
+    """Run `sam delete` of the same stack."""
+    _sam("delete", ["--no-prompts"], folder, environment)
+
+
+def _sam(
+    command: str, options: list[str], folder: Path, environment: Mapping[str, str]
+) -> None:
+    configured = ["--config-file", str(PROJECT / "samconfig.toml")]
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("AWS_")
     }
-    log = folder / "sam-deploy.log"
+    log = folder / f"sam-{command}.log"
     with log.open("wb") as output:
         done = subprocess.run(
             [
                 str(SAM),
-                "deploy",
+                command,
+                *configured,
+                "--config-env",
+                CONFIG_ENVIRONMENT,
                 *options,
-                "--template-file",
-                str(template),
-                "--parameter-overrides",
-                *pairs,
             ],
             cwd=PROJECT,
-            env={**inherited, "SAM_CLI_TELEMETRY": "0", **environment},
+            env={**inherited, **SAM_ENVIRONMENT, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -107,6 +124,6 @@ def deploy(
             check=False,
         )
     if done.returncode:
-        raise DeployFailed(
-            f"sam deploy ended with {done.returncode}, see {log}:\n{log.read_text()[-2000:]}"
+        raise SamFailed(
+            f"sam {command} ended with {done.returncode}, see {log}:\n{log.read_text()[-2000:]}"
         )

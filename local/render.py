@@ -119,7 +119,7 @@ def source_of(options: argparse.Namespace) -> tuple[TemplateSet, Mapping[str, An
         }
         templates = TemplateSet(options.template.name, files)
     else:
-        templates = TemplateSet(sources.MAIN, sources.deployed()[1])
+        templates = TemplateSet(sources.MAIN, sources.deployed())
     return templates, parse_variables(
         _read(options.vars), str(options.vars)
     ) if options.vars else {}
@@ -257,6 +257,13 @@ def _remarks(
         yield "a sample fleet; --instances takes yours"
 
 
+def what(error: Exception) -> str:
+    """In words, as far as Python's own have a number in front."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the config; the exit code."""
     options = parser().parse_args(arguments)
@@ -266,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rendering = render_unchecked(templates, variables, fleet, stack)
         text = choose(rendering, fleet, options.proxy).text
     except (SyncError, NotInstances, Unusable, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {what(error)}", file=sys.stderr)
         return 1
     for remark in _remarks(rendering, variables, fleet, options):
         print(remark, file=sys.stderr)

@@ -23,7 +23,7 @@ INVOKE_SECONDS = 90
 
 
 class InvokeFailed(Exception):
-    """The function ended with an error; the message is Lambda's error object."""
+    """The function ended with an error; the message is that of Lambda's error object."""
 
 
 class Stack:
@@ -48,12 +48,15 @@ class Stack:
                 text=True,
                 start_new_session=True,  # an interrupt at the terminal is for this process, which then ends that one
             )
+        self._template = Path()
         self.endpoint = ""
+        """By name: clients of S3 put the bucket before it, and moto takes no template from an address."""
 
     def __enter__(self) -> Self:
         """Deploy."""
         try:
-            self._deploy()
+            self._start()
+            self.deploy({})
         except BaseException:
             self.close()
             raise
@@ -91,24 +94,38 @@ class Stack:
         s3: S3Client = self.client("s3")
         return s3
 
+    def instances(self, *states: str) -> dict[str, Any]:
+        """Every instance in one of these states, as EC2 describes it, by its id."""
+        return instances(self.ec2, *states)
+
     def invoke(self, event: Mapping[str, Any]) -> Any:
         """What the function answers to an event, through the Lambda API. Raises InvokeFailed."""
         return invoke(self.endpoint, self.outputs["FunctionName"], event)
 
-    def _deploy(self) -> None:
-        template = deployment.built(self.folder)  # meanwhile the AWS process starts
-        self.endpoint = (self._process.stdout or io.StringIO()).readline().strip()
-        if not self.endpoint:
+    def delete(self) -> None:
+        """Delete the stack; what is to be retained stays, and belongs to nobody."""
+        name = deployment.settings()["stack_name"]
+        self.client("cloudformation").delete_stack(StackName=name)
+
+    def _start(self) -> None:
+        self._template = deployment.built(self.folder)  # meanwhile AWS starts
+        said = (self._process.stdout or io.StringIO()).readline().strip()
+        if not said:
             raise RuntimeError(
                 f"AWS on loopback did not start, see {self.folder}/cloud.stderr"
             )
+        self.endpoint = said.replace("127.0.0.1", "localhost")
+
+    def deploy(self, parameters: Mapping[str, str]) -> None:
+        """Run `sam deploy`, with these parameters for this once."""
         environment = {
-            # The one spelling of template URLs that moto takes.
-            "AWS_ENDPOINT_URL": self.endpoint.replace("127.0.0.1", "localhost"),
+            "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": "owner",
             "AWS_SECRET_ACCESS_KEY": "owner",
         }
-        deployment.deploy(template, self.folder, environment, self.parameters)
+        deployment.deploy(
+            self._template, self.folder, environment, {**self.parameters, **parameters}
+        )
         stack_name = deployment.settings()["stack_name"]
         stack = self.client("cloudformation").describe_stacks(StackName=stack_name)[
             "Stacks"
@@ -129,6 +146,19 @@ def client(endpoint: str, service: str) -> Any:
     return session.client(service, endpoint_url=endpoint, config=config)
 
 
+def instances(ec2: "EC2Client", *states: str) -> dict[str, Any]:
+    """Every instance in one of these states, as EC2 describes it, by its id."""
+    pages = ec2.get_paginator("describe_instances").paginate(
+        Filters=[{"Name": "instance-state-name", "Values": list(states)}]
+    )
+    return {
+        instance["InstanceId"]: instance
+        for page in pages
+        for reservation in page["Reservations"]
+        for instance in reservation["Instances"]
+    }
+
+
 def invoke(endpoint: str, function_name: str, event: Mapping[str, Any]) -> Any:
     """What the function answers to an event, through the Lambda API. Raises InvokeFailed."""
     answer = client(endpoint, "lambda").invoke(
@@ -136,5 +166,5 @@ def invoke(endpoint: str, function_name: str, event: Mapping[str, Any]) -> Any:
     )
     payload = json.loads(answer["Payload"].read() or "null")
     if "FunctionError" in answer:
-        raise InvokeFailed(json.dumps(payload, indent=2))
+        raise InvokeFailed(payload.get("errorMessage", payload))
     return payload

@@ -38,8 +38,14 @@ FOLDERS = Path(
 CURRENT = "current.json"
 CERTIFICATE = "/etc/haproxy/certs/local.pem"
 SERVER_NAME = "app.example"
-VPC = "10.77.0.0/16"
-ZONES = {"ap-southeast-2a": "10.77.0.0/20", "ap-southeast-2b": "10.77.16.0/20"}
+VPC = "172.31.0.0/16"
+"""The default VPC, which every account has."""
+INSTANCE_PROFILE = "haproxy"
+IMAGE = "ami-12c6146b"
+HTTP, HTTPS = 8080, 443
+"""Ports on which backends and configured proxies answer."""
+TYPES = ("tomcat", "haproxy")
+"""Values of the tag `Type` of backends and proxies."""
 SHUTDOWN_SECONDS = 1.0
 """How long a host still serves after the call that terminates it."""
 REGISTER_SECONDS = 3.0
@@ -88,8 +94,10 @@ class LocalSystem:
         self.speed = speed
         self.environment = settings()["Environment"]
         self.folder = fresh_folder()
+        self._started_at = time.time()
         self.backends: dict[str, Backend] = {}
         self.proxies: dict[str, Proxy] = {}
+        self._lock = threading.RLock()
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
@@ -98,23 +106,13 @@ class LocalSystem:
             # The stack after the network, so that its agents end before their hosts do.
             self.network = starting.enter_context(Network(VPC))
             self.client = starting.enter_context(
-                Client(self.network, ipv4="10.77.255.10")
+                Client(self.network, ipv4="172.31.255.10")
             )
             self.stack = starting.enter_context(
                 Stack(self.folder, self.parameters, self.speed)
             )
-            self._subnets = self._make_subnets()
-            self._profile = self._make_instance_profile()
-            current = self.folder / CURRENT
-            current.write_text(
-                json.dumps(
-                    {
-                        "endpoint": self.stack.endpoint,
-                        "function": self.stack.outputs["FunctionName"],
-                    }
-                )
-            )
-            current.chmod(0o644)
+            self._make_instance_profile()
+            self.publish()
             self._closing = starting.pop_all()
         return self
 
@@ -123,36 +121,89 @@ class LocalSystem:
         (self.folder / CURRENT).unlink(missing_ok=True)
         self._closing.close()
 
+    def publish(self, urls: Mapping[str, str] | None = None) -> None:
+        """Tell `newest` where it is; `urls` by instance are known once it is kept for play."""
+        known = {
+            "endpoint": self.stack.endpoint,
+            "function": self.stack.outputs["FunctionName"],
+            "urls": urls,
+            "started_at": self._started_at,
+        }
+        written = self.folder / f"{CURRENT}.new"
+        written.write_text(json.dumps(known))
+        written.chmod(0o644)
+        written.rename(self.folder / CURRENT)
+
     def launch_backend(self, zone: str = "ap-southeast-2a", **tags: str) -> Backend:
         """Run an instance tagged as a backend, with more tags or others (`Type="batch"`); it serves at once."""
-        instance = self._run(zone, {"Type": "tomcat", **tags})
+        with self._lock:
+            instance = self._run(zone, {"Type": "tomcat", **tags})
+            return self._start_backend(instance)
+
+    def launch_proxy(
+        self,
+        style: Style,
+        zone: str = "ap-southeast-2a",
+        config: str = "",
+        **tags: str,
+    ) -> Proxy:
+        """Run an instance tagged as a proxy: HAProxy runs (its image's config, or this), the agent comes later."""
+        with self._lock:
+            instance = self._run(
+                zone,
+                {"Type": "haproxy", **tags},
+                IamInstanceProfile={"Name": INSTANCE_PROFILE},
+            )
+            return self._start_proxy(instance, style, config)
+
+    def _start_backend(self, instance: Any) -> Backend:
         name = instance["PrivateDnsName"].partition(".")[0]
         host = BackendHost(self.network, name, ipv4=instance["PrivateIpAddress"])
         backend = Backend(instance["InstanceId"], host)
         self.backends[backend.instance_id] = backend
         return backend
 
-    def launch_proxy(
-        self, style: Style, zone: str = "ap-southeast-2a", **tags: str
-    ) -> Proxy:
-        """Run an instance tagged as a proxy: HAProxy runs with its image's config, the SSM agent registers later."""
-        instance = self._run(
-            zone,
-            {"Type": "haproxy", **tags},
-            IamInstanceProfile={"Name": self._profile},
-        )
+    def _start_proxy(self, instance: Any, style: Style, config: str = "") -> Proxy:
         name = instance["PrivateDnsName"].partition(".")[0]
         host = ProxyHost(self.network, name, style, ipv4=instance["PrivateIpAddress"])
         host.write(CERTIFICATE, self_signed(SERVER_NAME), mode=0o600)
-        host.start(sample_config({}))
+        host.start(config or sample_config({}))
         proxy = Proxy(instance["InstanceId"], host)
         self.proxies[proxy.instance_id] = proxy
         _later(REGISTER_SECONDS, lambda: self.start_agent(proxy))
         return proxy
 
+    def members(self) -> dict[str, Backend | Proxy]:
+        """Everybody who has a machine, by instance."""
+        return {**self.backends, **self.proxies}
+
+    def follow(self) -> None:
+        """Give each instance that is pending or running a machine, whoever launched it; the others lose theirs.
+
+        It runs HAProxy if it is tagged so by now. Raises what starting a machine raises, after which it may be tried
+        again.
+        """
+        with self._lock:
+            alive = self.stack.instances("pending", "running")
+            for instance_id in self.members().keys() - alive.keys():
+                self._remove(instance_id)
+            for instance_id in alive.keys() - self.members().keys():
+                self._start(alive[instance_id])
+
+    def _start(self, instance: Any) -> None:
+        tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+        if tags.get("Type") == "haproxy":
+            self._start_proxy(instance, Style.MASTER_WORKER)
+        else:
+            self._start_backend(instance)
+
     def terminate(self, instance_id: str) -> None:
         """Terminate an instance; its host serves for a moment more, then is gone from the network."""
-        self.stack.ec2.terminate_instances(InstanceIds=[instance_id])
+        with self._lock:
+            self.stack.ec2.terminate_instances(InstanceIds=[instance_id])
+            self._remove(instance_id)
+
+    def _remove(self, instance_id: str) -> None:
         member = self.backends.pop(instance_id, None) or self.proxies.pop(
             instance_id, None
         )
@@ -231,21 +282,8 @@ class LocalSystem:
         )
 
     def _run(self, zone: str, tags: Mapping[str, str], **options: Any) -> Any:
-        pairs = [
-            {"Key": key, "Value": value}
-            for key, value in {"Environment": self.environment, **tags}.items()
-        ]
-        ec2: Any = self.stack.ec2
-        answer = ec2.run_instances(
-            ImageId="ami-12c6146b",
-            InstanceType="t3.micro",
-            MinCount=1,
-            MaxCount=1,
-            SubnetId=self._subnets[zone],
-            TagSpecifications=[{"ResourceType": "instance", "Tags": pairs}],
-            **options,
-        )
-        return answer["Instances"][0]
+        everybodys = {"Environment": self.environment}
+        return run_instance(self.stack.ec2, {**everybodys, **tags}, zone, **options)
 
     def start_agent(self, proxy: Proxy) -> None:
         """Its SSM agent registers."""
@@ -259,19 +297,9 @@ class LocalSystem:
         """Its SSM agent ends, minutes ago: the service has noticed."""
         self.stack.order(crash=proxy.instance_id, silent_seconds=PING_SECONDS)
 
-    def _make_subnets(self) -> dict[str, str]:
-        ec2 = self.stack.ec2
-        vpc = ec2.create_vpc(CidrBlock=VPC)["Vpc"]["VpcId"]
-        return {
-            zone: ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone)[
-                "Subnet"
-            ]["SubnetId"]
-            for zone, cidr in ZONES.items()
-        }
-
-    def _make_instance_profile(self) -> str:
+    def _make_instance_profile(self) -> None:
         """The proxies' instance profile, as the README has the operator make it."""
-        iam, name = self.stack.client("iam"), "haproxy"
+        iam, name = self.stack.client("iam"), INSTANCE_PROFILE
         trust = {
             "Statement": [
                 {
@@ -289,22 +317,35 @@ class LocalSystem:
             iam.attach_role_policy(RoleName=name, PolicyArn=arn)
         iam.create_instance_profile(InstanceProfileName=name)
         iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
-        return name
 
 
-def newest() -> Mapping[str, str] | None:
-    """Endpoint and function of the system that was started last and still runs; None if none does."""
-    running = [
-        file
+def run_instance(ec2: Any, tags: Mapping[str, str], zone: str, **options: Any) -> Any:
+    """Launch one instance with these tags, in the default subnet of its zone; as EC2 describes it."""
+    pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
+    answer = ec2.run_instances(
+        ImageId=IMAGE,
+        InstanceType="t3.micro",
+        MinCount=1,
+        MaxCount=1,
+        Placement={"AvailabilityZone": zone},
+        TagSpecifications=[{"ResourceType": "instance", "Tags": pairs}],
+        **options,
+    )
+    return answer["Instances"][0]
+
+
+def newest() -> Mapping[str, Any] | None:
+    """What a running system has published: of those kept for play the one started last, else of all; None for none."""
+    running: list[dict[str, Any]] = [
+        json.loads(file.read_text())
         for file in FOLDERS.glob(f"*/{CURRENT}")
         if Path("/proc", file.parent.name).exists()
     ]
-    if not running:
-        return None
-    current: dict[str, str] = json.loads(
-        max(running, key=lambda file: file.stat().st_mtime).read_text()
-    )
-    return current
+    return max(running, key=_rank, default=None)
+
+
+def _rank(current: Mapping[str, Any]) -> tuple[bool, float]:
+    return current["urls"] is not None, current["started_at"]
 
 
 def _shut_down(member: Backend | Proxy) -> None:

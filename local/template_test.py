@@ -25,7 +25,7 @@ from haproxy_sync.fleet.model import Config, Fleet
 from haproxy_sync.settings import Settings
 from local.fleets import Fixture, fixtures, fleet_of
 from local.haproxy_check import Alert, check
-from local.render import add_source, add_stack, source_of, stack_of
+from local.render import add_source, add_stack, source_of, stack_of, what
 from local.stand_ins import StandIns
 from local.template_lines import Lines, template_lines
 
@@ -225,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         templates, variables = source_of(options)
     except (SyncError, OSError) as error:
-        print(f"FAIL {error}")
+        print(f"FAIL {what(error)}")
         return 1
     with tempfile.TemporaryDirectory(prefix="template-test-") as folder:
         trial = Trial(templates, variables, StandIns(Path(folder)))

@@ -34,8 +34,10 @@ from local.cloud import (
     eventbridge,
     iam,
     logs,
+    managed_policies,
     s3,
     sqs,
+    stacks,
 )
 from local.cloud.function import Functions
 from local.cloud.hosts import Hosts
@@ -65,8 +67,10 @@ def main(folder: Path, speed: float) -> None:
         eventbridge,
         iam,
         logs,
+        managed_policies,
         s3,
         sqs,
+        stacks,
     ):
         module.install()
     functions = Functions(folder, endpoint)
@@ -93,6 +97,7 @@ def main(folder: Path, speed: float) -> None:
             for line in sys.stdin:
                 hosts.obey(json.loads(line))
         finally:
+            (folder / "judged.jsonl").write_text("\n".join(sorted(access.JUDGED)))
             hosts.close()
             functions.close()
 

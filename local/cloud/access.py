@@ -6,6 +6,7 @@ Also checked: S3 answers 403, not 404, for a missing key to whoever may not list
 
 import json
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
@@ -59,16 +60,41 @@ def install() -> None:
 def _authorize(self: Any, _: type, resource: str = "*") -> None:
     # Requests without a signature, and presigned ones, are the owner's: nothing of the project sends any.
     credential = CREDENTIAL.search(self.headers.get("Authorization", ""))
-    if not credential:
+    CALLER.session = _session(credential["key"]) if credential else None
+    if not credential or is_owner():
         return
-    service, session = credential["service"], _session(credential["key"])
-    if session:
-        policies = policies_of(session.role_arn)
-        for request in _requests(service, self._get_action(), resource, self):
-            if not _is_permitted(policies, request):
-                raise _refusal(
-                    service, session.arn, f"{request.action} on {request.resource}"
-                )
+    service = credential["service"]
+    for request in _requests(service, self._get_action(), resource, self):
+        try:
+            demand(request)
+        except Refused as refused:
+            raise _refusal(service, CALLER.session.arn, str(refused)) from refused
+
+
+class Refused(Exception):
+    """The caller may not do it; the message names action and resource."""
+
+
+CALLER = threading.local()
+"""Whose request this thread serves."""
+JUDGED: set[str] = set()
+"""Every question that was asked about somebody, once."""
+
+
+def is_owner() -> bool:
+    """Whether the request is the account owner's, who may do everything."""
+    return not getattr(CALLER, "session", None)
+
+
+def demand(request: Request) -> None:
+    """Let the caller do this, or raise `Refused`."""
+    if is_owner():
+        return
+    role = CALLER.session.role_arn
+    question = [role, request.action, request.resource, dict(request.context)]
+    JUDGED.add(json.dumps(question))
+    if not _is_permitted(policies_of(role), request):
+        raise Refused(f"{request.action} on {request.resource}")
 
 
 def _session(key: str) -> Any:
@@ -101,6 +127,12 @@ def _requests(
             yield Request(
                 f"s3:{S3_ACTIONS.get(operation, operation)}", resource, prefix
             )
+        case "sts", "GetCallerIdentity":
+            pass  # everybody may
+        case "cloudformation", _:
+            stack = str(call._get_param("StackName") or "*").split(":stack/")[-1]
+            end = stack if "/" in stack else f"{stack}/"
+            yield Request(action, f"{arn}stack/{end}")
         case "ssm", "SendCommand":
             yield Request(action, f"{arn}document/{call._get_param('DocumentName')}")
             for instance_id in call._get_param("InstanceIds") or ():
@@ -121,13 +153,13 @@ def _requests(
 # Actions that know a resource level: the end of the ARN, and the parameter of the request that has the name.
 NAMED = {
     ("sqs", ""): ("{}", "QueueUrl"),
-    ("cloudformation", ""): ("stack/{}/", "StackName"),
     ("events", "DescribeRule"): ("rule/{}", "Name"),
     ("events", "ListTargetsByRule"): ("rule/{}", "Rule"),
     ("iam", "ListRolePolicies"): ("role/{}", "RoleName"),
     ("iam", "ListAttachedRolePolicies"): ("role/{}", "RoleName"),
     ("logs", ""): ("log-group:{}:log-stream:", "logGroupName"),
     ("ssm", "DescribeDocument"): ("document/{}", "Name"),
+    ("ssm", "GetDocument"): ("document/{}", "Name"),
 }
 
 

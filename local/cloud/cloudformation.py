@@ -1,8 +1,9 @@
 """Stands for CloudFormation's macros: `AWS::Include` and `AWS::Serverless`, and for what moto skips of our stack.
 
 moto takes a template as it is, ignores queue policies, names a document by chance and not by its stack, and gives a
-stack made by change set (as `sam deploy` makes it) no outputs. The transform is AWS's own translator; it refuses what
-the service refuses.
+stack made by change set (as `sam deploy` makes it) no outputs. An update makes it replace rules, whose names queue
+policies hold, and forget what it cannot update; here a rule keeps its name, and the others stay as they were. The
+transform is AWS's own translator; it refuses what the service refuses.
 """
 
 import json
@@ -11,14 +12,16 @@ from typing import Any
 
 import moto.cloudformation.models as moto_models
 from moto.core.common_models import CloudFormationModel
+from moto.events.models import Rule
 from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
-from moto.ssm.models import Document
+from moto.ssm.models import Document, ssm_backends
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 from local.cloud import ACCOUNT, PARTITION
+from local.cloud.document_text import submitted
 
 SAM = "AWS::Serverless-2016-10-31"
 
@@ -85,9 +88,47 @@ class QueuePolicy(CloudFormationModel):
         return cls(resource_name)
 
 
+replaced = Document.update_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+
+
+def new_version(
+    cls: type[Document],
+    /,
+    original_resource: Document,
+    cloudformation_json: Any,
+    **more: Any,
+) -> Document:
+    """`UpdateMethod: NewVersion`: the document keeps its name and its versions, and the newest becomes the default.
+
+    Any other update replaces the document, as moto has it.
+    """
+    properties, name = cloudformation_json["Properties"], original_resource.name
+    if properties.get("UpdateMethod") != "NewVersion":
+        changed = {"cloudformation_json": cloudformation_json, **more}
+        document: Document = replaced(cls, original_resource, **changed)
+        return document
+    content = properties["Content"]
+    if submitted(content) == original_resource.content:
+        return original_resource
+    ssm = ssm_backends[more["account_id"]][more["region_name"]]
+    described = ssm.update_document(
+        content=content,
+        attachments=[],
+        name=name,
+        version_name="",
+        document_version="$LATEST",
+        document_format=properties.get("DocumentFormat", ""),
+        target_type="",
+    )
+    version = described["DocumentVersion"]
+    ssm.update_document_default_version(name, version)
+    return ssm._documents[name].versions[version]  # moto offers no lookup
+
+
 def install() -> None:
     """Teach this process's moto the macros, queue policies and outputs."""
     responses: Any = import_module("moto.cloudformation.responses")
+    _update_in_place()
     plain = responses.get_stack_from_s3_url
     execute = moto_models.CloudFormationBackend.execute_change_set
 
@@ -117,5 +158,30 @@ def install() -> None:
         return document
 
     Document.create_from_cloudformation_json = classmethod(create_named)  # type: ignore[assignment]
+    Document.update_from_cloudformation_json = classmethod(new_version)  # type: ignore[assignment]
     responses.get_stack_from_s3_url = from_s3
     moto_models.CloudFormationBackend.execute_change_set = execute_change_set  # type: ignore[method-assign]
+
+
+def _update_in_place() -> None:
+    """As CloudFormation does where no property demands a replacement."""
+    parsing: Any = import_module("moto.cloudformation.parsing")
+    update = parsing.parse_and_update_resource
+
+    def updated(name: str, resource: Any, resources: Any, **where: str) -> Any:
+        original = resources[name]
+        return update(name, resource, resources, **where) or original
+
+    def updated_rule(
+        cls: type[Rule],
+        original_resource: Rule,
+        new_resource_name: str,  # noqa: ARG001  # moto's signature
+        cloudformation_json: Any,
+        **where: str,
+    ) -> Rule:
+        return cls.create_from_cloudformation_json(
+            original_resource.name, cloudformation_json, **where
+        )
+
+    parsing.parse_and_update_resource = updated
+    Rule.update_from_cloudformation_json = classmethod(updated_rule)  # type: ignore[arg-type, assignment, method-assign]

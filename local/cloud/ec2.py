@@ -2,6 +2,7 @@
 
 moto's instances change state at once and send no event. Here each change takes a second (pending, running;
 shutting-down, terminated; ...), each step is an event, and a terminated instance has lost its address and DNS name.
+Who names no subnet gets the default one of the zone, as from EC2; moto would invent an address.
 Tags given at launch have no event of their own: AWS promises none, so nothing may depend on one.
 """
 
@@ -31,6 +32,9 @@ def install() -> None:
     run = InstanceBackend.run_instances
 
     def run_instances(self: Any, *args: Any, **kwargs: Any) -> Any:
+        named = [nic["SubnetId"] for nic in kwargs["nics"] if "SubnetId" in nic]
+        if not (kwargs["subnet_id"] or named):
+            kwargs["subnet_id"] = _default_subnet(self, kwargs["placement"])
         reservation = run(self, *args, **kwargs)
         for instance in reservation.instances:
             _change(instance, "pending", "running")
@@ -51,6 +55,16 @@ def install() -> None:
     _forget_when_terminated("private_ip_address", None)
     _forget_when_terminated("private_dns_name", "")
     _forget_when_terminated("network_interfaces", [])
+
+
+def _default_subnet(backend: Any, zone: str | None) -> str:
+    subnets = backend.describe_subnets(
+        filters={
+            "default-for-az": "true",
+            "availability-zone": zone or f"{REGION}a",
+        }
+    )
+    return str(subnets[0].id)
 
 
 def _gradual(plain: Callable[..., Any], during: str, after: str) -> Callable[..., Any]:

@@ -90,7 +90,7 @@ class Poller:
         )
 
     def run(self) -> None:
-        """Poll until the process ends."""
+        """Poll until the mapping is deleted, or the process ends."""
         attributes = self.sqs.get_queue_attributes(
             QueueUrl=self.queue_url, AttributeNames=["VisibilityTimeout"]
         )
@@ -101,12 +101,16 @@ class Poller:
                 "Queue visibility timeout is less than the function timeout: Lambda refuses this mapping"
             )
             return
-        while True:
+        while self._is_deployed:
             try:
                 self._poll()
             except Exception:
                 log.exception("poll failed")
                 time.sleep(1)
+
+    @property
+    def _is_deployed(self) -> bool:
+        return self.mapping.uuid in get_backend(ACCOUNT, REGION)._event_source_mappings
 
     def _poll(self) -> None:
         received = self.sqs.receive_message(

@@ -3,12 +3,15 @@
 Function and layer are unpacked from what `sam deploy` uploaded; environment variables, handler, timeout and role are
 the deployed ones. Each execution environment is one process, started on demand and kept warm; it sees the function,
 the layer, the runtime's own packages and session credentials of the function's role. An overrun timeout kills it.
+A deploy that changes code or configuration ends them: the next invocation starts a new one.
 """
 
+import hashlib
 import io
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import threading
@@ -47,6 +50,7 @@ class ExecutionEnvironment:
     """One process with its Runtime API."""
 
     def __init__(self, deployed: LambdaFunction, folder: Path, endpoint: str) -> None:
+        self.release = release_of(deployed)
         self.api = RuntimeApi(deployed.function_arn, float(deployed.timeout))
         self.timeout = float(deployed.timeout)
         self.is_warm = False
@@ -125,6 +129,7 @@ class Functions:
         self.endpoint = endpoint
         self._lock = threading.Lock()
         self._idle: dict[str, list[ExecutionEnvironment]] = {}
+        self._unpacked: dict[str, str] = {}
         self._slots = threading.BoundedSemaphore(MAX_ENVIRONMENTS)
 
     def install(self) -> None:
@@ -158,10 +163,18 @@ class Functions:
         with self._slots:
             environment = self._take(deployed)
             result = environment.invoke(payload)
-            if environment.is_alive:
-                with self._lock:
-                    self._idle[deployed.function_arn].append(environment)
+            self._keep(environment, deployed)
             return result
+
+    def _keep(
+        self, environment: ExecutionEnvironment, deployed: LambdaFunction
+    ) -> None:
+        """For the next invocation, unless it died or is of an earlier deploy."""
+        with self._lock:
+            if environment.release != release_of(deployed):
+                environment.kill()
+            elif environment.is_alive:
+                self._idle[deployed.function_arn].append(environment)
 
     def close(self) -> None:
         """End every execution environment."""
@@ -171,20 +184,44 @@ class Functions:
                     environments.pop().kill()
 
     def _take(self, deployed: LambdaFunction) -> ExecutionEnvironment:
+        arn, release = deployed.function_arn, release_of(deployed)
         with self._lock:
             folder = self.folder / deployed.function_name
-            if deployed.function_arn not in self._idle:
+            if self._unpacked.get(arn) != code_of(deployed):
                 _unpack(deployed, folder)
-                self._idle[deployed.function_arn] = []
-            idle = self._idle[deployed.function_arn]
+                self._unpacked[arn] = code_of(deployed)
+            idle = self._idle.setdefault(arn, [])
             while idle:
-                if (environment := idle.pop()).is_alive:
+                environment = idle.pop()
+                if environment.is_alive and environment.release == release:
                     return environment
+                environment.kill()
             return ExecutionEnvironment(deployed, folder, self.endpoint)
 
 
+def release_of(deployed: LambdaFunction) -> str:
+    """What tells one deploy of a function from the next: its configuration and code."""
+    configuration = (
+        deployed.handler,
+        deployed.timeout,
+        deployed.memory_size,
+        deployed.role,
+        sorted(deployed.environment_vars.items()),
+    )
+    return repr(configuration) + code_of(deployed)
+
+
+def code_of(deployed: LambdaFunction) -> str:
+    """A digest of its code and layers."""
+    return hashlib.sha256(
+        repr(deployed.layers).encode() + deployed.code_bytes
+    ).hexdigest()
+
+
 def _unpack(deployed: LambdaFunction, folder: Path) -> None:
-    """Lay out /var/task, /opt and /var/runtime."""
+    """Lay out /var/task, /opt and /var/runtime; what an earlier deploy laid out there is gone."""
+    for tree in ("task", "opt"):
+        shutil.rmtree(folder / tree, ignore_errors=True)
     zipfile.ZipFile(io.BytesIO(deployed.code_bytes)).extractall(folder / "task")
     backend = get_backend(ACCOUNT, REGION)
     for layer in deployed.layers:

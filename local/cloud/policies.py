@@ -76,7 +76,10 @@ def _holds(
     operator: str, key: str, expected: list[str], context: Mapping[str, str]
 ) -> bool:
     base = operator.removesuffix("IfExists")
-    actual = {name.lower(): value for name, value in context.items()}.get(key.lower())
+    found = [value for name, value in context.items() if name.lower() == key.lower()]
+    if len(found) > 1:
+        return False  # a condition on a tag matches one of two keys that differ in case alone, "but not both"
+    actual = found[0] if found else None
     is_negated = NEGATED in base
     matches = OPERATORS.get(base.replace(NEGATED, ""))
     if matches is None:

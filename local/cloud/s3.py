@@ -3,11 +3,13 @@
 An event is sent only by a bucket whose deployed template turned EventBridge on, for objects created and deleted.
 """
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.s3 import notifications
-from moto.s3.models import FakeBucket, NotificationConfiguration
+from moto.s3.models import FakeBucket, NotificationConfiguration, S3Backend
 from moto.s3.responses import S3Response
 
 from local.cloud import eventbridge
@@ -44,7 +46,23 @@ def install() -> None:
 
     FakeBucket.create_from_cloudformation_json = classmethod(create_with_properties)  # type: ignore[assignment]
     notifications.send_event = _send
+    S3Backend.list_buckets = list_buckets(S3Backend.list_buckets)  # type: ignore[method-assign]
     install_notification_answer()
+
+
+def list_buckets(plain: Callable[..., list[FakeBucket]]) -> Callable[..., Any]:
+    """ListBuckets answers by name, whatever was made first; `MaxBuckets` is the beginning of that."""
+
+    def by_name(
+        self: S3Backend,
+        prefix: str | None,
+        bucket_region: str | None,
+        max_buckets: str | None,
+    ) -> list[FakeBucket]:
+        found = sorted(plain(self, prefix, bucket_region, None), key=attrgetter("name"))
+        return found[: int(max_buckets or len(found))]
+
+    return by_name
 
 
 def install_notification_answer() -> None:

@@ -13,6 +13,7 @@ with Network() as network:
 from local.lab.backend import BackendHost
 from local.lab.certificate import self_signed
 from local.lab.client import Client, Response, Traffic
+from local.lab.filter_watch import FilterWatch
 from local.lab.namespaces import kill_group, printed
 from local.lab.network import ENVIRONMENT, Host, Network
 from local.lab.proxy import ProxyHost, Style, sample_config
@@ -24,6 +25,7 @@ __all__ = [
     "Attempt",
     "BackendHost",
     "Client",
+    "FilterWatch",
     "Host",
     "Load",
     "Network",

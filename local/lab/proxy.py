@@ -85,7 +85,10 @@ class ProxyHost(Host):
         wait_until(lambda: not self.processes(), what=self.processes)
 
     def wait_until_ready(self, timeout_seconds: float = 30) -> None:
-        """Wait until a worker runs and, if the config has the usual stats socket, answers there."""
+        """Wait until a worker runs and, if the config has the usual stats socket, answers there.
+
+        And its master where it was given a socket: until then it binds that anew, with another name beside it.
+        """
         has_socket = STATS_SOCKET in self.read(CONFIG)
         wait_until(
             lambda: (
@@ -95,6 +98,9 @@ class ProxyHost(Host):
             timeout_seconds,
             what=lambda: f"{self.name}: no HAProxy worker: {self.log()}",
         )
+        command = self.path(f"/proc/{self.worker}/cmdline").read_bytes()
+        if f"-S\0{MASTER_SOCKET}\0".encode() in command:
+            self.show_proc()
 
     def _answer(self, command: str, path: str) -> str:
         """What HAProxy answers, or nothing while nobody listens."""

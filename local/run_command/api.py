@@ -83,6 +83,20 @@ def _describe_instance_information(
     return _page("InstanceInformationList", listed, request, default=10)
 
 
+def _get_document(service: RunCommand, request: ApiRequest) -> ApiResponse:
+    """The content as it was submitted, layout and all."""
+    version = request.get("DocumentVersion", "$DEFAULT")
+    found = service.documents.find(request["Name"], version)
+    return {
+        "Name": found.name,
+        "DocumentVersion": found.version,
+        "Status": "Active",
+        "Content": found.text,
+        "DocumentType": "Command",
+        "DocumentFormat": "JSON",
+    }
+
+
 def _page(
     name: str, items: Sequence[ApiResponse], request: ApiRequest, *, default: int
 ) -> ApiResponse:
@@ -102,4 +116,5 @@ OPERATIONS: Mapping[str, Callable[[RunCommand, ApiRequest], ApiResponse]] = {
     "ListCommandInvocations": _list_command_invocations,
     "GetCommandInvocation": _get_command_invocation,
     "DescribeInstanceInformation": _describe_instance_information,
+    "GetDocument": _get_document,
 }

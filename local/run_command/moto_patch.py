@@ -16,6 +16,7 @@ from moto.core.utils import camelcase_to_underscores
 from moto.ssm.models import SimpleSystemManagerBackend, ssm_backends
 from moto.ssm.responses import SimpleSystemManagerResponse
 
+from local.cloud.document_text import submitted
 from local.run_command.api import OPERATIONS, call
 from local.run_command.document import DocumentVersion, parse
 from local.run_command.errors import ApiError, NotPlayed
@@ -119,10 +120,8 @@ def _create_document(original: Callable[..., Any]) -> Callable[..., Any]:
     """CloudFormation hands over content as a mapping and leaves the defaults out; both end as checked text."""
 
     def create(backend: SimpleSystemManagerBackend, **request: Any) -> Any:
-        request["document_format"] = request.get("document_format") or "JSON"
+        request = _submitted(request)
         request["document_type"] = request.get("document_type") or "Command"
-        if not isinstance(request["content"], str):
-            request["content"] = json.dumps(request["content"])
         if request["document_type"] != "Command":
             raise NotPlayed(f"documents of type {request['document_type']}")
         parse(request["content"], request["document_format"])
@@ -133,7 +132,16 @@ def _create_document(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _update_document(original: Callable[..., Any]) -> Callable[..., Any]:
     def update(backend: SimpleSystemManagerBackend, **request: Any) -> Any:
+        request = _submitted(request)
         parse(request["content"], request["document_format"])
         return original(backend, **request)
 
     return update
+
+
+def _submitted(request: dict[str, Any]) -> dict[str, Any]:
+    """CloudFormation's handler submits content as text, and names the format."""
+    content = request["content"]
+    text = content if isinstance(content, str) else submitted(content)
+    document_format = request.get("document_format") or "JSON"
+    return {**request, "content": text, "document_format": document_format}

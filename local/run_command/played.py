@@ -13,8 +13,6 @@ from typing import Any
 from local.run_command.errors import NotPlayed
 
 LINUX = {"StringEquals": ["platformType", "Linux"]}
-ASKED = (None, "$LATEST")
-"""Versions of a document that are asked for: the default one and the newest."""
 
 _SEND_MEMBERS = frozenset(
     {
@@ -40,7 +38,14 @@ _MEMBERS: Mapping[str, frozenset[str]] = {
     ),
     "UpdateDocumentDefaultVersion": frozenset({"Name", "DocumentVersion"}),
     "DescribeDocument": frozenset({"Name", "DocumentVersion"}),
+    "GetDocument": frozenset({"Name", "DocumentVersion", "DocumentFormat"}),
 }
+
+_VALUES: Mapping[str, tuple[str, tuple[str | None, ...]]] = {
+    "DescribeDocument": ("DocumentVersion", (None, "$LATEST")),
+    "GetDocument": ("DocumentFormat", (None, "JSON")),
+}
+"""Of one member of an operation the values that are played; None: it may be left out."""
 
 _PARAMETER_NAME = re.compile(r"[a-zA-Z0-9]+")
 _PARAMETER_KEYS = frozenset(
@@ -88,8 +93,9 @@ def check_request(operation: str, request: Mapping[str, Any]) -> None:
     for each in request.get("Filters", ()):
         if each.get("Key") != "InstanceIds":
             raise NotPlayed(f"filter {each.get('Key')} of {operation}")
-    if operation == "DescribeDocument" and request.get("DocumentVersion") not in ASKED:
-        raise NotPlayed(f"DocumentVersion {request['DocumentVersion']} of {operation}")
+    member, played = _VALUES.get(operation, ("", (None,)))
+    if request.get(member) not in played:
+        raise NotPlayed(f"{member} {request[member]} of {operation}")
 
 
 def check_document(content: Mapping[str, Any]) -> None:

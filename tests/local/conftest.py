@@ -4,14 +4,39 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # ships no types
 
 from local.run_command import Event, ManualClock, at_once, attach, run_command_on_moto
 from tests.local.agent_runner import Runner
 from tests.local.run_command_bench import DOCUMENT, Bench
+from tests.local.stack_life import Life, lived
+
+LOOK_AT_LIFE = ("test_stack_life.py", "test_deploying_user.py")
+
+
+class OneLife(LoadScopeScheduling):  # type: ignore[misc]  # as above
+    """The tests that look at the life of a stack run in one worker, which lives it once; all others run anywhere."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0].rpartition("/")[2]
+        return "life" if module in LOOK_AT_LIFE else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneLife:
+    """Pytest-xdist's own marks for groups do nothing with this pytest."""
+    return OneLife(config, log)
+
+
+@pytest.fixture(scope="session")
+def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
+    """What was seen while a stack was deployed, changed and deleted."""
+    return lived(tmp_path_factory.mktemp("account"))
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,8 @@
 """Lambda as the local system plays it: the runtime's own view, its errors, and what stays in the queue."""
 
+import io
 import json
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from moto.awslambda.models import LambdaFunction
 
 from local.cloud.event_source import failed_ids
 from local.cloud.eventbridge import seconds_of
-from local.cloud.function import ExecutionEnvironment
+from local.cloud.function import ExecutionEnvironment, Functions
 from local.cloud.runtime_api import InvocationResult
 from local.cloud.runtime_path import link_runtime
 
@@ -27,6 +29,27 @@ def handler(event, context):
 """
 
 
+def sample_function(handler: str) -> LambdaFunction:
+    """A deployed function with this handler."""
+    deployed: Any = LambdaFunction.__new__(LambdaFunction)
+    properties: dict[str, Any] = {
+        "function_arn": "arn:aws:lambda:eu-west-1:123456789012:function:sample",
+        "function_name": "sample",
+        "handler": handler,
+        "timeout": 3,
+        "memory_size": 128,
+        "role": "arn:aws:iam::123456789012:role/sample",
+        "environment_vars": {"COLOUR": "blue"},
+        "logging_config": {},
+        "layers": [],
+        "code_bytes": b"",
+    }
+    for name, value in properties.items():
+        setattr(deployed, name, value)
+    function: LambdaFunction = deployed
+    return function
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[Callable[[str], ExecutionEnvironment]]:
     """Starts execution environments for a handler of the module above, with a timeout of three seconds."""
@@ -36,19 +59,7 @@ def environment(tmp_path: Path) -> Iterator[Callable[[str], ExecutionEnvironment
     link_runtime(tmp_path / "runtime")
 
     def start(handler: str) -> ExecutionEnvironment:
-        deployed: Any = LambdaFunction.__new__(LambdaFunction)
-        properties: dict[str, Any] = {
-            "function_arn": "arn:aws:lambda:eu-west-1:123456789012:function:sample",
-            "function_name": "sample",
-            "handler": handler,
-            "timeout": 3,
-            "memory_size": 128,
-            "role": "arn:aws:iam::123456789012:role/sample",
-            "environment_vars": {"COLOUR": "blue"},
-            "logging_config": {},
-        }
-        for name, value in properties.items():
-            setattr(deployed, name, value)
+        deployed = sample_function(handler)
         made.append(ExecutionEnvironment(deployed, tmp_path, "http://127.0.0.1:1"))
         return made[-1]
 
@@ -75,6 +86,33 @@ def test_a_function_sees_its_own_environment(
         assert answer["env"]["AWS_SESSION_TOKEN"]
         assert 0 < answer["left"] <= 3000
     assert warm.is_alive
+
+
+def _zipped(source: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("sample.py", source)
+    return packed.getvalue()
+
+
+def _answered(functions: Functions, deployed: LambdaFunction) -> Any:
+    return json.loads(functions.invoke(deployed, b'{"do": "echo"}').payload)
+
+
+@pytest.mark.fault("F191")
+def test_a_deploy_ends_what_ran_before_it(tmp_path: Path) -> None:
+    """A warm process answers again; once a variable or the code has changed, a new process has the new ones."""
+    deployed = sample_function("sample.handler")
+    deployed.code_bytes = _zipped(HANDLER)
+    functions = Functions(tmp_path, "http://127.0.0.1:1")
+    try:
+        assert _answered(functions, deployed)["env"]["COLOUR"] == "blue"
+        deployed.environment_vars = {"COLOUR": "green"}
+        assert _answered(functions, deployed)["env"]["COLOUR"] == "green"
+        deployed.code_bytes = _zipped("def handler(event, context): return 'new'\n")
+        assert _answered(functions, deployed) == "new"
+    finally:
+        functions.close()
 
 
 def test_a_function_cannot_import_what_only_the_developer_has(

@@ -34,6 +34,26 @@ def policy(effect: str = "Allow", **elements: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
+    ("tags", "is_allowed"),
+    [
+        ({"Environment": "staging"}, True),
+        ({"environment": "staging"}, True),
+        ({"Environment": "staging", "environment": "staging"}, False),
+        ({"Environment": "Staging"}, False),
+    ],
+)
+def test_case_counts_in_values_and_not_in_keys(
+    tags: dict[str, str],
+    is_allowed: bool,  # noqa: FBT001 # a column of the table
+) -> None:
+    """Of tags, too; whoever has both spellings of a key matches neither."""
+    condition = {"StringEquals": {"aws:ResourceTag/Environment": "staging"}}
+    context = {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
+    asked = Request(GET.action, GET.resource, context)
+    assert allows([policy(Condition=condition)], asked) == is_allowed
+
+
+@pytest.mark.parametrize(
     "elements",
     [
         {},
@@ -181,6 +201,23 @@ def test_a_missing_key_is_forbidden_to_whoever_may_not_list(
     assert (
         refusal(seeing.get_object, Bucket="bucket", Key="configs/none") == "NoSuchKey"
     )
+
+
+def test_buckets_are_listed_by_whom_their_policy_lets(account: boto3.Session) -> None:
+    """ListBuckets is an action of another name; a listing needs the prefix that its condition names."""
+    assert refusal(as_host(account).client("s3").list_buckets) == "AccessDenied"
+    prefix = {"StringEquals": {"s3:prefix": ["templates/staging/"]}}
+    allowed: Any = {"Resource": "arn:aws:s3:::buck*", "Condition": prefix}
+    s3 = as_host(
+        account,
+        policy(Action="s3:ListAllMyBuckets", Resource="*"),
+        policy(Action="s3:ListBucket", **allowed),
+    ).client("s3")
+    assert [each["Name"] for each in s3.list_buckets()["Buckets"]] == ["bucket"]
+    s3.list_objects_v2(Bucket="bucket", Prefix="templates/staging/")
+    listing = s3.list_objects_v2
+    assert refusal(listing, Bucket="bucket") == "AccessDenied"
+    assert refusal(listing, Bucket="bucket", Prefix="templates/") == "AccessDenied"
 
 
 def test_a_command_needs_the_tags_of_the_condition(account: boto3.Session) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local.run_command import (
     FINAL,
@@ -166,3 +167,24 @@ def test_what_was_not_acknowledged_comes_twice_and_counts_once(bench: Bench) -> 
         2,
         2,
     ]
+
+
+def test_a_step_is_read_when_it_has_arrived(bench: Bench) -> None:
+    """GetCommandInvocation shows the end before the step, with no output, and wants to know which step is meant."""
+    [host] = ids(1)
+    bench.service.delay = lambda name, _version: 0.0 if name == FINAL else 5.0
+    bench.service.register(host, ScriptedAgent(bench.clock, two_steps(bench)))
+    command_id = bench.send([host], DocumentName="Two")
+
+    def read(**step: str) -> tuple[str, int, str]:
+        answer = bench.ssm.get_command_invocation(
+            CommandId=command_id, InstanceId=host, **step
+        )
+        return answer["Status"], answer["ResponseCode"], answer["StandardOutputContent"]
+
+    bench.run(2)
+    assert read(PluginName="second") == ("Success", -1, "")
+    bench.run(5)
+    assert read(PluginName="second") == ("Success", 0, "second\n")
+    with pytest.raises(ClientError, match="InvalidPluginName"):
+        read()

@@ -11,7 +11,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto.core.utils import camelcase_to_underscores
+from moto.ssm.models import Document
 
+from local.cloud import cloudformation
+from local.cloud.document_text import submitted
 from local.run_command.document import MAX_BYTES
 from tests.local.run_command_bench import (
     DOCUMENT,
@@ -241,6 +244,7 @@ def test_the_real_document_refuses_values_that_could_be_shell(
         "ListenPorts": "80,443",
         "Publisher": PUBLISHER,
         "Adopt": "false",
+        "SecretLines": "3,17-19",
         "Action": "apply",
     }
     parameters = {name: [good[name]] for name in declared}
@@ -299,6 +303,62 @@ def test_versions_of_a_document_can_be_pinned(bench: Bench) -> None:
     bench.ssm.update_document_default_version(Name="Apply", DocumentVersion="2")
     assert bench.ssm.describe_document(Name="Apply")["Document"]["Hash"] == digest
     bench.send(hosts, DocumentHash=digest)
+
+
+def test_each_version_of_a_document_keeps_its_content(bench: Bench) -> None:
+    """Byte for byte as it was submitted; a version or a document that is not there is an error of its own."""
+    first, second = json.dumps(DOCUMENT), json.dumps(changed(description="2"), indent=4)
+    bench.ssm.update_document(Name="Apply", Content=second, DocumentVersion="$LATEST")
+    get = partial(bench.ssm.get_document, Name="Apply")
+    assert get()["Content"] == get(DocumentVersion="1")["Content"] == first
+    newest = get(DocumentVersion="$LATEST", DocumentFormat="JSON")
+    assert (newest["Content"], newest["DocumentVersion"]) == (second, "2")
+    assert refused(get, DocumentVersion="3") == "InvalidDocumentVersion"
+    assert refused(bench.ssm.get_document, Name="Other") == "InvalidDocument"
+
+
+def test_a_stack_submits_a_document_pretty_printed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrays in one line, and numbers as strings; an update makes a version more, and moves the default one."""
+    update = classmethod(cloudformation.new_version)
+    monkeypatch.setattr(Document, "update_from_cloudformation_json", update)
+    step = {**DOCUMENT["mainSteps"][0], "inputs": {"timeoutSeconds": 5}}
+    document = {
+        "Type": "AWS::SSM::Document",
+        "Properties": {
+            "Content": {"schemaVersion": "2.2", "mainSteps": [step]},
+            "UpdateMethod": "NewVersion",
+            "Name": "Stacked",
+        },
+    }
+    template: Json = {"Resources": {"Document": document}}
+    stacks = boto3.client("cloudformation")
+    stacks.create_stack(StackName="s", TemplateBody=json.dumps(template))
+    get = partial(bench.ssm.get_document, Name="Stacked")
+    assert get()["Content"].splitlines() == [
+        "{",
+        '  "schemaVersion" : "2.2",',
+        '  "mainSteps" : [ {',
+        '    "action" : "aws:runShellScript",',
+        '    "name" : "apply",',
+        '    "inputs" : {',
+        '      "timeoutSeconds" : "5"',
+        "    }",
+        "  } ]",
+        "}",
+    ]
+    document["Properties"]["Content"]["description"] = "second"  # type: ignore[index]
+    stacks.update_stack(StackName="s", TemplateBody=json.dumps(template))
+    assert get()["DocumentVersion"] == "2"
+    assert json.loads(get(DocumentVersion="2")["Content"])["description"] == "second"
+    assert "description" not in json.loads(get(DocumentVersion="1")["Content"])
+
+
+def test_what_is_empty_has_a_blank_in_it() -> None:
+    """As Jackson writes it, and characters beyond ASCII as they are."""
+    written = '{\n  "a" : { },\n  "b" : [ ],\n  "c" : [ "x", "\u00fc\\n" ]\n}'
+    assert submitted({"a": {}, "b": [], "c": ["x", "\u00fc\n"]}) == written
 
 
 def test_a_document_of_a_stack_is_checked_like_any_other(bench: Bench) -> None:
@@ -370,7 +430,8 @@ COMMAND_ID = "0" * 36
         ("ListCommands", {}),
         ("GetParameter", {"Name": "/haproxy"}),
         ("StartSession", {"Target": ids(1)[0]}),
-        ("GetDocument", {"Name": "Apply"}),
+        ("GetDocument", {"Name": "Apply", "VersionName": "second"}),
+        ("GetDocument", {"Name": "Apply", "DocumentFormat": "YAML"}),
         ("DescribeDocument", {"Name": "Apply", "DocumentVersion": "1"}),
         (
             "SendCommand",

@@ -189,17 +189,25 @@ def warn(words: str) -> None:
 
 def wait(desk: Desk, goal: Goal, looked_at: float | None = None) -> Outcome:
     """Wait, and show on the standard error stream how far it is and how it ended."""
-    with Progress(goal) as shown:
-        outcome = Wait(desk.ask, goal, shown.told, looked_at).run()
+    with Progress() as shown:
+
+        def told(what: Answer | str) -> None:
+            shown.told(what if isinstance(what, str) else _so_far(what, goal))
+
+        outcome = Wait(desk.ask, goal, told, looked_at).run()
     warn(waiting.failures(outcome.troubles))
     return outcome
+
+
+def _so_far(status: Answer, goal: Goal) -> str:
+    headline = Fields.of(status).text("headline")
+    return f"{waiting.progress(status, goal)}: {headline}"
 
 
 class Progress:
     """How far a wait is: a line that changes on a terminal, a line for each change elsewhere."""
 
-    def __init__(self, goal: Goal) -> None:
-        self.goal = goal
+    def __init__(self) -> None:
         self.console = notes()
         self.said = ""
         self.live = Live(console=self.console, transient=True, auto_refresh=False)
@@ -214,15 +222,10 @@ class Progress:
         """And goes."""
         self.live.stop()
 
-    def told(self, what: Answer | str) -> None:
-        """A status, or why there is none."""
-        words = what if isinstance(what, str) else self._words(what)
+    def told(self, words: str) -> None:
+        """How far it is, or what went wrong."""
         if self.console.is_terminal:
             self.live.update(Text(words), refresh=True)
         elif words != self.said:
             self.console.print(Text(words))
         self.said = words
-
-    def _words(self, status: Answer) -> str:
-        headline = Fields.of(status).text("headline")
-        return f"{waiting.progress(status, self.goal)}: {headline}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from haproxy_ec2_sync.text import plain
+from haproxy_ec2_sync.text import listed, plain
 
 INSTANCE_ID = re.compile(r"\bi-[0-9a-f]{8,17}\b")
 
@@ -97,9 +97,7 @@ class Names:
 
     def listed(self, instance_ids: tuple[str, ...], limit: int = 20) -> str:
         """All of them, or so many and how many more there are."""
-        more = len(instance_ids) - limit
-        shown = ", ".join(sorted(map(self.__getitem__, instance_ids))[:limit])
-        return f"{shown} and {more} more" if more > 0 else shown
+        return listed(sorted(map(self.__getitem__, instance_ids)), limit)
 
 
 def names(answer: Fields) -> Names:
@@ -119,6 +117,37 @@ class Condition:
     next_at: float | None
     advice: str
     runbook: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a template, or its variables, come from; a version is a digest. Empty where an older function says none."""
+
+    kind: str
+    version: str
+    at: str  # when it was uploaded, ISO 8601
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where both come from, and the addresses of what somebody uploaded to an earlier stack of the same name."""
+
+    template: Origin
+    variables: Origin
+    earlier_uploads: tuple[str, ...]
+
+
+def origins(answer: Fields) -> Origins:
+    """Of `plan`, `status` or the beginning of a check."""
+    return Origins(
+        _origin(answer.fields("template")),
+        _origin(answer.fields("variables")),
+        answer.texts("earlier_uploads"),
+    )
+
+
+def _origin(fields: Fields) -> Origin:
+    return Origin(fields.text("origin"), fields.text("version"), fields.text("at_iso"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +196,7 @@ class Status:
     hold: Fields
     freeze: Fields
     template_error: str
+    origins: Origins
     publication: "Publication | None"
     looked_at: float | None
     next_look_at: float | None
@@ -192,6 +222,7 @@ def status(answer: Any) -> Status:
         hold=fields.fields("hold"),
         freeze=fields.fields("freeze"),
         template_error=fields.text("template_error"),
+        origins=origins(fields),
         publication=next(iter(publications), None),
         looked_at=fields.number("looked_at"),
         next_look_at=fields.number("next_look_at"),

@@ -10,6 +10,7 @@ import click
 
 from haproxy_ec2_sync import streams
 from haproxy_ec2_sync.commands import (
+    check,
     completion,
     diff,
     doctor,
@@ -46,7 +47,7 @@ def app(context: click.Context) -> None:
 
 
 COMMANDS = (
-    *(status, plan, history, diff),
+    *(status, plan, check, history, diff),
     *(sync, verify, inspect, freeze, unfreeze, rollback, wait),
     *(logs, doctor, completion),
 )

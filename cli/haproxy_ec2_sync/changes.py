@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from haproxy_ec2_sync.answers import SIGNS, Fields, Names, names
-from haproxy_ec2_sync.text import plain
+from haproxy_ec2_sync.answers import SIGNS, Fields, Names, Origins, names, origins
+from haproxy_ec2_sync.text import lines, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,7 @@ class Plan:
     verdict: str
     hold_ends: str
     error: str  # why nobody knows what would change
-    template: str
-    variables: str
+    origins: Origins
     skipped: tuple[str, ...]
 
 
@@ -104,7 +103,7 @@ def _diff(diff: Fields, addresses: Mapping[str, str]) -> Diff:
         proxies=diff.texts("proxies"),
         servers=servers,
         left_out={sign: left_out.count(kind) for sign, kind in SIGNS.items()},
-        other=tuple(map(plain, str(diff.values.get("other") or "").splitlines())),
+        other=lines(str(diff.values.get("other") or "").rstrip("\n")),
         other_left_out=left_out.count("other"),
     )
 
@@ -138,8 +137,7 @@ def plan(answer: Any) -> Plan:
         verdict=known.told(fields.text("verdict")),
         hold_ends=fields.fields("hold").text("ends"),
         error=_error(fields),
-        template=fields.fields("template").text("origin"),
-        variables=fields.fields("variables").text("origin"),
+        origins=origins(fields),
         skipped=tuple(_skipped(each, known) for each in fields.many("skipped")),
     )
 

@@ -12,6 +12,7 @@ from haproxy_ec2_sync.target import Target
 CONNECT_SECONDS = 10
 ANSWER_SECONDS = 20  # of every other service; each is asked three times at most
 SHOWN_BYTES = 200  # of what nobody can read
+REFUSALS = frozenset({"BadRequest", "NewerState"})
 READ_SECONDS = 75  # longer than the function's own timeout
 
 Answer = dict[str, Any]
@@ -127,7 +128,7 @@ def _error(payload: Any) -> Failed:
     if not isinstance(payload, dict):
         return FunctionFailed(f"the function failed: {one_line(payload)}")
     message = one_line(payload.get("errorMessage", ""))
-    if payload.get("errorType") == "BadRequest":
+    if payload.get("errorType") in REFUSALS:
         return Refused(message)
     kind = payload.get("errorType", "error")
     return FunctionFailed(

@@ -6,8 +6,8 @@ import sys
 
 from rich.console import Console
 
-WHOLE = 10_000
-"""Columns where nothing has a width: longer than a line of ours."""
+WHOLE = 50_000
+"""Columns where nothing has a width: longer than a line of ours, of which that of a diff may have 24,000 wide ones."""
 
 
 def screen(*, is_error: bool = False) -> Console:

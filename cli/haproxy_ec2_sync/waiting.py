@@ -103,23 +103,14 @@ class Wait:
 
     def run(self) -> Outcome:
         """Returns when all is as it was to be; `Failed` says how it is instead."""
-        while not self._tried():
-            left = self.begin + self.goal.timeout - clock.now()
-            if left < MOMENT_SECONDS:
-                raise Failed(self._too_late())
-            clock.sleep(min(POLL_SECONDS, left))
+        if not until(self._is_done, self._fails, self.begin + self.goal.timeout):
+            raise Failed(self._too_late())
         seconds = clock.now() - self.begin
         return Outcome(self.status or {}, seconds, tuple(self.troubles))
 
-    def _tried(self) -> bool:
-        try:
-            return self._is_done()
-        except Exception as error:
-            if not is_passing(error):
-                raise
-            self.troubles.append(one_line(error))
-            self.told(self.troubles[-1])
-            return False
+    def _fails(self, words: str) -> None:
+        self.troubles.append(words)
+        self.told(words)
 
     def _is_done(self) -> bool:
         if self._is_look_due():
@@ -171,6 +162,28 @@ class Wait:
         if is_reached(status, self.goal):
             return TOO_SOON
         return f"not synchronised and healthy ({progress(status, self.goal)})"
+
+
+def until(
+    is_done: Callable[[], bool], trouble: Callable[[str], None], deadline: float
+) -> bool:
+    """Ask until it is done; false: the time is over. `trouble` gets the words of each error that waiting may mend."""
+    while not _tried(is_done, trouble):
+        left = deadline - clock.now()
+        if left < MOMENT_SECONDS:
+            return False
+        clock.sleep(min(POLL_SECONDS, left))
+    return True
+
+
+def _tried(is_done: Callable[[], bool], trouble: Callable[[str], None]) -> bool:
+    try:
+        return is_done()
+    except Exception as error:
+        if not is_passing(error):
+            raise
+        trouble(one_line(error))
+        return False
 
 
 def is_reached(status: Answer, goal: Goal) -> bool:

@@ -15,35 +15,37 @@ FIRST, SECOND, THIRD, FOURTH = NAMES
 
 def instances() -> dict[str, Any]:
     """The key of that name."""
-    return {
-        key: {"name": name, "address": address, "zone": zone, "role": "proxy"}
-        for key, (name, address, zone) in NAMES.items()
-    }
+    return {key: place(key) | {"role": "proxy"} for key in NAMES}
+
+
+def place(instance_id: str) -> dict[str, Any]:
+    """Its name, address and zone."""
+    return dict(zip(("name", "address", "zone"), NAMES[instance_id], strict=True))
 
 
 def proxy(instance_id: str, **changes: Any) -> dict[str, Any]:
     """A proxy that is well, but for the changes."""
-    name, address, zone = NAMES[instance_id]
-    return {
-        "name": name,
-        "address": address,
-        "zone": zone,
-        "sync": "synced",
-        "health": "healthy",
-        "desired": NEW,
-        "installed": NEW,
-        "running": NEW,
-        "haproxy": "running",
-        "heard_at": NOW - 40,
-        "backends": {"application": {"up": 3, "down": 0}},
-        "more_backends": 0,
-        "outcome": "installed",
-        "reason": "",
-        "at": NOW - 40,
-        "next": "",
-        "next_at": None,
-        "inspection": None,
-    } | changes
+    return (
+        place(instance_id)
+        | {
+            "sync": "synced",
+            "health": "healthy",
+            "desired": NEW,
+            "installed": NEW,
+            "running": NEW,
+            "haproxy": "running",
+            "heard_at": NOW - 40,
+            "backends": {"application": {"up": 3, "down": 0}},
+            "more_backends": 0,
+            "outcome": "installed",
+            "reason": "",
+            "at": NOW - 40,
+            "next": "",
+            "next_at": None,
+            "inspection": None,
+        }
+        | changes
+    )
 
 
 def condition(what: str, health: str, **changes: Any) -> dict[str, Any]:
@@ -136,6 +138,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "looked_at": NOW - 12,
         "next_look_at": NOW + 48,
         "inspect": {"requested_at": None, "unanswered": []},
+        **origins(),
         "instances": instances(),
     } | changes
 
@@ -152,7 +155,7 @@ def server(name: str, instance_id: str | None, **keywords: Any) -> dict[str, Any
 
 def added(name: str, address: str) -> dict[str, Any]:
     """A server that appears."""
-    instance_id = f"i-{name.replace('-', ''):0>17}"
+    instance_id = f"i-{name.removeprefix('ip-').replace('-', ''):0>17}"
     return server(
         name,
         instance_id,
@@ -188,6 +191,24 @@ def diffs() -> list[dict[str, Any]]:
     return [first, second | {"more": none | {"removed": 3, "other": 2}}]
 
 
+def origins(**changes: Any) -> dict[str, Any]:
+    """An uploaded template, no variables, and nothing in an earlier stack's bucket."""
+    nothing = {"version": "", "at": None, "at_iso": None}
+    uploaded = {
+        "version": "1a2b3c4d5e6f7081",
+        "at": NOW - 7200,
+        "at_iso": "2026-11-26T01:00:00Z",
+    }
+    return {
+        "template": uploaded | {"origin": "uploaded"},
+        "variables": nothing | {"origin": "none"},
+        "earlier_uploads": [],
+    } | changes
+
+
+EARLIER = "s3://haproxy-ec2-sync-staging-configbucket-0a1b2c3d/templates/staging/"
+
+
 def plan(**changes: Any) -> dict[str, Any]:
     """Of a plan that would happen now."""
     backend = {"name": "", "address": "10.77.4.4", "zone": "", "role": "backend"}
@@ -204,8 +225,7 @@ def plan(**changes: Any) -> dict[str, Any]:
         "freeze": None,
         "template_error": "",
         "look_failure": None,
-        "template": {"origin": "bucket"},
-        "variables": {"origin": "none"},
+        **origins(),
         "skipped": [],
         "instances": instances() | {"i-000000000000000b4": backend},
     } | changes
@@ -249,3 +269,105 @@ def history() -> list[dict[str, Any]]:
         newest | older | {"generation": 11, "changed": [], "more_removed": 0},
         newest | oldest | {"generation": 10, "more_removed": 0},
     ]
+
+
+CHECK_ID = "1795662000-0a1b2c3d"
+DIFF = """--- live file
++++ candidate
+@@ -12,7 +12,8 @@
+ backend application
+     balance roundrobin
+-    server ip-10-77-9-9 10.77.9.9:8080 check
++    server ip-10-77-16-4 10.77.16.4:8080 check weight 20
++    http-request set-header Authorization ***
+     option httpchk
+"""
+
+
+def begun(**changes: Any) -> dict[str, Any]:
+    """The answer of a check that begins: three proxies are asked, and one cannot be."""
+    return {
+        "action": "check",
+        "environment": "staging",
+        "id": CHECK_ID,
+        "at": NOW,
+        "at_iso": "2026-11-26T03:00:00Z",
+        "asked": [FIRST, SECOND, THIRD],
+        "unreachable": [FOURTH],
+        "template": origins()["template"],
+        "variables": origins()["variables"],
+        "hold": None,
+        "skipped": [],
+        "instances": instances(),
+    } | changes
+
+
+def row(instance_id: str, **changes: Any) -> dict[str, Any]:
+    """A proxy whose file is the same, but for the changes."""
+    return (
+        place(instance_id)
+        | {
+            "result": "same",
+            "reason": "",
+            "detail": "",
+            "live": NEW,
+            "candidate": NEW,
+            "running": NEW,
+            "method": "none",
+            "diff": "",
+            "diff_lines": 0,
+            "diff_shown": 0,
+            "haproxy": "running",
+            "haproxy_version": "3.0.11",
+            "style": "master-worker",
+            "agent_version": "3.3.3572.0",
+            "publisher": "",
+        }
+        | changes
+    )
+
+
+def differing(instance_id: str, **changes: Any) -> dict[str, Any]:
+    """One whose file differs, and that would take the candidate."""
+    shown = DIFF.count("\n")
+    told = {"diff": DIFF, "diff_lines": shown, "diff_shown": shown}
+    return row(
+        instance_id, result="differs", live=OLD, running=OLD, method="seamless"
+    ) | {**told, **changes}
+
+
+def silent(instance_id: str, result: str) -> dict[str, Any]:
+    """One that said nothing."""
+    kept = {"name", "address", "zone", "result"}
+    full = row(instance_id, result=result)
+    nothing = {"diff_lines": 0, "diff_shown": 0}
+    return {key: value if key in kept else "" for key, value in full.items()} | nothing
+
+
+def check(rows: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """The answer of a check: of every kind of result one, unless other rows are given."""
+    refused = {
+        "result": "refused",
+        "reason": "invalid-config",
+        "detail": "[ALERT] parsing [haproxy.cfg:14]: unknown keyword 'blance'; did you mean 'balance' maybe ?",
+        "running": STRANGE,
+        "publisher": "arn:aws:cloudformation:eu-west-1:123456789012:stack/other/0a1b2c3d",
+        "diff_lines": 412,
+    }
+    every = {
+        FIRST: differing(FIRST),
+        SECOND: row(SECOND),
+        THIRD: differing(THIRD, **refused),
+        FOURTH: silent(FOURTH, "unreachable"),
+    }
+    found = every if rows is None else rows
+    return {
+        "action": "check",
+        "environment": "staging",
+        "id": CHECK_ID,
+        "at": NOW,
+        "at_iso": "2026-11-26T03:00:00Z",
+        "done": all(each["result"] != "awaited" for each in found.values()),
+        "proxies": found,
+        "instances": instances(),
+    } | changes

@@ -16,6 +16,7 @@ from haproxy_ec2_sync.doctor.facts import Agent, Endpoint, Proxy, RouteTable
 from haproxy_ec2_sync.doctor.stack import OUTPUTS
 from haproxy_ec2_sync.target import Target
 from tests import command_line_reference as reference
+from tests.cli import samples
 from tests.cli.conftest import Shell
 from tests.cli.deployed import (
     NAME,
@@ -260,6 +261,15 @@ def _two_stacks(made: Deployed) -> None:
     made.says("status", publishers={stack("other"): owned})
 
 
+def _left_behind(made: Deployed) -> None:
+    said = samples.condition("left", "attention", advice="aws s3 cp --recursive a b")
+    made.says(
+        "status",
+        earlier_uploads=[samples.EARLIER],
+        conditions=[said | {"cause": "uploads-elsewhere"}],
+    )
+
+
 def _rollback_failed(made: Deployed) -> None:
     made.said["DescribeStacks"] = lambda answer: {
         "Stacks": [
@@ -497,7 +507,7 @@ WRONG: dict[str, tuple[str, Callable[[Deployed], None], str, str]] = {
     ),
     "agents unknown": (
         "agent-versions",
-        _answers("status", agents={"findings": [], "failure": UNASKED}),
+        _answers("plan", agents={"findings": [], "failure": UNASKED}),
         "the function cannot ask SSM: DescribeInstanceInformation: AccessDeniedException: no (since",
         "see role and rights",
     ),
@@ -572,6 +582,12 @@ WRONG: dict[str, tuple[str, Callable[[Deployed], None], str, str]] = {
         "haproxy.cfg.j2:1: 'nobody' is undefined",
         "make template-test shows it here",
     ),
+    "earlier uploads": (
+        "earlier-uploads",
+        _left_behind,
+        f"uploads of an earlier stack: {samples.EARLIER}",
+        "aws s3 cp --recursive",
+    ),
     "document": (
         "document",
         _document,
@@ -581,7 +597,7 @@ WRONG: dict[str, tuple[str, Callable[[Deployed], None], str, str]] = {
     "refused": (
         "document",
         _refuse_program,
-        "it takes no command: it names another program than the function",
+        "it takes no command: the document of the stack is not the one that this function was shipped with",
         "wait for the end of a deploy, else deploy again",
     ),
     "two stacks": (
@@ -611,6 +627,48 @@ def test_what_is_wrong_is_named(trouble: str, stack_: Deployed) -> None:
 def test_every_check_is_once_wrong() -> None:
     """A check that no test sees fail may be one that cannot."""
     assert {check for check, *_ in WRONG.values()} == set(NAMES)
+
+
+@pytest.fixture
+def live(
+    shell: Shell, world: World, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Deployed]:
+    """A live fleet in its first freeze: nobody ever looked, and nothing was sent."""
+    monkeypatch.setattr(checks, "time", SimpleNamespace(time=lambda: world.now))
+    world.settings = replace(world.settings, start_frozen=True)
+    world.launch(number=3)
+    world.launch("haproxy", 3)
+    with deployed(world, shell) as made:
+        monkeypatch.setattr(function, "clients", lambda _target: made.client)
+        yield made
+
+
+def _of(made: Deployed, *checks: str) -> dict[str, tuple[bool | None, str]]:
+    """The first line of each of these checks."""
+    lines = {line["check"]: line for line in reversed(made.lines())}
+    return {name: (lines[name]["ok"], lines[name]["detail"]) for name in checks}
+
+
+REACH = ("agents", "agent-versions", "instance-profiles", "endpoints")
+
+
+def test_a_live_fleet_is_judged_before_anything_is_sent_to_it(live: Deployed) -> None:
+    """Whether its agents are there and new enough, and whether they may download; by SSM's word of this moment."""
+    assert {ok for ok, _ in _of(live, *REACH).values()} == {True}
+    old, gone, _ = sorted(live.world.proxies)
+    live.world.proxies[old].agent.version = "3.2.985.0"
+    live.world.service.deregister(gone)
+    _detach(live)
+    found = _of(live, *REACH)
+    assert {ok for ok, _ in found.values()} == {False}
+    assert f"({gone})" in found["agents"][1]
+    assert f"({old}) 3.2.985.0" in found["agent-versions"][1]
+    assert "lacks the stack's policy" in found["instance-profiles"][1]
+    assert f"({gone})" in found["endpoints"][1]
+    # Who mends it reads at once that it is mended.
+    live.world.proxies[old].agent.version = "3.3.3572.0"
+    assert _of(live, "agent-versions") == {"agent-versions": (True, "none is too old")}
+    assert live.world.service.commands == []
 
 
 def test_whom_tags_should_say_is_told(empty: Deployed) -> None:

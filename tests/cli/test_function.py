@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from haproxy_ec2_sync.errors import Failed
-from haproxy_ec2_sync.function import Function, FunctionFailed
+from haproxy_ec2_sync.function import Function, FunctionFailed, Refused
 
 TIMED_OUT = "2026-11-26T03:00:00Z request-1 Task timed out after 60.00 seconds"
 TOO_LARGE = "Response payload size (7000000 bytes) exceeded maximum allowed payload"
@@ -73,3 +73,14 @@ def test_no_json_may_pass() -> None:
     function = Function("f", {}, lambda _service: Lambda(b"<html>"))
     with pytest.raises(FunctionFailed):
         function.ask("status")
+
+
+@pytest.mark.fault("F177")
+@pytest.mark.parametrize("kind", ["BadRequest", "NewerState"])
+def test_what_the_function_refuses_is_its_own_line(kind: str) -> None:
+    """It is said as it is, without a word of the log."""
+    told = json.dumps({"errorType": kind, "errorMessage": "no", "stackTrace": ["..."]})
+    client = Lambda(told.encode(), FunctionError="Unhandled")
+    with pytest.raises(Refused) as refused:
+        Function("f", {}, lambda _service: client).ask("sync")
+    assert refused.value.message == "no"

@@ -1,5 +1,7 @@
 """Tags, templates and hosts say whatever somebody put there: a terminal shows it, and obeys none of it."""
 
+import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -7,21 +9,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 
 from haproxy_ec2_sync.errors import one_line
-from haproxy_ec2_sync.views import history, plan, status
+from haproxy_ec2_sync.views import check, history, plan, status
 from tests.cli import samples, screen
 from tests.cli.conftest import Shell
 from tests.cli.samples import NOW
 from tests.cli.test_plan_command import put_template
 from tests.contract.world import World
 
+
+def checked() -> dict[str, Any]:
+    """A check that began, and what came of it."""
+    return samples.begun() | samples.check()
+
+
 VIEWS: dict[str, tuple[Callable[[Any], RenderableType], Callable[[], Any]]] = {
     "status": (lambda answer: status.status(answer, NOW), samples.status),
     "status --all": (lambda answer: status.status(answer, NOW, None), samples.status),
     "status --watch": (lambda answer: status.line(answer, NOW), samples.status),
     "plan": (plan.plan, samples.plan),
+    "check": (lambda answer: check.check(answer, answer), checked),
     "diff": (lambda answer: history.diff(answer, NOW), samples.diff),
     "history": (
         lambda answer: history.history(answer, NOW, 2, is_with_lines=False),
@@ -92,6 +101,42 @@ def test_markup_stands_in_every_place_as_it_is(text: str) -> None:
     names = {samples.FIRST: {"name": text}}
     shown = screen.shown(plan.plan(samples.plan(diff=diff, instances=names)), 400)
     assert shown.count(text) == 2
+
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@pytest.mark.fault("F163")
+@settings(max_examples=100)
+@given(texts=st.lists(st.tuples(st.sampled_from("+- "), TEXTS), min_size=1))
+def test_a_diff_is_shown_line_by_line(texts: list[tuple[str, str]]) -> None:
+    """Whatever is in a host's file: a terminal gets our colours alone, and no line pretends to be two."""
+    lines = [sign + text.replace("\n", "") for sign, text in texts]
+    diff = "\n".join(lines)
+    rows = {
+        samples.FIRST: samples.differing(
+            samples.FIRST, diff=diff, diff_lines=len(lines)
+        )
+    }
+    console = Console(
+        file=io.StringIO(), force_terminal=True, width=500, highlight=False
+    )
+    with console.capture() as capture:
+        console.print(check.check(samples.check(rows), samples.begun()))
+    shown = COLOURS.sub("", capture.get()).split("\n")
+    assert all(line.isprintable() for line in shown)
+    begin = next(at for at, line in enumerate(shown) if "publisher: " in line) + 1
+    body = shown[begin : begin + len(lines) + 1]
+    assert [line[2:3] or " " for line in body] == [*(sign for sign, _ in texts), " "]
+
+
+@pytest.mark.fault("F163")
+def test_markup_in_a_diff_stands_as_it_is() -> None:
+    """A config may have brackets and colons."""
+    diff = "+ http-request deny if { path -m reg [red]x[/red] } :skull: [/] [link=a]b"
+    rows = {samples.FIRST: samples.differing(samples.FIRST, diff=diff, diff_lines=1)}
+    shown = screen.shown(check.check(samples.check(rows), samples.begun()), 200)
+    assert f"  {diff}\n" in shown
 
 
 @given(TEXTS)

@@ -9,6 +9,11 @@ from haproxy_ec2_sync.doctor.lines import Line, judged, right, some, verdict, wr
 NOT_LOOKED = "not-looked"
 """The cause of the function's own condition: it alone knows how often it has to look."""
 
+ELSEWHERE = "uploads-elsewhere"
+"""The cause of the condition that has the words for what to do."""
+
+COPY = "copy them to the bucket of this stack, as README says"
+
 
 def look(status: Mapping[str, Any], now: float) -> tuple[Line, ...]:
     """It looked a short while ago, and well."""
@@ -69,13 +74,32 @@ def document(found: Document, status: Mapping[str, Any]) -> tuple[Line, ...]:
         reason = f" ({found.reason})" if found.reason else ""
         detail = f"version {found.version} of {found.name} is {found.status}{reason}"
         problems.append(wrong(detail, "wait while it is updated, else deploy again"))
-    since = (status["document"] or {}).get("refused_since_iso")
+    refused = status["document"] or {}
+    since = refused.get("refused_since_iso")
     if since:
-        detail = f"since {since} it takes no command: it names another program than the function"
+        why = refused.get("refusal") or "it names another program than the function"
+        detail = f"since {since} it takes no command: {why}"
         problems.append(
             wrong(detail, "wait for the end of a deploy, else deploy again")
         )
     return verdict(problems, f"version {found.version} of {found.name} is Active")
+
+
+def earlier_uploads(status: Mapping[str, Any]) -> tuple[Line, ...]:
+    """Nobody's template is left behind in the bucket of an earlier stack, before anything is published."""
+    places = status.get("earlier_uploads") or ()
+    advice = _condition(status, ELSEWHERE).get("advice") or COPY
+    return judged(
+        not places,
+        f"uploads of an earlier stack: {some(places) or 'none'}",
+        f"{advice}, unless they are of no use any more",
+    )
+
+
+def _condition(status: Mapping[str, Any], cause: str) -> Mapping[str, Any]:
+    """What the function says of this cause; empty where it says nothing."""
+    found = (each for each in status["conditions"] if each.get("cause") == cause)
+    return next(found, {})
 
 
 def publishers(status: Mapping[str, Any]) -> tuple[Line, ...]:

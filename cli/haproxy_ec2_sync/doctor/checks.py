@@ -160,10 +160,11 @@ CHECKS = (
     Check("health", lambda asked: answers.health(asked.status)),
     Check("tags", _tags),
     Check("agents", lambda asked: fleet.agents(asked.proxies, asked.agents)),
-    Check("agent-versions", lambda asked: fleet.versions(asked.status)),
+    Check("agent-versions", lambda asked: fleet.versions(asked.plan)),
     Check("instance-profiles", _profiles),
     Check("endpoints", _endpoints),
     Check("template", lambda asked: answers.template(asked.plan)),
+    Check("earlier-uploads", lambda asked: answers.earlier_uploads(asked.status)),
     Check("document", lambda asked: answers.document(asked.document, asked.status)),
     Check("publishers", lambda asked: answers.publishers(asked.status)),
 )

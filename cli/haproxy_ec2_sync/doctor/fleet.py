@@ -98,11 +98,11 @@ def agents(proxies: Sequence[Proxy], found: Mapping[str, Agent]) -> tuple[Line, 
     return verdict(by_trouble(troubled), fine)
 
 
-def versions(status: Mapping[str, Any]) -> tuple[Line, ...]:
-    """Every agent is new enough, by the function's own judgement."""
-    said = status["agents"]
+def versions(plan: Mapping[str, Any]) -> tuple[Line, ...]:
+    """Every agent is new enough, by the function's own judgement: a plan asks about all of them now."""
+    said = plan["agents"]
     problems = by_trouble(
-        (each["finding"], each["advice"], _versioned(status, each))
+        (each["finding"], each["advice"], _versioned(plan, each))
         for each in said["findings"]
         if each["finding"] not in OFFLINE
     )

@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from haproxy_ec2_sync.text import listed
+
 DEPLOY = "somebody changed it by hand: deploy again"
 """What to do about a part of the stack that is not as the template says."""
 
@@ -56,6 +58,4 @@ def by_trouble(found: Iterable[tuple[str, str, object]]) -> list[Line]:
 
 def some(names: Sequence[str]) -> str:
     """The first few of them, and how many more there are."""
-    rest = len(names) - FEW
-    more = [f"and {rest} more"] if rest > 0 else []
-    return ", ".join([*names[:FEW], *more])
+    return listed(names, FEW)

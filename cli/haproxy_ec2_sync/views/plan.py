@@ -9,6 +9,7 @@ from rich.text import Text
 from haproxy_ec2_sync.changes import Plan
 from haproxy_ec2_sync.changes import plan as parse
 from haproxy_ec2_sync.views.changes import COLOURS, changes, totals
+from haproxy_ec2_sync.views.origins import origins
 from haproxy_ec2_sync.views.words import labelled
 
 SHOWN_SKIPPED = 10
@@ -36,7 +37,7 @@ VERDICTS = (
 def plan(answer: Any) -> Group:
     """The changes, their totals, and whether they would happen now."""
     parsed = parse(answer)
-    return Group(*_changes(parsed), _totals(parsed), *_verdict(parsed), *_more(parsed))
+    return Group(*_changes(parsed), _totals(parsed), *_verdict(parsed), *more(parsed))
 
 
 def _changes(parsed: Plan) -> Iterator[RenderableType]:
@@ -69,15 +70,15 @@ def _verdict(parsed: Plan) -> Iterator[Text]:
         yield Text(advice, colour)
 
 
-def _more(parsed: Plan) -> Iterator[Text]:
+def more(parsed: Plan) -> Iterator[Text]:
     """What else an operator should know before they say yes."""
     listed = parsed.changes.names.listed
-    more = len(parsed.skipped[SHOWN_SKIPPED:])
-    skipped = (*parsed.skipped[:SHOWN_SKIPPED], f"{more} more" if more else "")
+    rest = len(parsed.skipped[SHOWN_SKIPPED:])
+    skipped = (*parsed.skipped[:SHOWN_SKIPPED], f"{rest} more" if rest else "")
     lines = (
         labelled("the hold ends", parsed.hold_ends),
         labelled("what is published already goes to", listed(parsed.rolling_out)),
         *(labelled("left out", each, "yellow") for each in skipped),
-        labelled("template", f"{parsed.template}, variables: {parsed.variables}"),
+        *origins(parsed.origins),
     )
     yield from filter(None, lines)

@@ -11,6 +11,7 @@ from rich.text import Text
 from haproxy_ec2_sync import answers
 from haproxy_ec2_sync.answers import Condition, Fields, Status
 from haproxy_ec2_sync.views import proxies
+from haproxy_ec2_sync.views.origins import origins
 from haproxy_ec2_sync.views.words import (
     clock,
     colour,
@@ -87,6 +88,7 @@ def _environment(parsed: Status, now: float) -> Iterator[Text]:
     if parsed.looked_at:
         yield from _keeping(parsed, now)
         yield labelled("published", _publication(parsed, now))
+    yield from origins(parsed.origins)
 
 
 def _line(*parts: Text) -> Text:

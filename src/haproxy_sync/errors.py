@@ -7,8 +7,10 @@
      ├── RefusedValue       a value from outside is not on the allow-list
      ├── TemplateError      template or variables cannot be rendered: file, line, name
      ├── CorruptState       the state cannot be read as one: what was published is unknown
+     ├── NewerState         a newer release wrote the state: nothing is written before it is deployed again
      ├── Unpinned           commands were claimed for a publication without a document to run: a bug of ours
      ├── ProgramDiffers     the release was built wrong: its files make another program than its document names
+     ├── DocumentDiffers    the document of the stack is not the one that the function was shipped with
      ├── Superseded         somebody moved the state since it was read: start again
      │
      │   defined where they are raised, for nobody outside that package sees them:
@@ -63,6 +65,20 @@ class CorruptState(SyncError):
     """The object is there, and is no state."""
 
 
+class NewerState(SyncError):
+    """What this release does not know of the state it would lose, so it touches nothing."""
+
+    def __init__(self, schema: int, known: int) -> None:
+        self.schema = schema
+        self.what = (
+            f"the state in the bucket has schema {schema}, of a newer release than this one, "
+            f"which knows {known} and changes nothing"
+        )
+        super().__init__(
+            f"{self.what}: deploy the newer release again, or see docs/runbook.md#newer-state"
+        )
+
+
 class Unpinned(SyncError):
     """Claims always come with a pinned document; these do not."""
 
@@ -76,6 +92,18 @@ class ProgramDiffers(SyncError):
         super().__init__(
             f"the function's files make the program {packed}, its document names {named or 'none'}: "
             "run `make document` and deploy again"
+        )
+
+
+class DocumentDiffers(SyncError):
+    """The newest version of the document is not this release's: nothing is sent to any proxy, whatever it says."""
+
+    def __init__(self, version: str, how: str) -> None:
+        self.version = version
+        self.how = how
+        super().__init__(
+            "the document of the stack is not the one that this function was shipped with: "
+            f"its version {version} {how}"
         )
 
 

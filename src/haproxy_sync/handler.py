@@ -13,14 +13,13 @@ from aws_lambda_powertools import Logger
 
 from haproxy_sync import aws, metrics
 from haproxy_sync.config.render import Renderer
-from haproxy_sync.errors import BadEvent, BadRequest
+from haproxy_sync.errors import BadEvent, BadRequest, NewerState
 from haproxy_sync.operator import actions, answers
 from haproxy_sync.reconcile import events
 from haproxy_sync.reconcile.events import Event, Home, Kind
 from haproxy_sync.reconcile.reconciler import Reconciler, Result
 from haproxy_sync.rollout.program import Program
 from haproxy_sync.rollout.reports import PROGRAM_MISMATCH
-from haproxy_sync.rollout.run_command import PROGRAM_PARAMETER
 from haproxy_sync.settings import Settings
 from haproxy_sync.state import codec
 
@@ -72,7 +71,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
                 return _bare(reconciler, event)
             case _:
                 return _action(reconciler, event)
-    except BadRequest as error:
+    except (BadRequest, NewerState) as error:
         logger.warning("refused", reason=str(error))
         raise
     finally:
@@ -102,8 +101,8 @@ def _action(reconciler: Reconciler, request: Mapping[str, Any]) -> dict[str, Any
 
 def _bare(reconciler: Reconciler, event: Mapping[str, Any]) -> dict[str, Any]:
     parsed = events.parse_event(event, reconciler.home)
-    if parsed.kind is Kind.FOREIGN:
-        return {"result": "ignored", "reason": "event of another account or region"}
+    if parsed.kind in events.IGNORED:
+        return {"result": "ignored", "reason": events.IGNORED[parsed.kind]}
     result = reconciler.reconcile(events.Intent((parsed,)))
     _finish(result, reconciler.settings)
     return answers.summary(result)
@@ -117,6 +116,10 @@ def _batch(reconciler: Reconciler, records: list[Record]) -> dict[str, Any]:
     if intent.events:
         try:
             _finish(reconciler.reconcile(intent), reconciler.settings)
+        except NewerState as error:
+            logger.error("refused", reason=str(error))  # noqa: TRY400 # the line says it all
+            metrics.count("Failures")
+            failed += parsed
         except Exception:  # whatever it was, the queue keeps the messages
             logger.exception("failed", messages=len(parsed))
             metrics.count("Failures")
@@ -154,10 +157,10 @@ def _finish(result: Result, settings_: Settings) -> None:
         raise result.failure
 
 
-def _advice(mismatch: str) -> str:
-    """What to do about the service's own words."""
-    if PROGRAM_PARAMETER in mismatch:
-        return "function and document name different programs: deploy again"
+def _advice(result: Result) -> str:
+    """What to do about the service's own words, or about a document that is not ours."""
+    if result.after.difference:
+        return "deploy again; if nobody deployed, find out who changed the document"
     return "see what is wrong with the parameters"
 
 
@@ -166,13 +169,13 @@ def _log(result: Result) -> None:
     why = result.intent.why
     logger.info(str(result.disposition), why=why, **answers.summary(result))
     if result.is_published:
-        logger.info("published", why=why, diff=result.after.history[-1].diff)
+        logger.info("published", why=why, diff=result.after.history[-1].lines)
     if result.has_lasting_mismatch:
         logger.error(
             "document-takes-no-command",
             refusal=answers.readable(result.after.refusal),
             reason=result.mismatch,
-            advice=_advice(result.mismatch),
+            advice=_advice(result),
         )
     for command, report in result.reports:
         logger.info("report", purpose=str(command.purpose), **codec.jsonable(report))

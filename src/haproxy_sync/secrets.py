@@ -2,11 +2,18 @@
 
 The keywords are those of HAProxy's configuration manual that take a secret itself. A name that says so counts, too:
 of a header, a variable or an environment variable.
+
+The function and the program on the hosts share this module, so it works with Python 3.8 and imports nothing of ours.
 """
 
+from __future__ import annotations
+
 import re
-from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 MASK = "***"
 MAX_WORDS = 64  # of a line, as HAProxy counts them
@@ -56,6 +63,9 @@ _WITHIN = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
+# Of a variable: by such a prefix Ansible's own documentation tells values of a vault.
+_VAULT = "vault_"
+_PATHS = ("file", "path", "dir")
 _WORD = re.compile(r"\S+")
 # As HAProxy reads it; a quote that stays open goes on to the end.
 _QUOTED_WORD = re.compile(
@@ -76,6 +86,12 @@ _ALERT = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _QUOTES = re.compile(r"""\\(.)|["']""", re.DOTALL)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable of this name holds a secret, by its name alone; a path is none."""
+    is_named = _NAMED.search(name) is not None and not name.endswith(_PATHS)
+    return is_named or name.startswith(_VAULT)
 
 
 def masked(line: str) -> str:

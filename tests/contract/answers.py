@@ -33,13 +33,14 @@ def validator(part: str) -> Draft202012Validator:
 
 def part_of(action: str) -> str:
     """The definition for the answer to an action."""
-    return action if action in {"status", "plan", "diff"} else "reconciled"
+    return action if action in {"status", "plan", "diff", "check"} else "reconciled"
 
 
 def problems(answer: Mapping[str, Any]) -> list[str]:
     """What is wrong with an answer as a script reads it."""
     read = json.loads(json.dumps(answer))
-    errors = validator(part_of(read["action"])).iter_errors(read)
+    part = "checked" if "done" in read else part_of(read["action"])
+    errors = validator(part).iter_errors(read)
     return [f"{each.json_path}: {each.message}"[:300] for each in errors] + [
         *unreadable_times(read)
     ]

@@ -1,5 +1,6 @@
 """Makes AWS calls fail: with an error instead of the deed, with an error after it, or with the death of the caller."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -44,11 +45,11 @@ class Fault:
 @contextmanager
 def interposed(clients: Clients, choose: Chooser) -> Iterator[None]:
     """Every call of the clients first asks `choose(operation, url)`; operations read `s3.PutObject`."""
-    sending: list[str] = []
+    sending = threading.local()  # outputs are read by several threads at a time
     real = BotocoreStubber.process_request
 
     def process(stubber: BotocoreStubber, request: Any) -> Any:
-        operation = sending.pop() if sending else ""
+        operation = vars(sending).pop("operation", "")
         fault = choose(operation, request.url)
         if fault and not fault.is_done:
             return fault.response(operation)
@@ -56,7 +57,7 @@ def interposed(clients: Clients, choose: Chooser) -> Iterator[None]:
         return fault.response(operation) if fault else done
 
     def observe(event_name: str, **_: Any) -> None:
-        sending[:] = [event_name.removeprefix("before-send.")]
+        sending.operation = event_name.removeprefix("before-send.")
 
     every = (clients.ec2, clients.s3, clients.ssm, clients.sqs, clients.commands)
     for client in every:

@@ -58,7 +58,7 @@ class Ec2:
         return {"Reservations": [{"Instances": [each]} for each in reversed(found)]}
 
 
-def render(_s3: object, _settings: object, fleet: Fleet) -> Rendering:
+def render(_uploads: object, fleet: Fleet) -> Rendering:
     """A config that differs whenever the pool does."""
     lines = [
         f"server {each.name} {each.address}:{each.port} weight {each.weight}\n"
@@ -278,7 +278,7 @@ class AnyWorld(RuleBasedStateMachine):
             assert not backends
             assert self.world.orders() == 0
             return
-        text = render(None, None, SimpleNamespace(backends=state.backends)).shared  # type: ignore[arg-type]
+        text = render(None, SimpleNamespace(backends=state.backends)).shared  # type: ignore[arg-type]
         assert text
         installed = {
             host.installed for key, host in self.world.proxies.items() if key in proxies

@@ -52,4 +52,4 @@ def _next_sweep(world: World) -> None:
 
 
 def _newest(world: World) -> tuple[str, ...]:
-    return world.state.history[-1].diff
+    return world.state.history[-1].lines

@@ -87,6 +87,7 @@ def test_status_says_what_runs(running: World) -> None:
         "program": running.program.sha256,
         "refused_since": None,
         "refused_since_iso": None,
+        "refusal": "",
     }
     version = running.deploy(NEW)
     running.pass_time(60)
@@ -205,7 +206,7 @@ def test_the_function_looks_again_soon_and_then_less_often(running: World) -> No
     tries: list[float] = []
 
     def choose(operation: str, _url: str) -> Fault | None:
-        tries.extend([running.now] if operation == "ssm.SendCommand" else [])
+        tries.extend([running.now] if operation == "ssm.GetDocument" else [])
         return None
 
     began = running.now
@@ -236,7 +237,7 @@ def test_a_mismatch_that_lasts_is_said(
     (line, *_) = said(caplog, "document-takes-no-command")
     assert line.levelname == "ERROR"
     assert "deploy again" in vars(line)["advice"]
-    assert "ProgramUrl" in vars(line)["reason"]
+    assert "shipped with" in vars(line)["reason"]
     assert running.act("status")["document"]["refused_since"] - began < 60
 
 

@@ -49,7 +49,7 @@ def test_status_names_a_look_that_fails(running: World, name: str, code: str) ->
     assert told["at"] >= since + REFRESH_SECONDS
     assert plan["verdict"].startswith(f"blocked: {operation(name)}: {code}")
     assert plan["look_failure"]["since"] == since
-    assert plan["template"] == {"origin": "unknown"}
+    assert plan["template"]["origin"] == "unknown"
     running.sweep()
     after = running.act("status")
     assert (after["converged"], after["look_failure"]) == (True, None)
@@ -231,15 +231,15 @@ def test_a_function_that_may_not_send_says_so(running: World) -> None:
 @pytest.mark.fault("F124")
 @pytest.mark.fault("F126")
 def test_a_plan_waits_while_the_document_takes_no_command(running: World) -> None:
-    """The service's words are there, too; a freeze ends the tries, and what they brought."""
+    """It is not the function's; a freeze ends the tries, and what they brought."""
     running.update_document(replace(running.program, sha256="a" * 64))
     running.launch()
     running.sweep()
     plan = running.act("plan")
-    assert plan["verdict"].startswith("waits: the document takes no command")
-    assert "ProgramUrl" in plan["send_failure"]["message"]
+    assert plan["verdict"].startswith("waits: the document of the stack is not the one")
     running.act("freeze")
-    assert running.act("status")["send_failure"] is None
+    assert running.act("plan")["verdict"].startswith("waits: frozen")
+    assert running.act("status")["document"] is None
 
 
 def test_what_is_kept_of_an_error_is_bounded() -> None:

@@ -78,8 +78,8 @@ def test_the_plan_of_a_frozen_environment_shows_what_unfreeze_would_do(
         assert len(plan["servers"]["added"]) == 3
         assert sorted(plan["proxies"]) == sorted(fresh.proxies)
         assert plan["diff"]
-        assert plan["template"] == {"origin": "bundled"}
-        assert plan["variables"] == {"origin": "none"}
+        assert plan["template"]["origin"] == "bundled"
+        assert plan["variables"]["origin"] == "none"
         assert is_untouched(fresh)
         fresh.sweep()
     added = plan["servers"]["added"]
@@ -96,8 +96,8 @@ def test_the_plan_names_an_uploaded_template(fresh: World) -> None:
     fresh.clients.s3.put_object(Bucket="bucket", Key="vars/staging.yml", Body=b"a: 1")
     plan = fresh.act("plan")
     assert (plan["template"]["origin"], plan["variables"]["origin"]) == (
-        "bucket",
-        "bucket",
+        "uploaded",
+        "uploaded",
     )
 
 
@@ -106,9 +106,8 @@ def test_the_plan_names_origins_when_the_template_is_broken_or_nothing_is_render
 ):
     """They are what a person needs then."""
     with new_world(start_frozen=True) as world:
-        assert world.act("plan")["template"] == {
-            "origin": "bundled"
-        }  # no backend, so nothing to render
+        # No backend, so nothing to render.
+        assert world.act("plan")["template"]["origin"] == "bundled"
         world.launch()
         world.clients.s3.put_object(
             Bucket="bucket",
@@ -117,7 +116,7 @@ def test_the_plan_names_origins_when_the_template_is_broken_or_nothing_is_render
         )
         plan = world.act("plan")
         assert "nobody" in plan["template_error"]
-        assert plan["template"] == {"origin": "bucket"}
+        assert plan["template"]["origin"] == "uploaded"
 
 
 def test_the_plan_says_what_is_wrong_with_an_upload_before_there_is_a_backend() -> None:
@@ -131,7 +130,7 @@ def test_the_plan_says_what_is_wrong_with_an_upload_before_there_is_a_backend() 
         assert "vars/staging.yml" in plan["template_error"]
         assert (plan["template"]["origin"], plan["variables"]["origin"]) == (
             "bundled",
-            "bucket",
+            "uploaded",
         )
 
 

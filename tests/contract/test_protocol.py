@@ -191,7 +191,7 @@ def ours(stage: Stage, intent: Intent | None = None) -> None:
         Home(ACCOUNT, REGION),
         f"writer-{next(stage.ticks)}",
         stage.clock,
-        lambda _s3, _settings, fleet: Rendering({}, text(fleet), ()),  # type: ignore[arg-type]  # it is called, no more
+        lambda _uploads, fleet: Rendering({}, text(fleet), ()),  # type: ignore[arg-type]  # it is called, no more
         Program.packed,
     ).reconcile(intent or operator("test"))
 

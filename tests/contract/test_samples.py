@@ -34,12 +34,16 @@ def context() -> SimpleNamespace:
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_every_sample_is_understood(running: World, path: Path) -> None:
-    """An event reconciles, an action answers with its name; the one that needs a number of today says so."""
+    """An event reconciles, an action answers with its name; those that need a number of today say so."""
     event: dict[str, Any] = json.loads(path.read_text())
     if event.get("action") == "rollback":
         with pytest.raises(BadRequest, match="newest generations"):
             handler.handler(event, context())
         event["generation"] = running.act("status")["generation"]
+    if "id" in event and "action" in event:
+        with pytest.raises(BadRequest, match="there is no check"):
+            handler.handler(event, context())
+        event["id"] = running.act("check")["id"]
     answer = handler.handler(event, context())
     if "Records" in event:
         assert answer == {"batchItemFailures": []}

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from haproxy_sync.config import sources
-from haproxy_sync.config.sources import Origins
+from haproxy_sync.config.sources import Uploads
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.settings import Settings
 
@@ -42,18 +42,24 @@ def put(s3: Any, key: str, text: str | bytes) -> None:
     s3.put_object(Bucket="haproxy-config", Key=key, Body=text)
 
 
+def kinds(s3: Any, project: Path) -> tuple[str, str]:
+    """Where template and variables come from."""
+    origins = Uploads(s3, SETTINGS, project).origins
+    return str(origins.template.kind), str(origins.variables.kind)
+
+
 def test_nothing_uploaded_means_the_bundled_template(s3: Any, project: Path) -> None:
     """At the price of two small requests, and of nothing else where it is cached already."""
     made: list[str] = []
     s3.meta.events.register(
         "before-call.s3", lambda model, **_: made.append(model.name)
     )
-    source = sources.load(s3, SETTINGS, project=project)
+    source = sources.load(Uploads(s3, SETTINGS, project))
     assert source.variables == {}
     assert "server" in source.templates.files[source.templates.main]
     assert made == ["ListObjectsV2", "ListObjectsV2"]
-    assert sources.load(s3, SETTINGS, source, project) is source
-    assert sources.origins(s3, SETTINGS, project) == Origins("bundled", "none")
+    assert sources.load(Uploads(s3, SETTINGS, project), source) is source
+    assert kinds(s3, project) == ("bundled", "none")
 
 
 def test_the_projects_template_and_variables(s3: Any, project: Path) -> None:
@@ -65,8 +71,8 @@ def test_the_projects_template_and_variables(s3: Any, project: Path) -> None:
     }.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(text)
-    source = sources.load(s3, SETTINGS, project=project)
-    assert sources.origins(s3, SETTINGS, project) == Origins("project", "project")
+    source = sources.load(Uploads(s3, SETTINGS, project))
+    assert kinds(s3, project) == ("deployed", "deployed")
     assert source.templates.files == {"haproxy.cfg.j2": "a", "parts/b.j2": "b"}
     assert source.variables == {"c": 1}
 
@@ -78,8 +84,8 @@ def test_an_upload_wins(s3: Any, project: Path) -> None:
     put(s3, "templates/production/haproxy.cfg.j2", "not ours")
     put(s3, "vars/staging.yml", "a: 1")
     put(s3, "vars/staging.yml.bak", "a: 2")
-    source = sources.load(s3, SETTINGS, project=project)
-    assert sources.origins(s3, SETTINGS, project).template == "bucket"
+    source = sources.load(Uploads(s3, SETTINGS, project))
+    assert kinds(s3, project) == ("uploaded", "uploaded")
     assert source.templates.files == {"haproxy.cfg.j2": "uploaded", "parts/b.j2": "b"}
     assert source.variables == {"a": 1}
 
@@ -87,27 +93,27 @@ def test_an_upload_wins(s3: Any, project: Path) -> None:
 def test_variables_for_the_bundled_template(s3: Any, project: Path) -> None:
     """The usual case: nobody needs a template of their own to set a timeout."""
     put(s3, "vars/staging.yml", "session_timeout: 2h")
-    source = sources.load(s3, SETTINGS, project=project)
-    assert sources.origins(s3, SETTINGS, project) == Origins("bundled", "bucket")
+    source = sources.load(Uploads(s3, SETTINGS, project))
+    assert kinds(s3, project) == ("bundled", "uploaded")
     assert source.variables == {"session_timeout": "2h"}
 
 
 def test_every_change_has_a_version(s3: Any, project: Path) -> None:
     """A new upload, a changed include and a removal are seen; the same bytes again are nothing new."""
-    versions = [sources.load(s3, SETTINGS, project=project).version]
+    versions = [sources.load(Uploads(s3, SETTINGS, project)).version]
     for key, text in (
         ("templates/staging/haproxy.cfg.j2", "1"),
         ("templates/staging/b.j2", "2"),
         ("vars/staging.yml", "a: 1"),
     ):
         put(s3, key, text)
-        versions.append(sources.load(s3, SETTINGS, project=project).version)
+        versions.append(sources.load(Uploads(s3, SETTINGS, project)).version)
     assert len(set(versions)) == 4
-    cached = sources.load(s3, SETTINGS, project=project)
+    cached = sources.load(Uploads(s3, SETTINGS, project))
     put(s3, "vars/staging.yml", "a: 1")
-    assert sources.load(s3, SETTINGS, cached, project) is cached
+    assert sources.load(Uploads(s3, SETTINGS, project), cached) is cached
     s3.delete_object(Bucket="haproxy-config", Key="vars/staging.yml")
-    assert sources.load(s3, SETTINGS, cached, project).version == versions[2]
+    assert sources.load(Uploads(s3, SETTINGS, project), cached).version == versions[2]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +148,7 @@ def test_a_broken_upload_says_what_is_wrong(
     """File, line and reason, before anything is rendered."""
     put(s3, key, content)
     with pytest.raises(TemplateError, match=message):
-        sources.load(s3, SETTINGS, project=project)
+        sources.load(Uploads(s3, SETTINGS, project))
 
 
 def test_an_upload_between_list_and_read(s3: Any, project: Path) -> None:
@@ -158,4 +164,4 @@ def test_an_upload_between_list_and_read(s3: Any, project: Path) -> None:
 
     s3.list_objects_v2 = list_then_change
     with pytest.raises(ClientError, match=r"PreconditionFailed"):
-        sources.load(s3, SETTINGS, project=project)
+        sources.load(Uploads(s3, SETTINGS, project))

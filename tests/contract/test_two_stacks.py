@@ -467,7 +467,7 @@ def test_nobody_waits_for_an_inspection(running: World) -> None:
 def test_a_document_that_takes_no_inspection_is_asked_later(frozen: World) -> None:
     """Function and document of two releases: nothing fails, and the proxies are asked once they agree."""
     content = document(frozen.program)
-    for name in ("Publisher", "Adopt", "Action"):
+    for name in ("Publisher", "Adopt", "Action", "SecretLines"):
         del content["parameters"][name]
     frozen.update_document(parameters=content["parameters"])
     for _ in range(3):

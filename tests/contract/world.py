@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from difflib import unified_diff
 from functools import cache
 from hashlib import md5, sha256
 from types import SimpleNamespace
@@ -22,12 +23,14 @@ from haproxy_sync import aws, handler
 from haproxy_sync.aws import Clients
 from haproxy_sync.config.render import Renderer
 from haproxy_sync.fleet.model import NO_TAGS
+from haproxy_sync.rollout import shipped
 from haproxy_sync.rollout.program import Program
 from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import EnvironmentState
 from haproxy_sync.state.store import Store
 from local import moto_filters
+from local.cloud.document_text import submitted
 from local.run_command import (
     Detail,
     DocumentResult,
@@ -44,6 +47,8 @@ from tests.contract import answers
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 BEGIN = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
+OUTPUT = 23_900
+"""Characters that the program prints at most."""
 
 
 def stack(name: str, number: int = 1) -> str:
@@ -67,6 +72,9 @@ class SimulatedProxy:
     refused: str = ""
     refused_at: float = 0.0
     inspections: int = 0
+    checks: int = 0
+    # Why it would refuse a candidate, as reason and detail; none: it would not.
+    refusal: tuple[str, str] | None = None
     servers: tuple[int, int] | None = (3, 0)  # up and down
     # How HAProxy is: running, stopped or config-not-used; None: it runs, and the program is too old to say so.
     haproxy: str | None = "running"
@@ -94,6 +102,8 @@ class SimulatedProxy:
         wanted = request.parse(
             {f"SSM_{name}": text for name, text in parameters.items()}
         )
+        if parameters["Action"] == "check":
+            return self._check(parameters, wanted)
         if wanted.inspects:
             self.inspections += 1
             return self._say(fence, before, "inspected", self.haproxy or "running")
@@ -109,7 +119,39 @@ class SimulatedProxy:
         self.memory = ownership.taken(self.memory, wanted)
         text = self._downloaded(parameters["SourceUrl"])
         assert md5(text, usedforsecurity=False).hexdigest() == digest
+        self.world.texts[digest] = text.decode()
         return self._say(fence, before, *self._install(digest))
+
+    def _check(
+        self, parameters: Mapping[str, str], wanted: request.Request
+    ) -> DocumentResult:
+        """What an apply would do, and the diff behind it; it remembers nothing."""
+        self.checks += 1
+        candidate = self._downloaded(parameters["SourceUrl"]).decode()
+        live = self.world.texts.get(self.installed, "").splitlines()
+        found = unified_diff(
+            live, candidate.splitlines(), "live file", "candidate", lineterm=""
+        )
+        diff = tuple(found)
+        would, reason, detail = "differs" if diff else "same", "", ""
+        if refusal := ownership.refusal(wanted, self.memory):
+            would, (_, _, reason, detail) = "refused", refusal.verdict
+        elif self.refusal:
+            would, (reason, detail) = "refused", self.refusal
+        return self._say(
+            wanted.fence,
+            self.installed,
+            "checked",
+            reason or would,
+            detail,
+            would=would,
+            method="runtime" if would == "differs" else "none",
+            haproxy_version="2.8.5",
+            style="master-worker",
+            diff=diff,
+            diff_lines=len(diff),
+            diff_shown=len(diff),
+        )
 
     def _install(self, digest: str) -> tuple[str, str]:
         """The file comes to run, as far as HAProxy does; outcome and reason."""
@@ -142,7 +184,15 @@ class SimulatedProxy:
         return content
 
     def _say(
-        self, fence: int, before: str, outcome: str, reason: str, detail: str = ""
+        self,
+        fence: int,
+        before: str,
+        outcome: str,
+        reason: str,
+        detail: str = "",
+        *,
+        diff: tuple[str, ...] = (),
+        **more: Any,
     ) -> DocumentResult:
         marker: dict[str, Any] = {
             "outcome": outcome,
@@ -175,7 +225,7 @@ class SimulatedProxy:
         is_bad = outcome in {"failed", "rolled-back"}
         ended = Detail.FAILED if is_bad else Detail.SUCCESS
         now = self.world.clock()
-        output = "haproxy-ec2-sync " + json.dumps(marker) + "\n"
+        output = printed(marker | more, diff)
         downloads = (
             StepResult(name, Detail.SUCCESS, 0, "Content downloaded", "", now, now)
             for name in ("download", "download-program")
@@ -203,8 +253,13 @@ class World:
     # Due, sent, our own message.
     delayed: list[tuple[float, float, dict[str, Any]]] = field(default_factory=list)
     renderer: Any = field(default_factory=Renderer)
+    # Live files of proxies by MD5, as far as they are known.
+    texts: dict[str, str] = field(default_factory=dict)
     # What the function brings; what its document takes is another thing.
     program: Program = field(default_factory=Program.packed)
+    # The documents that were deployed with other programs, by the program.
+    releases: dict[str, str] = field(default_factory=dict)
+    function: tuple[str, str] = ("", "")  # whose process runs
     invocations: int = 0
     deploys: int = 0
 
@@ -255,9 +310,11 @@ class World:
         """A deploy changes the document; gives its newest version, which is not made the default one."""
         self.deploys += 1  # no two versions may be equal
         named = {"description": f"deploy {self.deploys}"}
-        content = document(program or self.program) | named | changes
+        brought = program or self.program
+        content = document(brought) | named | changes
+        self.releases[brought.sha256] = json.dumps(content)
         answer = self.clients.ssm.update_document(
-            Content=json.dumps(content), Name="apply", DocumentVersion="$LATEST"
+            Content=submitted(content), Name="apply", DocumentVersion="$LATEST"
         )
         version: str = answer["DocumentDescription"]["DocumentVersion"]
         return version
@@ -267,6 +324,18 @@ class World:
         version = self.update_document(program)
         self.program = program
         return version
+
+    def shipped(self) -> str:
+        """The document that came with the function."""
+        text = self.releases.get(self.program.sha256)
+        return text or json.dumps(document(self.program))
+
+    def _begin_process(self) -> None:
+        """A function that was deployed since runs in another process, which knows nothing."""
+        function = (self.program.sha256, self.releases.get(self.program.sha256, ""))
+        if function != self.function:
+            shipped.forget()
+        self.function = function
 
     def act(self, action: str, **options: Any) -> dict[str, Any]:
         """An operator's action; the answer is one that docs/answers.schema.json describes."""
@@ -293,6 +362,7 @@ class World:
     def handle(self, event: Any) -> dict[str, Any]:
         """The real handler, in an invocation of its own."""
         self.invocations += 1
+        self._begin_process()
         context = SimpleNamespace(
             invoked_function_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:reconcile",
             aws_request_id=f"request-{self.invocations}",
@@ -377,16 +447,16 @@ class World:
     def orders(self) -> int:
         """How many commands the proxies were given, but those that only ask."""
         return sum(
-            "apply" in order.parameters["Action"]
+            order.parameters["Action"] == ("apply",)
             for host in self.proxies.values()
             for order in host.agent.orders
         )
 
     def drift(self, instance_id: str, text: str = "edited by hand") -> None:
         """Somebody edits the live file."""
-        self.proxies[instance_id].installed = md5(
-            text.encode(), usedforsecurity=False
-        ).hexdigest()
+        digest = md5(text.encode(), usedforsecurity=False).hexdigest()
+        self.texts[digest] = text
+        self.proxies[instance_id].installed = digest
 
     @property
     def state(self) -> EnvironmentState:
@@ -406,6 +476,18 @@ class World:
                     text = Store.of(self.clients, self.settings).get_config(each.sha256)
                     return text or ""
         return ""
+
+
+def printed(marker: dict[str, Any], diff: tuple[str, ...]) -> str:
+    """What the program prints: its marker, and as many whole lines of the diff as there is room for."""
+    text = "\n".join([f"haproxy-ec2-sync {json.dumps(marker)}", *diff, ""])
+    if len(text) <= OUTPUT:
+        return text
+    shown = text[: OUTPUT - 100].count("\n") - 1
+    marker |= {"diff_shown": shown}
+    notice = f"... {len(diff) - shown} of {len(diff)} lines are not shown"
+    lines = [f"haproxy-ec2-sync {json.dumps(marker)}", *diff[:shown], notice, ""]
+    return "\n".join(lines)
 
 
 def another_program(text: str = "another") -> Program:
@@ -488,7 +570,7 @@ def new_world(**changes: Any) -> Iterator[World]:
                 start_frozen=False,  # what happens before somebody has looked is test_first_freeze's
             )
             world = World(replace(settings, **changes), clients, clock, service)
-            content = json.dumps(document(world.program))
+            content = submitted(document(world.program))
             clients.ssm.create_document(
                 Content=content, Name="apply", DocumentType="Command"
             )
@@ -531,5 +613,6 @@ def wired(world: World) -> Iterator[None]:
         patch.setattr(handler, "clients", lambda: world.clients)
         patch.setattr(handler, "renderer", lambda: world.renderer)
         patch.setattr(handler, "program", lambda: world.program)
+        patch.setattr(shipped, "document", world.shipped)
         patch.setattr(handler, "time", SimpleNamespace(time=lambda: world.now))
         yield

@@ -9,6 +9,7 @@ from typing import Any
 
 from haproxy_sync.config.ansible.engine import Engine
 from haproxy_sync.config.facts import HostIndex, TagValue, facts
+from haproxy_sync.config.marked import Marks, Reading
 from haproxy_sync.config.scope import Scope, World
 from haproxy_sync.config.variables import parse_variables
 from haproxy_sync.errors import SyncError
@@ -55,9 +56,9 @@ def ours(case: Case) -> str | None:
     try:
         variables = parse_variables(case.variables, "vars")
         engine = Engine(case.main, case.files)
-        return engine.render(
-            Scope(World(engine, HostIndex(FLEET), variables, SETTINGS, {}), PROXY)
-        )
+        reading = Reading(Marks())
+        world = World(engine, HostIndex(FLEET), variables, SETTINGS, reading)
+        return engine.render(Scope(world, PROXY))
     except SyncError:
         return None
 

@@ -120,6 +120,17 @@ def test_a_file_that_is_no_fleet(desk: Path) -> None:
     assert "not what `aws ec2 describe-instances` prints" in run.stderr
 
 
+def test_a_file_that_is_not_there(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is named, and no number is said."""
+    missing = desk / "missing.j2"
+    assert template_test([str(missing)]) == 1
+    assert capsys.readouterr().out == f"FAIL {missing}: No such file or directory\n"
+    done = render(desk / "haproxy.cfg.j2", "--instances", missing)
+    assert done.stderr == f"error: {missing}: No such file or directory\n"
+
+
 def test_two_environments_need_a_choice(desk: Path) -> None:
     """A file of the whole account: the command does not guess."""
     other = instance(30, Tags=[{"Key": "Environment", "Value": "production"}])

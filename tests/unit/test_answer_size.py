@@ -2,13 +2,18 @@
 
 import json
 
+import pytest
+
 from haproxy_sync.config.diff import semantic_diff
-from haproxy_sync.fleet.model import Backend, Proxy, Skipped
-from haproxy_sync.operator import answers, instances, told
+from haproxy_sync.fleet.model import Backend, Proxy, Skipped, ids
+from haproxy_sync.operator import answers, checks, instances, told
 from haproxy_sync.operator.actions import SHOWN_CHANGES
 from haproxy_sync.operator.situation import Situation
 from haproxy_sync.reconcile.publish import Proposal
+from haproxy_sync.rollout.checks import CheckResult, Row
+from haproxy_sync.rollout.reports import Report
 from haproxy_sync.settings import Settings
+from haproxy_sync.state.check import Check
 from haproxy_sync.state.model import (
     Agent,
     Assignment,
@@ -129,3 +134,49 @@ def test_status_of_a_big_fleet_in_a_bad_hour() -> None:
     assert len(first["backends"]) + first["more_backends"] == 122
     assert answer["skipped"][-1]["detail"].endswith(" (and 9000 more)")
     assert len(answer["hold"]["missing"]) == 9000
+
+
+@pytest.mark.fault("F168")
+def test_a_check_of_a_big_fleet_whose_files_all_differ() -> None:
+    """A thousand proxies whose hosts printed as much as they may; each shows its share, and says of how much."""
+    proxies = tuple(
+        Proxy(f"i-{key:017x}", "haproxy", f"ip-10-0-0-{key}", "10.0.0.1", "zone-2a")
+        for key in range(1000)
+    )
+    lines = tuple(f"-    # \N{SNOWMAN} line {number}" for number in range(1000))
+    names = ids(proxies)
+    check = Check(
+        check_id="1795316640-a",
+        at=NOW,
+        proxies=proxies,
+        candidates=dict.fromkeys(names, Digest("a" * 64, "b" * 32)),
+        agents=dict.fromkeys(names, Agent("3.3.3572.0", "Online", NOW)),
+        commands=(),
+        not_asked={},
+    )
+    rows = {
+        key: Row(
+            CheckResult.DIFFERS,
+            Report(
+                key,
+                Outcome.CHECKED,
+                "differs",
+                detail="d" * 300,
+                publisher=STACK,
+                diff_lines=1200,
+                diff_shown=1000,
+            ),
+            lines,
+        )
+        for key in names
+    }
+    answer = checks.shown(check, rows)
+    for row in answer.values():
+        shown = row["diff"].split("\n")[:-1]
+        assert shown == list(lines[: row["diff_shown"]])
+        assert 0 < row["diff_shown"] < 1000 < row["diff_lines"]
+    known = instances.of_proxies(proxies)
+    named = instances.named(answer, known)
+    assert len(json.dumps({"proxies": answer, "instances": named})) < 5_000_000
+    (alone,) = checks.shown(check, {"i-" + "0" * 17: rows["i-" + "0" * 17]}).values()
+    assert alone["diff_shown"] == 1000

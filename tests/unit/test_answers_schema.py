@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from haproxy_sync.operator.actions import ACTIONS
 from haproxy_sync.reconcile.coalesce import Disposition
 from haproxy_sync.rollout.agents import Finding
+from haproxy_sync.rollout.checks import CheckResult
 from haproxy_sync.state.model import Outcome, Purpose
 from tests.contract.answers import SCHEMA, part_of, problems, schema
 
@@ -43,7 +44,12 @@ def test_it_is_a_schema() -> None:
         ("outcome", None, set(Outcome)),
         ("finding", "finding", set(Finding)),
         ("reconciled", "result", set(Disposition)),
-        ("reconciled", "action", ACTIONS.keys() - {"status", "plan", "diff"}),
+        ("checked_proxy", "result", set(CheckResult)),
+        (
+            "reconciled",
+            "action",
+            ACTIONS.keys() - {"status", "plan", "diff", "check"},
+        ),
     ],
 )
 def test_words_are_those_of_the_code(

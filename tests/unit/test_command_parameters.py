@@ -14,7 +14,6 @@ from haproxy_sync.fleet.model import Config
 from haproxy_sync.rollout.run_command import (
     NEWER_PARAMETERS,
     OTHER_PARAMETERS,
-    PROGRAM_PARAMETER,
     delivery_seconds,
     parameters,
 )
@@ -97,7 +96,7 @@ def test_the_parameters_are_those_of_the_document(region: str) -> None:
     """Same names, and every value passes its pattern, in every partition."""
     values = parameters(replace(SETTINGS, region=region), claim(3), PROGRAM)
     assert values.keys() == DOCUMENT["parameters"].keys()
-    assert values.keys() == {PROGRAM_PARAMETER, *OTHER_PARAMETERS, *NEWER_PARAMETERS}
+    assert values.keys() == {"ProgramUrl", *OTHER_PARAMETERS, *NEWER_PARAMETERS}
     for name, value in values.items():
         assert re.fullmatch(DOCUMENT["parameters"][name]["allowedPattern"], value), name
     assert values["SourceUrl"].endswith("/haproxy.cfg")
@@ -129,3 +128,26 @@ def test_the_last_of_a_wave_may_wait_for_those_before_it(
 ) -> None:
     """The service starts with one host and doubles; the deadline counts from the send."""
     assert delivery_seconds(targets, Limit.parse(concurrency)) == seconds
+
+
+@pytest.mark.fault("F164")
+@pytest.mark.parametrize(
+    ("purpose", "action", "folder"),
+    [
+        (Purpose.CHECK, "check", "configs/staging/check/"),
+        (Purpose.INSPECT, "inspect", "configs/staging/"),
+        (Purpose.CANARY, "apply", "configs/staging/"),
+    ],
+)
+def test_a_check_downloads_a_candidate(
+    purpose: Purpose, action: str, folder: str
+) -> None:
+    """And is told which lines hold secrets, as every command is; the document takes all of it."""
+    digest = Digest("a" * 64, "b" * 32, "3,17-19")
+    asked = replace(claim(3), purpose=purpose, digest=digest)
+    values = parameters(SETTINGS, asked, PROGRAM)
+    key = urlsplit(values["SourceUrl"]).path.removeprefix("/")
+    assert key == f"{folder}{asked.digest.sha256}/haproxy.cfg"
+    assert (values["Action"], values["SecretLines"]) == (action, "3,17-19")
+    for name, value in values.items():
+        assert re.fullmatch(DOCUMENT["parameters"][name]["allowedPattern"], value)

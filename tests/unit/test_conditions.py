@@ -108,6 +108,7 @@ commands = st.builds(
     is_stalled=st.booleans(),
     deliver_by=times,
 )
+addresses = texts.map("s3://{0}/templates/{0}/".format)
 publications = st.builds(
     Publication,
     generation=st.integers(1, 3),
@@ -133,6 +134,7 @@ def states(draw: st.DrawFn) -> EnvironmentState:
         publisher="ours",
         template_error=draw(texts),
         template_error_since=draw(times),
+        earlier_uploads=draw(st.lists(addresses, max_size=4).map(tuple)),
         queued=draw(texts),
         refusal=draw(st.none() | st.builds(Refusal, times, times)),
         look_failure=draw(failures),
@@ -178,6 +180,7 @@ situations = st.builds(
     st.sampled_from([SETTINGS, replace(SETTINGS, canary=False, empty_pool="publish")]),
     st.just(NOW),
     corruption=st.just("") | texts,
+    newer=st.just("") | texts,
     failure=st.none() | failures,
 )
 

@@ -39,6 +39,8 @@ class CaughtAtHome:
 CAUGHT_AT_HOME = (
     # The decoder refuses as `json` does; `loads` makes one CorruptState of both.
     CaughtAtHome("state.codec", (ValueError,), "state.codec"),
+    # So does the reader of documents; what it cannot read is another document.
+    CaughtAtHome("rollout.shipped", (ValueError,), "rollout.shipped"),
     # Filters and tests refuse as Python's functions do; the engine adds file and line and makes it a TemplateError.
     CaughtAtHome("config.ansible", (ValueError, TypeError), "config.ansible.engine"),
     # Python and Jinja ask with these whether a name exists; a template that insists gets a TemplateError.

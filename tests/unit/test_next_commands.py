@@ -257,6 +257,60 @@ def test_one_command_in_flight_per_proxy() -> None:
     assert set(targets(step(newer, NOW + 20))).isdisjoint({proxy_id(1), proxy_id(2)})
 
 
+def asked(number: int = 2) -> EnvironmentState:
+    """All is well, an operator asks for a comparison, and nothing of this publication was ever sent.
+
+    As after a rollback to what runs already.
+    """
+    return replace(environment(number, OLD), verify_requested_at=NOW)
+
+
+def owing(state: EnvironmentState) -> EnvironmentState:
+    """An older command that nobody has answered may still come to the first proxy."""
+    return state.with_each_proxy_state(
+        [proxy_id(0)], lambda proxy: replace(proxy, sent_generation=6)
+    )
+
+
+def test_a_fleet_is_in_sync_while_it_is_compared() -> None:
+    """The first comparison after a rollback to what runs already brings nothing older."""
+    assert Progress(asked()).is_converged
+    assert Progress(sent(asked())).is_converged
+
+
+def test_a_comparison_that_may_have_been_sent_is_awaited() -> None:
+    """Whoever claimed it has died: what comes next installs, if need be."""
+    claimed = transitions.claimed(asked(), step(asked()).claims, NOW)
+    void = transitions.given_up(claimed, NOW + 80)
+    assert not Progress(void).is_converged
+    assert [claim.purpose for claim in step(void, NOW + 90).claims] == [Purpose.CANARY]
+
+
+def test_a_comparison_with_what_was_published_before_settles_nothing() -> None:
+    """What is published now is unknown to its proxy."""
+    assert not Progress(transitions.overtaken(sent(asked()), NOW)).is_converged
+
+
+def test_a_comparison_settles_nobody_else() -> None:
+    """Neither the other proxies, nor is anything but a comparison as good."""
+    compared = sent(owing(asked()), offline=(proxy_id(0),))
+    assert targets_of(compared, Purpose.VERIFY) == [proxy_id(1)]
+    assert Progress(compared).unsettled == (proxy_id(0),)
+    installing = sent(owing(environment(2, OLD)))
+    assert targets_of(installing, Purpose.WAVE) == [proxy_id(0)]
+    assert Progress(installing).unsettled == (proxy_id(0),)
+
+
+def targets_of(state: EnvironmentState, purpose: Purpose) -> list[str]:
+    """Who is in flight for that."""
+    return [
+        target
+        for command in state.commands
+        if command.purpose is purpose
+        for target in command.targets
+    ]
+
+
 def test_commands_to_one_proxy_keep_their_distance() -> None:
     """What must wait is due at a known time."""
     state = said(sent(proven()), Outcome.INSTALLED, proxy_id(1), proxy_id(2))

@@ -57,7 +57,9 @@ def test_it_holds_the_package_and_what_it_shares_with_the_function() -> None:
         *sorted(f"haproxy_apply/{path.name}" for path in package),
         "haproxy_sync/__init__.py",
         "haproxy_sync/config/__init__.py",
+        "haproxy_sync/config/keywords.py",
         "haproxy_sync/config/language.py",
+        "haproxy_sync/secrets.py",
     ]
     assert {entry.compress_type for entry in entries} == {ZIP_STORED}
     assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}

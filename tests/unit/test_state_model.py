@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haproxy_sync.errors import CorruptState
+from haproxy_sync.errors import CorruptState, NewerState
 from haproxy_sync.fleet.model import Backend, Proxy, Skipped
 from haproxy_sync.rollout.transitions import next_revision, publish
 from haproxy_sync.state import codec
@@ -30,6 +30,8 @@ from haproxy_sync.state.model import (
     HAProxy,
     Hold,
     Inspection,
+    Origin,
+    OriginKind,
     Outcome,
     ProxyState,
     Purpose,
@@ -64,6 +66,7 @@ def full() -> EnvironmentState:
     assert published.publication
     return replace(
         published,
+        schema=2,
         writer="request-1",
         looked_at=1.5,
         wake_at=2.0,
@@ -77,6 +80,9 @@ def full() -> EnvironmentState:
         agents_failure=Failure("", "ReadTimeoutError", "late", 5.0, 5.1),
         template_error_since=4.1,
         template_error="haproxy.cfg.j2:3: 'x' is undefined",
+        template_origin=Origin(OriginKind.UPLOADED, "0123456789abcdef", 4.2),
+        variables_origin=Origin(OriginKind.NONE),
+        earlier_uploads=("s3://bucket/vars/staging.yml",),
         proxies=(PROXY,),
         skipped=(Skipped("i-0000000c", "bad-port", "x", "ip-10-0-0-9", "10.0.0.9"),),
         others=("i-0000000e",),
@@ -262,8 +268,8 @@ def test_any_broken_state_is_corrupt_or_sound(data: st.DataObject) -> None:
     body[at:end] = data.draw(st.binary(max_size=8))
     try:
         assert isinstance(codec.loads(bytes(body)), EnvironmentState)
-    except CorruptState as corrupt:
-        assert str(corrupt)  # noqa: PT017 # either way is right
+    except (CorruptState, NewerState) as unread:
+        assert str(unread)  # noqa: PT017 # either way is right
 
 
 @pytest.mark.fault("F51")
@@ -350,3 +356,33 @@ def test_who_was_skipped_by_an_earlier_release_has_no_name() -> None:
     earlier = b'{"skipped":[{"instance_id":"i-1","reason":"a","detail":"b"}]}'
     (kept,) = codec.loads(earlier).skipped
     assert (kept.name, kept.address, kept.zone) == ("", "", "")
+
+
+@pytest.mark.fault("F177")
+def test_a_state_says_of_which_schema_it_is() -> None:
+    """First of all, by whatever release it was read; one that says nothing is of the first."""
+    assert codec.dumps(EnvironmentState()).startswith(b'{"schema":2,')
+    body = json.loads(codec.dumps(full()))
+    del body["schema"]
+    read = codec.loads(json.dumps(body).encode())
+    assert (read, read.schema) == (full(), 1)
+    assert codec.loads(codec.dumps(read)).schema == 2
+
+
+@pytest.mark.fault("F177")
+@given(schema=st.integers(3), more=st.dictionaries(st.text(), st.integers()))
+def test_a_newer_schema_is_refused_whatever_else_it_says(
+    schema: int, more: dict[str, int]
+) -> None:
+    """It need not have one field of those known here."""
+    body = json.dumps({"revision": "r41", **more, "schema": schema}).encode()
+    with pytest.raises(NewerState, match=f"schema {schema}, of a newer release"):
+        codec.loads(body)
+
+
+@pytest.mark.fault("F177")
+@pytest.mark.parametrize("schema", ['"3"', "true", "3.0", "null", "[]"])
+def test_a_schema_that_is_none_is_corruption(schema: str) -> None:
+    """No release writes it."""
+    with pytest.raises(CorruptState):
+        codec.loads(f'{{"schema": {schema}}}'.encode())

@@ -8,6 +8,7 @@ import pytest
 from haproxy_sync.config import sources
 from haproxy_sync.config.ansible.engine import Engine
 from haproxy_sync.config.facts import HostIndex, conveniences, reserved
+from haproxy_sync.config.marked import Marks, Reading
 from haproxy_sync.config.scope import Scope, World
 from haproxy_sync.fleet.model import Fleet, Host
 from haproxy_sync.settings import Settings
@@ -51,7 +52,7 @@ def test_every_name_that_hides_a_default() -> None:
         Settings(
             "staging", "ap-southeast-2", "bucket", "https://queue", "document", "stack"
         ),
-        {},
+        Reading(Marks()),
     )
     hiding = set(Scope(world, HOST).fallbacks) - IN_ANSIBLE
     differences = DOCS.partition("# What is different from Ansible")[2]

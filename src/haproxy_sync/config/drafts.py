@@ -4,12 +4,17 @@ A template that does not read the rendering host is rendered once for all proxie
 zone: a proxy takes the draft of an earlier one where nothing that was read distinguishes the two.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from haproxy_sync.config import secret_lines
+from haproxy_sync.config.ansible import passwords
 from haproxy_sync.config.ansible.engine import Engine
 from haproxy_sync.config.facts import HostIndex
+from haproxy_sync.config.marked import Marks, Reading, twins, unquoted
 from haproxy_sync.config.scope import Scope, World
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.fleet.model import Config, Fleet, Host, Proxy
@@ -32,6 +37,7 @@ class Job:
     engine: Engine
     variables: Mapping[str, Any]
     settings: Settings
+    marks: Marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class Draft:
     """One config that the template gave, and whose names it read on the way."""
 
     scope: Scope
-    config: Config
+    text: str
     is_completed: bool
     """Its final newline was missing and is appended: HAProxy 2.3 and later refuse a file without."""
 
@@ -61,6 +67,8 @@ class Drafts:
     """By instance id."""
     refused: Mapping[str, str]
     """The tag key that was read and whose value may not stand in a config, by instance id."""
+    secret_lines: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Of each distinct text."""
 
     @property
     def distinct(self) -> tuple[Draft, ...]:
@@ -70,8 +78,12 @@ class Drafts:
     @property
     def configs(self) -> Mapping[str, Config]:
         """The configs by instance id, equal texts being one object."""
+        configs = {
+            text: Config(text, lines) for text, lines in self.secret_lines.items()
+        }
         return {
-            instance_id: draft.config for instance_id, draft in self.by_proxy.items()
+            instance_id: configs[draft.text]
+            for instance_id, draft in self.by_proxy.items()
         }
 
     @property
@@ -91,14 +103,47 @@ def draft_fleet(job: Job, fleet: Fleet) -> Drafts:
     Raises `TemplateError` where the template or its variables are at fault. Once a tag was refused nobody knows that,
     for its value may be what the template could not take: then the result says which tag it was, and holds no draft.
     """
-    run = _Run(job, HostIndex(fleet))
+    run = _Run(job, HostIndex(fleet), Reading(job.marks))
     try:
         by_proxy = run.by_proxy()
-    except TemplateError:
-        if not run.refused:
-            raise
-        by_proxy = {}
-    return Drafts(by_proxy, run.refused)
+    except TemplateError as error:
+        if run.refused:
+            return Drafts({}, run.refused)
+        if run.reading.has_read:
+            raise _unquoted(run, error) from None
+        raise
+    if run.refused:
+        return Drafts(by_proxy, run.refused)
+    return Drafts(by_proxy, run.refused, _secret_lines(run))
+
+
+def _secret_lines(run: "_Run") -> Mapping[str, tuple[int, ...]]:
+    """Those of each distinct text; drafts for several hosts may have one text."""
+    values = run.reading.values | run.job.marks.stated(run.job.variables)
+    found: defaultdict[str, set[int]] = defaultdict(set)
+    for draft in run.drafts:
+        twin = _twin(run, draft) if run.reading.has_read else draft.text
+        found[draft.text].update(secret_lines.found(draft.text, twin, values))
+    return {text: tuple(sorted(lines)) for text, lines in found.items()}
+
+
+def _twin(run: "_Run", draft: Draft) -> str | None:
+    """The draft with other secrets; None where the template cannot take any."""
+    for reading in twins(run.job.marks):
+        with suppress(TemplateError), passwords.quick():
+            return run.twin(reading).draft_of(draft.scope.host).text
+    return None
+
+
+def _unquoted(run: "_Run", error: TemplateError) -> TemplateError:
+    """The error without what secrets say in it."""
+    twin = run.twin(next(twins(run.job.marks)))
+    stated = run.job.marks.stated(run.job.variables)
+    try:
+        twin.by_proxy()
+    except TemplateError as other:
+        return unquoted(error, other, stated)
+    return unquoted(error, None, stated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +152,21 @@ class _Run:
 
     job: Job
     index: HostIndex
-    refused: dict[str, str] = field(default_factory=dict)
+    reading: Reading
     drafts: list[Draft] = field(default_factory=list)
-    configs: dict[str, Config] = field(default_factory=dict)
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """As `Drafts.refused`."""
+        return self.reading.refused
+
+    def twin(self, reading: Reading) -> "_Run":
+        """The same pass once more, from its beginning."""
+        return _Run(self.job, self.index, reading)
+
+    def draft_of(self, host: Host) -> Draft:
+        """The draft for this host alone (`TemplateError`)."""
+        return self._draft(self._scope(host))
 
     def by_proxy(self) -> Mapping[str, Draft]:
         """The drafts by instance id (`TemplateError`)."""
@@ -133,8 +190,8 @@ class _Run:
     def _check_repeatable(self) -> None:
         """Refuse what depends on chance: it differs in every run, and so would never stop being rolled out."""
         first = self.drafts[0]
-        again = self._draft(self._scope(first.scope.host))
-        if again.config != first.config:
+        again = self.draft_of(first.scope.host)
+        if again.text != first.text:
             file = self.job.engine.main
             raise TemplateError(
                 file, None, "two renders of the same fleet differ: it depends on chance"
@@ -146,17 +203,15 @@ class _Run:
             index=self.index,
             variables=self.job.variables,
             settings=self.job.settings,
-            refused=self.refused,
+            reading=self.reading,
         )
         return Scope(world, host)
 
     def _draft(self, scope: Scope) -> Draft:
         rendered = self.job.engine.render(scope)
         is_complete = rendered.endswith("\n")
-        text = rendered if is_complete else f"{rendered}\n"
-        config = self.configs.setdefault(text, Config(text))
         return Draft(
             scope=scope,
-            config=config,
+            text=rendered if is_complete else f"{rendered}\n",
             is_completed=not is_complete,
         )

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 KEYWORDS = frozenset({
     "acme", "backend", "cache", "crt-store", "defaults", "fcgi-app", "frontend", "global", "http-errors", "listen",
@@ -65,7 +65,18 @@ class Line(NamedTuple):
     @property
     def is_server(self) -> bool:
         """Whether it declares a server, with a name and an address."""
-        return self.words[0] in SERVER_KEYWORDS and len(self.words) >= _SERVER_WORDS
+        return self.begins_server and len(self.words) >= _SERVER_WORDS
+
+    @property
+    def begins_server(self) -> bool:
+        """Whether it begins like a line that does."""
+        return bool(self.words) and self.words[0] in SERVER_KEYWORDS
+
+    @property
+    def server(self) -> Server:
+        """The server that it declares."""
+        _keyword, name, address, *keywords = self.words
+        return Server(self.section, name, address, tuple(keywords))
 
     @property
     def is_listener(self) -> bool:
@@ -102,27 +113,22 @@ def words(line: str) -> tuple[str, ...]:
 
 def lines(text: str) -> Iterator[Line]:
     """Every line that has words."""
+    return (line for line in every_line(text.split("\n")) if line.words)
+
+
+def every_line(written: Iterable[str]) -> Iterator[Line]:
+    """What each line means, of those without words, too."""
     section = ""
-    for meant in map(_without_comment, text.split("\n")):
+    for meant in map(_without_comment, written):
         found = _unquoted(meant)
-        if not found:
-            continue
-        if found[0] in KEYWORDS:  # indented or not, as HAProxy reads it
+        if found and found[0] in KEYWORDS:  # indented or not, as HAProxy reads it
             section = " ".join(found[:2])
         yield Line(section, found, meant.strip(_BLANKS))
 
 
 def servers(text: str) -> Iterator[Server]:
     """Every server, in order."""
-    for line in lines(text):
-        if line.is_server:
-            _keyword, name, address, *keywords = line.words
-            yield Server(
-                section=line.section,
-                name=name,
-                address=address,
-                keywords=tuple(keywords),
-            )
+    return (line.server for line in lines(text) if line.is_server)
 
 
 def _split(text: str) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from haproxy_sync.config import sources
 from haproxy_sync.config.ansible.engine import Engine
 from haproxy_sync.config.checks import problems
 from haproxy_sync.config.drafts import Drafts, Job, draft_fleet
-from haproxy_sync.config.sources import Source, TemplateSet
+from haproxy_sync.config.marked import Marks, readable
+from haproxy_sync.config.sources import Source, TemplateSet, Uploads
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.fleet.model import Config, Fleet, Skipped, by_id, ids
 from haproxy_sync.settings import Settings
@@ -59,20 +60,17 @@ class Renderer:
         self._source: Source | None = None
         self._cached: _Cached | None = None
 
-    def __call__(self, s3: Any, settings: Settings, fleet: Fleet) -> Rendering:
-        """The configs of the fleet.
+    def __call__(self, uploads: Uploads, fleet: Fleet) -> Rendering:
+        """The configs of the fleet, from these uploads or what was deployed.
 
         Raises `TemplateError` where template or variables are at fault, and botocore's `ClientError` and
         `BotoCoreError` where the bucket cannot be read.
         """
-        return self.render(self.source(s3, settings), settings, fleet)
+        return self.render(self.source(uploads), uploads.settings, fleet)
 
-    def source(self, s3: Any, settings: Settings) -> Source:
-        """Template and variables as they are now, read only where they changed.
-
-        Two list requests, so one look should ask only once. It raises the same errors as `__call__`.
-        """
-        self._source = sources.load(s3, settings, self._source)
+    def source(self, uploads: Uploads) -> Source:
+        """Template and variables, read only where they changed. It raises the same errors as `__call__`."""
+        self._source = sources.load(uploads, self._source)
         return self._source
 
     def render(self, source: Source, settings: Settings, fleet: Fleet) -> Rendering:
@@ -128,7 +126,7 @@ def render_unchecked(
     """As `render_fleet`, whatever the result is worth. Raises `TemplateError` where there is none."""
     files = tuple(sorted(templates.files.items()))
     engine = _engine(engine_class, templates.main, files)
-    job = Job(engine, variables, settings)
+    job = Job(engine, readable(variables), settings, Marks.of(variables))
     skipped: list[Skipped] = []
     drafts = draft_fleet(job, fleet)
     while drafts.refused:

@@ -24,6 +24,7 @@ from haproxy_sync.config.facts import (
     inventory_hostname,
     is_allowed,
 )
+from haproxy_sync.config.marked import Reading
 from haproxy_sync.config.views import HostVariables, HostVars, Instance
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.fleet.model import Host
@@ -48,14 +49,13 @@ class World:
         index: HostIndex,
         variables: Mapping[str, Any],
         settings: Settings,
-        refused: dict[str, str],
+        reading: Reading,
     ) -> None:
         self.engine = engine
         self.index = index
         self.variables = variables
         self.settings = settings
-        self.refused = refused
-        """Gets the tag key by instance id, for each read of a tag that may not stand in a config."""
+        self.reading = reading
         self._scopes: dict[str, Scope] = {}
         self.names: Mapping[str, Callable[[], Any]] = {
             "groups": lambda: Groups(
@@ -102,7 +102,7 @@ class World:
 
     def _checked_tag(self, tag: TagValue) -> str:
         if not is_allowed(tag.value):
-            self.refused[tag.instance_id] = tag.key
+            self.reading.refused[tag.instance_id] = tag.key
         return tag.value  # as it is, so that the template takes its usual way and reads all that it would read
 
     def scope(self, host: Host) -> "Scope":
@@ -215,7 +215,7 @@ class Scope(Mapping[str, Any]):
 
         Raises `TemplateError` where the value is encrypted, refers to itself or cannot be evaluated.
         """
-        return _shown(raw, self, path)
+        return self._world.reading.shown(raw, path, partial(_shown, raw, self, path))
 
     def evaluated(self, source: str, path: str) -> Any:
         """The value of a text that may be a template (`TemplateError` where it refers to itself, or has none)."""

@@ -1,14 +1,16 @@
-"""Where the template and its variables come from: the bucket, else the deployed project, else the bundled ones.
+"""Where the template and its variables come from: uploads, else the deployed project, else the bundled ones.
 
-| from | template | variables |
+| origin | template | variables |
 |---|---|---|
-| bucket | `templates/<environment>/haproxy.cfg.j2` and what it includes | `vars/<environment>.yml` |
-| project | `src/templates/`, deployed with the function | `src/vars/<environment>.yml` |
+| uploaded | `templates/<environment>/haproxy.cfg.j2` and what it includes, in the bucket | `vars/<environment>.yml` |
+| deployed | `src/templates/`, deployed with the function | `src/vars/<environment>.yml` |
 | bundled | `haproxy_sync/config/templates/` | none |
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,14 @@ from typing import Any
 from haproxy_sync.config.variables import parse_variables
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.settings import Settings
+from haproxy_sync.state.model import UNKNOWN_ORIGIN, Origin, OriginKind, UnixSeconds
 
 MAIN = "haproxy.cfg.j2"
 PACKAGE = Path(__file__).parent
 PROJECT = PACKAGE.parents[1]  # what is deployed, `src` in the repository
 MAX_FILES = 100
 MAX_BYTES = 1024 * 1024
+VERSION_LENGTH = 16  # hex digits
 
 type Objects = Mapping[str, Mapping[str, Any]]
 """Objects of the bucket by key, as a listing describes them."""
@@ -46,84 +50,145 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """The rows of the table above that template and variables come from."""
+    """Where template and variables come from."""
 
-    template: str
-    variables: str  # "none" where there are none
-
-
-UNKNOWN = Origins("unknown", "unknown")
-"""Where the bucket could not be asked."""
+    template: Origin = UNKNOWN_ORIGIN
+    variables: Origin = UNKNOWN_ORIGIN
 
 
-def load(
-    s3: Any, settings: Settings, cached: Source | None = None, project: Path = PROJECT
-) -> Source:
+@dataclass(frozen=True)
+class Uploads:
+    """The uploads of an environment, as two list requests find them: templates and variables share no prefix.
+
+    The requests are made when somebody reads what they answer, once; a look has one of these. They raise botocore's
+    `ClientError` and `BotoCoreError`.
+    """
+
+    s3: Any
+    settings: Settings
+    project: Path = PROJECT
+
+    @cached_property
+    def templates(self) -> Objects:
+        """The template and what it includes, by key."""
+        return _below(self.s3, self.settings.bucket, self.prefix)
+
+    @cached_property
+    def variables(self) -> Objects:
+        """The object with the variables, if there is one."""
+        return _exactly(self.s3, self.settings.bucket, self.variables_key)
+
+    @property
+    def prefix(self) -> str:
+        """Below which templates are uploaded."""
+        return templates_prefix(self.settings.environment)
+
+    @property
+    def variables_key(self) -> str:
+        """Where variables are uploaded; it is their path in the project, too."""
+        return variables_key(self.settings.environment)
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether both requests were made, and answered."""
+        return {"templates", "variables"} <= self.__dict__.keys()
+
+    @property
+    def origins(self) -> Origins:
+        """Where both come from now, whether or not they can be used."""
+        kind, folder = _folder(self.project)
+        own = self.project / self.variables_key
+        of_variables = _deployed_file(own) if own.is_file() else Origin(OriginKind.NONE)
+        return Origins(
+            template=_uploaded(self.templates) or Origin(kind, _digest_of(folder)),
+            variables=_uploaded(self.variables) or of_variables,
+        )
+
+
+def templates_prefix(environment: str) -> str:
+    """Below which an environment's templates are, in any bucket of the project."""
+    return f"templates/{environment}/"
+
+
+def variables_key(environment: str) -> str:
+    """Where an environment's variables are, in any bucket of the project."""
+    return f"vars/{environment}.yml"
+
+
+def load(uploads: Uploads, cached: Source | None = None) -> Source:
     """The source that is current now; `cached` as it is where nothing was uploaded or removed since.
 
-    Two list requests where nothing was uploaded: templates and variables have no prefix in common. Raises
-    `TemplateError` (an upload is broken: file, line, reason) and botocore's `ClientError` and `BotoCoreError`, the
-    former also where somebody uploads between the listing and the read.
+    Nothing but the two list requests where nothing was uploaded. Raises `TemplateError` (an upload is broken: file,
+    line, reason) and botocore's `ClientError` and `BotoCoreError`, the former also where somebody uploads between the
+    listing and the read.
     """
-    prefix, variables_key = _places(settings)
-    uploaded = _bounded(prefix, _below(s3, settings.bucket, prefix))
-    stated = _bounded(variables_key, _exactly(s3, settings.bucket, variables_key))
-    objects = {**uploaded, **stated}
+    prefix, variables_key = uploads.prefix, uploads.variables_key
+    templates = _bounded(prefix, uploads.templates)
+    objects = {**templates, **_bounded(variables_key, uploads.variables)}
     version = _version(objects)
     if cached and cached.version == version:
         return cached
-    texts = {key: _text(s3, settings.bucket, item) for key, item in objects.items()}
-    files = {key.removeprefix(prefix): texts[key] for key in uploaded}
+    bucket = uploads.settings.bucket
+    texts = {key: _text(uploads.s3, bucket, item) for key, item in objects.items()}
+    files = {key.removeprefix(prefix): texts[key] for key in templates}
     return Source(
-        templates=_complete(prefix, files or deployed(project)[1]),
-        variables=_variables(texts, variables_key, project),
+        templates=_complete(prefix, files or deployed(uploads.project)),
+        variables=_variables(texts, variables_key, uploads.project),
         version=version,
     )
 
 
-def origins(s3: Any, settings: Settings, project: Path = PROJECT) -> Origins:
-    """Where both come from now, whether or not they can be read.
-
-    Two list requests. Raises botocore's `ClientError` and `BotoCoreError`.
-    """
-    prefix, variables_key = _places(settings)
-    uploaded = _below(s3, settings.bucket, prefix)
-    template = "bucket" if uploaded else deployed(project)[0]
-    stated = _exactly(s3, settings.bucket, variables_key)
-    variables = "bucket" if stated else _origin_of_variables(project / variables_key)
-    return Origins(template, variables)
+def _uploaded(objects: Objects) -> Origin | None:
+    """Of these uploads, if there are any."""
+    if not objects:
+        return None
+    newest = max(map(_modified_at, objects.values()))
+    return Origin(OriginKind.UPLOADED, _version(objects), newest)
 
 
-def _origin_of_variables(path: Path) -> str:
-    if path.is_file():
-        return "project"
-    return "none"
+def _modified_at(item: Mapping[str, Any]) -> UnixSeconds:
+    """A listing's LastModified, which our own clients leave as the text that S3 sends."""
+    return datetime.fromisoformat(str(item["LastModified"])).timestamp()
 
 
-def _places(settings: Settings) -> tuple[str, str]:
-    """Prefix of the templates in the bucket, and key of the variables, which is their path in the project too."""
-    return f"templates/{settings.environment}/", f"vars/{settings.environment}.yml"
+def _deployed_file(path: Path) -> Origin:
+    """Of variables that came with the function."""
+    return Origin(OriginKind.DEPLOYED, _digest_of(path))
 
 
-def deployed(project: Path = PROJECT) -> tuple[str, Mapping[str, str]]:
-    """Which templates were deployed, the project's or else the bundled ones, and their texts by path."""
-    folders = {
-        "project": project / "templates",
-        "bundled": PACKAGE / "templates",
-    }
-    for origin, folder in folders.items():
-        if (folder / MAIN).is_file():
-            return origin, read_folder(folder)
-    raise FileNotFoundError(PACKAGE / "templates" / MAIN)
+def _folder(project: Path) -> tuple[OriginKind, Path]:
+    """Where the templates are that came with the function: the project's own, or else the bundled ones."""
+    own = project / "templates"
+    if (own / MAIN).is_file():
+        return OriginKind.DEPLOYED, own
+    return OriginKind.BUNDLED, PACKAGE / "templates"
+
+
+@cache
+def _digest_of(path: Path) -> str:
+    """The version of a file, or of all below a folder. What was deployed does not change while the process lives."""
+    digest = sha256()
+    for each in _files(path) if path.is_dir() else [path]:
+        digest.update(f"{each.relative_to(path)} {each.stat().st_size}\n".encode())
+        digest.update(each.read_bytes())
+    return digest.hexdigest()[:VERSION_LENGTH]
+
+
+def deployed(project: Path = PROJECT) -> Mapping[str, str]:
+    """The templates that came with the function, the project's or else the bundled ones, by path."""
+    return read_folder(_folder(project)[1])
 
 
 def read_folder(folder: Path) -> Mapping[str, str]:
     """Every file below a folder by its relative path (`TemplateError` where one is not UTF-8)."""
-    paths = sorted(filter(Path.is_file, folder.rglob("*")))
     return {
         path.relative_to(folder).as_posix(): decoded(path.name, path.read_bytes())
-        for path in paths
+        for path in _files(folder)
     }
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(filter(Path.is_file, folder.rglob("*")))
 
 
 def _complete(prefix: str, files: Mapping[str, str]) -> TemplateSet:
@@ -206,4 +271,4 @@ def _version(objects: Objects) -> str:
     if not objects:
         return "deployed"
     tags = (f"{key} {item['ETag']}" for key, item in sorted(objects.items()))
-    return sha256("\n".join(tags).encode()).hexdigest()[:16]
+    return sha256("\n".join(tags).encode()).hexdigest()[:VERSION_LENGTH]

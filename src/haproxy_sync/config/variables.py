@@ -1,16 +1,23 @@
 """The variables file: YAML as Ansible reads it, with names that EC2 decides refused by name."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from haproxy_sync.config.ansible.raw import Data, SortedSet, Unreadable
 from haproxy_sync.config.facts import reserved
+from haproxy_sync.config.leaves import every
+from haproxy_sync.config.marked import SECRET_VARIABLES
 from haproxy_sync.config.scope import GROUP_VARS, HOST_VARS
 from haproxy_sync.errors import TemplateError
+from haproxy_sync.secrets import MASK, masked
 
 ENCRYPTED_FILE = "$ANSIBLE_VAULT;"
 _ENCRYPTED = "it is encrypted with Ansible Vault; give it in the clear"
+_NO_VALUE = "a value looks like a date or a number and is none; put it in quotes"
+# What YAML quotes of the file may be a secret; its own tokens stand in <>.
+_QUOTED = re.compile(r"(?<!\w)'(?!<)[^']{2,}'")
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
@@ -29,7 +36,30 @@ def parse_variables(text: str, file: str) -> Mapping[str, Any]:
     _check_names(variables, file)
     for key in sorted({GROUP_VARS, HOST_VARS} & variables.keys()):
         variables[key] = _layers(variables[key], key, file)
+    _check_marks(variables, file)
     return variables
+
+
+def _check_marks(variables: Mapping[str, Any], file: str) -> None:
+    """A name that is mistyped would leave its secret in the open (`TemplateError`)."""
+    marked = variables.get(SECRET_VARIABLES) or ()
+    if not isinstance(marked, list | tuple) or not all(map(_is_name, marked)):
+        raise TemplateError(
+            file, None, f"{SECRET_VARIABLES} is a list of names of variables"
+        )
+    unknown = set(marked) - set(_keys(variables))
+    if unknown:
+        raise TemplateError(
+            file,
+            None,
+            f"{SECRET_VARIABLES}: there is no variable {', '.join(sorted(unknown))}",
+        )
+
+
+def _keys(variables: Mapping[str, Any]) -> Iterator[Any]:
+    """The keys of all mappings, at any depth."""
+    mappings = (each for each in every(variables) if isinstance(each, dict))
+    return chain.from_iterable(mappings)
 
 
 def _layers(value: Any, key: str, file: str) -> Mapping[str, Mapping[str, Any]]:
@@ -58,7 +88,8 @@ def _mapping(value: Any, path: str, file: str) -> Mapping[Any, Any]:
 def _check_names(variables: Mapping[Any, Any], file: str) -> None:
     for name in variables:
         if not _is_name(name):
-            raise TemplateError(file, None, f"{name!r} is not a variable name")
+            shown = masked(name) if isinstance(name, str) else name
+            raise TemplateError(file, None, f"{shown!r} is not a variable name")
         if _is_decided_by_ec2(name):
             raise TemplateError(
                 file, None, f"{name} comes from EC2; a variable cannot change it"
@@ -96,9 +127,20 @@ def _loaded(text: str, file: str) -> Any:
     Loader.add_constructor("!unsafe", unsafe)
     try:
         return yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = mark.line + 1 if mark else None
-        raise TemplateError(file, line, error.problem or "no YAML") from error
-    except yaml.YAMLError as error:
-        raise TemplateError(file, None, str(error)) from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise _refusal(error, file) from None
+
+
+def _refusal(error: Exception, file: str) -> TemplateError:
+    """What is wrong with the YAML, and where, without what stands there."""
+    import yaml  # noqa: PLC0415 - as above
+
+    match error:
+        case yaml.MarkedYAMLError():
+            line = error.problem_mark.line + 1 if error.problem_mark else None
+            problem = _QUOTED.sub(f"'{MASK}'", error.problem or "no YAML")
+            return TemplateError(file, line, problem)
+        case yaml.YAMLError():
+            return TemplateError(file, None, str(error))
+        case _:
+            return TemplateError(file, None, _NO_VALUE)

@@ -207,6 +207,8 @@ class Config:
     """One rendered haproxy.cfg and its digests."""
 
     text: str
+    # The numbers of its secret lines, from 1, ascending: a text is the same config, whatever is secret in it.
+    secret_lines: tuple[int, ...] = field(default=(), compare=False)
 
     @property
     def md5(self) -> str:

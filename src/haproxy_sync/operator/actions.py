@@ -5,16 +5,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from haproxy_sync.aws import FAILURES
-from haproxy_sync.config import sources
-from haproxy_sync.errors import BadRequest, TemplateError
-from haproxy_sync.operator import answers, instances, publications, publishers, told
+from haproxy_sync.config.sources import Uploads
+from haproxy_sync.errors import BadRequest, NewerState, TemplateError
+from haproxy_sync.operator import (
+    answers,
+    instances,
+    publications,
+    publishers,
+    told,
+)
 from haproxy_sync.operator.answers import Answer, summary
 from haproxy_sync.operator.publications import Wanted
 from haproxy_sync.operator.situation import Situation
 from haproxy_sync.operator.verdict import Plan, verdict
 from haproxy_sync.reconcile import changes, events
 from haproxy_sync.reconcile.changes import Differences
-from haproxy_sync.reconcile.publish import Proposal
+from haproxy_sync.reconcile.publish import Proposal, with_origins
 from haproxy_sync.reconcile.reconciler import Reconciler, Result
 from haproxy_sync.rollout import driver, next_commands
 from haproxy_sync.rollout.progress import Progress
@@ -23,11 +29,13 @@ from haproxy_sync.rollout.transitions import (
     next_change,
     next_revision,
     roll_out,
+    thawed,
 )
 from haproxy_sync.settings import SECONDS_PER_MINUTE
 from haproxy_sync.state import failures
 from haproxy_sync.state.codec import jsonable
 from haproxy_sync.state.model import (
+    UNKNOWN_ORIGIN,
     Assignment,
     EnvironmentState,
     Freeze,
@@ -112,16 +120,18 @@ def plan(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     now = reconciler.clock()
     state = next_revision(reconciler.read().state, now, reconciler.writer)
     intent = events.operator("plan", allow_mass_removal=allow)
-    origins = sources.UNKNOWN
     try:
-        proposal = reconciler.propose(_thawed(state), intent, now)
-        origins = sources.origins(reconciler.clients.s3, reconciler.settings)
+        proposal = reconciler.propose(thawed(state), intent, now)
+        known = _told_of_uploads(reconciler, proposal.state, state)
+        proposal = replace(proposal, state=known)
     except FAILURES as error:  # what is known without a look is still told
         look_failure = failures.failure(error, now, state.look_failure)
-        proposal = Proposal(replace(state, look_failure=look_failure))
+        proposal = Proposal(
+            replace(_of_unknown_origin(state), look_failure=look_failure)
+        )
     planned = driver.all_agents_asked(reconciler.clients.ssm, proposal.state, now)
-    proposal = replace(proposal, state=_told_of_uploads(reconciler, planned))
-    answer = _planned(reconciler, state, proposal, origins, now)
+    proposal = replace(proposal, state=planned)
+    answer = _planned(reconciler, state, proposal, now)
     return Reply(answer, known=instances.of_plan(state, proposal))
 
 
@@ -129,7 +139,6 @@ def _planned(
     reconciler: Reconciler,
     state: EnvironmentState,
     proposal: Proposal,
-    origins: sources.Origins,
     now: UnixSeconds,
 ) -> Answer:
     planned, settings = proposal.state, reconciler.settings
@@ -147,8 +156,8 @@ def _planned(
         "look_failure": answers.failure(planned.look_failure),
         "send_failure": answers.failure(state.send_failure),
         "agents": answers.agents(planned),
-        "template": {"origin": origins.template},
-        "variables": {"origin": origins.variables},
+        **answers.origins(planned),
+        "earlier_uploads": list(planned.earlier_uploads),
         "skipped": answers.skipped(planned),
     }
 
@@ -160,24 +169,35 @@ def _servers(before: EnvironmentState, proposal: Proposal) -> Answer:
     return servers
 
 
-def _thawed(state: EnvironmentState) -> EnvironmentState:
-    """As if nothing were frozen."""
-    return replace(state, freeze=None, first_freeze=False)
+def _of_unknown_origin(state: EnvironmentState) -> EnvironmentState:
+    """As if nobody knew of uploads."""
+    unknown = UNKNOWN_ORIGIN
+    return replace(
+        state,
+        template_origin=unknown,
+        variables_origin=unknown,
+        earlier_uploads=(),
+    )
 
 
 def _told_of_uploads(
-    reconciler: Reconciler, planned: EnvironmentState
+    reconciler: Reconciler, planned: EnvironmentState, before: EnvironmentState
 ) -> EnvironmentState:
-    """With what is wrong with an upload where there is no pool, so that nobody rendered."""
-    if planned.look_failure or planned.template_error or planned.backends is not None:
-        return planned
-    return replace(planned, template_error=_unreadable(reconciler))
+    """With where template and variables come from, and what is wrong with an upload, though nobody may have rendered.
+
+    In the first freeze with what earlier stacks left, too. Raises `ClientError` and `BotoCoreError`.
+    """
+    uploads = Uploads(reconciler.clients.s3, reconciler.settings)
+    told = with_origins(planned, uploads, is_first=before.first_freeze)
+    if planned.template_error or planned.backends is not None:
+        return told
+    return replace(told, template_error=_unreadable(reconciler, uploads))
 
 
-def _unreadable(reconciler: Reconciler) -> str:
+def _unreadable(reconciler: Reconciler, uploads: Uploads) -> str:
     """What is wrong with an upload."""
     try:
-        reconciler.renderer.source(reconciler.clients.s3, reconciler.settings)
+        reconciler.renderer.source(uploads)
     except TemplateError as error:
         return str(error)
     return ""
@@ -196,6 +216,21 @@ def _shown(found: Differences) -> list[Answer]:
     return [{"proxies": proxies} | diff.as_json(limit) for proxies, diff in found]
 
 
+def check(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
+    """Ask every proxy what a sync would do to it, or with `id` say what they found; nothing is changed anywhere."""
+    from haproxy_sync.operator import checks  # noqa: PLC0415 - a cold start does without
+
+    proxy = _option(request, "proxy", str, "")
+    if "id" in request:
+        check_id = _option(request, "id", str)
+        answer, known = checks.found(reconciler, check_id, proxy)
+    elif proxy:
+        raise BadRequest("check takes proxy together with the id of a check only")
+    else:
+        answer, known = checks.begin(reconciler)
+    return Reply(answer, known=known)
+
+
 def status(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:
     """Where things stand; reads the state and nothing else, and says so where that fails."""
     now, failure = reconciler.clock(), None
@@ -204,6 +239,8 @@ def status(reconciler: Reconciler, _request: Mapping[str, Any]) -> Reply:
     except FAILURES as error:
         failure = failures.failure(error, now, None)
         snapshot = Snapshot(EnvironmentState(), etag=None)
+    except NewerState as error:
+        snapshot = Snapshot(EnvironmentState(), etag=None, newer=error.what)
     situation = Situation.of(snapshot, reconciler.settings, now, failure)
     answer = told.status(answers.status(snapshot, now), situation)
     return Reply(answer, known=instances.of_states(snapshot.state))
@@ -253,7 +290,7 @@ def unfreeze(reconciler: Reconciler, request: Mapping[str, Any]) -> Reply:
     def change(state: EnvironmentState, _now: UnixSeconds) -> EnvironmentState:
         if state.first_freeze and not adopt:
             publishers.check(state)
-        return _thawed(state)
+        return thawed(state)
 
     intent = events.operator("operator unfreeze", adopt=adopt)
     result = reconciler.reconcile(intent, change)
@@ -348,6 +385,7 @@ def _why(what: str, request: Mapping[str, Any]) -> str:
 ACTIONS: Mapping[str, Action] = {
     "sync": Action(sync, ("allow_mass_removal", "adopt", "reason")),
     "plan": Action(plan, ("allow_mass_removal",)),
+    "check": Action(check, ("id", "proxy")),
     "status": Action(status),
     "diff": Action(diff, ("generation", "fence", "against")),
     "verify": Action(verify),

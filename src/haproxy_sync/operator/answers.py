@@ -15,10 +15,13 @@ from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.state.codec import jsonable, time_fields
 from haproxy_sync.state.model import (
     Change,
+    Document,
     EnvironmentState,
     Failure,
     Hold,
+    Origin,
     Outcome,
+    Refusal,
     UnixSeconds,
 )
 from haproxy_sync.state.store import Snapshot
@@ -28,6 +31,7 @@ type Answer = dict[str, Any]
 # Of very many, so that the answer fits.
 SHOWN_HELD = 1000
 SHOWN_SKIPPED = 1000
+NOT_PINNED, UNREFUSED = Document("", ""), Refusal(0.0, 0.0)
 BACK = "when the vanished are back"
 OVERRIDE = "by sync with allow_mass_removal"
 FIRST_FREEZE = (
@@ -125,6 +129,8 @@ def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
         "ended_holds": readable(tuple(reversed(state.ended_holds))),
         "freeze": freeze(state, now),
         "template_error": state.template_error,
+        **origins(state),
+        "earlier_uploads": list(state.earlier_uploads),
         "look_failure": failure(state.look_failure),
         "send_failure": failure(state.send_failure),
         "agents": agents(state),
@@ -138,7 +144,7 @@ def status(snapshot: Snapshot, now: UnixSeconds) -> Answer:
         "publishers": publishers.owners(state),
         "other_publishers": publishers.rivals(state),
         "proxies": {host.instance_id: _proxy(progress, host) for host in state.proxies},
-        "history": readable(tuple(reversed(state.history))),
+        "history": list(map(_entry, reversed(state.history))),
     }
 
 
@@ -152,6 +158,13 @@ def skipped(state: EnvironmentState) -> list[Answer]:
     return [jsonable(each) for each in shown]
 
 
+def _entry(change: Change) -> Answer:
+    """One of the history; `diff` is what its configs changed, in lines."""
+    answer: Answer = readable(change)
+    answer["diff"] = answer.pop("lines")
+    return answer
+
+
 def publication(entry: Change, against: int) -> Answer:
     """One of the history, and the generation that it is compared with; null where nothing was published before."""
     return {
@@ -160,6 +173,23 @@ def publication(entry: Change, against: int) -> Answer:
         "why": entry.why,
         "at": entry.at,
         "at_iso": iso(entry.at),
+    }
+
+
+def origins(state: EnvironmentState) -> Answer:
+    """Where template and variables came from."""
+    return {
+        "template": _origin(state.template_origin),
+        "variables": _origin(state.variables_origin),
+    }
+
+
+def _origin(origin: Origin) -> Answer:
+    return {
+        "origin": str(origin.kind),
+        "version": origin.version,
+        "at": _or_none(origin.at),
+        "at_iso": iso(origin.at),
     }
 
 
@@ -182,16 +212,17 @@ def agents(state: EnvironmentState) -> Answer:
 def document(state: EnvironmentState) -> Answer | None:
     """What the newest commands ran, or would have: version of the document and SHA-256 of the program.
 
-    `refused_since` says since when none is taken, because the function names another program than the document.
+    `refused_since` says since when none is sent, because function and document are not of one release.
     """
-    if state.document is None:
+    if state.document is None and state.refusal is None:
         return None
-    since = state.refusal.since if state.refusal else None
+    pinned, since = state.document or NOT_PINNED, (state.refusal or UNREFUSED).since
     return {
-        "version": state.document.version,
-        "program": state.document.program,
-        "refused_since": since,
+        "version": pinned.version,
+        "program": pinned.program,
+        "refused_since": _or_none(since),
         "refused_since_iso": iso(since),
+        "refusal": state.difference,
     }
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import chain, filterfalse
 from operator import attrgetter
 
+from haproxy_sync.config import earlier_uploads
 from haproxy_sync.fleet.inventory import FOREIGN_SUBNET, NEAR_MISS
 from haproxy_sync.fleet.model import Skipped
 from haproxy_sync.operator import answers
@@ -221,6 +222,12 @@ def corrupt_state(situation: Situation) -> Iterator[Found]:
         yield Found(what, next=Next("the next look replaces it"))
 
 
+def newer_state(situation: Situation) -> Iterator[Found]:
+    """An older release was deployed over a newer one."""
+    if situation.newer:
+        yield Found(situation.newer, next=Next("each sweep is refused"))
+
+
 def _is_broken(situation: Situation, proxy: ProxyProgress) -> bool:
     """Whether it failed without keeping what is published from others."""
     is_alone = proxy.instance_id not in situation.stoppers
@@ -334,8 +341,9 @@ def document_refuses(situation: Situation) -> Iterator[Found]:
     if refusal is None:
         return
     is_lasting = situation.now - refusal.since >= DEPLOY_SECONDS
+    what = refusal.reason or "the document takes no command of this function"
     yield Found(
-        "the document takes no command of this function, as during a deploy",
+        what if is_lasting else f"{what}, as during a deploy",
         refusal.since,
         Next("next try", refusal.until),
         health=Health.DEGRADED if is_lasting else Health.HEALTHY,
@@ -675,6 +683,18 @@ def _mistyped(situation: Situation) -> str:
     return next(tags, "")
 
 
+def uploads_elsewhere(situation: Situation) -> Iterator[Found]:
+    """An earlier stack's bucket has what may have been meant for this one; of several the newest is named."""
+    addresses, bucket = situation.state.earlier_uploads, situation.settings.bucket
+    if addresses:
+        places = [address.removeprefix("s3://") for address in addresses]
+        yield Found(
+            f"an earlier stack of this name left uploads, and none is here: {several(places)}",
+            next=Next("nothing is sent before unfreeze"),
+            advice=earlier_uploads.copying(addresses, bucket),
+        )
+
+
 def near_miss(situation: Situation) -> Iterator[Found]:
     """A tag that seems to be mistyped."""
     what = "a tag of {} seems to be mistyped: {}"
@@ -875,6 +895,13 @@ UNREADABLE: tuple[Row, ...] = (
         "find out who wrote it",
         "corrupt-state",
     ),
+    Row(
+        "newer-state",
+        Health.UNKNOWN,
+        newer_state,
+        "deploy the newer release again",
+        "newer-state",
+    ),
 )
 """What can be said where there is no state to judge."""
 
@@ -940,7 +967,7 @@ TABLE: tuple[Row, ...] = (
         Health.HEALTHY,
         document_refuses,
         "if that lasts, deploy again",
-        "looks-or-commands-are-refused",
+        "document-differs",
     ),
     Row(
         "other-publisher",
@@ -1025,6 +1052,13 @@ TABLE: tuple[Row, ...] = (
         stalled,
         "restart amazon-ssm-agent there, if that lasts",
         "proxy-missing",
+    ),
+    Row(
+        "uploads-elsewhere",
+        Health.ATTENTION,
+        uploads_elsewhere,
+        "",
+        "uploads-elsewhere",
     ),
     Row(
         "near-miss",

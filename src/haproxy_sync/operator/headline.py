@@ -7,6 +7,7 @@ from haproxy_sync.operator.words import clip, clock, count, joined
 from haproxy_sync.state.model import UnixSeconds
 
 MAX_LENGTH = 400
+MAX_ADVICE = 200  # characters; longer ones are in the condition alone
 IN_WORDS = {
     Sync.SYNCED: "in sync",
     Sync.OUT_OF_SYNC: "out of sync",
@@ -52,7 +53,8 @@ def _advice(condition: Condition) -> str:
     """What to do; nothing has to be done about a note."""
     if condition.health is Health.HEALTHY:
         return condition.advice
-    return joined([condition.advice, f"see {condition.runbook}"])
+    is_short = len(condition.advice) <= MAX_ADVICE
+    return joined([condition.advice if is_short else "", f"see {condition.runbook}"])
 
 
 def _all_well(situation: Situation) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from haproxy_sync.fleet.model import INSTANCE_ID, Fleet
+from haproxy_sync.fleet.model import INSTANCE_ID, Fleet, Proxy
 from haproxy_sync.reconcile.publish import Proposal
 from haproxy_sync.state.model import EnvironmentState
 
@@ -42,6 +42,11 @@ def of_states(*states: EnvironmentState) -> Known:
         known |= _shown("backend", state.pool)
         known |= _shown("proxy", state.proxies)
     return known
+
+
+def of_proxies(proxies: Iterable[Proxy]) -> Known:
+    """Proxies alone."""
+    return _shown("proxy", proxies)
 
 
 def of_plan(before: EnvironmentState, proposal: Proposal) -> Known:

@@ -47,6 +47,7 @@ class Situation:
     settings: Settings
     now: UnixSeconds
     corruption: str = ""
+    newer: str = ""
     failure: Failure | None = None
 
     @classmethod
@@ -59,12 +60,13 @@ class Situation:
     ) -> "Situation":
         """Of the state as it was read. A freeze that is over may still be stored: the next write takes it out."""
         state = replace(snapshot.state, freeze=snapshot.state.freeze_at(now))
-        return cls(state, settings, now, snapshot.corruption, failure)
+        unread = (snapshot.corruption, snapshot.newer, failure)
+        return cls(state, settings, now, *unread)
 
     @property
     def is_known(self) -> bool:
         """Whether there is a state to judge."""
-        return self.failure is None and not self.corruption
+        return (self.failure, self.corruption, self.newer) == (None, "", "")
 
     @cached_property
     def progress(self) -> Progress:

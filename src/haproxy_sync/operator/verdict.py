@@ -52,6 +52,10 @@ class Plan:
         """A release that was built wrong sends nothing."""
         return self.program_error
 
+    def difference(self) -> str:
+        """How the document is not the one that the function was shipped with."""
+        return self.before.difference
+
     def refused_since(self) -> str | None:
         """Since when the document takes no command, as in every deploy for some seconds."""
         refusal = self.before.refusal
@@ -92,6 +96,7 @@ VERDICTS: tuple[tuple[Callable[[Plan], object], str], ...] = (
     (Plan.template_error, "blocked: template error: {}"),
     (Plan.held, "held: {}"),
     (Plan.no_program, "blocked: {}"),
+    (Plan.difference, "waits: {}: deploy again if that lasts"),
     (
         Plan.refused_since,
         "waits: the document takes no command of this function since {}: deploy again if that lasts",

@@ -9,6 +9,7 @@ from haproxy_sync.fleet.model import Backend, Config
 from haproxy_sync.state.model import Assignment, Digest, EnvironmentState
 from haproxy_sync.state.store import Store
 
+NO_CONFIG = Config("")
 MAX_LINES = 40  # of one history entry; fifty of them are in every state
 MAX_LENGTH = 160  # characters of a line
 
@@ -47,15 +48,23 @@ class _Texts:
     """Configs by digest: those just rendered, and the others from the bucket."""
 
     store: Store
-    rendered: dict[Digest, str]
+    known: dict[Digest, Config]
 
-    def text(self, digest: Digest | None) -> str:
-        """The config, each read at most once; empty where there is none any more."""
+    def config(self, digest: Digest | None) -> Config:
+        """The config and its secret lines, each read at most once; empty where there is none any more."""
         if digest is None:
-            return ""
-        if digest not in self.rendered:
-            self.rendered[digest] = self.store.get_config(digest.sha256) or ""
-        return self.rendered[digest]
+            return NO_CONFIG
+        if digest not in self.known:
+            text = self.store.get_config(digest.sha256) or ""
+            lines = self.store.get_secret_lines(digest.sha256)
+            self.known[digest] = Config(text, lines)
+        return self.known[digest]
+
+    def diff(self, move: Move, backends: Iterable[Backend]) -> ConfigDiff:
+        """What the move changes."""
+        old, new = self.config(move.old), self.config(move.new)
+        secret_lines = (old.secret_lines, new.secret_lines)
+        return semantic_diff(old.text, new.text, backends, secret_lines)
 
 
 def differences(
@@ -79,12 +88,9 @@ def explained(
     configs: Iterable[Config] = (),
 ) -> Differences:
     """What each move changes; the backends give servers their instance ids. Errors as above."""
-    texts = _Texts(store, {Digest.of(config): config.text for config in configs})
+    texts = _Texts(store, {Digest.of(config): config for config in configs})
     known = tuple(backends)
-    return [
-        (proxies, semantic_diff(texts.text(move.old), texts.text(move.new), known))
-        for move, proxies in found.items()
-    ]
+    return [(proxies, texts.diff(move, known)) for move, proxies in found.items()]
 
 
 def in_lines(differences: Differences) -> tuple[str, ...]:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from haproxy_sync.aws import FAILURES, Clients
+from haproxy_sync.config import earlier_uploads, secret_lines
 from haproxy_sync.config.render import Renderer, Rendering
+from haproxy_sync.config.sources import Uploads
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import (
@@ -24,6 +26,7 @@ from haproxy_sync.rollout import next_commands, transitions
 from haproxy_sync.rollout.reports import DOWNLOAD_FAILED
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import (
+    NO_ASSIGNMENT,
     Assignment,
     Digest,
     EnvironmentState,
@@ -42,6 +45,9 @@ class Proposal:
     configs: tuple[Config, ...] = ()
     fleet: Fleet | None = None  # None: nobody looked
     pool: tuple[Backend, ...] | None = None  # what the guard lets in; None: nothing
+    # Which proxy it gives which config, and every distinct one; of a look that may publish.
+    assignment: Assignment = NO_ASSIGNMENT
+    rendered: tuple[Config, ...] = ()
     # A look from then on believes a loss, or publishes what is queued.
     look_again_at: UnixSeconds | None = None
 
@@ -70,13 +76,25 @@ class Proposer:
 
         `ClientError` or `BotoCoreError` if EC2 or the bucket cannot be read: then nothing is known of the fleet.
         """
+        uploads = Uploads(self.clients.s3, self.settings)
+        proposal = self._proposed(before, intent, now, uploads)
+        return replace(proposal, state=_told_of_uploads(proposal.state, uploads))
+
+    def _proposed(
+        self,
+        before: EnvironmentState,
+        intent: Intent,
+        now: UnixSeconds,
+        uploads: Uploads,
+    ) -> Proposal:
+        """The same, from uploads that are listed where something is rendered."""
         fleet = inventory.look(self.clients.ec2, self.settings)
         seen = _seen(before, fleet, now)
         if intent.adopt:
             seen = transitions.adopting(seen, now)
         look = _look(seen, fleet, intent)
         try:
-            judged = self._judged(look, fleet)
+            judged = self._judged(look, fleet, uploads)
         except TemplateError as error:
             # The old config stays, and what is rolling out goes on. Nobody leaves, as in a freeze; who is missing or
             # back is recorded all the same.
@@ -117,19 +135,20 @@ class Proposer:
             configs=_to_store(state, configs),
             fleet=fleet,
             pool=verdict.pool,
+            assignment=assignment,
+            rendered=tuple(configs.values()),
             look_again_at=verdict.look_again_at,
         )
 
-    def _judged(self, look: Look, fleet: Fleet) -> _Judged:
+    def _judged(self, look: Look, fleet: Fleet, uploads: Uploads) -> _Judged:
         """The verdict and the rendering of its pool. A backend that the template cannot take is lost like any other."""
         skipped = frozenset[Skipped]()
         while True:
             verdict = self._verdict(look)
             if verdict.pool is None:
                 return _Judged(verdict, skipped=skipped)
-            rendering = self.renderer(
-                self.clients.s3, self.settings, replace(fleet, backends=verdict.pool)
-            )
+            pool = replace(fleet, backends=verdict.pool)
+            rendering = self.renderer(uploads, pool)
             skipped |= frozenset(rendering.skipped)
             taken = without(look.present, rendering.skipped_ids)
             if taken == look.present:
@@ -149,6 +168,29 @@ class Proposer:
         except FAILURES:
             return verdict
         return judge(replace(look, taken_over=taken_over), thresholds)
+
+
+def _told_of_uploads(state: EnvironmentState, uploads: Uploads) -> EnvironmentState:
+    """With what the look has found of uploads; in the first freeze it always asks: a person is to decide by that."""
+    if state.first_freeze or uploads.is_listed:
+        return with_origins(state, uploads, is_first=state.first_freeze)
+    return replace(state, earlier_uploads=())
+
+
+def with_origins(
+    state: EnvironmentState, uploads: Uploads, *, is_first: bool
+) -> EnvironmentState:
+    """With where template and variables come from, and in the first freeze with what earlier stacks left.
+
+    `ClientError` or `BotoCoreError` if our own bucket cannot be read.
+    """
+    origins = uploads.origins
+    return replace(
+        state,
+        template_origin=origins.template,
+        variables_origin=origins.variables,
+        earlier_uploads=earlier_uploads.find(uploads) if is_first else (),
+    )
 
 
 def _look(state: EnvironmentState, fleet: Fleet, intent: Intent) -> Look:
@@ -217,8 +259,12 @@ def _to_store(
     """The configs that may not be in the bucket yet: what is published is, unless somebody deleted it."""
     if _lost_a_config(state):
         return tuple(configs.values())
-    stored = state.assignment.digests
-    return tuple(config for digest, config in configs.items() if digest not in stored)
+    stored = {(each, each.secret_lines) for each in state.assignment.digests}
+    return tuple(
+        config
+        for digest, config in configs.items()
+        if (digest, digest.secret_lines) not in stored
+    )
 
 
 def _lost_a_config(state: EnvironmentState) -> bool:
@@ -242,12 +288,17 @@ def _still_held(before: Hold | None, verdict: Verdict) -> Hold | None:
     )
 
 
+def _digest(config: Config) -> Digest:
+    lines = secret_lines.parameter(config.secret_lines)
+    return replace(Digest.of(config), secret_lines=lines)
+
+
 def _assign(rendering: Rendering) -> tuple[Assignment, Mapping[Digest, Config]]:
     """Which proxy gets which config, and each distinct config by its digest."""
     if rendering.shared is not None:
-        digest = Digest.of(rendering.shared)
+        digest = _digest(rendering.shared)
         return Assignment(shared=digest), {digest: rendering.shared}
-    digests = {config: Digest.of(config) for config in rendering.configs}
+    digests = {config: _digest(config) for config in rendering.configs}
     by_proxy = {
         instance_id: digests[config]
         for instance_id, config in sorted(rendering.by_proxy.items())

@@ -57,7 +57,7 @@ class Result:
     sent: tuple[Command, ...] = ()
     reports: Reports = ()
     corruption: str = ""
-    # Why Run Command took no command, where function and document name different programs.
+    # Why no command was sent, where function and document are of two releases: Run Command's words, or our own.
     mismatch: str = ""
     # What went wrong after the state was put: the batch has to come again.
     failure: Exception | None = None
@@ -71,7 +71,8 @@ class Result:
     @property
     def has_lasting_mismatch(self) -> bool:
         """Whether that was so once more just now."""
-        return self.mismatch != "" and self.has_lasting_refusal
+        is_news = self.mismatch != "" and self.after.refusal != self.before.refusal
+        return is_news and self.has_lasting_refusal
 
     @property
     def is_published(self) -> bool:
@@ -148,13 +149,13 @@ class Reconciler:
         `amendment` is made before the look, which an operator's intent always gets. What fails after the state was put
         is `Result.failure`; with any other error nothing was put but the error, as far as anybody can say.
         """
-        return _restarting(lambda: self._attempt(self._read(intent), amendment))
+        return restarting(lambda: self._attempt(self._read(intent), amendment))
 
     def amend(self, why: str, amendment: Amendment) -> Result:
         """Change the state and go on with the rollout, without a look. Errors as above, and those of `amendment`."""
         intent = events.operator(why)
         advance = Decision(Disposition.ADVANCE)
-        return _restarting(
+        return restarting(
             lambda: self._attempt(
                 _Run(intent, self.read(), self.clock(), advance), amendment
             )
@@ -291,6 +292,7 @@ class Reconciler:
             chosen.wake_at,
             Progress(state).ask_again_at(run.now),
             proposal.look_again_at,
+            state.refused_until(run.now),
             wakeup.second_look_at(run.intent, before, proposal.state, run.now),
         )
         state, wake_at = wakeup.scheduled(state, times, run.now)
@@ -305,7 +307,7 @@ class Reconciler:
         if after.history[-1:] == before.history[-1:] or before.publication is None:
             return after  # the first one changes all there is
         differences = changes.differences(self._store, before, after, proposal.configs)
-        newest = replace(after.history[-1], diff=changes.in_lines(differences))
+        newest = replace(after.history[-1], lines=changes.in_lines(differences))
         return replace(after, history=(*after.history[:-1], newest))
 
     def _send(
@@ -332,7 +334,7 @@ class Reconciler:
             fleet=proposal.fleet,
             sent=sent.commands,
             reports=(*reports, *sent.refused),
-            mismatch=sent.mismatch,
+            mismatch=sent.mismatch or done.state.difference,
             failure=done.failure or not_woken,
         )
 
@@ -358,7 +360,7 @@ class Reconciler:
         for _ in range(ATTEMPTS):
             now = self.clock()
             recorded = driver.record(state, sent, put.before, now, self.writer)
-            refused_until = recorded.refusal.until if recorded.refusal else None
+            refused_until = recorded.refused_until(now)
             recorded, wake_at = wakeup.scheduled(recorded, [refused_until], now)
             try:
                 self._store.put(recorded, etag)
@@ -401,7 +403,7 @@ def _first_failure(*calls: Callable[[], None]) -> Exception | None:
     return None
 
 
-def _restarting(attempt: Callable[[], Result]) -> Result:
+def restarting[T](attempt: Callable[[], T]) -> T:
     """Start again from the read as often as is sensible; then give up with `Superseded`."""
     for _ in range(ATTEMPTS - 1):
         try:

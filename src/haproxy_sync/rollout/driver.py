@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from haproxy_sync.aws import FAILURES, error_code
-from haproxy_sync.errors import ProgramDiffers, Unpinned
+from haproxy_sync.errors import DocumentDiffers, ProgramDiffers, Unpinned
 from haproxy_sync.fleet.model import ids
 from haproxy_sync.rollout import (
     agents,
@@ -26,20 +26,17 @@ from haproxy_sync.settings import Settings
 from haproxy_sync.state import failures
 from haproxy_sync.state.model import (
     Command,
+    Document,
     EnvironmentState,
     Failure,
     Outcome,
     Purpose,
-    Refusal,
     UnixSeconds,
 )
 
 CLIENT_ERROR = range(400, 500)
 DOCUMENT_GONE = "InvalidDocument"
 THROTTLED = "Throttling"
-# Between two tries of a document that takes no command of ours: it is so for the seconds of a deploy.
-MISMATCH_SECONDS = 5.0
-MAX_MISMATCH_SECONDS = 60.0
 
 type Reports = tuple[tuple[Command, Report], ...]
 type Invocations = tuple[Mapping[str, Any], ...]
@@ -52,6 +49,7 @@ class Sent:
     by_claim: Mapping[str, Command | None]
     refused: Reports = ()
     error: Exception | None = None
+    program: str = ""  # that the failed command was to run
 
     @property
     def mismatch(self) -> str:
@@ -196,15 +194,49 @@ def _inspections(
     due, overdue = _online(state, due), _online(state, overdue)
     if not due | overdue:
         return state, ()
-    try:
-        sha256 = program().sha256
-        document = run_command.document(ssm, settings.document_name, sha256)
-    except (*FAILURES, ProgramDiffers):
+    state, document = _newest(ssm, settings, state, program, now)
+    if document is None:
         return state, ()
-    if not Progress(state).has_proven_program(sha256):
+    if not Progress(state).has_proven_program(document.program):
         overdue = inspections.one_by_one(state, overdue)
     ready = due | inspections.rested(state, overdue, now)
     return state, inspections.claims(state, ready, document, now)
+
+
+def _newest(
+    ssm: Any,
+    settings: Settings,
+    state: EnvironmentState,
+    program: Callable[[], Program],
+    now: UnixSeconds,
+) -> tuple[EnvironmentState, Document | None]:
+    """The document's newest version; None where it cannot be had, or is not ours: nothing fails by that."""
+    name = settings.document_name
+    try:
+        sha256 = program().sha256
+        if _refused_until(state, sha256, now):
+            return state, None
+        return state, run_command.document(ssm, name, sha256)
+    except (*FAILURES, ProgramDiffers):
+        return state, None
+    except DocumentDiffers as error:
+        return transitions.refused(state, sha256, str(error), now), None
+
+
+def _calmed(
+    state: EnvironmentState, settings: Settings, now: UnixSeconds
+) -> EnvironmentState:
+    """Nobody gets a command, as in a freeze: none is refused then, unless somebody is to be asked how it is."""
+    is_tried = state.refusal is not None and _to_ask(state, settings, now)
+    return state if is_tried else transitions.unrefused(state)
+
+
+def _to_ask(
+    state: EnvironmentState, settings: Settings, now: UnixSeconds
+) -> frozenset[str]:
+    """Who shall be asked now how it is, if its agent can be reached."""
+    overdue = inspections.overdue(state, settings, now)
+    return inspections.due(state, now) | inspections.rested(state, overdue, now)
 
 
 def _online(state: EnvironmentState, instance_ids: Iterable[str]) -> frozenset[str]:
@@ -223,8 +255,8 @@ def _next_commands(
     wanted = next_commands.due(state, settings, now)
     if any(each.at <= now for each in wanted):
         return _chosen(ssm, settings, state, program().sha256, now)
-    if not wanted:  # frozen, say: no command is refused, nor will one be tried soon
-        state = transitions.unrefused(state)
+    if not wanted:
+        state = _calmed(state, settings, now)
     nobody = frozenset[str]()
     chosen = next_commands.next_commands(state, wanted, nobody, settings, now)
     return _dated(state, now), chosen
@@ -237,8 +269,7 @@ def _chosen(
     program: str,
     now: UnixSeconds,
 ) -> tuple[EnvironmentState, NextCommands]:
-    if state.program != program:
-        state = transitions.unrefused(state)  # it was about the other program
+    state = transitions.unrefused_before(state, program)
     if refused_until := _refused_until(state, program, now):
         return _dated(state, now), NextCommands(wake_at=refused_until)
     if state.program not in {None, program}:
@@ -251,10 +282,16 @@ def _chosen(
     online = _online(state, ready)
     state = transitions.unreachable(state, ready - online, now)
     chosen = next_commands.next_commands(state, wanted, online, settings, now)
-    state = transitions.claimed(state, chosen.claims, now)
-    if chosen.claims:
-        state = _pinned(ssm, settings, state, chosen.claims[0].purpose, program)
-    return _dated(state, now), chosen
+    claimed = transitions.claimed(state, chosen.claims, now)
+    if not chosen.claims:
+        return _dated(claimed, now), chosen
+    purpose = chosen.claims[0].purpose
+    try:
+        pinned = _pinned(ssm, settings, claimed, purpose, program)
+    except DocumentDiffers as error:
+        state = transitions.refused(state, program, str(error), now)
+        return _dated(state, now), NextCommands(wake_at=state.refused_until(now))
+    return _dated(pinned, now), chosen
 
 
 def agents_asked(
@@ -292,10 +329,8 @@ def _refused_until(
     state: EnvironmentState, program: str, now: UnixSeconds
 ) -> UnixSeconds | None:
     """Until when nothing is sent, since the document was asked to run this very program and took no command."""
-    if state.refusal is None or state.document is None:
-        return None
-    is_waited_for = now < state.refusal.until and state.document.program == program
-    return state.refusal.until if is_waited_for else None
+    is_about_it = state.refusal is not None and state.refusal.program == program
+    return state.refused_until(now) if is_about_it else None
 
 
 def _has_to_end(state: EnvironmentState) -> bool:
@@ -356,7 +391,8 @@ def send(
             command, reports = run_command.send(ssm, settings, claim, document)
         except FAILURES as error:
             untried = claims[number:] if _did_nothing(error) else claims[number + 1 :]
-            return _ended(sent, untried, None if _may_wait(claim, error) else error)
+            ended = _ended(sent, untried, None if _may_wait(claim, error) else error)
+            return replace(ended, program=document.program)
         sent = replace(
             sent,
             by_claim={**sent.by_claim, claim.claim_id: command},
@@ -408,11 +444,8 @@ def record(
             recorded = transitions.reported(recorded, claim, [report], now)
     if _has_code(sent.failure, DOCUMENT_GONE):
         recorded = transitions.unpinned(recorded)  # the next try takes the current one
-    recorded = replace(
-        recorded,
-        refusal=_refusal(recorded, sent, now),
-        send_failure=_send_failure(recorded, sent, now),
-    )
+    failure = _send_failure(recorded, sent, now)
+    recorded = replace(_refused(recorded, sent, now), send_failure=failure)
     recorded = inspections.sent(recorded, sent.by_claim)
     return transitions.sent(recorded, sent.by_claim, before)
 
@@ -432,15 +465,13 @@ def _send_failure(
     return Failure("SendCommand", run_command.DENIED, sent.denied[0], since, now)
 
 
-def _refusal(state: EnvironmentState, sent: Sent, now: UnixSeconds) -> Refusal | None:
-    """It counts from the first one on, until a command is taken; the next try has as long again as it has had."""
+def _refused(state: EnvironmentState, sent: Sent, now: UnixSeconds) -> EnvironmentState:
+    """A refusal lasts until a command is taken."""
     if sent.commands:
-        return None
+        return replace(state, refusal=None)
     if not sent.mismatch:
-        return state.refusal
-    since = state.refusal.since if state.refusal else now
-    patience = min(max(now - since, MISMATCH_SECONDS), MAX_MISMATCH_SECONDS)
-    return Refusal(since, now + patience)
+        return state
+    return transitions.refused(state, sent.program, "", now)
 
 
 def _has_code(error: Exception | None, code: str) -> bool:

@@ -24,7 +24,9 @@ PACKAGE = "host/haproxy_apply"
 SHARED = (
     "haproxy_sync/__init__.py",
     "haproxy_sync/config/__init__.py",
+    "haproxy_sync/config/keywords.py",
     "haproxy_sync/config/language.py",
+    "haproxy_sync/secrets.py",
 )
 """What function and hosts have in common."""
 

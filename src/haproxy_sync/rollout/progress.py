@@ -32,6 +32,7 @@ class ProxyProgress:
     desired: Digest | None
     generation: int  # that is published
     since: int  # the first generation of its program: that of the publication, or before where a deploy is unproven
+    is_compared: bool  # a comparison with what is published is under way
 
     @property
     def is_broken(self) -> bool:
@@ -46,7 +47,7 @@ class ProxyProgress:
     @property
     def is_settled(self) -> bool:
         """Whether it has what is published, and nothing older can still arrive there."""
-        return self._is_applied and self._is_last_command and self._has_proof
+        return self._is_applied and self._gets_nothing_older and self._has_proof
 
     @property
     def runs_desired(self) -> bool:
@@ -71,8 +72,11 @@ class ProxyProgress:
         return self.state.outcome in APPLIED
 
     @property
-    def _is_last_command(self) -> bool:
-        return self.state.observed_generation >= self.state.sent_generation
+    def _gets_nothing_older(self) -> bool:
+        # Who has a command in flight is never due, and only who is settled is compared: so it was settled when the
+        # comparison was claimed, and all that this can bring is what is published.
+        has_answered = self.state.observed_generation >= self.state.sent_generation
+        return has_answered or self.is_compared
 
     @property
     def _has_proof(self) -> bool:
@@ -97,6 +101,15 @@ class Progress:
             desired=self.state.desired(instance_id),
             generation=self.state.generation,
             since=self._since,
+            is_compared=self._is_compared(instance_id),
+        )
+
+    def _is_compared(self, instance_id: str) -> bool:
+        return any(
+            command.purpose is Purpose.VERIFY
+            and command.generation == self.state.generation
+            and instance_id in command.targets
+            for command in self.state.commands
         )
 
     @property

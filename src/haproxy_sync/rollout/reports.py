@@ -36,7 +36,9 @@ HOST_OUTCOMES = frozenset(Outcome) - {
     Outcome.NOT_TRIED,
 }
 # A host that is another stack's tried nothing, so that is no failure of the config, and stops nobody else.
-HOST_DENIALS = {"other-publisher": Outcome.DENIED}
+HOST_DENIALS = {(Outcome.FAILED, "other-publisher"): Outcome.DENIED}
+# What a host says that an apply would end as.
+WOULD = frozenset({"same", "differs", "refused"})
 DETAIL_LENGTH = 300  # enough for the first ALERT lines
 # HAProxy's names have no other characters, and nobody has more servers.
 BACKEND = re.compile(r"([A-Za-z0-9_.:-]+) ([0-9]{1,7})/([0-9]{1,7})", re.ASCII)
@@ -94,6 +96,10 @@ class Report:
     haproxy: HAProxy = HAProxy.UNKNOWN  # at the end of the run
     backends: tuple[BackendServers, ...] | None = None
     more_backends: int = 0  # than those
+    # Of a check: what an apply would end as, how many lines the diff has, and how many of them follow the marker.
+    would: str = ""
+    diff_lines: int = 0
+    diff_shown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,9 +244,10 @@ def _unreported(invocation: _Invocation) -> Report:
 def _reported(instance_id: str, marker: Mapping[str, Any]) -> Report:
     """What the host said."""
     reason = _short(marker.get("reason"))
+    outcome, would = Outcome(marker["outcome"]), _text(marker.get("would"))
     return Report(
         instance_id=instance_id,
-        outcome=HOST_DENIALS.get(reason, Outcome(marker["outcome"])),
+        outcome=HOST_DENIALS.get((outcome, reason), outcome),
         reason=reason,
         detail=_detail(marker.get("detail")),
         is_heard=True,
@@ -256,6 +263,9 @@ def _reported(instance_id: str, marker: Mapping[str, Any]) -> Report:
         servers_up=_whole(marker.get("servers_up")),
         servers_down=_whole(marker.get("servers_down")),
         down=_short(marker.get("down")),
+        would=would if would in WOULD else "",
+        diff_lines=_whole(marker.get("diff_lines")) or 0,
+        diff_shown=_whole(marker.get("diff_shown")) or 0,
         **_serving(marker),
     )
 
@@ -296,6 +306,11 @@ def parse_marker(output: str) -> Mapping[str, Any] | None:
     if isinstance(marker, dict) and _is_sound(marker):
         return marker
     return None
+
+
+def following(output: str, shown: int) -> tuple[str, ...]:
+    """The first lines behind the marker's, at most so many, each whole: an output may be cut anywhere."""
+    return tuple(_text(output).split("\n")[1:-1][:shown])
 
 
 def _is_sound(marker: Mapping[str, Any]) -> bool:

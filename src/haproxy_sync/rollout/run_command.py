@@ -9,8 +9,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from haproxy_sync.aws import error_code, pages, url_suffix
+from haproxy_sync.rollout import shipped
 from haproxy_sync.rollout.limits import MAX_INSTANCES
-from haproxy_sync.rollout.reports import DETAIL_LENGTH, Report
+from haproxy_sync.rollout.reports import APPLY_STEP, DETAIL_LENGTH, Report
 from haproxy_sync.settings import MAX_PERCENT, Limit, Settings
 from haproxy_sync.state.model import (
     Agent,
@@ -20,7 +21,7 @@ from haproxy_sync.state.model import (
     Purpose,
     UnixSeconds,
 )
-from haproxy_sync.state.store import config_key, program_key
+from haproxy_sync.state.store import candidate_key, config_key, program_key
 
 # An agent that has not picked it up by then gets the next one instead.
 DELIVERY_SECONDS = 60
@@ -33,7 +34,6 @@ REFUSALS = {
     DENIED: (Outcome.DENIED, "access-denied"),
 }
 MISMATCH = "InvalidParameters"  # the document has a pattern that takes one program
-PROGRAM_PARAMETER = "ProgramUrl"
 OTHER_PARAMETERS = frozenset(
     {
         "SourceUrl",
@@ -47,7 +47,9 @@ OTHER_PARAMETERS = frozenset(
 )
 # Not among those: a document of an earlier release lacks them, so a refusal that names one is a mismatch, too. Some
 # refusals of a parameter that a document lacks name none at all (claranet/ssha#71, boto/boto3#3151).
-NEWER_PARAMETERS = frozenset({"Publisher", "Adopt", "Action"})
+NEWER_PARAMETERS = frozenset({"Publisher", "Adopt", "Action", "SecretLines"})
+ACTIONS = {Purpose.INSPECT: "inspect", Purpose.CHECK: "check"}
+APPLY = "apply"  # the action of all others
 NOT_FOUND = frozenset({"InvalidCommandId", "InvocationDoesNotExist"})
 
 
@@ -84,12 +86,18 @@ def is_mismatch(error: Exception) -> bool:
 def document(ssm: Any, name: str, program: str) -> Document:
     """The document's newest version, to be pinned in every command of a rollout (`ClientError`, `BotoCoreError`).
 
-    Not the default one: a deploy that ends well may never have moved it (docs/decisions.md). Whether it takes this
-    program, the service says when the first command is sent.
+    Not the default one: a deploy that ends well may never have moved it (docs/decisions.md). `DocumentDiffers` if it
+    is not the one that this release was shipped with.
     """
     answer = ssm.describe_document(Name=name, DocumentVersion="$LATEST")
     described = answer["Document"]
-    return Document(described["DocumentVersion"], described["Hash"], program)
+    version, sha256 = described["DocumentVersion"], described["Hash"]
+    if not shipped.is_confirmed(name, version, sha256):
+        answer = ssm.get_document(
+            Name=name, DocumentVersion=version, DocumentFormat="JSON"
+        )
+        shipped.confirm(name, version, sha256, answer.get("Content", ""))
+    return Document(version, sha256, program)
 
 
 def invocations(ssm: Any, command: Command) -> Iterator[Mapping[str, Any]]:
@@ -108,6 +116,24 @@ def invocations(ssm: Any, command: Command) -> Iterator[Mapping[str, Any]]:
     except ClientError as error:
         if error_code(error) not in NOT_FOUND:
             raise
+
+
+def output(ssm: Any, command: Command, instance_id: str) -> str:
+    """What one target printed, its first 24,000 characters; empty while the service does not know of it.
+
+    `ClientError` or `BotoCoreError` for any other failure.
+    """
+    try:
+        answer = ssm.get_command_invocation(
+            CommandId=command.command_id,
+            InstanceId=instance_id,
+            PluginName=APPLY_STEP,
+        )
+    except ClientError as error:
+        if error_code(error) not in NOT_FOUND:
+            raise
+        return ""
+    return str(answer["StandardOutputContent"])
 
 
 def send(
@@ -194,6 +220,7 @@ def _ramp(settings: Settings, purpose: Purpose) -> _Ramp:
         Purpose.RETRY: _Ramp(one, all_of_them),
         Purpose.VERIFY: _Ramp(settings.max_concurrency, all_of_them),
         Purpose.INSPECT: _Ramp(settings.max_concurrency, all_of_them),
+        Purpose.CHECK: _Ramp(settings.max_concurrency, all_of_them),
     }
     return ramps[purpose]
 
@@ -212,9 +239,10 @@ def delivery_seconds(targets: int, concurrency: Limit) -> int:
 def parameters(settings: Settings, claim: Command, program: str) -> dict[str, str]:
     """The document's parameters, as docs/architecture.md lists them; its `Generation` is the fence."""
     host = f"{settings.bucket}.s3.{settings.region}.{url_suffix(settings.region)}"
+    key = candidate_key if claim.purpose is Purpose.CHECK else config_key
     return {
         "ProgramUrl": f"https://{host}/{program_key(program)}",
-        "SourceUrl": f"https://{host}/{config_key(settings.environment, claim.digest.sha256)}",
+        "SourceUrl": f"https://{host}/{key(settings.environment, claim.digest.sha256)}",
         "Md5": claim.digest.md5,
         "Sha256": claim.digest.sha256,
         "Generation": str(claim.fence),
@@ -223,5 +251,6 @@ def parameters(settings: Settings, claim: Command, program: str) -> dict[str, st
         "ListenPorts": ",".join(map(str, settings.listen_ports)),
         "Publisher": settings.publisher,
         "Adopt": str(claim.adopts).lower(),
-        "Action": "inspect" if claim.purpose is Purpose.INSPECT else "apply",
+        "Action": ACTIONS.get(claim.purpose, APPLY),
+        "SecretLines": claim.digest.secret_lines,
     }

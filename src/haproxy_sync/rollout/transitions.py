@@ -23,6 +23,7 @@ from haproxy_sync.state.model import (
     Outcome,
     ProxyState,
     Publication,
+    Refusal,
     UnixSeconds,
     with_targets,
     without,
@@ -32,6 +33,9 @@ from haproxy_sync.state.model import (
 STALL_SECONDS = 15  # an agent that is well takes a command within a second or two
 LOST_SECONDS = 1800  # a command nobody reports on is given up then: two downloads that hang have failed before
 LATE_SECONDS = 600  # longer than an agent takes to send again what got lost
+# Between two tries of a document that is not ours, or takes no command: it is so for the seconds of a deploy.
+REFUSED_SECONDS = 5.0
+MAX_REFUSED_SECONDS = 60.0
 # After these nothing is counted against the proxy.
 HARMLESS = APPLIED | {Outcome.NOT_TRIED}
 NEVER_HEARD_OF = Agent("", "unknown", 0.0)
@@ -53,6 +57,11 @@ def next_revision(
     )
 
 
+def thawed(state: EnvironmentState) -> EnvironmentState:
+    """As if nothing were frozen."""
+    return replace(state, freeze=None, first_freeze=False)
+
+
 def publish(
     state: EnvironmentState,
     assignment: Assignment,
@@ -60,10 +69,15 @@ def publish(
     now: UnixSeconds,
     pool: tuple[Backend, ...],
 ) -> EnvironmentState:
-    """The pool is accepted and its configs are published; the same assignment again is no new generation."""
+    """The pool is accepted and its configs are published; the same assignment again is no new generation.
+
+    What is secret in it may be other lines than before.
+    """
     accepted = replace(state, backends=pool)
     if state.publication and state.publication.assignment == assignment:
-        return accepted
+        newest = [replace(each, assignment=assignment) for each in state.history[-1:]]
+        marked = accepted.with_publication(assignment=assignment)
+        return replace(marked, history=(*state.history[:-1], *newest))
     return roll_out(accepted, _change(state, assignment, why, now, pool))
 
 
@@ -188,6 +202,22 @@ def unrefused(state: EnvironmentState) -> EnvironmentState:
     if state.refusal is None:
         return state
     return replace(state, refusal=None, send_failure=None)
+
+
+def unrefused_before(state: EnvironmentState, program: str) -> EnvironmentState:
+    """Without a refusal that was about another program."""
+    if state.refusal is None or state.refusal.program == program:
+        return state
+    return unrefused(state)
+
+
+def refused(
+    state: EnvironmentState, program: str, reason: str, now: UnixSeconds
+) -> EnvironmentState:
+    """It counts from the first time on; the next try has as long again as it has had."""
+    since = state.refusal.since if state.refusal else now
+    patience = min(max(now - since, REFUSED_SECONDS), MAX_REFUSED_SECONDS)
+    return replace(state, refusal=Refusal(since, now + patience, program, reason))
 
 
 def learned(state: EnvironmentState, agents: Mapping[str, Agent]) -> EnvironmentState:

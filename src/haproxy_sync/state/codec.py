@@ -5,25 +5,39 @@ One walk over the dataclasses' own annotations, so a field is written down once,
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType, NoneType
 from typing import Any, TypeAliasType, cast, get_args, get_origin, get_type_hints
 
-from haproxy_sync.errors import CorruptState, SyncError
-from haproxy_sync.state.model import EnvironmentState, UnixSeconds
+from haproxy_sync.errors import CorruptState, NewerState, SyncError
+from haproxy_sync.state.model import SCHEMA, EnvironmentState, UnixSeconds
 
 
 def dumps(state: EnvironmentState) -> bytes:
-    """Compact, keys in declared order."""
-    return json.dumps(jsonable(state), separators=(",", ":")).encode()
+    """Compact, keys in declared order, the schema of this release first."""
+    return serialized(replace(state, schema=SCHEMA))
+
+
+def serialized(value: Any) -> bytes:
+    """The same of any dataclass."""
+    return json.dumps(jsonable(value), separators=(",", ":")).encode()
 
 
 def loads(body: bytes) -> EnvironmentState:
-    """The state that JSON says; `CorruptState` if it is none."""
+    """The state that JSON says; `CorruptState` if it is none, `NewerState` if this release may not know all of it."""
+    return parsed(EnvironmentState, body)
+
+
+def parsed[T](kind: type[T], body: bytes) -> T:
+    """The same of any dataclass."""
     try:
-        return cast("EnvironmentState", _decoder(EnvironmentState)(json.loads(body)))
+        value = json.loads(body)
+        _check_schema(value)
+        return cast("T", _decoder(cast("Any", kind))(value))
+    except NewerState:
+        raise
     except (
         ValueError,
         KeyError,
@@ -33,6 +47,13 @@ def loads(body: bytes) -> EnvironmentState:
         SyncError,
     ) as error:
         raise CorruptState(f"{type(error).__name__}: {error}"[:200]) from error
+
+
+def _check_schema(value: Any) -> None:
+    """First of all: nothing else of a newer schema need have the shape that is known here."""
+    schema = value.get("schema") if isinstance(value, dict) else None
+    if type(schema) is int and schema > SCHEMA:
+        raise NewerState(schema, SCHEMA)
 
 
 def jsonable(value: Any) -> Any:

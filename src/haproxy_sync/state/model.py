@@ -13,6 +13,14 @@ type UnixSeconds = float
 """A time as it is stored: seconds since 1970, UTC. Where it has no other meaning, 0 says never."""
 
 
+SCHEMA = 2
+"""Of the state that this release writes. It grows with a change by which an earlier release would lose or misread
+something; a field that it may leave out is none (docs/decisions.md)."""
+
+NO_SECRET_LINES = "0"  # noqa: S105 - a number
+"""How the document's parameter says that a config has none."""
+
+
 class Purpose(StrEnum):
     """Why a command was sent."""
 
@@ -21,6 +29,7 @@ class Purpose(StrEnum):
     RETRY = "retry"
     VERIFY = "verify"
     INSPECT = "inspect"  # changes nothing there, and is waited for by nobody
+    CHECK = "check"  # neither; and no state has it
 
 
 class Outcome(StrEnum):
@@ -34,6 +43,7 @@ class Outcome(StrEnum):
     ROLLED_BACK = "rolled-back"
     FAILED = "failed"
     INSPECTED = "inspected"  # of an inspection alone
+    CHECKED = "checked"  # of a check alone
     MISSING = "missing"  # not reachable: agent offline, unregistered, undeliverable
     UNKNOWN = "unknown"  # its agent has or had the command, and nobody knows what became of it
     DENIED = "denied"
@@ -66,10 +76,12 @@ class Digest:
 
     sha256: str
     md5: str
+    # Its secret lines, as the document's parameter names them: by number and range, ascending.
+    secret_lines: str = field(default=NO_SECRET_LINES, compare=False)
 
     @classmethod
     def of(cls, config: Config) -> "Digest":
-        """Of a rendered config."""
+        """Of a rendered config, as if it had no secret lines: how they are named is not known here."""
         return cls(config.sha256, config.md5)
 
 
@@ -348,10 +360,13 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The document takes no command of ours, as it names another program: since when, and until when none is sent."""
+    """The document takes no command of ours, or is not ours: since when, and until when none is sent."""
 
     since: UnixSeconds
     until: UnixSeconds
+    program: str = ""  # that was to be run; empty: an earlier release did not write it
+    # How the document is another one; empty: the service took no command.
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,8 +411,31 @@ class Change:
     more_added: int = 0
     more_removed: int = 0
     more_changed: int = 0
-    # What changes in the configs, in lines (`reconcile.changes`).
-    diff: tuple[str, ...] = ()
+    # What changes in the configs, in lines that show no secret (`reconcile.changes`). Earlier releases wrote others, as
+    # `diff`: they may show secrets, so nobody reads them.
+    lines: tuple[str, ...] = ()
+
+
+class OriginKind(StrEnum):
+    """Where the template, or its variables, come from."""
+
+    BUNDLED = "bundled"  # with the function, this project's own
+    DEPLOYED = "deployed"  # with the function, the user's
+    UPLOADED = "uploaded"
+    NONE = "none"  # there are no variables
+    UNKNOWN = "unknown"  # the bucket could not be asked, or nobody has asked it
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the template, or its variables, came from when somebody looked last."""
+
+    kind: OriginKind = OriginKind.UNKNOWN
+    version: str = ""  # changes with the files
+    at: UnixSeconds = 0.0  # of the newest upload; 0: nothing is uploaded
+
+
+UNKNOWN_ORIGIN = Origin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +446,8 @@ class EnvironmentState:
     history; its observed half is what each proxy said last and which commands are in flight.
     """
 
+    # As it was read; what is written has `SCHEMA`. 1: a release that wrote none.
+    schema: int = field(default=1, compare=False)
     revision: int = 0  # counts the writes of this object
     writer: str = ""  # the invocation that wrote it: equal bytes are then one's own
     looked_at: UnixSeconds = 0.0  # start of the last completed look
@@ -418,6 +458,10 @@ class EnvironmentState:
     publisher: str = ""  # our stack
     template_error: str = ""
     template_error_since: UnixSeconds = 0.0
+    template_origin: Origin = UNKNOWN_ORIGIN
+    variables_origin: Origin = UNKNOWN_ORIGIN
+    # Addresses of uploads in buckets that earlier stacks of this name left, as long as nothing is published here.
+    earlier_uploads: tuple[str, ...] = ()
     queued: str = ""  # why there is a change that waits for the rollout under way
     refusal: Refusal | None = None
     # Of the last look, or of a step without one; only a look that succeeds ends it.
@@ -524,6 +568,17 @@ class EnvironmentState:
         if self.publication is None:
             return self
         return replace(self, publication=replace(self.publication, **changes))
+
+    def refused_until(self, now: UnixSeconds) -> UnixSeconds | None:
+        """Until when nothing is sent because of the document; None once it may be tried."""
+        if self.refusal is None or self.refusal.until <= now:
+            return None
+        return self.refusal.until
+
+    @property
+    def difference(self) -> str:
+        """How the document is not the function's, as long as that keeps commands from being sent."""
+        return self.refusal.reason if self.refusal else ""
 
     @property
     def pool(self) -> tuple[Backend, ...]:

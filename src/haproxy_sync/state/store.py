@@ -1,5 +1,6 @@
 """S3: the state, read first and put under `If-Match`; configs and programs, which never change."""
 
+import json
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
@@ -11,6 +12,7 @@ from haproxy_sync.errors import CorruptState, Superseded
 from haproxy_sync.fleet.model import Config
 from haproxy_sync.settings import Settings
 from haproxy_sync.state import codec, history
+from haproxy_sync.state.check import Check
 from haproxy_sync.state.model import EnvironmentState
 
 # 412: somebody was faster. 409: two at the same moment. 404: the object we matched is gone.
@@ -38,6 +40,26 @@ def config_key(environment: str, sha256: str) -> str:
     return f"{config_prefix(environment)}{sha256}/haproxy.cfg"
 
 
+def check_prefix(environment: str) -> str:
+    """Below which all is that checks need, and no config: a rule of the bucket deletes it after a week."""
+    return f"{config_prefix(environment)}check/"
+
+
+def candidate_key(environment: str, sha256: str) -> str:
+    """Where a candidate is."""
+    return f"{check_prefix(environment)}{sha256}/haproxy.cfg"
+
+
+def check_key(environment: str, check_id: str) -> str:
+    """Where a check is."""
+    return f"{check_prefix(environment)}{check_id}/check.json"
+
+
+def secret_lines_key(environment: str, sha256: str) -> str:
+    """Where the numbers of a config's secret lines are; there is no such object where it has none."""
+    return f"{config_prefix(environment)}{sha256}/secret-lines.json"
+
+
 def program_key(sha256: str) -> str:
     """Where a program is; of all environments, since each release has but one."""
     return f"program/{sha256}/haproxy_apply.zip"
@@ -50,6 +72,8 @@ class Snapshot:
     state: EnvironmentState
     etag: str | None
     corruption: str = ""  # why the object is no state; then `state` is empty
+    # How it is a newer release's; then `state` is empty, and nothing may be put.
+    newer: str = ""
     # No state to be had and not one config: nothing was ever published here.
     is_first: bool = False
 
@@ -68,7 +92,10 @@ class Store:
         return cls(clients.s3, settings.bucket, settings.environment)
 
     def read(self) -> Snapshot:
-        """The state and its ETag. To be called before looking at EC2, never after (docs/decisions.md)."""
+        """The state and its ETag; `NewerState` for a newer release's.
+
+        To be called before looking at EC2, never after (docs/decisions.md).
+        """
         answer = self._get(state_key(self.environment))
         if answer is None:
             return Snapshot(
@@ -121,8 +148,41 @@ class Store:
 
         `Superseded` if somebody puts the same at this moment: whether they succeed is open yet.
         """
+        # First, so that nobody who finds the config shows them. Another mark makes others of the same text.
+        if config.secret_lines:
+            self._put_secret_lines(config)
         key = config_key(self.environment, config.sha256)
         self._put_once(key, config.text.encode(), "text/plain")
+
+    def put_candidate(self, config: Config) -> None:
+        """Store it for checks to download. Again where it is: it must not be deleted for its age meanwhile."""
+        self._put(
+            candidate_key(self.environment, config.sha256),
+            config.text.encode(),
+            "text/plain",
+        )
+
+    def put_check(self, check: Check) -> None:
+        """Store what was asked; its id is nobody else's."""
+        self._put(
+            check_key(self.environment, check.check_id),
+            codec.serialized(check),
+            "application/json",
+        )
+
+    def get_check(self, check_id: str) -> Check | None:
+        """The check with this id; None if there is none, or none any more (`CorruptState` if the object is none)."""
+        answer = self._get(check_key(self.environment, check_id))
+        if answer is None:
+            return None
+        return codec.parsed(Check, answer["Body"].read())
+
+    def _put_secret_lines(self, config: Config) -> None:
+        self._put(
+            secret_lines_key(self.environment, config.sha256),
+            json.dumps({"lines": config.secret_lines}).encode(),
+            "application/json",
+        )
 
     def put_program(self, sha256: str, content: bytes) -> None:
         """The same for the program that proxies run."""
@@ -130,11 +190,12 @@ class Store:
 
     def replace_program(self, sha256: str, content: bytes) -> None:
         """Put the program over whatever lies in its place; the bucket keeps that as an older version."""
+        self._put(program_key(sha256), content, "application/zip")
+
+    def _put(self, key: str, body: bytes, content_type: str) -> None:
+        """Put the object over whatever lies in its place."""
         self.s3.put_object(
-            Bucket=self.bucket,
-            Key=program_key(sha256),
-            Body=content,
-            ContentType="application/zip",
+            Bucket=self.bucket, Key=key, Body=body, ContentType=content_type
         )
 
     def _put_once(self, key: str, body: bytes, content_type: str) -> None:
@@ -155,14 +216,19 @@ class Store:
 
     def _has_configs(self) -> bool:
         """Whether a config of the environment was published: they outlive the state, and are put before it."""
+        folder = config_prefix(self.environment)
         page = self.s3.list_objects_v2(
             Bucket=self.bucket,
-            Prefix=config_prefix(self.environment),
-            MaxKeys=2,
+            Prefix=folder,
+            Delimiter="/",
+            MaxKeys=3,
         )
-        keys = set(map(itemgetter("Key"), page.get("Contents", ())))
-        keys.discard(config_key(self.environment, PLACEHOLDER.sha256))
-        return bool(keys)
+        found = set(map(itemgetter("Prefix"), page.get("CommonPrefixes", ())))
+        none_of_them = {
+            f"{folder}{PLACEHOLDER.sha256}/",
+            check_prefix(self.environment),
+        }
+        return not found <= none_of_them
 
     def get_config(self, sha256: str) -> str | None:
         """The text of a stored config; None if somebody deleted it."""
@@ -170,6 +236,13 @@ class Store:
         if answer is None:
             return None
         return str(answer["Body"].read().decode())
+
+    def get_secret_lines(self, sha256: str) -> tuple[int, ...]:
+        """The numbers of a stored config's secret lines, from 1; an earlier release stored none."""
+        answer = self._get(secret_lines_key(self.environment, sha256))
+        if answer is None:
+            return ()
+        return tuple(json.loads(answer["Body"].read())["lines"])
 
     def _get(self, key: str) -> Any:
         """S3's answer; None if there is no such object."""

@@ -7,6 +7,8 @@ dependency of each cold start. The digests are hashlib's.
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import cycle, islice
@@ -18,6 +20,8 @@ _LETTERS = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SALT = re.compile(r"[./0-9A-Za-z]{1,16}", re.ASCII)
 _UNSAID_ROUNDS = 5000
 _ROUNDS = range(1000, 999_999_999 + 1)
+
+_is_quick: ContextVar[bool] = ContextVar("_is_quick", default=False)
 
 type _Step = Callable[[int, int, int], tuple[int, int, int]]
 
@@ -82,6 +86,16 @@ _SCHEMES: Mapping[str, _Scheme] = {
 }
 
 
+@contextmanager
+def quick() -> Iterator[None]:
+    """Inside, hashes look like those of all their rounds and are of one: for a text that nobody will use."""
+    token = _is_quick.set(True)
+    try:
+        yield
+    finally:
+        _is_quick.reset(token)
+
+
 def password_hash(
     password: Any,
     hashtype: str = "sha512",
@@ -114,13 +128,22 @@ def password_hash(
         isinstance(password, str) and "\0" not in password,
         "password_hash takes text without NUL",
     )
+    if _is_quick.get():
+        return _written(scheme, password.encode(), str(salt).encode(), given, done=1)
     return hashed(scheme, password.encode(), str(salt).encode(), given)
 
 
 @lru_cache(maxsize=64)
 def hashed(scheme: _Scheme, password: bytes, salt: bytes, rounds: int) -> str:
     """Remembered, for half a million rounds take a second, and each config is rendered twice."""
-    digest = _rounds(scheme, password, salt, rounds)
+    return _written(scheme, password, salt, rounds, done=rounds)
+
+
+def _written(
+    scheme: _Scheme, password: bytes, salt: bytes, rounds: int, *, done: int
+) -> str:
+    """The hash that says so many rounds, of those that are done."""
+    digest = _rounds(scheme, password, salt, done)
     said = "" if rounds == _UNSAID_ROUNDS else f"rounds={rounds}$"
     return f"${scheme.ident}${said}{salt.decode()}${''.join(scheme.letters(digest))}"
 

@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 SAM := .venv-sam/bin/sam
 # The tools first; then the python3.13 with pip that `sam build` looks for; then haproxy, which is not on the path of
 # Debian's users.
-export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.venv-sam/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.venv-sam/bin:$(CURDIR)/.venv-aws/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 # Network namespaces and iptables are root's. It leaves nothing here, nor in your home, that is not yours.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --set-home --preserve-env env PATH="$(PATH)" \
 	PYTHONDONTWRITEBYTECODE=1 PYTEST_ADDOPTS="-p no:cacheprovider" \
@@ -29,8 +29,8 @@ TRIED = $(if $(call given,TEMPLATE),$(call quoted,$(call given,TEMPLATE))) $(cal
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= ap-southeast-2
 
-.PHONY: help setup setup-ansible setup-pythons lock demo invoke test test-host-all lint format document build deploy \
-	template-test render bench-reload bench-apply clean
+.PHONY: help setup setup-ansible setup-pythons lock demo invoke launch terminate retag test test-host-all lint format \
+	document build known-environment deploy template-test render bench-reload bench-apply clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -50,8 +50,21 @@ lock: setup ## write the hashed requirement files anew from the .in files
 demo: build ## the whole system on this machine, under traffic; KEEP=1 leaves it running
 	$(AS_ROOT) $(PYTHON) -m local demo $(if $(KEEP),--keep)
 
-invoke: ## send EVENT=events/....json to the system that `make demo KEEP=1` left running
-	$(PYTHON) -m local invoke $(EVENT)
+invoke: $(PYTHON) ## send EVENT=events/....json to the system that `make demo KEEP=1` left running
+	@$(PYTHON) -m local invoke $(call option,event,EVENT)
+
+launch: $(PYTHON) ## there, launch a backend, with its machine; or a proxy: TYPE=haproxy
+	@$(PYTHON) -m local launch $(call option,type,TYPE)
+
+terminate: $(PYTHON) ## there, terminate INSTANCE=i-...
+	@$(PYTHON) -m local terminate $(call option,instance,INSTANCE)
+
+retag: $(PYTHON) ## there, give INSTANCE=i-... a tag: TAG=key=value
+	@$(PYTHON) -m local retag $(call option,instance,INSTANCE) $(call option,tag,TAG)
+
+# Without it nothing was ever started here.
+$(PYTHON):
+	@echo 'nothing runs here: start it with `make demo KEEP=1`' >&2; exit 1
 
 test: setup setup-ansible setup-pythons build lint ## lint and all tests; TESTS='this or that' narrows each stage
 	pytest -n 2 --ignore tests/host --ignore tests/local --ignore tests/end_to_end $(SELECTED)
@@ -65,16 +78,23 @@ lint: setup ## what CI runs first
 	bin/lint
 
 format: setup ## fix what can be fixed
-	ruff check --fix-only --quiet . && ruff format . && shfmt -w bin .ci/run src/host/*.sh
+	ruff check --fix-only --quiet . && ruff format . && shfmt -w bin .ci/run document
 
 document: setup ## the SSM document anew, after a change of what runs on hosts
-	PYTHONPATH=src $(PYTHON) src/host/ssm_document.py
+	PYTHONPATH=src $(PYTHON) document/ssm_document.py
 
+# It needs no account, so no profile of one.
 build: setup ## function, layer and template into .aws-sam/build
-	$(SAM) build
+	env --unset=AWS_PROFILE $(SAM) build
 	$(PYTHON) -m local.built_program
 
-deploy: build ## to AWS; ENV=staging is a table of samconfig.toml
+# SAM would say that --stack-name is missing.
+known-environment:
+	@grep -qxF $(call quoted,[$(ENV).deploy.parameters]) samconfig.toml || { \
+		echo deploy: samconfig.toml has no table $(call quoted,$(ENV))';' ENV is one of: \
+			$$(sed -nE 's/^\[([^].]+)\.deploy\.parameters\]$$/\1/p' samconfig.toml) >&2; exit 1; }
+
+deploy: known-environment build ## to AWS; ENV=staging is a table of samconfig.toml
 	$(SAM) deploy --config-env $(ENV)
 
 template-test: setup ## try a template of yours: TEMPLATE=haproxy.cfg.j2 [VARS=vars.yml] [BACKEND_TYPE=...]
@@ -93,6 +113,6 @@ bench-apply: setup ## what the host program costs, against the former one in bas
 	$(AS_ROOT) $(PYTHON) -m benchmarks.apply
 
 clean: ## all that can be made again
-	rm -rf .aws-sam build dist .venv .venv-sam .venv-ansible .tools .setup.lock \
+	rm -rf .aws-sam build dist .venv .venv-sam .venv-aws .venv-ansible .tools .setup.lock \
 		.mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

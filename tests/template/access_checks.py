@@ -16,8 +16,10 @@ from tests.template.translate import PROJECT
 # Known to have no resource level (AWS service authorization reference).
 WITHOUT_RESOURCE_LEVEL = {
     "ec2:DescribeInstances",
+    "s3:ListAllMyBuckets",
     "ssm:DescribeInstanceInformation",
     "ssm:ListCommandInvocations",
+    "ssm:GetCommandInvocation",
 }
 # What Lambda does in the function's name: logs, and the queue's messages.
 BY_LAMBDA = {
@@ -28,9 +30,11 @@ BY_LAMBDA = {
     "sqs:ReceiveMessage",
 }
 # Where the action is not called as the operation.
-ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket"}
+ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket", "s3:ListBuckets": "s3:ListAllMyBuckets"}
 
 Statement = Mapping[str, Any]
+
+EARLIER_BUCKETS = "arn:aws:s3:::haproxy-ec2-sync-staging-configbucket-*"
 
 
 def function_statements(stack: Stack) -> list[Statement]:
@@ -266,10 +270,24 @@ def bucket_access_is_narrow(stack: Stack) -> Iterator[str]:
             f"{bucket}/templates/staging/*",
             f"{bucket}/vars/staging.yml",
         },
-        "s3:ListBucket": {bucket},
+        "s3:ListBucket": {bucket, EARLIER_BUCKETS},
+        "s3:ListAllMyBuckets": {"*"},
     }
     if allowed != wanted:
         yield f"the function's access to the bucket is {allowed}, not {wanted}"
+
+
+def earlier_buckets_are_only_looked_at(stack: Stack) -> Iterator[str]:
+    """Buckets of earlier stacks of this name are asked for this environment's uploads, and for nothing else."""
+    found = [
+        (each["Action"], each.get("Condition"))
+        for each in function_statements(stack)
+        if EARLIER_BUCKETS in each["Resource"]
+    ]
+    prefixes = ["templates/staging/", "vars/staging.yml"]
+    wanted = {"StringEquals": {"s3:prefix": prefixes}}
+    if found != [(["s3:ListBucket"], wanted)]:
+        yield f"the function's access to earlier buckets is {found}"
 
 
 def proxies_only_download(stack: Stack) -> Iterator[str]:

@@ -1,10 +1,10 @@
 """The SSM document as deployed: rules that the service does not check. Each yields complaints."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from local.cloud import document_text
 from tests.template.stack import PSEUDO, Stack
 
 # What would end a word, start an expansion, or be resolved on the host.
@@ -28,7 +28,9 @@ HOSTILE = [
 # RE2 (the agent) and Java (the service) must both compile a pattern: no look-around, back-reference, possessive.
 ONLY_ELSEWHERE = re.compile(r"\(\?|\\[1-9ZzAGbB]|[*+?}]\+")
 HOUR = 3600
-SIZE_LIMIT = 64 * 1024  # includes the parameters of a call
+SIZE_LIMIT = (
+    64 * 1024
+)  # of the text that CloudFormation submits; it includes the parameters of a call
 
 
 def content(stack: Stack) -> dict[str, Any]:
@@ -138,7 +140,7 @@ def script_starts_and_ends(stack: Stack) -> Iterator[str]:
         yield "without a shebang in the first line, whatever sh the agent has runs the script"
     if "\r" in text:
         yield "CRLF: the host answers 127, not found"
-    if len(json.dumps(content(stack))) > SIZE_LIMIT - 2048:
+    if len(document_text.submitted(content(stack)).encode()) > SIZE_LIMIT - 2048:
         yield "no room for the parameters below 64 KB"
 
 

@@ -5,8 +5,8 @@ The names are those of the samples in `events/`.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.template.translate import REGION, Template, translate
@@ -28,6 +28,7 @@ ARNS = {
     "AWS::S3::Bucket": "arn:aws:s3:::{}",
     "AWS::SQS::Queue": "arn:aws:sqs:ap-southeast-2:123456789012:{}",
 }
+NO_VALUE = "AWS::NoValue"
 QUEUE_URL = "https://sqs.ap-southeast-2.amazonaws.com/123456789012/{}"
 
 
@@ -73,10 +74,20 @@ def deployed(template: Template, **parameters: str) -> Stack:
         name: parameters.get(name, str(each.get("Default", "")))
         for name, each in plain["Parameters"].items()
     }
-    resolver = Resolver(values, plain["Resources"])
+    conditions = Resolver(values, {}).resolve(plain.get("Conditions", {}))
+    resolver = Resolver(values, plain["Resources"], conditions)
     return Stack(
         values, resolver.resolve(plain["Resources"]), resolver.resolve(plain["Outputs"])
     )
+
+
+# Of values that are resolved.
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "Fn::Equals": lambda left, right: left == right,
+    "Fn::Not": lambda value: not value,
+    "Fn::Select": lambda index, values: values[int(index)],
+    "Fn::Split": lambda separator, text: text.split(separator),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,30 +96,50 @@ class Resolver:
 
     parameters: Mapping[str, str]
     resources: Mapping[str, Any]
+    conditions: Mapping[str, bool] = field(default_factory=dict)
 
     def resolve(self, node: Any) -> Any:
         """The node without intrinsics; policies written as text are parsed."""
         match node:
             case {"Ref": name, **rest} if not rest:
                 return self.ref(name)
-            case {"Fn::GetAtt": [name, "Arn"], **rest} if not rest:
-                return self.arn(name)
-            case {"Fn::Sub": str(text), **rest} if not rest:
-                return self.sub(text)
             case dict():
-                assert not any(key.startswith("Fn::") for key in node), (
-                    f"no rule for {node}"
+                (name, *others) = node or [""]
+                return (
+                    self.called(name, node[name])
+                    if name.startswith("Fn::") and not others
+                    else self.without_no_value(node)
                 )
-                return {
-                    key: self.policy(key, self.resolve(value))
-                    for key, value in node.items()
-                }
             case list():
                 return [self.resolve(value) for value in node]
         return node
 
+    def called(self, function: str, argument: Any) -> Any:
+        """What an intrinsic function gives; those of conditions, too."""
+        match function, argument:
+            case "Fn::GetAtt", [name, "Arn"]:
+                return self.arn(name)
+            case "Fn::Sub", arguments:
+                return self.sub(*as_list(arguments))
+            case "Fn::If", [condition, then, otherwise]:
+                return self.resolve(then if self.conditions[condition] else otherwise)
+        values = self.resolve(argument)
+        return FUNCTIONS[function](*values)
+
+    def without_no_value(self, node: Mapping[str, Any]) -> dict[str, Any]:
+        """The properties, but for those that are left out."""
+        assert not any(key.startswith("Fn::") for key in node), f"no rule for {node}"
+        resolved = {key: self.resolve(value) for key, value in node.items()}
+        return {
+            key: self.policy(key, value)
+            for key, value in resolved.items()
+            if value != NO_VALUE
+        }
+
     def ref(self, name: str) -> str:
-        """A parameter's value, or the name of a resource."""
+        """A parameter's value, or the name of a resource; `NO_VALUE` for a property that is left out."""
+        if name == NO_VALUE:
+            return NO_VALUE
         if name in PSEUDO:
             return PSEUDO[name]
         if name in self.parameters:
@@ -126,11 +157,14 @@ class Resolver:
             physical_name(self.resources, name)
         )
 
-    def sub(self, text: str) -> str:
-        """The text with `${Name}` and `${Name.Arn}` replaced."""
+    def sub(self, text: str, names: Mapping[str, Any] | None = None) -> str:
+        """The text with `${Name}` and `${Name.Arn}` replaced, and by names of its own."""
+        own: dict[str, str] = self.resolve(names or {})
 
         def value(match: re.Match[str]) -> str:
             name, _, attribute = match[1].partition(".")
+            if name in own:
+                return own[name]
             return self.arn(name) if attribute == "Arn" else self.ref(name)
 
         return re.sub(r"\$\{([A-Za-z0-9:.]+)\}", value, text)

@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
+from haproxy_sync.config import sources
+from haproxy_sync.rollout import program
 from haproxy_sync.rollout.program import Program
 from local import deployment
 from tests.template.translate import PROJECT
@@ -65,22 +68,41 @@ def test_validate() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_function_package(build: Path) -> None:
-    """The function's package is the source, whole: modules and bundled templates."""
-    package, source = (
-        build / "ReconcileFunction" / "haproxy_sync",
-        PROJECT / "src" / "haproxy_sync",
+RUN = {"src": "haproxy_sync.handler", "src/host": "haproxy_apply.__main__"}
+"""What Lambda imports, and what a proxy's Python runs."""
+OPENED = {program.DOCUMENT, f"haproxy_sync/config/templates/{sources.MAIN}"}
+"""By `program`, to compare what it packs with what proxies run, and by `sources`, where nobody uploaded one."""
+
+
+def imported() -> set[str]:
+    """The files of all modules that run, by what each imports, late imports and packages included."""
+    graph = grimp.build_graph(
+        "haproxy_sync", "haproxy_apply", exclude_type_checking_imports=True
     )
-    wanted = {
-        path.relative_to(source)
-        for path in source.rglob("*")
-        if path.suffix in {".py", ".j2"}
+    modules = set(RUN.values()).union(*map(graph.find_upstream_modules, RUN.values()))
+    packages = {
+        module[: end.start()]
+        for module in modules
+        for end in re.finditer(r"\.", module)
     }
-    built = {path.relative_to(package) for path in package.rglob("*") if path.is_file()}
-    assert built - {path for path in built if "__pycache__" in path.parts} == wanted
-    assert all(
-        (package / path).read_bytes() == (source / path).read_bytes() for path in wanted
-    )
+    names = {f"{module.replace('.', '/')}.py" for module in modules - packages} | {
+        f"{package.replace('.', '/')}/__init__.py" for package in packages
+    }
+    return {
+        f"host/{name}" if name.startswith("haproxy_apply/") else name for name in names
+    }
+
+
+def test_function_package(build: Path) -> None:
+    """Each file is imported or opened by what runs, none is missing, and each is the source's, byte for byte."""
+    package, source = build / "ReconcileFunction", PROJECT / "src"
+    built = {
+        str(path.relative_to(package)): path.read_bytes()
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert set(built) == imported() | OPENED
+    assert built == {name: (source / name).read_bytes() for name in built}
 
 
 def test_program_package(build: Path) -> None:
@@ -109,7 +131,7 @@ def test_layer(build: Path) -> None:
 def test_imports_from_package_and_layer_alone(build: Path) -> None:
     """The handler loads on what is deployed: function, layer, and the boto3 that the runtime brings."""
     runtime = next(path for path in sys.path if path.endswith("site-packages"))
-    program = f"""
+    code = f"""
 import sys
 sys.path[:0] = [{str(build / "ReconcileFunction")!r}, {str(build / "DependencyLayer" / "python")!r}]
 before = set(sys.modules)
@@ -123,7 +145,7 @@ foreign = {{
 print(sorted(foreign))
 """
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program],
+        [sys.executable, "-I", "-S", "-c", code],
         capture_output=True,
         text=True,
         check=False,

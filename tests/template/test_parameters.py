@@ -16,7 +16,7 @@ from haproxy_sync.settings import MAX_LISTEN_PORTS, MAX_PORT, Settings
 from tests import settings_table
 from tests.settings_table import Setting
 from tests.template import translate
-from tests.template.stack import PSEUDO, Stack, deployed
+from tests.template.stack import NO_VALUE, PSEUDO, Resolver, Stack, deployed
 from tests.template.translate import Template
 
 ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
@@ -188,6 +188,7 @@ GOOD: dict[str, list[str]] = {
         "subnet-0a1b2c3d4e5f60718,subnet-0a1b2c3d",
     ],
     "ConfigPath": ["/etc/haproxy/haproxy.cfg", "/opt/lb/conf.d/haproxy-1.cfg"],
+    "ProxyRoles": ["", "haproxy-instance", "lb.blue,lb_green@2,A+b=c"],
     "ListenPorts": ["80,443", "8443"],
     "MaxConcurrency": ["10", "25%"],
     "MaxErrors": ["0", "10%"],
@@ -357,3 +358,61 @@ def test_outputs(staging: Stack) -> None:
     assert values["DocumentName"] == environment(staging)["DOCUMENT_NAME"]
     assert values["QueueUrl"] == environment(staging)["QUEUE_URL"]
     assert "ProxyPolicy" in values["ProxyPolicyArn"]
+
+
+@pytest.mark.fault("F178")
+@given(data=st.data())
+def test_the_policy_is_attached_to_the_roles_that_are_named(
+    data: st.DataObject, source: Template
+) -> None:
+    """To each of them; of none the property is left out, since an empty list is no list of roles."""
+    pattern = java(source["Parameters"]["ProxyRoles"]["AllowedPattern"])
+    roles = data.draw(st.from_regex(pattern, fullmatch=True))
+    policy = Resolver(
+        {"ProxyRoles": roles},
+        {},
+        {"HasProxyRoles": bool(roles)},
+    ).resolve(source["Resources"]["ProxyPolicy"]["Properties"]["Roles"])
+    assert policy == (roles.split(",") if roles else NO_VALUE)
+
+
+@pytest.mark.fault("F178")
+@pytest.mark.parametrize(
+    ("roles", "attached"), [("", None), ("lb", ["lb"]), ("lb,edge", ["lb", "edge"])]
+)
+def test_roles_of_the_deployed_policy(
+    roles: str, attached: list[str] | None, source: Template
+) -> None:
+    """As CloudFormation decides the condition."""
+    stack = deployed(source, Environment="staging", ProxyRoles=roles)
+    assert stack.one("AWS::IAM::ManagedPolicy").get("Roles") == attached
+
+
+@pytest.mark.fault("F180")
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ({}, []),
+        ({"EnvironmentTagKey": "Type"}, ["EnvironmentTagKey", "TypeTagKey"]),
+        ({"TypeTagKey": "Environment"}, ["EnvironmentTagKey", "TypeTagKey"]),
+        ({"ProxyTagValue": "tomcat"}, ["BackendTagValue", "ProxyTagValue"]),
+    ],
+)
+def test_tags_that_say_two_things_are_refused(
+    parameters: dict[str, str], named: list[str], source: Template
+) -> None:
+    """By a rule, so before anything is made; it names both parameters."""
+    defaults = {
+        name: str(each.get("Default", ""))
+        for name, each in source["Parameters"].items()
+    }
+    said = [
+        assertion["AssertDescription"]
+        for rule in Resolver(defaults | parameters, {})
+        .resolve(source["Rules"])
+        .values()
+        for assertion in rule["Assertions"]
+        if not assertion["Assert"]
+    ]
+    assert [name for text in said for name in named if name in text] == named
+    assert len(said) == (1 if named else 0)

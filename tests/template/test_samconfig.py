@@ -1,6 +1,7 @@
 """samconfig.toml: the SAM CLI ignores unknown keys and unknown environments in silence, so this does not."""
 
 import json
+import re
 import subprocess
 import tomllib
 from functools import cache
@@ -8,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from local import deployment
 from tests.template.test_parameters import is_taken
 from tests.template.translate import PROJECT, Template
 
+SAMCONFIG = PROJECT / "samconfig.toml"
 OPTIONS = """
 import importlib, json, sys
 names = {}
@@ -19,12 +22,17 @@ for module in sys.argv[1:]:
     names[module.partition(".")[0]] = [option.name for option in cli.params]
 print(json.dumps(names))
 """
+READ = """
+import json, sys
+from samcli.cli.types import CfnParameterOverridesType
+print(json.dumps(CfnParameterOverridesType().convert(json.loads(sys.argv[1]), None, None)))
+"""
 EVERYWHERE = {"stack_name", "region"}  # the `global` table
 
 
 def samconfig() -> dict[str, Any]:
     """The tables, by environment."""
-    tables = tomllib.loads((PROJECT / "samconfig.toml").read_text())
+    tables = tomllib.loads(SAMCONFIG.read_text())
     del tables["version"]
     return tables
 
@@ -63,7 +71,7 @@ def test_each_stands_alone(environment: str, source: Template) -> None:
     """Nothing is inherited, so each has a stack of its own, a region, and parameters that the template takes."""
     tables = samconfig()[environment]
     deploy = tables["deploy"]["parameters"]
-    overrides = deploy["parameter_overrides"]
+    overrides = deployment.overrides(tables)
     assert (
         tables["global"]["parameters"]["stack_name"]
         == f"haproxy-ec2-sync-{overrides['Environment']}"
@@ -73,6 +81,35 @@ def test_each_stands_alone(environment: str, source: Template) -> None:
     assert f"environment={overrides['Environment']}" in deploy["tags"]
     assert {"CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"} == set(deploy["capabilities"])
     assert all(is_taken(source, name, value) for name, value in overrides.items())
+
+
+def sam_reads(parameters: Any) -> dict[str, str]:
+    """Parameters of a file, as the locked SAM CLI reads them."""
+    python = PROJECT / ".venv-sam" / "bin" / "python"
+    done = subprocess.run(
+        [python, "-c", READ, json.dumps(parameters)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("environment", samconfig())
+def test_every_sam_reads_the_parameters(environment: str) -> None:
+    """A list of texts: no release before 1.152 takes a table. Each is one parameter, and read as it stands there."""
+    tables = samconfig()[environment]
+    pairs = tables["deploy"]["parameters"]["parameter_overrides"]
+    assert [type(pair) for pair in pairs] == [str] * len(pairs)
+    assert sam_reads(pairs) == deployment.overrides(tables)
+    assert len(deployment.overrides(tables)) == len(pairs)
+
+
+def test_a_value_with_spaces_is_quoted_as_the_file_says() -> None:
+    """Without the quotes SAM would cut it at the first space, in silence."""
+    (example,) = re.findall("'(SweepRate=[^']*)'", SAMCONFIG.read_text())
+    assert sam_reads([example]) == {"SweepRate": "rate(5 minutes)"}
+    assert sam_reads([example.replace('"', "")]) == {"SweepRate": "rate(5"}
 
 
 def test_production_asks_first() -> None:

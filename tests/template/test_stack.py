@@ -1,6 +1,7 @@
 """The deployed stack keeps the rules of the check modules, and each rule notices the fault that it is there for."""
 
 import copy
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -35,6 +36,7 @@ def check(function: Check, *faults: str) -> Any:
         check(access_checks.function_reaches_its_own, "F100"),
         check(access_checks.commands_are_fenced, "F57", "F100"),
         check(access_checks.bucket_access_is_narrow, "F98", "F100"),
+        check(access_checks.earlier_buckets_are_only_looked_at, "F183"),
         check(access_checks.proxies_only_download, "F98", "F99"),
         check(wiring_checks.queue_outlasts_function, "F52"),
         check(wiring_checks.only_the_queue_invokes, "F06"),
@@ -44,6 +46,7 @@ def check(function: Check, *faults: str) -> Any:
         check(wiring_checks.no_config_expires),
         check(wiring_checks.deletion_is_decided),
         check(wiring_checks.proxies_can_follow),
+        check(wiring_checks.the_attached_policy_stays, "F178"),
         check(wiring_checks.queues_are_encrypted, "F07"),
         check(wiring_checks.log_is_kept_and_bounded),
         check(wiring_checks.names_are_free),
@@ -107,6 +110,11 @@ def edit_script(template: Template, change: Callable[[str], str]) -> None:
     """Change the script."""
     inputs = apply(template)
     inputs["runCommand"] = [change(text) for text in inputs["runCommand"]]
+
+
+def room(template: Template) -> int:
+    """How many characters the script may have more, if the document were submitted without a blank too many."""
+    return document_checks.SIZE_LIMIT - 2048 - len(json.dumps(document(template)))
 
 
 def edit_send_command(template: Template, old: str, new: str) -> None:
@@ -269,6 +277,10 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
         document_checks.script_starts_and_ends,
         lambda t: apply(t).update(runCommand=apply(t)["runCommand"][0].split("\n")),
     ),
+    "a document that only fits without its indentation": (
+        document_checks.script_starts_and_ends,
+        lambda t: edit_script(t, lambda text: text + "#" * room(t)),
+    ),
     "comment before the shebang": (
         document_checks.script_starts_and_ends,
         lambda t: edit_script(t, lambda text: f"# apply\n{text}"),
@@ -346,6 +358,22 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
             Action=["s3:GetObject", "s3:PutObject"]
         ),
     ),
+    "function may list all of an earlier bucket": (
+        access_checks.earlier_buckets_are_only_looked_at,
+        lambda t: statement(t, "ReconcileRole", "ListEarlierUploads").pop("Condition"),
+    ),
+    "function may read an earlier bucket": (
+        access_checks.earlier_buckets_are_only_looked_at,
+        lambda t: statement(t, "ReconcileRole", "ListEarlierUploads").update(
+            Action=["s3:ListBucket", "s3:GetObject"]
+        ),
+    ),
+    "function may list everybody's buckets": (
+        access_checks.bucket_access_is_narrow,
+        lambda t: statement(t, "ReconcileRole", "ListEarlierUploads").update(
+            Resource="*"
+        ),
+    ),
     "proxies may write": (
         access_checks.proxies_only_download,
         lambda t: statement(t, "ProxyPolicy", "DownloadConfig").update(
@@ -365,6 +393,18 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     "commands before the proxies may read the program": (
         wiring_checks.proxies_can_follow,
         lambda t: t["Resources"]["ReconcileFunction"].pop("DependsOn"),
+    ),
+    "a description with the environment": (
+        wiring_checks.the_attached_policy_stays,
+        lambda t: properties(t, "ProxyPolicy").update(
+            Description={"Fn::Sub": "Lets a HAProxy host of ${Environment} download"}
+        ),
+    ),
+    "a path of the proxies' policy": (
+        wiring_checks.the_attached_policy_stays,
+        lambda t: properties(t, "ProxyPolicy").update(
+            Path={"Fn::Sub": "/${Environment}/"}
+        ),
     ),
     "log without retention": (
         wiring_checks.log_is_kept_and_bounded,
@@ -386,9 +426,25 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
             1
         ].update(ExpirationInDays=30),
     ),
+    "checks stay": (
+        wiring_checks.no_config_expires,
+        lambda t: properties(t, "ConfigBucket")["LifecycleConfiguration"]["Rules"][
+            2
+        ].pop("ExpirationInDays"),
+    ),
+    "checks take configs along": (
+        wiring_checks.no_config_expires,
+        lambda t: properties(t, "ConfigBucket")["LifecycleConfiguration"]["Rules"][
+            2
+        ].update(Prefix="configs/check/"),
+    ),
     "bucket deleted with the stack": (
         wiring_checks.deletion_is_decided,
         lambda t: t["Resources"]["ConfigBucket"].pop("DeletionPolicy"),
+    ),
+    "bucket of a failed first deploy left behind": (
+        wiring_checks.deletion_is_decided,
+        lambda t: t["Resources"]["ConfigBucket"].update(DeletionPolicy="Retain"),
     ),
     "queue with a key of its own": (
         wiring_checks.queues_are_encrypted,

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from tests.template.stack import Stack, as_list
 
 HOUR, DAY = 3600, 86400
+# What becomes of it with the stack, and on replacement. What is kept is not kept when the stack's create failed.
 STATEFUL = {
-    "AWS::S3::Bucket": "Retain",
-    "AWS::Logs::LogGroup": "Retain",
-    "AWS::SQS::Queue": "Delete",
+    "AWS::S3::Bucket": ("RetainExceptOnCreate", "Retain"),
+    "AWS::Logs::LogGroup": ("RetainExceptOnCreate", "Retain"),
+    "AWS::SQS::Queue": ("Delete", "Delete"),
 }
+# Create-only, as name and path are (provider schema of AWS::IAM::ManagedPolicy): another text is another policy.
+POLICY_DESCRIPTION = "Lets a HAProxy host download its config and the program that installs it, and nothing else"
 # Of checkov; which of them are right for us is in docs/decisions.md.
 KEPT_FINDINGS = {
     "CKV_AWS_18",  # access log of the bucket
@@ -135,9 +138,17 @@ def bucket_is_private(stack: Stack) -> Iterator[str]:
 
 
 def no_config_expires(stack: Stack) -> Iterator[str]:
-    """Old versions go, current objects stay: the config in use, and those to roll back to, may be years old."""
+    """Old versions go, current objects stay: the config in use, and those to roll back to, may be years old.
+
+    What checks left is none: it goes after a week.
+    """
     rules = stack.one("AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
+    (checks,) = [each for each in rules if each.get("Prefix", "").endswith("/check/")]
+    if checks.get("ExpirationInDays") != 7 or checks["Prefix"].count("/") != 3:
+        yield f"{checks['Prefix']} does not go after a week"
     for rule in rules:
+        if rule is checks:
+            continue
         if (
             rule["Status"] != "Enabled"
             or {"ExpirationInDays", "ExpirationDate", "Transitions"} & rule.keys()
@@ -164,11 +175,9 @@ def deletion_is_decided(stack: Stack) -> Iterator[str]:
     """What holds state says what becomes of it, on delete and on replacement."""
     for name, resource in stack.resources.items():
         wanted = STATEFUL.get(resource["Type"])
-        if wanted and {
-            resource.get("DeletionPolicy"),
-            resource.get("UpdateReplacePolicy"),
-        } != {wanted}:
-            yield f"{name} must have both policies {wanted}"
+        found = (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy"))
+        if wanted and found != wanted:
+            yield f"{name} must have the policies {wanted} for deletion and replacement"
 
 
 def queues_are_encrypted(stack: Stack) -> Iterator[str]:
@@ -215,3 +224,12 @@ def scanner_skips_have_reasons(stack: Stack) -> Iterator[str]:
                 yield f"{name}: {skip['id']} is not among the findings that we decided to keep"
             if len(skip.get("comment", "")) < 20:
                 yield f"{name}: {skip['id']} has no reason"
+
+
+def the_attached_policy_stays(stack: Stack) -> Iterator[str]:
+    """No deploy replaces the proxies' policy: the old one could not be deleted where somebody attached it."""
+    for name, policy in stack.of_type("AWS::IAM::ManagedPolicy").items():
+        fixed = {"ManagedPolicyName", "Path"} & policy.keys()
+        yield from (f"{name} has a {key}" for key in sorted(fixed))
+        if policy.get("Description") != POLICY_DESCRIPTION:
+            yield f"{name} has another description than the one that every release must have"

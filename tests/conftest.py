@@ -9,6 +9,10 @@ from hypothesis import HealthCheck, settings
 # Read when moto is imported. It would make 1,296 images for each account and region, and search them at each launch.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
+# A test types `make` as a person does; below the make that runs the tests it would print and do other things.
+for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+    os.environ.pop(name, None)
+
 settings.register_profile(
     "ci",
     derandomize=True,  # the same examples on every machine: red is red for everybody
@@ -24,6 +28,8 @@ LONGEST = (
     "tests/oracle/",
     "tests/template/test_build.py",
     "tests/contract/test_protocol.py",
+    "tests/end_to_end/test_sudo_user.py",
+    "tests/end_to_end/test_demo.py",
 )
 """A stage ends when its last worker does, so these begin first; all others keep the order that chance gave them."""
 

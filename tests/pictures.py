@@ -8,16 +8,19 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from moto.moto_api._internal import mock_random
+from moto.s3.models import s3_backends
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, RenderableType
 from rich.terminal_theme import MONOKAI
 
 from haproxy_apply.server_state import Backend
-from haproxy_ec2_sync.views import plan, status
-from tests.contract.world import World, new_world
+from haproxy_ec2_sync.views import check, plan, status
+from tests.contract.world import ACCOUNT, World, new_world
 
 FOLDER = Path(__file__).parents[1] / "docs/pictures"
 WIDTH = 108
@@ -95,6 +98,14 @@ def launch(world: World, kind: str, number: int) -> str:
     return instance_id
 
 
+def upload(world: World, key: str, body: bytes) -> None:
+    """An object that was put at the time of the world: the stand-in's S3 goes by the machine's clock."""
+    bucket = world.settings.bucket
+    world.clients.s3.put_object(Bucket=bucket, Key=key, Body=body)
+    stored: Any = s3_backends[ACCOUNT]["aws"].get_object(bucket, key)
+    stored.last_modified = datetime.fromtimestamp(world.now, UTC)
+
+
 def of_status() -> RenderableType:
     """A full disk on the canary, a stopped HAProxy, a server that is down, and who is behind them."""
     with fleet() as world:
@@ -122,17 +133,29 @@ def of_plan() -> RenderableType:
             Resources=[weighted], Tags=[{"Key": "haproxy:weight", "Value": "20"}]
         )
         world.terminate(gone)
-        world.clients.s3.put_object(
-            Bucket=world.settings.bucket,
-            Key=f"vars/{world.settings.environment}.yml",
-            Body=b"session_timeout: 30m\n",
+        upload(
+            world, f"vars/{world.settings.environment}.yml", b"session_timeout: 30m\n"
         )
         return plan.plan(world.act("plan"))
+
+
+def of_check() -> RenderableType:
+    """A server that joins, as two proxies see it; a file that somebody edited; and a port that another program has."""
+    with fleet() as world:
+        _, edited, taken, _ = (world.proxies[key] for key in sorted(world.proxies))
+        launch(world, "tomcat", 4)
+        config = world.texts[edited.installed]
+        world.drift(edited.instance_id, config.replace("roundrobin", "leastconn"))
+        taken.refusal = ("cannot-bind", "0.0.0.0:443: Address already in use")
+        begun = world.act("check")
+        world.pass_time(30)
+        return check.check(world.act("check", id=begun["id"]), begun)
 
 
 PICTURES: dict[str, Callable[[], RenderableType]] = {
     "status": of_status,
     "plan": of_plan,
+    "check": of_check,
 }
 
 

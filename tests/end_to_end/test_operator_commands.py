@@ -28,7 +28,7 @@ ACTIONS = [
     if words.split()[0] in app.commands
 ]
 TYPED = {*OURS, *(each for each in ACTIONS if f"{each} --env staging" not in OURS)}
-READING = {"status", "plan", "history", "diff", "logs", "doctor", "completion"}
+READING = {"status", "plan", "check", "history", "diff", "logs", "doctor", "completion"}
 ACTING = {command for command in TYPED if command.split()[1] not in READING}
 COMPLETION = re.findall(r"^eval .*$", DOCUMENTS["command-line.md"], re.MULTILINE)
 SECONDS = 120
@@ -36,6 +36,8 @@ ENDLESS = re.compile("--follow|--watch")
 """What goes on until Ctrl-C, which is typed after some seconds."""
 
 INTERRUPTED = 130
+PROXIES = ("edge-1", "edge-2")
+"""As the documents call proxies."""
 
 
 @pytest.fixture
@@ -99,10 +101,12 @@ def test_sam_remote_invoke_reaches_the_function(
 
 
 def _filled(command: str, status: Mapping[str, Any]) -> str:
-    """With the numbers of a publication that there is, for those of the document."""
+    """With the numbers of a publication and the names of proxies that there are, for those of the document."""
     fence = rf"\g<1>{status['fence']}"
     command = re.sub(r"(--fence )(\d+|\.\.\.|<\w+>)", fence, command)
     command = re.sub(r"(diff )\d+(?= --fence)", fence, command)
+    for proxy, named in zip(status["proxies"].values(), PROXIES, strict=False):
+        command = command.replace(named, proxy["name"])
     generation = rf"\g<1>{status['generation']}"
     return re.sub(
         r"((?:diff|rollback|--generation) )(\d{1,6}\b|<\w+>)", generation, command
@@ -119,7 +123,7 @@ def _ends_well(command: str, desk: Path, system: LocalSystem) -> str:
     line = shlex.quote(f'fpath=(. "$HOME"); {command}')
     done = _typed(f"script -qec {line} /dev/null", desk, system, "y\n")
     allowed = {INTERRUPTED} if is_endless else {0}
-    if command.startswith(f"{NAME} plan"):
+    if command.startswith((f"{NAME} plan", f"{NAME} check")):
         allowed |= {PLAN_HAS_CHANGES}
     return "" if done.returncode in allowed else f"{command}:\n{done.stdout}"
 

@@ -18,9 +18,11 @@ def test_sample_is_accepted(
 ) -> None:
     """Neither an error nor a message that would come back."""
     event = json.loads(path.read_text())
+    # Samples cannot know this system's.
     if "generation" in event:
-        # Samples cannot know this system's.
         event["generation"] = system.status()["generation"]
+    if "id" in event and event.get("action") == "check":
+        event["id"] = system.invoke({"action": "check"})["id"]
     answer = system.invoke(event)
     if event.get("action") in ("freeze", "rollback"):
         deployed.invoke({"action": "unfreeze"})

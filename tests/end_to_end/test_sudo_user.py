@@ -12,6 +12,7 @@ import pytest
 
 from local.deployment import PROJECT
 from local.lab.namespaces import held_namespaces, printed
+from tests import readme
 
 NAME = "newcomer"
 TESTS = "test_the_first_label_is_the_name or test_a_script_runs_where_the_host_is or test_sample_is_accepted[status]"
@@ -156,19 +157,33 @@ def _files(folder: Path) -> list[str]:
     )
 
 
+def _shows(newcomer: Newcomer, command: str, before: str = "") -> None:
+    """It prints what the README shows, and whatever make says of its own recipes."""
+    printed = newcomer.types(f"{before} {command}")
+    assert readme.is_shown(command, printed), printed[-6000:]
+
+
+@pytest.mark.fault("F192")
 def test_the_readmes_commands_as_a_user_with_sudo(newcomer: Newcomer) -> None:
     """Demo, tests and template test work in that order, all files stay the user's, clean removes its own."""
     before = _files(newcomer.project)
     assert "sbin" not in newcomer.types("echo $PATH")
-    assert "All of it happened" in newcomer.types("make demo")
+    # A profile that root does not have.
+    _shows(newcomer, "make demo", "export AWS_PROFILE=work;")
     assert newcomer.foreign_files() == []
-    assert newcomer.types(f"make test TESTS='{TESTS}'").count(" passed") == 3
+    tested = newcomer.types(f"make test TESTS='{TESTS}'")
+    assert tested.count(" passed") == 3
+    assert readme.is_shown("make test", tested), tested
     template = "src/haproxy_sync/config/templates/haproxy.cfg.j2"
-    assert "haproxy.cfg.j2: ok" in newcomer.types(
-        f"make template-test TEMPLATE={template}"
+    newcomer.types(f"cp {template} .")
+    _shows(newcomer, "make template-test TEMPLATE=haproxy.cfg.j2")
+    newcomer.types("rm haproxy.cfg.j2")
+    _shows(
+        newcomer, "sam build", "export PATH=$PWD/.venv/bin:$PWD/.venv-sam/bin:$PATH;"
     )
     for installs, removes in INSTALLATIONS.items():
-        newcomer.types(f"export PATH=$PWD/.tools/bin:$PATH; {installs}")
+        printed = newcomer.types(f"export PATH=$PWD/.tools/bin:$PATH; {installs}")
+        assert installs not in readme.typed() or readme.is_shown(installs, printed)
         said = newcomer.types("cd / && ~/.local/bin/haproxy-ec2-sync --version")
         assert said.startswith("haproxy-ec2-sync, version ")
         newcomer.types(f"export PATH=$PWD/.tools/bin:$PATH; {removes}")

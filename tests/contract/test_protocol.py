@@ -69,7 +69,10 @@ class MovingEc2:
 
 
 class Stage:
-    """One run in an environment of its own: moto's bucket, a moving EC2, and a clock that ticks with every reading."""
+    """One run in an environment of its own: moto's bucket, a moving EC2, and a clock that ticks with every reading.
+
+    Its queue is its own, too, since moto walks through all that was ever sent.
+    """
 
     def __init__(
         self, world: World, choose: Choose, kind: type[MovingEc2] = MovingEc2
@@ -77,7 +80,10 @@ class Stage:
         environment = f"run-{next(RUNS)}"
         self.schedule = Schedule(choose)
         self.ec2 = kind(environment, self.schedule.pause)
-        self.settings = replace(world.settings, environment=environment)
+        queue_url = world.clients.sqs.create_queue(QueueName=environment)["QueueUrl"]
+        self.settings = replace(
+            world.settings, environment=environment, queue_url=queue_url
+        )
         self.clients = replace(world.clients, ec2=self.ec2)
         self.ticks = count(1_795_000_000)
 

@@ -19,7 +19,8 @@ HOME = tempfile.TemporaryDirectory(prefix="oracle-")
 (Path(HOME.name) / "ansible.cfg").touch()  # nobody's own settings
 os.environ.update(ANSIBLE_HOME=HOME.name, ANSIBLE_CONFIG=f"{HOME.name}/ansible.cfg")
 
-from ansible.errors import AnsibleError  # noqa: E402 - after the environment
+from ansible._internal._templating._engine import TemplateEngine  # noqa: E402 - after the environment
+from ansible.errors import AnsibleError  # noqa: E402
 from ansible.inventory.manager import InventoryManager  # noqa: E402
 from ansible.module_utils.common.text.converters import to_text  # noqa: E402
 from ansible.parsing.dataloader import DataLoader  # noqa: E402
@@ -27,6 +28,10 @@ from ansible.plugins.loader import init_plugin_loader  # noqa: E402
 from ansible.template import Templar, trust_as_template  # noqa: E402
 from ansible.vars.hostvars import HostVars  # noqa: E402
 from ansible.vars.manager import VariableManager  # noqa: E402
+
+# Filters of ansible.utils copy each list that they are given, and with it the engine that templated it, with all that
+# an inventory has. Shared instead, it gives the same answers in a fifth of the time.
+TemplateEngine.__deepcopy__ = lambda engine, _memo: engine
 
 
 def inventory_text(hosts: dict[str, Any]) -> str:

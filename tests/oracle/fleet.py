@@ -3,7 +3,9 @@
 import json
 import subprocess
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +53,16 @@ class Case:
     variables: str = ""
 
 
+@cache
+def _parsed(text: str) -> Mapping[str, Any]:
+    """The variables; most cases have the same."""
+    return parse_variables(text, "vars")
+
+
 def ours(case: Case) -> str | None:
     """What the project renders; None for an error."""
     try:
-        variables = parse_variables(case.variables, "vars")
+        variables = deepcopy(_parsed(case.variables))  # a template may change them
         engine = Engine(case.main, case.files)
         reading = Reading(Marks())
         world = World(engine, HostIndex(FLEET), variables, SETTINGS, reading)

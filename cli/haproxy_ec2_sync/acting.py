@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import click
 from rich.console import Console, RenderableType
@@ -20,6 +20,8 @@ from haproxy_ec2_sync.parameters import Finite
 from haproxy_ec2_sync.streams import screen
 from haproxy_ec2_sync.views import acted
 from haproxy_ec2_sync.waiting import TIMEOUT_SECONDS, Goal, Outcome, Wait
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 HEALTHY = frozenset({"healthy"})
 ACCEPTABLE = HEALTHY | {"attention"}
@@ -41,14 +43,23 @@ ADOPT = click.option(
     is_flag=True,
     help="Take the proxies that are another stack's; asks first.",
 )
-TIMEOUT = click.option(
-    "--timeout",
-    type=Finite(min=0),
-    default=TIMEOUT_SECONDS,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait.",
-)
+
+
+def within(seconds: float, help_: str, *names: str) -> Callable[[Decorated], Decorated]:
+    """The option --timeout of a command that waits, also under these names."""
+    return click.option(
+        "--timeout",
+        *names,
+        "timeout",
+        type=Finite(min=0),
+        default=seconds,
+        show_default=True,
+        metavar="SECONDS",
+        help=help_,
+    )
+
+
+TIMEOUT = within(TIMEOUT_SECONDS, "How long to wait.")
 ALLOW_ATTENTION = click.option(
     "--allow-attention",
     is_flag=True,

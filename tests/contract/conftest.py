@@ -24,6 +24,15 @@ def world() -> Iterator[World]:
 
 
 @pytest.fixture
+def fresh() -> Iterator[World]:
+    """A fleet that is tagged already, the bucket of a first deploy, and the template's own `StartFrozen`."""
+    with new_world(start_frozen=True) as made:
+        made.launch(number=3)
+        made.launch("haproxy", 2)
+        yield made
+
+
+@pytest.fixture
 def running(world: World) -> World:
     """Three backends, three proxies, all of them settled."""
     return settled(world)

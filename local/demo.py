@@ -28,7 +28,6 @@ from local.system import (
 )
 
 CONNECTIONS_PER_SECOND = 20
-STEP_SECONDS = 60
 CONFIG = "/etc/haproxy/haproxy.cfg"
 SPEED = 6
 LAST_HINT = "Ctrl-C ends it all."
@@ -87,7 +86,7 @@ class Demo:
                 self.system.launch_proxy(Style.MASTER_WORKER, "ap-southeast-2b"),
             )
             own = [proxy.host.read(CONFIG) for proxy in proxies]
-            self.system.wait_until("a look at all of them", self._is_seen, STEP_SECONDS)
+            self.system.wait_until("a look at all of them", self._is_seen)
             say(f"{len(own)} proxies with a config of their own")
         with self.screen.step(
             "a new environment is frozen: plan, then unfreeze"
@@ -101,7 +100,7 @@ class Demo:
                 )
             totals = self._planned()
             self.system.invoke({"action": "unfreeze"})
-            seconds = self.system.wait_until_serving(*backends, seconds=STEP_SECONDS)
+            seconds = self.system.wait_until_serving(*backends)
             self._reported("unfreeze", 0)
             say(f"{totals} HTTPS through both proxies {seconds:.1f} s after unfreeze")
         self.started_at = time.monotonic()
@@ -112,11 +111,10 @@ class Demo:
         with self.screen.step("launch a third backend") as say:
             launched = time.time()
             backend = self.system.launch_backend()
-            self.system.wait_until_serving(*present, backend, seconds=STEP_SECONDS)
+            self.system.wait_until_serving(*present, backend)
             self.system.wait_until(
                 "its clients' requests reach it",
                 lambda: self._first_answer(backend),
-                STEP_SECONDS,
             )
             self.event_to_traffic = (
                 self._first_answer(backend) - launched - TRANSITION_SECONDS
@@ -131,7 +129,7 @@ class Demo:
         before = self._generation()
         with self.screen.step("terminate a backend") as say:
             self.system.terminate(gone.instance_id)
-            seconds = self.system.wait_until_serving(*rest, seconds=STEP_SECONDS)
+            seconds = self.system.wait_until_serving(*rest)
             say(f"no request reaches {gone.name} any more after {seconds:.1f} s")
         self._rolls_out("terminate", before)
 
@@ -139,7 +137,7 @@ class Demo:
         before = self._generation()
         with self.screen.step("change a tag: Type=batch") as say:
             self.system.tag({"Type": "batch"}, leaving.instance_id)
-            seconds = self.system.wait_until_serving(staying, seconds=STEP_SECONDS)
+            seconds = self.system.wait_until_serving(staying)
             say(f"no request reaches {leaving.name} any more after {seconds:.1f} s")
         self._rolls_out("retag", before)
         if {*self.methods["retag"].values()} != {"syn-drop"}:
@@ -170,7 +168,6 @@ class Demo:
             seconds = self.system.wait_until(
                 "the sweep repairs it",
                 lambda: proxy.host.read(CONFIG) == good,
-                STEP_SECONDS,
             )
             say(
                 f"repaired by the sweep after {seconds:.1f} s (drift checks and sweeps come more often here)"
@@ -179,7 +176,6 @@ class Demo:
             self.system.wait_until(
                 "repair reported",
                 lambda: self._outcome(proxy) == "repaired",
-                STEP_SECONDS,
             )
             report = self.system.status()["proxies"][proxy.instance_id]
             self.methods["edit by hand"] = {proxy.instance_id: report["method"]}
@@ -209,7 +205,7 @@ class Demo:
             is_newer = int(status["generation"] or 0) > before
             return is_newer and self._is_converged(status) and seen.keys() == {*proxies}
 
-        self.system.wait_until(f"a rollout of {change}", is_reported, STEP_SECONDS)
+        self.system.wait_until(f"a rollout of {change}", is_reported)
         self.methods[change] = seen
         return seen
 

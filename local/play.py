@@ -16,7 +16,7 @@ from local import stack
 from local.deployment import settings
 from local.system import INSTANCE_PROFILE, TYPES, newest, run_instance
 
-MACHINE_SECONDS = 30
+MACHINE_SECONDS = 90
 """How long a machine may take to come or go."""
 ZONE = "ap-southeast-2a"
 NOTHING_RUNS = (

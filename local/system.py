@@ -48,6 +48,8 @@ TYPES = ("tomcat", "haproxy")
 """Values of the tag `Type` of backends and proxies."""
 SHUTDOWN_SECONDS = 1.0
 """How long a host still serves after the call that terminates it."""
+DEADLINE_SECONDS = 180
+"""Of each wait: a busy machine is no fault."""
 REGISTER_SECONDS = 3.0
 """How long after the launch of a proxy its SSM agent registers."""
 LOCAL_PARAMETERS = {
@@ -251,7 +253,10 @@ class LocalSystem:
         }
 
     def wait_until(
-        self, what: str, condition: Callable[[], object], seconds: float = 60
+        self,
+        what: str,
+        condition: Callable[[], object],
+        seconds: float = DEADLINE_SECONDS,
     ) -> float:
         """Wait for a condition, however often it raises OSError; the seconds it took. TimeoutError says `what`."""
         start = time.monotonic()
@@ -267,7 +272,9 @@ class LocalSystem:
             f"{what}: not within {seconds:.0f} s, logs in {self.folder}"
         ) from error
 
-    def wait_until_serving(self, *backends: Backend, seconds: float = 60) -> float:
+    def wait_until_serving(
+        self, *backends: Backend, seconds: float = DEADLINE_SECONDS
+    ) -> float:
         """Wait until each proxy's clients reach exactly these backends; the seconds it took."""
         wanted = {backend.name for backend in backends}
 

@@ -505,6 +505,21 @@ def test_a_hand_edit_is_repaired_and_reported(running: World) -> None:
     assert running.proxies[edited].installed == desired(running)
 
 
+def test_a_drift_check_does_not_make_the_last_reload_forgotten(running: World) -> None:
+    """How each proxy took the last change is told until it takes another one."""
+    running.launch()
+    running.sweep()
+    running.settle()
+    orders = running.orders()
+    running.pass_time(running.settings.drift_check_seconds)
+    running.sweep()
+    running.settle()
+    assert running.orders() > orders
+    assert outcomes(running) == ["unchanged"] * len(running.proxies)
+    told = running.act("status")["proxies"].values()
+    assert {proxy["method"] for proxy in told} == {"runtime"}
+
+
 def test_a_comparison_that_fails_on_one_proxy_leaves_the_others_settled(
     running: World,
 ) -> None:

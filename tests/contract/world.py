@@ -201,7 +201,7 @@ class SimulatedProxy:
             "md5_before": before,
             "md5_after": self.installed,
             "running_md5": self.running,
-            "method": "none",
+            "method": "runtime" if outcome == "installed" else "none",
             "window_ms": 0,
             "backup": f"/etc/haproxy/haproxy.cfg.{before[:8]}.bak"
             if outcome == "repaired"

@@ -22,8 +22,8 @@ from local.lab import wait_until
 from local.system import IMAGE, newest
 from tests import readme
 
-LIMIT_SECONDS = 400
-WAIT_SECONDS = 90
+LIMIT_SECONDS = 900
+WAIT_SECONDS = 240
 ENDLESS = ("tail -f",)
 ELSEWHERE = {
     "AWS_PROFILE": "nobody",

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from local.deployment import CONFIG_ENVIRONMENT, PROJECT, settings
-from local.system import LocalSystem
+from local.system import DEADLINE_SECONDS, LocalSystem
 from tests.end_to_end.conftest import credentials
 
 SECONDS = 120
@@ -53,7 +53,7 @@ def _all_is_right(system: LocalSystem) -> bool:
 
 
 def _wait_until_named(
-    system: LocalSystem, check: str, words: str, seconds: float = 60
+    system: LocalSystem, check: str, words: str, seconds: float = DEADLINE_SECONDS
 ) -> None:
     """Wait until a check says the words, with what to do, and the command fails."""
 

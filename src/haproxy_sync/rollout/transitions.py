@@ -332,7 +332,7 @@ def _observed(
         reason="unproven" if is_unproven else report.reason,
         detail=report.detail,
         backup=report.backup or before.backup,
-        method=report.method or before.method,
+        method=_method(before, report),
         at=now,
         attempts=before.attempts + 1,
         failed_generation=failed_generation,
@@ -345,6 +345,13 @@ def _observed(
     if report.outcome in HARMLESS and not is_unproven:
         after = replace(after, attempts=0)
     return serving.heard(after, report, command.claimed_at, now)
+
+
+def _method(before: ProxyState, report: Report) -> str:
+    """How the last change was made: a look that found nothing to do does not make it forgotten."""
+    if report.outcome is Outcome.UNCHANGED or not report.method:
+        return before.method
+    return report.method
 
 
 def _since(before: ProxyState, outcome: Outcome, now: UnixSeconds) -> UnixSeconds:

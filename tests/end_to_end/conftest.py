@@ -117,7 +117,7 @@ def come_to_rest(system: LocalSystem) -> None:
     """
     system.invoke({"action": "sync"})
     system.wait_until(
-        "rest", lambda: is_at_rest(system) and not departed(system), seconds=120
+        "rest", lambda: is_at_rest(system) and not departed(system), seconds=300
     )
 
 

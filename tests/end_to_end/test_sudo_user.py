@@ -52,7 +52,7 @@ class Newcomer:
         """Their copy."""
         return self.home / "project"
 
-    def types(self, command: str, seconds: float = 600) -> str:
+    def types(self, command: str, seconds: float = 1200) -> str:
         """Run a command line in a login shell in the project; what it printed. Fails unless it ends well, in time."""
         enter = ["nsenter", f"--target={self.pid}", "--mount", "--pid", "--wdns=/"]
         login = [

@@ -190,20 +190,17 @@ class Demo:
             say(f"generation {self._generation()}, by {_joined(methods.values())}")
 
     def _reported(self, change: str, before: int) -> Mapping[str, str]:
-        """Wait for a generation after this one on every proxy; the method of each, which drift checks do not have."""
+        """Wait for a generation after this one on every proxy; by which method each took it."""
         seen: dict[str, str] = {}
 
         def is_reported() -> bool:
             status = self.system.status()
-            proxies = status["proxies"]
-            seen.update({
-                instance_id: proxy["method"]
-                for instance_id, proxy in proxies.items()
-                if (proxy["observed_generation"] or 0) > before
-                and proxy["method"] not in ("", "none")
-            })  # fmt: skip
             is_newer = int(status["generation"] or 0) > before
-            return is_newer and self._is_converged(status) and seen.keys() == {*proxies}
+            if is_newer and self._is_converged(status):
+                seen.update(
+                    {key: each["method"] for key, each in status["proxies"].items()}
+                )
+            return bool(seen) and {*seen.values()}.isdisjoint({"", "none"})
 
         self.system.wait_until(f"a rollout of {change}", is_reported)
         self.methods[change] = seen

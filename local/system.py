@@ -49,7 +49,7 @@ TYPES = ("tomcat", "haproxy")
 SHUTDOWN_SECONDS = 1.0
 """How long a host still serves after the call that terminates it."""
 DEADLINE_SECONDS = 180
-"""Of each wait: a busy machine is no fault."""
+"""Of a wait, unless it says otherwise: a busy machine is no fault."""
 REGISTER_SECONDS = 3.0
 """How long after the launch of a proxy its SSM agent registers."""
 LOCAL_PARAMETERS = {

@@ -45,7 +45,9 @@ ADOPT = click.option(
 )
 
 
-def within(seconds: float, help_: str, *names: str) -> Callable[[Decorated], Decorated]:
+def timeout_option(
+    seconds: float, help_: str, *names: str
+) -> Callable[[Decorated], Decorated]:
     """The option --timeout of a command that waits, also under these names."""
     return click.option(
         "--timeout",
@@ -59,7 +61,7 @@ def within(seconds: float, help_: str, *names: str) -> Callable[[Decorated], Dec
     )
 
 
-TIMEOUT = within(TIMEOUT_SECONDS, "How long to wait.")
+TIMEOUT = timeout_option(TIMEOUT_SECONDS, "How long to wait.")
 ALLOW_ATTENTION = click.option(
     "--allow-attention",
     is_flag=True,

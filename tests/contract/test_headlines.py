@@ -1,6 +1,5 @@
 """An operator who knows nothing reads the cause, what happens next and what to do in one sentence of `status`."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,6 @@ from tests.documents import anchors
 RUNBOOK = Path(__file__).parents[2] / "docs/runbook.md"
 TEMPLATE = "templates/staging/haproxy.cfg.j2"
 HOUR = 60
-
-
-@pytest.fixture
-def fresh() -> Iterator[World]:
-    """The first freeze."""
-    with new_world(start_frozen=True) as made:
-        made.launch(number=3)
-        made.launch("haproxy", 2)
-        yield made
 
 
 def headline(world: World) -> str:

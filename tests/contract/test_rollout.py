@@ -9,6 +9,7 @@ import pytest
 from haproxy_sync.rollout.limits import VOID_SECONDS
 from haproxy_sync.settings import Limit
 from haproxy_sync.state.model import Outcome
+from local.run_command import Trouble
 from tests.contract.faults import Death, Fault, failing, interposed
 from tests.contract.world import World, changed
 
@@ -505,19 +506,56 @@ def test_a_hand_edit_is_repaired_and_reported(running: World) -> None:
     assert running.proxies[edited].installed == desired(running)
 
 
+def methods(world: World) -> list[str]:
+    """How each proxy took its last change, in order of their ids."""
+    return [proxy["method"] for proxy in world.act("status")["proxies"].values()]
+
+
+def compare(world: World) -> None:
+    """A drift check, answered by all."""
+    orders = world.orders()
+    world.pass_time(world.settings.drift_check_seconds)
+    world.sweep()
+    world.settle()
+    assert world.orders() > orders
+
+
 def test_a_drift_check_does_not_make_the_last_reload_forgotten(running: World) -> None:
     """How each proxy took the last change is told until it takes another one."""
+    compare(running)
+    assert outcomes(running) == ["unchanged"] * 3
+    assert methods(running) == ["runtime"] * 3
+
+
+def test_a_proxy_that_is_stopped_took_its_last_change_all_the_same(
+    running: World,
+) -> None:
+    """Who says that nothing was to be done says nothing of how it was done before."""
+    stopped = running.proxies[min(running.proxies)]
+    for haproxy in ("stopped", "running"):
+        stopped.haproxy = haproxy
+        compare(running)
+        assert methods(running) == ["runtime"] * 3
+
+
+def test_who_was_changed_unheard_is_not_said_to_have_done_it_as_before(
+    running: World,
+) -> None:
+    """Its agent dies behind the change, before the report; the next command finds nothing to do."""
+    host = running.proxies[max(running.proxies)]
+    host.agent.trouble = Trouble.WORKER_KILLED
+    reloads = host.reloads
     running.launch()
     running.sweep()
+    while host.reloads == reloads:
+        running.pass_time(5)
+    host.agent.trouble = Trouble.NONE
+    for _ in range(30):
+        running.pass_time(60)
+        running.sweep()
     running.settle()
-    orders = running.orders()
-    running.pass_time(running.settings.drift_check_seconds)
-    running.sweep()
-    running.settle()
-    assert running.orders() > orders
-    assert outcomes(running) == ["unchanged"] * len(running.proxies)
-    told = running.act("status")["proxies"].values()
-    assert {proxy["method"] for proxy in told} == {"runtime"}
+    assert running.act("status")["converged"]
+    assert methods(running) == ["runtime", "runtime", ""]
 
 
 def test_a_comparison_that_fails_on_one_proxy_leaves_the_others_settled(

@@ -102,7 +102,7 @@ def test_each_trouble_is_named(system: LocalSystem) -> None:
         system.stop_agent(proxy)
         _wait_until_named(system, "agents", f"ConnectionLost: {proxy.host.name}")
 
-    system.wait_until("all is right again", lambda: _all_is_right(system), 120)
+    system.wait_until("all is right again", lambda: _all_is_right(system))
 
 
 def test_the_documents_policy_is_enough(system: LocalSystem) -> None:

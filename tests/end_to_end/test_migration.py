@@ -42,7 +42,7 @@ EDITED = "fullconn 47"
 SECONDS = 180
 STYLES = (Style.SYSV, Style.MASTER_WORKER)
 PARAMETERS = {"DriftCheckMinutes": "10"}
-"""As deployed. Sooner, whoever walks slowly sees hosts being asked anew beside what each command does."""
+"""Drift checks as deployed. Sooner, whoever walks slowly sees hosts being asked anew beside what each command does."""
 
 BLOCKS = "".join(
     re.findall(r"```console\n(.*?)```", DOCUMENTS["migrate-from-ansible.md"], re.DOTALL)

@@ -37,7 +37,9 @@ OLDER = "this function is older than this command line, and checks nothing: depl
     metavar="NAME|ID",
     help="Only this one, with all of its diff; may be given several times.",
 )
-@acting.within(TIMEOUT_SECONDS, "How long to wait for the proxies.", "--deadline")
+@acting.timeout_option(
+    TIMEOUT_SECONDS, "How long to wait for the proxies.", "--deadline"
+)
 @at_desk
 def command(desk: Desk, *, wanted: tuple[str, ...], timeout: float) -> int:
     """What would change in each proxy's live file, and whether it would be taken; in a freeze, too.

@@ -36,13 +36,7 @@ LEAST_SECONDS = 1.0
     is_flag=True,
     help="Ask each proxy now how it is, and wait for what they say; this installs nothing.",
 )
-@click.option(
-    "--timeout",
-    type=Finite(min=0),
-    default=FRESH_SECONDS,
-    show_default=True,
-    help="How many seconds --fresh waits.",
-)
+@acting.timeout_option(FRESH_SECONDS, "How long --fresh waits.")
 @click.option(
     "--watch",
     type=Finite(min=LEAST_SECONDS),

@@ -348,10 +348,13 @@ def _observed(
 
 
 def _method(before: ProxyState, report: Report) -> str:
-    """How the last change was made: a look that found nothing to do does not make it forgotten."""
-    if report.outcome is Outcome.UNCHANGED or not report.method:
+    """How the last change was made; empty: a report that would have said so got lost."""
+    has_changed = report.outcome in {Outcome.INSTALLED, Outcome.REPAIRED}
+    if has_changed or report.method not in {"", "none"}:
+        return report.method
+    if not report.is_heard or report.installed == before.installed:
         return before.method
-    return report.method
+    return report.method if report.outcome is Outcome.NOT_RUNNING else ""
 
 
 def _since(before: ProxyState, outcome: Outcome, now: UnixSeconds) -> UnixSeconds:

@@ -26,11 +26,14 @@ TRIED = $(if $(call given,TEMPLATE),$(call quoted,$(call given,TEMPLATE))) $(cal
 	$(call option,backend-port,BACKEND_PORT) $(call option,backend-type,BACKEND_TYPE) \
 	$(call option,proxy-type,PROXY_TYPE) $(call option,environment-tag,ENVIRONMENT_TAG) \
 	$(call option,type-tag,TYPE_TAG)
+# What `make test` runs the host program with: what most hosts have, and the newest that Debian keeps.
+HAPROXIES := 2.6 3.0
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= ap-southeast-2
 
-.PHONY: help setup setup-ansible setup-pythons lock demo invoke launch terminate retag test test-host-all lint format \
-	document build known-environment deploy template-test render bench-reload bench-apply clean
+.PHONY: help setup setup-ansible setup-pythons setup-haproxies lock demo invoke launch terminate retag test \
+	test-host-all test-haproxies lint format document build known-environment deploy template-test render bench-reload \
+	bench-apply clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -43,6 +46,9 @@ setup-ansible: ## the real Ansible, which the tests compare our rendering with
 
 setup-pythons: setup ## a Python of each age that hosts may have, which the tests run the host program with
 	@bin/setup pythons
+
+setup-haproxies: setup ## the HAProxys of other releases, which `make test` runs the host program with
+	@bin/setup haproxies $(HAPROXIES)
 
 lock: setup ## write the hashed requirement files anew from the .in files
 	@bin/lock
@@ -66,13 +72,18 @@ retag: $(PYTHON) ## there, give INSTANCE=i-... a tag: TAG=key=value
 $(PYTHON):
 	@echo 'nothing runs here: start it with `make demo KEEP=1`' >&2; exit 1
 
-test: setup setup-ansible setup-pythons build lint ## lint and all tests; TESTS='this or that' narrows each stage
+test: setup setup-ansible setup-pythons setup-haproxies build lint ## lint, all tests; TESTS='this or that' narrows
 	pytest -n 2 --ignore tests/host --ignore tests/local --ignore tests/end_to_end $(SELECTED)
-	$(AS_ROOT) pytest -n $(call workers,8) --maxschedchunk 1 tests/host tests/local $(SELECTED)
+	$(AS_ROOT) pytest -n $(call workers,8) --maxschedchunk 1 $(HAPROXIES:%=--haproxy=%) tests/host tests/local \
+		$(SELECTED)
 	$(AS_ROOT) pytest -n $(call workers,4) tests/end_to_end $(SELECTED)
 
 test-host-all: setup setup-pythons ## the tests of the host, with every cell of the kill sweep
 	$(AS_ROOT) pytest -n $(call workers,8) --maxschedchunk 1 -m "" tests/host $(SELECTED)
+
+test-haproxies: setup setup-pythons ## the tests of the host on each HAProxy from 2.2 to 3.2, one after the other
+	@bin/setup haproxies
+	$(AS_ROOT) $(PYTHON) -m tests.haproxies -n $(call workers,8) --maxschedchunk 1 $(SELECTED)
 
 lint: setup ## what CI runs first
 	bin/lint

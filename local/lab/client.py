@@ -12,12 +12,14 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from local.lab.network import Host, Network
 from local.lab.traffic import Attempt, Load
 
 TRAFFIC = Path(__file__).with_name("traffic.py")
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +101,14 @@ class Client(Host):
                 f"the clients of {self.name} ended with status {clients.returncode}"
             )
 
-    def get(
+    def get(  # noqa: PLR0913 - a request has that many properties; all but the address have a default
         self,
         address: str,
         path: str = "/",
         *,
         port: int = 80,
         server_name: str = "",
+        headers: Mapping[str, str] = NO_HEADERS,
         timeout_seconds: float = 10,
     ) -> Response:
         """Ask once; over TLS if a server name is given, without verifying the certificate. Raises OSError."""
@@ -120,7 +123,7 @@ class Client(Host):
         connection = http.client.HTTPConnection(server_name or address, port)
         connection.sock = self.call(connect)
         with contextlib.closing(connection):
-            connection.request("GET", path)
+            connection.request("GET", path, headers=dict(headers))
             received = connection.getresponse()
-            headers = {name.lower(): value for name, value in received.getheaders()}
-            return Response(received.status, headers, received.read().decode())
+            told = {name.lower(): value for name, value in received.getheaders()}
+            return Response(received.status, told, received.read().decode())

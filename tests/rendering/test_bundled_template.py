@@ -131,6 +131,20 @@ def test_server_lines() -> None:
     assert "[2001:db8::5]:8080" in text
 
 
+@pytest.mark.parametrize("binary", BINARIES)
+@pytest.mark.parametrize("variables", [{}, {"sticky_cookie": "SERVERID"}])
+def test_a_pool_that_drains_as_a_whole(
+    variables: dict[str, Any], binary: str, tmp_path: Path
+) -> None:
+    """However many drain, HAProxy takes it without a word; a pool in which nobody does has no line about it."""
+    draining = [instance(n, tags={"haproxy:drain": "yes"}) for n in range(1, 200)]
+    pool = inventory.parse([*draining, instance(250, "haproxy")], SETTINGS)
+    text = render_fleet(TEMPLATES, variables, pool, SETTINGS).configs[0].text
+    assert check(text, pool, StandIns(tmp_path), binary) == ()
+    named = {line.words[1] for line in lines(text) if line.words[:1] == ("use-server",)}
+    assert named == {server.name for server in servers(text)}
+
+
 def test_one_config_unless_zones_matter() -> None:
     """Every proxy shares one config; with zone awareness, those of one zone do."""
     assert render_fleet(TEMPLATES, {}, fleet(), SETTINGS).shared is not None

@@ -28,6 +28,7 @@ from local.haproxy_check import Alert, check
 from local.render import add_source, add_stack, source_of, stack_of, what
 from local.stand_ins import StandIns
 from local.template_lines import Lines, template_lines
+from local.upgrades import warnings
 
 PRICES: Mapping[str, tuple[str, str]] = {
     "hard-stop-after": (
@@ -88,16 +89,32 @@ class Trial:
 def findings(trial: Trial, stack_for: Callable[..., Settings]) -> Iterator[Finding]:
     """What is wrong with a template, fleet by fleet, and at the end what its silence costs."""
     configs: tuple[Config, ...] = ()
+    upgrades: dict[str, Finding] = {}
     for fixture in fixtures():
         for zone_aware in (False, True):
             stack = stack_for("staging", zone_aware=zone_aware)
             found, seen = _fixture_findings(fixture, trial, stack)
             yield from found
             configs = seen or configs
+            upgrades = _upgrades(seen) | upgrades
     for config in configs[:1]:
         for name, (pattern, price) in PRICES.items():
             if not re.search(pattern, config.text, re.MULTILINE):
                 yield Finding("any fleet", f"no {name}: {price}", is_failure=False)
+    yield from upgrades.values()
+
+
+def _upgrades(configs: Sequence[Config]) -> dict[str, Finding]:
+    """What another version of HAProxy refuses or takes otherwise, by what there is to say of it."""
+    told = (each for config in configs for each in warnings(config.text))
+    return {
+        each.text: Finding(
+            "an upgrade of HAProxy",
+            f"line {each.number} of the config: {each.text}",
+            is_failure=False,
+        )
+        for each in told
+    }
 
 
 def _fixture_findings(

@@ -24,6 +24,7 @@ TIMEOUT_SECONDS = 180
 URL_SUFFIX = "|".join(aws.url_suffixes()).replace(".", r"\.")
 BUCKET_URL = rf"^https://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9]\.s3\.[a-z0-9-]{{1,32}}\.({URL_SUFFIX})"
 SOURCE_URL = rf"{BUCKET_URL}/configs/[A-Za-z0-9._-]{{1,64}}/(check/)?[0-9a-f]{{64}}/haproxy\.cfg$"
+PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 # An agent's RE2 takes no more than a thousand repetitions, of nested ones the product.
 LINES = "[1-9][0-9]{0,5}(-[1-9][0-9]{0,5})?"
 STACK_ID = f"^{settings.STACK_ID.pattern}$"
@@ -73,7 +74,7 @@ def parameters(program: str) -> dict[str, dict[str, str]]:
             "syn-drop",
         ),
         "ListenPorts": parameter(
-            "Ports of the SYN drop", "^[0-9]{1,5}(,[0-9]{1,5}){0,14}$", "80,443"
+            "Ports of the SYN drop", f"^{PORT}(,{PORT}){{0,14}}$", "80,443"
         ),
         "Publisher": publisher,
         "Adopt": parameter(
@@ -93,9 +94,11 @@ def parameters(program: str) -> dict[str, dict[str, str]]:
 
 
 def _default_url() -> str:
-    return (
-        f"https://none.s3.us-east-1.amazonaws.com/configs/none/{'0' * 64}/haproxy.cfg"
-    )
+    """Of a bucket that nobody can have."""
+    # "Bucket names must not contain two adjacent periods": Amazon S3 User Guide, General purpose bucket naming rules.
+    # Nor has the name of a host an empty label: RFC 1034, 3.1.
+    bucket = "none..none"
+    return f"https://{bucket}.s3.us-east-1.amazonaws.com/configs/none/{'0' * 64}/haproxy.cfg"
 
 
 def download(name: str, address: str, file: str) -> dict[str, Any]:

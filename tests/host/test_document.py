@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import re2  # type: ignore[import-untyped]
@@ -59,7 +60,7 @@ BAD = {
         "/",
     ],
     "ReloadMethod": ["none", "auto\n", "AUTO"],
-    "ListenPorts": ["", "80,", "80 -j ACCEPT", ",".join(["80"] * 16)],
+    "ListenPorts": ["", "80,", "0", "80,99999", "80 -j ACCEPT", ",".join(["80"] * 16)],
     "Publisher": [
         "",
         "haproxy-backends-staging",
@@ -95,6 +96,14 @@ def test_the_document_is_the_launcher_byte_for_byte() -> None:
 def test_the_committed_document_is_the_generated_one() -> None:
     """`make document` was run after the last change of launcher or program."""
     assert document.DOCUMENT.read_text() == document.text()
+
+
+@pytest.mark.fault("F222")
+def test_the_placeholder_names_a_bucket_that_nobody_can_have() -> None:
+    """S3 gives no bucket a name with two adjacent periods, and no name of a host has an empty label."""
+    address = urlsplit(DOCUMENT["parameters"]["SourceUrl"]["default"])
+    bucket = str(address.hostname).partition(".s3.")[0]
+    assert ".." in bucket
 
 
 @pytest.mark.fault("F96")

@@ -94,6 +94,8 @@ def test_an_agent_that_does_not_set_the_environment_changes_nothing(
         ("ListenPorts", "80 -j ACCEPT"),
         ("ListenPorts", ",".join(["80"] * 16)),
         ("ListenPorts", ""),
+        ("ListenPorts", "0"),
+        ("ListenPorts", "80,99999"),
         ("Publisher", "$(touch /run/executed)"),
         ("Adopt", "maybe"),
         ("Action", "`touch /run/executed`"),

@@ -146,11 +146,7 @@ def test_the_parser_takes_both_ends_of_the_range(setting: Setting) -> None:
 @pytest.mark.parametrize(
     "setting",
     # A pattern cannot count to 65535: ports have a test of their own.
-    [
-        each
-        for each in FROM_PARAMETERS
-        if "AllowedPattern" in each.parameter and each.reference != "ListenPorts"
-    ],
+    [each for each in FROM_PARAMETERS if "AllowedPattern" in each.parameter],
     ids=lambda setting: setting.reference,
 )
 @given(data=st.data())
@@ -189,7 +185,7 @@ GOOD: dict[str, list[str]] = {
     ],
     "ConfigPath": ["/etc/haproxy/haproxy.cfg", "/opt/lb/conf.d/haproxy-1.cfg"],
     "ProxyRoles": ["", "haproxy-instance", "lb.blue,lb_green@2,A+b=c"],
-    "ListenPorts": ["80,443", "8443"],
+    "ListenPorts": ["80,443", "8443", "1,65535"],
     "MaxConcurrency": ["10", "25%"],
     "MaxErrors": ["0", "10%"],
     "HoldMinutes": ["5", "0.2"],
@@ -216,7 +212,18 @@ BAD: dict[str, list[str]] = {
         "/etc/hap roxy.cfg",
         "/etc/$x",
     ],
-    "ListenPorts": ["", "80, 443", "http", "0", "80;443", ",".join(["80"] * 16)],
+    "ListenPorts": [
+        "",
+        "80, 443",
+        "http",
+        "0",
+        "80,0",
+        "99999",
+        "443,65536",
+        "080",
+        "80;443",
+        ",".join(["80"] * 16),
+    ],
     "MaxConcurrency": ["0", "0%", "101%", "-1", "ten"],
     "MaxErrors": ["-1", "101%", "1.5"],
     "ReloadMethod": ["restart"],

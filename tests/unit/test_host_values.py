@@ -19,7 +19,9 @@ from haproxy_apply.journal import Journal
 from haproxy_apply.report import Findings, marker
 from haproxy_apply.server_state import Backend, Servers
 from haproxy_apply.sockets import spelt
+from haproxy_sync.errors import SettingsError
 from haproxy_sync.rollout.reports import parse_marker, reports_of
+from haproxy_sync.settings import MAX_PORT, Settings
 from haproxy_sync.state import model
 
 PATHS = (Path("src/host"), Path("src"))
@@ -83,6 +85,9 @@ def test_good_parameters_are_taken() -> None:
         ("ConfigPath", "/etc/haproxy.cfg;id"),
         ("ReloadMethod", "AUTO"),
         ("ListenPorts", "80,"),
+        ("ListenPorts", "0"),
+        ("ListenPorts", "80,99999"),
+        ("ListenPorts", "65536"),
         ("ListenPorts", ",".join(["80"] * 16)),
         ("Publisher", STACK.replace("stack/", "")),
         ("Adopt", "1"),
@@ -105,6 +110,20 @@ def test_an_unset_parameter_is_the_agents_age(name: str) -> None:
     verdict = ended({key: value for key, value in GOOD.items() if key != name})
     assert (verdict.status, verdict.reason) == (11, "agent-too-old")
     assert name in verdict.detail
+
+
+@pytest.mark.fault("F222")
+@given(st.integers(0, 99_999))
+def test_a_port_is_one_that_exists(port: int) -> None:
+    """To the host as to the function."""
+    given = {**GOOD, "SSM_ListenPorts": f"443,{port}"}
+    if 0 < port <= MAX_PORT:
+        assert request.parse(given).listen_ports == f"443,{port}"
+        return
+    assert ended(given) == Verdict(10, "failed", "bad-parameter", "ListenPorts")
+    line = f"^LISTEN_PORTS='{port}': port '{port}' is not allowed$"
+    with pytest.raises(SettingsError, match=line):
+        Settings.variables()["listen_ports"].read({"LISTEN_PORTS": str(port)})
 
 
 WORDS = st.text("0123456789abcdef-", min_size=1)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 Ranges = Tuple[Tuple[int, int], ...]
 """First and last line of each range, from 1."""
 
+# 1 to 65535: a firewall refuses a rule with any other, and the drop window would be none.
+_PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _LINES = "[1-9][0-9]{0,5}(-[1-9][0-9]{0,5})?"
 PATTERNS = {
     "Md5": "[0-9a-f]{32}",
@@ -20,7 +22,7 @@ PATTERNS = {
     "Generation": "[0-9]{1,15}",
     "ConfigPath": r"/(?!.*\.\.)[A-Za-z0-9._/-]*[A-Za-z0-9]",
     "ReloadMethod": "syn-drop|seamless|runtime|auto",
-    "ListenPorts": "[0-9]{1,5}(,[0-9]{1,5}){0,14}",
+    "ListenPorts": f"{_PORT}(,{_PORT}){{0,14}}",
     "Publisher": (
         "arn:aws[a-z-]{0,12}:cloudformation:[a-z0-9-]{1,32}:[0-9]{12}:stack/[A-Za-z][A-Za-z0-9-]{0,127}/[0-9a-f-]{36}"
     ),

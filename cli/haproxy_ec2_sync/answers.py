@@ -172,10 +172,15 @@ class Proxy:
     desired: str  # MD5s
     has: str
     haproxy: str
+    haproxy_version: str
+    style: str
+    old_workers: int
     heard_at: float | None
     backends: tuple[Servers, ...]
     outcome: str
     reason: str
+    notes: tuple[str, ...]
+    window_ms: int
     at: float | None
     next: str
     next_at: float | None
@@ -257,10 +262,15 @@ def _proxy(instance_id: str, fields: Fields) -> Proxy:
         desired=fields.text("desired"),
         has=_has(fields),
         haproxy=fields.text("haproxy"),
+        haproxy_version=fields.text("haproxy_version"),
+        style=fields.text("style"),
+        old_workers=fields.count("old_workers"),
         heard_at=fields.number("heard_at"),
         backends=tuple(_servers(fields)),
         outcome=fields.text("outcome"),
         reason=fields.text("reason"),
+        notes=fields.texts("notes"),
+        window_ms=fields.count("window_ms"),
         at=fields.number("at"),
         next=fields.text("next"),
         next_at=fields.number("next_at"),

@@ -64,6 +64,31 @@ def test_all_is_well() -> None:
     screen.check("status-healthy", view.status(answer, NOW))
 
 
+@pytest.mark.fault("F221")
+def test_what_a_host_could_not_do_stands_in_its_row() -> None:
+    """Its notes below the outcome; old workers below HAProxy; on a wide terminal version and style, too."""
+    told = samples.proxy(
+        samples.FIRST,
+        notes=["no-drop-window", "state-not-saved"],
+        window_ms=40,
+        old_workers=3,
+        haproxy_version="2.6.12",
+        style="master-worker",
+    )
+    answer = samples.status(proxies={samples.FIRST: told})
+    text = screen.shown(view.status(answer, NOW), 180)
+    for words in (
+        "no-drop-window",
+        "state-not-saved",
+        "3 old workers",
+        "2.6.12 master-worker",
+        "window 40 ms",
+    ):
+        assert words in text
+    older = samples.status(proxies={samples.FIRST: samples.proxy(samples.FIRST)})
+    assert "old worker" not in screen.shown(view.status(older, NOW), 180)
+
+
 def test_a_hold_a_freeze_and_a_broken_template() -> None:
     """What keeps changes from the proxies is told in words."""
     ends = "at 2026-11-26T03:05:00Z; when the vanished are back"

@@ -116,6 +116,42 @@ def test_a_hand_edit_that_was_undone_is_remembered(running: World) -> None:
     }
 
 
+@pytest.mark.fault("F221")
+def test_what_hosts_say_beside_the_outcome_reaches_status(running: World) -> None:
+    """Until the next change: a comparison that finds nothing to do has no more to say of the last one."""
+    for host in running.proxies.values():
+        host.more = {
+            "notes": "no-drop-window servers-not-up-yet",
+            "window_ms": 40,
+            "old_workers": 2,
+            "haproxy_version": "3.0.11",
+            "style": "master-worker",
+        }
+    running.launch()
+    running.sweep()
+    running.pass_time(60)
+    for host in running.proxies.values():
+        host.more = {
+            "old_workers": 1,
+            "haproxy_version": "3.0.11",
+            "style": "master-worker",
+        }
+    running.act("verify")
+    running.pass_time(30)
+    for told in running.act("status")["proxies"].values():
+        assert told["outcome"] == "unchanged"
+        assert told["notes"] == ["no-drop-window", "servers-not-up-yet"]
+        assert (told["window_ms"], told["old_workers"]) == (40, 1)
+        assert (told["haproxy_version"], told["style"]) == ("3.0.11", "master-worker")
+    for host in running.proxies.values():
+        host.more = {}
+    running.launch()
+    running.sweep()
+    running.pass_time(60)
+    for told in running.act("status")["proxies"].values():
+        assert (told["notes"], told["window_ms"]) == ([], 0)
+
+
 def report(haproxy: HAProxy, up: int, reason: str = "") -> Report:
     """A host's word."""
     outcome = Outcome.REPAIRED if reason else Outcome.UNCHANGED

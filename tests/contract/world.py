@@ -80,6 +80,7 @@ class SimulatedProxy:
     haproxy: str | None = "running"
     # As its worker sees them, the worst first; None: it cannot be asked.
     backends: tuple[Backend, ...] | None = (Backend("backend", 3, 0),)
+    more: dict[str, Any] = field(default_factory=dict)  # that its markers have
     installed: str = ""
     running: str = ""
     reloads: int = 0
@@ -225,7 +226,7 @@ class SimulatedProxy:
         is_bad = outcome in {"failed", "rolled-back"}
         ended = Detail.FAILED if is_bad else Detail.SUCCESS
         now = self.world.clock()
-        output = printed(marker | more, diff)
+        output = printed(marker | self.more | more, diff)
         downloads = (
             StepResult(name, Detail.SUCCESS, 0, "Content downloaded", "", now, now)
             for name in ("download", "download-program")

@@ -100,7 +100,17 @@ def test_status_of_a_big_fleet_in_a_bad_hour() -> None:
         failed_generation=1,
         publisher=STACK,
         inspection=Inspection(NOW - 30, "running", down="x" * 300),
-        serving=Serving(NOW - 30, HAProxy.RUNNING, "3.0.1", told_of, 100),
+        serving=Serving(
+            NOW - 30,
+            HAProxy.RUNNING,
+            "3.0.1",
+            told_of,
+            100,
+            style="master-worker",
+            old_workers=100,
+        ),
+        notes=("server-state-not-configured",) * 7,
+        window_ms=3000,
     )
     gone = {each.instance_id: NOW - 60 for each in pool[1000:]}
     state = EnvironmentState(

@@ -64,6 +64,37 @@ def test_the_marker_is_the_report() -> None:
     assert report.backup.endswith(".bak")
 
 
+@pytest.mark.fault("F221")
+def test_what_the_host_could_not_do_is_told() -> None:
+    """Its notes by word, how long the drop window was open, how many workers are left, and which HAProxy it is."""
+    told = said(
+        notes="no-drop-window state-not-saved",
+        old_workers=3,
+        haproxy_version="2.6.12",
+        style="daemon",
+    )
+    (report,) = reports_of([invocation("Success", output=told)])
+    assert report.notes == ("no-drop-window", "state-not-saved")
+    assert (report.window_ms, report.old_workers) == (12, 3)
+    assert (report.haproxy_version, report.style) == ("2.6.12", "daemon")
+
+
+@pytest.mark.fault("F221")
+@pytest.mark.parametrize("odd", [None, 7, ["a"], "<b>x</b>", "A b\nc", "x" * 500, {}])
+def test_notes_are_words_and_few(odd: object) -> None:
+    """Whatever else a host says under that name is none; so are more than it may say."""
+    (report,) = reports_of([invocation("Success", output=said(notes=odd))])
+    assert set(report.notes) <= {"b", "c"}
+    many = " ".join(f"note-{number}" for number in range(1000))
+    (report,) = reports_of([invocation("Success", output=said(notes=many))])
+    assert report.notes
+    assert len(" ".join(report.notes)) <= 200
+    (report,) = reports_of(
+        [invocation("Success", output=said(window_ms="x", old_workers=-1))]
+    )
+    assert (report.window_ms, report.old_workers) == (0, None)
+
+
 SAID = "[ALERT] (7) : config : parsing [/etc/haproxy/haproxy.cfg:4]: "
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from haproxy_ec2_sync.answers import Proxy, Servers
+from haproxy_ec2_sync.text import count
 from haproxy_ec2_sync.views.words import RANKS, colour, relative
 
 SHOWN = 30
@@ -73,6 +74,8 @@ class Cells:
             shown.stylize("magenta")
         for servers in proxy.backends:
             shown.append_text(_down(servers))
+        if proxy.old_workers:
+            shown.append(f"\n{count(proxy.old_workers, 'old worker')}", "dim")
         return shown
 
     def last(self, proxy: Proxy) -> Text:
@@ -82,6 +85,15 @@ class Cells:
         if proxy.next not in {"", "verify"}:  # that comes by itself, whatever is so
             due = relative(proxy.next_at, self.now).strip("-")
             shown.append(f"\n{proxy.next} {due}".rstrip(), "cyan")
+        for note in proxy.notes:
+            shown.append(f"\n{note}", "yellow")
+        return shown
+
+    def build(self, proxy: Proxy) -> Text:
+        """Which HAProxy it is, how it was started, and how long its last change held new connections up."""
+        shown = Text(f"{proxy.haproxy_version} {proxy.style}".strip())
+        if proxy.window_ms:
+            shown.append(f"\nwindow {proxy.window_ms} ms", "dim")
         return shown
 
     def when(self, proxy: Proxy) -> Text:
@@ -113,6 +125,7 @@ COLUMNS = (
     Column("ZONE", Cells.zone, is_short=True, from_width=78),
     Column("CONFIG", Cells.config, from_width=60),
     Column("HAPROXY", Cells.haproxy),
+    Column("VERSION", Cells.build, is_short=True, from_width=160),
     Column("LAST", Cells.last),
     Column("WHEN", Cells.when, is_short=True, from_width=48),
 )

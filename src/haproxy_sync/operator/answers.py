@@ -321,6 +321,8 @@ def _proxy(progress: Progress, host: Proxy) -> Answer:
         "detail": observed.detail,
         "backup": observed.backup,
         "method": observed.method,
+        "notes": list(observed.notes),
+        "window_ms": observed.window_ms,
         "observed_generation": _or_none(observed.observed_generation),
         "at": _or_none(observed.at),
         "at_iso": iso(observed.at),

@@ -115,6 +115,8 @@ def _haproxy(observed: ProxyState, most: int) -> Answer:
     return {
         "haproxy": str(haproxy(observed)),
         "haproxy_version": observed.serving.haproxy_version,
+        "style": observed.serving.style,
+        "old_workers": observed.serving.old_workers,
         "backends": None if shown is None else _counts(shown),
         "more_backends": told.more_backends + left_out,
     }

@@ -40,6 +40,8 @@ HOST_DENIALS = {(Outcome.FAILED, "other-publisher"): Outcome.DENIED}
 # What a host says that an apply would end as.
 WOULD = frozenset({"same", "differs", "refused"})
 DETAIL_LENGTH = 300  # enough for the first ALERT lines
+NOTE = re.compile(r"(?<!\S)[a-z][a-z0-9-]{1,47}(?!\S)", re.ASCII)
+NOTES_LENGTH = 200  # of all, with the blanks between them
 # HAProxy's names have no other characters, and nobody has more servers.
 BACKEND = re.compile(r"([A-Za-z0-9_.:-]+) ([0-9]{1,7})/([0-9]{1,7})", re.ASCII)
 # All that a host names, in at most 400 characters.
@@ -90,6 +92,9 @@ class Report:
     other_publisher_at: float = 0.0
     haproxy_version: str = ""
     style: str = ""
+    notes: tuple[str, ...] = ()  # what the host could not do, each one word
+    window_ms: int = 0  # for which the drop window was open
+    old_workers: int | None = None
     servers_up: int | None = None
     servers_down: int | None = None
     down: str = ""
@@ -260,6 +265,9 @@ def _reported(instance_id: str, marker: Mapping[str, Any]) -> Report:
         other_publisher_at=float(_whole(marker.get("other_publisher_at")) or 0),
         haproxy_version=_short(marker.get("haproxy_version")),
         style=_short(marker.get("style")),
+        notes=_notes(marker.get("notes")),
+        window_ms=_whole(marker.get("window_ms")) or 0,
+        old_workers=_whole(marker.get("old_workers")),
         servers_up=_whole(marker.get("servers_up")),
         servers_down=_whole(marker.get("servers_down")),
         down=_short(marker.get("down")),
@@ -329,6 +337,13 @@ def _text(value: object) -> str:
     """What the service or a host says, as far as it is text at all; empty where it says nothing."""
     # An escape of JSON can be half a character, and no answer of ours could be sent with it.
     return str(value or "").encode("utf-8", "replace").decode()
+
+
+def _notes(value: object) -> tuple[str, ...]:
+    """Those that fit into what a host may say; what is no word of its kind is no note."""
+    said = _text(value) if isinstance(value, str) else ""
+    whole = said[: NOTES_LENGTH + 1].rpartition(" ")[0]
+    return tuple(NOTE.findall(whole if len(said) > NOTES_LENGTH else said))
 
 
 def _whole(value: object) -> int | None:

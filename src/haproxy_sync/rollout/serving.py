@@ -40,6 +40,8 @@ def _with_serving(
         haproxy=report.haproxy,
         # A run that has nothing to do does not ask for it.
         haproxy_version=report.haproxy_version or before.serving.haproxy_version,
+        style=report.style or before.serving.style,
+        old_workers=report.old_workers,
         backends=report.backends,
         more_backends=report.more_backends,
         since=_since(before.serving, report, now),

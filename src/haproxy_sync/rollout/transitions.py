@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 from haproxy_sync.fleet.model import Backend, by_id
 from haproxy_sync.rollout import ownership, serving
@@ -332,7 +333,7 @@ def _observed(
         reason="unproven" if is_unproven else report.reason,
         detail=report.detail,
         backup=report.backup or before.backup,
-        method=_method(before, report),
+        **_last_change(before, report),
         at=now,
         attempts=before.attempts + 1,
         failed_generation=failed_generation,
@@ -347,14 +348,23 @@ def _observed(
     return serving.heard(after, report, command.claimed_at, now)
 
 
-def _method(before: ProxyState, report: Report) -> str:
-    """How the last change was made; empty: a report that would have said so got lost."""
+def _last_change(before: ProxyState, report: Report) -> dict[str, Any]:
+    """How the last change was made, and what the host could not do: whatever changed nothing lets neither be forgotten.
+
+    Empty where the report that would have said so got lost.
+    """
     has_changed = report.outcome in {Outcome.INSTALLED, Outcome.REPAIRED}
     if has_changed or report.method not in {"", "none"}:
-        return report.method
+        return {
+            "method": report.method,
+            "notes": report.notes,
+            "window_ms": report.window_ms,
+        }
+    notes = report.notes or before.notes
     if not report.is_heard or report.installed == before.installed:
-        return before.method
-    return report.method if report.outcome is Outcome.NOT_RUNNING else ""
+        return {"notes": notes}
+    is_down = report.outcome is Outcome.NOT_RUNNING
+    return {"method": report.method if is_down else "", "notes": notes, "window_ms": 0}
 
 
 def _since(before: ProxyState, outcome: Outcome, now: UnixSeconds) -> UnixSeconds:

@@ -249,6 +249,8 @@ class Serving:
     # Since when the worker, which told of its servers before, does not answer any more; 0: it does, or never did.
     mute_since: UnixSeconds = 0.0
     claimed_at: UnixSeconds = 0.0  # of the command that it answered
+    style: str = ""  # how it was started
+    old_workers: int | None = None  # that still finish their connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +279,10 @@ class ProxyState:
     installed: str = ""
     running: str = ""
     backup: str = ""
+    # Of the last change: how it was made, what the host could not do, and how long the drop window was open.
     method: str = ""
+    notes: tuple[str, ...] = ()
+    window_ms: int = 0
     at: UnixSeconds = 0.0
     sent_at: UnixSeconds = 0.0
     attempts: int = 0  # in a row without success, for the back-off

@@ -328,7 +328,7 @@ def test_the_layout_of_rpm_distributions(
     )
     proxy.write(
         "/etc/default/haproxy",
-        'EXTRAOPTS="-f /etc/haproxy/conf.d"\nexport CONNECT=2s\n',
+        'EXTRAOPTS="-f /etc/haproxy/conf.d"\nCONNECT=2s\n',
     )
     proxy.start(text.replace("roundrobin", "leastconn"))
     worker = proxy.worker

@@ -252,8 +252,11 @@ def over(line: str) -> dict[str, Any]:
                 "haproxy",
                 files=("a", "b", "c"),
                 options=("-n", "500", "-dM", "-C", "/etc"),
+                stays=False,
             ),
         ),
+        ("haproxy -db -f a", CommandLine("haproxy", files=("a",), stays=True)),
+        ("haproxy -D -db -f a", CommandLine("haproxy", files=("a",))),
         (
             "haproxy -st -W -- -f",
             CommandLine("haproxy", files=("-f",), master_mode="-W"),

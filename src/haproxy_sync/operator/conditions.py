@@ -315,6 +315,7 @@ ADVICE_BY_REASON: Mapping[str, str] = {
     "invalid-config": "mend the template or the variables",
     "agent-too-old": "update its SSM agent",
     "no-haproxy": "install HAProxy there",
+    "not-replaceable": "let it be started with -W there",
     "no-python": "install Python 3.8 or later there",
     "download-failed": "let it reach the bucket",
     "program-download-failed": "let it reach the bucket",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from haproxy_apply import files, ownership
+from haproxy_apply import files, ownership, standby
 from haproxy_apply.activate import activate
 from haproxy_apply.errors import Ended, Verdict, failed
 from haproxy_apply.examination import examine, is_activation, unbindable
@@ -26,6 +26,8 @@ def change(run: Run, service: Service | None, content: bytes) -> Verdict:
     """The content is installed, and run by HAProxy if that runs at all. `Ended`: every end but a good one."""
     make = partial(files.make_candidate, run.live, content, run.request.sha256)
     host = examine(run, service, content, make)
+    if service:
+        _remember(host, service)
     cannot = unbindable(host, service, BINDS)
     if cannot:
         raise _cannot_bind(host, cannot)
@@ -45,6 +47,14 @@ def change(run: Run, service: Service | None, content: bytes) -> Verdict:
     else:
         prove(host, service, host.new)
     return verdict
+
+
+def _remember(host: Host, service: Service) -> None:
+    """How it runs, for the day when it is stopped."""
+    try:
+        standby.remember(host.haproxy, service.root.pid, host.live)
+    except OSError:
+        host.journal.note("state-not-saved")
 
 
 def _cannot_bind(host: Host, cannot: str) -> Ended:

@@ -109,7 +109,7 @@ def _difference(
 
 def _scratch(place: str) -> tuple[str, str]:
     """Files of our own: a candidate, and the addresses that are tried."""
-    return f"{place}/{files.CHECKED}", f"{place}/binds.cfg"
+    return f"{place}/{files.CHECKED}", f"{place}/{files.TRIED}"
 
 
 def _make(run: Run, content: bytes, candidate: str) -> str:
@@ -120,6 +120,7 @@ def _make(run: Run, content: bytes, candidate: str) -> str:
     if not files.has_room(live.directory, *map(len, copies)):
         raise files.cannot_write(live)
     durable.write_text(candidate, _to_try(live, content).decode("latin-1"))
+    files.set_owner_and_mode(candidate, live)
     return candidate
 
 
@@ -140,7 +141,7 @@ def _see(run: Run, service: Service | None) -> None:
     serving.tell(run.live, run.discovery, run.findings)
     if not run.findings.haproxy_version:
         try:
-            version = haproxy.find(run.request, service).version
+            version = haproxy.find(run.request, service, run.live).version
         except Ended:
             version = ""
         run.findings.haproxy_version = version

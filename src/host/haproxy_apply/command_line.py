@@ -12,6 +12,7 @@ _ONLY_CHECKS = frozenset({"-c", "-v", "-vv"})
 _MASTER_MODES = frozenset({"-W", "-Ws"})
 _HOW_IT_BEGAN = frozenset({"-D", "-db", "-q", "-V", "-d", "-x", "-sf", "-st"})
 _FILES = frozenset({"-f", "--"})
+_STAYS, _LEAVES = frozenset({"-db", "-d"}), frozenset({"-D"})
 _HAVE_FIELDS = _MASTER_MODES | _HOW_IT_BEGAN | _FILES | {"-p", "-S"}
 _ONE_VALUE = frozenset({"-p", "-S", "-x", "-C", "-L", "-m", "-n", "-N"})
 
@@ -25,6 +26,7 @@ class CommandLine(NamedTuple):
     pid_file: str = ""
     master_socket: str = ""  # the value of -S: a path, and its options after commas
     master_mode: str = ""  # -W, -Ws or nothing
+    stays: bool | None = None  # in the foreground; None: it does not say
 
 
 def parse(words: list[str]) -> CommandLine | None:
@@ -44,7 +46,14 @@ def parse(words: list[str]) -> CommandLine | None:
         pid_file=last.get("-p", ""),
         master_socket=last.get("-S", ""),
         master_mode=modes[-1] if modes else "",
+        stays=_stays(names),
     )
+
+
+def _stays(names: set[str]) -> bool | None:
+    """Whether it stays where it was started; None where its options say nothing, or both: versions differ in that."""
+    stays, leaves = (not names.isdisjoint(each) for each in (_STAYS, _LEAVES))
+    return None if stays == leaves else stays
 
 
 def _options(words: list[str]) -> Iterator[tuple[str, list[str]]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from haproxy_apply import durable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from subprocess import Popen
 
 NOT_FOUND = 127
@@ -40,17 +41,30 @@ def find(program: str) -> str | None:
 
 
 def run(
-    argv: list[str], text: str = "", env: dict[str, str] | None = None
+    argv: list[str],
+    text: str = "",
+    env: dict[str, str] | None = None,
+    enter: Callable[[], None] | None = None,
+    descriptors: Sequence[int] = (),
 ) -> Completed:
     """Run a program to its end, with this text to read. One that cannot be started has status 127.
 
-    Also where this run is interrupted: half of a reload is worse than a moment more.
+    Also where this run is interrupted: half of a reload is worse than a moment more. `enter` is called in the child
+    before it becomes the program, which inherits these open files.
     """
-    from subprocess import PIPE, STDOUT, Popen
+    from subprocess import PIPE, STDOUT, Popen, SubprocessError
 
     try:
-        process = Popen(argv, stdin=PIPE, stdout=PIPE, stderr=STDOUT, env=env)
-    except OSError as error:
+        process = Popen(
+            argv,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=STDOUT,
+            env=env,
+            preexec_fn=enter,  # noqa: PLW1509  # there are no threads
+            pass_fds=descriptors,
+        )
+    except (OSError, SubprocessError) as error:
         return Completed(NOT_FOUND, str(error))
     with process:
         output, _nothing = process.communicate(text.encode("latin-1"))
@@ -62,17 +76,25 @@ def start(
     log: str,
     seconds: float | None = None,
     env: dict[str, str] | None = None,
+    enter: Callable[[], None] | None = None,
 ) -> Completed:
     """The same of a program that leaves a daemon behind, which may keep its output open: that goes to a file.
 
     It is killed after so many seconds (status 124).
     """
-    from subprocess import DEVNULL, STDOUT, Popen
+    from subprocess import DEVNULL, STDOUT, Popen, SubprocessError
 
     try:
         with durable.create(log) as output:
-            process = Popen(argv, stdin=DEVNULL, stdout=output, stderr=STDOUT, env=env)
-    except OSError as error:
+            process = Popen(
+                argv,
+                stdin=DEVNULL,
+                stdout=output,
+                stderr=STDOUT,
+                env=env,
+                preexec_fn=enter,  # noqa: PLW1509  # there are no threads
+            )
+    except (OSError, SubprocessError) as error:
         return Completed(NOT_FOUND, str(error))
     with process:
         status = _status(process, seconds)

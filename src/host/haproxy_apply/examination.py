@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from haproxy_apply import durable, files, haproxy, preflight
+from haproxy_apply import durable, files, haproxy, preflight, replacement
+from haproxy_apply.errors import Ended
 from haproxy_apply.host import Host
 from haproxy_apply.model import read
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from haproxy_apply.apply import Run
     from haproxy_apply.files import Backup
+    from haproxy_apply.haproxy import HAProxy
     from haproxy_apply.model import Model
     from haproxy_apply.processes import Service
 
@@ -25,11 +27,14 @@ def examine(
 
     `make` puts the candidate where HAProxy is to read it, and gives its path.
     """
-    # Where services run: relative names in a config mean the same to a check, to a start and to us.
-    os.chdir("/")
-    binary = haproxy.find(run.request, service)
+    if service and run.findings.running_md5 != run.request.md5:
+        replacement.check(service)
+    binary = haproxy.find(run.request, service, run.live)
     run.findings.haproxy_version = binary.version
-    preflight.check_candidate(binary, run.live, make(), run.journal)
+    candidate = make()
+    # Where it runs: relative names in a config mean the same to a check, to a start and to us.
+    os.chdir(binary.surroundings.directory)
+    _check(run, binary, candidate)
     fallback = _backup_of_what_ran(run)
     host = Host(
         *run,
@@ -41,6 +46,16 @@ def examine(
     run.discovery.name_pid_files(host.old.pid_file, host.new.pid_file)
     preflight.check_directories(host.new)
     return host
+
+
+def _check(run: Run, binary: HAProxy, candidate: str) -> None:
+    """`Ended`: `invalid-config`, unless that may be for want of files that nobody knows of."""
+    try:
+        preflight.check_candidate(binary, run.live, candidate, run.journal)
+    except Ended:
+        if binary.is_known:
+            raise
+        run.journal.note("not-checked-with-its-other-files")
 
 
 def unbindable(host: Host, service: Service | None, file: str) -> str:

@@ -20,6 +20,7 @@ KEEP_BACKUPS = 5
 MISMATCH = "checksum-mismatch"
 DOWNLOAD = "haproxy.cfg"  # in the working directory, where the agent puts it
 CHECKED = "candidate.cfg"  # beside it: what a check gives HAProxy to read
+TRIED = "binds.cfg"  # the addresses that are tried
 
 _NEW = "new"
 _LABELS = ("security.selinux", "system.posix_acl_access")
@@ -142,6 +143,13 @@ def make_candidate(live: LiveFile, content: bytes, sha256: str) -> str:
     return live.candidate
 
 
+def set_owner_and_mode(path: str, live: LiveFile) -> None:
+    """As the live file has them, so that who may read that may read this."""
+    owner, group, mode = _owner_and_mode(live)
+    os.chown(path, owner, group)
+    os.chmod(path, mode)
+
+
 def check_sha256(content: bytes, sha256: str) -> None:
     """`Ended`: `checksum-mismatch`, where the copy is not what was published."""
     copied = hashlib.sha256(content).hexdigest()
@@ -160,15 +168,20 @@ def _write_like(live: LiveFile, content: bytes) -> None:
         descriptor = file.fileno()
         file.write(content)
         file.flush()
-        owner, group, mode = 0, 0, 0o644
-        if live.md5:
-            found = os.stat(live.path)
-            owner, group, mode = found.st_uid, found.st_gid, found.st_mode & 0o7777
+        owner, group, mode = _owner_and_mode(live)
         os.fchown(descriptor, owner, group)
         os.fchmod(descriptor, mode)
         os.fsync(descriptor)
     if live.md5:
         _copy_labels(live.path, live.candidate)
+
+
+def _owner_and_mode(live: LiveFile) -> tuple[int, int, int]:
+    """Root's, for everybody to read, where there is none yet."""
+    if not live.md5:
+        return 0, 0, 0o644
+    found = os.stat(live.path)
+    return found.st_uid, found.st_gid, found.st_mode & 0o7777
 
 
 def _copy_labels(source: str, target: str) -> None:

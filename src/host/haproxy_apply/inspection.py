@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from haproxy_apply import files, haproxy, ownership, serving
+from haproxy_apply import files, haproxy, ownership, replacement, serving
 from haproxy_apply.errors import Ended, Verdict
 from haproxy_apply.processes import Discovery
 from haproxy_apply.prove import find_proof
 from haproxy_apply.state import Memory, boot_id
 
 if TYPE_CHECKING:
+    from haproxy_apply.files import LiveFile
     from haproxy_apply.journal import Journal
-    from haproxy_apply.processes import Service
     from haproxy_apply.report import Findings
     from haproxy_apply.request import Request
 
@@ -31,15 +31,20 @@ def inspect(wanted: Request, findings: Findings, journal: Journal) -> Verdict:
     serving.tell(live, discovery, findings)
     if service and findings.servers is None:
         journal.note("servers-unknown")
-    return _verdict(wanted, service, discovery, findings)
+    obstacle = replacement.obstacle(service) if service else ""
+    if obstacle:
+        journal.note(replacement.REASON)
+    verdict = _verdict(wanted, discovery, live, findings)
+    return verdict._replace(detail=verdict.detail or obstacle)
 
 
 def _verdict(
-    wanted: Request, service: Service | None, discovery: Discovery, findings: Findings
+    wanted: Request, discovery: Discovery, live: LiveFile, findings: Findings
 ) -> Verdict:
     """How HAProxy is here."""
+    service = discovery.last
     try:
-        findings.haproxy_version = haproxy.find(wanted, service).version
+        findings.haproxy_version = haproxy.find(wanted, service, live).version
     except Ended as end:
         return end.verdict._replace(status=0, outcome="inspected")
     if service:

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
     from haproxy_apply.command_line import CommandLine
 
-MASTER_WORKER, DAEMON = "master-worker", "daemon"
+MASTER_WORKER, DAEMON, FOREGROUND = "master-worker", "daemon", "foreground"
 
 # Fields of /proc/<pid>/stat after the name, counted from the state (proc(5)).
-_STATE, _PARENT, _START = 0, 1, 19
+_STATE, _PARENT, _FLAGS, _START = 0, 1, 6, 19
+_FORKED = (
+    0x40  # PF_FORKNOEXEC: of a daemon, and not of the process that somebody started
+)
+_INIT = frozenset({0, 1})  # 0: outside of our process namespace
 
 
 class Process(NamedTuple):
@@ -27,6 +31,18 @@ class Process(NamedTuple):
     parent: int
     start: int  # in clock ticks since boot
     command: CommandLine
+    has_forked: bool = False  # since it was started, or its parent did
+
+    @property
+    def is_in_foreground(self) -> bool:
+        """Whether it is itself what somebody started and may be waiting for. Of a master only its options tell."""
+        stays = self.command.stays
+        return stays or (stays is None and not self.has_forked)
+
+    @property
+    def has_supervisor(self) -> bool:
+        """Whether somebody who started it lives, and may start it again."""
+        return self.is_in_foreground and self.parent not in _INIT
 
 
 class Service(NamedTuple):
@@ -38,11 +54,16 @@ class Service(NamedTuple):
     roots: tuple[int, ...]
     masters: frozenset[int]
     command: CommandLine
+    held: tuple[
+        Process, ...
+    ] = ()  # single processes in the foreground, which may serve
 
     @property
     def style(self) -> str:
         """How it runs."""
-        return MASTER_WORKER if self.command.master_mode else DAEMON
+        if self.command.master_mode:
+            return MASTER_WORKER
+        return FOREGROUND if self.root in self.held else DAEMON
 
     @property
     def processes(self) -> frozenset[int]:
@@ -110,6 +131,7 @@ class Discovery:
             roots=_pids(roots),
             masters=frozenset(_pids(filter(_is_master, roots))),
             command=command,
+            held=tuple(_held(roots, root, command)),
         )
 
     def _rank(self, process: Process) -> tuple[int, int]:
@@ -136,6 +158,16 @@ class Discovery:
         if any(line.split()[:1] == ["master-worker"] for line in lines):
             return command._replace(master_mode="-W")
         return command
+
+
+def _held(
+    roots: Iterable[Process], root: Process, command: CommandLine
+) -> Iterator[Process]:
+    """Those in the foreground that have no workers."""
+    for each in roots:
+        mode = command.master_mode if each == root else each.command.master_mode
+        if each.is_in_foreground and not mode:
+            yield each
 
 
 def _last_file(processes: Iterable[Process]) -> str:
@@ -200,6 +232,7 @@ def _process(pid: int) -> Process | None:
         parent=int(fields[_PARENT]),
         start=int(fields[_START]),
         command=command._replace(binary=binary),
+        has_forked=int(fields[_FLAGS]) & _FORKED != 0,
     )
 
 

@@ -20,6 +20,7 @@ from haproxy_apply.haproxy import alerts
 from haproxy_apply.model import cannot_share
 from haproxy_apply.processes import DAEMON, MASTER_WORKER
 from haproxy_apply.state import START_LOG
+from haproxy_apply.surroundings import let_read
 from haproxy_apply.waiting import Waiting
 from haproxy_apply.watch import watch
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.02
 STOP_SECONDS = 1
+SUPERVISOR_SECONDS = (
+    30  # most of them wait for a second or a few before they start it again
+)
 
 SYN_DROP, SEAMLESS = "syn-drop", "seamless"
 _MAX_LOG = 2000  # characters of what a start says
@@ -70,6 +74,7 @@ def reload(host: Host, service: Service, expected: Model, awaited: Model) -> Ser
     method = _choose_method(host, service, present, can_migrate)
     this = Reload(host, service, present, awaited, method)
     window = DropWindow(host.request.listen_ports, host.journal)
+    let_read(host.haproxy.surroundings.account, awaited.server_state_file)
     health.save(host, service, present, awaited)
     try:
         with window:
@@ -94,12 +99,21 @@ def start_again(host: Host, before: Service) -> Service:
     command = before.command
     if host.unit:
         units.restart(host.unit)
+    elif before.root.has_supervisor and os.path.isdir(f"/proc/{before.root.parent}"):
+        _wait_for_supervisor(host)
     else:
         master = [command.master_mode] if command.master_mode else []
         socket = ["-S", command.master_socket] if command.master_socket else []
         with suppress(ReloadFailed):  # somebody else may start it meanwhile
             start(host, *master, *socket)
     return waiting.for_new_worker()
+
+
+def _wait_for_supervisor(host: Host) -> None:
+    """Whoever started it starts it again; a second one beside that would be nobody's."""
+    deadline = time.monotonic() + SUPERVISOR_SECONDS
+    while host.discovery.find() is None and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
 
 
 def _present_model(host: Host, service: Service, expected: Model) -> Model:

@@ -25,6 +25,7 @@ PROVEN_MODEL = f"{STATE_DIR}/proven.model"
 DROP_MARK = f"{STATE_DIR}/hold"
 START_LOG = f"{STATE_DIR}/start.log"
 BINDS = f"{STATE_DIR}/binds.cfg"
+LAST_RUN = f"{STATE_DIR}/last-run"
 
 LOCK_SECONDS = 60  # a command waits this long for another one
 POLL_SECONDS = 0.1

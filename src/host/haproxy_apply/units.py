@@ -1,20 +1,47 @@
-"""The systemd unit of the running HAProxy, where systemd runs."""
+"""The systemd unit of HAProxy, where systemd runs: of the one that runs, or of one that is stopped."""
 
 from __future__ import annotations
 
 import os
 import re
+from typing import NamedTuple
 
 from haproxy_apply import commands, durable
 from haproxy_apply.state import START_LOG
+from haproxy_apply.surroundings import Account
 
 SYSTEMCTL_SECONDS = 15
 _USUAL = "haproxy.service"
+_ASKED = (
+    "LoadState",
+    "ExecStart",
+    "Environment",
+    "EnvironmentFiles",
+    "User",
+    "Group",
+    "SupplementaryGroups",
+    "WorkingDirectory",
+)
+
+
+class Definition(NamedTuple):
+    """How a unit is started."""
+
+    words: list[str]  # of the command line, the binary first
+    environment: dict[str, str]
+    account: Account | None  # None: root
+    directory: str
+
+
+def _has_systemd() -> bool:
+    return os.path.isdir("/run/systemd/system") and (
+        commands.find("systemctl") is not None
+    )
 
 
 def find(pid: int) -> str:
     """The unit of this process; empty for none."""
-    if not os.path.isdir("/run/systemd/system") or commands.find("systemctl") is None:
+    if not _has_systemd():
         return ""
     groups = durable.read_text(f"/proc/{pid}/cgroup")
     named = re.findall(r"/([^/\n]*haproxy[^/\n]*\.service)$", groups, re.MULTILINE)
@@ -22,6 +49,93 @@ def find(pid: int) -> str:
         return str(named[-1])
     said = commands.run(["systemctl", "show", "-p", "MainPID", _USUAL])
     return _USUAL if f"MainPID={pid}" in said.output.splitlines() else ""
+
+
+def is_loaded(unit: str) -> bool:
+    """Whether systemd runs, and knows of such a unit."""
+    if not _has_systemd():
+        return False
+    said = commands.run(["systemctl", "show", "-p", "LoadState", unit])
+    return "LoadState=loaded" in said.output.splitlines()
+
+
+def definition(unit: str) -> Definition | None:
+    """How systemd would start this unit; None: there is none, or it is not understood."""
+    if not _has_systemd():
+        return None
+    asked = [word for name in _ASKED for word in ("-p", name)]
+    said = commands.run(["systemctl", "show", *asked, unit])
+    properties: dict[str, list[str]] = {}
+    for line in said.output.splitlines():
+        name, _equals, value = line.partition("=")
+        properties.setdefault(name, []).append(value)
+    try:
+        return _definition(properties)
+    except (LookupError, OSError, ValueError):
+        return None
+
+
+def _definition(said: dict[str, list[str]]) -> Definition:
+    """By what systemd says. `LookupError`, `OSError`, `ValueError`: it is not understood, or would not start."""
+    from haproxy_apply import unit_syntax
+
+    if said.get("LoadState") != ["loaded"]:
+        raise LookupError
+    (command,) = said["ExecStart"]
+    binary, argv = unit_syntax.command(command)
+    variables = unit_syntax.environment(_value(said, "Environment"))
+    for file in said.get("EnvironmentFiles", []):
+        variables.update(_variables(file))
+    # A unit may call its binary by another name.
+    words = [binary, *unit_syntax.words(argv, variables)[1:]]
+    named = _value(said, "WorkingDirectory").lstrip("!")
+    directory = named if os.path.isdir(named) else "/"
+    return Definition(words, variables, _account(said), directory)
+
+
+def _value(said: dict[str, list[str]], name: str) -> str:
+    return said.get(name, [""])[0]
+
+
+def _variables(said: str) -> dict[str, str]:
+    """Of one entry of `EnvironmentFiles`, which may be a pattern. `OSError`: a file that is needed is missing."""
+    from glob import glob
+
+    from haproxy_apply import unit_syntax
+
+    pattern, is_optional = unit_syntax.environment_path(said)
+    paths = sorted(glob(pattern))
+    if not paths and not is_optional:
+        raise FileNotFoundError(pattern)
+    variables: dict[str, str] = {}
+    for path in paths:
+        with open(path, encoding="latin-1") as file:
+            variables.update(unit_syntax.file_variables(file.read()))
+    return variables
+
+
+def _account(said: dict[str, list[str]]) -> Account | None:
+    """`LookupError`: there is no such user."""
+    from grp import getgrnam
+    from pwd import getpwnam
+
+    name = _value(said, "User")
+    if name in {"", "root", "0"}:
+        return None
+    user = getpwnam(name)
+    named = _value(said, "Group")
+    group = getgrnam(named).gr_gid if named else user.pw_gid
+    more = [
+        getgrnam(each).gr_gid for each in _value(said, "SupplementaryGroups").split()
+    ]
+    groups = {*os.getgrouplist(name, group), *more}
+    return Account(user.pw_uid, group, tuple(sorted(groups)))
+
+
+def can_reload(unit: str) -> bool:
+    """Whether systemd knows how to reload it."""
+    said = commands.run(["systemctl", "show", "-p", "CanReload", unit])
+    return "CanReload=no" not in said.output.splitlines()
 
 
 def reload(unit: str) -> None:

@@ -1,0 +1,218 @@
+"""A HAProxy that is stopped on purpose: its file is checked as it would be started, or not judged at all."""
+
+from collections.abc import Callable
+
+import pytest
+
+from local.lab import BackendHost, ProxyHost, Style
+from tests.host.apply_step import CONFIG, ApplyStep, StepReport, config
+
+type MakeProxy = Callable[..., ProxyHost]
+
+OTHER = "backend other\n    mode http\n    timeout connect 1s\n    timeout server 1s\n"
+MORE = "/etc/haproxy/conf.d"
+NOTE = "not-checked-with-its-other-files"
+DROP_IN = "/etc/systemd/system/haproxy.service.d/10-more.conf"
+DEFAULTS = "/etc/default/haproxy"
+
+
+def needing_more(*hosts: BackendHost) -> str:
+    """A config that is none without its second file and its variable."""
+    return (
+        config(*hosts)
+        .replace(
+            "    default_backend",
+            "    use_backend other if { path /o }\n    default_backend",
+        )
+        .replace("timeout connect 2s", 'timeout connect "${CONNECT}"')
+    )
+
+
+def wrong(text: str) -> str:
+    """The same with a mistake."""
+    return text.replace("roundrobin", "nonsense")
+
+
+def judge(proxy: ProxyHost, text: str) -> StepReport:
+    """What a stopped one says to a good file, having refused one with a mistake; a check says the same."""
+    step = ApplyStep(proxy)
+    for action, outcome in (("check", "checked"), ("apply", "failed")):
+        answer = step.run(wrong(text), Action=action)
+        assert (answer["outcome"], answer["reason"]) == (outcome, "invalid-config")
+        assert "balance" in answer["detail"]
+    answer = step.run(text, Action="check")
+    assert (answer["would"], answer["notes"]) == ("differs", ""), answer
+    answer = step.run(text)
+    assert answer.says("not-running", "stopped"), answer
+    assert proxy.read(CONFIG) == text
+    assert not proxy.processes()
+    return answer
+
+
+WAYS: dict[str, dict[str, str]] = {
+    "options in the defaults": {
+        DEFAULTS: f'EXTRAOPTS="-S /run/haproxy-master.sock -f {MORE}"\nCONNECT=2s\n'
+    },
+    "a command of a drop-in": {
+        DROP_IN: "[Service]\n"
+        f"ExecStart=/usr/sbin/haproxy -Ws -f $CONFIG -f ${{MORE}}/%n -p $PIDFILE $NONE\n"
+        f"Environment=MORE={MORE}\nEnvironmentFile=-/etc/none\nEnvironmentFile=/etc/haproxy/variables\n",
+        "/etc/haproxy/variables": "# a comment\n; another\nCONNECT='2s'\n",
+        f"{MORE}/haproxy.service/other.cfg": OTHER,
+    },
+    "variables of a drop-in": {
+        DROP_IN: f'[Service]\nEnvironment="EXTRAOPTS=-f {MORE}"\nEnvironment=CONNECT=2s\n'
+    },
+}
+
+
+@pytest.mark.fault("F218")
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("has_run", [False, True], ids=["new", "stopped"])
+def test_the_unit_says_how_it_would_be_started(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], way: str, *, has_run: bool
+) -> None:
+    """Whether or not it ever ran: files, options and variables are those of the unit."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.write(f"{MORE}/other.cfg", OTHER)
+    for path, content in WAYS[way].items():
+        proxy.write(path, content)
+    if has_run:
+        proxy.start(needing_more(backends[0]))
+        assert ApplyStep(proxy).run(needing_more(*backends[:2])).says("installed")
+        proxy.stop()
+    judge(proxy, needing_more(*backends))
+    proxy.start()
+
+
+@pytest.mark.fault("F218")
+def test_what_the_unit_says_now_wins(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """It ran without a second file; the next start has one."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.start(config(backends[0]))
+    assert ApplyStep(proxy).run(config(*backends[:2])).says("installed")
+    proxy.stop()
+    proxy.write(f"{MORE}/other.cfg", OTHER)
+    proxy.write(DEFAULTS, f"EXTRAOPTS=-f {MORE}\nCONNECT=2s\n")
+    judge(proxy, needing_more(*backends))
+
+
+@pytest.mark.fault("F218")
+def test_the_check_is_that_of_the_units_user(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """A file that root may read, and it may not."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.write(DROP_IN, "[Service]\nUser=haproxy\nWorkingDirectory=/etc/haproxy\n")
+    proxy.write("/etc/haproxy/paths", "/a\n", mode=0o600)
+    text = config(*backends).replace(
+        "    default_backend",
+        "    use_backend app if { path -f paths }\n    default_backend",
+    )
+    for line in (
+        "    chroot /var/lib/haproxy\n",
+        "    user haproxy\n",
+        "    group haproxy\n",
+    ):
+        text = text.replace(line, "")
+    step = ApplyStep(proxy)
+    answer = step.run(text)
+    assert answer.says("failed", "invalid-config"), answer
+    proxy.path("/etc/haproxy/paths").chmod(0o644)
+    assert step.run(text).says("not-running", "stopped")
+
+
+@pytest.mark.fault("F218")
+@pytest.mark.parametrize("has_run", [False, True], ids=["new", "stopped"])
+def test_the_init_scripts_defaults_say_it(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], *, has_run: bool
+) -> None:
+    """Without systemd; the file is read, and never executed."""
+    proxy = make_proxy(Style.SYSV)
+    proxy.write(f"{MORE}/other.cfg", OTHER)
+    proxy.write(
+        DEFAULTS, f'# more\nexport CONNECT="2s"\nEXTRAOPTS="-f {MORE}" # and so on\n'
+    )
+    if has_run:
+        proxy.start(needing_more(backends[0]))
+        assert ApplyStep(proxy).run(needing_more(*backends[:2])).says("installed")
+        proxy.stop()
+    judge(proxy, needing_more(*backends))
+    proxy.start()
+
+
+@pytest.mark.fault("F218")
+def test_how_it_ran_last_is_remembered(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """Started by somebody's own script, of which nobody else knows."""
+    proxy = make_proxy(Style.DAEMON)
+    proxy.write(f"{MORE}/other.cfg", OTHER)
+    proxy.write(CONFIG, needing_more(backends[0]))
+    command = ["env", "CONNECT=2s", "haproxy", "-D", "-f", CONFIG, "-f", MORE]
+    proxy.run([*command, "-p", "/run/haproxy.pid"])
+    proxy.wait_until_ready()
+    assert ApplyStep(proxy).run(needing_more(*backends[:2])).says("installed")
+    proxy.stop()
+    judge(proxy, needing_more(*backends))
+    assert proxy.path("/var/lib/haproxy-ec2-sync/last-run").stat().st_mode & 0o77 == 0
+
+
+UNKNOWN: dict[str, tuple[Style, str, str]] = {
+    "a script that has to be executed": (
+        Style.SYSV,
+        DEFAULTS,
+        'EXTRAOPTS="$(touch /run/executed; echo -f conf.d)"\n',
+    ),
+    "a line that is no assignment": (Style.SYSV, DEFAULTS, "touch /run/executed\n"),
+    "a unit with a wrapper": (
+        Style.MASTER_WORKER,
+        DROP_IN,
+        "[Service]\nExecStart=/bin/sh -c /usr/local/bin/start-haproxy\n",
+    ),
+    "a file that has to be there": (
+        Style.MASTER_WORKER,
+        DROP_IN,
+        "[Service]\nEnvironmentFile=/etc/haproxy/none\n",
+    ),
+    "another config": (
+        Style.MASTER_WORKER,
+        DROP_IN,
+        "[Service]\nEnvironment=CONFIG=/etc/haproxy/another.cfg\n",
+    ),
+}
+
+
+@pytest.mark.fault("F218")
+@pytest.mark.parametrize("why", UNKNOWN)
+def test_what_nobody_knows_is_no_failure(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], why: str
+) -> None:
+    """The file is installed, and a note says that it was not checked as it will be read; nothing is executed."""
+    style, path, content = UNKNOWN[why]
+    proxy = make_proxy(style)
+    proxy.write(path, content)
+    step = ApplyStep(proxy)
+    for action in ("check", "apply"):
+        answer = step.run(needing_more(*backends), Action=action)
+        assert answer.status == 0, answer
+        assert NOTE in answer["notes"], answer
+    assert answer.says("not-running", "stopped"), answer
+    assert not proxy.path("/run/executed").exists()
+    answer = step.run(config(*backends))
+    assert answer.says("not-running", "stopped"), answer
+    assert answer["notes"] == ""
+
+
+@pytest.mark.fault("F218")
+def test_without_any_source(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """Neither systemd nor an init script."""
+    proxy = make_proxy(Style.DAEMON)
+    proxy.path("/etc/init.d/haproxy").unlink()
+    answer = ApplyStep(proxy).run(needing_more(*backends))
+    assert answer.says("not-running", "stopped"), answer
+    assert answer["notes"] == NOTE

@@ -237,9 +237,9 @@ def test_a_line_wins_over_its_defaults(
     ("line", "binds"),
     [
         ("bind :80", [Bind(":80", "-")]),
-        ("bind :80,:81 ssl", [Bind(":80,:81", "-")]),
+        ("bind :80,:81 ssl", [Bind(":80", "-"), Bind(":81", "-")]),
         ("bind :80 namespace n transparent", [Bind(":80", "namespace n transparent")]),
-        ('bind "$A:80"', [Bind('"$A:80"', "-")]),
+        ('bind "$A:80"', [Bind("$A:80", "-")]),
         *[
             (f"bind {address}", [])
             for address in ("/run/s", "unix@s", "abns@s", "abnsz@s", "fd@3", "udp@:53", "quic4@:443", "rhttp@b")
@@ -247,7 +247,7 @@ def test_a_line_wins_over_its_defaults(
     ],
 )  # fmt: skip
 def test_binds(line: str, binds: list[Bind]) -> None:
-    """TCP only, as written: HAProxy itself is asked whether they can be bound."""
+    """TCP only, without quotes: HAProxy itself is asked whether they can be bound."""
     assert list(read(f"frontend f\n {line}\n").binds) == binds
 
 

@@ -18,7 +18,6 @@ from haproxy_apply.haproxy import HAProxy
 from haproxy_apply.journal import Journal
 from haproxy_apply.report import Findings, marker
 from haproxy_apply.server_state import Backend, Servers
-from haproxy_apply.sockets import spelt
 from haproxy_sync.errors import SettingsError
 from haproxy_sync.rollout.reports import parse_marker, reports_of
 from haproxy_sync.settings import MAX_PORT, Settings
@@ -299,23 +298,6 @@ def test_versions_are_numbers(version: str, *, is_newer: bool) -> None:
     """2.10 is later than 2.6; an unknown version can nothing."""
     haproxy = HAProxy(CommandLine("haproxy"), version, None)
     assert haproxy.is_at_least(2, 6) is is_newer
-
-
-@pytest.mark.parametrize(
-    ("written", "one"),
-    [
-        (":80", "*:80"),
-        ("0.0.0.0:80", "*:80"),
-        ("*:80", "*:80"),
-        ("10.0.0.1:80", "10.0.0.1:80"),
-        (":::80", ":::80"),
-        ("[::]:80", ":::80"),
-        ("[2001:db8::1]:443", "2001:db8::1:443"),
-    ],
-)
-def test_addresses_have_one_spelling(written: str, one: str) -> None:
-    """That in which the kernel's listeners are listed."""
-    assert spelt(written) == one
 
 
 def test_the_document_s_defaults_are_good_parameters() -> None:

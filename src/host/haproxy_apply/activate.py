@@ -54,6 +54,8 @@ def _fitting_steps(host: Host) -> tuple[Step, ...] | None:
     """The steps to the new file without a new process; None where it takes one."""
     if not host.request.wants_runtime_change or not _may_change(host):
         return None
+    if not _has_loaded_all(host):
+        return None
     from haproxy_apply.runtime_change import fitting_steps
 
     return fitting_steps(host.old, host.new, _server_state(host))
@@ -69,6 +71,14 @@ def _may_change(host: Host) -> bool:
         and os.path.isfile(files[0])
         and host.old.rest == host.new.rest
     )
+
+
+def _has_loaded_all(host: Host) -> bool:
+    """Whether the worker has the files that the config names as they are now: no change at run time brings them."""
+    from haproxy_apply import loaded_files
+
+    proof = host.memory.state.proof
+    return proof is not None and not loaded_files.differ(host, proof.worker, host.old)
 
 
 def _change_at_runtime(host: Host, steps: tuple[Step, ...]) -> bool:

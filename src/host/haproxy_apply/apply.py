@@ -41,7 +41,7 @@ def apply(request: Request, findings: Findings, journal: Journal) -> Verdict:
         return _compare(run)
     finally:
         end(run)
-        durable.remove(live.candidate, live.saved)
+        durable.remove(*live.scratch)
         serving.tell(live, run.discovery, findings)
 
 
@@ -68,6 +68,7 @@ def _compare(run: Run) -> Verdict:
     content = files.download(run.request)
     verdict = settled(run, service)
     if verdict:
+        _look_at_named_files(run, verdict)
         return _remembered(run, verdict)
     from haproxy_apply.change import change
 
@@ -97,6 +98,14 @@ def recall(run: Run, service: Service | None) -> None:
     if proof:
         run.findings.running_md5 = proof.md5
         run.memory.take(run.memory.state._replace(proof=proof))
+
+
+def _look_at_named_files(run: Run, verdict: Verdict) -> None:
+    """A note where one changed since the worker loaded it: whoever changed it may have told HAProxy, or may yet."""
+    if verdict.outcome == "unchanged":
+        from haproxy_apply import loaded_files
+
+        loaded_files.tell(run.memory.state.proof, run.journal)
 
 
 def _remembered(run: Run, verdict: Verdict) -> Verdict:

@@ -19,6 +19,7 @@ from haproxy_apply import (
     haproxy,
     masks,
     ownership,
+    relative_names,
     report,
     serving,
 )
@@ -28,7 +29,6 @@ from haproxy_apply.state import STATE_DIR
 
 if TYPE_CHECKING:
     from haproxy_apply.apply import Run
-    from haproxy_apply.files import LiveFile
     from haproxy_apply.journal import Journal
     from haproxy_apply.processes import Service
     from haproxy_apply.report import Findings
@@ -43,10 +43,6 @@ SAME, DIFFERS, REFUSED = "same", "differs", "refused"
 
 _STATE_BYTES = 4096  # more than the state has
 _NOT_ACTIVATED = "the live file is the candidate, and no worker is proven to run it"
-# Where HAProxy looks for the files that a config names by relative paths, if that depends on where the config is.
-_DEFAULT_PATH = re.compile(
-    rb"""^([ \t]*default-path[ \t]+)(["']?)(config|parent)\2(?=[\s#]|$)""", re.MULTILINE
-)
 
 
 def check(wanted: Request, findings: Findings, journal: Journal) -> Verdict:
@@ -95,7 +91,9 @@ def _difference(
     if apply.settled(run, service):
         return None
     candidate, binds = _scratch(place)
-    make = partial(_make, run, content, candidate)
+    started_with = service.command.files if service else ()
+    directory = os.path.dirname(files.name_of(run.live, started_with))
+    make = partial(_make, run, content, candidate, directory)
     host = examine(run, service, content, make)
     cannot = unbindable(host, service, binds)
     if cannot:
@@ -112,27 +110,21 @@ def _scratch(place: str) -> tuple[str, str]:
     return f"{place}/{files.CHECKED}", f"{place}/{files.TRIED}"
 
 
-def _make(run: Run, content: bytes, candidate: str) -> str:
+def _make(run: Run, content: bytes, candidate: str, directory: str) -> str:
     """The candidate as HAProxy is to read it, away from the live file. `Ended`: `cannot-write`, `checksum-mismatch`."""
     files.check_sha256(content, run.request.sha256)
     live = run.live
-    copies = (content, durable.read(live.path) or b"")
-    if not files.has_room(live.directory, *map(len, copies)):
+    before = durable.read(live.path) or b""
+    if not files.has_room_for(live, len(content), len(before)):
         raise files.cannot_write(live)
-    durable.write_text(candidate, _to_try(live, content).decode("latin-1"))
+    durable.write_text(candidate, _to_try(directory, content).decode("latin-1"))
     files.set_owner_and_mode(candidate, live)
     return candidate
 
 
-def _to_try(live: LiveFile, content: bytes) -> bytes:
-    """The candidate without what HAProxy would write; relative paths are as beside the live file. No line moves."""
-    directory = os.fsencode(live.directory)
-    origins = {b"config": directory, b"parent": directory + b"/.."}
-
-    def origin(found: re.Match[bytes]) -> bytes:
-        return found[1] + b"origin " + origins[found[3]]
-
-    return _BACKING_FILE.sub(b"", _DEFAULT_PATH.sub(origin, content))
+def _to_try(directory: str, content: bytes) -> bytes:
+    """The candidate without what HAProxy would write; relative paths are as in that directory. No line moves."""
+    return _BACKING_FILE.sub(b"", relative_names.as_in(directory, content))
 
 
 def _see(run: Run, service: Service | None) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from haproxy_apply import durable, files, haproxy, preflight, replacement
+from haproxy_apply import conditions, durable, files, haproxy, preflight, replacement
 from haproxy_apply.errors import Ended
 from haproxy_apply.host import Host
 from haproxy_apply.model import read
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from haproxy_apply.apply import Run
-    from haproxy_apply.files import Backup
+    from haproxy_apply.conditions import Told
+    from haproxy_apply.files import Backup, LiveFile
     from haproxy_apply.haproxy import HAProxy
     from haproxy_apply.model import Model
     from haproxy_apply.processes import Service
@@ -36,12 +39,16 @@ def examine(
     os.chdir(binary.surroundings.directory)
     _check(run, binary, candidate)
     fallback = _backup_of_what_ran(run)
+    told = partial(preflight.told, binary, _read_before(binary, run.live))
+    text = content.decode("latin-1")
+    # The environment of a HAProxy that is stopped is not known: nothing is judged that stands under a condition.
+    judged = told(text) if service else None
     host = Host(
         *run,
         haproxy=binary,
         fallback=fallback,
-        old=_old_model(run, fallback),
-        new=read(content.decode("latin-1")),
+        old=_old_model(run, fallback, told),
+        new=read(text, judged or conditions.NONE_TAKEN),
     )
     run.discovery.name_pid_files(host.old.pid_file, host.new.pid_file)
     preflight.check_directories(host.new)
@@ -84,7 +91,16 @@ def _backup_of_what_ran(run: Run) -> Backup | None:
     return files.find_backup(run.live, ran)
 
 
-def _old_model(run: Run, fallback: Backup | None) -> Model:
+def _read_before(binary: HAProxy, live: LiveFile) -> tuple[str, ...]:
+    """The files that HAProxy reads before the live one."""
+    names = files.loaded(binary.command.files)
+    first = takewhile(lambda name: not live.is_meant_by(name), names)
+    return tuple(map(durable.read_text, first))
+
+
+def _old_model(
+    run: Run, fallback: Backup | None, told: Callable[[str], Told | None]
+) -> Model:
     """Of the file that ran before; an empty one where there was none."""
-    path = fallback.path if fallback else run.live.path
-    return read(durable.read_text(path))
+    text = durable.read_text(fallback.path if fallback else run.live.path)
+    return read(text, told(text))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply import PROJECT, durable
 from haproxy_apply.errors import failed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from haproxy_apply.errors import Ended
     from haproxy_apply.request import Request
@@ -44,13 +45,28 @@ class LiveFile(NamedTuple):
         return _hidden(self.path, _NEW)
 
     @property
-    def saved(self) -> str:
-        """Where a backup is made ready: a rename away from where the backups are."""
-        return _hidden(self.config_path, "old")
+    def names(self) -> tuple[str, ...]:
+        """Those beside which backups are: that of the command, which may be a link, and the file's own."""
+        return tuple(dict.fromkeys((self.config_path, self.path)))
+
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """Where these names are."""
+        return tuple(map(os.path.dirname, self.names))
+
+    @property
+    def scratch(self) -> tuple[str, ...]:
+        """What only a run that was killed leaves: files that are made ready, each a rename away from its place."""
+        return (self.candidate, *map(_saved, self.names))
 
     def is_meant_by(self, file: str) -> bool:
         """Whether this is the name of the live file, which need not exist yet."""
         return file == self.config_path or is_same_file(file, self.path)
+
+
+def _saved(name: str) -> str:
+    """Where a backup beside this name is made ready."""
+    return _hidden(name, "old")
 
 
 def _hidden(path: str, suffix: str) -> str:
@@ -95,6 +111,28 @@ def find_live_file(config_path: str) -> LiveFile:
     return LiveFile(config_path, path, md5_of(durable.read(path)))
 
 
+def name_of(live: LiveFile, files: Iterable[str]) -> str:
+    """The name by which a HAProxy with these files finds the live one."""
+    return next(filter(live.is_meant_by, loaded(files)), live.config_path)
+
+
+def loaded(files: Iterable[str]) -> Iterator[str]:
+    """The files as HAProxy reads them."""
+    for file in files:
+        if os.path.isdir(file):
+            yield from _configs_in(file)
+        else:
+            yield file
+
+
+def _configs_in(directory: str) -> list[str]:
+    """Those that HAProxy reads of a directory, in its order."""
+    names = (name for name in sorted(os.listdir(directory)) if name[0] != ".")
+    found = [name for name in names if name.endswith(".cfg")]
+    # Where there is none, HAProxy says so itself.
+    return [os.path.join(directory, name) for name in found or ["*.cfg"]]
+
+
 def download(request: Request) -> bytes:
     """The config that came with the command. `Ended`: `download-missing`, `checksum-mismatch`."""
     content = durable.read(DOWNLOAD)
@@ -122,6 +160,15 @@ def has_room(directory: str, *sizes: int) -> bool:
     return is_writable and _is_free(os.statvfs(directory), sizes)
 
 
+def has_room_for(live: LiveFile, new: int, old: int) -> bool:
+    """Whether there is room for a candidate and a backup of so many bytes, as far as that is known before."""
+    own = live.directory
+    backup = (
+        (each, (new, old) if each == own else (old,)) for each in live.directories
+    )
+    return has_room(own, new) and any(has_room(each, *sizes) for each, sizes in backup)
+
+
 def _is_free(found: os.statvfs_result, sizes: Sequence[int]) -> bool:
     """Whether a filesystem has room for such files; one that counts no files has for any number."""
     needed = sum(-(-size // found.f_frsize) for size in sizes)
@@ -134,7 +181,7 @@ def make_candidate(live: LiveFile, content: bytes, sha256: str) -> str:
 
     `Ended`: `cannot-write`; `checksum-mismatch` if the copy has not this SHA-256.
     """
-    durable.remove(live.candidate, live.saved)
+    durable.remove(*live.scratch)
     try:
         _write_like(live, content)
     except OSError:
@@ -192,28 +239,47 @@ def _copy_labels(source: str, target: str) -> None:
 
 
 def back_up(live: LiveFile) -> Backup | None:
-    """A copy that appears whole, as old as the file itself; the newest five stay. `Ended`: `cannot-write`."""
+    """A copy that appears whole, as old as the file itself; the newest five stay. `Ended`: `cannot-write`.
+
+    Beside the name that the command has, or, where that is a link and its directory takes nothing, beside the file.
+    """
     if not live.md5:
         return None
     from time import gmtime, strftime
 
     stamp = strftime("%Y%m%dT%H%M%SZ", gmtime())
-    path = f"{live.config_path}.{stamp}.{live.md5[:8]}.bak"
-    try:
-        _copy(live.path, live.saved)
-        os.replace(live.saved, path)
-    except OSError:
-        detail = f"no room for a backup in {live.directory}"
-        raise failed(18, "cannot-write", detail) from None
+    paths = (f"{name}.{stamp}.{live.md5[:8]}.bak" for name in live.names)
+    found = zip(paths, map(_saved, live.names))
+    path = next((path for path, saved in found if _is_backed_up(live, saved, path)), "")
+    if not path:
+        places = " nor ".join(live.directories)
+        raise failed(18, "cannot-write", f"no room for a backup in {places}")
     durable.remove(*backups(live)[:-KEEP_BACKUPS])
     return Backup(path, live.md5)
+
+
+def _is_backed_up(live: LiveFile, saved: str, path: str) -> bool:
+    """Whether the live file has this backup now, made ready there."""
+    try:
+        _copy(live.path, saved)
+        os.replace(saved, path)
+    except OSError:
+        durable.remove(saved)
+        return False
+    return True
 
 
 def backups(live: LiveFile, digest_start: str = "????????") -> list[str]:
     """Every backup, or those of one digest, oldest first."""
     from glob import escape, glob
 
-    return sorted(glob(f"{escape(live.config_path)}.[0-9]*Z.{digest_start}.bak"))
+    ends = f".[0-9]*Z.{digest_start}.bak"
+    found = (glob(f"{escape(name)}{ends}") for name in live.names)
+    return sorted(chain.from_iterable(found), key=_stamp)
+
+
+def _stamp(backup: str) -> str:
+    return backup.rsplit(".", 3)[1]
 
 
 def find_backup(live: LiveFile, md5: str) -> Backup | None:

@@ -11,12 +11,14 @@ import re
 from typing import TYPE_CHECKING, Callable, NamedTuple, TypeVar
 
 from haproxy_apply import stats_socket
+from haproxy_apply.conditions import read_lines
 from haproxy_apply.config_lines import config_lines
 from haproxy_apply.stats_socket import NO_SOCKET, StatsSocket, named, native
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from haproxy_apply.conditions import Told
     from haproxy_apply.config_lines import ConfigLine
 
 T = TypeVar("T")
@@ -26,7 +28,7 @@ _GLOBAL = frozenset({"chroot", "pidfile", "server-state-base", "server-state-fil
 _ADDRESS_AT = {"server": 2, "server-template": 3}
 # Options that decide whether an address can be bound, and how many words each of them has.
 _BIND_WORDS = {"transparent": 1, "v4v6": 1, "v6only": 1, "interface": 2, "namespace": 2}
-_NO_TCP = re.compile(r"(?:fd|unix|abnsz?|udp[46]?|quic[46]|sockpair|rhttp)@|/")
+_NO_TCP = re.compile(r"(?:fd|unix|abnsz?|udp[46]?|quic[46]|sockpair|rhttp|rev)@|/")
 _LISTENS = re.compile(r"(?:(?:dgram-)?bind|stats[ \t]+socket)[ \t]")
 _ABSTRACT = re.compile(r"""abnsz?@[^ \t,"']+""")
 _NO_BRACKETS = str.maketrans("", "", "[]")
@@ -49,7 +51,10 @@ class Server(NamedTuple):
 
 
 class Bind(NamedTuple):
-    """A TCP address to listen on, and what else decides whether it can be bound ("-": nothing)."""
+    """A TCP address to listen on, and what else decides whether it can be bound ("-": nothing).
+
+    Of a `bind` line with several addresses each is one; a range of ports is one, too.
+    """
 
     address: str
     extra: str
@@ -87,6 +92,13 @@ class Model(NamedTuple):
     def pid_file(self) -> str:
         """As written, or empty."""
         return native(self._last("pidfile"))
+
+    @property
+    def pid_files(self) -> tuple[str, ...]:
+        """All that it names, where nobody knows under which condition."""
+        return tuple(
+            native(each.value) for each in self.settings if each.keyword == "pidfile"
+        )
 
     @property
     def server_state_file(self) -> str:
@@ -129,13 +141,18 @@ def cannot_share(old: Model, new: Model) -> bool:
 # --- from a config ---
 
 
-def read(text: str) -> Model:
-    """The model of a config; one that HAProxy would refuse has a model, too."""
-    every = tuple(config_lines(text))
+def read(text: str, told: Told | None = None) -> Model:
+    """The model of a config; one that HAProxy would refuse has a model, too.
+
+    `told` is what HAProxy says of its conditions; without that, all branches are read.
+    """
+    read_text = read_lines(text, told.taken) if told else text
+    every = tuple(config_lines(read_text))
+    addresses = told.addresses if told else {}
     return Model(
         servers=_found(_server, every),
         rest=tuple(line.text for line in every if not line.is_plain_server),
-        binds=_found(_bind, every),
+        binds=tuple(bind for line in every for bind in _binds(line, addresses)),
         sockets=_found(_stats_socket, every),
         settings=_found(_setting, every),
     )
@@ -171,13 +188,18 @@ def _setting(line: ConfigLine) -> Setting | None:
     return None
 
 
-def _bind(line: ConfigLine) -> Bind | None:
-    address = line.field(1)
-    if line.fields[0] != "bind" or _NO_TCP.match(address):
-        return None
+def _binds(line: ConfigLine, addresses: Mapping[str, str]) -> Iterator[Bind]:
+    if line.fields[0] != "bind":
+        return
+    written = line.field(1)
+    every = addresses.get(written, written).translate(_NO_QUOTES).split(",")
+    extra = _bind_options(line) or "-"
+    yield from (Bind(each, extra) for each in every if not _NO_TCP.match(each))
+
+
+def _bind_options(line: ConfigLine) -> str:
     pairs = (pair for pair in _pairs(line.fields[2:]) if pair[0] in _BIND_WORDS)
-    extra = (" ".join(pair[: _BIND_WORDS[pair[0]]]) for pair in pairs)
-    return Bind(address, " ".join(extra) or "-")
+    return " ".join(" ".join(pair[: _BIND_WORDS[pair[0]]]) for pair in pairs)
 
 
 def _server(line: ConfigLine) -> Server | None:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from haproxy_apply import durable
+from haproxy_apply import (
+    bind_addresses,
+    commands,
+    conditions,
+    durable,
+    files,
+    relative_names,
+)
 from haproxy_apply.errors import failed
 from haproxy_apply.haproxy import alerts
-from haproxy_apply.sockets import held_by_haproxy, spelt
+from haproxy_apply.sockets import held_by_haproxy, is_here
+from haproxy_apply.state import STAND_IN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
+    from haproxy_apply.bind_addresses import Held
+    from haproxy_apply.conditions import Told
     from haproxy_apply.files import LiveFile
     from haproxy_apply.haproxy import HAProxy
     from haproxy_apply.journal import Journal
@@ -27,7 +37,6 @@ defaults
  timeout server 1s
 listen new-addresses
 """
-_SAME_WHEREVER_BOUND = frozenset({"-", "v6only", "v4v6"})
 
 
 def check_candidate(
@@ -38,30 +47,46 @@ def check_candidate(
     Any status but 0 is a no (2: it would not start). `Ended`: `invalid-config`.
     """
     arguments = ["-c", *haproxy.command.options]
-    for file in _loaded(haproxy.command.files):
-        arguments += ["-f", candidate if live.is_meant_by(file) else file]
+    for file in files.loaded(haproxy.command.files):
+        tried = _to_try(candidate, file) if live.is_meant_by(file) else file
+        arguments += ["-f", tried]
     said = haproxy.check(*arguments)
+    durable.remove(STAND_IN)
     journal.add(said.output)
     if said.status != 0:
         detail = f"haproxy -c exits {said.status}: {alerts(said)}"
         raise failed(17, "invalid-config", detail)
 
 
-def _loaded(files: Iterable[str]) -> Iterator[str]:
-    """The files as HAProxy reads them."""
-    for file in files:
-        if os.path.isdir(file):
-            yield from _configs_in(file)
-        else:
-            yield file
+def _to_try(candidate: str, file: str) -> str:
+    """What HAProxy is to read in the place of a file that it has by this name.
+
+    `Ended`: `state-unwritable`.
+    """
+    directory = os.path.dirname(file)
+    content = durable.read(candidate) or b""
+    moved = relative_names.as_in(directory, content)
+    if moved == content or os.path.dirname(candidate) == directory:
+        return candidate
+    try:
+        durable.write_text(STAND_IN, moved.decode("latin-1"))
+    except OSError:
+        raise failed(13, "state-unwritable", STAND_IN) from None
+    return STAND_IN
 
 
-def _configs_in(directory: str) -> list[str]:
-    """Those that HAProxy reads of a directory, in its order."""
-    names = (name for name in sorted(os.listdir(directory)) if name[0] != ".")
-    found = [name for name in names if name.endswith(".cfg")]
-    # Where there is none, HAProxy says so itself.
-    return [os.path.join(directory, name) for name in found or ["*.cfg"]]
+def told(haproxy: HAProxy, before: Iterable[str], text: str) -> Told | None:
+    """What this HAProxy says of the conditions of a config that it reads after others; None where it does not say."""
+    question = conditions.question(before, text)
+    if question == "":
+        return conditions.NONE_TAKEN
+    command = haproxy.command
+    environment = os.environ if haproxy.environment is None else haproxy.environment
+    # What a master has beside the environment that it was started with.
+    mode = {"HAPROXY_MWORKER": "1"} if command.master_mode else {}
+    argv = [command.binary, *command.options, "-c", "-f", "/dev/stdin"]
+    said = commands.run(argv, question, env={**environment, **mode})
+    return conditions.answered(text, said.output)
 
 
 def check_directories(new: Model) -> None:
@@ -78,34 +103,52 @@ def unbindable(haproxy: HAProxy, old: Model | None, new: Model, file: str) -> st
     `-c` does not look, and a reload would pause all listeners for 2 s. `file` is written for HAProxy, and is nobody
     else's. `Ended`: `state-unwritable`.
     """
-    binds = _new_binds(old.binds if old else (), new.binds)
-    if not binds:
-        return ""
+    added = [bind for bind in new.binds if old is None or bind not in old.binds]
+    held = held_by_haproxy() if added else frozenset()
+    looks = [_look_at(bind, held) for bind in added]
+    missing = [each.missing for each in looks if each.missing]
+    lines = [line for each in looks for line in each.lines]
+    return "\n".join(missing + (_cannot_bind(haproxy, lines, file) if lines else []))
+
+
+def _cannot_bind(haproxy: HAProxy, lines: list[str], file: str) -> list[str]:
+    """What HAProxy says of lines that it cannot bind. `Ended`: `state-unwritable`."""
     # The last one never binds, so that the process ends in any case, before it accepts anything.
-    lines = [*binds, f" bind unix@{_NEVER_BOUND}"]
+    every = [*lines, f" bind unix@{_NEVER_BOUND}"]
     try:
-        durable.write_text(file, _BINDS_HEAD + "\n".join(lines) + "\n")
+        durable.write_text(file, _BINDS_HEAD + "\n".join(every) + "\n")
     except OSError:
         directory = os.path.dirname(file)
         raise failed(13, "state-unwritable", directory) from None
     said = haproxy.check("-db", "-f", file)
-    cannot = [line for line in said.lines_with("cannot") if _NEVER_BOUND not in line]
-    return "\n".join(cannot)
+    return [line for line in said.lines_with("cannot") if _NEVER_BOUND not in line]
 
 
-def _new_binds(old: tuple[Bind, ...], new: tuple[Bind, ...]) -> list[str]:
-    """Those that the old file has not and that no HAProxy on this host holds, whatever the spelling."""
-    added = [bind for bind in new if bind not in old]
-    if not added:
-        return []
-    held = held_by_haproxy()
-    return [_bind_line(bind) for bind in added if not _is_held(bind, held)]
+class _Look(NamedTuple):
+    """What there is to know of an address before HAProxy has it."""
+
+    lines: tuple[str, ...]  # that HAProxy is to try: what no HAProxy here holds
+    missing: str = ""  # why what one holds on another address cannot be bound
 
 
-def _is_held(bind: Bind, held: frozenset[str]) -> bool:
-    return bind.extra in _SAME_WHEREVER_BOUND and spelt(bind.address) in held
+def _look_at(bind: Bind, held: frozenset[Held]) -> _Look:
+    """Nothing where nobody knows what HAProxy holds of it: it has a variable, or is in another namespace.
 
-
-def _bind_line(bind: Bind) -> str:
+    On a port that a HAProxy here holds nothing may listen for a moment: it would take connections, and end with them.
+    """
+    address = bind_addresses.parse(bind.address)
+    words = bind.extra.split()
+    if address is None or "namespace" in words:
+        return _Look(())
     extra = "" if bind.extra == "-" else f" {bind.extra}"
-    return f" bind {bind.address}{extra}"
+    free = tuple(bind_addresses.free_ports(address, held))
+    lines = tuple(f" bind {address.ports(*ports)}{extra}" for ports in free)
+    if free == ((address.low, address.high),) or "transparent" in words:
+        return _Look(lines)
+    is_missing = address.is_numeric and not is_here(address.host)
+    return _Look(
+        lines,
+        f"cannot bind {bind.address}: the address is not on this host"
+        if is_missing
+        else "",
+    )

@@ -109,7 +109,10 @@ class Discovery:
         cwd = f"/proc/{process.pid}/cwd"
         for file in process.command.files:
             path = os.path.join(cwd, file)
-            if self._live.is_meant_by(path) or is_same_file(path, self._live.directory):
+            directories = self._live.directories
+            if self._live.is_meant_by(path) or any(
+                is_same_file(path, each) for each in directories
+            ):
                 return True
         return False
 
@@ -147,7 +150,7 @@ class Discovery:
         if self._pid_files is None:
             from haproxy_apply.model import read
 
-            self._pid_files = (read(durable.read_text(self._live.path)).pid_file,)
+            self._pid_files = read(durable.read_text(self._live.path)).pid_files
         return self._pid_files
 
     def _with_mode(self, command: CommandLine, *, has_children: bool) -> CommandLine:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from haproxy_apply import durable
-from haproxy_apply.state import Proof
+from haproxy_apply.state import Proof, began_seconds
 
 if TYPE_CHECKING:
     from haproxy_apply.files import LiveFile
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from haproxy_apply.state import Memory
 
 FORK_SECONDS = 2  # a worker reads the file before it is forked
-_TICKS_PER_SECOND = 100  # USER_HZ, in which /proc counts
 
 
 def find_proof(memory: Memory, live: LiveFile, service: Service | None) -> Proof | None:
@@ -34,8 +32,7 @@ def _is_aged(memory: Memory, live: LiveFile, service: Service) -> bool:
     # A run that was killed on its way may have left a worker that read the other file.
     if not live.md5 or memory.state.was_interrupted or _others_serve(service):
         return False
-    ticks = service.worker.start if service.worker else 0
-    began = _boot_seconds() + ticks // _TICKS_PER_SECOND
+    began = began_seconds(service.worker) if service.worker else 0
     return began >= _changed_seconds(live) + FORK_SECONDS
 
 
@@ -46,12 +43,6 @@ def _others_serve(service: Service) -> bool:
     return any(pid != service.root.pid and listens(pid) for pid in service.roots)
 
 
-def _boot_seconds() -> int:
-    """When the host was booted, in seconds of the epoch."""
-    lines = durable.read_text("/proc/stat").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("btime "))
-
-
 def _changed_seconds(live: LiveFile) -> int:
     """When the file, or the link to it, was last changed."""
     return max(int(os.lstat(path).st_ctime) for path in (live.path, live.config_path))
@@ -60,6 +51,7 @@ def _changed_seconds(live: LiveFile) -> int:
 def prove(host: Host, service: Service, model: Model) -> None:
     """The present worker runs the live file, and this is what that says."""
     from haproxy_apply.health import remember_model
+    from haproxy_apply.loaded_files import remember
 
     md5 = host.findings.md5_after
     host.findings.running_md5 = md5
@@ -71,5 +63,6 @@ def prove(host: Host, service: Service, model: Model) -> None:
     host.memory.put_if_possible(state, host.journal)
     try:
         remember_model(proof, model)
+        remember(host, proof, model)
     except OSError:
         host.journal.note("state-not-saved")

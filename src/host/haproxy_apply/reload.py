@@ -9,7 +9,14 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from haproxy_apply import admin_socket, durable, health, sockets, units
+from haproxy_apply import (
+    admin_socket,
+    durable,
+    health,
+    loaded_files,
+    sockets,
+    units,
+)
 from haproxy_apply.drop_window import (
     DropWindow,
     can_migrate_handshakes,
@@ -76,6 +83,7 @@ def reload(host: Host, service: Service, expected: Model, awaited: Model) -> Ser
     window = DropWindow(host.request.listen_ports, host.journal)
     let_read(host.haproxy.surroundings.account, awaited.server_state_file)
     health.save(host, service, present, awaited)
+    loaded_files.before_load(host, awaited)
     try:
         with window:
             after = _perform(this, window)

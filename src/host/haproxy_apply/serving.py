@@ -45,8 +45,11 @@ def tell(live: LiveFile, discovery: Discovery, findings: Findings) -> None:
 
 
 def _ask(live: LiveFile, worker: Identity, findings: Findings) -> None:
-    path = _path(live, findings)
-    info, answer = admin_socket.answer_of(path, worker.pid, QUESTION)
+    answers = (
+        admin_socket.answer_of(path, worker.pid, QUESTION)
+        for path in _paths(live, findings)
+    )
+    info, answer = next((said for said in answers if said[0]), ("", ""))
     if not (answer.startswith("1\n#") and answer.endswith("\n\n")):
         return  # a refusal, or an answer that was cut off
     from haproxy_apply.server_state import rows, servers
@@ -57,8 +60,11 @@ def _ask(live: LiveFile, worker: Identity, findings: Findings) -> None:
         findings.haproxy_version = version[1] if version else ""
 
 
-def _path(live: LiveFile, findings: Findings) -> str:
-    """The socket to ask, by the file that the worker runs; the live one, where nobody knows."""
+def _paths(live: LiveFile, findings: Findings) -> tuple[str, ...]:
+    """The sockets to ask, by the file that the worker runs; the live one, where nobody knows.
+
+    Under which condition each stands is not known here: the one that answers is the worker's.
+    """
     md5 = findings.running_md5
     sockets = _remembered(md5) if md5 else None
     if sockets is None:
@@ -67,7 +73,7 @@ def _path(live: LiveFile, findings: Findings) -> str:
         now = live._replace(md5=findings.md5_after)
         ran = files.find_backup(now, md5) or live
         sockets = read(durable.read_text(ran.path)).sockets
-    return stats_socket.asked(sockets).path
+    return stats_socket.paths(sockets)
 
 
 def _remembered(md5: str) -> tuple[StatsSocket, ...] | None:

@@ -7,7 +7,8 @@ from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, NamedTuple
 
-from haproxy_apply import durable
+from haproxy_apply import bind_addresses, durable
+from haproxy_apply.bind_addresses import Held
 from haproxy_apply.sock_diag import LISTEN, SYN_RECV, tcp_sockets
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ HANDSHAKE_SECONDS = 0.4
 _POLL_SECONDS = 0.01
 _BLIND_SECONDS = 0.2
 _LISTEN = "0A"
-_ANY = "0.0.0.0"  # noqa: S104 - to be recognised, not to be bound
 
 
 class Listener(NamedTuple):
@@ -34,25 +34,34 @@ def listens(pid: int) -> bool:
     return any(inode in listening for inode in _inodes_of(str(pid)))
 
 
-def held_by_haproxy() -> frozenset[str]:
-    """The TCP addresses on which some HAProxy of this host listens, in one spelling: `*:80`, `10.0.0.1:80`, `:::80`."""
+def held_by_haproxy() -> frozenset[Held]:
+    """The TCP addresses on which some HAProxy of this host listens."""
     held: set[str] = set()
     for pid in filter(str.isdecimal, os.listdir("/proc")):
-        if durable.read(f"/proc/{pid}/comm") == b"haproxy\n":
+        if (durable.read(f"/proc/{pid}/comm") or b"").startswith(b"haproxy"):
             held.update(_inodes_of(pid))
     return frozenset(
-        _as_written(each.address) for each in _listeners("self") if each.inode in held
+        _held(each.address) for each in _listeners("self") if each.inode in held
     )
 
 
-def spelt(address: str) -> str:
-    """An address and port of a config in that spelling; a name stays one."""
-    host, _colon, port = address.rpartition(":")
-    host = host.replace("[", "").replace("]", "")
-    return f"{'*' if host in {'', _ANY} else host}:{port}"
+def is_here(host: str) -> bool:
+    """Whether this host may listen on this address, on whatever port; true where the kernel does not say no.
+
+    Nothing listens for that: nobody can connect.
+    """
+    from errno import EADDRNOTAVAIL
+    from socket import AF_INET, AF_INET6, socket
+
+    try:
+        with socket(AF_INET6 if ":" in host else AF_INET) as trial:
+            trial.bind((host, 0))
+    except OSError as error:
+        return error.errno != EADDRNOTAVAIL
+    return True
 
 
-def _as_written(address: str) -> str:
+def _held(address: str) -> Held:
     """The kernel's address as people write it: its words are in the host's byte order."""
     from socket import AF_INET, AF_INET6, inet_ntop
     from struct import pack
@@ -61,8 +70,7 @@ def _as_written(address: str) -> str:
     words = [int(host[at : at + 8], 16) for at in range(0, len(host), 8)]
     packed = pack(f"={len(words)}I", *words)
     family = AF_INET6 if host[8:] else AF_INET
-    shown = inet_ntop(family, packed)
-    return f"{'*' if shown == _ANY else shown}:{int(port, 16)}"
+    return Held(bind_addresses.host(inet_ntop(family, packed)), int(port, 16))
 
 
 def _inodes_of(pid: str) -> Iterator[str]:

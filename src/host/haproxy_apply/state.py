@@ -13,9 +13,10 @@ from haproxy_apply.errors import failed
 from haproxy_apply.request import is_publisher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from haproxy_apply.journal import Journal
+    from haproxy_apply.loaded_files import Entry
 
 STATE_DIR = f"/var/lib/{PROJECT}"
 STATE = f"{STATE_DIR}/state"
@@ -26,11 +27,14 @@ DROP_MARK = f"{STATE_DIR}/hold"
 START_LOG = f"{STATE_DIR}/start.log"
 BINDS = f"{STATE_DIR}/binds.cfg"
 LAST_RUN = f"{STATE_DIR}/last-run"
+LOADED = f"{STATE_DIR}/loaded"
+STAND_IN = f"{STATE_DIR}/candidate.cfg"
 
 LOCK_SECONDS = 60  # a command waits this long for another one
 POLL_SECONDS = 0.1
 
 _PROOF_WORDS = 4
+_TICKS_PER_SECOND = 100  # USER_HZ, in which /proc counts
 
 
 class Identity(NamedTuple):
@@ -78,6 +82,8 @@ class Memory:
     def __init__(self) -> None:
         self.state = parse(durable.read_text(STATE))
         self.publisher = self.state.publisher  # as the disk has it
+        # The files that the config names, as they were before the load that this run began.
+        self.loading: Mapping[str, Entry] | None = None
 
     def put(self, state: State) -> None:
         """Remember this from now on; on the disk when it returns.
@@ -133,6 +139,13 @@ def serialized(state: State) -> str:
 def boot_id() -> str:
     """The kernel's name for the time since it was booted."""
     return durable.read_text("/proc/sys/kernel/random/boot_id").strip()
+
+
+def began_seconds(worker: Identity) -> int:
+    """When a process of this boot began, in seconds of the epoch."""
+    lines = durable.read_text("/proc/stat").splitlines()
+    booted = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
+    return booted + worker.start // _TICKS_PER_SECOND
 
 
 @contextmanager

@@ -34,6 +34,13 @@ def asked(sockets: Iterable[StatsSocket]) -> StatsSocket:
     return named(next(admins, every[-1]))
 
 
+def paths(sockets: Iterable[StatsSocket]) -> tuple[str, ...]:
+    """Of all of them, in the order in which to ask; none twice."""
+    every = tuple(sockets)
+    ordered = (asked(every), *map(named, every))
+    return tuple(dict.fromkeys(each.path for each in ordered if each.path))
+
+
 def named(socket: StatsSocket) -> StatsSocket:
     """With the name of its file."""
     return socket._replace(path=native(socket.path))

@@ -1,0 +1,154 @@
+"""Maps, certificates and other files that a config names: whether the worker has them as they are on the disk."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from local.lab import BackendHost, Client, ProxyHost, Style
+from tests.host.apply_step import ApplyStep, config, installed, state_of
+
+type MakeProxy = Callable[..., ProxyHost]
+
+MAP = "/etc/haproxy/hosts.map"
+NOTE = "named-files-changed"
+
+
+def mapped(*hosts: BackendHost) -> str:
+    """A config whose frontend answers with what a map says of the path."""
+    rule = f"http-request return status 200 hdr X-Backend %[path,map_beg({MAP},none)] if {{ path_beg /map }}\n"
+    return config(*hosts).replace("frontend web\n", f"frontend web\n    {rule}")
+
+
+def told(client: Client, proxy: ProxyHost) -> str:
+    """What the worker has in its map."""
+    return client.get(str(proxy.ipv4), path="/map").headers["x-backend"]
+
+
+@pytest.fixture
+def step(make_proxy: MakeProxy, backends: tuple[BackendHost, ...]) -> ApplyStep:
+    """A proxy whose worker was started by our stack."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.write(MAP, "/map first\n")
+    return installed(
+        proxy, mapped(backends[0]), mapped(*backends[:2]), ReloadMethod="seamless"
+    )
+
+
+@pytest.mark.fault("F213")
+def test_a_changed_map_is_loaded_with_the_next_change(
+    step: ApplyStep, backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """Servers alone differ, but only a new process reads the map; the change after that needs none."""
+    proxy = step.host
+    worker = proxy.worker
+    proxy.write(MAP, "/map second\n")
+    answer = step.run(mapped(*backends), ReloadMethod="auto")
+    assert answer.says("installed", method="seamless"), answer
+    assert told(client, proxy) == "second"
+    assert proxy.worker != worker
+    answer = step.run(mapped(*backends[:2]), ReloadMethod="auto")
+    assert answer.says("installed", method="runtime"), answer
+
+
+@pytest.mark.fault("F213")
+def test_a_file_that_says_the_same_is_no_change(
+    step: ApplyStep, backends: tuple[BackendHost, ...]
+) -> None:
+    """Written anew by some tool, with the same content: nothing is reloaded for that."""
+    worker = step.host.worker
+    step.host.path(MAP).unlink()
+    step.host.write(MAP, "/map first\n")
+    assert step.run(mapped(*backends[:2])).says("unchanged")
+    answer = step.run(mapped(*backends), ReloadMethod="runtime")
+    assert answer.says("installed", method="runtime"), answer
+    assert NOTE not in answer["notes"].split()
+    assert step.host.worker == worker
+
+
+@pytest.mark.fault("F213")
+def test_a_map_that_changed_after_a_change_at_run_time(
+    step: ApplyStep, backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """What counts is what the worker loaded at its start, not what was there at the last change."""
+    proxy = step.host
+    assert step.run(mapped(*backends), ReloadMethod="auto").says(
+        "installed", method="runtime"
+    )
+    proxy.write(MAP, "/map third\n")
+    answer = step.run(mapped(*backends[:2]), ReloadMethod="auto")
+    assert answer.says("installed", method="seamless"), answer
+    assert told(client, proxy) == "third"
+
+
+@pytest.mark.fault("F213")
+def test_a_worker_that_somebody_else_started(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """Nobody remembers what it loaded: a file that changed since its start is loaded with the next change."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.write(MAP, "/map first\n")
+    step = installed(proxy, mapped(*backends), mapped(*backends[:2]))
+    proxy.run(["systemctl", "restart", "haproxy"])
+    proxy.wait_until_ready()
+    proxy.write(MAP, "/map second\n")
+    answer = step.run(mapped(*backends), ReloadMethod="auto")
+    assert answer.says("installed"), answer
+    assert told(client, proxy) == "second"
+
+
+@pytest.mark.fault("F214")
+def test_an_unchanged_config_with_a_changed_file_is_only_told(
+    step: ApplyStep, backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """Whoever changes such a file reloads, or sets it at run time: a comparison that nobody asked for does neither."""
+    proxy, worker = step.host, step.host.worker
+    assert NOTE not in step.run(mapped(*backends[:2]))["notes"].split()
+    proxy.write(MAP, "/map second\n")
+    answer = step.run(mapped(*backends[:2]))
+    assert answer.says("unchanged"), answer
+    assert NOTE in answer["notes"].split()
+    assert proxy.worker == worker
+    assert told(client, proxy) == "first"
+
+
+def odd(kind: str, proxy: ProxyHost, path: str) -> None:
+    """Put something at a path that a config names, or take it away."""
+    file = proxy.path(path)
+    file.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "loop":
+        file.symlink_to(file.name)
+    elif kind == "huge":
+        with file.open("wb") as made:
+            made.truncate(1 << 36)
+    elif kind == "directory":
+        file.mkdir()
+
+
+@pytest.mark.fault("F214")
+@pytest.mark.parametrize("kind", ["missing", "pipe", "loop", "huge", "directory"])
+def test_whatever_has_become_of_a_named_file(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], kind: str
+) -> None:
+    """An apply never fails of it, nor waits for it; HAProxy alone says what it cannot read."""
+    path = "/etc/haproxy/page.http"
+    # HAProxy takes any words behind this one, and looks for no file.
+    named = f"description errorfile {path}"
+
+    def text(*hosts: BackendHost) -> str:
+        return config(*hosts, extra=named)
+
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.write(path, "x\n")
+    step = installed(proxy, text(backends[0]), text(*backends[:2]))
+    odd(kind, proxy, path)
+    answer = step.run(text(*backends[:2]))
+    assert answer.says("unchanged"), answer
+    assert NOTE in answer["notes"].split()
+    answer = step.run(text(*backends), ReloadMethod="auto")
+    assert answer.says("installed"), answer
+    assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
+    answer = step.run(text(*backends[:2]), ReloadMethod="auto")
+    assert answer.says("installed", method="runtime"), answer

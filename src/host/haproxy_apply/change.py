@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from haproxy_apply import files, ownership, standby
+from haproxy_apply import files, ownership, patience, standby
 from haproxy_apply.activate import activate
 from haproxy_apply.errors import Ended, Verdict, failed
 from haproxy_apply.examination import examine, is_activation, unbindable
@@ -27,6 +27,8 @@ def change(run: Run, service: Service | None, content: bytes) -> Verdict:
     make = partial(files.make_candidate, run.live, content, run.request.sha256)
     host = examine(run, service, content, make)
     if service:
+        if is_activation(host):
+            _check_time(host)
         _remember(host, service)
     cannot = unbindable(host, service, BINDS)
     if cannot:
@@ -55,6 +57,17 @@ def _remember(host: Host, service: Service) -> None:
         standby.remember(host.haproxy, service.root.pid, host.live)
     except OSError:
         host.journal.note("state-not-saved")
+
+
+def _check_time(host: Host) -> None:
+    """`Ended`: a run that the agent kills in a load would leave nobody to undo it."""
+    left = patience.left()
+    if not patience.is_enough(host.check_seconds, left):
+        detail = (
+            f"haproxy -c took {host.check_seconds:.0f} s, and {left:.0f} s are left for a load as long, and another "
+            "one to undo it"
+        )
+        raise failed(17, "slow-config", detail)
 
 
 def _cannot_bind(host: Host, cannot: str) -> Ended:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from haproxy_apply import conditions, durable, files, haproxy, preflight, replacement
+from haproxy_apply import (
+    conditions,
+    durable,
+    files,
+    haproxy,
+    patience,
+    preflight,
+    replacement,
+)
 from haproxy_apply.errors import Ended
 from haproxy_apply.host import Host
 from haproxy_apply.model import read
@@ -37,7 +46,9 @@ def examine(
     candidate = make()
     # Where it runs: relative names in a config mean the same to a check, to a start and to us.
     os.chdir(binary.surroundings.directory)
+    began = time.monotonic()
     _check(run, binary, candidate)
+    checked = time.monotonic() - began
     fallback = _backup_of_what_ran(run)
     told = partial(preflight.told, binary, _read_before(binary, run.live))
     text = content.decode("latin-1")
@@ -49,6 +60,8 @@ def examine(
         fallback=fallback,
         old=_old_model(run, fallback, told),
         new=read(text, judged or conditions.NONE_TAKEN),
+        check_seconds=checked,
+        load_seconds=patience.for_load(checked, patience.left()),
     )
     run.discovery.name_pid_files(host.old.pid_file, host.new.pid_file)
     preflight.check_directories(host.new)

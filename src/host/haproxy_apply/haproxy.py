@@ -61,8 +61,8 @@ class HAProxy(NamedTuple):
             descriptors=[file.fileno() for file in inherited],
         )
 
-    def start(self, *arguments: str) -> Completed:
-        """Start it as a daemon, with its files and options; status 0: it is ready."""
+    def start(self, *arguments: str, seconds: float | None = None) -> Completed:
+        """Start it as a daemon, with its files and options, within so many seconds; status 0: it is ready."""
         started = ["-D", *self.command.options]
         for file in self.command.files:
             started += ["-f", file]
@@ -71,6 +71,7 @@ class HAProxy(NamedTuple):
         return commands.start(
             [self.command.binary, *started, *arguments],
             log=START_LOG,
+            seconds=seconds,
             env=self.environment,
             enter=surroundings.entering(self.surroundings),
         )

@@ -28,6 +28,8 @@ class Host(NamedTuple):
     fallback: Backup | None  # the file to go back to
     old: Model  # of the file that ran before
     new: Model
+    check_seconds: float  # that `haproxy -c` took
+    load_seconds: float  # for which a load is waited for
     unit: str = ""  # of systemd; empty: none, or not looked for yet
 
     @property

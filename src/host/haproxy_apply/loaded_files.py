@@ -93,7 +93,7 @@ def differ(host: Host, worker: Identity, model: Model) -> bool:
     before = _recorded()
     if before.worker == str(worker):
         return _differ(before.entries)
-    since = began_seconds(worker) - LOAD_SECONDS
+    since = began_seconds(worker.start) - LOAD_SECONDS
     return any(_is_younger(path, since) for path in _paths(host, model))
 
 

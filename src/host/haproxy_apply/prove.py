@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from haproxy_apply import admin_socket, durable, load
 from haproxy_apply.state import Proof, began_seconds
 
 if TYPE_CHECKING:
@@ -14,26 +15,51 @@ if TYPE_CHECKING:
     from haproxy_apply.processes import Service
     from haproxy_apply.state import Memory
 
-FORK_SECONDS = 2  # a worker reads the file before it is forked
+SURE_SECONDS = 2  # between the file's change and a load, since both times are rounded
+_STAYS_IN_FOREGROUND = "-Ws"
 
 
 def find_proof(memory: Memory, live: LiveFile, service: Service | None) -> Proof | None:
-    """What the present worker is proven to run: our own record says so, or it began after the file's last change."""
+    """What the present worker is proven to run: our own record says so, or its load began after the file's change."""
     if service is None or service.worker is None:
         return None
-    recorded = memory.state.proof
-    if recorded and recorded.worker == service.worker:
+    recorded = _recorded(memory, service)
+    if recorded:
         return recorded
     return Proof(live.md5, service.worker) if _is_aged(memory, live, service) else None
 
 
+def _recorded(memory: Memory, service: Service) -> Proof | None:
+    """Our own record of this worker, unless a run that was killed left its master at the load of the other file."""
+    proof = memory.state.proof
+    if proof is None or proof.worker != service.worker:
+        return None
+    is_passing = memory.state.was_interrupted and load.is_under_way(service)
+    return None if is_passing else proof
+
+
 def _is_aged(memory: Memory, live: LiveFile, service: Service) -> bool:
-    """Whether the worker can only have read the live file, since it began after the last change of that."""
+    """Whether the worker can only have read the live file, since its load began after the last change of that."""
     # A run that was killed on its way may have left a worker that read the other file.
     if not live.md5 or memory.state.was_interrupted or _others_serve(service):
         return False
-    began = began_seconds(service.worker) if service.worker else 0
-    return began >= _changed_seconds(live) + FORK_SECONDS
+    began = _load_began(live, service)
+    return began is not None and began >= _changed_seconds(live) + SURE_SECONDS
+
+
+def _load_began(live: LiveFile, service: Service) -> int | None:
+    """In seconds of the epoch: as the worker says, or not before its master was started; None: nobody knows.
+
+    A worker is no older than the end of its load, nor is what goes into the background after that.
+    """
+    from haproxy_apply.model import read
+
+    path = read(durable.read_text(live.path)).stats_socket.path
+    pid = service.worker.pid if service.worker else 0
+    began = load.began(admin_socket.answer_of(path, pid)[0])
+    if began is None and service.command.master_mode == _STAYS_IN_FOREGROUND:
+        began = began_seconds(service.root.start)
+    return began
 
 
 def _others_serve(service: Service) -> bool:

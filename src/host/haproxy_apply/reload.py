@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply import (
     admin_socket,
+    commands,
     durable,
     health,
+    load,
     loaded_files,
+    patience,
     sockets,
     units,
 )
@@ -28,7 +31,7 @@ from haproxy_apply.model import cannot_share
 from haproxy_apply.processes import DAEMON, MASTER_WORKER
 from haproxy_apply.state import START_LOG
 from haproxy_apply.surroundings import let_read
-from haproxy_apply.waiting import Waiting
+from haproxy_apply.waiting import NO_NEW_WORKER, Waiting
 from haproxy_apply.watch import watch
 
 if TYPE_CHECKING:
@@ -76,6 +79,7 @@ def reload(host: Host, service: Service, expected: Model, awaited: Model) -> Ser
 
     `expected` is the file that the present worker most likely runs. `ReloadFailed` leaves whatever processes there are.
     """
+    host, service = _behind_other_loads(host, service)
     present = _present_model(host, service, expected)
     can_migrate = partial(migrate_handshakes, host.journal)
     method = _choose_method(host, service, present, can_migrate)
@@ -92,7 +96,29 @@ def reload(host: Host, service: Service, expected: Model, awaited: Model) -> Ser
         host.findings.window_ms += window.milliseconds
         health.forget(awaited)
     health.untouch()
+    if _is_silent(after, awaited):
+        host.journal.note("stats-socket-gone")
     return after
+
+
+def _behind_other_loads(host: Host, service: Service) -> tuple[Host, Service]:
+    """The service once its master can hear a signal, and the host with the time that is left for the load."""
+    if not load.is_under_way(service):
+        return host, service
+    began = time.monotonic()
+    if not load.is_over_within(service, host.load_seconds):
+        raise ReloadFailed(NO_NEW_WORKER, "the master is at another load")
+    left = host.load_seconds - (time.monotonic() - began)
+    host = host._replace(load_seconds=max(left, patience.LEAST_SECONDS))
+    return host, host.discovery.find() or service
+
+
+def _is_silent(service: Service, model: Model) -> bool:
+    """Whether the worker has a stats socket on which it cannot be asked."""
+    path = model.stats_socket.path
+    if not path or service.worker is None:
+        return False
+    return not admin_socket.is_answered_by(path, service.worker.pid)
 
 
 def method_of(host: Host, service: Service) -> str:
@@ -103,10 +129,10 @@ def method_of(host: Host, service: Service) -> str:
 
 def start_again(host: Host, before: Service) -> Service:
     """HAProxy died: the service, started the way it ran before. `ReloadFailed`: it does not start."""
-    waiting = Waiting.of(host.discovery, before, host.old)
+    waiting = Waiting.of(host, before, host.old)
     command = before.command
     if host.unit:
-        units.restart(host.unit)
+        units.restart(host.unit, waiting.left)
     elif before.root.has_supervisor and os.path.isdir(f"/proc/{before.root.parent}"):
         _wait_for_supervisor(host)
     else:
@@ -192,11 +218,19 @@ def _reload_master(this: Reload, window: DropWindow) -> Service:
 
 def _waiting(this: Reload, window: DropWindow) -> Waiting:
     return Waiting.of(
-        this.host.discovery,
+        this.host,
         this.before,
         this.awaited,
         window if this.drops else None,
+        answers=not _is_lost(this),
     )
+
+
+def _is_lost(this: Reload) -> bool:
+    """Whether the new worker will not answer either: a master hands over also a socket whose file is gone."""
+    is_same = this.awaited.stats_socket.path == this.present.stats_socket.path
+    is_master = this.before.style == MASTER_WORKER
+    return is_same and is_master and _is_silent(this.before, this.present)
 
 
 def _reload_unit(this: Reload, window: DropWindow) -> Service:
@@ -204,7 +238,7 @@ def _reload_unit(this: Reload, window: DropWindow) -> Service:
     waiting = _waiting(this, window)
     if this.drops:
         window.open()
-    units.reload(this.host.unit)
+    units.reload(this.host.unit, waiting.left)
     return waiting.for_new_worker()
 
 
@@ -256,7 +290,10 @@ def _replace(this: Reload, window: DropWindow, waiting: Waiting) -> Service:
 
 def start(host: Host, *arguments: str) -> None:
     """A new process beside the old one, which nobody signals yet. `ReloadFailed`: at once where it cannot bind."""
-    said = host.haproxy.start(*arguments)
+    said = host.haproxy.start(*arguments, seconds=host.load_seconds)
+    if said.status == commands.TIMED_OUT:
+        detail = f"no load within {host.load_seconds:.0f} s"
+        raise ReloadFailed("start-failed", detail)
     if said.status != 0:
         host.journal.add(said.output[:_MAX_LOG])
         raise ReloadFailed("start-failed", alerts(said))

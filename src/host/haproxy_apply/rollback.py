@@ -6,10 +6,11 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from haproxy_apply import admin_socket, files, sockets
+from haproxy_apply import admin_socket, files, patience, sockets
 from haproxy_apply.errors import Ended, ReloadFailed, failed
 from haproxy_apply.prove import prove
 from haproxy_apply.reload import reload, start_again
+from haproxy_apply.waiting import NO_NEW_WORKER
 
 if TYPE_CHECKING:
     from haproxy_apply.host import Host
@@ -29,8 +30,9 @@ def roll_back(
         detail = f"{failure.reason}; {host.live.path} could not be restored"
         return failed(30, "rollback-failed", detail)
     try:
-        service = _back_to_old(host, before, is_half_changed=is_half_changed)
+        service = _back_to_old(host, before, failure, is_half_changed=is_half_changed)
     except ReloadFailed as worse:
+        _forget_proof(host)
         return failed(30, "rollback-failed", f"{failure.reason}; {worse.reason}")
     findings = host.findings
     # A worker that stayed is proven now only if it was before.
@@ -53,25 +55,45 @@ def restore(host: Host) -> None:
     host.memory.take(host.memory.state._replace(installed=tuple(filter(None, [md5]))))
 
 
-def _back_to_old(host: Host, before: Service, *, is_half_changed: bool) -> Service:
+def _forget_proof(host: Host) -> None:
+    """Nobody knows what runs, or will in a moment."""
+    host.findings.running_md5 = ""
+    state = host.memory.state._replace(proof=None)
+    host.memory.put_if_possible(state, host.journal)
+
+
+def _back_to_old(
+    host: Host, before: Service, failure: ReloadFailed, *, is_half_changed: bool
+) -> Service:
     """The service, running the old file again. `ReloadFailed` says what HAProxy does not do."""
+    host = host._replace(load_seconds=patience.for_last_load(patience.left()))
     service = host.discovery.find()
     if service is None:
-        try:
-            return start_again(host, before)
-        except ReloadFailed:
-            raise ReloadFailed("HAProxy does not start with the old file") from None
-    is_other = service.worker != before.worker
-    if is_other or is_half_changed or not _listens(service):
-        present = host.new if is_other else host.old
-        try:
-            return reload(host, service, present, host.old)
-        except ReloadFailed as failure:
-            said = f"HAProxy does not reload the old file: {failure.reason}"
-            raise ReloadFailed(said) from None
+        return _started_again(host, before)
+    # The master may be at the refused file still, and fork a worker that runs it: the old one has to come behind that.
+    is_pending = failure.reason == NO_NEW_WORKER
+    must_load = is_pending or is_half_changed or not _listens(service)
+    if must_load or service.worker != before.worker:
+        return _reloaded(host, before, service)
     if not _has_stats_socket(host, service):
         return _with_stats_socket(host, service)
     return service
+
+
+def _started_again(host: Host, before: Service) -> Service:
+    try:
+        return start_again(host, before)
+    except ReloadFailed:
+        raise ReloadFailed("HAProxy does not start with the old file") from None
+
+
+def _reloaded(host: Host, before: Service, service: Service) -> Service:
+    present = host.old if service.worker == before.worker else host.new
+    try:
+        return reload(host, service, present, host.old)
+    except ReloadFailed as failure:
+        said = f"HAProxy does not reload the old file: {failure.reason}"
+        raise ReloadFailed(said) from None
 
 
 def _listens(service: Service) -> bool:

@@ -141,11 +141,11 @@ def boot_id() -> str:
     return durable.read_text("/proc/sys/kernel/random/boot_id").strip()
 
 
-def began_seconds(worker: Identity) -> int:
-    """When a process of this boot began, in seconds of the epoch."""
+def began_seconds(start: int) -> int:
+    """When a process with this start, in ticks since boot, began: in seconds of the epoch."""
     lines = durable.read_text("/proc/stat").splitlines()
     booted = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
-    return booted + worker.start // _TICKS_PER_SECOND
+    return booted + start // _TICKS_PER_SECOND
 
 
 @contextmanager

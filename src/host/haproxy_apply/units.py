@@ -10,7 +10,6 @@ from haproxy_apply import commands, durable
 from haproxy_apply.state import START_LOG
 from haproxy_apply.surroundings import Account
 
-SYSTEMCTL_SECONDS = 15
 _USUAL = "haproxy.service"
 _ASKED = (
     "LoadState",
@@ -138,15 +137,15 @@ def can_reload(unit: str) -> bool:
     return "CanReload=no" not in said.output.splitlines()
 
 
-def reload(unit: str) -> None:
-    """Let systemd reload it; whether it did, the new worker says."""
-    _systemctl("reload", unit)
+def reload(unit: str, seconds: float) -> None:
+    """Let systemd reload it, within so many seconds; whether it did, the new worker says."""
+    _systemctl("reload", unit, seconds)
 
 
-def restart(unit: str) -> None:
-    """Let systemd start it again; whether it did, the new worker says."""
-    _systemctl("restart", unit)
+def restart(unit: str, seconds: float) -> None:
+    """Let systemd start it again, within so many seconds; whether it did, the new worker says."""
+    _systemctl("restart", unit, seconds)
 
 
-def _systemctl(verb: str, unit: str) -> None:
-    commands.start(["systemctl", verb, unit], START_LOG, SYSTEMCTL_SECONDS)
+def _systemctl(verb: str, unit: str, seconds: float) -> None:
+    commands.start(["systemctl", verb, unit], START_LOG, seconds)

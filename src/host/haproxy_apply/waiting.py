@@ -6,20 +6,21 @@ import re
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from haproxy_apply import admin_socket, sockets
+from haproxy_apply import admin_socket, load, sockets
 from haproxy_apply.errors import ReloadFailed
 from haproxy_apply.processes import MASTER_WORKER
 
 if TYPE_CHECKING:
     from haproxy_apply.drop_window import DropWindow
+    from haproxy_apply.host import Host
     from haproxy_apply.model import Model
-    from haproxy_apply.processes import Discovery, Service
+    from haproxy_apply.processes import Service
 
-# For a new worker to be ready; 2.1 s of it go to HAProxy's own bind retries.
-RELOAD_SECONDS = 15
+NO_NEW_WORKER = "no-new-worker"
+
 # A second or more: a master that executes itself anew has no command line for a moment, a longer one on a busy host.
 GONE_POLLS = 50
-SILENT_SECONDS = 2.2  # longer than those bind retries
+SILENT_SECONDS = 2.2  # longer than HAProxy's own bind retries
 POLL_SECONDS = 0.02
 COUNT_POLLS = 10  # the master is asked for its failures less often than /proc
 
@@ -27,64 +28,89 @@ COUNT_POLLS = 10  # the master is asked for its failures less often than /proc
 class Waiting(NamedTuple):
     """For a worker that was not there before the reload."""
 
-    discovery: Discovery
+    host: Host
     before: Service
     awaited: Model  # the file that the new worker runs
+    answers: bool  # whether the new worker will, on the stats socket of that file
     window: DropWindow | None  # that a new master's worker opens; None: none is wanted
     failures: int  # of the master's reloads, before this one
+    began: float  # in seconds of the epoch
+    deadline: float  # of the monotonic clock
 
     @classmethod
     def of(
         cls,
-        discovery: Discovery,
+        host: Host,
         before: Service,
         awaited: Model,
         window: DropWindow | None = None,
+        *,
+        answers: bool = True,
     ) -> Waiting:
         """To be made before anything is signalled or started."""
-        return cls(discovery, before, awaited, window, _failed_reloads(before) or 0)
+        return cls(
+            host=host,
+            before=before,
+            awaited=awaited,
+            answers=answers and awaited.stats_socket.path != "",
+            window=window,
+            failures=_failed_reloads(before) or 0,
+            began=time.time(),
+            deadline=time.monotonic() + host.load_seconds,
+        )
+
+    @property
+    def left(self) -> float:
+        """Seconds for which the new worker is still waited for."""
+        return max(self.deadline - time.monotonic(), 0)
 
     def for_new_worker(self) -> Service:
         """The service once the new worker is ready. `ReloadFailed`: it never is, or the master says so."""
-        now = time.monotonic()
-        deadline = now + RELOAD_SECONDS
-        new_since = None  # when the new worker was first seen
+        listening_since = None  # when the new worker was first seen to listen
         gone = polls = 0
-        while now < deadline:
-            service = self.discovery.find()
+        while self.left > 0:
+            service = self.host.discovery.find()
             gone = 0 if service else gone + 1
             if gone > GONE_POLLS:
-                raise ReloadFailed("master-died")
-            if service and service.has_new_worker(self.before):
+                raise self._failed("master-died")
+            if service and self._has_listening_worker(service):
                 self._open_window(service)
-                new_since = new_since or now
-                if self._is_ready(service, silent=now - new_since):
-                    return service
+                listening_since = listening_since or time.monotonic()
             else:
-                new_since = None
-                polls += 1
-                self._look_at_master(polls)
+                listening_since = None
+            if service and self._is_ready(service, listening_since):
+                return service
+            polls += 1
+            self._look_at_master(polls)
             time.sleep(POLL_SECONDS)
-            now = time.monotonic()
-        raise ReloadFailed("no-new-worker")
+        raise self._failed(NO_NEW_WORKER)
 
-    def _is_ready(self, service: Service, *, silent: float) -> bool:
+    def _has_listening_worker(self, service: Service) -> bool:
+        """Whether the new worker has its listeners: from 3.1 on it is there before it loads the file."""
+        return service.has_new_worker(self.before) and sockets.listens(_worker(service))
+
+    def _is_ready(self, service: Service, listening_since: float | None) -> bool:
         """Whether the new worker serves: it answers, or listens where there is nobody to ask."""
-        pid = service.worker.pid if service.worker else 0
-        socket = self.awaited.stats_socket.path
-        return admin_socket.is_answered_by(socket, pid) or self._listens(
-            pid, silent=silent
-        )
+        if not service.has_new_worker(self.before):
+            return False
+        path = self.awaited.stats_socket.path
+        info = admin_socket.answer_of(path, _worker(service))[0]
+        if info:
+            return self._is_awaited(info)
+        return listening_since is not None and self._is_believed(listening_since)
 
-    def _listens(self, pid: int, *, silent: float) -> bool:
-        """Whether it listens; of one that should answer that is believed only after seconds of silence.
+    def _is_awaited(self, info: str) -> bool:
+        """Whether it has read the awaited file: somebody's earlier reload may have been under way."""
+        began = load.began(info)
+        return began is None or began >= int(self.began)
+
+    def _is_believed(self, listening_since: float) -> bool:
+        """Of one that should answer, that it listens is believed only after seconds of silence.
 
         A worker that cannot bind everything holds some sockets for 2.1 s before it gives up.
         """
-        should_answer = self.awaited.stats_socket.path != ""
-        if should_answer and silent <= SILENT_SECONDS:
-            return False
-        return sockets.listens(pid)
+        silent = time.monotonic() - listening_since
+        return not self.answers or silent > SILENT_SECONDS
 
     def _open_window(self, service: Service) -> None:
         """Late, where the master hands its sockets over."""
@@ -95,7 +121,16 @@ class Waiting(NamedTuple):
         if polls % COUNT_POLLS == 0:
             failed = _failed_reloads(self.before)
             if failed is not None and failed > self.failures:
-                raise ReloadFailed("reload-failed")
+                raise self._failed("reload-failed")
+
+    def _failed(self, reason: str) -> ReloadFailed:
+        """What became of the reload, to be raised, with what HAProxy said of it."""
+        detail = load.said(self.before, self.host.unit, self.began)
+        return ReloadFailed(reason, detail)
+
+
+def _worker(service: Service) -> int:
+    return service.worker.pid if service.worker else 0
 
 
 def _failed_reloads(service: Service) -> int | None:

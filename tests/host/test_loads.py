@@ -177,6 +177,8 @@ def test_the_drop_window_is_no_longer_for_a_long_load(
     """From 3.1 on the new worker is there when the load begins; the window opens when it has the listeners."""
     seconds = 2
     proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    if not ask and "version 2.2" in proxy.run(["haproxy", "-v"]).stdout:
+        pytest.skip("2.2 hands over only what a stats socket exposes")
     before, after = (loading_lua(config(*hosts)) for hosts in (backends[:1], backends))
     if not ask:
         before, after = map(unasked, (before, after))
@@ -185,7 +187,8 @@ def test_the_drop_window_is_no_longer_for_a_long_load(
     make_slow(proxy, load=seconds)
     answer = ApplyStep(proxy).run(after, ReloadMethod="syn-drop")
     assert answer.says("installed", method="syn-drop"), answer
-    assert 0 < answer["window_ms"] < seconds * 1000 / 2
+    # None at all, where the worker is ready between two looks: the master hands the listeners over.
+    assert answer["window_ms"] < seconds * 1000 / 2
 
 
 @pytest.mark.fault("F207")

@@ -27,8 +27,7 @@ def change(run: Run, service: Service | None, content: bytes) -> Verdict:
     make = partial(files.make_candidate, run.live, content, run.request.sha256)
     host = examine(run, service, content, make)
     if service:
-        if is_activation(host):
-            _check_time(host)
+        _check_time(host)
         _remember(host, service)
     cannot = unbindable(host, service, BINDS)
     if cannot:
@@ -62,7 +61,7 @@ def _remember(host: Host, service: Service) -> None:
 def _check_time(host: Host) -> None:
     """`Ended`: a run that the agent kills in a load would leave nobody to undo it."""
     left = patience.left()
-    if not patience.is_enough(host.check_seconds, left):
+    if is_activation(host) and not patience.is_enough(host.check_seconds, left):
         detail = (
             f"haproxy -c took {host.check_seconds:.0f} s, and {left:.0f} s are left for a load as long, and another "
             "one to undo it"

@@ -78,7 +78,7 @@ def remember(host: Host, proof: Proof, model: Model) -> None:
     known = before.entries if before.worker == str(proof.worker) else {}
     known = {**(host.memory.loading or {}), **known}
     digester = _Digester(before.entries)
-    since = began_seconds(proof.worker) - LOAD_SECONDS
+    since = began_seconds(proof.worker.start) - LOAD_SECONDS
     entries = {
         path: known.get(path) or digester.older(path, since)
         for path in _paths(host, model)

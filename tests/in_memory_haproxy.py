@@ -20,7 +20,9 @@ UNKNOWN, FAILED, PASSED = 0, 2, 3
 BACKENDS = ("app", "api")
 HIGHEST_WEIGHT = 256
 KEYWORDS = frozenset({"check", "backup", "agent-check"})
-KEYWORDS_WITH_VALUE = frozenset({"weight", "inter", "rise", "maxconn", "agent-port"})
+KEYWORDS_WITH_VALUE = frozenset({
+    "weight", "inter", "rise", "maxconn", "agent-port", "pool-purge-delay", "pool-max-conn",
+})  # fmt: skip
 
 
 def server(
@@ -113,6 +115,18 @@ class Worker:
         """The answer to `show servers state`."""
         return "\n".join(["1", HEADER, *self._rows(), "", ""])
 
+    def _connections(self) -> str:
+        """The answer to `show servers conn`: a server that was added has no list by thread."""
+        lines = [
+            f"{name} 3/1 {it.address} {it.port} - 5000 {int(it.is_busy)} 1 1 0 0 -1 0"
+            for name, it in self.servers.items()
+        ]
+        titles = (
+            "# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb safe_nb"
+            " idle_lim idle_cur idle_per_thr[1]"
+        )
+        return "\n".join([titles, *lines, "", ""])
+
     def _rows(self) -> Iterator[str]:
         for number, (name, it) in enumerate(self.servers.items(), 1):
             backend, _, own = name.partition("/")
@@ -143,7 +157,9 @@ class Worker:
 
     def _obey(self, words: list[str]) -> str:
         verbs: dict[str, Callable[..., str | None]] = {
-            "show servers": lambda _state: self.state(),
+            "show servers": lambda what, *_backend: (
+                self.state() if what == "state" else self._connections()
+            ),
             "add server": self._add,
             "del server": self._delete,
             "enable health": self._enable_health,

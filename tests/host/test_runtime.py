@@ -1,5 +1,6 @@
 """Changes of servers without a reload: same worker, no failed request, no lost keep-alive connection; else a reload."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -389,3 +390,94 @@ def test_a_kill_in_the_middle_is_repaired(
     answer = run.step.run(config(*backends), ReloadMethod="runtime")
     assert answer.says("repaired", "not-activated", "seamless"), answer
     assert set(state_of(run.proxy)) == {"app-1", "app-2", "app-3"}
+
+
+@pytest.mark.fault("F202")
+def test_nobody_is_sent_to_where_a_server_was(
+    start: Callable[..., Runtime],
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    haproxy: dict[str, Any],
+) -> None:
+    """A connection to the old place that is in use during the move is not kept for those who come later."""
+    text = stateful(*backends[:2]).replace("global\n", "global\n    nbthread 1\n", 1)
+    text = text.replace("roundrobin\n", "roundrobin\n    http-reuse always\n")
+    run = start(text, **haproxy)
+    after = text.replace("app-2 10.77.1.2", "app-2 10.77.1.3")
+    with client.traffic(Load((str(run.proxy.ipv4),), downloads=4, download_seconds=4)):
+        wait_until(lambda: sessions(run.proxy)["app-2"])
+        answer = run.change(after, "auto")
+    answers = {client.get(str(run.proxy.ipv4)).headers["x-backend"] for _ in range(12)}
+    assert answers == {"app-1", "app-3"}, answer
+
+
+@pytest.mark.fault("F203")
+@pytest.mark.parametrize(
+    "balance", ["random", "uri\n    hash-type consistent"], ids=["random", "hash"]
+)
+@pytest.mark.parametrize("before", [0, 1], ids=["empty", "one"])
+def test_every_server_that_is_added_gets_its_share(
+    start: Callable[..., Runtime],
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    haproxy: dict[str, Any],
+    balance: str,
+    before: int,
+) -> None:
+    """Where HAProxy shares the load wrongly with servers that it is given at run time, it reads them from the file."""
+
+    def text(*hosts: BackendHost) -> str:
+        other = "backend other\n    server z 10.77.1.1:8080\n"
+        return config(*hosts, options="").replace("roundrobin", balance) + other
+
+    run = start(text(*backends[:before]), **haproxy)
+    run.change(text(*backends), "auto")
+    paths = [f"/{number}" for number in range(90)]
+    given = Counter(
+        client.get(str(run.proxy.ipv4), path).headers["x-backend"] for path in paths
+    )
+    assert set(given) == {"app-1", "app-2", "app-3"}
+    assert min(given.values()) >= 15, given
+
+
+@pytest.mark.fault("F203")
+@pytest.mark.parametrize("options", ["", "pool-max-conn 7", "pool-purge-delay 9s"])
+def test_connections_to_an_added_server_are_kept_as_the_file_says(
+    start: Callable[..., Runtime],
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    haproxy: dict[str, Any],
+    options: str,
+) -> None:
+    """As many and as long as after a fresh start of the same file."""
+    run = start(config(backends[0], options=options), **haproxy)
+    text = config(*backends[:2], options=options)
+    assert run.change(text).says("installed", method="runtime")
+    with client.traffic(Load((str(run.proxy.ipv4),), keepalive=4)) as traffic:
+        wait_until(lambda: len(traffic.attempts) > 60)
+    row = stat_of(run.proxy, "app-2")
+    assert int(row["reuse"]) > int(row["connect"])
+    added = pool_of(run.proxy, "app-2")
+    run.proxy.stop()
+    run.proxy.start()
+    assert added == pool_of(run.proxy, "app-2")
+
+
+def stat_of(proxy: ProxyHost, server: str) -> dict[str, str]:
+    """What `show stat` says of a server."""
+    titles, *lines = (
+        line.split(",")
+        for line in proxy.ask("show stat").removeprefix("# ").splitlines()
+    )
+    return next(
+        dict(zip(titles, line, strict=False)) for line in lines if line[1] == server
+    )
+
+
+def pool_of(proxy: ProxyHost, server: str) -> tuple[str, ...]:
+    """How long idle connections to a server are kept, and how many."""
+    titles, *lines = (
+        line.split() for line in proxy.ask("show servers conn app").splitlines()
+    )
+    line = next(line for line in lines if line[0] == f"app/{server}")
+    return tuple(line[titles.index(each) - 1] for each in ("purge_delay", "idle_lim"))

@@ -16,8 +16,9 @@ from haproxy_apply.runtime_change import (
     Step,
     carry_out,
     fitting_steps,
+    takes_servers,
 )
-from haproxy_apply.server_state import runs
+from haproxy_apply.server_state import connections, runs
 from tests.in_memory_haproxy import (
     MAINTENANCE,
     STOPPED,
@@ -61,6 +62,10 @@ def lines(name: str) -> st.SearchStrategy[Server]:
     )
 
 
+def _is_elsewhere(before: Server | None, after: Server) -> bool:
+    return before is not None and before[1:3] != after[1:3]
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     """A server may stay, go, come, or change as the Runtime API can change it; some are DOWN, busy, or left over."""
@@ -83,6 +88,7 @@ def cases(draw: st.DrawFn) -> Case:
     assume(old and new)
     chosen = st.sets(st.sampled_from(sorted(old)))
     down, drained, busy = draw(st.tuples(chosen, chosen, chosen))
+    busy -= {name for name, it in new.items() if _is_elsewhere(old.get(name), it)}
     left_over = draw(st.sampled_from(["app/gone", "api/s0"]))
 
     def start() -> Worker:
@@ -236,6 +242,7 @@ def told(
     return worker.commands, journal, staying
 
 
+POOL = " pool-purge-delay 5s pool-max-conn -1"
 CUT = "on-marked-down shutdown-sessions"
 S1, S2 = server("s1"), server("s2", "10.77.1.2:80")
 
@@ -248,7 +255,7 @@ S1, S2 = server("s1"), server("s2", "10.77.1.2:80")
             None,
             server("s2", "10.77.1.2:80", "maxconn 9", weight="7"),
             [
-                "add server app/s2 10.77.1.2:80 weight 7 maxconn 9",
+                f"add server app/s2 10.77.1.2:80 weight 7 maxconn 9{POOL}",
                 "set server app/s2 state ready",
             ],
         ),
@@ -256,7 +263,7 @@ S1, S2 = server("s1"), server("s2", "10.77.1.2:80")
             None,
             server("s2", "[fd77::1]:80", "check agent-check agent-port 9"),
             [
-                "add server app/s2 [fd77::1]:80 weight 1 check agent-check agent-port 9",
+                f"add server app/s2 [fd77::1]:80 weight 1 check agent-check agent-port 9{POOL}",
                 "enable agent app/s2",
                 "set server app/s2 state drain",
                 "enable health app/s2",
@@ -268,7 +275,7 @@ S1, S2 = server("s1"), server("s2", "10.77.1.2:80")
         (
             None,
             server("s2", "10.77.1.2:80", CHECK, is_disabled=True),
-            ["add server app/s2 10.77.1.2:80 weight 1 check inter 1s"],
+            [f"add server app/s2 10.77.1.2:80 weight 1 check inter 1s{POOL}"],
         ),
         (S2, S2._replace(weight="0"), ["set server app/s2 weight 0"]),
         (
@@ -334,7 +341,7 @@ def test_removals_come_last_and_leftovers_go_first() -> None:
     worker.servers["app/s2"] = Running("10.77.1.9", "80", 1, 1, admin=MAINTENANCE)
     assert told(model(S1), model(S2), worker)[0] == [
         "del server app/s2",
-        "add server app/s2 10.77.1.2:80 weight 1",
+        f"add server app/s2 10.77.1.2:80 weight 1{POOL}",
         "set server app/s2 state ready",
         "set server app/s1 state maint",
         "del server app/s1",
@@ -348,16 +355,102 @@ def test_a_busy_server_stays_in_maintenance() -> None:
     worker.servers["app/gone"] = left_over
     left_over.is_busy = worker.servers["app/s2"].is_busy = True
     commands, journal, staying = told(old, model(S1), worker)
-    assert commands == [
-        "del server app/gone",
-        "set server app/s2 state maint",
-        *["del server app/s2"] * 5,
+    assert commands == ["set server app/s2 state maint"]
+    asked = [
+        command for command, _ in worker.answers if command == "show servers conn app"
     ]
+    assert len(asked) == 1 + 5
     assert staying == ("app/gone", "app/s2")
     assert journal.notes == ["servers-left-in-maintenance"]
-    assert journal.log.splitlines()[0] == (
-        "del server app/gone: Server still has connections attached to it, cannot remove it."
-    )
+
+
+@pytest.mark.fault("F202")
+@pytest.mark.parametrize("becomes_free", [True, False])
+def test_a_server_moves_when_nobody_is_connected(becomes_free: bool) -> None:  # noqa: FBT001 - a parameter of pytest's
+    """A connection that comes free later would be kept, and lead to where it was: then a new process has to do it."""
+    old = model(S1, server("s2", "10.77.1.2:80"))
+    new = model(S1, server("s2", "10.77.1.3:80"))
+    worker = Worker.of(old)
+    worker.servers["app/s2"].is_busy = True
+
+    def sleep(_seconds: float) -> None:
+        worker.servers["app/s2"].is_busy = not becomes_free
+
+    planned = fitting_steps(old, new, worker.state())
+    assert planned is not None
+    if becomes_free:
+        carry_out(planned, worker, Journal(), sleep)
+        assert runs(worker.state(), new)
+    else:
+        with pytest.raises(Refused):
+            carry_out(planned, worker, Journal(), sleep)
+        assert worker.servers["app/s2"].address == "10.77.1.2"
+
+
+TITLES = (
+    "# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb safe_nb"
+    " idle_lim idle_cur idle_per_thr[2]"
+)
+
+WITH_A_POOL = "app/s1 3/1 10.77.1.1 80 - 5000 1 9 9 2 3 -1 5 1 4"
+WITHOUT_ONE = "app/s2 3/2 10.77.1.1 80 - 0 0 1 1 0 0 0 0"
+
+
+@pytest.mark.fault("F202")
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("", {}),
+        ("Unknown command", {}),
+        ("# bkname/svname bkid/svid used_cur\napp/s1 3/1 4\n", {"app/s1": 4}),
+        (
+            f"{TITLES}\n{WITH_A_POOL}\n{WITHOUT_ONE}\n",
+            {"app/s1": 11, "app/s2": 0},
+        ),
+    ],
+    ids=["nothing", "unknown", "fewer columns", "as 2.6 says it"],
+)
+def test_connections_are_counted_by_the_titles(
+    answer: str, expected: dict[str, int]
+) -> None:
+    """Those that are used and those that are kept."""
+    assert connections(answer) == expected
+
+
+RANDOM = (
+    "defaults",
+    "backend app",
+    "balance random",
+    "backend api",
+    "balance leastconn",
+)
+
+
+@pytest.mark.fault("F203")
+@pytest.mark.parametrize(
+    ("rest", "version", "expected"),
+    [
+        (RANDOM, "2.6.12-1+deb12u4", False),
+        (RANDOM, "2.8.24", False),
+        (RANDOM, "2.8.25-5cf5d0683", True),
+        (RANDOM, "2.9.15", False),
+        (RANDOM, "3.0.11", True),
+        (RANDOM, "", False),
+        (("backend app", "balance uri", "hash-type consistent"), "2.6.12", False),
+        (("defaults d", "balance random(3)", "backend app"), "2.6.12", False),
+        (("backend app", "balance roundrobin"), "2.6.12", True),
+        (("backend api", "balance random", "backend app"), "2.6.12", True),
+    ],
+)
+def test_an_older_haproxy_that_shares_by_a_hash_takes_no_servers(
+    rest: tuple[str, ...],
+    version: str,
+    expected: bool,  # noqa: FBT001 - a parameter of pytest's
+) -> None:
+    """Only where servers are added to such a backend."""
+    old = model(S1, rest=rest)
+    assert takes_servers(old, model(S1, S2, rest=rest), version) == expected
+    assert takes_servers(old, model(S1._replace(weight="7"), rest=rest), version)
 
 
 def test_a_server_that_becomes_idle_goes() -> None:

@@ -56,8 +56,10 @@ def _fitting_steps(host: Host) -> tuple[Step, ...] | None:
         return None
     if not _has_loaded_all(host):
         return None
-    from haproxy_apply.runtime_change import fitting_steps
+    from haproxy_apply.runtime_change import fitting_steps, takes_servers
 
+    if not takes_servers(host.old, host.new, _version(host)):
+        return None
     return fitting_steps(host.old, host.new, _server_state(host))
 
 
@@ -105,6 +107,13 @@ def _change_at_runtime(host: Host, steps: tuple[Step, ...]) -> bool:
 
 def _server_state(host: Host) -> str:
     return admin_socket.answer(host.old.stats_socket.path, "show servers state")
+
+
+def _version(host: Host) -> str:
+    """Of the worker: the binary may have been replaced since it began."""
+    info = admin_socket.answer(host.old.stats_socket.path, "show info")
+    said = dict(line.partition(": ")[::2] for line in info.splitlines())
+    return said.get("Version", "")
 
 
 def _tell(host: Host) -> Callable[[str], str]:

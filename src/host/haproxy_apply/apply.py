@@ -9,7 +9,7 @@ from haproxy_apply import durable, files, ownership, serving
 from haproxy_apply.errors import Verdict, failed
 from haproxy_apply.processes import Discovery
 from haproxy_apply.prove import find_proof
-from haproxy_apply.state import DROP_MARK, Memory, boot_id
+from haproxy_apply.state import DROP_MARK, TOLD, Memory, boot_id
 
 if TYPE_CHECKING:
     from haproxy_apply.journal import Journal
@@ -63,6 +63,7 @@ def end(run: Run) -> None:
 def _compare(run: Run) -> Verdict:
     """Nothing is to be done, or nothing can be, or it is done."""
     service = run.discovery.find()
+    _clean_up(run, service)
     recall(run, service)
     ownership.check(run.request, run.memory.state)
     content = files.download(run.request)
@@ -76,6 +77,19 @@ def _compare(run: Run) -> Verdict:
         return change(run, service, content)
     finally:
         run.discovery.find()  # whatever became of it: the end is told as it is now
+
+
+def _clean_up(run: Run, service: Service | None) -> None:
+    """What a killed run told the worker, and old workers that did not hear that they are to finish."""
+    if os.path.exists(TOLD):
+        from haproxy_apply.leaving import recover
+
+        recover(run.journal, service)
+    proof = run.memory.state.proof
+    if service and proof and len(service.workers) > 1:
+        from haproxy_apply.old_workers import signal_later
+
+        signal_later(run.journal, service, proof.worker)
 
 
 def settled(run: Run, service: Service | None) -> Verdict | None:

@@ -28,13 +28,15 @@ def save(host: Host, service: Service, present: Model, awaited: Model) -> None:
 
 
 def _save(host: Host, service: Service, present: Model, awaited: Model) -> bool:
+    from haproxy_apply.leaving import names_told
     from haproxy_apply.saved_state import merged
 
     answer = admin_socket.answer(present.stats_socket.path, "show servers state")
     if not answer.startswith("1\n#"):
         return False
     proven = _proven_model(host, service)
-    return _write(awaited.server_state_file, merged(answer, proven, awaited, touched()))
+    ours = touched() | names_told(service)
+    return _write(awaited.server_state_file, merged(answer, proven, awaited, ours))
 
 
 def forget(awaited: Model) -> None:

@@ -201,7 +201,7 @@ def _running() -> Iterator[Process]:
     """Every HAProxy that is no container's and no zombie."""
     for name in os.listdir("/proc"):
         if name.isdecimal() and _is_haproxy(name):
-            process = _process(int(name))
+            process = process_of(int(name))
             if process:
                 yield process
 
@@ -218,7 +218,8 @@ def _is_haproxy(pid: str) -> bool:
     )
 
 
-def _process(pid: int) -> Process | None:
+def process_of(pid: int) -> Process | None:
+    """What runs as this; None where it is gone, a zombie, or nothing that looks like a HAProxy."""
     fields = durable.read_text(f"/proc/{pid}/stat").rpartition(") ")[2].split()
     if not fields or fields[_STATE] == "Z":
         return None

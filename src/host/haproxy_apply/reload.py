@@ -14,8 +14,10 @@ from haproxy_apply import (
     commands,
     durable,
     health,
+    leaving,
     load,
     loaded_files,
+    old_workers,
     patience,
     sockets,
     units,
@@ -25,7 +27,7 @@ from haproxy_apply.drop_window import (
     can_migrate_handshakes,
     migrate_handshakes,
 )
-from haproxy_apply.errors import ReloadFailed
+from haproxy_apply.errors import Interrupted, ReloadFailed
 from haproxy_apply.haproxy import alerts
 from haproxy_apply.model import cannot_share
 from haproxy_apply.processes import DAEMON, MASTER_WORKER
@@ -89,15 +91,21 @@ def reload(host: Host, service: Service, expected: Model, awaited: Model) -> Ser
     health.save(host, service, present, awaited)
     loaded_files.before_load(host, awaited)
     try:
+        leaving.settle(host, service, present, awaited)
         with window:
             after = _perform(this, window)
         after = watch(host, awaited, service, after)
+    except (ReloadFailed, Interrupted):
+        leaving.undo(host.journal, host.discovery.find())
+        raise
     finally:
         host.findings.window_ms += window.milliseconds
         health.forget(awaited)
     health.untouch()
     if _is_silent(after, awaited):
         host.journal.note("stats-socket-gone")
+    leaving.forget()
+    old_workers.signal_again(host.journal, after, service)
     return after
 
 

@@ -11,10 +11,16 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from haproxy_apply.server_state import is_same_number, passed, rows, runs
+from haproxy_apply.server_state import (
+    connections,
+    is_same_number,
+    passed,
+    rows,
+    runs,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from haproxy_apply.journal import Journal
     from haproxy_apply.model import Model, Server
@@ -25,6 +31,12 @@ WARM_SECONDS = 4  # for the first good check; a later one brings a server up by 
 
 _PAUSE = 0.2  # seconds between two looks
 _DELETIONS = 5  # how often a busy server is asked to go
+# A server of a file has a pool of idle connections; one that is added to HAProxy 2.6 has none unless told so.
+_POOL_DEFAULTS = {"pool-purge-delay": "5s", "pool-max-conn": "-1"}
+_BY_HASH = re.compile(r"""balance[ \t]+["']?random|hash-type[ \t]+["']?consistent""")
+_SECTIONS = frozenset({
+    "global", "defaults", "frontend", "backend", "listen", "peers", "resolvers", "mailers", "userlist",
+})  # fmt: skip
 _IP_ADDRESS = re.compile(r"([0-9]+\.){3}[0-9]+|[0-9a-fA-F:]*:[0-9a-fA-F:.]*")
 _PORT = re.compile(r"[0-9]+")
 
@@ -211,6 +223,39 @@ def _step(action: str, server: Server) -> Step:
     )
 
 
+def takes_servers(old: Model, new: Model, version: str) -> bool:
+    """Whether this HAProxy shares the load rightly with all servers that it would be given.
+
+    By `random` or a consistent hash those that are added lose their share to each other: until 3.0, but for 2.8.25.
+    """
+    if _spreads_rightly(version):
+        return True
+    known = {server.name for server in old.servers}
+    added = {_backend_of(each.name) for each in new.servers if each.name not in known}
+    return added.isdisjoint(_hashing(new.rest, added))
+
+
+def _spreads_rightly(version: str) -> bool:
+    found = re.match(r"([0-9]+)\.([0-9]+)(?:\.([0-9]+))?", version)
+    if not found:
+        return False
+    numbers = tuple(int(each or 0) for each in found.groups())
+    return numbers >= (3, 0, 0) or (2, 8, 25) <= numbers < (2, 9, 0)
+
+
+def _hashing(rest: Iterable[str], backends: Iterable[str]) -> set[str]:
+    """Those of the backends that share by a hash, as far as one can tell: all, where any `defaults` says so."""
+    found: set[str] = set()
+    keyword = name = ""
+    for text in rest:
+        said = text.split()
+        if said[0] in _SECTIONS:
+            keyword, name = said[0], "".join(said[1:2])
+        if _BY_HASH.match(text):
+            found.update(backends if keyword == "defaults" else [name])
+    return found
+
+
 # --- doing it ---
 
 
@@ -231,6 +276,15 @@ def carry_out(
     change.let_warm()
     change.let_leave()
     return tuple(change.staying)
+
+
+def _with_pool(options: str) -> str:
+    """The options with what HAProxy would take for its pool from a file."""
+    said = options.split(" ")
+    missing = [
+        f"{word} {value}" for word, value in _POOL_DEFAULTS.items() if word not in said
+    ]
+    return " ".join(filter(None, (options, *missing)))
 
 
 class _Worker:
@@ -257,8 +311,17 @@ class _Worker:
             raise Refused(command)
 
     def deletes(self, name: str) -> bool:
-        """Whether it deleted a server; it does not delete one that is in use."""
-        return self.obeys(f"del server {name}", r"Server deleted\.")
+        """Whether it deleted a server; one that has a connection is not even asked to go."""
+        is_free = self.is_free(name)
+        return is_free and self.obeys(f"del server {name}", r"Server deleted\.")
+
+    def is_free(self, name: str) -> bool:
+        """Whether no connection to it is used or kept, as far as this HAProxy counts them."""
+        try:
+            answer = self.ask(f"show servers conn {_backend_of(name)}")
+        except OSError:
+            return True
+        return connections(answer).get(name, 0) == 0
 
     def passed(self) -> frozenset[str]:
         """Servers with a good check, as far as it says so."""
@@ -305,7 +368,7 @@ class _Change:
 
     def _add_disabled(self, step: Step) -> None:
         address = f"[{step.address}]" if ":" in step.address else step.address
-        options = "" if step.options == "-" else step.options
+        options = _with_pool("" if step.options == "-" else step.options)
         words = f"add server {step.name} {address}:{step.port} weight {step.weight} {options}"
         self._worker.tell(words.rstrip(), r"New server registered\.")
         if "agent-check" in options.split(" "):
@@ -313,11 +376,20 @@ class _Change:
 
     def _move(self, step: Step) -> None:
         self._stop(step)
+        self._let_finish(step)
         self._worker.tell(
             f"set server {step.name} addr {step.address} port {step.port}",
             ".*changed from.*",
         )
         self._warm(step)
+
+    def _let_finish(self, step: Step) -> None:
+        """A connection that is in use would be kept for later, and lead to where the server was."""
+        for _ in range(_DELETIONS):
+            if self._worker.is_free(step.name):
+                return
+            self._sleep(_PAUSE)
+        raise Refused(f"{step.name} still has connections")
 
     def _weigh(self, step: Step) -> None:
         self._worker.tell(f"set server {step.name} weight {step.weight}")

@@ -184,6 +184,23 @@ def passed(answer: str) -> frozenset[str]:
     )
 
 
+_COUNTED = ("used_cur", "unsafe_nb", "safe_nb", "idle_cur")
+
+
+def connections(answer: str) -> dict[str, int]:
+    """By server how many connections are used or kept for later, of an answer to `show servers conn`.
+
+    What a version does not count is none; an answer without the titles has no servers.
+    """
+    titles, *lines = map(words, answer.split("\n"))
+    counted = [titles.index(each) - 1 for each in _COUNTED if each in titles]
+    return {
+        line[0]: sum(number(line[at]) or 0 for at in counted)
+        for line in lines
+        if counted and len(line) > max(counted)
+    }
+
+
 def runs(answer: str, model: Model) -> bool:
     """Whether the worker has the model's servers with their addresses, and no other one in use."""
     missing = {

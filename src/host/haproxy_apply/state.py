@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 STATE_DIR = f"/var/lib/{PROJECT}"
 STATE = f"{STATE_DIR}/state"
 TOUCHED = f"{STATE_DIR}/touched"
+# There while a worker may be told what the next file says.
+TOLD = f"{STATE_DIR}/told"
 PROVEN_MODEL = f"{STATE_DIR}/proven.model"
 # There while there may be rules of ours; named as in earlier releases, whose killed runs are swept as well.
 DROP_MARK = f"{STATE_DIR}/hold"

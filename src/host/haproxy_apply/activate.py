@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from haproxy_apply import admin_socket, health, units
-from haproxy_apply.errors import ReloadFailed
+from haproxy_apply.errors import ReloadFailed, failed
 from haproxy_apply.prove import prove
+from haproxy_apply.reload import OVERRIDES, reload
 from haproxy_apply.reload import method_of as reload_method_of
-from haproxy_apply.reload import reload
 from haproxy_apply.rollback import roll_back
 
 if TYPE_CHECKING:
@@ -47,6 +47,10 @@ def activate(host: Host, service: Service) -> None:
         raise roll_back(
             host, service, failure, is_half_changed=is_half_changed
         ) from None
+    if host.findings.overridden:
+        # Nothing is proven, so the next run tries again. The old file would be overruled as well.
+        host.findings.running_md5 = ""
+        raise failed(33, OVERRIDES, host.findings.overridden)
     prove(host, after, host.new)
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _NOTHING = "1\n"
 """A server-state file without servers: its format version alone."""
+_MAX_DIFFERENCES = 3
+_NO_WARNING = "-dW"
+"""The option that means what `zero-warning` does."""
 
 
 def save(host: Host, service: Service, present: Model, awaited: Model) -> None:
@@ -23,26 +26,71 @@ def save(host: Host, service: Service, present: Model, awaited: Model) -> None:
         host.journal.note("server-state-not-saved")
     elif not awaited.server_state_file:
         host.journal.note("server-state-not-configured")
-    elif not _save(host, service, present, awaited):
+    else:
+        _save_unless_warned_of(host, service, present, awaited)
+
+
+def _save_unless_warned_of(
+    host: Host, service: Service, present: Model, awaited: Model
+) -> None:
+    from haproxy_apply.leaving import names_told
+    from haproxy_apply.other_files import OtherFiles
+    from haproxy_apply.saved_state import merged
+
+    files = OtherFiles.of(host)
+    whole = files.whole(awaited)
+    # HAProxy warns of each server that a saved state takes out, and then loads nothing.
+    if whole.allows_no_warning or _NO_WARNING in host.haproxy.command.options:
+        host.journal.note("zero-warning-no-state")
+        return
+    answer = admin_socket.answer(present.stats_socket.path, "show servers state")
+    proven = _proven_model(host, service)
+    old = files.beside(proven) if proven else None
+    ours = touched() | names_told(service)
+    if not answer.startswith("1\n#") or not _write(
+        awaited.server_state_file, merged(answer, old, whole, ours)
+    ):
         host.journal.note("server-state-not-saved")
 
 
-def _save(host: Host, service: Service, present: Model, awaited: Model) -> bool:
-    from haproxy_apply.leaving import names_told
-    from haproxy_apply.saved_state import merged
+def differences(host: Host, awaited: Model, service: Service) -> list[str]:
+    """What the worker of this file has otherwise than the file; nothing where it cannot be asked."""
+    from haproxy_apply.contradictions import contradictions
+    from haproxy_apply.other_files import OtherFiles
 
-    answer = admin_socket.answer(present.stats_socket.path, "show servers state")
-    if not answer.startswith("1\n#"):
-        return False
-    proven = _proven_model(host, service)
-    ours = touched() | names_told(service)
-    return _write(awaited.server_state_file, merged(answer, proven, awaited, ours))
+    pid = service.worker.pid if service.worker else 0
+    path = awaited.stats_socket.path
+    _info, answer = admin_socket.answer_of(path, pid, "show servers state")
+    return contradictions(answer, OtherFiles.of(host).whole(awaited))
+
+
+def overridden(host: Host, awaited: Model, differing: list[str]) -> str:
+    """What a saved state that is not ours makes of the file; empty where it is somebody else's doing at run time."""
+    if not differing:
+        return ""
+    path = awaited.server_state_file
+    is_written = bool(path) and durable.read_text(path) != _NOTHING
+    if is_written or awaited.loads_own_states:
+        return "; ".join(differing[:_MAX_DIFFERENCES])
+    host.journal.note("servers-changed-meanwhile")
+    return ""
 
 
 def forget(awaited: Model) -> None:
     """A start much later must not believe it."""
     if awaited.server_state_file and durable.read(awaited.server_state_file):
         _write(awaited.server_state_file, _NOTHING)
+
+
+def leave(present: Model, awaited: Model) -> None:
+    """The file of states of which the new config knows nothing is gone, where nothing of somebody else's is in it."""
+    path = present.server_state_file
+    if (
+        path
+        and path != awaited.server_state_file
+        and durable.read_text(path) == _NOTHING
+    ):
+        durable.remove(path)
 
 
 def _write(path: str, text: str) -> bool:

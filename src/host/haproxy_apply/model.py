@@ -109,6 +109,11 @@ class Model(NamedTuple):
         return native(posixpath.join(self._last("server-state-base"), file))
 
     @property
+    def loads_own_states(self) -> bool:
+        """Whether a backend loads states from a file that is its own, of which the program knows nothing."""
+        return Setting(_STATE_LOADED, "local") in self.settings
+
+    @property
     def directories(self) -> tuple[str, ...]:
         """Those that HAProxy needs at its start and `haproxy -c` does not look for."""
         needed = [each.path.rpartition("/")[0] for each in self.sockets]
@@ -125,6 +130,11 @@ class Model(NamedTuple):
     def reuses_ports(self) -> bool:
         """Whether another process can listen on the same TCP addresses."""
         return not any(text.startswith("noreuseport") for text in self.rest)
+
+    @property
+    def allows_no_warning(self) -> bool:
+        """Whether HAProxy loads nothing that it warns of; under a condition it may be so."""
+        return any(text.split()[:1] == ["zero-warning"] for text in self.rest)
 
     def _last(self, keyword: str) -> str:
         said = [each.value for each in self.settings if each.keyword == keyword]

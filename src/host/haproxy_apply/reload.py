@@ -50,6 +50,7 @@ SUPERVISOR_SECONDS = (
 )
 
 SYN_DROP, SEAMLESS = "syn-drop", "seamless"
+OVERRIDES = "state-overrides-file"
 _MAX_LOG = 2000  # characters of what a start says
 _NO_HANDOVER = "sockets from the old process"
 
@@ -80,33 +81,51 @@ def reload(host: Host, service: Service, expected: Model, awaited: Model) -> Ser
     """HAProxy runs this one of the host's files, and its new worker has lived through its watch: the service then.
 
     `expected` is the file that the present worker most likely runs. `ReloadFailed` leaves whatever processes there are.
+    A worker whose servers are not the file's is reloaded once more, without a saved state.
     """
     host, service = _behind_other_loads(host, service)
     present = _present_model(host, service, expected)
+    let_read(host.haproxy.surroundings.account, awaited.server_state_file)
+    loaded_files.before_load(host, awaited)
+    try:
+        health.save(host, service, present, awaited)
+        after, differences = _reloaded(host, service, present, awaited)
+    finally:
+        health.forget(awaited)
+    if differences:
+        host.journal.note(OVERRIDES)
+        after, differences = _reloaded(host, after, awaited, awaited)
+        host.findings.overridden = health.overridden(host, awaited, differences)
+    health.leave(present, awaited)
+    health.untouch()
+    if _is_silent(after, awaited):
+        host.journal.note("stats-socket-gone")
+    return after
+
+
+def _reloaded(
+    host: Host, service: Service, present: Model, awaited: Model
+) -> tuple[Service, list[str]]:
+    """The service with its new worker, and what that had otherwise than its file when it was ready."""
     can_migrate = partial(migrate_handshakes, host.journal)
     method = _choose_method(host, service, present, can_migrate)
     this = Reload(host, service, present, awaited, method)
     window = DropWindow(host.request.listen_ports, host.journal)
-    let_read(host.haproxy.surroundings.account, awaited.server_state_file)
-    health.save(host, service, present, awaited)
-    loaded_files.before_load(host, awaited)
     try:
         leaving.settle(host, service, present, awaited)
         with window:
             after = _perform(this, window)
+        # At once: later it would be hard to tell from what somebody sets at run time.
+        differences = health.differences(host, awaited, after)
         after = watch(host, awaited, service, after)
     except (ReloadFailed, Interrupted):
         leaving.undo(host.journal, host.discovery.find())
         raise
     finally:
         host.findings.window_ms += window.milliseconds
-        health.forget(awaited)
-    health.untouch()
-    if _is_silent(after, awaited):
-        host.journal.note("stats-socket-gone")
     leaving.forget()
     old_workers.signal_again(host.journal, after, service)
-    return after
+    return after, differences
 
 
 def _behind_other_loads(host: Host, service: Service) -> tuple[Host, Service]:

@@ -42,6 +42,8 @@ class Findings:
         self.method = "none"
         self.window_ms = 0  # of all reloads of the run
         self.backup = ""
+        # what the worker has otherwise than its file, because of a state that is not ours
+        self.overridden = ""
         self.old_workers = 0
         self.haproxy_version = ""
         self.style = ""

@@ -12,6 +12,7 @@ from haproxy_apply.server_state import (
     HCHK_STATUS_INI,
     SRV_ADMF_CMAINT,
     SRV_ADMF_FMAINT,
+    SRV_ADMF_FQDN_CHANGED,
     SRV_ST_RUNNING,
     SRV_ST_STOPPED,
     Row,
@@ -40,22 +41,23 @@ def merged(answer: str, old: Model | None, new: Model, touched: frozenset[str]) 
 
     A server keeps what the present worker knows of it, unless that is our own doing (`touched`) or the config says
     something new. `old` is what the present worker is proven to run, if anything. A server that is new, or has a new
-    address, is born DOWN if its backend has another one that is up: an empty pool helps nobody. Lines of servers that
-    no config names stay: HAProxy drops them.
+    address, is born DOWN if its backend has another one that is up: an empty pool helps nobody.
     """
     before, after = _Config(old), _Config(new)
-    lines: list[str] = []
-    carried: list[Row] = []
-    for line in answer.rstrip("\n").split("\n"):
-        row = row_of(line)
-        if row is None:
-            lines.append(line)
-        elif row.name not in touched and not _has_moved(row, before, after):
-            carried.append(_overruled(row, before, after))
-            lines.append(carried[-1].line)
+    carried = [
+        _overruled(row, before, after)
+        for row in rows(answer)
+        if row.name not in touched and not _has_moved(row, before, after)
+    ]
     be_ids = {row.be_name: row.be_id for row in rows(answer)}
-    lines += [row.line for row in _born_down(after, carried, be_ids)]
-    return "\n".join(lines) + "\n"
+    every = [*carried, *_born_down(after, carried, be_ids)]
+    lines = [_reduced(row, after).line for row in _led(every, after)]
+    return "\n".join([*_head(answer), *lines]) + "\n"
+
+
+def _head(answer: str) -> list[str]:
+    """The lines about no server: format version and names of the columns."""
+    return [line for line in answer.rstrip("\n").split("\n") if row_of(line) is None]
 
 
 class _Config:
@@ -115,9 +117,9 @@ def _has_moved(row: Row, before: _Config, after: _Config) -> bool:
     entry = after.entry(row.name)
     are_settings_new = before.settings != after.settings
     if not entry:
-        # It is one of another file, or a variable is in its name.
+        # No file has it, or a variable is in its name.
         are_names_new = before.named_by_variables != after.named_by_variables
-        return bool(after.named_by_variables) and (are_names_new or are_settings_new)
+        return not after.named_by_variables or are_names_new or are_settings_new
     was, now = _places(before.of(entry)), _places(after.of(entry))
     # Which of several is meant, only HAProxy knows: where one has changed, or what decides, the config has its way.
     if len(now) > 1 and (are_settings_new or not _are_same(was, now)):
@@ -211,6 +213,62 @@ def _said_before(
     if _is_vague(line):
         return line.weight, line.is_disabled
     return row.srv_iweight, bool(row.admin & SRV_ADMF_CMAINT)
+
+
+# --- what else a line could overrule ---
+
+
+def _reduced(row: Row, after: _Config) -> Row:
+    """The row without what is no state: HAProxy takes names, addresses and switched-off checks from it, too."""
+    row = row._replace(
+        srv_check_state=str(CHK_ST_CONFIGURED | CHK_ST_ENABLED),
+        srv_agent_state="0",
+        srv_admin_state=str(row.admin & ~SRV_ADMF_FQDN_CHANGED),
+    )
+    if row.srvrecord.startswith("_"):
+        return row  # all that an SRV record said
+    row = row._replace(srv_fqdn="-")
+    entry = after.entry(row.name)
+    if not entry or any(map(_keeps_address, after.of(entry))):
+        return row
+    return row._replace(srv_addr="-")
+
+
+def _keeps_address(server: Server) -> bool:
+    """Whether its name is not looked up by a start, so that without the last address it would have none."""
+    options = words(server.options)
+    return _is_vague(server) or "resolvers" in options or "init-addr" in options
+
+
+# --- what another server decides ---
+
+
+def _led(every: list[Row], after: _Config) -> list[Row]:
+    """Who tracks another server is as that one is: it has no check that would say something else."""
+    states = {row.name: row.srv_op_state for row in every}
+    running = str(SRV_ST_RUNNING)
+    return [
+        row._replace(srv_op_state=states.get(leader, running)) if leader else row
+        for row, leader in ((row, _leader(row.name, after)) for row in every)
+    ]
+
+
+def _leader(name: str, after: _Config) -> str:
+    """The server at the end of all tracking; empty where it tracks none, or nobody knows."""
+    leaders = [name]
+    while leaders[-1] and leaders[-1] not in leaders[:-1]:
+        leaders.append(_tracked(leaders[-1], after))
+    return leaders[-2] if len(leaders) > 2 and not leaders[-1] else ""  # noqa: PLR2004
+
+
+def _tracked(name: str, after: _Config) -> str:
+    server = _alone(after.of(name))
+    options = words(server.options) if server else []
+    tracked = [value for word, value in zip(options, options[1:]) if word == "track"]
+    if not tracked or "$" in tracked[-1]:
+        return ""
+    own, _slash, _name = name.partition("/")
+    return tracked[-1] if "/" in tracked[-1] else f"{own}/{tracked[-1]}"
 
 
 # --- who is born DOWN: a checked server that is new there, if its backend has another one that is up ---

@@ -22,6 +22,7 @@ SRV_ADMF_DRAIN = (
     0x08 | 0x10
 )  # set over the socket, or of the server that this one tracks
 SRV_ADMF_RMAINT = 0x20  # its name has no address, as of a server-template's spare ones
+SRV_ADMF_FQDN_CHANGED = 0x40  # its name was set over the socket
 SRV_ADMF_MAINT = SRV_ADMF_FMAINT | SRV_ADMF_IMAINT | SRV_ADMF_RMAINT
 CHK_RES_UNKNOWN, CHK_RES_PASSED = 0, 3
 HCHK_STATUS_INI = 1  # it has had no check
@@ -173,6 +174,18 @@ def row_of(line: str) -> Row | None:
 def rows(answer: str) -> tuple[Row, ...]:
     """The servers of an answer, which may be empty or odd."""
     return tuple(filter(None, map(row_of, answer.split("\n"))))
+
+
+def columns(answer: str) -> dict[str, dict[str, str]]:
+    """By server: all that this version says of it, by the names in its `#` line."""
+    lines = answer.split("\n")
+    heads = [words(line)[1:] for line in lines if line.startswith("# ")]
+    names = heads[0] if heads else []
+    return {
+        row.name: dict(zip(names, words(line)))
+        for row, line in ((row_of(line), line) for line in lines)
+        if row
+    }
 
 
 def passed(answer: str) -> frozenset[str]:

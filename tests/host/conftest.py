@@ -1,7 +1,7 @@
 """Proxies and backends of the lab for the tests of the host program."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -25,6 +25,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "haproxy" in metafunc.fixturenames:
         versions = metafunc.config.getoption("haproxy") or ["installed"]
         metafunc.parametrize("haproxy", versions, indirect=True)
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Several HAProxys share the parts of the kill sweep: where it kills depends on the program, not on them."""
+    versions = config.getoption("haproxy") or ["installed"]
+    others = {item for item in items if not _is_own_part(item, versions)}
+    config.hook.pytest_deselected(items=list(others))
+    items[:] = [item for item in items if item not in others]
+
+
+def _is_own_part(item: pytest.Item, versions: Sequence[str]) -> bool:
+    """Whether this is no part of a sweep, or the turn of the HAProxy that it is to run on."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    if not {"part", "haproxy"} <= set(given):
+        return True
+    turn = given["part"].start % len(versions)
+    return bool(given["haproxy"] == versions[turn])
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ def test_a_full_disk_adopts_nothing(
 ) -> None:
     """The marker says whose the host is by what the disk has; with room again the same command takes it."""
     proxy, text = step.host, config(*backends[:2])
-    small = f"mount -t tmpfs -o size=16k state {STATE_DIR}"
+    small = f"mount -t tmpfs -o size=64k state {STATE_DIR}"
     keep, back = f"cp -a {STATE_DIR} /run/kept", f"cp -a /run/kept/. {STATE_DIR}"
     proxy.run(["sh", "-c", f"{keep} && {small} && {back}"])
     filler = f"{STATE_DIR}/filler"

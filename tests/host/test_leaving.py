@@ -340,6 +340,29 @@ def test_a_kill_in_between_leaves_every_server_as_it_was(
     assert not proxy.path(f"{STATE_DIR}/told").exists()
 
 
+@pytest.mark.fault("F225")
+def test_a_run_that_finds_no_worker_forgets_nothing(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], tmp_path: Path
+) -> None:
+    """After a kill one for another file comes first; the next right one still puts every server back."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    before, after = texts(*backends)
+    proxy.start(before)
+    step = ApplyStep(proxy)
+    point = telling(step, after, tmp_path / "events")
+    assert step.run(before, ReloadMethod="seamless").status == 0
+    operate(proxy)
+    traced(step, after, tmp_path / "events", *point)
+    proxy.write("/etc/haproxy/other.cfg", before)
+    answer = step.run(before, ConfigPath="/etc/haproxy/other.cfg")
+    assert answer.says("failed", "config-not-used"), answer
+    assert step.run(before, ReloadMethod="seamless").status == 0
+    wait_until(
+        lambda: state_of(proxy) == AS_AN_OPERATOR_HAS_IT, what=lambda: state_of(proxy)
+    )
+    assert not proxy.path(f"{STATE_DIR}/told").exists()
+
+
 @pytest.mark.fault("F201")
 @pytest.mark.parametrize("style", STYLES)
 def test_an_old_worker_that_missed_the_signal_is_told_again(

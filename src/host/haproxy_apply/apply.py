@@ -84,7 +84,7 @@ def _clean_up(run: Run, service: Service | None) -> None:
     if os.path.exists(TOLD):
         from haproxy_apply.leaving import recover
 
-        recover(run.journal, service)
+        recover(run.journal)
     proof = run.memory.state.proof
     if service and proof and len(service.workers) > 1:
         from haproxy_apply.old_workers import signal_later

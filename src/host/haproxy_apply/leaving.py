@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply import admin_socket, durable
 from haproxy_apply.config_lines import NOT_UNDERSTOOD
+from haproxy_apply.processes import process_of
 from haproxy_apply.server_state import (
     CHK_ST_ENABLED,
     SRV_ADMF_DRAIN,
@@ -21,7 +22,7 @@ from haproxy_apply.server_state import (
     spelt_out,
     words,
 )
-from haproxy_apply.state import TOLD
+from haproxy_apply.state import TOLD, Identity, boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from haproxy_apply.model import Model, Server
     from haproxy_apply.processes import Service
     from haproxy_apply.server_state import Row
-    from haproxy_apply.state import Identity
 
 NOT_TOLD = "old-workers-not-told"
 _AT_ONCE = 50  # commands on one line; HAProxy reads a line into one buffer
@@ -63,6 +63,11 @@ class Record(NamedTuple):
     worker: str  # its identity
     path: str  # of its stats socket
     told: tuple[Told, ...]
+
+    @property
+    def pid(self) -> int:
+        """Of the worker."""
+        return number(self.worker.partition(" ")[0]) or 0
 
 
 # --- what there is to tell ---
@@ -273,7 +278,8 @@ def _settle(
         _remember(service.worker, socket.path, told)
     except OSError:
         return False
-    return _tell(journal, socket.path, [_set(each.name, each.said) for each in told])
+    commands = [_set(each.name, each.said) for each in told]
+    return _tell(journal, socket.path, service.worker.pid, commands)
 
 
 def _rows(path: str, pid: int) -> tuple[Row, ...]:
@@ -284,16 +290,13 @@ def _set(name: str, said: str) -> str:
     return f"set server {name} {said}"
 
 
-def _tell(journal: Journal, path: str, commands: Iterable[str]) -> bool:
-    """Whether it obeyed: it is silent then."""
-    try:
-        answers = [admin_socket.ask(path, part) for part in _parts(commands)]
-    except OSError:
-        return False
-    refusals = "".join(answers).strip()
+def _tell(journal: Journal, path: str, pid: int, commands: Iterable[str]) -> bool:
+    """Whether it heard all and obeyed: it is silent then."""
+    answers = [admin_socket.answer_of(path, pid, part) for part in _parts(commands)]
+    refusals = "".join(said for _info, said in answers).strip()
     if refusals:
         journal.add(refusals)
-    return not refusals
+    return not refusals and all(info for info, _said in answers)
 
 
 def _parts(commands: Iterable[str]) -> Iterator[str]:
@@ -306,26 +309,33 @@ def _parts(commands: Iterable[str]) -> Iterator[str]:
 # --- undoing it ---
 
 
-def undo(journal: Journal, service: Service | None) -> None:
+def undo(journal: Journal) -> None:
     """After a reload that failed: whatever the worker was told is as it was, unless it serves no more."""
-    _undo(journal, service, is_stale=False)
+    _undo(journal, is_stale=False)
 
 
-def recover(journal: Journal, service: Service | None) -> None:
+def recover(journal: Journal) -> None:
     """The same after a run that was killed, however long ago: nobody has checked these servers since."""
-    _undo(journal, service, is_stale=True)
+    _undo(journal, is_stale=True)
 
 
-def _undo(journal: Journal, service: Service | None, *, is_stale: bool) -> None:
-    worker = service.worker if service else None
-    record = _record_of(worker)
-    if record is None or worker is None:
-        return forget()
-    running = _rows(record.path, worker.pid)
-    if running:
-        _tell(journal, record.path, _undoing(record, running, is_stale=is_stale))
+def _undo(journal: Journal, *, is_stale: bool) -> None:
+    """It is the told worker that is asked, whoever is found to serve; the record stays until that obeys or is gone."""
+    record = recorded()
+    if record is None:
+        return
+    running = _rows(record.path, record.pid)
+    commands = _undoing(record, running, is_stale=is_stale)
+    is_undone = bool(running) and _tell(journal, record.path, record.pid, commands)
+    if is_undone or not _lives(record):
         forget()
-    return None  # without an answer it is asked again in the next run
+
+
+def _lives(record: Record) -> bool:
+    process = process_of(record.pid)
+    if process is None:
+        return False
+    return str(Identity(process.pid, process.start, boot_id())) == record.worker
 
 
 def _undoing(

@@ -119,7 +119,7 @@ def _reloaded(
         differences = health.differences(host, awaited, after)
         after = watch(host, awaited, service, after)
     except (ReloadFailed, Interrupted):
-        leaving.undo(host.journal, host.discovery.find())
+        leaving.undo(host.journal)
         raise
     finally:
         host.findings.window_ms += window.milliseconds

@@ -63,6 +63,8 @@ class Running:
     has_agent: bool = False
     is_checking: bool = False
     is_busy: bool = False
+    kept: int = 0
+    """Idle connections; only the beginning of a maintenance closes them."""
     is_agent_enabled: bool = False
     op: int = RUNNING
     admin: int = 0
@@ -118,7 +120,7 @@ class Worker:
     def _connections(self) -> str:
         """The answer to `show servers conn`: a server that was added has no list by thread."""
         lines = [
-            f"{name} 3/1 {it.address} {it.port} - 5000 {int(it.is_busy)} 1 1 0 0 -1 0"
+            f"{name} 3/1 {it.address} {it.port} - 5000 {int(it.is_busy)} 1 1 0 {it.kept} -1 {it.kept}"
             for name, it in self.servers.items()
         ]
         titles = (
@@ -139,14 +141,17 @@ class Worker:
             yield " ".join(row.split(" ")[: self.words_of_a_row])
 
     def __call__(self, command: str) -> str:
-        """Do what the command says, or say why not."""
-        try:
-            answer = self._obey(command.split(" "))
-        except Refusal as refusal:
-            answer = f"{refusal}\n\n"
+        """Do what each command of the line says, or say why not."""
+        answer = "".join(map(self._answer, command.split(";")))
         self.answers.append((command, answer))
         self.after_each.append(self.serving)
         return answer
+
+    def _answer(self, command: str) -> str:
+        try:
+            return self._obey(command.split(" "))
+        except Refusal as refusal:
+            return f"{refusal}\n\n"
 
     def sleep(self, _seconds: float) -> None:
         """Long enough for a check of each server."""
@@ -217,7 +222,7 @@ class Worker:
             "Only servers in maintenance mode can be deleted.",
         )
         _refuse_unless(
-            not it.is_busy,
+            not it.is_busy and not it.kept,
             "Server still has connections attached to it, cannot remove it.",
         )
         del self.servers[name]
@@ -265,6 +270,7 @@ def _administer(it: Running, state: str) -> None:
     _refuse_unless(state in ("maint", "drain", "ready"), "unknown state")
     if state == "maint":
         it.op, it.health = STOPPED, 0
+        it.kept *= it.admin & MAINTENANCE
     elif it.admin & MAINTENANCE:  # which makes it up, whatever its checks say
         it.op, it.health = RUNNING, it.rise
     bits = {"maint": MAINTENANCE, "drain": DRAIN, "ready": 0}

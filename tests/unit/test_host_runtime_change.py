@@ -18,7 +18,7 @@ from haproxy_apply.runtime_change import (
     fitting_steps,
     takes_servers,
 )
-from haproxy_apply.server_state import connections, runs
+from haproxy_apply.server_state import Connections, connections, runs
 from tests.in_memory_haproxy import (
     MAINTENANCE,
     STOPPED,
@@ -367,7 +367,7 @@ def test_a_busy_server_stays_in_maintenance() -> None:
 @pytest.mark.fault("F202")
 @pytest.mark.parametrize("becomes_free", [True, False])
 def test_a_server_moves_when_nobody_is_connected(becomes_free: bool) -> None:  # noqa: FBT001 - a parameter of pytest's
-    """A connection that comes free later would be kept, and lead to where it was: then a new process has to do it."""
+    """A connection that comes free is kept, and leads to where it was: it is closed, or a new process has to do it."""
     old = model(S1, server("s2", "10.77.1.2:80"))
     new = model(S1, server("s2", "10.77.1.3:80"))
     worker = Worker.of(old)
@@ -375,12 +375,14 @@ def test_a_server_moves_when_nobody_is_connected(becomes_free: bool) -> None:  #
 
     def sleep(_seconds: float) -> None:
         worker.servers["app/s2"].is_busy = not becomes_free
+        worker.servers["app/s2"].kept += becomes_free
 
     planned = fitting_steps(old, new, worker.state())
     assert planned is not None
     if becomes_free:
         carry_out(planned, worker, Journal(), sleep)
         assert runs(worker.state(), new)
+        assert worker.servers["app/s2"].kept == 0
     else:
         with pytest.raises(Refused):
             carry_out(planned, worker, Journal(), sleep)
@@ -402,16 +404,16 @@ WITHOUT_ONE = "app/s2 3/2 10.77.1.1 80 - 0 0 1 1 0 0 0 0"
     [
         ("", {}),
         ("Unknown command", {}),
-        ("# bkname/svname bkid/svid used_cur\napp/s1 3/1 4\n", {"app/s1": 4}),
+        ("# bkname/svname bkid/svid used_cur\napp/s1 3/1 4\n", {"app/s1": Connections(used=4)}),
         (
             f"{TITLES}\n{WITH_A_POOL}\n{WITHOUT_ONE}\n",
-            {"app/s1": 11, "app/s2": 0},
+            {"app/s1": Connections(1, 10), "app/s2": Connections()},
         ),
     ],
     ids=["nothing", "unknown", "fewer columns", "as 2.6 says it"],
 )
 def test_connections_are_counted_by_the_titles(
-    answer: str, expected: dict[str, int]
+    answer: str, expected: dict[str, Connections]
 ) -> None:
     """Those that are used and those that are kept."""
     assert connections(answer) == expected

@@ -12,6 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply.server_state import (
+    Connections,
     connections,
     is_same_number,
     passed,
@@ -316,12 +317,24 @@ class _Worker:
         return is_free and self.obeys(f"del server {name}", r"Server deleted\.")
 
     def is_free(self, name: str) -> bool:
-        """Whether no connection to it is used or kept, as far as this HAProxy counts them."""
+        """Whether no connection to it is used or kept, as far as this HAProxy counts them.
+
+        What sessions kept that ended since maintenance began, only another beginning of it closes. Both commands are on
+        one line, so that hardly a persistent session is led there in between. Raises Refused.
+        """
+        counted = self._connections(name)
+        if counted.kept and not counted.used:
+            server = f"set server {name} state"
+            self.tell(f"{server} drain;{server} maint")
+            counted = self._connections(name)
+        return counted == Connections()
+
+    def _connections(self, name: str) -> Connections:
         try:
             answer = self.ask(f"show servers conn {_backend_of(name)}")
         except OSError:
-            return True
-        return connections(answer).get(name, 0) == 0
+            return Connections()
+        return connections(answer).get(name, Connections())
 
     def passed(self) -> frozenset[str]:
         """Servers with a good check, as far as it says so."""

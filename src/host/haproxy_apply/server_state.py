@@ -197,21 +197,35 @@ def passed(answer: str) -> frozenset[str]:
     )
 
 
-_COUNTED = ("used_cur", "unsafe_nb", "safe_nb", "idle_cur")
+_USED, _KEPT = ("used_cur",), ("unsafe_nb", "safe_nb", "idle_cur")
 
 
-def connections(answer: str) -> dict[str, int]:
-    """By server how many connections are used or kept for later, of an answer to `show servers conn`.
+class Connections(NamedTuple):
+    """How many connections to a server are in use, and how many are kept for later."""
+
+    used: int = 0
+    kept: int = 0
+
+
+def connections(answer: str) -> dict[str, Connections]:
+    """By server what an answer to `show servers conn` counts.
 
     What a version does not count is none; an answer without the titles has no servers.
     """
     titles, *lines = map(words, answer.split("\n"))
-    counted = [titles.index(each) - 1 for each in _COUNTED if each in titles]
+    used, kept = (
+        [titles.index(each) - 1 for each in names if each in titles]
+        for names in (_USED, _KEPT)
+    )
     return {
-        line[0]: sum(number(line[at]) or 0 for at in counted)
+        line[0]: Connections(_sum(line, used), _sum(line, kept))
         for line in lines
-        if counted and len(line) > max(counted)
+        if used + kept and len(line) > max(used + kept)
     }
+
+
+def _sum(line: list[str], places: list[int]) -> int:
+    return sum(number(line[at]) or 0 for at in places)
 
 
 def runs(answer: str, model: Model) -> bool:

@@ -5,13 +5,18 @@ Here a file in Lua makes a load long. Names that no resolver answers, certificat
 
 import re
 from collections.abc import Callable
+from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
 
+from haproxy_sync.rollout.program import RELEASE, Program
+from local.agent.host import PRIVATE
 from local.lab import BackendHost, ProxyHost, Style, printed, wait_until
 from tests.host.apply_step import (
     CONFIG,
+    PLACE,
     STYLES,
     ApplyStep,
     StepReport,
@@ -101,9 +106,91 @@ def test_a_file_that_was_refused_for_its_load_does_not_run_later(
     assert len(proxy.workers()) == 1
 
 
+def hurried(step: ApplyStep, seconds: int, folder: Path) -> ApplyStep:
+    """The step with a program that is the deployed one, but for the seconds that a run of it may take."""
+    for part in ("host", "haproxy_sync"):
+        copytree(RELEASE / part, folder / part)
+    patience = folder / "host" / "haproxy_apply" / "patience.py"
+    text = patience.read_text()
+    assert "\nRUN_SECONDS = 165\n" in text
+    patience.write_text(
+        text.replace("\nRUN_SECONDS = 165\n", f"\nRUN_SECONDS = {seconds}\n")
+    )
+    program = Program.packed(folder)
+    script = PLACE.script("apply")
+    launcher = step.host.read(script).replace(Program.deployed().sha256, program.sha256)
+    step.host.write(script, launcher, mode=PRIVATE)
+    zipped = f"{PLACE.downloads}/haproxy_apply.zip"
+    step.host.write(zipped, program.content, mode=PRIVATE)
+    return step
+
+
+@pytest.mark.fault("F231")
+def test_a_config_whose_load_could_not_be_undone_in_time_is_refused(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    tmp_path: Path,
+    haproxy: dict[str, Any],
+) -> None:
+    """The check leaves less time than a load and its undoing take: file and worker stay."""
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    before = config(backends[0])
+    proxy.start(before)
+    worker = proxy.worker
+    make_slow(proxy, check=8)
+    step = hurried(ApplyStep(proxy), 2 * USUAL_SECONDS + 15, tmp_path)
+    answer = run(step, loading_lua(config(*backends)))
+    assert answer.says("failed", "slow-config"), answer
+    assert answer.status == 17
+    assert "haproxy -c took" in answer["detail"]
+    assert proxy.read(CONFIG) == before
+    assert proxy.worker == worker
+    assert not proxy.path(LOADING).exists()
+
+
+@pytest.mark.fault("F232")
+def test_a_load_that_outlasts_the_rollback_is_told_and_repaired(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    tmp_path: Path,
+    haproxy: dict[str, Any],
+) -> None:
+    """The master is at the refused file when the time is over: nothing is proven, and the next run puts it right."""
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    before = config(backends[0])
+    proxy.start(before)
+    make_slow(proxy, load=4 * USUAL_SECONDS)
+    step = ApplyStep(proxy)
+    deployed = proxy.read(PLACE.script("apply"))
+    hurried(step, 2 * USUAL_SECONDS + 15, tmp_path)
+    answer = run(step, loading_lua(config(*backends)), ReloadMethod="seamless")
+    if answer.says("rolled-back", "no-new-worker"):
+        # From 3.1 on the master hears the signal, and ends the worker that is at its load.
+        assert_nothing_is_loading(proxy)
+    else:
+        assert answer.says("failed", "rollback-failed"), answer
+        assert "no-new-worker" in answer["detail"]
+        assert answer["running_md5"] == ""
+    assert proxy.read(CONFIG) == before
+    proxy.write(PLACE.script("apply"), deployed, mode=PRIVATE)
+    program = Program.deployed().content
+    proxy.write(f"{PLACE.downloads}/haproxy_apply.zip", program, mode=PRIVATE)
+    wait_until(lambda: not is_loading(proxy), 5 * USUAL_SECONDS)
+    answer = run(step, before, ReloadMethod="seamless")
+    assert answer["outcome"] in {"repaired", "unchanged"}, answer
+    assert answer["running_md5"] == digest(before)
+    assert servers(proxy) == {"app-1"}
+    assert_nothing_is_loading(proxy)
+
+
+def is_loading(proxy: ProxyHost) -> bool:
+    """Whether a HAProxy is at the slow file."""
+    return "sleep" in proxy.run(["ps", "-eo", "comm"]).stdout.split()
+
+
 def assert_nothing_is_loading(proxy: ProxyHost) -> None:
     """No HAProxy has a child that sleeps, and the master answers."""
-    assert "sleep" not in proxy.run(["ps", "-eo", "comm"]).stdout.split()
+    assert not is_loading(proxy)
     assert proxy.show_proc()
 
 

@@ -404,7 +404,10 @@ WITHOUT_ONE = "app/s2 3/2 10.77.1.1 80 - 0 0 1 1 0 0 0 0"
     [
         ("", {}),
         ("Unknown command", {}),
-        ("# bkname/svname bkid/svid used_cur\napp/s1 3/1 4\n", {"app/s1": Connections(used=4)}),
+        (
+            "# bkname/svname bkid/svid used_cur\napp/s1 3/1 4\n",
+            {"app/s1": Connections(used=4)},
+        ),
         (
             f"{TITLES}\n{WITH_A_POOL}\n{WITHOUT_ONE}\n",
             {"app/s1": Connections(1, 10), "app/s2": Connections()},

@@ -1,4 +1,4 @@
-"""The HAProxys of other releases: each is pinned, and one that is not the pinned one is not taken."""
+"""The HAProxys of other releases: each is pinned, and another one is taken only where an update took its place."""
 
 import os
 import re
@@ -18,6 +18,8 @@ LINE = re.compile(
     r"\d+\.\d+ [a-z]+ (?:amd64|arm64) [0-9][A-Za-z0-9.+:~-]* [0-9a-f]{64}"
 )
 PACKAGE = b"a package"
+GONE = "9.8.6"
+"""An update has taken its place."""
 
 # As apt has it where the package is at hand, its libraries are not.
 APT = f"""\
@@ -25,6 +27,7 @@ APT = f"""\
 case "$*" in
   *indextargets*) echo http://mirror.test/debian ;;
   *"download haproxy=9.8.7") printf '{PACKAGE.decode()}' >haproxy_9.8.7_amd64.deb ;;
+  *"download haproxy") echo 'an update' >haproxy_9.8.8_amd64.deb ;;
   *download*) echo 'E: Version was not found' >&2; exit 100 ;;
 esac
 """
@@ -73,14 +76,14 @@ def test_every_version_of_the_makefile_is_pinned() -> None:
 @pytest.mark.parametrize(
     ("version", "package", "digest", "why"),
     [
-        ("9.8", "9.8.6", sha256(PACKAGE).hexdigest(), "not in sid any more"),
+        ("9.8", GONE, sha256(PACKAGE).hexdigest(), "lacks its libraries"),
         ("9.8", "9.8.7", "0" * 64, "has another SHA-256"),
         ("9.8", "9.8.7", sha256(PACKAGE).hexdigest(), "lacks its libraries"),
         ("9.7", "", "", "nobody has it"),
         ("9.6", "", "", "has none for this machine"),
     ],
 )
-def test_what_is_not_the_pinned_one_is_refused(
+def test_what_cannot_be_had_is_told(
     tmp_path: Path, version: str, package: str, digest: str, why: str
 ) -> None:
     """In one line, which stays where the tests look for the reason; nothing of it stays, and set-up goes on."""
@@ -104,9 +107,13 @@ def test_what_is_not_the_pinned_one_is_refused(
     )
     left = tmp_path / ".tools/haproxies" / version
     assert why in (left / "missing").read_text()
+    *before, last = done.stderr.splitlines()
     assert (
-        done.stderr == f"setup: no HAProxy {version}: {(left / 'missing').read_text()}"
+        last
+        == f"setup: no HAProxy {version}: {(left / 'missing').read_text()}".rstrip()
     )
+    updated = f"haproxy={package} is not in sid any more" if package == GONE else ""
+    assert [line.split(": ")[1] for line in before] == [updated] * bool(updated)
     assert [path.name for path in left.iterdir()] == ["missing"]
 
 

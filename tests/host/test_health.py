@@ -98,6 +98,28 @@ def test_a_new_server_gets_nothing_before_a_good_check(
     wait_until(lambda: state_of(proxy)[unborn.name][1] != 0, what="it never comes up")
 
 
+@pytest.mark.fault("F226")
+def test_no_sorry_page_is_shown_instead_of_a_new_server(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """A backup is no reason to hold the new one back, of which nobody knows yet that it is well."""
+    app_1, app_2, sorry = (
+        f"    server {name} {host.ipv4}:8080 check inter 5s{option}\n"
+        for name, host, option in zip(
+            ("a", "b", "sorry"), backends, ("", "", " backup"), strict=True
+        )
+    )
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.start(stateful() + app_1 + sorry)
+    with client.traffic(Load((str(proxy.ipv4),), connections_per_second=60)) as traffic:
+        answer = ApplyStep(proxy).run(stateful() + sorry + app_2)
+        reloaded = len(traffic.attempts)
+        wait_until(lambda: len(traffic.attempts) > reloaded + 60)
+    assert answer.says("installed"), answer
+    assert traffic.failed == []
+    assert {each.backend for each in traffic.attempts} == {"app-1", "app-2"}
+
+
 @pytest.mark.fault("F94")
 def test_a_drained_server_stays_drained(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any]

@@ -24,7 +24,7 @@ from tests.in_memory_haproxy import (
 CHECK = "check inter 1s"
 NAMES = [f"{backend}/s{number}" for backend in ("app", "api") for number in range(3)]
 PLACES = ["10.77.1.1:80", "10.77.1.2:80", "[fd77::1]:80"]
-OPTIONS = ["", CHECK, CHECK, "check rise 3", "agent-check agent-port 9"]
+OPTIONS = ["", CHECK, CHECK, "check rise 3", "agent-check agent-port 9", "check backup", "backup"]  # fmt: skip
 COMMANDS = [
     "state maint",
     "state drain",
@@ -176,20 +176,26 @@ def test_nobody_is_carried_over_who_moved_or_was_touched(case: Case) -> None:
     assert case.carried.keys() == expected
 
 
+@pytest.mark.fault("F226")
 @given(cases())
 def test_nobody_is_born_down_without_another_one_that_is_up(case: Case) -> None:
-    """Only checked servers are, that are in use; and where another one is up, each of them is."""
+    """Only checked servers are, that are in use; and where another one is up, each of them is.
+
+    A backup that is up counts for nobody but another backup.
+    """
     named = {it.name: it for it in case.new.servers}
-    up = {
-        row.be_name for name, row in case.carried.items() if row.is_up and name in named
-    }
+    up = {name for name, row in case.carried.items() if row.is_up and name in named}
+    any_up, active_up = (
+        {name.partition("/")[0] for name in names}
+        for names in (up, {name for name in up if not named[name].is_backup})
+    )
     expected = {
         name
         for name, it in named.items()
         if it.is_checked
         and not it.is_disabled
         and name not in case.carried
-        and name.partition("/")[0] in up
+        and name.partition("/")[0] in (any_up if it.is_backup else active_up)
     }
     born = {name: row for name, row in case.saved.items() if row.srv_id == "0"}
     assert born.keys() == expected
@@ -216,6 +222,33 @@ def test_the_same_config_changes_nothing(case: Case) -> None:
         op = str(RUNNING) if is_mended else before.srv_op_state
         assert row == before._replace(srv_op_state=op)
     assert len(rows(text)) == len(case.before)
+
+
+@pytest.mark.fault("F226")
+@pytest.mark.parametrize(
+    ("old", "new", "is_down"),
+    [
+        ("backup", "check", False),
+        ("backup", "check backup", True),
+        ("backup", "check backup no-backup", False),
+        ("backup no-backup", "check", True),
+        ("no-backup backup", "check", False),
+        ("check", "check backup", True),
+        ("check", "check", True),
+    ],
+)
+def test_a_backup_is_no_reason_to_hold_another_one_back(
+    old: str, new: str, *, is_down: bool
+) -> None:
+    """Clients would see it until the first good check; whether it is one, the last word says."""
+    stays, leaves = server("stays", options=old), server("leaves", options="check")
+    text = merged(
+        Worker.of(model(leaves, stays)).state(),
+        model(leaves, stays),
+        model(stays, server("new", "10.77.1.2:80", new)),
+        frozenset(),
+    )
+    assert ("new" in {row.srv_name for row in rows(text)}) == is_down
 
 
 # --- what the worker is proven to run, and what it is not ---

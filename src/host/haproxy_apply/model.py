@@ -49,6 +49,12 @@ class Server(NamedTuple):
     options: str  # all other keywords in order, or "-"
     is_plain: bool  # a `server` line without quotes, escapes, variables or conditions
 
+    @property
+    def is_backup(self) -> bool:
+        """Whether it serves only where no other one does; the last word of its line says so."""
+        said = [word for word in self.options.split(" ") if word.endswith("backup")]
+        return said[-1:] == ["backup"]
+
 
 class Bind(NamedTuple):
     """A TCP address to listen on, and what else decides whether it can be bound ("-": nothing).

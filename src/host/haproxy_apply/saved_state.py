@@ -277,10 +277,16 @@ def _tracked(name: str, after: _Config) -> str:
 def _born_down(
     after: _Config, carried: list[Row], be_ids: dict[str, str]
 ) -> Iterator[Row]:
-    with_one_up = {row.be_name for row in carried if _is_ours_and_up(row, after)}
+    up = {
+        (row.be_name, _are_backups(row.name, after))
+        for row in carried
+        if _is_ours_and_up(row, after)
+    }
     for name in _not_carried(after, carried):
         be_name, _, srv_name = name.partition("/")
-        if be_name in with_one_up and _waits_for_check(after.of(name)):
+        # A backup that is up stands in for backups only: clients would see it instead of the new server.
+        others = {(be_name, False), (be_name, _are_backups(name, after))}
+        if not up.isdisjoint(others) and _waits_for_check(after.of(name)):
             yield _newborn(be_ids[be_name], be_name, srv_name, after.of(name))
 
 
@@ -291,6 +297,10 @@ def _not_carried(after: _Config, carried: list[Row]) -> list[str]:
 
 def _is_ours_and_up(row: Row, after: _Config) -> bool:
     return row.is_up and after.entry(row.name) != ""
+
+
+def _are_backups(name: str, after: _Config) -> bool:
+    return all(server.is_backup for server in after.of(after.entry(name)))
 
 
 def _waits_for_check(servers: tuple[Server, ...]) -> bool:

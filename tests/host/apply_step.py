@@ -208,8 +208,12 @@ def stateful(*hosts: BackendHost, **options: str) -> str:
 
 
 def state_of(proxy: ProxyHost) -> dict[str, tuple[str, int, int, int]]:
-    """By server: address and port, operational state (2: up), admin state (0: ready), weight, as the worker sees it."""
+    """By server: address and port, operational state (2: up), admin state (0: ready), weight, as the worker sees it.
+
+    HAProxy 2.2 also has its processes there, as servers of the backend `MASTER`.
+    """
     lines = [line.split() for line in proxy.ask("show servers state").splitlines()[2:]]
+    lines = [words for words in lines if words[1] != "MASTER"]
     return {
         words[3]: (
             f"{words[4]}:{words[18]}",

@@ -1,4 +1,4 @@
-"""Let a process of one thread miss its next SIGUSR1, as one that is not ready for it yet: `python deafen.py PID`."""
+"""Let a process of one thread miss its next SIGUSR1s, as one that is not ready yet: `python deafen.py PID COUNT`."""
 
 import ctypes
 import os
@@ -11,18 +11,18 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 
 
-def deafen(pid: int) -> None:
-    """Return when it has missed the signal; every other one is delivered."""
+def deafen(pid: int, signals: int) -> None:
+    """Return when it has missed so many; every other one is delivered."""
     _libc.ptrace(_SEIZE, pid, None, None)
-    while True:
+    while signals:
         _, status = os.waitpid(pid, 0)
         if not os.WIFSTOPPED(status):
             return
-        if os.WSTOPSIG(status) == signal.SIGUSR1:
-            _libc.ptrace(_DETACH, pid, None, None)
-            return
-        _libc.ptrace(_CONTINUE, pid, None, os.WSTOPSIG(status))
+        is_missed = os.WSTOPSIG(status) == signal.SIGUSR1
+        signals -= is_missed
+        request = _CONTINUE if signals else _DETACH
+        _libc.ptrace(request, pid, None, None if is_missed else os.WSTOPSIG(status))
 
 
 if __name__ == "__main__":
-    deafen(int(sys.argv[1]))
+    deafen(*map(int, sys.argv[1:]))

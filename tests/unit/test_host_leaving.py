@@ -1,10 +1,12 @@
 """What a worker is told before a reload empties no backend, is nobody's wish but the new file's, and can be undone."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from haproxy_apply.leaving import possible, wishes
+from haproxy_apply.leaving import parts, possible, wishes
 from haproxy_apply.model import Model
 from haproxy_apply.server_state import rows
 from tests.in_memory_haproxy import DRAIN, STOPPED, Worker, model, server
@@ -75,3 +77,15 @@ def test_telling_and_undoing(
     assert was == {
         name: (it.admin, it.weight, it.op) for name, it in worker.servers.items()
     }
+
+
+@pytest.mark.fault("F227")
+@given(st.lists(st.text("x", min_size=1, max_size=900), max_size=150))
+def test_no_line_is_longer_than_what_haproxy_reads_at_once(
+    commands: list[str],
+) -> None:
+    """All are told, in order, on few lines."""
+    lines = list(parts(commands))
+    assert [each for line in lines for each in line.split(";") if each] == commands
+    assert all(len(line) < 8192 for line in lines)
+    assert all(len(one) + len(other) > 2048 for one, other in pairwise(lines))

@@ -7,6 +7,8 @@ What was so before is on the disk first, so that a reload that fails, or a kill,
 
 from __future__ import annotations
 
+from itertools import accumulate, groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply import admin_socket, durable
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from haproxy_apply.server_state import Row
 
 NOT_TOLD = "old-workers-not-told"
-_AT_ONCE = 50  # commands on one line; HAProxy reads a line into one buffer
+_AT_ONCE = 4096  # characters of a line: HAProxy reads it into one buffer, of 16384 unless the file says otherwise
 _MAINT, _DRAIN, _READY, _WEIGHT = "state maint", "state drain", "state ready", "weight"
 _SESSIONS_END = "on-marked-down"
 _RECORD_WORDS = 5
@@ -183,7 +185,7 @@ class _Remaining(NamedTuple):
     ) -> _Remaining:
         """Of what the worker says."""
         after = _by_name(awaited)
-        active = {each.name for each in awaited.servers if not _is_backup(each)}
+        active = {each.name for each in awaited.servers if not each.is_backup}
         up = {row.name for row in running if row.is_up} - going
         staying = {name for name in up if _is_in(name, after)}
         return cls(_backends(staying), _backends(staying & active), _backends(active))
@@ -191,7 +193,7 @@ class _Remaining(NamedTuple):
     def can_do_without(self, server: Server) -> bool:
         """Whether another one serves at once; a backup only in place of one, or where the new file has no other."""
         backend = _backend_of(server.name)
-        if _is_backup(server) or backend not in self.planned:
+        if server.is_backup or backend not in self.planned:
             return backend in self.any
         return backend in self.active
 
@@ -206,10 +208,6 @@ def _is_in(name: str, after: dict[str, tuple[Server, ...]]) -> bool:
 
 def _backend_of(name: str) -> str:
     return name.partition("/")[0]
-
-
-def _is_backup(server: Server) -> bool:
-    return "backup" in words(server.options)
 
 
 def _alone(out: frozenset[str], present: Model) -> frozenset[str]:
@@ -292,18 +290,19 @@ def _set(name: str, said: str) -> str:
 
 def _tell(journal: Journal, path: str, pid: int, commands: Iterable[str]) -> bool:
     """Whether it heard all and obeyed: it is silent then."""
-    answers = [admin_socket.answer_of(path, pid, part) for part in _parts(commands)]
+    answers = [admin_socket.answer_of(path, pid, part) for part in parts(commands)]
     refusals = "".join(said for _info, said in answers).strip()
     if refusals:
         journal.add(refusals)
     return not refusals and all(info for info, _said in answers)
 
 
-def _parts(commands: Iterable[str]) -> Iterator[str]:
+def parts(commands: Iterable[str]) -> Iterator[str]:
     """All commands in few lines, each of which HAProxy reads at once."""
     every = list(commands)
-    for first in range(0, len(every), _AT_ONCE):
-        yield ";".join(every[first : first + _AT_ONCE])
+    lines = (end // _AT_ONCE for end in accumulate(map(len, every)))
+    for _line, pairs in groupby(zip(lines, every), key=itemgetter(0)):
+        yield ";".join(command for _line, command in pairs)
 
 
 # --- undoing it ---

@@ -78,7 +78,7 @@ test: setup setup-ansible setup-pythons setup-haproxies build lint ## lint, all 
 		$(SELECTED)
 	$(AS_ROOT) pytest -n $(call workers,4) tests/end_to_end $(SELECTED)
 
-test-host-all: setup setup-pythons ## the tests of the host, with every cell of the kill sweep
+test-host-all: setup setup-pythons ## the tests of the host, with every cell of the kill sweep and of old and new lines
 	$(AS_ROOT) pytest -n $(call workers,8) --maxschedchunk 1 -m "" tests/host $(SELECTED)
 
 test-haproxies: setup setup-pythons ## the tests of the host on each HAProxy from 2.2 to 3.2, one after the other

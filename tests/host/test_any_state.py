@@ -162,7 +162,7 @@ def stated(answer: str) -> dict[str, dict[str, str]]:
 @pytest.fixture
 def binary(haproxy: dict[str, Any]) -> str:
     """The HAProxy to run."""
-    return str(haproxy.get("binary", "/usr/sbin/haproxy"))
+    return str(haproxy.get("binary") or "/usr/sbin/haproxy")
 
 
 @pytest.mark.fault("F194")

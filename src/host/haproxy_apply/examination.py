@@ -20,6 +20,7 @@ from haproxy_apply import (
 from haproxy_apply.errors import Ended
 from haproxy_apply.host import Host
 from haproxy_apply.model import read
+from haproxy_apply.other_files import OtherFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,9 +64,20 @@ def examine(
         check_seconds=checked,
         load_seconds=patience.for_load(checked, patience.left()),
     )
-    run.discovery.name_pid_files(host.old.pid_file, host.new.pid_file)
+    if service and is_activation(host):
+        others = OtherFiles.of(host)
+        # Of conditions that HAProxy does not decide, any may hold.
+        models = read(text, judged), read(others.before), read(others.after)
+        replacement.check_master(service, models)
+    run.discovery.name_pid_files(*_pid_files(host))
     preflight.check_directories(host.new)
     return host
+
+
+def _pid_files(host: Host) -> tuple[str, ...]:
+    """Those that name the service; none where the next worker writes none: the old one's names the old one for ever."""
+    named = host.new.pid_file
+    return (host.old.pid_file, named) if named else ()
 
 
 def _check(run: Run, binary: HAProxy, candidate: str) -> None:

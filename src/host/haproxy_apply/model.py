@@ -140,7 +140,15 @@ class Model(NamedTuple):
     @property
     def allows_no_warning(self) -> bool:
         """Whether HAProxy loads nothing that it warns of; under a condition it may be so."""
-        return any(text.split()[:1] == ["zero-warning"] for text in self.rest)
+        return self._says("zero-warning")
+
+    @property
+    def has_master(self) -> bool:
+        """Whether it gives HAProxy a master, whatever the command line says; under a condition it may be so."""
+        return self._says("master-worker")
+
+    def _says(self, keyword: str) -> bool:
+        return any(text.split()[:1] == [keyword] for text in self.rest)
 
     def _last(self, keyword: str) -> str:
         said = [each.value for each in self.settings if each.keyword == keyword]

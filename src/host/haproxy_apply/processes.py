@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply import command_line, durable
-from haproxy_apply.files import LiveFile, is_same_file
+from haproxy_apply.files import LiveFile, is_same_file, loaded
 from haproxy_apply.state import Identity
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Discovery:
         roots = [each for each in processes if each.parent not in pids]
         root = max(roots, key=self._rank) if len(roots) > 1 else roots[0]
         children = [each for each in processes if each.parent == root.pid]
-        command = self._with_mode(root.command, has_children=children != [])
+        command = _with_mode(root) if children else root.command
         if command.master_mode:
             newest = max(children, key=_start, default=None)
             workers = [each for each in processes if each != root]
@@ -153,14 +153,18 @@ class Discovery:
             self._pid_files = read(durable.read_text(self._live.path)).pid_files
         return self._pid_files
 
-    def _with_mode(self, command: CommandLine, *, has_children: bool) -> CommandLine:
-        """A daemon has children too, for a moment: those of `external-check`; the file says whether it is a master."""
-        if command.master_mode or not has_children:
-            return command
-        lines = durable.read_text(self._live.path).splitlines()
-        if any(line.split()[:1] == ["master-worker"] for line in lines):
-            return command._replace(master_mode="-W")
-        return command
+
+def _with_mode(root: Process) -> CommandLine:
+    """A daemon has children too, for a moment: those of `external-check`; its files say whether it is a master."""
+    if root.command.master_mode:
+        return root.command
+    from haproxy_apply.model import read
+
+    cwd = f"/proc/{root.pid}/cwd"
+    files = loaded(os.path.join(cwd, file) for file in root.command.files)
+    if any(read(durable.read_text(file)).has_master for file in files):
+        return root.command._replace(master_mode="-W")
+    return root.command
 
 
 def _held(

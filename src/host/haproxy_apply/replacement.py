@@ -10,9 +10,16 @@ from haproxy_apply.processes import MASTER_WORKER
 from haproxy_apply.sockets import listens
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from haproxy_apply.model import Model
     from haproxy_apply.processes import Process, Service
 
 REASON = "not-replaceable"
+_NO_MASTER = (
+    "HAProxy runs with a master by the line master-worker alone, which the new file lacks:"
+    " restart HAProxy with that file, or start it with -W"
+)
 
 
 def check(service: Service) -> None:
@@ -20,6 +27,13 @@ def check(service: Service) -> None:
     found = obstacle(service)
     if found:
         raise failed(16, REASON, found)
+
+
+def check_master(service: Service, loaded: Iterable[Model]) -> None:
+    """`Ended`: `not-replaceable`: a reload makes no daemon of a master. `loaded` is all that the next worker reads."""
+    is_by_file = service.style == MASTER_WORKER and not service.root.command.master_mode
+    if is_by_file and not any(each.has_master for each in loaded):
+        raise failed(16, REASON, _NO_MASTER)
 
 
 def obstacle(service: Service) -> str:

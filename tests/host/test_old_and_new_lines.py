@@ -145,6 +145,8 @@ def test_a_line_of_the_old_file_is_none_of_the_new_one(
     )
     proxy = make_proxy(style)
     proxy.path("/run/empty-root").mkdir(parents=True)
+    for path in filter(before.__contains__, OTHER_STATES):
+        proxy.write(path, "1\n")
     start(proxy, before)
     is_drained = drained_by_an_operator(proxy, before)
     served = proxy.workers()

@@ -703,3 +703,21 @@ def test_a_relative_state_file_is_one_below_the_root(
     report = ApplyStep(proxy).run(after)
     assert report.says("installed", "changed"), report
     assert proxy.path("/run/server-state").exists(), report
+
+
+@pytest.mark.fault("F234")
+def test_a_link_beside_the_state_file_leads_nowhere(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """HAProxy's own user may write in its directory: what root overwrites is not for that user to choose."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    text = stateful(*backends)
+    proxy.start(text)
+    proxy.write("/etc/victim", "of root")
+    proxy.run(["ln", "-s", "/etc/victim", "/var/lib/haproxy/server-state.new"])
+    proxy.ask("set server app/app-1 state drain")
+    after = text.replace("roundrobin", "leastconn")
+    report = ApplyStep(proxy).run(after, ReloadMethod="seamless")
+    assert report.says("installed"), report
+    assert proxy.read("/etc/victim") == "of root"
+    assert state_of(proxy)["app-1"][2] == 8

@@ -348,3 +348,34 @@ def test_a_write_that_is_interrupted_leaves_nothing(
     with pytest.raises(Interrupted):
         durable.write_text(str(tmp_path / "candidate.cfg"), "text")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.fault("F234")
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_link_in_the_place_of_a_new_file_leads_nowhere(
+    tmp_path: Path, link: str
+) -> None:
+    """The name can be guessed: who else may write there must not choose what root overwrites."""
+    target, path = tmp_path / "shadow", tmp_path / "server-state"
+    target.write_text("root")
+    target.chmod(0o640)
+    getattr(tmp_path / "server-state.new", link)(target)
+    durable.write_text(str(path), "text", mode=durable.PUBLIC)
+    assert (target.read_text(), target.stat().st_mode & 0o777) == ("root", 0o640)
+    assert path.read_text() == "text"
+    assert not path.is_symlink()
+    assert sorted(tmp_path.iterdir()) == [path, target]
+
+
+@pytest.mark.fault("F234")
+def test_a_link_that_is_there_again_at_once_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is quick enough makes the write fail, and nothing else."""
+    target, path = tmp_path / "shadow", tmp_path / "file"
+    target.write_text("root")
+    path.symlink_to(target)
+    monkeypatch.setattr(durable, "remove", lambda *_paths: None)
+    with pytest.raises(FileExistsError):
+        durable.create(str(path))
+    assert target.read_text() == "root"

@@ -26,8 +26,12 @@ def write_text(path: str, text: str, mode: int = PRIVATE) -> None:
 
 
 def create(path: str) -> BinaryIO:
-    """A file that only root reads until somebody gives it another mode (`OSError`)."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    """A new file that only root reads until somebody gives it another mode (`OSError`).
+
+    What was there is removed: where others may write too, it may be a link of theirs to another file.
+    """
+    remove(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     return open(os.open(path, flags, PRIVATE), "wb")
 
 

@@ -7,6 +7,7 @@ import pytest
 from local.lab import BackendHost, Client, ProxyHost, Style, wait_until
 from tests.host.apply_step import (
     CONFIG,
+    STATE_DIR,
     ApplyStep,
     config,
     digest,
@@ -138,3 +139,20 @@ def test_relative_names_mean_what_they_mean_to_haproxy(
     assert client.get(str(proxy.ipv4)).headers["x-backend"] == "page"
     proxy.run(["rm", f"{where}/503.http"])
     assert step.run(text(*backends)).says("failed", "invalid-config")
+
+
+@pytest.mark.fault("F235")
+@pytest.mark.parametrize("name", ["candidate.cfg", "candidate.cfg.new"])
+def test_what_a_killed_check_read_is_gone_after_the_next_run(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], name: str
+) -> None:
+    """A config with its secrets does not lie about until the next change."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    text = config(*backends)
+    proxy.start(text)
+    step = ApplyStep(proxy)
+    assert step.run(text)["running_md5"] == digest(text)
+    proxy.write(f"{STATE_DIR}/{name}", text)
+    answer = step.run(text)
+    assert answer.says("unchanged"), answer
+    assert not proxy.path(f"{STATE_DIR}/{name}").exists()

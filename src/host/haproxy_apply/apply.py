@@ -9,7 +9,7 @@ from haproxy_apply import durable, files, ownership, serving
 from haproxy_apply.errors import Verdict, failed
 from haproxy_apply.processes import Discovery
 from haproxy_apply.prove import find_proof
-from haproxy_apply.state import DROP_MARK, TOLD, Memory, boot_id
+from haproxy_apply.state import DROP_MARK, STAND_INS, TOLD, Memory, boot_id
 
 if TYPE_CHECKING:
     from haproxy_apply.journal import Journal
@@ -41,7 +41,7 @@ def apply(request: Request, findings: Findings, journal: Journal) -> Verdict:
         return _compare(run)
     finally:
         end(run)
-        durable.remove(*live.scratch)
+        durable.remove(*live.scratch, *STAND_INS)
         serving.tell(live, run.discovery, findings)
 
 

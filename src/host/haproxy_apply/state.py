@@ -31,6 +31,8 @@ BINDS = f"{STATE_DIR}/binds.cfg"
 LAST_RUN = f"{STATE_DIR}/last-run"
 LOADED = f"{STATE_DIR}/loaded"
 STAND_IN = f"{STATE_DIR}/candidate.cfg"
+# What a run that was killed leaves of it.
+STAND_INS = (STAND_IN, f"{STAND_IN}.new")
 
 LOCK_SECONDS = 60  # a command waits this long for another one
 POLL_SECONDS = 0.1

@@ -152,3 +152,26 @@ def test_whatever_has_become_of_a_named_file(
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
     answer = step.run(text(*backends[:2]), ReloadMethod="auto")
     assert answer.says("installed", method="runtime"), answer
+
+
+@pytest.mark.fault("F236")
+def test_a_map_that_only_another_file_names(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """HAProxy has a second file, which names it: it is told of, and a load of it ends that."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.write(MAP, "/map first\n")
+    second = "/etc/haproxy/second.cfg"
+    rule = f"http-request set-header X-Map %[path,map_beg({MAP},none)]"
+    proxy.write(second, f"backend other\n    mode http\n    {rule}\n")
+    proxy.write("/etc/default/haproxy", f'EXTRAOPTS="-f {second}"\n')
+    step = installed(
+        proxy, config(*backends[:2]), config(*backends), ReloadMethod="seamless"
+    )
+    assert NOTE not in step.run(config(*backends))["notes"].split()
+    proxy.write(MAP, "/map second\n")
+    answer = step.run(config(*backends))
+    assert answer.says("unchanged"), answer
+    assert NOTE in answer["notes"].split()
+    assert step.run(config(*backends[:2])).says("installed")
+    assert NOTE not in step.run(config(*backends[:2]))["notes"].split()

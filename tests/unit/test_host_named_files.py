@@ -33,6 +33,12 @@ LINES = {
     "frontend f\n http-request deny unless { var(x),jwt_verify(txn.a,/key.pem) 1 }": ["/key.pem"],
     "frontend f\n filter spoe engine e config /spoe.conf": ["/spoe.conf"],
     "frontend f\n bind :443 ssl crt /a.pem crt /dir ca-file @system-ca": ["/a.pem", "/dir"],
+    "global\n crt-base /c\nfrontend f\n bind :443 ssl default-crt a.rsa default-crt /a.ecdsa crt b": [
+        "/a.ecdsa", "/c/a.rsa", "/c/b",
+    ],
+    "frontend f\n bind :443 ssl ech /ech crt b": ["/ech", "b"],
+    "acme a\n account-key /a.key\n eab-key-id /id\n eab-mac-key /mac": ["/a.key", "/id", "/mac"],
+    "global\n stats-file /stats\n lua-prepend-path /lua/?.lua": [],
     "frontend f\n bind :443 ssl crt-list /l crl-file /crl tls-ticket-keys /k": ["/l", "/crl", "/k"],
     "global\n crt-base /c\n ca-base /ca\nlisten l\n bind :1 ssl crt a.pem ca-file ca.pem": [
         "/c/a.pem", "/ca/ca.pem",
@@ -78,3 +84,10 @@ def test_a_list_of_certificates() -> None:
         ("/ca/x", "file"),
         ("/b.pem", "certificate"),
     ]
+
+
+def test_a_default_certificate_has_files_beside_it() -> None:
+    """As any other certificate has: a key, a response of OCSP."""
+    lines = "listen l\n bind :1 ssl default-crt /a"
+    (found,) = named_files.named(read(lines))
+    assert found.kind == named_files.CERTIFICATE

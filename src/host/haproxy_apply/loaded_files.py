@@ -220,10 +220,13 @@ class _Place(NamedTuple):
 
 
 def _paths(host: Host, model: Model) -> tuple[str, ...]:
-    """All that are looked at, none twice."""
+    """All that are looked at, none twice: those that HAProxy's other files name, too."""
+    from haproxy_apply.other_files import OtherFiles
+
+    whole = OtherFiles.of(host).whole(model)
     name = files.name_of(host.live, host.haproxy.command.files)
     place = _Place(os.path.dirname(name), host.haproxy.environment or {})
-    found = chain.from_iterable(map(place.files, named_files.named(model)))
+    found = chain.from_iterable(map(place.files, named_files.named(whole)))
     return tuple(dict.fromkeys(islice(found, MAX_FILES)))
 
 

@@ -1,9 +1,9 @@
 """Which files a config names that a new process loads and a running one does not look at again.
 
-The words are those of HAProxy's configuration manual, 2.2 to 3.2: sections 3.1 "Process management", 3.12 "crt-store",
-4.2 "errorfile", "http-request return", "filter", 5.1 and 5.2 of bind and server options, 7.1.1 "-f" of ACLs, and 7.3.1
-"map", "jwt_verify". One file too many does no harm. Left out is what HAProxy writes (`pidfile`, `server-state-file`,
-`backing-file`) and what it only runs (`external-check command`).
+The words are those of HAProxy's configuration manual, 2.2 to 3.5: sections 3.1 "Process management", 12.7 "crt-store"
+(3.12 in 3.0), 12.8 "acme", 4.2 "errorfile", "http-request return", "filter", 5.1 and 5.2 of bind and
+server options, 7.1.1 "-f" of ACLs, and 7.3.1 "map", "jwt_verify". One file too many does no harm. Left out is what
+HAProxy writes (`pidfile`, `server-state-file`, `backing-file`) and what it only runs (`external-check command`).
 """
 
 from __future__ import annotations
@@ -24,18 +24,21 @@ FILE, CERTIFICATE, CERTIFICATE_LIST = "file", "certificate", "certificate-list"
 _CRT, _CA, _KEY, _NONE = "crt-base", "ca-base", "key-base", ""
 _BASES = frozenset({_CRT, _CA, _KEY})
 # The first word of a line, and which of its words names a file.
+# Not `stats-file`: a new process begins with its counters, but no client gets another answer for it.
 _LINES = {
     "lua-load": 1, "lua-load-per-thread": 1, "ssl-dh-param-file": 1, "h1-case-adjust-file": 1, "errorfile": 2,
     "51degrees-data-file": 1, "deviceatlas-json-file": 1, "wurfl-data-file": 1, "wurfl-patch-file": 1,
-    "httpclient.ssl.ca-file": 1, "issuers-chain-path": 1, "account-key": 1,
+    "httpclient.ssl.ca-file": 1, "issuers-chain-path": 1, "account-key": 1, "eab-key-id": 1,
+    "eab-mac-key": 1,
 }  # fmt: skip
 # Words anywhere else on a line, each with the base of the relative path that follows.
 _OPTIONS = {
-    "crt": _CRT, "crt-list": _NONE, "ca-file": _CA, "ca-verify-file": _CA, "crl-file": _CA, "ca-sign-file": _NONE,
+    "crt": _CRT, "default-crt": _CRT, "crt-list": _NONE, "ech": _NONE, "ca-file": _CA, "ca-verify-file": _CA,
+    "crl-file": _CA, "ca-sign-file": _NONE,
     "tls-ticket-keys": _NONE, "-f": _NONE, "file": _NONE, "lf-file": _NONE, "errorfile": _NONE, "config": _NONE,
 }  # fmt: skip
 _STORED = {"crt": _CRT, "key": _KEY, "ocsp": _CRT, "issuer": _CRT, "sctl": _CRT}
-_KINDS = {"crt": CERTIFICATE, "crt-list": CERTIFICATE_LIST}
+_KINDS = {"crt": CERTIFICATE, "default-crt": CERTIFICATE, "crt-list": CERTIFICATE_LIST}
 # Converters and actions: the map or the list, or the key that a signature is verified with.
 _CALLS = re.compile(
     r"(?:map|map_[a-z0-9_]+|-acl)\(([^,)]+)|jwt_verify\([^,)]*,([^,)]+)"

@@ -70,3 +70,22 @@ def test_a_dead_unit_is_started_again_by_systemd(
     assert calls(proxy)[-1] == "restart haproxy.service"
     assert proxy.read(CONFIG) == config(backends[0])
     assert client.get(str(proxy.ipv4)).status == 200
+
+
+@pytest.mark.fault("F237")
+def test_a_daemon_of_a_users_own_systemd_is_left_alone(
+    proxy: ProxyHost, backends: tuple[BackendHost, ...]
+) -> None:
+    """The system's unit of the same name is another one: nothing is touched, and nobody is asked to reload that."""
+    worker = proxy.worker
+    group = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/haproxy.service"
+    proxy.write("/run/cgroup", f"{group}\n")
+    proxy.run(["mount", "--bind", "/run/cgroup", f"/proc/{worker}/cgroup"])
+    step = ApplyStep(proxy)
+    answer = step.run(config(*backends), Action="check")
+    assert (answer["would"], answer["reason"]) == ("refused", "not-replaceable")
+    answer = step.run(config(*backends))
+    assert answer.says("failed", "not-replaceable"), answer
+    assert "user@1000.service" in answer["detail"]
+    assert (proxy.read(CONFIG), proxy.worker) == (config(backends[0]), worker)
+    assert calls(proxy) == []

@@ -50,7 +50,10 @@ def _beside(service: Service) -> Process | None:
 
 
 def _of_unit(daemon: Process) -> str:
-    """A daemon that systemd started can be replaced by systemd alone."""
+    """A daemon that systemd started can be replaced by systemd alone, and a user's own is not ours to ask."""
+    users = units.of_user(daemon.pid)
+    if users:
+        return f"{users} is a unit of a user's own systemd: start it by one of the system's, or with -W"
     unit = units.find(daemon.pid)
     if not unit or units.can_reload(unit):
         return ""

@@ -11,6 +11,8 @@ from haproxy_apply.state import START_LOG
 from haproxy_apply.surroundings import Account
 
 _USUAL = "haproxy.service"
+_HAPROXY = re.compile(r"/([^/\n]*haproxy[^/\n]*\.service)$", re.MULTILINE)
+_OF_USER = re.compile(r"/(user@[^/\n]*/(?:[^\n]*/)?[^/\n]*\.service)$", re.MULTILINE)
 _ASKED = (
     "LoadState",
     "ExecStart",
@@ -39,15 +41,39 @@ def _has_systemd() -> bool:
 
 
 def find(pid: int) -> str:
-    """The unit of this process; empty for none."""
-    if not _has_systemd():
+    """The system's unit of this process; empty for none."""
+    groups = _groups(pid)
+    if not _has_systemd() or users(groups):
         return ""
-    groups = durable.read_text(f"/proc/{pid}/cgroup")
-    named = re.findall(r"/([^/\n]*haproxy[^/\n]*\.service)$", groups, re.MULTILINE)
+    named = systems(groups)
     if named:
-        return str(named[-1])
+        return named
     said = commands.run(["systemctl", "show", "-p", "MainPID", _USUAL])
     return _USUAL if f"MainPID={pid}" in said.output.splitlines() else ""
+
+
+def of_user(pid: int) -> str:
+    """The unit of this process, if it is one of a user's own systemd, which does not answer us; empty for none."""
+    return users(_groups(pid))
+
+
+def _groups(pid: int) -> str:
+    return durable.read_text(f"/proc/{pid}/cgroup")
+
+
+def systems(groups: str) -> str:
+    """The system's unit that control groups name; empty for none."""
+    return "" if users(groups) else _last(_HAPROXY, groups)
+
+
+def users(groups: str) -> str:
+    """The unit of a user's own systemd that they name, behind the name of that; empty for none."""
+    return _last(_OF_USER, groups)
+
+
+def _last(pattern: re.Pattern[str], groups: str) -> str:
+    found: list[str] = pattern.findall(groups)
+    return ["", *found][-1]
 
 
 def is_loaded(unit: str) -> bool:

@@ -131,7 +131,11 @@ def full() -> EnvironmentState:
                     (BackendServers("app", 1, 2),),
                     3,
                     4.5,
+                    style="daemon",
+                    old_workers=1,
                 ),
+                notes=("no-drop-window",),
+                window_ms=40,
                 hand_edit=HandEdit(4.9, "/etc/haproxy/haproxy.cfg.bak", 4.5),
             )
         },
@@ -211,6 +215,21 @@ def test_a_state_from_before_hosts_told_how_they_serve_is_readable() -> None:
     read = codec.loads(json.dumps(body).encode()).proxy_state(PROXY.instance_id)
     assert (read.serving, read.hand_edit) == (NEVER_TOLD, NEVER_EDITED)
     assert read.installed == DIGEST.md5
+
+
+@pytest.mark.fault("F221")
+def test_a_state_from_before_hosts_told_how_they_were_changed_is_readable() -> None:
+    """It has no notes, no drop window, no style and no old workers; all else of the proxy is kept."""
+    body = json.loads(codec.dumps(full()))
+    observed = body["proxy_states"][PROXY.instance_id]
+    for name in ("notes", "window_ms"):
+        del observed[name]
+    for name in ("style", "old_workers"):
+        del observed["serving"][name]
+    read = codec.loads(json.dumps(body).encode()).proxy_state(PROXY.instance_id)
+    known = full().proxy_state(PROXY.instance_id)
+    serving = replace(known.serving, style="", old_workers=None)
+    assert read == replace(known, notes=(), window_ms=0, serving=serving)
 
 
 @pytest.mark.fault("F48")

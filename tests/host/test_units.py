@@ -78,6 +78,7 @@ def test_a_daemon_of_a_users_own_systemd_is_left_alone(
 ) -> None:
     """The system's unit of the same name is another one: nothing is touched, and nobody is asked to reload that."""
     worker = proxy.worker
+    proxy.write("/run/calls", "")
     group = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/haproxy.service"
     proxy.write("/run/cgroup", f"{group}\n")
     proxy.run(["mount", "--bind", "/run/cgroup", f"/proc/{worker}/cgroup"])

@@ -13,7 +13,7 @@ import pytest
 
 from haproxy_sync.rollout.program import RELEASE, Program
 from local.agent.host import PRIVATE
-from local.lab import BackendHost, ProxyHost, Style, printed, wait_until
+from local.lab import BackendHost, Client, ProxyHost, Style, printed, wait_until
 from tests.host.apply_step import (
     CONFIG,
     PLACE,
@@ -106,16 +106,25 @@ def test_a_file_that_was_refused_for_its_load_does_not_run_later(
     assert len(proxy.workers()) == 1
 
 
-def hurried(step: ApplyStep, seconds: int, folder: Path) -> ApplyStep:
-    """The step with a program that is the deployed one, but for the seconds that a run of it may take."""
+LEAST_SECONDS = 3
+"""What a load is waited for at least by the program in a hurry."""
+RUN_SECONDS = 22
+"""What a run of it may take."""
+
+
+def hurried(step: ApplyStep, folder: Path) -> ApplyStep:
+    """The step with a program that is the deployed one, but for how long it waits."""
     for part in ("host", "haproxy_sync"):
         copytree(RELEASE / part, folder / part)
     patience = folder / "host" / "haproxy_apply" / "patience.py"
     text = patience.read_text()
-    assert "\nRUN_SECONDS = 165\n" in text
-    patience.write_text(
-        text.replace("\nRUN_SECONDS = 165\n", f"\nRUN_SECONDS = {seconds}\n")
-    )
+    for name, deployed, seconds in (
+        ("LEAST_SECONDS", USUAL_SECONDS, LEAST_SECONDS),
+        ("RUN_SECONDS", 165, RUN_SECONDS),
+    ):
+        assert f"\n{name} = {deployed}\n" in text
+        text = text.replace(f"\n{name} = {deployed}\n", f"\n{name} = {seconds}\n")
+    patience.write_text(text)
     program = Program.packed(folder)
     script = PLACE.script("apply")
     launcher = step.host.read(script).replace(Program.deployed().sha256, program.sha256)
@@ -137,8 +146,8 @@ def test_a_config_whose_load_could_not_be_undone_in_time_is_refused(
     before = config(backends[0])
     proxy.start(before)
     worker = proxy.worker
-    make_slow(proxy, check=8)
-    step = hurried(ApplyStep(proxy), 2 * USUAL_SECONDS + 15, tmp_path)
+    make_slow(proxy, check=5)
+    step = hurried(ApplyStep(proxy), tmp_path)
     answer = run(step, loading_lua(config(*backends)))
     assert answer.says("failed", "slow-config"), answer
     assert answer.status == 17
@@ -159,23 +168,21 @@ def test_a_load_that_outlasts_the_rollback_is_told_and_repaired(
     proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
     before = config(backends[0])
     proxy.start(before)
-    make_slow(proxy, load=4 * USUAL_SECONDS)
     step = ApplyStep(proxy)
+    assert step.run(before)["running_md5"] == digest(before)
+    make_slow(proxy, load=10 * RUN_SECONDS)
     deployed = proxy.read(PLACE.script("apply"))
-    hurried(step, 2 * USUAL_SECONDS + 15, tmp_path)
+    hurried(step, tmp_path)
     answer = run(step, loading_lua(config(*backends)), ReloadMethod="seamless")
-    if answer.says("rolled-back", "no-new-worker"):
-        # From 3.1 on the master hears the signal, and ends the worker that is at its load.
-        assert_nothing_is_loading(proxy)
-    else:
-        assert answer.says("failed", "rollback-failed"), answer
-        assert "no-new-worker" in answer["detail"]
-        assert answer["running_md5"] == ""
+    assert answer.says("failed", "rollback-failed"), answer
+    assert "no-new-worker" in answer["detail"]
+    assert answer["running_md5"] == ""
     assert proxy.read(CONFIG) == before
     proxy.write(PLACE.script("apply"), deployed, mode=PRIVATE)
     program = Program.deployed().content
     proxy.write(f"{PLACE.downloads}/haproxy_apply.zip", program, mode=PRIVATE)
-    wait_until(lambda: not is_loading(proxy), 5 * USUAL_SECONDS)
+    proxy.run(["pkill", "sleep"])
+    wait_until(lambda: not is_loading(proxy))
     answer = run(step, before, ReloadMethod="seamless")
     assert answer["outcome"] in {"repaired", "unchanged"}, answer
     assert answer["running_md5"] == digest(before)
@@ -261,8 +268,9 @@ def test_the_drop_window_is_no_longer_for_a_long_load(
     *,
     ask: bool,
 ) -> None:
-    """From 3.1 on the new worker is there when the load begins; the window opens when it has the listeners."""
-    seconds = 2
+    """From 3.1 on the new worker is there when the load begins; the window opens, and the run ends, at its end."""
+    # More than the watch takes, so that a run which takes the worker for ready at once ends within the load.
+    seconds = 5
     proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
     if not ask and "version 2.2" in proxy.run(["haproxy", "-v"]).stdout:
         pytest.skip("2.2 hands over only what a stats socket exposes")
@@ -276,6 +284,7 @@ def test_the_drop_window_is_no_longer_for_a_long_load(
     assert answer.says("installed", method="syn-drop"), answer
     # None at all, where the worker is ready between two looks: the master hands the listeners over.
     assert answer["window_ms"] < seconds * 1000 / 2
+    assert_nothing_is_loading(proxy)
 
 
 @pytest.mark.fault("F207")
@@ -346,8 +355,7 @@ def test_why_a_master_did_not_load_the_file_is_told(
     proxy.write(SLOW, ONLY_THE_MASTER_FAILS)
     proxy.write("/usr/bin/journalctl", JOURNALCTL, mode=0o755)
     answer = ApplyStep(proxy).run(loading_lua(config(*backends)))
-    assert answer.says("rolled-back"), answer
-    assert answer["reason"] in {"reload-failed", "no-new-worker"}, "2.2 counts none"
+    assert answer.says("rolled-back", "reload-failed"), answer
     assert "the map is gone" in answer["detail"], answer
     assert "earlier" not in answer["detail"]
 
@@ -358,6 +366,42 @@ JOURNALCTL = """\
 case " $* " in *' --since='*) ;; *) echo '[ALERT] (1) : earlier' ;; esac
 case " $* " in *haproxy.service*) cat /run/haproxy.log ;; esac
 """
+
+
+@pytest.mark.fault("F238")
+@pytest.mark.parametrize("options", ["", "-S /run/haproxy-master.sock"])
+def test_a_load_that_failed_is_seen_where_the_master_does_not_tell(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    haproxy: dict[str, Any],
+    options: str,
+) -> None:
+    """No socket to ask it on, or a version that does not count: the old worker goes on, twice."""
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    if not re.search(r"version (2|3\.0)\.", proxy.run(["haproxy", "-v"]).stdout):
+        pytest.skip("from 3.1 on a master does not execute itself to wait")
+    proxy.write("/etc/default/haproxy", f'EXTRAOPTS="{options}"\n')
+    # In the background of its own accord, where it is not built for systemd, it would say nothing to anybody.
+    before, refused = (
+        text.replace("    daemon\n", "")
+        for text in (config(backends[0]), loading_lua(config(*backends)))
+    )
+    proxy.start(before)
+    worker = proxy.worker
+    proxy.write(SLOW, ONLY_THE_MASTER_FAILS)
+    proxy.write("/usr/bin/journalctl", JOURNALCTL, mode=0o755)
+    step = ApplyStep(proxy)
+    for _attempt in range(2):
+        answer = step.run(refused)
+        assert answer.says("rolled-back", "reload-failed"), answer
+        assert "the map is gone" in answer["detail"], answer
+        assert proxy.read(CONFIG) == before
+        assert proxy.workers() == (worker,)
+        assert client.get(str(proxy.ipv4)).status == 200
+    after = config(*backends)
+    assert step.run(after).says("installed")
+    assert servers(proxy) == {"app-1", "app-2", "app-3"}
 
 
 @pytest.mark.fault("F208")

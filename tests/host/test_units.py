@@ -57,6 +57,33 @@ def test_a_daemon_in_a_unit_is_reloaded_by_systemd(
     assert not proxy.firewall()
 
 
+@pytest.mark.fault("F233")
+@pytest.mark.parametrize("method", ["syn-drop", "seamless"])
+def test_a_daemon_in_a_unit_may_take_long_to_load(
+    proxy: ProxyHost,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    method: str,
+) -> None:
+    """Systemd is waited for until the new process serves; it is the only one, and proven."""
+    proxy.write("/etc/haproxy/slow.lua", 'os.execute("sleep 3")\n')
+    after = config(*backends).replace(
+        "global\n", "global\n    lua-load /etc/haproxy/slow.lua\n", 1
+    )
+    step = ApplyStep(proxy)
+    answer = step.run(after, ReloadMethod=method)
+    assert answer.says("installed"), answer
+    assert answer["old_workers"] == 0
+    assert calls(proxy) == ["reload haproxy.service"]
+    assert proxy.read(CONFIG) == after
+    assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
+    assert client.get(str(proxy.ipv4)).status == 200
+    worker = proxy.worker
+    assert step.run(after, ReloadMethod=method).says("unchanged", "same-digest")
+    assert proxy.workers() == (worker,)
+    assert calls(proxy) == ["reload haproxy.service"]
+
+
 @pytest.mark.fault("F83")
 def test_a_dead_unit_is_started_again_by_systemd(
     proxy: ProxyHost, backends: tuple[BackendHost, ...], client: Client

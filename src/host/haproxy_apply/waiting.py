@@ -33,7 +33,8 @@ class Waiting(NamedTuple):
     awaited: Model  # the file that the new worker runs
     answers: bool  # whether the new worker will, on the stats socket of that file
     window: DropWindow | None  # that a new master's worker opens; None: none is wanted
-    failures: int  # of the master's reloads, before this one
+    failures: int | None  # of the master's reloads, before this; None: it does not tell
+    last_failure: str  # the one that is seen from outside then
     began: float  # in seconds of the epoch
     deadline: float  # of the monotonic clock
 
@@ -54,7 +55,8 @@ class Waiting(NamedTuple):
             awaited=awaited,
             answers=answers and awaited.stats_socket.path != "",
             window=window,
-            failures=_failed_reloads(before) or 0,
+            failures=_failed_reloads(before),
+            last_failure=load.last_failure(before.root.pid),
             began=time.time(),
             deadline=time.monotonic() + host.load_seconds,
         )
@@ -118,10 +120,16 @@ class Waiting(NamedTuple):
             self.window.open()
 
     def _look_at_master(self, polls: int) -> None:
-        if polls % COUNT_POLLS == 0:
-            failed = _failed_reloads(self.before)
-            if failed is not None and failed > self.failures:
-                raise self._failed("reload-failed")
+        if polls % COUNT_POLLS == 0 and self._has_failed():
+            raise self._failed("reload-failed")
+
+    def _has_failed(self) -> bool:
+        """Whether the master says so. One that does not tell is seen to wait behind a load that failed."""
+        if self.failures is None:
+            last = load.last_failure(self.before.root.pid)
+            return last not in {"", self.last_failure}
+        failed = _failed_reloads(self.before)
+        return failed is not None and failed > self.failures
 
     def _failed(self, reason: str) -> ReloadFailed:
         """What became of the reload, to be raised, with what HAProxy said of it."""

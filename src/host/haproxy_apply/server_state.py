@@ -29,6 +29,7 @@ HCHK_STATUS_INI = 1  # it has had no check
 CHK_ST_CONFIGURED, CHK_ST_ENABLED = 0x02, 0x04
 
 _NAME = re.compile("[A-Za-z0-9_.:-]+")
+_OF_MASTER = re.compile("MASTER/(cur|old)-[0-9]+")  # 2.2 tells of its own processes
 _REQUIRED = 19  # words of a row
 _DIGITS = 20  # of a number; Python itself refuses thousands
 _GROUPS = 8  # of an IPv6 address
@@ -172,8 +173,9 @@ def row_of(line: str) -> Row | None:
 
 
 def rows(answer: str) -> tuple[Row, ...]:
-    """The servers of an answer, which may be empty or odd."""
-    return tuple(filter(None, map(row_of, answer.split("\n"))))
+    """The servers of an answer, which may be empty or odd; those of the master's own proxy are none."""
+    every = filter(None, map(row_of, answer.split("\n")))
+    return tuple(row for row in every if not _OF_MASTER.fullmatch(row.name))
 
 
 def columns(answer: str) -> dict[str, dict[str, str]]:

@@ -3,6 +3,8 @@
 `python -m tests.haproxies` runs these tests on each, one after the other, with the options of pytest that it is given.
 """
 
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,7 +29,7 @@ _BROUGHT = PROJECT / ".tools/haproxies"
 class Tried(NamedTuple):
     """What became of the tests on one version."""
 
-    is_green: bool
+    status: int | None  # of pytest; None: there is no such HAProxy
     said: str
 
 
@@ -37,7 +39,8 @@ def binary(version: str) -> Path | None:
 
     Raises FileNotFoundError with the reason why there is none.
     """
-    if series("haproxy") == version:
+    installed = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
+    if installed and series(installed) == version:
         return None
     brought = _BROUGHT / version
     for found in (brought / "haproxy", _packaged()):
@@ -70,13 +73,13 @@ def tried(version: str, arguments: Sequence[str]) -> Tried:
     try:
         binary(version)
     except FileNotFoundError as missing:
-        return Tried(is_green=True, said=f"skipped: {missing}")
+        return Tried(None, f"skipped: {missing}")
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         options = [f"--haproxy={version}", f"--junitxml={report.name}"]
         command = [sys.executable, "-m", "pytest", *options, *arguments]
         status = subprocess.run(command, check=False).returncode
         text = Path(report.name).read_text()
-    return Tried(is_green=status == 0, said=counted(text) or "did not run")
+    return Tried(status, counted(text) or "did not run")
 
 
 def counted(report: str) -> str:
@@ -93,11 +96,11 @@ def counted(report: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run on every version, then say in a line each what became of it; 0 if all was well."""
+    """Run on every version, then say in a line each what became of it; 0 if all was well on one of them at least."""
     results = {version: tried(version, arguments) for version in VERSIONS}
     for version, result in results.items():
         print(f"HAProxy {version}: {result.said}")  # noqa: T201 # what it is called for
-    return int(not all(result.is_green for result in results.values()))
+    return int({result.status for result in results.values()} - {None} != {0})
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def test_each_version_has_its_line(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Passed, failed and skipped, one that cannot be had with its reason; green is only what failed nowhere."""
+    """Passed, failed and skipped, one that cannot be had with its reason; green is what failed nowhere, and ran."""
     (tmp_path / "conftest.py").write_text(
         "def pytest_addoption(parser): parser.addoption('--haproxy')\n"
     )
@@ -146,11 +146,24 @@ def test_each_version_has_its_line(
         "2.8": "HAProxy 2.8: 1 passed, 1 failed, 1 skipped",
         "3.0": "HAProxy 3.0: 2 passed, 0 failed, 1 skipped",
     }
-    for versions, status in (("2.4", "3.0"), 0), (("2.4", "2.8", "3.0"), 1):
+    cases = (("2.4", "3.0"), 0), (("2.4", "2.8", "3.0"), 1), (("2.4",), 1)
+    for versions, status in cases:
         monkeypatch.setattr(haproxies, "VERSIONS", versions)
         assert haproxies.main(arguments) == status
         printed = capfd.readouterr().out.splitlines()
         assert printed[-len(versions) :] == [lines[version] for version in versions]
+
+
+@pytest.mark.fault("F224")
+def test_the_installed_one_need_not_be_on_the_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Debian's users do not have it there."""
+    installed = haproxies.series("/usr/sbin/haproxy")
+    path = os.environ["PATH"].split(":")
+    without = ":".join(each for each in path if not (Path(each) / "haproxy").exists())
+    monkeypatch.setenv("PATH", without)
+    assert haproxies.binary.__wrapped__(installed) is None
 
 
 @pytest.mark.fault("F224")

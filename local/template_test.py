@@ -106,15 +106,13 @@ def findings(trial: Trial, stack_for: Callable[..., Settings]) -> Iterator[Findi
 
 def _upgrades(configs: Sequence[Config]) -> dict[str, Finding]:
     """What another version of HAProxy refuses or takes otherwise, by what there is to say of it."""
-    told = (each for config in configs for each in warnings(config.text))
-    return {
-        each.text: Finding(
-            "an upgrade of HAProxy",
-            f"line {each.number} of the config: {each.text}",
-            is_failure=False,
-        )
-        for each in told
-    }
+    found: dict[str, Finding] = {}
+    for config in configs:
+        for each in warnings(config.text):
+            text = f"line {each.number} of the config: {each.text}"
+            finding = Finding("an upgrade of HAProxy", text, is_failure=False)
+            found.setdefault(each.text, finding)
+    return found
 
 
 def _fixture_findings(

@@ -204,21 +204,40 @@ DEFAULTS: Sequence[Row] = (BALANCE, ALPN, SNI)
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A line and its number from 1."""
+    """A line with words, and its number from 1."""
 
     number: int
     line: Line
+    is_by_version: bool  # whether it stands below a condition that asks for the version
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """A section, and the lines of the defaults that it has."""
+
+    number: int
+    keyword: str
+    body: Sequence[_Written]
+    inherited: Sequence[_Written]
+
+    @property
+    def lines(self) -> Sequence[_Written]:
+        """All that counts in it."""
+        return [*self.inherited, *self.body]
 
 
 def warnings(text: str) -> Iterator[Warned]:
     """Every line that another version refuses or takes otherwise, but for what stands below an `.if` about versions."""
-    written = list(_unconditional(text))
+    written = list(_written(text))
     found = [*_removed(written), *_balance(written), *_alpn(written), *_sni(written)]
-    yield from sorted(found, key=lambda each: each.number)
+    left_alone = {each.number for each in written if each.is_by_version}
+    for each in sorted(found, key=lambda each: each.number):
+        if each.number not in left_alone:
+            yield each
 
 
-def _unconditional(text: str) -> Iterator[_Written]:
-    """Lines with words that stand below no condition about a version."""
+def _written(text: str) -> Iterator[_Written]:
+    """All but the conditions themselves."""
     conditions: list[bool] = []
     for number, line in enumerate(every_line(text.split("\n")), 1):
         first = line.words[:1]
@@ -226,8 +245,8 @@ def _unconditional(text: str) -> Iterator[_Written]:
             conditions.append("version_" in line.text)
         elif first == (".endif",):
             del conditions[-1:]
-        elif first and not any(conditions):
-            yield _Written(number, line)
+        elif first:
+            yield _Written(number, line, any(conditions))
 
 
 def _removed(written: Sequence[_Written]) -> Iterator[Warned]:
@@ -274,19 +293,28 @@ def _balance(written: Sequence[_Written]) -> Iterator[Warned]:
 
 
 def _alpn(written: Sequence[_Written]) -> Iterator[Warned]:
-    for each in written:
-        words = each.line.words
-        is_silent = {"ssl"} <= {*words} and not {"alpn", "npn", "no-alpn"} & {*words}
-        if each.line.is_listener and is_silent:
-            text = (
-                f"`bind` with `ssl` and no `alpn`: HTTP/1.1 alone; HAProxy {ALPN.since} and later offer HTTP/2, too; "
-                f"write {ALPN.instead} ({ALPN.source})"
-            )
-            yield Warned(each.number, text)
+    for section in filter(_is_http, _sections(written)):
+        for each in section.body:
+            words = {*each.line.words}
+            is_silent = "ssl" in words and not {"alpn", "npn", "no-alpn"} & words
+            if each.line.is_listener and is_silent:
+                text = (
+                    f"`bind` with `ssl` and no `alpn`: HTTP/1.1 alone; HAProxy {ALPN.since} and later offer HTTP/2, "
+                    f"too; write {ALPN.instead} ({ALPN.source})"
+                )
+                yield Warned(each.number, text)
+
+
+def _is_http(section: _Section) -> bool:
+    """Whether it has the defaults of HTTP; without a word it is TCP."""
+    modes = [
+        each.line.words[1:2] for each in section.lines if each.line.words[0] == "mode"
+    ]
+    return [("tcp",), *modes][-1] == ("http",)
 
 
 def _sni(written: Sequence[_Written]) -> Iterator[Warned]:
-    for section in _sections(written):
+    for section in filter(_is_http, _sections(written)):
         given = {
             word
             for each in section.lines
@@ -302,21 +330,6 @@ def _sni(written: Sequence[_Written]) -> Iterator[Warned]:
                     f"Host; write {SNI.instead} ({SNI.source})"
                 )
                 yield Warned(each.number, text)
-
-
-@dataclass(frozen=True, slots=True)
-class _Section:
-    """A section, and the lines of the defaults that it has."""
-
-    number: int
-    keyword: str
-    body: Sequence[_Written]
-    inherited: Sequence[_Written]
-
-    @property
-    def lines(self) -> Sequence[_Written]:
-        """All that counts in it."""
-        return [*self.inherited, *self.body]
 
 
 def _sections(written: Sequence[_Written]) -> Iterator[_Section]:

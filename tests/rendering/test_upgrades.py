@@ -136,6 +136,12 @@ def test_real_ones_refuse_it_from_that_version_on(
 
 
 TWO = "server two 127.0.0.1:2"
+BY_VERSION = """\
+.if version_atleast(3.3)
+    balance random
+.else
+    balance roundrobin
+.endif"""
 DEFAULT_CASES: dict[str, tuple[Row, str, str]] = {
     "no-balance": (BALANCE, config(back=TWO).replace("balance roundrobin", ""), "backend app"),
     "a-template": (
@@ -181,6 +187,11 @@ def test_what_means_something_else_one_day_is_told(case: str) -> None:
         config(front="bind :443 ssl crt /site.pem no-alpn"),
         config(back="server tls 127.0.0.1:4 ssl verify none sni str(a)"),
         config(top=".if !version_atleast(3.3)\n    master-worker\n.endif"),
+        config(back=f"{TWO}\n{BY_VERSION}").replace("balance roundrobin", ""),
+        config(defaults=BY_VERSION, end=f"backend other\n{TWO}\nserver x 127.0.0.1:3"),
+        # It is HTTP that has these defaults.
+        config(end="frontend raw\n    mode tcp\n    bind :443 ssl crt /site.pem"),
+        config(end="defaults\nlisten raw\n    bind :443 ssl crt /site.pem\n    server tls 127.0.0.1:4 ssl"),
         config(back="# dispatch 127.0.0.1:9"),
         config(front="http-request set-header X-A process"),
     ],

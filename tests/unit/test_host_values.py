@@ -178,6 +178,19 @@ def test_a_marker_is_one_line_of_json(detail: str, note: str, fence: int) -> Non
     assert parse_marker(f"{line}\nlog") is not None
 
 
+@given(st.lists(st.text("abc-", min_size=9, max_size=31), min_size=5, max_size=30))
+def test_no_note_is_cut(notes: list[str]) -> None:
+    """Those for which there is no room are left out, as the function reads words and no halves."""
+    journal = Journal()
+    for note in notes:
+        journal.note(note)
+    line = marker(Verdict(0, "unchanged", ""), 1, Findings(), journal)
+    told = json.loads(line.removeprefix("haproxy-ec2-sync "))["notes"]
+    kept = told.split()
+    assert kept == journal.notes[: len(kept)]
+    assert kept == journal.notes or len(f"{told} {journal.notes[len(kept)]}") > 200
+
+
 NAMES = st.text(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-",
     min_size=1,

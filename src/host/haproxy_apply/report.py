@@ -78,7 +78,7 @@ def marker(verdict: Verdict, fence: int, findings: Findings, journal: Journal) -
         "old_workers": findings.old_workers,
         "haproxy_version": findings.haproxy_version,
         "style": findings.style,
-        "notes": _printable(" ".join(journal.notes), MAX_NOTES),
+        "notes": _names(journal.notes, MAX_NOTES),
         **_ownership(findings),
         **_haproxy(findings),
         **_compared(findings),
@@ -144,13 +144,13 @@ def _servers(servers: Servers, verdict: Verdict) -> dict[str, str | int]:
     return {
         "servers_up": servers.up,
         "servers_down": len(servers.down),
-        "down": _names(servers.down),
+        "down": _names(servers.down, MAX_DOWN),
     }
 
 
-def _names(names: tuple[str, ...]) -> str:
+def _names(names: Iterable[str], limit: int) -> str:
     """As many as there is room for, each of them whole."""
-    shown = _printable(" ".join((*names, "")), MAX_DOWN)
+    shown = _printable(" ".join((*names, "")), limit + 1)
     return shown.rpartition(" ")[0]
 
 

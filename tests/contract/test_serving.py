@@ -152,6 +152,49 @@ def test_what_hosts_say_beside_the_outcome_reaches_status(running: World) -> Non
         assert (told["notes"], told["window_ms"]) == ([], 0)
 
 
+@pytest.mark.fault("F221")
+def test_what_is_so_now_is_no_note_of_the_last_change(running: World) -> None:
+    """A comparison adds what it noted, and the next one takes that away; those of the change stay."""
+
+    def noted(notes: str) -> list[list[str]]:
+        for host in running.proxies.values():
+            host.more = {"notes": notes}
+        running.act("verify")
+        running.pass_time(30)
+        told = running.act("status")["proxies"].values()
+        return [each["notes"] for each in told]
+
+    for host in running.proxies.values():
+        host.more = {"notes": "no-drop-window"}
+    running.launch()
+    running.sweep()
+    running.pass_time(60)
+    both = ["no-drop-window", "named-files-changed"]
+    assert noted("named-files-changed") == [both] * len(running.proxies)
+    assert noted("") == [["no-drop-window"]] * len(running.proxies)
+
+
+@pytest.mark.fault("F221")
+def test_a_file_that_is_installed_while_nothing_runs_has_its_own_notes(
+    running: World,
+) -> None:
+    """It is the last change, though nothing was activated."""
+    for host in running.proxies.values():
+        host.more = {"notes": "no-drop-window", "window_ms": 40}
+    running.launch()
+    running.sweep()
+    running.pass_time(60)
+    for host in running.proxies.values():
+        host.haproxy = "stopped"
+        host.more = {}
+    running.launch()
+    running.sweep()
+    running.pass_time(60)
+    for told in running.act("status")["proxies"].values():
+        assert told["outcome"] == "not-running"
+        assert (told["notes"], told["window_ms"], told["method"]) == ([], 0, "none")
+
+
 def report(haproxy: HAProxy, up: int, reason: str = "") -> Report:
     """A host's word."""
     outcome = Outcome.REPAIRED if reason else Outcome.UNCHANGED

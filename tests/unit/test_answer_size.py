@@ -108,6 +108,7 @@ def test_status_of_a_big_fleet_in_a_bad_hour() -> None:
             100,
             style="master-worker",
             old_workers=100,
+            notes=tuple(f"named-files-changed-{number:07}" for number in range(7)),
         ),
         notes=("server-state-not-configured",) * 7,
         window_ms=3000,

@@ -21,6 +21,7 @@ from haproxy_sync.state.model import (
     Hold,
     Origin,
     Outcome,
+    ProxyState,
     Refusal,
     UnixSeconds,
 )
@@ -321,7 +322,7 @@ def _proxy(progress: Progress, host: Proxy) -> Answer:
         "detail": observed.detail,
         "backup": observed.backup,
         "method": observed.method,
-        "notes": list(observed.notes),
+        "notes": _notes(observed),
         "window_ms": observed.window_ms,
         "observed_generation": _or_none(observed.observed_generation),
         "at": _or_none(observed.at),
@@ -333,3 +334,8 @@ def _proxy(progress: Progress, host: Proxy) -> Answer:
         "adopting": observed.adopt_since > 0,
         "inspection": readable(observed.inspection) if observed.inspection else None,
     }
+
+
+def _notes(observed: ProxyState) -> list[str]:
+    """Those of the last change, and those of the host's last word, none twice."""
+    return [*dict.fromkeys(observed.notes + observed.serving.notes)]

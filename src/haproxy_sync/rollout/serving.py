@@ -42,6 +42,7 @@ def _with_serving(
         haproxy_version=report.haproxy_version or before.serving.haproxy_version,
         style=report.style or before.serving.style,
         old_workers=report.old_workers,
+        notes=report.notes,
         backends=report.backends,
         more_backends=report.more_backends,
         since=_since(before.serving, report, now),

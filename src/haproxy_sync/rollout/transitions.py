@@ -349,22 +349,30 @@ def _observed(
 
 
 def _last_change(before: ProxyState, report: Report) -> dict[str, Any]:
-    """How the last change was made, and what the host could not do: whatever changed nothing lets neither be forgotten.
+    """What there is to say of the last change: whatever changed nothing lets it not be forgotten.
 
     Empty where the report that would have said so got lost.
     """
-    has_changed = report.outcome in {Outcome.INSTALLED, Outcome.REPAIRED}
-    if has_changed or report.method not in {"", "none"}:
+    if _has_changed(before, report):
         return {
             "method": report.method,
             "notes": report.notes,
             "window_ms": report.window_ms,
         }
-    notes = report.notes or before.notes
-    if not report.is_heard or report.installed == before.installed:
-        return {"notes": notes}
-    is_down = report.outcome is Outcome.NOT_RUNNING
-    return {"method": report.method if is_down else "", "notes": notes, "window_ms": 0}
+    if _is_other_file(before, report):
+        return {"method": "", "notes": (), "window_ms": 0}
+    return {}
+
+
+def _has_changed(before: ProxyState, report: Report) -> bool:
+    if report.outcome is Outcome.NOT_RUNNING and _is_other_file(before, report):
+        return True
+    is_success = report.outcome in {Outcome.INSTALLED, Outcome.REPAIRED}
+    return is_success or report.method not in {"", "none"}
+
+
+def _is_other_file(before: ProxyState, report: Report) -> bool:
+    return report.is_heard and report.installed != before.installed
 
 
 def _since(before: ProxyState, outcome: Outcome, now: UnixSeconds) -> UnixSeconds:

@@ -251,6 +251,7 @@ class Serving:
     claimed_at: UnixSeconds = 0.0  # of the command that it answered
     style: str = ""  # how it was started
     old_workers: int | None = None  # that still finish their connections
+    notes: tuple[str, ...] = ()  # of that run, whether it changed something or not
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from haproxy_apply.server_state import (
     CHK_ST_ENABLED,
     SRV_ADMF_DRAIN,
     SRV_ADMF_FMAINT,
+    backend_of,
     is_same_number,
     number,
     rows,
@@ -85,8 +86,7 @@ def wishes(present: Model, awaited: Model) -> dict[str, str]:
     every = {
         name: _wish(servers, after.get(name, ()))
         for name, servers in _by_name(present).items()
-        if not name.endswith("*")
-        and (name in after or _backend_of(name) not in unclear)
+        if not name.endswith("*") and (name in after or backend_of(name) not in unclear)
     }
     return {name: wish for name, wish in every.items() if wish}
 
@@ -102,7 +102,7 @@ def _unclear(present: Model, awaited: Model) -> frozenset[str]:
     """Backends whose new servers may have any name."""
     known = frozenset(present.servers)
     return frozenset(
-        server.name.partition("/")[0]
+        backend_of(server.name)
         for server in awaited.servers
         if not server.is_plain and server not in known
     )
@@ -192,37 +192,25 @@ class _Remaining(NamedTuple):
 
     def can_do_without(self, server: Server) -> bool:
         """Whether another one serves at once; a backup only in place of one, or where the new file has no other."""
-        backend = _backend_of(server.name)
+        backend = backend_of(server.name)
         if server.is_backup or backend not in self.planned:
             return backend in self.any
         return backend in self.active
 
 
 def _backends(names: Iterable[str]) -> frozenset[str]:
-    return frozenset(map(_backend_of, names))
+    return frozenset(map(backend_of, names))
 
 
 def _is_in(name: str, after: dict[str, tuple[Server, ...]]) -> bool:
     return name in after or f"{name.rstrip('0123456789')}*" in after
 
 
-def _backend_of(name: str) -> str:
-    return name.partition("/")[0]
-
-
 def _alone(out: frozenset[str], present: Model) -> frozenset[str]:
     """Without those that another server tracks which stays: it would go out with them."""
-    kept = {_tracked(server) for server in present.servers if server.name not in out}
+    kept = {server.tracked for server in present.servers if server.name not in out}
     left = out - kept
     return left if left == out else _alone(left, present)
-
-
-def _tracked(server: Server) -> str:
-    """The server whose checks this one shares; empty for none."""
-    options = words(server.options)
-    names = [after for word, after in zip(options, options[1:]) if word == "track"]
-    name = ["", *names][-1]
-    return name if "/" in name else f"{_backend_of(server.name)}/{name}"
 
 
 def _told(row: Row, wish: str) -> Iterator[Told]:

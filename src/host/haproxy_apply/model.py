@@ -55,6 +55,14 @@ class Server(NamedTuple):
         said = [word for word in self.options.split(" ") if word.endswith("backup")]
         return said[-1:] == ["backup"]
 
+    @property
+    def tracked(self) -> str:
+        """The server (backend/server) whose checks it shares; empty for none."""
+        options = self.options.split(" ")
+        named = [name for word, name in zip(options, options[1:]) if word == "track"]
+        own, _slash, _name = self.name.partition("/")
+        return "/".join([own, *named[-1].split("/")][-2:]) if named else ""
+
 
 class Bind(NamedTuple):
     """A TCP address to listen on, and what else decides whether it can be bound ("-": nothing).

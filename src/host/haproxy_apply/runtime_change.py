@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply.server_state import (
     Connections,
+    backend_of,
     connections,
     is_same_number,
     passed,
@@ -165,15 +166,11 @@ class _Remaining(NamedTuple):
             if row.is_up
             and not _goes(servers.after.get(row.name), servers.before.get(row.name))
         )
-        return cls(names, Counter(map(_backend_of, names)))
+        return cls(names, Counter(map(backend_of, names)))
 
     def has_other(self, name: str) -> bool:
         """Whether another one of its backend is among them."""
-        return self.by_backend[_backend_of(name)] > (name in self.names)
-
-
-def _backend_of(name: str) -> str:
-    return name.partition("/")[0]
+        return self.by_backend[backend_of(name)] > (name in self.names)
 
 
 def _goes(server: Server | None, before: Server | None) -> bool:
@@ -232,7 +229,7 @@ def takes_servers(old: Model, new: Model, version: str) -> bool:
     if _spreads_rightly(version):
         return True
     known = {server.name for server in old.servers}
-    added = {_backend_of(each.name) for each in new.servers if each.name not in known}
+    added = {backend_of(each.name) for each in new.servers if each.name not in known}
     return added.isdisjoint(_hashing(new.rest, added))
 
 
@@ -331,7 +328,7 @@ class _Worker:
 
     def _connections(self, name: str) -> Connections:
         try:
-            answer = self.ask(f"show servers conn {_backend_of(name)}")
+            answer = self.ask(f"show servers conn {backend_of(name)}")
         except OSError:
             return Connections()
         return connections(answer).get(name, Connections())

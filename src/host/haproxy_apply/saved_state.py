@@ -263,12 +263,8 @@ def _leader(name: str, after: _Config) -> str:
 
 def _tracked(name: str, after: _Config) -> str:
     server = _alone(after.of(name))
-    options = words(server.options) if server else []
-    tracked = [value for word, value in zip(options, options[1:]) if word == "track"]
-    if not tracked or "$" in tracked[-1]:
-        return ""
-    own, _slash, _name = name.partition("/")
-    return tracked[-1] if "/" in tracked[-1] else f"{own}/{tracked[-1]}"
+    tracked = server.tracked if server else ""
+    return "" if "$" in tracked else tracked
 
 
 # --- who is born DOWN: a checked server that is new there, if its backend has another one that is up ---

@@ -190,6 +190,11 @@ def columns(answer: str) -> dict[str, dict[str, str]]:
     }
 
 
+def backend_of(name: str) -> str:
+    """The backend of a backend/server."""
+    return name.partition("/")[0]
+
+
 def passed(answer: str) -> frozenset[str]:
     """Names of the servers whose latest check was good."""
     return frozenset(

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from haproxy_sync.config.language import Line
 
 _BEGIN, _END = ".if", ".endif"
-_OTHERS = frozenset({".elif", ".else"})
-_DIRECTIVES = frozenset({_BEGIN, _END, *_OTHERS})
+_BRANCHES = frozenset({_BEGIN, ".elif", ".else"})
+_DIRECTIVES = _BRANCHES | {_END}
 # What `defined`, `streq`, `enabled` and others look at (configuration manual, 2.4 "Conditional blocks").
 _DEPENDED_ON = frozenset({
     "setenv", "presetenv", "unsetenv", "resetenv", "noepoll", "nokqueue", "noevports", "nopoll", "nosplice",
@@ -107,11 +107,11 @@ def _numbered(text: str) -> Iterator[tuple[int, Line]]:
 
 
 def _decides(line: Line) -> bool:
-    return line.words[0] in _DIRECTIVES or line.words[0] in _DEPENDED_ON
+    return line.words[0] in _DIRECTIVES | _DEPENDED_ON
 
 
 def _is_branch(line: Line) -> bool:
-    return line.words[0] == _BEGIN or line.words[0] in _OTHERS
+    return line.words[0] in _BRANCHES
 
 
 def _has_variable_address(line: Line) -> bool:

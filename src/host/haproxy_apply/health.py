@@ -85,11 +85,8 @@ def forget(awaited: Model) -> None:
 def leave(present: Model, awaited: Model) -> None:
     """The file of states of which the new config knows nothing is gone, where nothing of somebody else's is in it."""
     path = present.server_state_file
-    if (
-        path
-        and path != awaited.server_state_file
-        and durable.read_text(path) == _NOTHING
-    ):
+    is_named = path in {"", awaited.server_state_file}
+    if not is_named and durable.read_text(path) == _NOTHING:
         durable.remove(path)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Callable, NamedTuple, TypeVar
 
 from haproxy_apply import stats_socket
@@ -138,7 +139,7 @@ class Model(NamedTuple):
     def abstract_sockets(self) -> frozenset[str]:
         """The abstract sockets that it listens on, `abns@name`."""
         listening = filter(_LISTENS.match, self.rest)
-        return frozenset(name for text in listening for name in _ABSTRACT.findall(text))
+        return frozenset(_ABSTRACT.findall(" ".join(listening)))
 
     @property
     def reuses_ports(self) -> bool:
@@ -184,7 +185,7 @@ def read(text: str, told: Told | None = None) -> Model:
     return Model(
         servers=_found(_server, every),
         rest=tuple(line.text for line in every if not line.is_plain_server),
-        binds=tuple(bind for line in every for bind in _binds(line, addresses)),
+        binds=tuple(chain.from_iterable(_binds(line, addresses) for line in every)),
         sockets=_found(_stats_socket, every),
         settings=_found(_setting, every),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply import (
@@ -106,8 +107,8 @@ def unbindable(haproxy: HAProxy, old: Model | None, new: Model, file: str) -> st
     added = [bind for bind in new.binds if old is None or bind not in old.binds]
     held = held_by_haproxy() if added else frozenset()
     looks = [_look_at(bind, held) for bind in added]
-    missing = [each.missing for each in looks if each.missing]
-    lines = [line for each in looks for line in each.lines]
+    missing = list(filter(None, (each.missing for each in looks)))
+    lines = list(chain.from_iterable(each.lines for each in looks))
     return "\n".join(missing + (_cannot_bind(haproxy, lines, file) if lines else []))
 
 

@@ -66,7 +66,8 @@ def _others_serve(service: Service) -> bool:
     """A run that was killed before it stopped the old process leaves two that serve."""
     from haproxy_apply.sockets import listens
 
-    return any(pid != service.root.pid and listens(pid) for pid in service.roots)
+    others = {*service.roots} - {service.root.pid}
+    return any(map(listens, others))
 
 
 def _changed_seconds(live: LiveFile) -> int:

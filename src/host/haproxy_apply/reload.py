@@ -301,11 +301,7 @@ def _replace(this: Reload, window: DropWindow, waiting: Waiting) -> Service:
     """The new process serves; then the old ones finish what they have."""
     after = waiting.for_new_worker()
     # To a master, SIGUSR1 is the end of a service that systemd then starts again.
-    others = [
-        pid
-        for pid in this.before.roots
-        if pid != after.root.pid and pid not in after.masters
-    ]
+    others = {*this.before.roots} - {after.root.pid, *after.masters}
     if this.drops:
         window.open()
         sockets.let_handshakes_end(this.host.request.listen_ports)

@@ -31,7 +31,7 @@ def listens(pid: int) -> bool:
     """Whether this process holds a listening TCP socket of its network namespace; one that is gone holds none."""
     listening = {each.inode for each in _listeners(str(pid))}
     # HAProxy's listeners are among its first descriptors, before thousands of connections.
-    return any(inode in listening for inode in _inodes_of(str(pid)))
+    return not listening.isdisjoint(_inodes_of(str(pid)))
 
 
 def held_by_haproxy() -> frozenset[Held]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def _strings(said: str) -> Iterator[str]:
 
 def words(argv: str, variables: Mapping[str, str]) -> list[str]:
     """The words of a command line, its variables replaced. What is not set is empty."""
-    return [new for word in argv.split() for new in _replaced(word, variables)]
+    replaced = (_replaced(word, variables) for word in argv.split())
+    return list(chain.from_iterable(replaced))
 
 
 def _replaced(word: str, variables: Mapping[str, str]) -> list[str]:

@@ -54,10 +54,11 @@ def _is_answered(awaited: Model, service: Service) -> bool:
 
 def _check_younger(service: Service, than: Service, before: Service) -> None:
     """`ReloadFailed` of a worker that was there before, or that began before the one that was watched."""
-    is_younger = (
-        service.worker is not None
-        and than.worker is not None
-        and service.worker.start > than.worker.start
-    )
+    is_younger = _began(service) > _began(than) > 0
     if not is_younger or not service.has_new_worker(before):
         raise ReloadFailed("worker-died")
+
+
+def _began(service: Service) -> int:
+    """When its worker did, in ticks of /proc; 0 without one."""
+    return service.worker.start if service.worker else 0

@@ -380,3 +380,16 @@ def test_a_state_file_that_moves_leaves_none_behind(
         left = [each for each in paths if proxy.path(each).exists()]
         assert left == [path] * bool(path)
         assert len(proxy.workers()) == 1
+
+
+@pytest.mark.fault("F193")
+def test_a_port_that_haproxy_takes_as_another_one_is_no_difference(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any]
+) -> None:
+    """It takes `port 73616`, and checks 8080."""
+    options = "check inter 300ms port 73616"
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    proxy.start(stateful(*backends))
+    answer = ApplyStep(proxy).run(stateful(*backends, options=options))
+    assert answer.says("installed") or answer["reason"] == "invalid-config", answer
+    assert answer["notes"] == "", answer

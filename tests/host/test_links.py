@@ -156,3 +156,29 @@ def test_what_a_killed_check_read_is_gone_after_the_next_run(
     answer = step.run(text)
     assert answer.says("unchanged"), answer
     assert not proxy.path(f"{STATE_DIR}/{name}").exists()
+
+
+@pytest.mark.fault("F212")
+@pytest.mark.parametrize("origin", ["config", "parent"])
+def test_a_haproxy_that_was_started_where_its_config_is(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], origin: str
+) -> None:
+    """By the file's bare name: the directory that relative names count from is where it was started."""
+    where = {"config": "/etc/haproxy", "parent": "/etc"}[origin]
+    proxy = make_proxy(Style.DAEMON)
+    proxy.write(f"{where}/pages/503.http", "HTTP/1.0 503 -\r\n\r\n")
+    text = config(*backends, extra=f"default-path {origin}").replace(
+        "frontend web\n", "frontend web\n    errorfile 503 pages/503.http\n"
+    )
+    text = text.replace("    chroot /var/lib/haproxy\n", "")  # which hides where
+    proxy.write(CONFIG, text)
+    proxy.run([
+        "env", "--chdir=/etc/haproxy", "haproxy", "-D", "-f", "haproxy.cfg", "-p", "/run/haproxy.pid"
+    ])  # fmt: skip
+    proxy.wait_until_ready()
+    changed = text.replace("roundrobin", "leastconn")
+    step = ApplyStep(proxy)
+    answer = step.run(changed, Action="check")
+    assert answer["would"] == "differs", answer.stdout
+    answer = step.run(changed)
+    assert answer.says("installed"), answer

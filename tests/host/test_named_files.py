@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from local.lab import BackendHost, Client, ProxyHost, Style
-from tests.host.apply_step import ApplyStep, config, installed, state_of
+from tests.host.apply_step import CONFIG, ApplyStep, config, installed, state_of
 
 type MakeProxy = Callable[..., ProxyHost]
 
@@ -94,6 +94,31 @@ def test_a_worker_that_somebody_else_started(
     proxy.write(MAP, "/map second\n")
     answer = step.run(mapped(*backends), ReloadMethod="auto")
     assert answer.says("installed"), answer
+    assert told(client, proxy) == "second"
+
+
+@pytest.mark.fault("F213")
+def test_a_map_by_a_name_that_counts_from_where_haproxy_was_started(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """Which is not the root directory."""
+    proxy = make_proxy(Style.DAEMON)
+    proxy.write(MAP, "/map first\n")
+
+    def text(*hosts: BackendHost) -> str:
+        chroot = "    chroot /var/lib/haproxy\n"  # which hides where
+        return mapped(*hosts).replace(MAP, "hosts.map").replace(chroot, "")
+
+    proxy.write(CONFIG, text(backends[0]))
+    command = ["haproxy", "-D", "-f", CONFIG, "-p", "/run/haproxy.pid"]
+    proxy.run(["env", "--chdir=/etc/haproxy", *command])
+    proxy.wait_until_ready()
+    step = ApplyStep(proxy)
+    answer = step.run(text(*backends[:2]), ReloadMethod="seamless")
+    assert answer.says("installed", method="seamless"), answer
+    proxy.write(MAP, "/map second\n")
+    answer = step.run(text(*backends), ReloadMethod="auto")
+    assert answer.says("installed", method="seamless"), answer
     assert told(client, proxy) == "second"
 
 

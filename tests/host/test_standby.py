@@ -133,7 +133,8 @@ def test_the_init_scripts_defaults_say_it(
     proxy = make_proxy(Style.SYSV)
     proxy.write(f"{MORE}/other.cfg", OTHER)
     proxy.write(
-        DEFAULTS, f'# more\nexport CONNECT="2s"\nEXTRAOPTS="-f {MORE}" # and so on\n'
+        DEFAULTS,
+        f'# more, på Ånd\nexport CONNECT="2s"\nEXTRAOPTS="-f {MORE}" # and so on\n',
     )
     if has_run:
         proxy.start(needing_more(backends[0]))

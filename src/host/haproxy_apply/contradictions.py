@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _IPV4 = re.compile(r"(?:(?:0|[1-9][0-9]{0,2})\.){3}(?:0|[1-9][0-9]{0,2})")
 _IPV6 = re.compile(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:]*(?:[0-9]+(?:\.[0-9]+){3})?")
+_MAX_PORT = 65535
 # HAProxy's keywords of a server: those that stand alone, and those with one value. Others may have any number.
 _ALONE = frozenset({
     "agent-check", "allow-0rtt", "backup", "check", "check-send-proxy", "check-ssl", "check-via-socks4",
@@ -67,8 +68,7 @@ def _comparable(column: str, value: str) -> str:
 def _said(server: Server) -> dict[str, tuple[str, str]]:
     """By column: what it is about, and what the file plainly says there."""
     said = {"srv_addr": ("address", _plain_address(server.address))}
-    if server.port == "-" or server.port.isdecimal():
-        said["srv_port"] = ("port", _plain_number(server.port))
+    said["srv_port"] = ("port", _plain_number(server.port))
     return {
         column: (what, value)
         for column, (what, value) in {**said, **_options(server)}.items()
@@ -122,7 +122,8 @@ def _plain_address(address: str) -> str:
 
 
 def _plain_number(said: str) -> str:
-    """As it is shown; empty for what is no plain number."""
+    """A port as it is shown; empty for what is no plain one (HAProxy takes 70000, too, as another one)."""
     if said == "-":
         return "0"
-    return str(int(said)) if said.isdecimal() else ""
+    port = int(said) if said.isdecimal() else _MAX_PORT + 1
+    return str(port) if port <= _MAX_PORT else ""

@@ -70,7 +70,7 @@ def examine(
         models = read(text, judged), read(others.before), read(others.after)
         replacement.check_master(service, models)
     run.discovery.name_pid_files(*_pid_files(host))
-    preflight.check_directories(host.new)
+    preflight.check_directories(host.new, is_running=service is not None)
     return host
 
 
@@ -118,7 +118,7 @@ def _backup_of_what_ran(run: Run) -> Backup | None:
 
 def _read_before(binary: HAProxy, live: LiveFile) -> tuple[str, ...]:
     """The files that HAProxy reads before the live one."""
-    names = files.loaded(binary.command.files)
+    names = files.loaded(binary.command.files, live)
     first = takewhile(lambda name: not live.is_meant_by(name), names)
     return tuple(map(durable.read_text, first))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +25,8 @@ CHECKED = "candidate.cfg"  # beside it: what a check gives HAProxy to read
 TRIED = "binds.cfg"  # the addresses that are tried
 
 _NEW = "new"
+# The name of a file that HAProxy reads in a directory: the first `.cfg` in it is its end (`cfgparse.c`).
+_CONFIG = re.compile(r"(?!\.)(?:(?!\.cfg).)*\.cfg", re.DOTALL)
 _LABELS = ("security.selinux", "system.posix_acl_access")
 
 
@@ -113,24 +116,31 @@ def find_live_file(config_path: str) -> LiveFile:
 
 def name_of(live: LiveFile, files: Iterable[str]) -> str:
     """The name by which a HAProxy with these files finds the live one."""
-    return next(filter(live.is_meant_by, loaded(files)), live.config_path)
+    return next(filter(live.is_meant_by, loaded(files, live)), live.config_path)
 
 
-def loaded(files: Iterable[str]) -> Iterator[str]:
-    """The files as HAProxy reads them."""
+def loaded(files: Iterable[str], live: LiveFile) -> Iterator[str]:
+    """The files as HAProxy reads them once the live one is there."""
     for file in files:
         if os.path.isdir(file):
-            yield from _configs_in(file)
+            yield from _configs_in(file, live)
         else:
             yield file
 
 
-def _configs_in(directory: str) -> list[str]:
-    """Those that HAProxy reads of a directory, in its order."""
-    names = (name for name in sorted(os.listdir(directory)) if name[0] != ".")
-    found = [name for name in names if name.endswith(".cfg")]
-    # Where there is none, HAProxy says so itself.
-    return [os.path.join(directory, name) for name in found or ["*.cfg"]]
+def _configs_in(directory: str, live: LiveFile) -> Iterator[str]:
+    """Those that HAProxy reads of a directory, in its order; there may be none."""
+    own = (
+        name for name in live.names if is_same_file(os.path.dirname(name), directory)
+    )
+    names = {*os.listdir(directory), *map(os.path.basename, own)}
+    named = filter(_CONFIG.fullmatch, sorted(names))
+    return filter(_is_read, (os.path.join(directory, name) for name in named))
+
+
+def _is_read(path: str) -> bool:
+    """Whether HAProxy reads this in a directory; of a link to nowhere it says so itself."""
+    return os.path.isfile(path) or not os.path.exists(path)
 
 
 def download(request: Request) -> bytes:

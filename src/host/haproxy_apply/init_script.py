@@ -77,7 +77,7 @@ def parse(text: str) -> Variables:
     """The variables of such a file. `ValueError`: it does something else than to set them."""
     values: dict[str, str] = {}
     exported: set[str] = set()
-    for line in text.splitlines():
+    for line in text.split("\n"):
         found = _LINE.fullmatch(line)
         if not found:
             raise ValueError(line)

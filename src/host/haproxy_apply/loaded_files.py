@@ -193,7 +193,8 @@ def _names(directory: str) -> list[str]:
 class _Place(NamedTuple):
     """What names mean on this host."""
 
-    directory: str  # in which HAProxy finds the live file
+    base: str  # where HAProxy was started
+    directory: str  # in which it finds the live file; may count from there
     environment: Mapping[str, str]
 
     def path(self, named: Named) -> str:
@@ -201,7 +202,7 @@ class _Place(NamedTuple):
         origins = {"config": self.directory, "parent": f"{self.directory}/.."}
         origin = self._plain(named.bases.origin)
         path = self._plain(named.path)
-        return os.path.join("/", origins.get(origin, origin), path)
+        return os.path.join(self.base, origins.get(origin, origin), path)
 
     def files(self, named: Named) -> Iterator[str]:
         """A file, what lies beside a certificate, what a directory or a list names."""
@@ -225,7 +226,12 @@ def _paths(host: Host, model: Model) -> tuple[str, ...]:
 
     whole = OtherFiles.of(host).whole(model)
     name = files.name_of(host.live, host.haproxy.command.files)
-    place = _Place(os.path.dirname(name), host.haproxy.environment or {})
+    haproxy = host.haproxy
+    place = _Place(
+        haproxy.surroundings.directory,
+        os.path.dirname(name) or ".",
+        haproxy.environment or {},
+    )
     found = chain.from_iterable(map(place.files, named_files.named(whole)))
     return tuple(dict.fromkeys(islice(found, MAX_FILES)))
 

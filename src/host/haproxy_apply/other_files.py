@@ -24,7 +24,7 @@ class OtherFiles(NamedTuple):
         """Those of the running HAProxy's command line."""
         texts = {True: "", False: ""}  # by whether it comes behind the live file
         is_behind = False
-        for file in files.loaded(host.haproxy.command.files):
+        for file in files.loaded(host.haproxy.command.files, host.live):
             if host.live.is_meant_by(file):
                 is_behind = True
             else:

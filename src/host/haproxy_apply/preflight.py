@@ -48,7 +48,7 @@ def check_candidate(
     Any status but 0 is a no (2: it would not start). `Ended`: `invalid-config`.
     """
     arguments = ["-c", *haproxy.command.options]
-    for file in files.loaded(haproxy.command.files):
+    for file in files.loaded(haproxy.command.files, live):
         tried = _to_try(candidate, file) if live.is_meant_by(file) else file
         arguments += ["-f", tried]
     said = haproxy.check(*arguments)
@@ -90,10 +90,14 @@ def told(haproxy: HAProxy, before: Iterable[str], text: str) -> Told | None:
     return conditions.answered(text, said.output)
 
 
-def check_directories(new: Model) -> None:
-    """HAProxy needs them, and `-c` does not look for them. `Ended`: `missing-directory`."""
+def check_directories(new: Model, *, is_running: bool) -> None:
+    """HAProxy needs them, and `-c` does not look for them. `Ended`: `missing-directory`.
+
+    What is made anew after each boot whoever starts a stopped one makes: its unit, its init script, systemd-tmpfiles.
+    """
     for path in new.directories:
-        if not os.path.isdir(path):
+        is_made_by_start = not is_running and os.path.realpath(path).startswith("/run/")
+        if not (is_made_by_start or os.path.isdir(path)):
             detail = f"{path}, which the new file needs, is not a directory"
             raise failed(19, "missing-directory", detail)
 

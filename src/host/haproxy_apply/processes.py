@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply import command_line, durable
@@ -20,6 +21,12 @@ MASTER_WORKER, DAEMON, FOREGROUND = "master-worker", "daemon", "foreground"
 _STATE, _PARENT, _FLAGS, _START = 0, 1, 6, 19
 _FORKED = (
     0x40  # PF_FORKNOEXEC: of a daemon, and not of the process that somebody started
+)
+# What systemd sets, and what HAProxy 2.2 to 3.2 does (configuration manual, 2.3 "Environment variables").
+# All else that begins with HAPROXY_ is somebody's own, which a config may well use.
+_NOT_ITS_OWN = re.compile(
+    r"LISTEN_|NOTIFY_SOCKET$|HAPROXY_(?:MWORKER|STARTUP_?LOGS|STARTUP_VERSION$|LOAD_SUCCESS$|PROCESSES$|LOCALPEER$"
+    r"|CFGFILES$|CLI$|MASTER_CLI$|BRANCH$|(?:HTTPS?|TCP|HTTP_CLF|TCP_CLF)_LOG_FMT$)"
 )
 _INIT = frozenset({0, 1})  # 0: outside of our process namespace
 
@@ -260,9 +267,6 @@ def environment(pid: int) -> dict[str, str]:
     """The environment of a process, without what its service manager and HAProxy itself put there."""
     pairs = (durable.read(f"/proc/{pid}/environ") or b"").split(b"\0")
     split = (os.fsdecode(pair).partition("=") for pair in pairs if b"=" in pair)
-    not_its_own = ("HAPROXY_", "LISTEN_")
     return {
-        name: value
-        for name, _equals, value in split
-        if not name.startswith(not_its_own) and name != "NOTIFY_SOCKET"
+        name: value for name, _equals, value in split if not _NOT_ITS_OWN.match(name)
     }

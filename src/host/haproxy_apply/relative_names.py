@@ -13,7 +13,7 @@ _DEFAULT_PATH = re.compile(
 
 def as_in(directory: str, content: bytes) -> bytes:
     """The content as it is to be read elsewhere, to mean what it means in this directory. No line moves."""
-    name = os.fsencode(directory)
+    name = os.fsencode(directory) or b"."
     origins = {b"config": name, b"parent": name + b"/.."}
 
     def origin(found: re.Match[bytes]) -> bytes:

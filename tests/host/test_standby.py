@@ -145,6 +145,21 @@ def test_the_init_scripts_defaults_say_it(
 
 
 @pytest.mark.fault("F218")
+@pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])
+def test_a_value_with_letters_that_are_not_ascii(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], style: Style
+) -> None:
+    """HAProxy gets the bytes of the file of defaults."""
+    proxy = make_proxy(style)
+    proxy.write("/etc/haproxy/på/503.http", "HTTP/1.0 503 -\r\n\r\n")
+    export = "export " if style is Style.SYSV else ""
+    proxy.write(DEFAULTS, f'{export}PAGES="/etc/haproxy/på"\n')
+    page = 'frontend web\n    errorfile 503 "${PAGES}/503.http"\n'
+    answer = ApplyStep(proxy).run(config(*backends).replace("frontend web\n", page))
+    assert answer.says("not-running", "stopped"), answer
+
+
+@pytest.mark.fault("F218")
 def test_how_it_ran_last_is_remembered(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
 ) -> None:
@@ -166,6 +181,11 @@ UNKNOWN: dict[str, tuple[Style, str, str]] = {
         Style.SYSV,
         DEFAULTS,
         'EXTRAOPTS="$(touch /run/executed; echo -f conf.d)"\n',
+    ),
+    "a long name, and a value to be expanded": (
+        Style.SYSV,
+        DEFAULTS,
+        'THE_NAME_OF_SOME_VARIABLE_OF_OUR_OWN="$HOME"\n',
     ),
     "a line that is no assignment": (Style.SYSV, DEFAULTS, "touch /run/executed\n"),
     "a unit with a wrapper": (

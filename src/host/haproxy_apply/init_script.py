@@ -22,7 +22,7 @@ _OPTIONS = "EXTRAOPTS", "OPTIONS", "ADD_OPTIONS"
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _VALUE = r"""(?:"[^"$`\\\n]*"|'[^'\n]*'|[A-Za-z0-9_@%+=:,./-])*"""
 _LINE = re.compile(
-    rf"[ \t]*(?P<export>export[ \t]+)?(?P<assignments>(?:{_NAME}(?:={_VALUE})?[ \t]*)*)(?:[ \t]#.*|#.*)?"
+    rf"[ \t]*(?P<export>export[ \t]+)?(?P<assignments>(?:{_NAME}(?:={_VALUE})?(?:[ \t]+|$))*)(?:#.*)?"
 )
 _ASSIGNMENT = re.compile(rf"(?P<name>{_NAME})(?P<is_set>=?)(?P<value>{_VALUE})")
 _PATTERN = frozenset("*?[~")

@@ -14,6 +14,7 @@ from haproxy_apply import command_line, durable, init_script, surroundings, unit
 from haproxy_apply.command_line import CommandLine
 from haproxy_apply.files import is_same_file
 from haproxy_apply.state import LAST_RUN
+from haproxy_apply.stats_socket import native
 from haproxy_apply.surroundings import Account, Surroundings
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _BY_SCRIPT = "init-script"
 _USUAL = "haproxy.service"
+_KEPT = "PATH", "LANG"
 
 
 class Start(NamedTuple):
@@ -76,7 +78,7 @@ def _of_script(live: LiveFile) -> Start | None:
     if found is None or units.is_loaded(_USUAL):
         return None
     command, variables = found
-    return Start(command, {**_least(), **variables}, surroundings.OURS)
+    return Start(command, _environment(variables), surroundings.OURS)
 
 
 def _of_unit(unit: str, live: LiveFile) -> Start | None:
@@ -86,20 +88,20 @@ def _of_unit(unit: str, live: LiveFile) -> Start | None:
         return None
     if found.words[0] == init_script.SCRIPT:
         script = init_script.find(live.config_path)
-        return script and Start(script[0], {**_least(), **script[1]}, surroundings.OURS)
+        return script and Start(script[0], _environment(script[1]), surroundings.OURS)
     if not os.path.basename(found.words[0]).startswith("haproxy"):
         return None
     command = command_line.parse(found.words)
     if command is None:
         return None
     around = Surroundings(found.account, found.directory)
-    return Start(command, {**_least(), **found.environment}, around)
+    return Start(command, _environment(found.environment), around)
 
 
-def _least() -> dict[str, str]:
-    """What every service has."""
-    kept = ("PATH", "LANG")
-    return {name: os.environ[name] for name in kept if name in os.environ}
+def _environment(variables: dict[str, str]) -> dict[str, str]:
+    """These, which are read as Latin-1, and what every service has."""
+    least = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return {**least, **{name: native(value) for name, value in variables.items()}}
 
 
 def _paths(start: Start) -> Iterator[str]:

@@ -128,7 +128,7 @@ class Discovery:
         roots = [each for each in processes if each.parent not in pids]
         root = max(roots, key=self._rank) if len(roots) > 1 else roots[0]
         children = [each for each in processes if each.parent == root.pid]
-        command = _with_mode(root) if children else root.command
+        command = _with_mode(root, self._live) if children else root.command
         if command.master_mode:
             newest = max(children, key=_start, default=None)
             workers = [each for each in processes if each != root]
@@ -161,15 +161,16 @@ class Discovery:
         return self._pid_files
 
 
-def _with_mode(root: Process) -> CommandLine:
+def _with_mode(root: Process, live: LiveFile) -> CommandLine:
     """A daemon has children too, for a moment: those of `external-check`; its files say whether it is a master."""
     if root.command.master_mode:
         return root.command
     from haproxy_apply.model import read
 
     cwd = f"/proc/{root.pid}/cwd"
-    files = loaded(os.path.join(cwd, file) for file in root.command.files)
-    if any(read(durable.read_text(file)).has_master for file in files):
+    files = (os.path.join(cwd, file) for file in root.command.files)
+    texts = map(durable.read_text, loaded(files, live))
+    if any(read(text).has_master for text in texts):
         return root.command._replace(master_mode="-W")
     return root.command
 

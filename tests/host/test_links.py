@@ -141,7 +141,7 @@ def test_relative_names_mean_what_they_mean_to_haproxy(
     assert step.run(text(*backends)).says("failed", "invalid-config")
 
 
-@pytest.mark.fault("F235")
+@pytest.mark.fault("F233")
 @pytest.mark.parametrize("name", ["candidate.cfg", "candidate.cfg.new"])
 def test_what_a_killed_check_read_is_gone_after_the_next_run(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], name: str

@@ -134,7 +134,7 @@ def hurried(step: ApplyStep, folder: Path) -> ApplyStep:
     return step
 
 
-@pytest.mark.fault("F231")
+@pytest.mark.fault("F229")
 def test_a_config_whose_load_could_not_be_undone_in_time_is_refused(
     make_proxy: MakeProxy,
     backends: tuple[BackendHost, ...],
@@ -157,7 +157,7 @@ def test_a_config_whose_load_could_not_be_undone_in_time_is_refused(
     assert not proxy.path(LOADING).exists()
 
 
-@pytest.mark.fault("F232")
+@pytest.mark.fault("F230")
 def test_a_load_that_outlasts_the_rollback_is_told_and_repaired(
     make_proxy: MakeProxy,
     backends: tuple[BackendHost, ...],
@@ -368,7 +368,7 @@ case " $* " in *haproxy.service*) cat /run/haproxy.log ;; esac
 """
 
 
-@pytest.mark.fault("F238")
+@pytest.mark.fault("F236")
 @pytest.mark.parametrize("options", ["", "-S /run/haproxy-master.sock"])
 def test_a_load_that_failed_is_seen_where_the_master_does_not_tell(
     make_proxy: MakeProxy,

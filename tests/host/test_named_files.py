@@ -179,7 +179,7 @@ def test_whatever_has_become_of_a_named_file(
     assert answer.says("installed", method="runtime"), answer
 
 
-@pytest.mark.fault("F236")
+@pytest.mark.fault("F234")
 def test_a_map_that_only_another_file_names(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
 ) -> None:

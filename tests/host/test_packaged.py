@@ -26,7 +26,7 @@ SKIPPED = {
 }
 
 
-@pytest.mark.fault("F239")
+@pytest.mark.fault("F237")
 @pytest.mark.parametrize("what", SKIPPED)
 def test_what_haproxy_skips_in_a_directory_is_no_config(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], what: str
@@ -47,7 +47,7 @@ def test_what_haproxy_skips_in_a_directory_is_no_config(
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
 
 
-@pytest.mark.fault("F239")
+@pytest.mark.fault("F237")
 def test_the_first_config_of_ours_in_a_directory_is_checked(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
 ) -> None:
@@ -68,7 +68,7 @@ def test_the_first_config_of_ours_in_a_directory_is_checked(
     assert "new" in state_of(proxy)
 
 
-@pytest.mark.fault("F240")
+@pytest.mark.fault("F238")
 def test_a_variable_that_begins_as_haproxys_own_is_kept(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
 ) -> None:
@@ -90,7 +90,7 @@ def test_a_variable_that_begins_as_haproxys_own_is_kept(
         assert answer.says("installed"), answer
 
 
-@pytest.mark.fault("F241")
+@pytest.mark.fault("F239")
 @pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])
 def test_what_a_start_makes_is_not_looked_for_before(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], style: Style

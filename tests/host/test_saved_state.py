@@ -705,7 +705,7 @@ def test_a_relative_state_file_is_one_below_the_root(
     assert proxy.path("/run/server-state").exists(), report
 
 
-@pytest.mark.fault("F234")
+@pytest.mark.fault("F232")
 def test_a_link_beside_the_state_file_leads_nowhere(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
 ) -> None:

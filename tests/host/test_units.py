@@ -57,7 +57,7 @@ def test_a_daemon_in_a_unit_is_reloaded_by_systemd(
     assert not proxy.firewall()
 
 
-@pytest.mark.fault("F233")
+@pytest.mark.fault("F231")
 @pytest.mark.parametrize("method", ["syn-drop", "seamless"])
 def test_a_daemon_in_a_unit_may_take_long_to_load(
     proxy: ProxyHost,
@@ -99,7 +99,7 @@ def test_a_dead_unit_is_started_again_by_systemd(
     assert client.get(str(proxy.ipv4)).status == 200
 
 
-@pytest.mark.fault("F237")
+@pytest.mark.fault("F235")
 def test_a_daemon_of_a_users_own_systemd_is_left_alone(
     proxy: ProxyHost, backends: tuple[BackendHost, ...]
 ) -> None:

@@ -26,7 +26,7 @@ NOBODYS = (
 )
 
 
-@pytest.mark.fault("F237")
+@pytest.mark.fault("F235")
 @pytest.mark.parametrize("groups", SYSTEM)
 def test_a_unit_of_the_systems(groups: str) -> None:
     """The system's manager may be asked about it."""
@@ -34,7 +34,7 @@ def test_a_unit_of_the_systems(groups: str) -> None:
     assert units.users(groups) == ""
 
 
-@pytest.mark.fault("F237")
+@pytest.mark.fault("F235")
 @pytest.mark.parametrize("groups", USERS)
 def test_a_unit_of_a_users_own(groups: str) -> None:
     """The system's manager knows nothing of it, or of another one with its name."""
@@ -43,7 +43,7 @@ def test_a_unit_of_a_users_own(groups: str) -> None:
     assert units.users(groups).startswith("user@")
 
 
-@pytest.mark.fault("F237")
+@pytest.mark.fault("F235")
 @pytest.mark.parametrize("groups", NOBODYS)
 def test_a_login_is_no_unit(groups: str) -> None:
     """Nobody would start again what somebody started there by hand."""

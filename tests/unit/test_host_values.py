@@ -363,7 +363,7 @@ def test_a_write_that_is_interrupted_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.fault("F234")
+@pytest.mark.fault("F232")
 @pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
 def test_a_link_in_the_place_of_a_new_file_leads_nowhere(
     tmp_path: Path, link: str
@@ -380,7 +380,7 @@ def test_a_link_in_the_place_of_a_new_file_leads_nowhere(
     assert sorted(tmp_path.iterdir()) == [path, target]
 
 
-@pytest.mark.fault("F234")
+@pytest.mark.fault("F232")
 def test_a_link_that_is_there_again_at_once_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,8 @@ from haproxy_apply.model import Model
 from haproxy_apply.server_state import (
     Backend,
     Row,
+    Servers,
+    columns,
     passed,
     rows,
     runs,
@@ -99,6 +101,53 @@ def test_who_has_passed_its_check() -> None:
     worker.servers["app/s1"].result = FAILED
     worker.servers["app/s2"].result = PASSED
     assert passed(worker.state()) == {"app/s2"}
+
+
+PROCESSES = """\
+5 MASTER 1 cur-1 - 2 0 0 0 2 1 0 0 0 0 0 0 - 0 -
+5 MASTER 2 old-2131 - 2 0 0 0 2 1 0 0 0 0 0 0 - 0 -
+"""
+OWN = "2 MASTER 1 cur-1 127.0.0.1 2 0 1 1 2 1 0 2 0 0 0 0 - 9 -"
+
+
+@pytest.mark.fault("F147")
+def test_the_processes_of_haproxy_are_no_servers() -> None:
+    """HAProxy 2.2 tells of them as servers of a backend; one of that name in a config, and any server in it, is one."""
+    answer = f"1\n{HEADER}\n{OWN}\n{PROCESSES}\n"
+    assert [row.line for row in rows(answer)] == [OWN]
+    assert columns(answer)["MASTER/cur-1"]["srv_addr"] == "127.0.0.1"
+    assert columns(answer).keys() == {"MASTER/cur-1"}
+    assert servers(rows(answer)) == Servers(1, (), (Backend("MASTER", 1, 0),))
+    assert servers(rows(f"1\n{HEADER}\n{PROCESSES}\n")) == Servers(0, (), ())
+
+
+@pytest.mark.fault("F147")
+@pytest.mark.parametrize(
+    ("word", "other"),
+    [
+        ("MASTER", "MASTERS"),
+        ("cur-1", "cur-one"),
+        ("cur-1", "web-1"),
+        ("cur-1 -", "cur-1 10.77.1.1"),
+        ("- 0 -", "- 80 -"),
+        (" 0 0 0 2 1 0 0 ", " 0 0 1 2 1 0 0 "),
+        (" 0 0 0 2 1 0 0 ", " 0 0 0 2 1 0 2 "),
+    ],
+    ids=["backend", "number", "name", "address", "port", "weight", "health"],
+)
+def test_what_is_like_a_process_is_a_server(word: str, other: str) -> None:
+    """It has a name, an address, a port, a weight or a health that no process has."""
+    process = PROCESSES.split("\n", maxsplit=1)[0]
+    assert process.count(word) == 1
+    assert rows(process) == ()
+    (found,) = rows(process.replace(word, other))
+    assert found.line == process.replace(word, other)
+
+
+def test_a_worker_of_haproxy_2_2_runs_its_own_config() -> None:
+    """Its processes are none that a config could be without."""
+    worker = Worker.of(CONFIG)
+    assert runs(worker.state().rstrip("\n") + f"\n{PROCESSES}\n", CONFIG)
 
 
 # --- how many are up and down ---

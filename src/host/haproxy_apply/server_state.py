@@ -28,8 +28,9 @@ CHK_RES_UNKNOWN, CHK_RES_PASSED = 0, 3
 HCHK_STATUS_INI = 1  # it has had no check
 CHK_ST_CONFIGURED, CHK_ST_ENABLED = 0x02, 0x04
 
+# HAProxy 2.2 tells of its own processes, too, as servers of a backend that no config can reach.
+_PROCESS = re.compile("MASTER/(cur|old)-[0-9]+")
 _NAME = re.compile("[A-Za-z0-9_.:-]+")
-_OF_MASTER = re.compile("MASTER/(cur|old)-[0-9]+")  # 2.2 tells of its own processes
 _REQUIRED = 19  # words of a row
 _DIGITS = 20  # of a number; Python itself refuses thousands
 _GROUPS = 8  # of an IPv6 address
@@ -110,6 +111,13 @@ class Row(NamedTuple):
         return has_check and number(self.srv_check_status) == HCHK_STATUS_INI
 
     @property
+    def is_process(self) -> bool:
+        """Whether it is a process of HAProxy's: a server of this name has a place, a weight or, at a socket, health."""
+        said = self.srv_addr, self.srv_port, self.srv_iweight, self.srv_check_health
+        is_empty = said == ("-", "0", "0", "0")
+        return is_empty and _PROCESS.fullmatch(self.name) is not None
+
+    @property
     def line(self) -> str:
         """As in a server-state-file."""
         return " ".join(self).rstrip(" ")
@@ -167,15 +175,15 @@ def _counted(row: Row) -> tuple[int, int]:
 
 
 def row_of(line: str) -> Row | None:
-    """The server of a line; None where it is a line about none."""
+    """The server, or the process, of a line; None where it is a line about none."""
     said = words(line)
     return Row(*said[:20]) if len(said) >= _REQUIRED and line[0] != "#" else None
 
 
 def rows(answer: str) -> tuple[Row, ...]:
-    """The servers of an answer, which may be empty or odd; those of the master's own proxy are none."""
-    every = filter(None, map(row_of, answer.split("\n")))
-    return tuple(row for row in every if not _OF_MASTER.fullmatch(row.name))
+    """The servers of an answer, which may be empty or odd."""
+    found = filter(None, map(row_of, answer.split("\n")))
+    return tuple(row for row in found if not row.is_process)
 
 
 def columns(answer: str) -> dict[str, dict[str, str]]:
@@ -184,9 +192,7 @@ def columns(answer: str) -> dict[str, dict[str, str]]:
     heads = [words(line)[1:] for line in lines if line.startswith("# ")]
     names = heads[0] if heads else []
     return {
-        row.name: dict(zip(names, words(line)))
-        for row, line in ((row_of(line), line) for line in lines)
-        if row
+        row.name: dict(zip(names, words(line))) for line in lines for row in rows(line)
     }
 
 

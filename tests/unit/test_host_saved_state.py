@@ -123,13 +123,16 @@ def test_the_form_is_that_of_the_answer(case: Case) -> None:
 
 @given(cases())
 def test_what_the_config_says_is_never_overruled(case: Case) -> None:
-    """Address, port, initial weight and `disabled` of a carried server are the config's; so is a weight it changes."""
+    """No address is told; port, initial weight, `disabled`, checks and a weight that it changes are the config's."""
     old = {it.name: it for it in case.old.servers}
     for it in case.new.servers:
         row = case.carried.get(it.name)
         if row is None:
             continue
-        assert (row.srv_addr, row.srv_port) == (it.address, it.port)
+        before = case.before[it.name]
+        assert (before.srv_addr, before.srv_port) == (it.address, it.port)
+        assert (row.srv_addr, row.srv_port) == ("-", it.port)
+        assert (row.srv_check_state, row.srv_agent_state) == ("6", "0")
         assert row.srv_iweight == it.weight
         assert bool(row.admin & DISABLED) == it.is_disabled
         if it.weight != old[it.name].weight:
@@ -164,14 +167,12 @@ def test_what_the_config_does_not_change_is_kept(case: Case) -> None:
 
 @given(cases())
 def test_nobody_is_carried_over_who_moved_or_was_touched(case: Case) -> None:
-    """And nobody else is left out, also if the config does not name him: another file may."""
+    """Nor one that no file names, other files' servers being known; and nobody else is left out."""
     places = {it.name: (it.address, it.port) for it in case.new.servers}
     expected = {
         name
         for name, row in case.before.items()
-        if name not in case.touched
-        and places.get(name, (row.srv_addr, row.srv_port))
-        == (row.srv_addr, row.srv_port)
+        if name not in case.touched and places.get(name) == (row.srv_addr, row.srv_port)
     }
     assert case.carried.keys() == expected
 
@@ -213,14 +214,16 @@ def test_nobody_is_born_down_without_another_one_that_is_up(case: Case) -> None:
 
 @given(cases())
 def test_the_same_config_changes_nothing(case: Case) -> None:
-    """What a worker believes is what the one before it knew."""
+    """What a worker believes is what the one before it knew; addresses and checks are the config's."""
     text = merged(case.worker.state(), case.old, case.old, frozenset())
     for row in rows(text):
         before = case.before[row.name]
         it = next(it for it in case.old.servers if it.name == row.name)
         is_mended = "check" not in it.options and not row.admin & MAINTENANCE
         op = str(RUNNING) if is_mended else before.srv_op_state
-        assert row == before._replace(srv_op_state=op)
+        assert row == before._replace(
+            srv_op_state=op, srv_addr="-", srv_check_state="6"
+        )
     assert len(rows(text)) == len(case.before)
 
 
@@ -413,15 +416,14 @@ def test_where_a_condition_decides_nothing_of_it_may_have_changed() -> None:
 
 @pytest.mark.parametrize("name", ["app/s1", "app/s12", "app/s"])
 def test_the_servers_of_a_template_stand_under_its_prefix(name: str) -> None:
-    """As many digits as there are; without any it is somebody else, of whom nothing is known."""
+    """As many digits as there are; without any it is somebody else, whom no file names."""
     template = line("10.77.1.1", name="app/s*", is_plain=False)
     moved = template._replace(address="10.77.1.2")
-    assert is_carried(at("10.77.1.1"), model(template), model(template), name)
-    is_somebody_else = name == "app/s"
+    is_spare = name != "app/s"
     assert (
-        is_carried(at("10.77.1.1"), model(template), model(moved), name)
-        == is_somebody_else
+        is_carried(at("10.77.1.1"), model(template), model(template), name) == is_spare
     )
+    assert not is_carried(at("10.77.1.1"), model(template), model(moved), name)
 
 
 def test_a_variable_in_a_name_may_be_anybodys() -> None:
@@ -436,7 +438,7 @@ def test_a_variable_in_a_name_may_be_anybodys() -> None:
         at("10.77.1.1"), config, model(said._replace(port="81"), rest=SETTING)
     )
     assert not is_carried(at("10.77.1.1"), config, model(said, rest=OTHER_SETTING))
-    assert is_carried(at("10.77.1.1"), config, model(rest=OTHER_SETTING))
+    assert not is_carried(at("10.77.1.1"), config, model(rest=SETTING))
 
 
 # --- lines that say less than all ---
@@ -529,7 +531,6 @@ def test_maintenance_ends_with_the_word_that_began_it(
         ("no-agent-check", RUNNING),
         ("agent-check no-agent-check", RUNNING),
         ("no-agent-check agent-check", STOPPED),
-        ("track app/s2", STOPPED),
         ("$OPTIONS", STOPPED),
         ("maxconn 9 not-understood", STOPPED),
     ],
@@ -549,11 +550,149 @@ def test_nobody_stays_down_whom_nothing_would_bring_up(
     assert row.admin == admin
 
 
-def test_whoever_stands_in_no_config_is_left_as_it_is() -> None:
-    """A second file may name it."""
+@pytest.mark.parametrize("admin", [0, 2, 32], ids=["ready", "tracked", "unresolved"])
+@pytest.mark.parametrize("op", [STOPPED, RUNNING], ids=["was-down", "was-up"])
+@pytest.mark.parametrize(
+    ("leader", "options", "expected"),
+    [
+        (STOPPED, "track app/s2", STOPPED),
+        (RUNNING, "track app/s2", RUNNING),
+        (STOPPED, "track s2", STOPPED),
+        (STOPPED, "track app/s3", STOPPED),
+        (RUNNING, "track app/s3", RUNNING),
+        (None, "track app/s2", RUNNING),
+    ],
+    ids=["down", "up", "without-backend", "far-down", "far-up", "nothing-known"],
+)
+def test_who_tracks_another_server_is_as_that_one_is(
+    leader: int | None, options: str, expected: int, op: int, admin: int
+) -> None:
+    """Whatever it was itself; of one that is not carried over a new worker believes that it is up."""
+    servers = {"app/s1": running(op=op, admin=admin)}
+    if leader is not None:
+        servers["app/s2"] = running(op=leader)
+    config = model(
+        line("10.77.1.1", options=options),
+        server("s2", options=CHECK),
+        server("s3", options="track s2"),
+    )
+    first = rows(merged(Worker(servers).state(), None, config, frozenset()))[0]
+    assert (first.name, first.admin) == ("app/s1", admin)
+    assert first.srv_op_state == str(expected)
+
+
+@pytest.mark.fault("F226")
+@pytest.mark.parametrize("options", ["track app/s2", "track s3"], ids=["near", "far"])
+@pytest.mark.parametrize(
+    "place", ["10.77.1.1:80", "10.77.1.2:80"], ids=["new", "moved"]
+)
+def test_who_tracks_a_server_is_no_reason_to_hold_that_one_back(
+    place: str, options: str
+) -> None:
+    """It would go down with it, and nobody were left; beside a third one both wait for the check."""
+    follower, leader = server("s1", options=options), server("s2", place, CHECK)
+    far, third = server("s3", options="track s2"), server("s4", options=CHECK)
+    for others, states in (
+        ([], {"app/s1": RUNNING}),
+        ([third], {"app/s1": STOPPED, "app/s2": STOPPED}),
+    ):
+        old = [
+            follower,
+            *others,
+            *([server("s2", options=CHECK)] if place[-4] == "2" else []),
+        ]
+        text = merged(
+            Worker.of(model(*old)).state(),
+            None,
+            model(follower, leader, far, *others),
+            frozenset(),
+        )
+        found = {
+            row.name: int(row.srv_op_state)
+            for row in rows(text)
+            if row.srv_name != "s4"
+        }
+        assert found == states
+
+
+def test_who_tracks_a_server_that_is_down_is_no_reason_to_hold_one_back() -> None:
+    """It will be down, whatever it was: nobody were left."""
+    worker = Worker({"app/s1": running(), "api/s1": running(op=STOPPED)})
+    followed = server("api/s1", options=CHECK)
+    follower = server("s1", options="track api/s1")
+    new = server("s2", options=CHECK)
+    text = merged(worker.state(), None, model(followed, follower, new), frozenset())
+    assert {row.name: row.srv_op_state for row in rows(text)} == {
+        "app/s1": str(STOPPED),
+        "api/s1": str(STOPPED),
+    }
+
+
+@pytest.mark.parametrize("leader", [STOPPED, RUNNING], ids=["down", "up"])
+def test_a_maintenance_of_who_tracks_another_server_stays(leader: int) -> None:
+    """It is HAProxy's to take it out; when it ends, the server is as the other one is."""
+    worker = Worker(
+        {
+            "app/s1": running(op=STOPPED, admin=MAINTENANCE),
+            "app/s2": running(op=leader),
+        }
+    )
+    config = model(
+        line("10.77.1.1", options="track app/s2"), server("s2", options=CHECK)
+    )
+    first = rows(merged(worker.state(), None, config, frozenset()))[0]
+    assert (first.admin, first.srv_op_state) == (MAINTENANCE, str(leader))
+
+
+@pytest.mark.parametrize(
+    ("options", "is_told"),
+    [
+        ("-", False),
+        ("check resolve-prefer ipv4", False),
+        ("init-addr last", True),
+        ("check resolvers dns", True),
+        ("$OPTIONS", True),
+        ("not-understood", True),
+    ],
+)
+def test_an_address_is_told_where_no_start_may_look_the_name_up(
+    options: str, *, is_told: bool
+) -> None:
+    """Without the last one such a server would have none; else what the name is now counts."""
+    said = line("localhost", options=options)
+    row = told(at("127.0.0.1", fqdn="localhost"), None, said)
+    assert row.srv_addr == ("127.0.0.1" if is_told else "-")
+    assert row.srv_fqdn == "-"
+
+
+def test_all_that_an_srv_record_said_is_kept() -> None:
+    """The config has neither name nor port of it."""
+    it = at("10.77.1.1", "81", fqdn="h1.test", srvrecord="_http._tcp.test")
+    row = told(it, None, line("_http._tcp.test"))
+    assert (row.srv_addr, row.srv_port) == ("10.77.1.1", "81")
+    assert (row.srv_fqdn, row.srvrecord) == ("h1.test", "_http._tcp.test")
+
+
+def test_what_was_set_at_run_time_beside_state_is_not_told() -> None:
+    """Switched-off checks and agents, another name."""
+    head, title, _row, *end = Worker({"app/s1": at("127.0.0.1")}).state().split("\n")
+    row = f"3 app 1 s1 127.0.0.1 2 {0x40 | DRAIN} 1 1 7 6 3 2 2 7 0 0 localhost 80 -"
+    (saved,) = rows(
+        merged(
+            "\n".join([head, title, row, *end]),
+            None,
+            model(line("localhost")),
+            frozenset(),
+        )
+    )
+    assert saved.line == f"3 app 1 s1 - 2 {DRAIN} 1 1 7 6 3 2 6 0 0 0 - 80 -"
+
+
+@pytest.mark.parametrize("old", [None, model(), model(server("s2"))])
+def test_whoever_stands_in_no_file_is_not_carried_over(old: Model | None) -> None:
+    """HAProxy would have no server for it; those of other files are known."""
     worker = Worker({"app/s2": running(op=STOPPED, admin=DISABLED)})
-    (row,) = rows(merged(worker.state(), model(), model(server("s1")), frozenset()))
-    assert row in rows(worker.state())
+    assert rows(merged(worker.state(), old, model(server("s1")), frozenset())) == ()
 
 
 @pytest.mark.parametrize(("rise", "health"), [("3", "2"), ("1", "0")])
@@ -565,7 +704,7 @@ def test_the_newborn_is_one_good_check_short_of_its_rise(
     config = model(server("s2"), new)
     text = merged(Worker.of(model(server("s2"))).state(), None, config, frozenset())
     assert text.split("\n")[-2:] == [
-        f"3 app 0 s1 fd77:0:0:0:0:0:0:1 0 0 7 7 0 1 0 {health} 6 0 0 0 - 80 -",
+        f"3 app 0 s1 - 0 0 7 7 0 1 0 {health} 6 0 0 0 - 80 -",
         "",
     ]
 
@@ -601,23 +740,43 @@ def test_who_is_not_born_down(new: Server) -> None:
     assert [row.name for row in rows(text)] == ["app/s2", "app/s1"]
 
 
-def test_whoever_a_condition_may_replace_is_born_down_too() -> None:
-    """It is where the first of them is: at worst HAProxy does not use the line."""
-    plain = line("10.77.1.2", options=CHECK, is_checked=True, weight="7")
-    under_condition = line("10.77.1.3", is_plain=False, is_disabled=True)
-    config = model(server("s2"), plain, under_condition)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_whoever_a_condition_may_replace_is_born_down_too(*, is_first: bool) -> None:
+    """HAProxy loads no two of one name: if it starts, the one without a condition is there, with its own port."""
+    plain = line("10.77.1.2", options=CHECK, is_checked=True, weight="7", rise="4")
+    under_condition = line(
+        "h1.test", "81", is_plain=False, is_disabled=True, weight="9"
+    )
+    both = [plain, under_condition] if is_first else [under_condition, plain]
+    config = model(server("s2"), *both)
     text = merged(Worker.of(model(server("s2"))).state(), None, config, frozenset())
     born = rows(text)[-1]
-    assert (born.name, born.srv_addr, born.srv_uweight) == ("app/s1", "10.77.1.2", "7")
+    assert (born.name, born.srv_addr, born.srv_port) == ("app/s1", "-", "80")
+    assert (born.srv_uweight, born.srv_iweight, born.srv_check_health) == (
+        "7",
+        "7",
+        "3",
+    )
 
 
-def test_another_files_server_is_no_reason_to_hold_one_back() -> None:
-    """Nobody knows whether it will be there."""
+def test_of_whom_conditions_decide_altogether_nobody_is_born_down() -> None:
+    """The other one may have no check that would ever bring it up, or another port."""
+    checked = line("10.77.1.2", options=CHECK, is_checked=True, is_plain=False)
+    unchecked = line("10.77.1.3", "81", is_plain=False)
+    config = model(server("s2"), checked, unchecked)
+    text = merged(Worker.of(model(server("s2"))).state(), None, config, frozenset())
+    assert [row.name for row in rows(text)] == ["app/s2"]
+
+
+@pytest.mark.parametrize("options", [CHECK, f"{CHECK} backup"])
+def test_who_may_not_be_there_is_no_reason_to_hold_one_back(options: str) -> None:
+    """One that no file names will not be there; of one that a variable may name nobody knows."""
     worker = Worker.of(model(server("s2")))
-    new = model(server("s1", options=CHECK))
-    assert [
-        row.name for row in rows(merged(worker.state(), None, new, frozenset()))
-    ] == ["app/s2"]
+    new = server("s1", options=options)
+    assert rows(merged(worker.state(), None, model(new), frozenset())) == ()
+    named = line("10.77.1.1", name="app/$N", is_plain=False)
+    text = merged(worker.state(), model(named), model(named, new), frozenset())
+    assert [row.name for row in rows(text)] == ["app/s2"]
 
 
 def test_lines_about_no_server_are_kept() -> None:

@@ -273,10 +273,11 @@ def _tracked(name: str, after: _Config) -> str:
 def _born_down(
     after: _Config, carried: list[Row], be_ids: dict[str, str]
 ) -> Iterator[Row]:
+    known = {row.name for row in carried}
     up = {
         (row.be_name, _are_backups(row.name, after))
-        for row in carried
-        if _is_ours_and_up(row, after)
+        for row in _led(carried, after)
+        if _is_ours_and_up(row, after, known)
     }
     for name in _not_carried(after, carried):
         be_name, _, srv_name = name.partition("/")
@@ -291,8 +292,10 @@ def _not_carried(after: _Config, carried: list[Row]) -> list[str]:
     return [name for name in after.servers if name not in names]
 
 
-def _is_ours_and_up(row: Row, after: _Config) -> bool:
-    return row.is_up and after.entry(row.name) != ""
+def _is_ours_and_up(row: Row, after: _Config, known: set[str]) -> bool:
+    # Who tracks a server that is born DOWN goes down with it.
+    decides = _leader(row.name, after) or row.name
+    return row.is_up and after.entry(row.name) != "" and decides in known
 
 
 def _are_backups(name: str, after: _Config) -> bool:
@@ -302,8 +305,14 @@ def _are_backups(name: str, after: _Config) -> bool:
 def _waits_for_check(servers: tuple[Server, ...]) -> bool:
     alone = _alone(servers)
     is_disabled = alone is not None and alone.is_disabled
-    is_checked = any(server.is_plain and server.is_checked for server in servers)
-    return is_checked and not is_disabled and _is_numeric(_place(servers[0]))
+    certain = _certain(servers)
+    is_checked = any(server.is_checked for server in certain)
+    return is_checked and not is_disabled and _is_numeric(_place(certain[0]))
+
+
+def _certain(servers: tuple[Server, ...]) -> list[Server]:
+    """Those that are there if HAProxy starts at all: it takes no other one of their name, if a condition has one."""
+    return [server for server in servers if server.is_plain]
 
 
 def _is_numeric(place: _Place) -> bool:
@@ -313,8 +322,8 @@ def _is_numeric(place: _Place) -> bool:
 def _newborn(
     be_id: str, be_name: str, srv_name: str, servers: tuple[Server, ...]
 ) -> Row:
-    place = _place(servers[0])
-    server = next(server for server in servers if server.is_plain)
+    server = _certain(servers)[0]
+    place = _place(server)
     return Row(
         be_id=be_id,
         be_name=be_name,

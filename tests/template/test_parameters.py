@@ -145,7 +145,6 @@ def test_the_parser_takes_both_ends_of_the_range(setting: Setting) -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    # A pattern cannot count to 65535: ports have a test of their own.
     [each for each in FROM_PARAMETERS if "AllowedPattern" in each.parameter],
     ids=lambda setting: setting.reference,
 )

@@ -49,6 +49,13 @@ def judge(proxy: ProxyHost, text: str) -> StepReport:
     return answer
 
 
+def run_and_stop(proxy: ProxyHost, backends: tuple[BackendHost, ...]) -> None:
+    """It ran, and a change was installed then."""
+    proxy.start(needing_more(backends[0]))
+    assert ApplyStep(proxy).run(needing_more(*backends[:2])).says("installed")
+    proxy.stop()
+
+
 WAYS: dict[str, dict[str, str]] = {
     "options in the defaults": {
         DEFAULTS: f'EXTRAOPTS="-S /run/haproxy-master.sock -f {MORE}"\nCONNECT=2s\n'
@@ -78,9 +85,7 @@ def test_the_unit_says_how_it_would_be_started(
     for path, content in WAYS[way].items():
         proxy.write(path, content)
     if has_run:
-        proxy.start(needing_more(backends[0]))
-        assert ApplyStep(proxy).run(needing_more(*backends[:2])).says("installed")
-        proxy.stop()
+        run_and_stop(proxy, backends)
     judge(proxy, needing_more(*backends))
     proxy.start()
 
@@ -137,9 +142,7 @@ def test_the_init_scripts_defaults_say_it(
         f'# more, på Ånd\nexport CONNECT="2s"\nEXTRAOPTS="-f {MORE}" # and so on\n',
     )
     if has_run:
-        proxy.start(needing_more(backends[0]))
-        assert ApplyStep(proxy).run(needing_more(*backends[:2])).says("installed")
-        proxy.stop()
+        run_and_stop(proxy, backends)
     judge(proxy, needing_more(*backends))
     proxy.start()
 

@@ -58,8 +58,7 @@ def differences(host: Host, awaited: Model, service: Service) -> list[str]:
     from haproxy_apply.contradictions import contradictions
     from haproxy_apply.other_files import OtherFiles
 
-    pid = service.worker.pid if service.worker else 0
-    path = awaited.stats_socket.path
+    path, pid = awaited.stats_socket.path, service.worker_pid
     _info, answer = admin_socket.answer_of(path, pid, "show servers state")
     return contradictions(answer, OtherFiles.of(host).whole(awaited))
 

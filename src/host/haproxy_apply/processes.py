@@ -73,6 +73,11 @@ class Service(NamedTuple):
         return FOREGROUND if self.root in self.held else DAEMON
 
     @property
+    def worker_pid(self) -> int:
+        """The newest worker's; 0 where there is none, a process that nobody has."""
+        return self.worker.pid if self.worker else 0
+
+    @property
     def processes(self) -> frozenset[int]:
         """All that were there when this was found; any other one is new."""
         return frozenset({self.root.pid, *self.workers, *self.roots})

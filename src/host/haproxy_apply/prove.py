@@ -55,8 +55,7 @@ def _load_began(live: LiveFile, service: Service) -> int | None:
     from haproxy_apply.model import read
 
     path = read(durable.read_text(live.path)).stats_socket.path
-    pid = service.worker.pid if service.worker else 0
-    began = load.began(admin_socket.answer_of(path, pid)[0])
+    began = load.began(admin_socket.answer_of(path, service.worker_pid)[0])
     if began is None and service.command.master_mode == _STAYS_IN_FOREGROUND:
         began = began_seconds(service.root.start)
     return began

@@ -89,14 +89,16 @@ class Waiting(NamedTuple):
 
     def _has_listening_worker(self, service: Service) -> bool:
         """Whether the new worker has its listeners: from 3.1 on it is there before it loads the file."""
-        return service.has_new_worker(self.before) and sockets.listens(_worker(service))
+        return service.has_new_worker(self.before) and sockets.listens(
+            service.worker_pid
+        )
 
     def _is_ready(self, service: Service, listening_since: float | None) -> bool:
         """Whether the new worker serves: it answers, or listens where there is nobody to ask."""
         if not service.has_new_worker(self.before):
             return False
         path = self.awaited.stats_socket.path
-        info = admin_socket.answer_of(path, _worker(service))[0]
+        info = admin_socket.answer_of(path, service.worker_pid)[0]
         if info:
             return self._is_awaited(info)
         return listening_since is not None and self._is_believed(listening_since)
@@ -135,10 +137,6 @@ class Waiting(NamedTuple):
         """What became of the reload, to be raised, with what HAProxy said of it."""
         detail = load.said(self.before, self.host.unit, self.began)
         return ReloadFailed(reason, detail)
-
-
-def _worker(service: Service) -> int:
-    return service.worker.pid if service.worker else 0
 
 
 def _failed_reloads(service: Service) -> int | None:

@@ -48,8 +48,7 @@ def watch(host: Host, awaited: Model, before: Service, after: Service) -> Servic
 
 
 def _is_answered(awaited: Model, service: Service) -> bool:
-    pid = service.worker.pid if service.worker else 0
-    return admin_socket.is_answered_by(awaited.stats_socket.path, pid)
+    return admin_socket.is_answered_by(awaited.stats_socket.path, service.worker_pid)
 
 
 def _check_younger(service: Service, than: Service, before: Service) -> None:

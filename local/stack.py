@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -135,8 +136,9 @@ class Stack:
         }
 
 
+@cache
 def client(endpoint: str, service: str) -> Any:
-    """A boto3 client of the account's owner."""
+    """The boto3 client of the account's owner: one for all threads, since who polls would load the API's model anew."""
     config = Config(
         read_timeout=INVOKE_SECONDS,
         retries={"max_attempts": 0},

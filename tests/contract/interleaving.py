@@ -1,10 +1,23 @@
-"""A deterministic scheduler: steps several tasks from one pause to the next, in every order or in a chosen one."""
+"""A deterministic scheduler: steps several tasks from one pause to the next, in every order or in a chosen one.
+
+Orders that nobody can tell apart are taken once: a move of the world is put off until somebody looks at it, and of two
+workers with the same task the first one begins first.
+"""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from enum import Enum, auto
 
 type Task = Callable[[], None]
 type Choose = Callable[[int], int]
+
+
+class Step(Enum):
+    """What a task does next."""
+
+    LOOK = auto()  # it sees what moves did
+    MOVE = auto()  # it changes what looks see, and is changed by nothing
+    OTHER = auto()
 
 
 class Worker:
@@ -13,7 +26,9 @@ class Worker:
     def __init__(self, task: Task) -> None:
         self.is_done = False
         self.error: BaseException | None = None
-        self._task = task
+        self.next = Step.OTHER
+        self.has_begun = False
+        self.task = task
         self._go, self._stopped = threading.Semaphore(0), threading.Semaphore(0)
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -23,15 +38,16 @@ class Worker:
         self._go.release()
         self._stopped.acquire()
 
-    def pause(self) -> None:
-        """Called by the task: wait for the next step."""
+    def pause(self, step: Step) -> None:
+        """Called by the task: wait until this step is to be done."""
+        self.next = step
         self._stopped.release()
         self._go.acquire()
 
     def _run(self) -> None:
         self._go.acquire()
         try:
-            self._task()
+            self.task()
         except BaseException as error:  # noqa: BLE001 # raised again on the test's thread
             self.error = error
         self.is_done = True
@@ -39,28 +55,51 @@ class Worker:
 
 
 class Schedule:
-    """Runs tasks; before every paused operation `choose(n)` picks which of the n unfinished tasks does its own."""
+    """Runs tasks; before every paused operation `choose(n)` picks which of the n tasks that may does its own."""
 
     def __init__(self, choose: Choose) -> None:
         self._choose = choose
         self._workers: list[Worker] = []
 
-    def pause(self) -> None:
+    def pause(self, step: Step = Step.OTHER) -> None:
         """To be called by tasks right before each operation whose order matters."""
         for worker in self._workers:
             if worker.thread is threading.current_thread():
-                worker.pause()
+                worker.pause(step)
 
     def run(self, tasks: Sequence[Task]) -> None:
         """All tasks to their ends; the first error of any of them is raised."""
         self._workers = [Worker(task) for task in tasks]
         for worker in self._workers:
             worker.step()  # up to its first operation
-        while waiting := [worker for worker in self._workers if not worker.is_done]:
-            waiting[self._choose(len(waiting))].step()
+        mover: Worker | None = None
+        while candidates := self._candidates(mover):
+            worker = candidates[self._choose(len(candidates))]
+            mover = worker if worker.next is Step.MOVE else None
+            worker.has_begun = True
+            worker.step()
         for worker in self._workers:
             if worker.error:
                 raise worker.error
+
+    def _candidates(self, mover: Worker | None) -> list[Worker]:
+        """Who may go on, after a move of the mover; another order would be the same as one of these."""
+        waiting = [worker for worker in self._workers if not worker.is_done]
+        new = [
+            worker
+            for index, worker in enumerate(waiting)
+            if worker.has_begun or not _has_twin(worker, waiting[:index])
+        ]
+        telling = [
+            worker
+            for worker in new
+            if mover in {None, worker} or worker.next is Step.LOOK
+        ]
+        return telling or new
+
+
+def _has_twin(worker: Worker, earlier: Sequence[Worker]) -> bool:
+    return any(each.task is worker.task and not each.has_begun for each in earlier)
 
 
 def every_order() -> Iterator[Choose]:

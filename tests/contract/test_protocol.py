@@ -31,7 +31,7 @@ from haproxy_sync.rollout.transitions import next_revision, publish
 from haproxy_sync.state import codec, store
 from haproxy_sync.state.model import Assignment, Digest, EnvironmentState
 from tests.contract.faults import Fault, interposed
-from tests.contract.interleaving import Choose, Schedule, Task, every_order
+from tests.contract.interleaving import Choose, Schedule, Step, Task, every_order
 from tests.contract.world import ACCOUNT, REGION, World
 from tests.fleet import instance
 
@@ -44,16 +44,17 @@ RUNS = count(1)
 class MovingEc2:
     """EC2 whose backends come and go between two calls, and that remembers what each look saw."""
 
-    def __init__(self, environment: str, pause: Callable[[], None]) -> None:
+    def __init__(self, environment: str, pause: Callable[[Step], None]) -> None:
         self.running = {1, 2, 3}
         self.looks: list[Pool] = []
         self._environment, self._pause = environment, pause
 
     def describe_instances(self, **request: Any) -> dict[str, Any]:
         """The present, in one page; nobody's environment is mistyped."""
-        self._pause()
         if "tag-key" in {each["Name"] for each in request["Filters"]}:
+            self._pause(Step.OTHER)
             return {"Reservations": []}
+        self._pause(Step.LOOK)
         self.looks.append(frozenset(self.running))
         instances = [
             instance(number, tags={"Environment": self._environment})
@@ -64,7 +65,7 @@ class MovingEc2:
     def toggle(self, *numbers: int) -> None:
         """Each of these comes, or goes."""
         for number in numbers:
-            self._pause()
+            self._pause(Step.MOVE)
             self.running ^= {number}
 
 
@@ -175,7 +176,7 @@ class TaggedEc2(MovingEc2):
         (first, *_) = request["Filters"]
         if first["Name"] != "instance-id":
             return super().describe_instances(**request)
-        self._pause()
+        self._pause(Step.LOOK)
         asked = [
             int(instance_id.removeprefix("i-"), 16) for instance_id in first["Values"]
         ]

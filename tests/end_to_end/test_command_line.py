@@ -43,8 +43,9 @@ COMMANDS = (
     Command("completion fish", "_HAPROXY_EC2_SYNC_COMPLETE=fish_complete"),
     Command("sync --reason tidy", "commands: "),
     Command("sync --wait", "generation: "),
-    Command("verify", "verify to "),
-    Command("verify --wait", "verify to "),
+    # To which proxies depends on the drift checks: none within the spacing of the last command.
+    Command("verify", "commands: "),
+    Command("verify --wait", "commands: "),
     Command("inspect", "generation: "),
     Command("wait", "2 of 2 proxies after "),
     Command("wait --no-sync --allow-attention", "2 of 2 proxies after "),

@@ -17,6 +17,7 @@ from local.lab.filter_watch import FilterWatch
 from local.lab.namespaces import kill_group, printed
 from local.lab.network import ENVIRONMENT, Host, Network
 from local.lab.proxy import ProxyHost, Style, sample_config
+from local.lab.server_watch import ServerWatch
 from local.lab.traffic import Attempt, Load
 from local.lab.waiting import wait_until
 
@@ -31,6 +32,7 @@ __all__ = [
     "Network",
     "ProxyHost",
     "Response",
+    "ServerWatch",
     "Style",
     "Traffic",
     "kill_group",

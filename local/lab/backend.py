@@ -11,6 +11,7 @@ from typing import Any
 from local.lab.network import Host, Network
 
 PORT = 8080
+_BACKLOG = 1024  # of those who wait to be accepted; asyncio's own would be 100
 _GRACE_SECONDS = 5
 _ACCEPT_SECONDS = 0.1
 
@@ -70,10 +71,12 @@ class BackendHost(Host):
                     ("", self.port),
                     family=socket.AF_INET6,
                     dualstack_ipv6=True,
-                    backlog=1024,
+                    backlog=_BACKLOG,
                 )
             )
-            self._server = _run(asyncio.start_server(self._serve, sock=listener))
+            self._server = _run(
+                asyncio.start_server(self._serve, sock=listener, backlog=_BACKLOG)
+            )
 
     def stop(self) -> None:
         """End the server: connections break, new ones are refused."""

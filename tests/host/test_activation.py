@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from local.lab import BackendHost, Client, Load, ProxyHost, Style, wait_until
+from local.lab import (
+    BackendHost,
+    Client,
+    Load,
+    ProxyHost,
+    ServerWatch,
+    Style,
+    wait_until,
+)
 from tests.host.apply_step import (
     CONFIG,
     STYLES,
@@ -270,12 +278,12 @@ def test_a_seamless_reload_is_not_noticed(
     proxy = make_proxy(style)
     proxy.start(before)
     load = Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=150)
-    with client.traffic(load) as traffic:
+    with ServerWatch(proxy) as watch, client.traffic(load) as traffic:
         wait_until(lambda: len(traffic.attempts) > 20)
         answer = ApplyStep(proxy).run(after, ReloadMethod="seamless")
     assert answer.says("installed", method="seamless"), answer
     assert ("tcp-migrate-req-on" in answer["notes"].split()) == migrate
-    assert traffic.failed == []
+    assert traffic.failed == [], watch.beside(traffic.failed)
     assert traffic.delayed(900) == [], "no SYN was dropped"
 
 

@@ -330,6 +330,14 @@ def test_backends_can_be_dead_refuse_and_come_back(
             client.get(str(late.ipv4), port=8080)
 
 
+def test_a_backend_that_is_held_up_drops_nobody_who_waits(lab: Network) -> None:
+    """On a busy machine hundreds wait to be accepted; to HAProxy, whom the kernel drops is a server that is DOWN."""
+    with BackendHost(lab, "busy") as busy:
+        (listening,) = busy.run(["ss", "-Hltn"]).stdout.splitlines()
+        _state, _waiting, at_most, *_ = listening.split()
+        assert int(at_most) >= 1000
+
+
 def test_a_backend_that_shuts_down_answers_what_was_asked(
     lab: Network, client: Client
 ) -> None:

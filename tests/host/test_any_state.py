@@ -144,7 +144,10 @@ def text_of(
 
 
 def stated(answer: str) -> dict[str, dict[str, str]]:
-    """By server: the columns that the file alone decides, as far as this HAProxy shows them."""
+    """By server: the columns that the file alone decides, as far as this HAProxy shows them.
+
+    HAProxy 2.2 shows its own processes, too, as servers of a backend `MASTER`.
+    """
     _version, header, *lines = answer.strip().splitlines()
     names = header.removeprefix("# ").split()
     every = [dict(zip(names, line.split(), strict=False)) for line in lines]
@@ -152,10 +155,11 @@ def stated(answer: str) -> dict[str, dict[str, str]]:
         for key in ("srv_check_state", "srv_agent_state"):
             each[key] = str(int(each[key]) & ~HAPPENING)
     return {
-        each["srv_name"]: {
+        f"{each['be_name']}/{each['srv_name']}": {
             key: value for key, value in each.items() if key not in CARRIED
         }
         for each in every
+        if each["be_name"] != "MASTER"
     }
 
 

@@ -154,6 +154,11 @@ def test_a_disk_that_is_full(running: World) -> None:
             "[ALERT] unknown keyword 'blance' in 'backend' section; did you mean 'balance' maybe ?",
             "mend the template or the variables",
         ),
+        (
+            "state-overrides-file",
+            "app/app-1: check port 81, not 8080",
+            "remove the saved state that overrules the config there",
+        ),
     ],
 )
 def test_the_hosts_own_words_are_quoted(

@@ -324,6 +324,7 @@ ADVICE_BY_REASON: Mapping[str, str] = {
     "program-mismatch": "find out who wrote the program's object in the bucket",
     "cannot-bind": "free the address there, or mend the template",
     "missing-directory": "make the directory there",
+    "state-overrides-file": "remove the saved state that overrules the config there",
 }
 """By the reason of a host that refused; whatever else it says is in its own words."""
 

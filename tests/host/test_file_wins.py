@@ -217,6 +217,32 @@ def test_a_check_that_another_files_defaults_give_is_waited_for(
     assert columns_of(proxy)["app-1"]["srv_op_state"] == "0"
 
 
+@pytest.mark.fault("F197")
+def test_a_port_that_another_file_sets_is_the_same_as_before(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    haproxy: dict[str, Any],
+) -> None:
+    """The first file has the variable, and says of it what it said: an operator's drain is carried over."""
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    proxy.write("/etc/haproxy/0.cfg", "global\n    setenv PORT 8080\n")
+    proxy.write(
+        "/etc/default/haproxy", f'CONFIG=/etc/haproxy/0.cfg\nEXTRAOPTS="-f {CONFIG}"\n'
+    )
+    text = stateful() + "".join(
+        f'    server {host.name} "{host.ipv4}:${{PORT}}"\n' for host in backends[:2]
+    )
+    proxy.start(text)
+    step = ApplyStep(proxy)
+    assert step.run(text)["running_md5"] == digest(text)
+    proxy.ask("set server app/app-1 state drain")
+    report = step.run(edited(text), ReloadMethod="seamless")
+    assert report.says("installed"), report
+    served = {client.get(str(proxy.ipv4)).headers["x-backend"] for _ in range(6)}
+    assert served == {"app-2"}
+
+
 # --- a worker that differs from its file ---
 
 

@@ -22,6 +22,7 @@ SOCKET = re.compile(r"stats socket (\S+) mode 600 level (\w+)")
 PID_FILE = re.compile(r"pidfile (\S+)")
 MASTER, OTHER = "master-worker", "/etc/haproxy/other.cfg"
 OTHER_STATES = ("/run/a.state", "/run/b.state")
+MIGRATES = "/proc/sys/net/ipv4/tcp_migrate_req"
 SYSV, UNIT, DAEMON = Style.SYSV, Style.MASTER_WORKER, Style.DAEMON
 
 
@@ -136,19 +137,19 @@ def test_a_line_of_the_old_file_is_none_of_the_new_one(
 ) -> None:
     """The new file runs, alone, and HTTP was answered throughout; or it is refused, and nothing was touched.
 
-    What happened to a server goes along, where the old file has a socket and the new one a file for it.
+    What happened to a server goes along, where the old file has a socket and the new one a file for it. The old worker
+    is told of a server that leaves, where the old file lets anybody; it is asked for its listeners, where that has it.
     """
     line = LINES[name]
-    text = stateful(*backends, options="")
-    before, after = (
-        text.replace(line.usual, line.values[each], 1) for each in (old, new)
-    )
+    before = stateful(*backends, options="").replace(line.usual, line.values[old], 1)
+    after = stateful(*backends[:2], options="").replace(line.usual, line.values[new], 1)
     proxy = make_proxy(style)
     proxy.path("/run/empty-root").mkdir(parents=True)
     for path in filter(before.__contains__, OTHER_STATES):
         proxy.write(path, "1\n")
     start(proxy, before)
-    is_drained = drained_by_an_operator(proxy, before)
+    is_told = drained_by_an_operator(proxy, before)
+    proxy.run(["sysctl", "-w", "net.ipv4.tcp_migrate_req=0"])
     served = proxy.workers()
     step = ApplyStep(proxy)
     load = Load((str(proxy.ipv4),), connections_per_second=50)
@@ -176,8 +177,11 @@ def test_a_line_of_the_old_file_is_none_of_the_new_one(
             f"{root}\n"
         ] * (name == "pid-file" and new != "absent")
     answers = {client.get(str(proxy.ipv4)).headers["x-backend"] for _ in range(6)}
-    is_kept = is_drained and "server-state-file" in after
-    assert ("app-1" not in answers) == is_kept
+    is_kept = is_told and "server-state-file" in after
+    assert answers == {"app-2"} | (set() if is_kept else {"app-1"})
+    assert ("old-workers-not-told" in report["notes"].split()) == (not is_told)
+    needs_kernel = style is not UNIT and "expose-fd" not in before
+    assert proxy.run(["cat", MIGRATES]).stdout == f"{int(needs_kernel)}\n"
 
 
 @pytest.mark.fault("F228")

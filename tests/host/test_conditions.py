@@ -19,6 +19,7 @@ from tests.host.apply_step import (
 type MakeProxy = Callable[..., ProxyHost]
 
 HERE = "/run/haproxy/here.sock"
+OTHER = "/etc/haproxy/other.cfg"
 LEVEL = "level admin expose-fd listeners"
 
 
@@ -170,3 +171,84 @@ def test_a_section_of_another_node_takes_no_lines(
     answer = step.run(text(*backends), ReloadMethod="auto")
     assert answer.says("installed", method="runtime"), answer
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
+
+
+# --- in another file of HAProxy's ---
+
+
+def elsewhere(line: str) -> str:
+    """Under a condition that holds on another node alone."""
+    return f".if defined(NOWHERE)\n    {line}\n.endif\n"
+
+
+def start_with(proxy: ProxyHost, text: str, other: str) -> None:
+    """HAProxy with two files."""
+    proxy.write(OTHER, other)
+    proxy.write("/etc/default/haproxy", f'EXTRAOPTS="-f {OTHER}"\n')
+    proxy.start(text)
+
+
+@pytest.mark.fault("F209")
+@pytest.mark.parametrize("style", [Style.MASTER_WORKER, Style.SYSV])
+def test_a_server_of_another_files_branch_is_nobody(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    style: Style,
+) -> None:
+    """The one of this name that HAProxy reads here is where it was: an operator's drain survives a reload."""
+    proxy = make_proxy(style)
+    here, there, stays = (host.ipv4 for host in backends)
+    other = (
+        f"backend app\n    server app-2 {stays}:8080\n"
+        f".if defined(NOWHERE)\n    server app-1 {there}:8080\n"
+        f".else\n    server app-1 {here}:8080\n.endif\n"
+    )
+    text = stateful().replace("\nbackend app\n", "\nbackend none\n")
+    start_with(proxy, text, other)
+    proxy.ask("set server app/app-1 state drain")
+    changed = text.replace("roundrobin", "leastconn")
+    answer = ApplyStep(proxy).run(changed, ReloadMethod="auto")
+    assert answer.says("installed"), answer
+    served = {client.get(str(proxy.ipv4)).headers["x-backend"] for _ in range(6)}
+    assert served == {"app-3"}
+
+
+@pytest.mark.fault("F209")
+def test_a_line_of_another_files_branch_says_nothing(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """A `zero-warning` of another node: what a server was is carried over all the same."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    start_with(proxy, stateful(*backends), "global\n" + elsewhere("zero-warning"))
+    proxy.ask("set server app/app-1 state drain")
+    changed = stateful(*backends).replace("roundrobin", "leastconn")
+    answer = ApplyStep(proxy).run(changed, ReloadMethod="auto")
+    assert answer.says("installed"), answer
+    assert answer["notes"] == "", answer
+    served = {client.get(str(proxy.ipv4)).headers["x-backend"] for _ in range(6)}
+    assert served == {"app-2", "app-3"}
+
+
+@pytest.mark.fault("F209")
+def test_a_map_of_another_files_branch_is_none_of_ours(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """Somebody writes it for another node: nothing here has changed."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    there, here = "/etc/haproxy/there.map", "/etc/haproxy/here.map"
+    for path in (there, here):
+        proxy.write(path, "/a app\n")
+    mapped = "    http-request set-header x-m %[path,map({})]\n"
+    other = (
+        f"backend more\n.if defined(NOWHERE)\n{mapped.format(there)}"
+        f".else\n{mapped.format(here)}.endif\n"
+    )
+    start_with(proxy, config(backends[0]), other)
+    step = ApplyStep(proxy)
+    text = config(*backends)
+    assert step.run(text, ReloadMethod="auto").says("installed")
+    proxy.write(there, "/b app\n")
+    assert step.run(text)["notes"] == ""
+    proxy.write(here, "/b app\n")
+    assert step.run(text)["notes"] == "named-files-changed"

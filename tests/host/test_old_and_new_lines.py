@@ -185,7 +185,9 @@ def test_a_line_of_the_old_file_is_none_of_the_new_one(
 
 
 @pytest.mark.fault("F228")
-@pytest.mark.parametrize("where", ["taken", "not-taken", "other-file"])
+@pytest.mark.parametrize(
+    "where", ["taken", "not-taken", "other-file", "other-file-not-taken"]
+)
 def test_a_master_stays_one_where_haproxy_reads_its_line(
     make_proxy: MakeProxy,
     backends: tuple[BackendHost, ...],
@@ -199,6 +201,9 @@ def test_a_master_stays_one_where_haproxy_reads_its_line(
     text = stateful(*backends, options="")
     if where == "other-file":
         before, after, other = text, text, f"global\n    {MASTER}\n"
+    elif where == "other-file-not-taken":
+        before, after = text.replace("daemon", f"daemon\n    {MASTER}", 1), text
+        other = f"global\n.if defined(NEVER)\n    {MASTER}\n.endif\n"
     else:
         condition = "!defined(NEVER)" if where == "taken" else "defined(NEVER)"
         under = f".if {condition}\n    {MASTER}\n    .endif"
@@ -212,7 +217,7 @@ def test_a_master_stays_one_where_haproxy_reads_its_line(
     served = proxy.workers()
     changed = after.replace("roundrobin", "leastconn")
     report = ApplyStep(proxy).run(changed, ReloadMethod="auto")
-    if where == "not-taken":
+    if where.endswith("not-taken"):
         assert report.says("failed", "not-replaceable"), report
         assert proxy.workers() == served
     else:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from haproxy_apply import preflight
 from haproxy_apply.command_line import CommandLine
 from haproxy_apply.haproxy import HAProxy
 from haproxy_apply.model import read
@@ -72,7 +71,7 @@ def test_what_haproxy_reads_is_what_counts(blocks: list[list[Branch]]) -> None:
         chain(((line, True) for line in head), written(blocks, iter(range(1, 9999))))
     )
     text = "\n".join(line for line, _is_read in every)
-    told = preflight.told(HAPROXY, (), text)
+    told = HAPROXY.told((), text)
     assert told is not None
     expected = [line[5:] for line, is_read in every if is_read and line[:5] == "bind "]
     assert [each.address for each in read(text, told).binds] == expected
@@ -81,7 +80,7 @@ def test_what_haproxy_reads_is_what_counts(blocks: list[list[Branch]]) -> None:
 def test_variables_of_addresses_are_told() -> None:
     """Those of the environment, of this file and of the files before it."""
     text = 'frontend f\nbind "${NODE}.internal:$TEN$PORT",:81\nbind $NOWHERE:82\n'
-    told = preflight.told(HAPROXY, ["global\n setenv PORT 00\n"], text)
+    told = HAPROXY.told(["global\n setenv PORT 00\n"], text)
     assert [each.address for each in read(text, told).binds] == [
         "b.internal:1000",
         ":81",
@@ -91,5 +90,5 @@ def test_variables_of_addresses_are_told() -> None:
 
 def test_of_a_condition_that_haproxy_refuses_nothing_is_told() -> None:
     """All branches may be meant then."""
-    assert preflight.told(HAPROXY, (), ".if nonsense(\n.endif\n") is None
+    assert HAPROXY.told((), ".if nonsense(\n.endif\n") is None
     assert read("frontend f\n.if 0\nbind :80\n.else\nbind :81\n.endif\n").binds

@@ -51,7 +51,7 @@ def examine(
     _check(run, binary, candidate)
     checked = time.monotonic() - began
     fallback = _backup_of_what_ran(run)
-    told = partial(preflight.told, binary, _read_before(binary, run.live))
+    told = partial(binary.told, _read_before(binary, run.live))
     text = content.decode("latin-1")
     # The environment of a HAProxy that is stopped is not known: nothing is judged that stands under a condition.
     judged = told(text) if service else None
@@ -65,10 +65,9 @@ def examine(
         load_seconds=patience.for_load(checked, patience.left()),
     )
     if service and is_activation(host):
-        others = OtherFiles.of(host)
         # Of conditions that HAProxy does not decide, any may hold.
-        models = read(text, judged), read(others.before), read(others.after)
-        replacement.check_master(service, models)
+        whole = OtherFiles.of(host, text).whole(read(text, judged))
+        replacement.check_master(service, whole)
     run.discovery.name_pid_files(*_pid_files(host))
     preflight.check_directories(host.new, is_running=service is not None)
     return host

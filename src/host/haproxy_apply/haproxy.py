@@ -6,7 +6,7 @@ import os
 import re
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from haproxy_apply import commands, files, surroundings
+from haproxy_apply import commands, conditions, files, surroundings
 from haproxy_apply.command_line import CommandLine
 from haproxy_apply.errors import failed
 from haproxy_apply.processes import environment
@@ -14,7 +14,10 @@ from haproxy_apply.state import BINDS, START_LOG
 from haproxy_apply.surroundings import OURS, Surroundings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from haproxy_apply.commands import Completed
+    from haproxy_apply.conditions import Told
     from haproxy_apply.files import LiveFile
     from haproxy_apply.processes import Service
     from haproxy_apply.request import Request
@@ -52,6 +55,19 @@ class HAProxy(NamedTuple):
             name = f"/proc/self/fd/{file.fileno()}"
             said = self._run([name if word == ours else word for word in argv], file)
         return said._replace(output=said.output.replace(name, ours))
+
+    def told(self, before: Iterable[str], text: str) -> Told | None:
+        """What it says of the conditions of a config that it reads after others; None where it does not say."""
+        question = conditions.question(before, text)
+        if question == "":
+            return conditions.NONE_TAKEN
+        environment = os.environ if self.environment is None else self.environment
+        # What a master has beside the environment that it was started with.
+        mode = {"HAPROXY_MWORKER": "1"} if self.command.master_mode else {}
+        command = [self.command.binary, *self.command.options]
+        argv = [*command, "-c", "-f", "/dev/stdin"]
+        said = commands.run(argv, question, env={**environment, **mode})
+        return conditions.answered(text, said.output)
 
     def _run(self, argv: list[str], *inherited: IO[bytes]) -> Completed:
         return commands.run(

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply import (
     bind_addresses,
-    commands,
-    conditions,
     durable,
     files,
     relative_names,
@@ -20,10 +18,7 @@ from haproxy_apply.sockets import held_by_haproxy, is_here
 from haproxy_apply.state import STAND_IN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from haproxy_apply.bind_addresses import Held
-    from haproxy_apply.conditions import Told
     from haproxy_apply.files import LiveFile
     from haproxy_apply.haproxy import HAProxy
     from haproxy_apply.journal import Journal
@@ -74,20 +69,6 @@ def _to_try(candidate: str, file: str) -> str:
     except OSError:
         raise failed(13, "state-unwritable", STAND_IN) from None
     return STAND_IN
-
-
-def told(haproxy: HAProxy, before: Iterable[str], text: str) -> Told | None:
-    """What this HAProxy says of the conditions of a config that it reads after others; None where it does not say."""
-    question = conditions.question(before, text)
-    if question == "":
-        return conditions.NONE_TAKEN
-    command = haproxy.command
-    environment = os.environ if haproxy.environment is None else haproxy.environment
-    # What a master has beside the environment that it was started with.
-    mode = {"HAPROXY_MWORKER": "1"} if command.master_mode else {}
-    argv = [command.binary, *command.options, "-c", "-f", "/dev/stdin"]
-    said = commands.run(argv, question, env={**environment, **mode})
-    return conditions.answered(text, said.output)
 
 
 def check_directories(new: Model, *, is_running: bool) -> None:

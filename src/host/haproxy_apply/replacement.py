@@ -10,8 +10,6 @@ from haproxy_apply.processes import MASTER_WORKER
 from haproxy_apply.sockets import listens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from haproxy_apply.model import Model
     from haproxy_apply.processes import Process, Service
 
@@ -29,10 +27,10 @@ def check(service: Service) -> None:
         raise failed(16, REASON, found)
 
 
-def check_master(service: Service, loaded: Iterable[Model]) -> None:
+def check_master(service: Service, loaded: Model) -> None:
     """`Ended`: `not-replaceable`: a reload makes no daemon of a master. `loaded` is all that the next worker reads."""
     is_by_file = service.style == MASTER_WORKER and not service.root.command.master_mode
-    if is_by_file and not any(each.has_master for each in loaded):
+    if is_by_file and not loaded.has_master:
         raise failed(16, REASON, _NO_MASTER)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from local.lab import BackendHost, Client, Load, Network, ProxyHost, Style, wait_until
 from local.lab.proxy import STATS_SOCKET
+from tests.haproxies import series
 from tests.host.apply_step import (
     STYLES,
     ApplyStep,
@@ -118,6 +119,79 @@ def test_no_sorry_page_is_shown_instead_of_a_new_server(
     assert answer.says("installed"), answer
     assert traffic.failed == []
     assert {each.backend for each in traffic.attempts} == {"app-1", "app-2"}
+
+
+@pytest.mark.fault("F226")
+@pytest.mark.parametrize("where", ["app", "checks"])
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside"])
+def test_who_tracks_a_server_that_moves_does_not_leave_its_backend_empty(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    where: str,
+    *,
+    beside: bool,
+) -> None:
+    """HAProxy takes it out with the one that waits for its first check; so that one waits where another serves."""
+    first, second, third = (f"{host.ipv4}:8080" for host in backends)
+    check = "check inter 1h"
+
+    def text(place: str) -> str:
+        moves = f"    server moves {place} {check}\n"
+        tracks = f"    server tracks {second} track {where}/moves\n"
+        stays = f"    server stays {third}\n" if beside else ""
+        checks = f"backend checks\n    server other {first} {check}\n"
+        app = stateful() + stays + tracks
+        return app + moves if where == "app" else app + checks + moves
+
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.start(text(first))
+    with client.traffic(Load((str(proxy.ipv4),), connections_per_second=50)) as traffic:
+        answer = ApplyStep(proxy).run(text(second))
+    assert answer.says("installed"), answer
+    assert traffic.failed == []
+    served = {client.get(str(proxy.ipv4)).headers.get("x-backend") for _ in range(6)}
+    assert served == ({"app-3"} if beside else {"app-2"})
+
+
+@pytest.mark.fault("F226")
+def test_who_tracks_a_server_that_is_down_is_no_reason_to_wait(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """It is down with it from now on, whatever it was before, so the new one is all that there is."""
+    first, second, _third = (f"{host.ipv4}:8080" for host in backends)
+    checks = (
+        "backend checks\n    server ill 127.0.0.1:81 check inter 300ms\n"
+        f"    server well {first} check\n"
+    )
+    tracks = f"    server tracks {first} track checks/{{}}\n"
+    new = f"    server new {second} check inter 1h\n"
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.start(stateful() + tracks.format("well") + checks)
+    wait_until_down(proxy, "ill")
+    answer = ApplyStep(proxy).run(stateful() + tracks.format("ill") + new + checks)
+    assert answer.says("installed"), answer
+    assert client.get(str(proxy.ipv4)).headers["x-backend"] == "app-2"
+
+
+@pytest.mark.fault("F226")
+def test_a_new_server_is_at_the_port_of_the_line_that_haproxy_reads(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    haproxy: dict[str, Any],
+) -> None:
+    """It has another one on another node; here its first check is good, and it serves."""
+    if series(haproxy.get("binary") or "haproxy") == "2.2":
+        pytest.skip("HAProxy has conditions since 2.4")
+    second = f"    server app-2 {backends[1].ipv4}:{{}} check inter 300ms\n"
+    elsewhere = f".if defined(NOWHERE)\n{second.format(81)}.endif\n"
+    text = stateful(backends[0])
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.start(text)
+    answer = ApplyStep(proxy).run(text + elsewhere + second.format(8080))
+    assert answer.says("installed"), answer
+    wait_until(lambda: client.get(str(proxy.ipv4)).headers["x-backend"] == "app-2")
 
 
 @pytest.mark.fault("F94")

@@ -16,6 +16,7 @@ from haproxy_apply.server_state import (
     SRV_ST_RUNNING,
     SRV_ST_STOPPED,
     Row,
+    backend_of,
     is_same_number,
     number,
     row_of,
@@ -41,7 +42,8 @@ def merged(answer: str, old: Model | None, new: Model, touched: frozenset[str]) 
 
     A server keeps what the present worker knows of it, unless that is our own doing (`touched`) or the config says
     something new. `old` is what the present worker is proven to run, if anything. A server that is new, or has a new
-    address, is born DOWN if its backend has another one that is up: an empty pool helps nobody.
+    address, is born DOWN if its backend has another one that is up, and so has each where a server tracks it: an empty
+    pool helps nobody.
     """
     before, after = _Config(old), _Config(new)
     carried = [
@@ -279,12 +281,30 @@ def _born_down(
         for row in _led(carried, after)
         if _is_ours_and_up(row, after, known)
     }
+    followers = _followers(after)
     for name in _not_carried(after, carried):
         be_name, _, srv_name = name.partition("/")
-        # A backup that is up stands in for backups only: clients would see it instead of the new server.
-        others = {(be_name, False), (be_name, _are_backups(name, after))}
-        if not up.isdisjoint(others) and _waits_for_check(after.of(name)):
+        together = (name, *followers.get(name, ()))
+        has_others = all(_has_others(each, up, after) for each in together)
+        if has_others and _waits_for_check(after.of(name)):
             yield _newborn(be_ids[be_name], be_name, srv_name, after.of(name))
+
+
+def _has_others(name: str, up: set[tuple[str, bool]], after: _Config) -> bool:
+    """Whether its backend has another one that is up, while this one is not."""
+    backend = backend_of(name)
+    # A backup that is up stands in for backups only: clients would see it instead of the new server.
+    others = {(backend, False), (backend, _are_backups(name, after))}
+    return not up.isdisjoint(others)
+
+
+def _followers(after: _Config) -> dict[str, tuple[str, ...]]:
+    """By server: who tracks it, in whatever backend, and goes down with it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in after.servers:
+        leader = _leader(name, after)
+        found[leader] = (*found.get(leader, ()), name)
+    return found
 
 
 def _not_carried(after: _Config, carried: list[Row]) -> list[str]:

@@ -105,12 +105,33 @@ def test_what_the_unit_says_now_wins(
 
 
 @pytest.mark.fault("F218")
-def test_the_check_is_that_of_the_units_user(
+def test_what_the_unit_passes_on_is_a_variable(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """Systemd has it of its own, and gives it to the unit; what the unit itself sets wins."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.write(f"{MORE}/other.cfg", OTHER)
+    proxy.write("/run/environ", f"CONNECT=2s\0EXTRAOPTS=-f /none\0MORE={MORE}\0")
+    proxy.run(["mount", "--bind", "/run/environ", "/proc/1/environ"])
+    proxy.write(
+        DROP_IN,
+        "[Service]\nPassEnvironment=CONNECT NONE\nPassEnvironment=MORE EXTRAOPTS\n"
+        "ExecStart=/usr/sbin/haproxy -W -f $CONFIG -f $MORE -p $PIDFILE $EXTRAOPTS\n",
+    )
+    judge(proxy, needing_more(*backends))
+    proxy.start()
+
+
+@pytest.mark.fault("F218")
+@pytest.mark.parametrize("form", ["name", "number"])
+def test_the_check_is_that_of_the_units_user(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], form: str
 ) -> None:
     """A file that root may read, and it may not."""
     proxy = make_proxy(Style.MASTER_WORKER)
-    proxy.write(DROP_IN, "[Service]\nUser=haproxy\nWorkingDirectory=/etc/haproxy\n")
+    number = proxy.run(["id", "-u", "haproxy"]).stdout.strip()
+    user = number if form == "number" else "haproxy"
+    proxy.write(DROP_IN, f"[Service]\nUser={user}\nWorkingDirectory=/etc/haproxy\n")
     proxy.write("/etc/haproxy/paths", "/a\n", mode=0o600)
     text = config(*backends).replace(
         "    default_backend",
@@ -228,6 +249,43 @@ def test_what_nobody_knows_is_no_failure(
     answer = step.run(config(*backends))
     assert answer.says("not-running", "stopped"), answer
     assert answer["notes"] == ""
+
+
+@pytest.mark.fault("F218")
+@pytest.mark.parametrize("why", UNKNOWN)
+def test_what_nobody_knows_any_more_is_not_how_it_ran_last(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], why: str
+) -> None:
+    """Who started it then will start it otherwise; a file that was right then may be wrong, and the other way round."""
+    style, path, content = UNKNOWN[why]
+    proxy = make_proxy(style)
+    proxy.write(f"{MORE}/other.cfg", OTHER)
+    export = "export " if style is Style.SYSV else ""
+    proxy.write(DEFAULTS, f'{export}CONNECT=2s\nEXTRAOPTS="-f {MORE}"\n')
+    run_and_stop(proxy, backends)
+    proxy.write(path, content)
+    answer = ApplyStep(proxy).run(needing_more(*backends))
+    assert answer.says("not-running", "stopped"), answer
+    assert NOTE in answer["notes"], answer
+
+
+@pytest.mark.fault("F218")
+@pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])
+def test_how_it_ran_last_counts_where_nobody_is_left_who_started_it(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], style: Style
+) -> None:
+    """The unit, or the script, is gone: nothing says that it will be started otherwise."""
+    proxy = make_proxy(style)
+    proxy.write(f"{MORE}/other.cfg", OTHER)
+    export = "export " if style is Style.SYSV else ""
+    proxy.write(DEFAULTS, f'{export}CONNECT=2s\nEXTRAOPTS="-f {MORE}"\n')
+    run_and_stop(proxy, backends)
+    if style is Style.SYSV:
+        proxy.path("/etc/init.d/haproxy").unlink()
+    else:
+        unit = "/etc/systemd/system/haproxy.service"
+        proxy.run(["ln", "-sf", "/dev/null", unit])
+    judge(proxy, needing_more(*backends))
 
 
 @pytest.mark.fault("F218")

@@ -1,8 +1,8 @@
 """How a HAProxy that is stopped would be started.
 
 Whoever started it last is asked how it would start it now: its unit, or the init script. Where it was started by
-somebody else, how it ran then is what is known best. Where no run of ours saw it running, the usual unit is asked, or
-the init script.
+somebody else, or that is gone, how it ran then is what is known best. Where no run of ours saw it running, the usual
+unit is asked, or the init script.
 """
 
 from __future__ import annotations
@@ -45,31 +45,29 @@ class LastRun(NamedTuple):
 
 def find(live: LiveFile) -> Start | None:
     """How it would be started; None: nobody knows, or it would not read the live file."""
-    return next((each for each in _starts(live) if _reads(each, live)), None)
+    found = _start(live)
+    return found if found and _reads(found, live) else None
 
 
-def _starts(live: LiveFile) -> Iterator[Start]:
+def _start(live: LiveFile) -> Start | None:
     last = _last_run()
     if last is None:
-        yield from _usual(live)
-        return
-    now = _asked(last.starter, live)
-    if now:
-        yield now
-    elif all(map(os.path.exists, _paths(last.start))):
-        yield last.start
+        return _of_unit(_USUAL, live) or _of_script(live)
+    if _is_there(last.starter):
+        return _asked(last.starter, live)
+    is_whole = all(map(os.path.exists, _paths(last.start)))
+    return last.start if is_whole else None
 
 
-def _usual(live: LiveFile) -> Iterator[Start]:
-    found = _of_unit(_USUAL, live) or _of_script(live)
-    if found:
-        yield found
+def _is_there(starter: str) -> bool:
+    """Whether it would still start HAProxy; what it did once says nothing then."""
+    if starter == _BY_SCRIPT:
+        return os.path.exists(init_script.SCRIPT)
+    return starter != "" and units.is_loaded(starter)
 
 
 def _asked(starter: str, live: LiveFile) -> Start | None:
-    if starter == _BY_SCRIPT:
-        return _of_script(live)
-    return _of_unit(starter, live) if starter else None
+    return _of_script(live) if starter == _BY_SCRIPT else _of_unit(starter, live)
 
 
 def _of_script(live: LiveFile) -> Start | None:

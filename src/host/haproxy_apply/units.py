@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply import commands, durable
 from haproxy_apply.state import START_LOG
 from haproxy_apply.surroundings import Account
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pwd import struct_passwd
+
+_OF_SYSTEMD = "/proc/1/environ"
 _USUAL = "haproxy.service"
 _HAPROXY = re.compile(r"/([^/\n]*haproxy[^/\n]*\.service)$", re.MULTILINE)
 _OF_USER = re.compile(r"/(user@[^/\n]*/(?:[^\n]*/)?[^/\n]*\.service)$", re.MULTILINE)
@@ -18,6 +23,7 @@ _ASKED = (
     "ExecStart",
     "Environment",
     "EnvironmentFiles",
+    "PassEnvironment",
     "User",
     "Group",
     "SupplementaryGroups",
@@ -108,7 +114,8 @@ def _definition(said: dict[str, list[str]]) -> Definition:
         raise LookupError
     (command,) = said["ExecStart"]
     binary, argv = unit_syntax.command(command)
-    variables = unit_syntax.environment(_value(said, "Environment"))
+    variables = _passed_on(_value(said, "PassEnvironment").split())
+    variables.update(unit_syntax.environment(_value(said, "Environment")))
     for file in said.get("EnvironmentFiles", []):
         variables.update(_variables(file))
     # A unit may call its binary by another name.
@@ -120,6 +127,13 @@ def _definition(said: dict[str, list[str]]) -> Definition:
 
 def _value(said: dict[str, list[str]], name: str) -> str:
     return said.get(name, [""])[0]
+
+
+def _passed_on(names: Sequence[str]) -> dict[str, str]:
+    """The variables of systemd's own that have one of these names."""
+    own = durable.read_text(_OF_SYSTEMD).split("\0")
+    pairs = (each.partition("=") for each in own)
+    return {name: value for name, equals, value in pairs if equals and name in names}
 
 
 def _variables(said: str) -> dict[str, str]:
@@ -141,20 +155,30 @@ def _variables(said: str) -> dict[str, str]:
 
 def _account(said: dict[str, list[str]]) -> Account | None:
     """`LookupError`: there is no such user."""
-    from grp import getgrnam
-    from pwd import getpwnam
-
     name = _value(said, "User")
     if name in {"", "root", "0"}:
         return None
-    user = getpwnam(name)
+    user = _user(name)
     named = _value(said, "Group")
-    group = getgrnam(named).gr_gid if named else user.pw_gid
-    more = [
-        getgrnam(each).gr_gid for each in _value(said, "SupplementaryGroups").split()
-    ]
-    groups = {*os.getgrouplist(name, group), *more}
+    group = _group(named) if named else user.pw_gid
+    more = map(_group, _value(said, "SupplementaryGroups").split())
+    groups = {*os.getgrouplist(user.pw_name, group), *more}
     return Account(user.pw_uid, group, tuple(sorted(groups)))
+
+
+def _user(name: str) -> struct_passwd:
+    """By name or by number."""
+    from pwd import getpwnam, getpwuid
+
+    return getpwuid(int(name)) if name.isdecimal() else getpwnam(name)
+
+
+def _group(name: str) -> int:
+    """By name or by number."""
+    from grp import getgrgid, getgrnam
+
+    found = getgrgid(int(name)) if name.isdecimal() else getgrnam(name)
+    return found.gr_gid
 
 
 def can_reload(unit: str) -> bool:

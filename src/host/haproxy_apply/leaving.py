@@ -173,7 +173,7 @@ def _takes_out(wish: str) -> bool:
 class _Remaining(NamedTuple):
     """Backends with servers that are UP and go on, in the new file too."""
 
-    any: frozenset[str]
+    up: frozenset[str]
     active: frozenset[str]  # with one that is no backup
     planned: frozenset[
         str
@@ -194,7 +194,7 @@ class _Remaining(NamedTuple):
         """Whether another one serves at once; a backup only in place of one, or where the new file has no other."""
         backend = backend_of(server.name)
         if server.is_backup or backend not in self.planned:
-            return backend in self.any
+            return backend in self.up
         return backend in self.active
 
 

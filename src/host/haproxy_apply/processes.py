@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from haproxy_apply import command_line, durable
+from haproxy_apply import admin_socket, command_line, durable
 from haproxy_apply.files import LiveFile, is_same_file, loaded
 from haproxy_apply.state import Identity
 
@@ -76,6 +76,10 @@ class Service(NamedTuple):
     def worker_pid(self) -> int:
         """The newest worker's; 0 where there is none, a process that nobody has."""
         return self.worker.pid if self.worker else 0
+
+    def answers_on(self, path: str) -> bool:
+        """Whether it is its worker that answers on this stats socket; on no socket nobody does."""
+        return admin_socket.is_answered_by(path, self.worker_pid)
 
     @property
     def processes(self) -> frozenset[int]:

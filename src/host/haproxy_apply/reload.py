@@ -98,7 +98,7 @@ def reload(host: Host, service: Service, expected: Model, awaited: Model) -> Ser
         host.findings.overridden = health.overridden(host, awaited, differences)
     health.leave(present, awaited)
     health.untouch()
-    if _is_silent(after, awaited):
+    if is_silent(after, awaited):
         host.journal.note("stats-socket-gone")
     return after
 
@@ -140,12 +140,10 @@ def _behind_other_loads(host: Host, service: Service) -> tuple[Host, Service]:
     return host, host.discovery.find() or service
 
 
-def _is_silent(service: Service, model: Model) -> bool:
-    """Whether the worker has a stats socket on which it cannot be asked."""
+def is_silent(service: Service, model: Model) -> bool:
+    """Whether there is a worker of this file with a stats socket on which it cannot be asked."""
     path = model.stats_socket.path
-    if not path or service.worker is None:
-        return False
-    return not admin_socket.is_answered_by(path, service.worker.pid)
+    return path != "" and service.worker is not None and not service.answers_on(path)
 
 
 def method_of(host: Host, service: Service) -> str:
@@ -179,12 +177,9 @@ def _wait_for_supervisor(host: Host) -> None:
 
 def _present_model(host: Host, service: Service, expected: Model) -> Model:
     """The file on whose socket the worker answers; of several, or of none, the one that was expected."""
-    if service.worker:
-        for model in (expected, host.old, host.new):
-            path = model.stats_socket.path
-            if admin_socket.is_answered_by(path, service.worker.pid):
-                return model
-    return expected
+    every = (expected, host.old, host.new)
+    answering = (each for each in every if service.answers_on(each.stats_socket.path))
+    return next(answering, expected)
 
 
 def _choose_method(
@@ -257,7 +252,7 @@ def _is_lost(this: Reload) -> bool:
     """Whether the new worker will not answer either: a master hands over also a socket whose file is gone."""
     is_same = this.awaited.stats_socket.path == this.present.stats_socket.path
     is_master = this.before.style == MASTER_WORKER
-    return is_same and is_master and _is_silent(this.before, this.present)
+    return is_same and is_master and is_silent(this.before, this.present)
 
 
 def _reload_unit(this: Reload, window: DropWindow) -> Service:

@@ -6,10 +6,10 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from haproxy_apply import admin_socket, files, patience, sockets
+from haproxy_apply import files, patience, sockets
 from haproxy_apply.errors import Ended, ReloadFailed, failed
 from haproxy_apply.prove import prove
-from haproxy_apply.reload import reload, start_again
+from haproxy_apply.reload import is_silent, reload, start_again
 from haproxy_apply.waiting import NO_NEW_WORKER
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _back_to_old(
     must_load = is_pending or is_half_changed or not _listens(service)
     if must_load or service.worker != before.worker:
         return _reloaded(host, before, service)
-    if not _has_stats_socket(host, service):
+    if _has_lost_stats_socket(host, service):
         return _with_stats_socket(host, service)
     return service
 
@@ -100,12 +100,10 @@ def _listens(service: Service) -> bool:
     return service.worker is not None and sockets.listens(service.worker.pid)
 
 
-def _has_stats_socket(host: Host, service: Service) -> bool:
-    """A failed start takes the stats socket away from the old process."""
+def _has_lost_stats_socket(host: Host, service: Service) -> bool:
+    """A failed start takes it away from the old process."""
     path = host.old.stats_socket.path
-    if not path or service.worker is None or not _is_socket(path):
-        return True
-    return admin_socket.is_answered_by(path, service.worker.pid)
+    return _is_socket(path) and is_silent(service, host.old)
 
 
 def _is_socket(path: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from haproxy_apply import admin_socket, load
+from haproxy_apply import load
 from haproxy_apply.errors import ReloadFailed
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def watch(host: Host, awaited: Model, before: Service, after: Service) -> Servic
     """The service whose new worker has lived through the watch. `ReloadFailed`: it died."""
     polls = round(WATCH_SECONDS / POLL_SECONDS)
     # Who cannot be asked is watched for longer than HAProxy tries to bind (2.1 s).
-    if not _is_answered(awaited, after):
+    if not after.answers_on(awaited.stats_socket.path):
         polls = polls * 3 // 2
     gaps = _GAPS_OF_UNIT if host.unit else _GAPS
     left, replacements = polls, 0
@@ -45,10 +45,6 @@ def watch(host: Host, awaited: Model, before: Service, after: Service) -> Servic
         if gaps < 0 or replacements > MAX_REPLACEMENTS:
             raise ReloadFailed("worker-died", load.said(before, host.unit, began))
     return after
-
-
-def _is_answered(awaited: Model, service: Service) -> bool:
-    return admin_socket.is_answered_by(awaited.stats_socket.path, service.worker_pid)
 
 
 def _check_younger(service: Service, than: Service, before: Service) -> None:

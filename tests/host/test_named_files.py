@@ -2,16 +2,27 @@
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from local.lab import BackendHost, Client, ProxyHost, Style
+from local.lab import BackendHost, Client, ProxyHost, Style, wait_until
+from tests.haproxies import series
 from tests.host.apply_step import CONFIG, ApplyStep, config, installed, state_of
 
 type MakeProxy = Callable[..., ProxyHost]
 
 MAP = "/etc/haproxy/hosts.map"
 NOTE = "named-files-changed"
+# A load lasts long behind the map; the load of a check, and each later one, does not.
+SLOW = """\
+if not io.open("/proc/self/cmdline"):read("a"):find("%z%-c%z") and not io.open("/run/loaded") then
+  io.open("/run/loading", "w"):close()
+  os.execute("sleep 6")
+  io.open("/run/loaded", "w"):close()
+  os.remove("/run/loading")
+end
+"""
 
 
 def mapped(*hosts: BackendHost) -> str:
@@ -93,6 +104,33 @@ def test_a_worker_that_somebody_else_started(
     proxy.wait_until_ready()
     proxy.write(MAP, "/map second\n")
     answer = step.run(mapped(*backends), ReloadMethod="auto")
+    assert answer.says("installed"), answer
+    assert told(client, proxy) == "second"
+
+
+@pytest.mark.fault("F213")
+def test_a_map_that_changed_while_somebody_elses_worker_was_loading(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    haproxy: dict[str, Any],
+) -> None:
+    """It was read before: younger than the load's beginning counts, and the worker may appear much later."""
+    if series(haproxy.get("binary") or "haproxy") == "2.2":
+        pytest.skip("HAProxy 2.2 does not tell when a load began")
+    late = "global\n    lua-load /etc/haproxy/slow.lua\n"
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.write(MAP, "/map first\n")
+    proxy.write("/etc/haproxy/slow.lua", "")
+    step = installed(proxy, mapped(*backends) + late, mapped(*backends[:2]) + late)
+    proxy.write("/etc/haproxy/slow.lua", SLOW)
+    with proxy.beside(["systemctl", "restart", "haproxy"]):
+        wait_until(proxy.path("/run/loading").exists)
+        proxy.write(MAP, "/map second\n")
+        wait_until(lambda: not proxy.path("/run/loading").exists())
+        proxy.wait_until_ready()
+    assert told(client, proxy) == "first"
+    answer = step.run(mapped(*backends) + late, ReloadMethod="auto")
     assert answer.says("installed"), answer
     assert told(client, proxy) == "second"
 

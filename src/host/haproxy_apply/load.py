@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING
 from haproxy_apply import admin_socket, commands, durable
 from haproxy_apply.haproxy import alerts
 from haproxy_apply.processes import MASTER_WORKER
+from haproxy_apply.state import began_seconds
 
 if TYPE_CHECKING:
     from haproxy_apply.processes import Service
+    from haproxy_apply.state import Identity
 
 POLL_SECONDS = 0.1
+SURE_SECONDS = 2
+"""Between a file's change and a load, since both times are rounded."""
 
 _FIELD = re.compile(r"^(Start_time_sec|Uptime_sec): ([0-9]+)$", re.MULTILINE)
 _MASK = re.compile(r"^Sig(Blk|Cgt):\s*([0-9a-f]+)$", re.MULTILINE)
@@ -37,6 +41,12 @@ def began(info: str) -> int | None:
     if "Start_time_sec" in said:
         return said["Start_time_sec"]
     return int(time.time()) - said["Uptime_sec"] if "Uptime_sec" in said else None
+
+
+def began_of(worker: Identity, path: str) -> int:
+    """The same of a worker with this stats socket; of one that does not say, when its process began."""
+    said = began(admin_socket.answer_of(path, worker.pid)[0])
+    return began_seconds(worker.start) if said is None else said
 
 
 def is_under_way(service: Service) -> bool:

@@ -13,8 +13,8 @@ from contextlib import suppress
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from haproxy_apply import durable, files, named_files
-from haproxy_apply.state import LOADED, began_seconds
+from haproxy_apply import durable, files, load, named_files
+from haproxy_apply.state import LOADED
 from haproxy_apply.stats_socket import native
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 NOTE = "named-files-changed"
 MAX_FILES = 5000  # of a config; those after them are not looked at
 MAX_BYTES = 1 << 26  # of a file with a digest, and of all in one run
-LOAD_SECONDS = 2  # a worker reads its files before it is forked
 MAX_LIST = 1 << 20  # of a list of certificates
 
 _UNKNOWN = "unknown"  # what it was when it was loaded
@@ -78,7 +77,7 @@ def remember(host: Host, proof: Proof, model: Model) -> None:
     known = before.entries if before.worker == str(proof.worker) else {}
     known = {**(host.memory.loading or {}), **known}
     digester = _Digester(before.entries)
-    since = began_seconds(proof.worker.start) - LOAD_SECONDS
+    since = _since(proof.worker, model)
     entries = {
         path: known.get(path) or digester.older(path, since)
         for path in _paths(host, model)
@@ -93,7 +92,7 @@ def differ(host: Host, worker: Identity, model: Model) -> bool:
     before = _recorded()
     if before.worker == str(worker):
         return _differ(before.entries)
-    since = began_seconds(worker.start) - LOAD_SECONDS
+    since = _since(worker, model)
     return any(_is_younger(path, since) for path in _paths(host, model))
 
 
@@ -107,6 +106,11 @@ def tell(proof: Proof | None, journal: Journal) -> None:
 def _differ(entries: Mapping[str, Entry]) -> bool:
     digester = _Digester({})
     return any(digester.is_changed(path, entry) for path, entry in entries.items())
+
+
+def _since(worker: Identity, model: Model) -> float:
+    """From when on a file may be another one than this worker has loaded."""
+    return load.began_of(worker, model.stats_socket.path) - load.SURE_SECONDS
 
 
 def _is_younger(path: str, since: float) -> bool:

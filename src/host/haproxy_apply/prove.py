@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from haproxy_apply.processes import Service
     from haproxy_apply.state import Memory
 
-SURE_SECONDS = 2  # between the file's change and a load, since both times are rounded
 _STAYS_IN_FOREGROUND = "-Ws"
 
 
@@ -44,7 +43,7 @@ def _is_aged(memory: Memory, live: LiveFile, service: Service) -> bool:
     if not live.md5 or memory.state.was_interrupted or _others_serve(service):
         return False
     began = _load_began(live, service)
-    return began is not None and began >= _changed_seconds(live) + SURE_SECONDS
+    return began is not None and began >= _changed_seconds(live) + load.SURE_SECONDS
 
 
 def _load_began(live: LiveFile, service: Service) -> int | None:

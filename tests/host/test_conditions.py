@@ -7,6 +7,7 @@ import pytest
 
 from local.lab import BackendHost, Client, ProxyHost, Style
 from local.lab.proxy import STATS_SOCKET
+from tests.haproxies import series
 from tests.host.apply_step import (
     CONFIG,
     ApplyStep,
@@ -21,6 +22,13 @@ type MakeProxy = Callable[..., ProxyHost]
 HERE = "/run/haproxy/here.sock"
 OTHER = "/etc/haproxy/other.cfg"
 LEVEL = "level admin expose-fd listeners"
+
+
+@pytest.fixture(autouse=True)
+def has_conditions(haproxy: dict[str, Any]) -> None:
+    """There is nothing to test without."""
+    if series(haproxy.get("binary") or "haproxy") == "2.2":
+        pytest.skip("HAProxy has conditions since 2.4")
 
 
 def only_elsewhere(*lines: str, otherwise: str = "") -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local.lab import BackendHost, Client, Network, ProxyHost, Style
-from tests.haproxies import binary
+from tests.haproxies import binary, is_at_least
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,6 +57,15 @@ def haproxy(request: pytest.FixtureRequest) -> dict[str, Any]:
         pytest.fail(f"no HAProxy {request.param}: {missing}")
 
 
+@pytest.fixture(autouse=True)
+def _since(request: pytest.FixtureRequest) -> None:
+    """Skip what is about something that this HAProxy does not have: `@pytest.mark.since(VERSION, WHAT)`."""
+    for marker in request.node.iter_markers("since"):
+        version, what = marker.args
+        if not is_at_least(request.getfixturevalue("haproxy"), version):
+            pytest.skip(f"{what} came with HAProxy {version}")
+
+
 @pytest.fixture(scope="session")
 def network() -> Iterator[Network]:
     """One network per test worker."""
@@ -81,6 +90,13 @@ def backends(network: Network) -> tuple[BackendHost, ...]:
 def client(network: Network) -> Client:
     """A machine 40 ms away: without a round-trip time every reload looks free."""
     return Client(network, rtt_ms=40)
+
+
+@pytest.fixture
+def far(network: Network) -> Iterator[Client]:
+    """A machine whose handshakes last longer than the load of a small config."""
+    with Client(network, f"far-{len(network.hosts)}", rtt_ms=250) as client:
+        yield client
 
 
 @pytest.fixture

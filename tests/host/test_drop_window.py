@@ -19,7 +19,7 @@ from local.lab import (
     kill_group,
     wait_until,
 )
-from tests.host.apply_step import ApplyStep, config, finish, sessions
+from tests.host.apply_step import ApplyStep, config, finish, sessions, unexposed
 
 if TYPE_CHECKING:
     import subprocess
@@ -257,3 +257,31 @@ def test_connections_that_exist_are_spared(
     assert traffic.failed == []
     assert len(traffic.of("download")) >= 2
     assert len(traffic.delayed()) < len(traffic.of("new")) / 4
+
+
+def assert_nobody_is_reset(proxy: ProxyHost, far: Client, text: str) -> None:
+    """A change in a drop window: who sent a SYN before it is served, who sends one in it is late."""
+    load = Load((str(proxy.ipv4), str(proxy.ipv6)), connections_per_second=100)
+    with far.traffic(load) as traffic:
+        wait_until(lambda: traffic.attempts)
+        answer = ApplyStep(proxy).run(text)
+    assert answer.says("installed", method="syn-drop"), answer
+    assert traffic.failed == [], answer
+
+
+@pytest.mark.fault("F88")
+@pytest.mark.parametrize(
+    ("style", "extra"),
+    [(Style.MASTER_WORKER, ""), (Style.DAEMON, "noreuseport"), (Style.SYSV, "")],
+)
+def test_who_has_begun_to_connect_is_served(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    far: Client,
+    style: Style,
+    extra: str,
+) -> None:
+    """The old process stops to listen, whoever tells it so, once their handshakes have ended."""
+    proxy = make_proxy(style)
+    proxy.start(unexposed(config(backends[0], extra=extra)))
+    assert_nobody_is_reset(proxy, far, unexposed(config(*backends, extra=extra)))

@@ -6,6 +6,7 @@ import pytest
 
 from local.lab import BackendHost, Client, ProxyHost, Style
 from tests.host.apply_step import CONFIG, ApplyStep, config, state_of
+from tests.host.test_drop_window import assert_nobody_is_reset
 
 type MakeProxy = Callable[..., ProxyHost]
 
@@ -55,6 +56,14 @@ def test_a_daemon_in_a_unit_is_reloaded_by_systemd(
     assert calls(proxy) == ["reload haproxy.service"]
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
     assert not proxy.firewall()
+
+
+@pytest.mark.fault("F88")
+def test_who_has_begun_to_connect_to_a_daemon_in_a_unit_is_served(
+    proxy: ProxyHost, backends: tuple[BackendHost, ...], far: Client
+) -> None:
+    """Systemd is asked once their handshakes have ended."""
+    assert_nobody_is_reset(proxy, far, config(*backends))
 
 
 @pytest.mark.fault("F231")

@@ -233,7 +233,7 @@ def _reload_master(this: Reload, window: DropWindow) -> Service:
     waiting = _waiting(this, window)
     # Where it hands them over, the drop window waits for the new worker: parsing takes most of a reload.
     if this.drops and not _hands_over(this.host, this.present):
-        window.open()
+        _open(this, window)
     _signal([this.before.root.pid], signal.SIGUSR2)
     return waiting.for_new_worker()
 
@@ -259,7 +259,7 @@ def _reload_unit(this: Reload, window: DropWindow) -> Service:
     """A daemon that systemd started must stay in its unit."""
     waiting = _waiting(this, window)
     if this.drops:
-        window.open()
+        _open(this, window)
     units.reload(this.host.unit, waiting.left)
     return waiting.for_new_worker()
 
@@ -274,7 +274,7 @@ def _reload_daemon(this: Reload, window: DropWindow) -> Service:
         method = _without_sockets(this.host, this.before, can_migrate)
         return _perform(this._replace(method=method), window)
     if _must_go_first(this.host):
-        window.open()
+        _open(this, window)
         start(this.host, "-sf", *map(str, this.before.roots))
         return waiting.for_new_worker()
     start(this.host)
@@ -298,12 +298,17 @@ def _replace(this: Reload, window: DropWindow, waiting: Waiting) -> Service:
     # To a master, SIGUSR1 is the end of a service that systemd then starts again.
     others = {*this.before.roots} - {after.root.pid, *after.masters}
     if this.drops:
-        window.open()
-        sockets.let_handshakes_end(this.host.request.listen_ports)
+        _open(this, window)
     _signal(others, signal.SIGUSR1)
     for pid in others:
         _wait_until_deaf(pid)
     return after
+
+
+def _open(this: Reload, window: DropWindow) -> None:
+    """Open the drop window in time for an old process that takes its listeners with it, and all who wait on them."""
+    window.open()
+    sockets.let_handshakes_end(this.host.request.listen_ports)
 
 
 def start(host: Host, *arguments: str) -> None:

@@ -8,11 +8,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 VERSIONS = ("2.2", "2.4", "2.6", "2.8", "3.0", "3.2")
@@ -58,6 +58,16 @@ def series(command: Path | str) -> str:
     """The first two numbers of the version that a HAProxy says it has."""
     said = subprocess.run([command, "-v"], capture_output=True, text=True, check=True)
     return ".".join(said.stdout.split()[2].split(".")[:2])
+
+
+def is_at_least(haproxy: Mapping[str, Any], since: str) -> bool:
+    """Whether a proxy with these options runs a HAProxy of this version or a later one."""
+    version = series(haproxy.get("binary") or "haproxy")
+    return _numbers(version) >= _numbers(since)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
 
 
 def _packaged() -> Path:

@@ -9,6 +9,8 @@ from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from haproxy_sync.rollout.program import Program
 from local.agent.host import PRIVATE
 from local.agent.script import DATA, Place, script_command, script_text, variable
@@ -22,6 +24,7 @@ from local.lab import (
     sample_config,
     wait_until,
 )
+from tests.haproxies import is_at_least
 
 DOCUMENT: Mapping[str, Any] = json.loads(Path("src/host/document.json").read_text())
 PLACE = Place.of(DATA, "i-1", "command")
@@ -33,6 +36,9 @@ STACK = (
     "0f3c1a60-cbd5-11f0-8f2e-0a1b2c3d4e5f"
 )
 STYLES = tuple(Style)
+# What HAProxys have since when; older ones skip the tests of it.
+CONDITIONS = pytest.mark.since("2.4", "`.if`")
+ADD_SERVER = pytest.mark.since("2.5", "`add server`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +183,11 @@ def installed(
     step = ApplyStep(proxy)
     assert step.run(after, **parameters).says("installed")
     return step
+
+
+def method_that_adds(haproxy: Mapping[str, Any]) -> str:
+    """What `runtime` comes to where servers are added, on a proxy with these options."""
+    return "runtime" if is_at_least(haproxy, ADD_SERVER.args[0]) else "seamless"
 
 
 def digest(text: str | bytes) -> str:

@@ -7,8 +7,8 @@ import pytest
 
 from local.lab import BackendHost, Client, ProxyHost, Style
 from local.lab.proxy import STATS_SOCKET
-from tests.haproxies import series
 from tests.host.apply_step import (
+    CONDITIONS,
     CONFIG,
     ApplyStep,
     config,
@@ -19,16 +19,11 @@ from tests.host.apply_step import (
 
 type MakeProxy = Callable[..., ProxyHost]
 
+pytestmark = CONDITIONS
+
 HERE = "/run/haproxy/here.sock"
 OTHER = "/etc/haproxy/other.cfg"
 LEVEL = "level admin expose-fd listeners"
-
-
-@pytest.fixture(autouse=True)
-def has_conditions(haproxy: dict[str, Any]) -> None:
-    """There is nothing to test without."""
-    if series(haproxy.get("binary") or "haproxy") == "2.2":
-        pytest.skip("HAProxy has conditions since 2.4")
 
 
 def only_elsewhere(*lines: str, otherwise: str = "") -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from local.lab import BackendHost, ProxyHost, Style, wait_until
 from tests.host.apply_step import (
+    CONDITIONS,
     CONFIG,
     ApplyStep,
     config,
@@ -95,6 +96,7 @@ def test_defaults_in_another_file_are_not_forgotten(
     assert answer["method"] != "runtime"
 
 
+@CONDITIONS
 def test_servers_under_a_condition_are_reloaded(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.host.apply_step import (
     ApplyStep,
     config,
     leftovers,
+    method_that_adds,
     state_of,
     stateful,
 )
@@ -82,7 +84,7 @@ def test_an_older_python_beside_a_newer_one_is_passed_over(
 
 
 def test_nothing_else_is_needed(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any]
 ) -> None:
     """A shell and sha256sum for the launcher, Python, HAProxy: without any tool the step copies, asks and waits."""
     proxy = make_proxy(Style.DAEMON)
@@ -95,12 +97,12 @@ def test_nothing_else_is_needed(
             is_needed = tool.name in needed or tool.name.startswith("python3")
             if not is_needed and not tool.is_dir():
                 tool.unlink()
-    for hosts, method in (
-        (backends[:2], "syn-drop"),
-        (backends, "runtime"),
-        (backends[1:], "seamless"),
+    for hosts, method, done in (
+        (backends[:2], "syn-drop", "syn-drop"),
+        (backends, "runtime", method_that_adds(haproxy)),
+        (backends[1:], "seamless", "seamless"),
     ):
         answer = step.run(stateful(*hosts), ReloadMethod=method)
-        assert answer.says("installed", "changed", method), answer
+        assert answer.says("installed", "changed", done), answer
         assert answer["notes"] == ""
     assert set(state_of(proxy)) == {"app-2", "app-3"}

@@ -99,6 +99,7 @@ def test_a_link_in_a_directory_of_configs(
     assert proxy.path(live).is_symlink()
 
 
+@pytest.mark.since("2.4", "`default-path`")
 @pytest.mark.fault("F212")
 @pytest.mark.parametrize(
     ("where", "origin"),
@@ -158,6 +159,7 @@ def test_what_a_killed_check_read_is_gone_after_the_next_run(
     assert not proxy.path(f"{STATE_DIR}/{name}").exists()
 
 
+@pytest.mark.since("2.4", "`default-path`")
 @pytest.mark.fault("F212")
 @pytest.mark.parametrize("origin", ["config", "parent"])
 def test_a_haproxy_that_was_started_where_its_config_is(

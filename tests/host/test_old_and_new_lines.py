@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from local.lab import BackendHost, Client, Load, ProxyHost, Style
-from tests.haproxies import series
-from tests.host.apply_step import CONFIG, ApplyStep, digest, stateful
+from tests.host.apply_step import CONDITIONS, CONFIG, ApplyStep, digest, stateful
 
 type MakeProxy = Callable[..., ProxyHost]
 
@@ -186,18 +185,21 @@ def test_a_line_of_the_old_file_is_none_of_the_new_one(
 
 @pytest.mark.fault("F228")
 @pytest.mark.parametrize(
-    "where", ["taken", "not-taken", "other-file", "other-file-not-taken"]
+    "where",
+    [
+        pytest.param("taken", marks=CONDITIONS),
+        pytest.param("not-taken", marks=CONDITIONS),
+        "other-file",
+        pytest.param("other-file-not-taken", marks=CONDITIONS),
+    ],
 )
 def test_a_master_stays_one_where_haproxy_reads_its_line(
     make_proxy: MakeProxy,
     backends: tuple[BackendHost, ...],
     client: Client,
-    haproxy: dict[str, Any],
     where: str,
 ) -> None:
     """Under a condition that HAProxy decides, or in another of its files."""
-    if where != "other-file" and series(haproxy.get("binary") or "haproxy") == "2.2":
-        pytest.skip("HAProxy has conditions since 2.4")
     text = stateful(*backends, options="")
     if where == "other-file":
         before, after, other = text, text, f"global\n    {MASTER}\n"

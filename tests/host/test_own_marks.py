@@ -15,6 +15,7 @@ from local.lab import (
     wait_until,
 )
 from tests.host.apply_step import (
+    ADD_SERVER,
     ApplyStep,
     digest,
     kill_when,
@@ -84,6 +85,7 @@ def test_a_change_that_was_killed_leaves_no_server_out(
     wait_until_all_serve(proxy, 3)
 
 
+@ADD_SERVER
 def test_an_operators_drain_outlives_changes_of_other_servers(
     step: ApplyStep, backends: tuple[BackendHost, ...]
 ) -> None:

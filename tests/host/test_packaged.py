@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from local.lab import BackendHost, ProxyHost, Style, wait_until
-from tests.host.apply_step import CONFIG, ApplyStep, config, state_of
+from tests.host.apply_step import CONDITIONS, CONFIG, ApplyStep, config, state_of
 
 type MakeProxy = Callable[..., ProxyHost]
 
@@ -69,15 +69,25 @@ def test_the_first_config_of_ours_in_a_directory_is_checked(
 
 
 @pytest.mark.fault("F238")
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "",
+        pytest.param(
+            '.if !streq("$HAPROXY_ZONE",a)\nchroot /var/lib/nowhere\n.endif',
+            marks=CONDITIONS,
+        ),
+    ],
+    ids=["timeout", "condition"],
+)
 def test_a_variable_that_begins_as_haproxys_own_is_kept(
-    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], extra: str
 ) -> None:
     """The config that runs uses it: a check, a start beside it and a condition have it, too."""
     proxy = make_proxy(Style.DAEMON)
-    text = config(
-        backends[0],
-        extra='.if !streq("$HAPROXY_ZONE",a)\nchroot /var/lib/nowhere\n.endif',
-    ).replace("timeout connect 2s", 'timeout connect "${HAPROXY_CONNECT}"')
+    text = config(backends[0], extra=extra).replace(
+        "timeout connect 2s", 'timeout connect "${HAPROXY_CONNECT}"'
+    )
     proxy.write(CONFIG, text)
     variables = ["HAPROXY_CONNECT=2s", "HAPROXY_ZONE=a"]
     command = ["haproxy", "-D", "-f", CONFIG, "-p", "/run/haproxy.pid"]

@@ -8,6 +8,7 @@ import pytest
 
 from local.lab import BackendHost, Client, Load, ProxyHost, Style, wait_until
 from tests.host.apply_step import (
+    ADD_SERVER,
     CONFIG,
     ApplyStep,
     StepReport,
@@ -71,6 +72,7 @@ def start(make_proxy: MakeProxy) -> Callable[..., Runtime]:
     return make
 
 
+@ADD_SERVER
 @pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])
 def test_nobody_notices_servers_coming_and_going(
     start: Callable[..., Runtime],
@@ -118,6 +120,7 @@ def test_nobody_notices_servers_coming_and_going(
     assert {name: fields[0] for name, fields in state_of(run.proxy).items()} == expected
 
 
+@ADD_SERVER
 def test_a_server_that_is_not_well_gets_nothing(
     start: Callable[..., Runtime], backends: tuple[BackendHost, ...], client: Client
 ) -> None:
@@ -163,6 +166,7 @@ def test_drain_and_back(
     assert run.has_same_worker
 
 
+@ADD_SERVER
 def test_what_default_server_says_holds_for_added_servers(
     start: Callable[..., Runtime], backends: tuple[BackendHost, ...]
 ) -> None:
@@ -278,6 +282,7 @@ def test_a_server_that_is_still_busy_stays_in_maintenance_and_can_come_back(
     assert set(state_of(run.proxy)) == {"app-1", "app-2", "app-3"}
 
 
+@ADD_SERVER
 def test_what_stayed_in_maintenance_goes_with_the_next_change(
     start: Callable[..., Runtime], backends: tuple[BackendHost, ...], client: Client
 ) -> None:
@@ -440,6 +445,7 @@ def test_every_server_that_is_added_gets_its_share(
     assert min(given.values()) >= 15, given
 
 
+@ADD_SERVER
 @pytest.mark.fault("F203")
 @pytest.mark.parametrize("options", ["", "pool-max-conn 7", "pool-purge-delay 9s"])
 def test_connections_to_an_added_server_are_kept_as_the_file_says(

@@ -366,8 +366,9 @@ def test_a_change_at_run_time_goes_on_from_what_was_proven(
     left = former(stateful(*backends[:2]), Style.MASTER_WORKER)
     left.proved(stateful(*backends[:2]), backends[:2])
     worker = left.proxy.worker
+    after = stateful(*backends[:2], options="check inter 500ms weight 9")
     answer = ApplyStep(left.proxy).run(
-        stateful(*backends), Generation=str(FENCE + 1), ReloadMethod="runtime"
+        after, Generation=str(FENCE + 1), ReloadMethod="runtime"
     )
     assert answer.says("installed", "changed", "runtime"), answer
     assert left.proxy.workers() == (worker,)

@@ -16,6 +16,7 @@ from haproxy_apply.runtime_change import (
     Step,
     carry_out,
     fitting_steps,
+    is_able,
     takes_servers,
 )
 from haproxy_apply.server_state import Connections, connections, runs
@@ -456,6 +457,35 @@ def test_an_older_haproxy_that_shares_by_a_hash_takes_no_servers(
     old = model(S1, rest=rest)
     assert takes_servers(old, model(S1, S2, rest=rest), version) == expected
     assert takes_servers(old, model(S1._replace(weight="7"), rest=rest), version)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("Require 'backend/server'.\n", True),
+        ("Unknown command. Please enter one of the following commands only :\n", False),
+        (OSError(), False),
+    ],
+)
+def test_a_haproxy_is_asked_whether_it_can_add_servers(
+    answer: str | OSError,
+    expected: bool,  # noqa: FBT001 - a parameter of pytest's
+) -> None:
+    """Only where one is to be added; nothing was changed yet."""
+
+    def ask(command: str) -> str:
+        assert command == "add server"
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    old, new = model(S1), model(S1, S2)
+    adding = fitting_steps(old, new, Worker.of(old).state())
+    assert adding
+    assert is_able(adding, ask) == expected
+    removing = fitting_steps(new, old, Worker.of(new).state())
+    assert removing
+    assert is_able(removing, ask)
 
 
 def test_a_server_that_becomes_idle_goes() -> None:

@@ -58,13 +58,17 @@ def _fitting_steps(host: Host) -> tuple[Step, ...] | None:
     """The steps to the new file without a new process; None where it takes one."""
     if not host.request.wants_runtime_change or not _may_change(host):
         return None
-    if not _has_loaded_all(host):
-        return None
-    from haproxy_apply.runtime_change import fitting_steps, takes_servers
+    return _possible_steps(host) if _has_loaded_all(host) else None
+
+
+def _possible_steps(host: Host) -> tuple[Step, ...] | None:
+    """Those that the worker is able to take, as it says itself."""
+    from haproxy_apply.runtime_change import fitting_steps, is_able, takes_servers
 
     if not takes_servers(host.old, host.new, _version(host)):
         return None
-    return fitting_steps(host.old, host.new, _server_state(host))
+    steps = fitting_steps(host.old, host.new, _server_state(host))
+    return steps if is_able(steps or (), _tell(host)) else None
 
 
 def _may_change(host: Host) -> bool:

@@ -221,6 +221,16 @@ def _step(action: str, server: Server) -> Step:
     )
 
 
+def is_able(steps: Iterable[Step], ask: Callable[[str], str]) -> bool:
+    """Whether the worker has the commands for these steps: HAProxy 2.2 cannot add a server, and has no such word."""
+    if all(step.action not in {"add", "add-disabled"} for step in steps):
+        return True
+    try:
+        return ask("add server").startswith("Require 'backend/server'")
+    except OSError:
+        return False
+
+
 def takes_servers(old: Model, new: Model, version: str) -> bool:
     """Whether this HAProxy shares the load rightly with all servers that it would be given.
 

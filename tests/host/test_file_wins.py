@@ -291,18 +291,32 @@ def test_a_worker_that_a_saved_state_overrules_is_reloaded_without(
 
 
 @pytest.mark.fault("F193")
+@pytest.mark.parametrize(
+    ("overruled_by", "said"),
+    [
+        ({"port": "81"}, "app/app-1: port 81, not 8080"),
+        pytest.param(
+            {"check_port": "81"},
+            "app/app-1: check port 81, not 8080",
+            marks=pytest.mark.since("2.4", "a saved state's port of checks"),
+        ),
+    ],
+    ids=["port", "check-port"],
+)
 def test_a_state_that_only_haproxy_knows_and_that_overrules_the_file_fails(
     make_proxy: MakeProxy,
     backends: tuple[BackendHost, ...],
     client: Client,
     haproxy: dict[str, Any],
+    overruled_by: dict[str, str],
+    said: str,
 ) -> None:
     """A backend loads a file of its own: no reload heals that, so nothing is proven until somebody removes it."""
     proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
     text = stateful(*backends[:1], options="check port 8080 inter 300ms")
     own = "backend app\n    load-server-state-from-file local\n    server-state-file-name /run/own\n"
     proxy.start(text)
-    proxy.write("/run/own", overruling(check_port="81"))
+    proxy.write("/run/own", overruling(**overruled_by))
     step = ApplyStep(proxy)
     wanted = text.replace("\nbackend app\n", "\n" + own)
     for _ in range(2):
@@ -310,7 +324,7 @@ def test_a_state_that_only_haproxy_knows_and_that_overrules_the_file_fails(
         assert report.says("failed", "state-overrides-file"), report
         assert report.status == 33
         assert report["running_md5"] == ""
-        assert "app/app-1: check port 81, not 8080" in report["detail"]
+        assert said in report["detail"]
     proxy.write("/run/own", "1\n")
     assert step.run(wanted, ReloadMethod="seamless").says("repaired", "not-activated")
     assert client.get(str(proxy.ipv4)).status == 200

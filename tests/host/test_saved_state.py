@@ -553,6 +553,7 @@ def test_a_check_that_is_not_there_is_not_waited_for(
     assert serving(client, proxy) == {"app-1"}
 
 
+@pytest.mark.since("2.4", "`[*]` behind a variable")
 def test_what_only_a_variable_says_forgets_nothing(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_server_that_was_busy_when_it_was_removed_comes_back_with_a_reload(
     wait_until_all_serve(step.host, 2)
 
 
+@ADD_SERVER
 @pytest.mark.fault("F94")
 @pytest.mark.parametrize("state", ["maint", "drain"])
 def test_a_change_that_was_killed_leaves_no_server_out(

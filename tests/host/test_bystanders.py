@@ -17,22 +17,60 @@ def wait_until_watched(proxy: ProxyHost) -> None:
     wait_until(lambda: not proxy.firewall(), what="the window never ended")
 
 
+def wait_until_served_anew(proxy: ProxyHost, before: str) -> None:
+    """Wait until another worker than that one answers and no window is open (from 3.1 on perhaps none ever was)."""
+    wait_until(lambda: answering(proxy) not in {"", before}, what="nobody else answers")
+    wait_until(lambda: not proxy.firewall(), what="the window never ended")
+
+
+def answering(proxy: ProxyHost) -> str:
+    """The worker that answers on the stats socket; empty for none."""
+    try:
+        said = proxy.ask("show info")
+    except OSError:
+        return ""
+    return next((line for line in said.splitlines() if line.startswith("Pid:")), "")
+
+
 @pytest.mark.parametrize("action", ["reload", "restart"])
 def test_somebody_elses_reload_right_after_ours_is_no_death(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], action: str
 ) -> None:
     """The worker that the step watches is replaced by a younger one, which runs the same file: that one is proven."""
     proxy = make_proxy(Style.MASTER_WORKER)
-    let_linger(proxy)
     proxy.start(config(backends[0]))
+    worker = answering(proxy)
     process = ApplyStep(proxy).start(config(*backends))
-    wait_until_watched(proxy)
+    wait_until_served_anew(proxy, worker)
     proxy.run(["systemctl", action, "haproxy"])
     answer = finish(process)
     assert answer.says("installed"), answer
     assert answer["running_md5"] == digest(config(*backends))
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
     assert ApplyStep(proxy).run(config(*backends), Generation="9").says("unchanged")
+
+
+@pytest.mark.fault("F240")
+def test_somebody_elses_restart_may_take_long_to_load(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """While systemd waits for HAProxy nobody serves, and nobody has died."""
+    lua = "/etc/haproxy/slow.lua"
+    before, after = (
+        config(*hosts).replace("global\n", f"global\n    lua-load {lua}\n", 1)
+        for hosts in (backends[:1], backends)
+    )
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.write(lua, "")
+    proxy.start(before)
+    worker = answering(proxy)
+    process = ApplyStep(proxy).start(after)
+    wait_until_served_anew(proxy, worker)
+    proxy.write(lua, 'os.execute("sleep 3")\n')
+    proxy.run(["systemctl", "restart", "haproxy"])
+    answer = finish(process)
+    assert answer.says("installed"), answer
+    assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
 
 
 def test_a_second_haproxy_in_the_foreground_is_left_alone(

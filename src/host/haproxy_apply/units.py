@@ -18,6 +18,7 @@ _OF_SYSTEMD = "/proc/1/environ"
 _USUAL = "haproxy.service"
 _HAPROXY = re.compile(r"/([^/\n]*haproxy[^/\n]*\.service)$", re.MULTILINE)
 _OF_USER = re.compile(r"/(user@[^/\n]*/(?:[^\n]*/)?[^/\n]*\.service)$", re.MULTILINE)
+_CHANGING = {"ActiveState=activating", "ActiveState=deactivating"}
 _ASKED = (
     "LoadState",
     "ExecStart",
@@ -185,6 +186,12 @@ def can_reload(unit: str) -> bool:
     """Whether systemd knows how to reload it."""
     said = commands.run(["systemctl", "show", "-p", "CanReload", unit])
     return "CanReload=no" not in said.output.splitlines()
+
+
+def is_changing(unit: str) -> bool:
+    """Whether systemd starts or stops it at the moment, and waits for that to end."""
+    said = commands.run(["systemctl", "show", "-p", "ActiveState", unit])
+    return said.output.strip() in _CHANGING
 
 
 def reload(unit: str, seconds: float) -> None:

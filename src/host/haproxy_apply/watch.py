@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from haproxy_apply import load
+from haproxy_apply import load, units
 from haproxy_apply.errors import ReloadFailed
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def watch(host: Host, awaited: Model, before: Service, after: Service) -> Servic
         left -= 1
         service = host.discovery.find()
         if service is None or service.worker is None:
-            gaps -= 1
+            # Who restarts the unit has to wait for a load as we had.
+            gaps -= 0 if host.unit and units.is_changing(host.unit) else 1
         elif service.worker != after.worker:
             # Somebody else's reload: a worker that is younger still is the one to watch.
             _check_younger(service, after, before)

@@ -14,6 +14,8 @@ import pytest
 from haproxy_sync.rollout.program import RELEASE, Program
 from local.agent.host import PRIVATE
 from local.lab import BackendHost, Client, ProxyHost, Style, printed, wait_until
+from local.lab.proxy import STATS_SOCKET
+from tests.haproxies import is_at_least
 from tests.host.apply_step import (
     CONFIG,
     PLACE,
@@ -402,6 +404,36 @@ def test_a_load_that_failed_is_seen_where_the_master_does_not_tell(
     after = config(*backends)
     assert step.run(after).says("installed")
     assert servers(proxy) == {"app-1", "app-2", "app-3"}
+
+
+@pytest.mark.fault("F250")
+@pytest.mark.parametrize("has_failed", [False, True], ids=["first", "second"])
+def test_a_load_that_is_good_is_not_taken_for_a_failed_one(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    haproxy: dict[str, Any],
+    *,
+    has_failed: bool,
+) -> None:
+    """A master executes itself to wait after those, too: seen for seconds where the new worker cannot be asked."""
+    if has_failed and is_at_least(haproxy, "3.1"):
+        pytest.skip("from 3.1 on a master does not execute itself to wait")
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    proxy.write("/etc/default/haproxy", "EXTRAOPTS=\nNODE=admin\n")
+    before, after = (
+        text.replace("    daemon\n", "") for text in map(config, backends[:2])
+    )
+    proxy.start(before)
+    step = ApplyStep(proxy)
+    if has_failed:
+        proxy.write(SLOW, ONLY_THE_MASTER_FAILS)
+        answer = step.run(loading_lua(before))
+        assert answer.says("rolled-back", "reload-failed"), answer
+    # The same socket, by a name that only HAProxy knows.
+    after = after.replace(STATS_SOCKET, '"/run/haproxy/${NODE}.sock"')
+    answer = step.run(after)
+    assert answer.says("installed"), answer
+    assert servers(proxy) == {"app-2"}
 
 
 @pytest.mark.fault("F208")

@@ -26,7 +26,10 @@ SURE_SECONDS = 2
 _FIELD = re.compile(r"^(Start_time_sec|Uptime_sec): ([0-9]+)$", re.MULTILINE)
 _MASK = re.compile(r"^Sig(Blk|Cgt):\s*([0-9a-f]+)$", re.MULTILINE)
 _RELOADS = 1 << (signal.SIGUSR2 - 1)
-_WAITS = b"HAPROXY_MWORKER_WAIT_ONLY="
+_WAITS = re.compile(rb"(?:^|\0)HAPROXY_MWORKER_WAIT_ONLY=")
+_HAS_LOADED = re.compile(
+    rb"(?:^|\0)HAPROXY_PROCESSES=[^\0]*\|type=m;[^|\0]*failedreloads=0;"
+)
 _STACK = (
     25  # field of /proc/<pid>/stat after the name, counted from the state (proc(5))
 )
@@ -75,13 +78,14 @@ def is_over_within(service: Service, seconds: float) -> bool:
 def last_failure(master: int) -> str:
     """The failed load behind which a master of 2.2 to 3.0 waits, as a word that no other one has; empty for none.
 
-    It executes itself for that, with a variable that says so, and at each time the kernel draws where the stack begins.
+    It executes itself for that, with variables that say so, and at each time the kernel draws where the stack begins.
+    From 2.5 on it does so after a good load, too, and says then that none has failed since.
     """
     fields = durable.read_text(f"/proc/{master}/stat").rpartition(") ")[2].split()
     # Read last: if it executes itself in between, the load behind which it waits is a later one still.
-    variables = (durable.read(f"/proc/{master}/environ") or b"").split(b"\0")
-    is_waiting = any(each.startswith(_WAITS) for each in variables)
-    return fields[_STACK] if is_waiting and fields else ""
+    variables = durable.read(f"/proc/{master}/environ") or b""
+    has_failed = _WAITS.search(variables) and not _HAS_LOADED.search(variables)
+    return fields[_STACK] if has_failed and fields else ""
 
 
 def said(service: Service, unit: str, since: float) -> str:

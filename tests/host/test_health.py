@@ -1,16 +1,20 @@
 """What a new worker believes of the servers: nothing reaches one that is down, drained or not known to be well."""
 
 import re
+import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 
 from local.lab import BackendHost, Client, Load, Network, ProxyHost, Style, wait_until
-from local.lab.proxy import STATS_SOCKET
+from local.lab.proxy import PID_FILE, STATS_SOCKET
 from tests.haproxies import is_at_least
 from tests.host.apply_step import (
     CONDITIONS,
+    CONFIG,
     STYLES,
     ApplyStep,
     config,
@@ -276,6 +280,78 @@ def test_a_saved_state_is_not_believed_later(
     proxy.stop()
     proxy.start()
     assert [state[2] for state in state_of(proxy).values()] == [0, 0, 0]
+
+
+@pytest.mark.fault("F251")
+def test_what_another_process_on_the_socket_says_is_not_saved(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    haproxy: dict[str, Any],
+) -> None:
+    """A run was killed before the old process stopped: it answers too, of servers that were as it says."""
+    proxy = make_proxy(Style.DAEMON, **haproxy)
+    proxy.start(stateful(*backends))
+    proxy.ask("set server app/app-1 state maint")
+    old = proxy.worker
+    proxy.run(["haproxy", "-D", "-x", STATS_SOCKET, "-f", CONFIG, "-p", PID_FILE])
+    wait_until(lambda: proxy.worker != old)
+    answer = ApplyStep(proxy).run(stateful(*backends, binds="bind :8081"))
+    assert answer.says("installed"), answer
+    wait_until(lambda: len(proxy.workers()) == 1)
+    assert state_of(proxy)["app-1"][2] == 0
+    served = {client.get(str(proxy.ipv4)).headers["x-backend"] for _ in range(6)}
+    assert served == {"app-1", "app-2", "app-3"}
+
+
+@pytest.mark.fault("F252")
+@pytest.mark.parametrize("style", STYLES)
+def test_an_answer_that_is_cut_off_is_not_saved(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    style: Style,
+    haproxy: dict[str, Any],
+) -> None:
+    """Half of the servers' health would be lost without a word; and a half line is none of HAProxy's."""
+    proxy = make_proxy(style, **haproxy)
+    proxy.start(stateful(*backends))
+    proxy.ask("set server app/app-1 state drain; set server app/app-3 state drain")
+    with cut_off(proxy, "app-3"):
+        answer = ApplyStep(proxy).run(stateful(*backends, binds="bind :8081"))
+    assert answer.says("installed"), answer
+    assert "server-state-not-saved" in answer["notes"].split()
+    assert [state[2] for state in state_of(proxy).values()] == [0, 0, 0]
+
+
+@contextmanager
+def cut_off(proxy: ProxyHost, word: str) -> Iterator[None]:
+    """Whoever asks the worker gets its answer up to the first such word, unless the next one binds its socket anew."""
+    path, kept = proxy.path(STATS_SOCKET), proxy.path("/run/haproxy/kept.sock")
+    path.rename(kept)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        ours = path.stat().st_ino
+
+        def answer(peer: socket.socket) -> None:
+            asked = b"".join(iter(lambda: peer.recv(4096), b"")).decode().strip()
+            said = proxy.ask(asked, "/run/haproxy/kept.sock")
+            peer.sendall(said.partition(word)[0].encode())
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    peer, _ = listener.accept()
+                    # 2.2 asks for sockets here, not in text.
+                    with peer, suppress(OSError, UnicodeError):
+                        answer(peer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+    if path.stat().st_ino == ours:
+        kept.rename(path)
 
 
 @pytest.mark.parametrize("style", [Style.SYSV, Style.MASTER_WORKER])

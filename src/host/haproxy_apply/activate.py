@@ -114,14 +114,20 @@ def _change_at_runtime(host: Host, steps: tuple[Step, ...]) -> bool:
 
 
 def _server_state(host: Host) -> str:
-    return admin_socket.answer(host.old.stats_socket.path, "show servers state")
+    return admin_socket.servers_of(*_worker(host))[1]
 
 
 def _version(host: Host) -> str:
     """Of the worker: the binary may have been replaced since it began."""
-    info = admin_socket.answer(host.old.stats_socket.path, "show info")
+    info = admin_socket.answer_of(*_worker(host))[0]
     said = dict(line.partition(": ")[::2] for line in info.splitlines())
     return said.get("Version", "")
+
+
+def _worker(host: Host) -> tuple[str, int]:
+    """Where it answers, and which process it is: another one may answer there, too."""
+    service = host.discovery.last
+    return host.old.stats_socket.path, service.worker_pid if service else 0
 
 
 def _tell(host: Host) -> Callable[[str], str]:

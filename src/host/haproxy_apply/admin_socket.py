@@ -14,6 +14,7 @@ INSISTING_SECONDS = 0.01
 MAX_ANSWER = 1 << 25  # bytes; a worker with a hundred thousand servers says less
 _RETRY_SECONDS = 0.01
 _INFO = "show info"
+_SERVERS = "show servers state"
 
 
 class NoAnswer(OSError):
@@ -72,6 +73,13 @@ def answer_of(path: str, pid: int, question: str = "") -> tuple[str, str]:
             return info, said
         if not info or monotonic() > until:
             return "", ""
+
+
+def servers_of(path: str, pid: int) -> tuple[str, str]:
+    """The same to `show servers state`: empty, too, where that is a refusal, or an answer that was cut off."""
+    info, said = answer_of(path, pid, _SERVERS)
+    is_whole = said.startswith("1\n#") and said.endswith("\n\n")
+    return info, said if is_whole else ""
 
 
 def _left(deadline: float) -> float:

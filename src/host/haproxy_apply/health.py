@@ -43,11 +43,12 @@ def _save_unless_warned_of(
     if whole.allows_no_warning or _NO_WARNING in host.haproxy.command.options:
         host.journal.note("zero-warning-no-state")
         return
-    answer = admin_socket.answer(present.stats_socket.path, "show servers state")
+    path = present.stats_socket.path
+    _info, answer = admin_socket.servers_of(path, service.worker_pid)
     proven = _proven_model(host, service)
     old = files.beside(proven) if proven else None
     ours = touched() | names_told(service)
-    if not answer.startswith("1\n#") or not _write(
+    if not answer or not _write(
         awaited.server_state_file, merged(answer, old, whole, ours)
     ):
         host.journal.note("server-state-not-saved")
@@ -59,7 +60,7 @@ def differences(host: Host, awaited: Model, service: Service) -> list[str]:
     from haproxy_apply.other_files import OtherFiles
 
     path, pid = awaited.stats_socket.path, service.worker_pid
-    _info, answer = admin_socket.answer_of(path, pid, "show servers state")
+    _info, answer = admin_socket.servers_of(path, pid)
     return contradictions(answer, OtherFiles.of(host).whole(awaited))
 
 

@@ -269,7 +269,7 @@ def _settle(
 
 
 def _rows(path: str, pid: int) -> tuple[Row, ...]:
-    return rows(admin_socket.answer_of(path, pid, "show servers state")[1])
+    return rows(admin_socket.servers_of(path, pid)[1])
 
 
 def _set(name: str, said: str) -> str:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from haproxy_apply.stats_socket import StatsSocket
 
 RUNNING, STOPPED, OTHER_FILE = "running", "stopped", "config-not-used"
-QUESTION = "show servers state"
 
 _VERSION = re.compile(r"^Version: ([0-9]+\.[0-9]+[0-9A-Za-z.+~-]{0,60})", re.MULTILINE)
 _MAX_SOCKETS = 32
@@ -46,12 +45,11 @@ def tell(live: LiveFile, discovery: Discovery, findings: Findings) -> None:
 
 def _ask(live: LiveFile, worker: Identity, findings: Findings) -> None:
     answers = (
-        admin_socket.answer_of(path, worker.pid, QUESTION)
-        for path in _paths(live, findings)
+        admin_socket.servers_of(path, worker.pid) for path in _paths(live, findings)
     )
     info, answer = next((said for said in answers if said[0]), ("", ""))
-    if not (answer.startswith("1\n#") and answer.endswith("\n\n")):
-        return  # a refusal, or an answer that was cut off
+    if not answer:
+        return
     from haproxy_apply.server_state import rows, servers
 
     findings.servers = servers(rows(answer))

@@ -133,9 +133,10 @@ class Worker:
         for number, (name, it) in enumerate(self.servers.items(), 1):
             backend, _, own = name.partition("/")
             checking = 2 * it.has_check + 4 * it.is_checking
+            asking = 2 * it.has_agent + 4 * it.is_agent_enabled
             row = (
                 f"{BACKENDS.index(backend) + 3} {backend} {number} {own} {it.address} {it.op} {it.admin} {it.weight}"
-                f" {it.initial_weight} 7 6 {it.result} {it.health} {checking} 0 0 0 {it.fqdn} {it.port}"
+                f" {it.initial_weight} 7 6 {it.result} {it.health} {checking} {asking} 0 0 {it.fqdn} {it.port}"
                 f" {it.srvrecord} 0 0 - - 0 new newer"
             )
             yield " ".join(row.split(" ")[: self.words_of_a_row])

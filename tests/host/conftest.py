@@ -57,6 +57,12 @@ def haproxy(request: pytest.FixtureRequest) -> dict[str, Any]:
         pytest.fail(f"no HAProxy {request.param}: {missing}")
 
 
+@pytest.fixture(name="binary")
+def _binary(haproxy: dict[str, Any]) -> str:
+    """The program that this test runs, without a proxy."""
+    return str(haproxy.get("binary") or "/usr/sbin/haproxy")
+
+
 @pytest.fixture(autouse=True)
 def _since(request: pytest.FixtureRequest) -> None:
     """Skip what is about something that this HAProxy does not have: `@pytest.mark.since(VERSION, WHAT)`."""

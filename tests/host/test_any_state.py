@@ -1,10 +1,5 @@
 """Any old file, any new one, and anything done at run time: the new worker is what its file says."""
 
-import contextlib
-import socket
-import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +12,7 @@ from haproxy_apply.contradictions import contradictions
 from haproxy_apply.model import read
 from haproxy_apply.saved_state import merged
 from haproxy_apply.server_state import rows
-from local.lab import wait_until
+from tests.host.daemon import running
 
 # What happened to a server, by HAProxy's names of the columns. All others are the file's.
 CARRIED = {
@@ -91,48 +86,6 @@ every = st.tuples(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Daemon:
-    """A real HAProxy with nothing but a stats socket."""
-
-    socket: Path
-
-    def ask(self, command: str) -> str:
-        """What it answers."""
-        with socket.socket(socket.AF_UNIX) as peer:
-            peer.connect(str(self.socket))
-            peer.sendall(command.encode() + b"\n")
-            peer.shutdown(socket.SHUT_WR)
-            return b"".join(iter(lambda: peer.recv(65536), b"")).decode()
-
-    def answers(self) -> bool:
-        """Whether it is there already."""
-        with contextlib.suppress(OSError):
-            return self.ask("show info") != ""
-        return False
-
-
-@contextlib.contextmanager
-def running(binary: str, directory: Path, name: str, text: str) -> Iterator[Daemon]:
-    """A HAProxy with this file, gone after the block."""
-    daemon = Daemon(directory / name)
-    file = directory / f"{name}.cfg"
-    file.write_text(text)
-    log = directory / "log"
-    with (
-        log.open("w") as said,
-        subprocess.Popen(
-            [binary, "-db", "-f", file], stdout=said, stderr=said
-        ) as process,
-    ):
-        try:
-            wait_until(lambda: daemon.answers() or process.poll() is not None)
-            assume(process.poll() is None)  # it refuses the file
-            yield daemon
-        finally:
-            process.kill()
-
-
 def text_of(
     directory: Path, name: str, servers: tuple[list[tuple[str, str]], str]
 ) -> str:
@@ -163,12 +116,6 @@ def stated(answer: str) -> dict[str, dict[str, str]]:
     }
 
 
-@pytest.fixture
-def binary(haproxy: dict[str, Any]) -> str:
-    """The HAProxy to run."""
-    return str(haproxy.get("binary") or "/usr/sbin/haproxy")
-
-
 @pytest.mark.fault("F194")
 @pytest.mark.fault("F193")
 def test_all_that_is_not_state_is_as_after_a_fresh_start(
@@ -185,7 +132,7 @@ def test_all_that_is_not_state_is_as_after_a_fresh_start(
     @given(every)
     def check(drawn: Any) -> None:
         directory = tmp_path_factory.mktemp("any")
-        start = partial(running, binary, directory)
+        start = partial(running, binary, directory, claim=assume)
         servers, *default = drawn
         before, after = (
             [

@@ -159,7 +159,9 @@ def test_what_the_config_does_not_change_is_kept(case: Case) -> None:
             assert row.srv_uweight == before.srv_uweight
         if it.is_disabled == old[it.name].is_disabled:
             assert row.admin == before.admin
-        if "check" in it.options or row.admin & MAINTENANCE:
+        is_agents = before.has_agent and not before.has_check
+        is_watched = it.is_checked or (is_agents and "agent-check" in it.options)
+        if is_watched or row.admin & MAINTENANCE:
             assert row.srv_op_state == before.srv_op_state
         else:
             assert row.srv_op_state == str(RUNNING)
@@ -203,7 +205,7 @@ def test_nobody_is_born_down_without_another_one_that_is_up(case: Case) -> None:
     for name, row in born.items():
         it = named[name]
         assert (row.srv_op_state, row.srv_admin_state) == (str(STOPPED), "0")
-        assert int(row.srv_check_health) == int(it.rise) - 1
+        assert row.srv_check_health == "0"
         assert row.srv_uweight == row.srv_iweight == it.weight
         assert row.be_id == next(
             other.be_id
@@ -222,7 +224,7 @@ def test_the_same_config_changes_nothing(case: Case) -> None:
         is_mended = "check" not in it.options and not row.admin & MAINTENANCE
         op = str(RUNNING) if is_mended else before.srv_op_state
         assert row == before._replace(
-            srv_op_state=op, srv_addr="-", srv_check_state="6"
+            srv_op_state=op, srv_addr="-", srv_check_state="6", srv_agent_state="0"
         )
     assert len(rows(text)) == len(case.before)
 
@@ -324,6 +326,8 @@ def is_carried(
         (at("10.77.1.1", "80"), line("10.77.1.1", "http")),
         (at("10.77.1.1", "10"), line("10.77.1.1", "+10")),
         (at("10.77.1.1", "-10"), line("10.77.1.1", "-10")),
+        (at("10.77.1.1", "4294967286"), line("10.77.1.1", "-10")),
+        (at("10.77.1.1", "65526"), line("10.77.1.1", "-10")),
     ],
     ids=lambda it: it.address if isinstance(it, Server) else "",
 )  # fmt: skip
@@ -531,6 +535,8 @@ def test_maintenance_ends_with_the_word_that_began_it(
         ("no-agent-check", RUNNING),
         ("agent-check no-agent-check", RUNNING),
         ("no-agent-check agent-check", STOPPED),
+        ("cookie agent-check", RUNNING),
+        ("cookie track maxconn 9", RUNNING),
         ("$OPTIONS", STOPPED),
         ("maxconn 9 not-understood", STOPPED),
     ],
@@ -545,9 +551,21 @@ def test_nobody_stays_down_whom_nothing_would_bring_up(
 ) -> None:
     """Unless it is in maintenance by itself, which HAProxy carries over."""
     new = line("10.77.1.1", options=options)
-    row = told(running(op=STOPPED, admin=admin), None, new)
+    it = running(op=STOPPED, admin=admin)
+    it.has_agent = True
+    row = told(it, None, new)
     assert row.srv_op_state == str(STOPPED if admin == MAINTENANCE else op)
     assert row.admin == admin
+
+
+@pytest.mark.fault("F264")
+@pytest.mark.parametrize("has_agent", [False, True])
+def test_an_agent_ends_nothing_that_a_check_has_found(*, has_agent: bool) -> None:
+    """Nor what was down before there was an agent."""
+    it = running(op=STOPPED)
+    it.has_agent = it.has_check = has_agent
+    row = told(it, None, line("10.77.1.1", options="agent-check"))
+    assert row.srv_op_state == str(RUNNING)
 
 
 @pytest.mark.parametrize("admin", [0, 2, 32], ids=["ready", "tracked", "unresolved"])
@@ -695,16 +713,15 @@ def test_whoever_stands_in_no_file_is_not_carried_over(old: Model | None) -> Non
     assert rows(merged(worker.state(), old, model(server("s1")), frozenset())) == ()
 
 
-@pytest.mark.parametrize(("rise", "health"), [("3", "2"), ("1", "0")])
-def test_the_newborn_is_one_good_check_short_of_its_rise(
-    rise: str, health: str
-) -> None:
-    """All words: DOWN, ready, with the weight of its line, to be checked."""
+@pytest.mark.fault("F260")
+@pytest.mark.parametrize("rise", ["3", "1"])
+def test_the_newborn_has_had_no_check(rise: str) -> None:
+    """All words: DOWN, ready, with the weight of its line, to be checked as often as its `rise` says."""
     new = server("s1", "[fd77::1]:80", f"check rise {rise}", weight="7")
     config = model(server("s2"), new)
     text = merged(Worker.of(model(server("s2"))).state(), None, config, frozenset())
     assert text.split("\n")[-2:] == [
-        f"3 app 0 s1 - 0 0 7 7 0 1 0 {health} 6 0 0 0 - 80 -",
+        "3 app 0 s1 - 0 0 7 7 0 1 0 0 6 0 0 0 - 80 -",
         "",
     ]
 
@@ -755,7 +772,7 @@ def test_whoever_a_condition_may_replace_is_born_down_too(*, is_first: bool) -> 
     assert (born.srv_uweight, born.srv_iweight, born.srv_check_health) == (
         "7",
         "7",
-        "3",
+        "0",
     )
 
 

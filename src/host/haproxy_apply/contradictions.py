@@ -10,32 +10,17 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from haproxy_apply.server_state import columns, number, spelt_out, words
+from haproxy_apply.server_keywords import KNOWN
+from haproxy_apply.server_state import columns, number, spelt_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from haproxy_apply.model import Model, Server
 
 _IPV4 = re.compile(r"(?:(?:0|[1-9][0-9]{0,2})\.){3}(?:0|[1-9][0-9]{0,2})")
 _IPV6 = re.compile(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:]*(?:[0-9]+(?:\.[0-9]+){3})?")
 _MAX_PORT = 65535
-# HAProxy's keywords of a server: those that stand alone, and those with one value. Others may have any number.
-_ALONE = frozenset({
-    "agent-check", "allow-0rtt", "backup", "check", "check-send-proxy", "check-ssl", "check-via-socks4",
-    "no-agent-check", "no-backup", "no-check", "no-check-ssl", "no-send-proxy", "no-send-proxy-v2", "no-ssl",
-    "no-ssl-reuse",
-    "no-tls-tickets", "no-verifyhost", "non-stick", "send-proxy", "send-proxy-v2", "send-proxy-v2-ssl",
-    "send-proxy-v2-ssl-cn", "ssl", "stick", "tls-tickets",
-})  # fmt: skip
-_WITH_VALUE = frozenset({
-    "addr", "agent-addr", "agent-inter", "agent-port", "agent-send", "alpn", "ca-file", "check-alpn", "check-proto",
-    "check-sni", "ciphers", "ciphersuites", "cookie", "crl-file", "crt", "downinter", "error-limit", "fall",
-    "fastinter", "id", "init-addr", "inter", "max-reuse", "maxconn", "maxqueue", "minconn", "observe", "on-error",
-    "on-marked-down", "on-marked-up", "pool-low-conn", "pool-max-conn", "pool-purge-delay", "port", "proto", "redir",
-    "resolve-net", "resolve-opts", "resolve-prefer", "resolvers", "rise", "slowstart", "sni", "ssl-max-ver",
-    "ssl-min-ver", "tcp-ut", "track", "verify", "verifyhost", "ws",
-})  # fmt: skip
 
 
 def contradictions(answer: str, model: Model) -> list[str]:
@@ -77,10 +62,9 @@ def _said(server: Server) -> dict[str, tuple[str, str]]:
 
 
 def _options(server: Server) -> dict[str, tuple[str, str]]:
-    pairs = _understood(words(server.options))
-    if pairs is None:
+    last = dict(server.keywords)
+    if not KNOWN.issuperset(last):
         return {}
-    last = dict(pairs)
     # An agent has the check's address and port where it has none of its own.
     agent_port = last.get("agent-port", last.get("port", "-"))
     agent_address = last.get("agent-addr", last.get("addr", "-"))
@@ -92,21 +76,6 @@ def _options(server: Server) -> dict[str, tuple[str, str]]:
         "srv_agent_port": ("agent port", _plain_number(agent_port)),
         "srv_agent_addr": ("agent address", _shown_address(agent_address)),
     }
-
-
-def _understood(options: Sequence[str]) -> list[tuple[str, str]] | None:
-    """Each keyword with its value; None where one is not known, so that nobody knows which words are keywords."""
-    pairs = []
-    rest = [] if list(options) == ["-"] else list(options)
-    while rest:
-        word = rest.pop(0)
-        if word in _WITH_VALUE and rest:
-            pairs.append((word, rest.pop(0)))
-        elif word in _ALONE:
-            pairs.append((word, ""))
-        else:
-            return None
-    return pairs
 
 
 def _shown_address(said: str) -> str:

@@ -19,6 +19,7 @@ from haproxy_apply.server_state import (
     SRV_ADMF_DRAIN,
     SRV_ADMF_FMAINT,
     backend_of,
+    entry,
     is_same_number,
     number,
     rows,
@@ -125,7 +126,7 @@ def _difference(before: Server, after: Server) -> str:
 
 def _end_of(server: Server) -> str:
     """Maintenance, unless that would end its sessions."""
-    return _DRAIN if _SESSIONS_END in server.options else _MAINT
+    return _DRAIN if _SESSIONS_END in dict(server.keywords) else _MAINT
 
 
 def _is_vague(server: Server) -> bool:
@@ -187,7 +188,7 @@ class _Remaining(NamedTuple):
         after = _by_name(awaited)
         active = {each.name for each in awaited.servers if not each.is_backup}
         up = {row.name for row in running if row.is_up} - going
-        staying = {name for name in up if _is_in(name, after)}
+        staying = {name for name in up if entry(after, name)}
         return cls(_backends(staying), _backends(staying & active), _backends(active))
 
     def can_do_without(self, server: Server) -> bool:
@@ -200,10 +201,6 @@ class _Remaining(NamedTuple):
 
 def _backends(names: Iterable[str]) -> frozenset[str]:
     return frozenset(map(backend_of, names))
-
-
-def _is_in(name: str, after: dict[str, tuple[Server, ...]]) -> bool:
-    return name in after or f"{name.rstrip('0123456789')}*" in after
 
 
 def _alone(out: frozenset[str], present: Model) -> frozenset[str]:

@@ -11,7 +11,7 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING, Callable, NamedTuple, TypeVar
 
-from haproxy_apply import stats_socket
+from haproxy_apply import server_keywords, stats_socket
 from haproxy_apply.conditions import read_lines
 from haproxy_apply.config_lines import config_lines
 from haproxy_apply.stats_socket import NO_SOCKET, StatsSocket, named, native
@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 _STATE_LOADED = "load-server-state-from-file"
 _GLOBAL = frozenset({"chroot", "pidfile", "server-state-base", "server-state-file"})
+_STATES = frozenset({"disabled", "enabled"})
+_APART = _STATES | {"weight"}  # of the options of a server
 _ADDRESS_AT = {"server": 2, "server-template": 3}
 # Options that decide whether an address can be bound, and how many words each of them has.
 _BIND_WORDS = {"transparent": 1, "v4v6": 1, "v6only": 1, "interface": 2, "namespace": 2}
@@ -52,17 +54,27 @@ class Server(NamedTuple):
 
     @property
     def is_backup(self) -> bool:
-        """Whether it serves only where no other one does; the last word of its line says so."""
-        said = [word for word in self.options.split(" ") if word.endswith("backup")]
-        return said[-1:] == ["backup"]
+        """Whether it serves only where no other one does."""
+        return self.says_last("backup")
 
     @property
     def tracked(self) -> str:
         """The server (backend/server) whose checks it shares; empty for none."""
-        options = self.options.split(" ")
-        named = [name for word, name in zip(options, options[1:]) if word == "track"]
+        named = dict(self.keywords).get("track", "")
         own, _slash, _name = self.name.partition("/")
-        return "/".join([own, *named[-1].split("/")][-2:]) if named else ""
+        return "/".join([own, *named.split("/")][-2:]) if named else ""
+
+    @property
+    def keywords(self) -> tuple[tuple[str, str], ...]:
+        """What stands in its options, each with its value."""
+        said = "" if self.options == "-" else self.options
+        return tuple(server_keywords.keywords(filter(None, said.split(" "))))
+
+    def says_last(self, keyword: str) -> bool:
+        """Whether of a keyword and its `no-` this is the last one."""
+        both = (keyword, f"no-{keyword}")
+        said = [word for word, _value in self.keywords if word in both]
+        return said[-1:] == [keyword]
 
 
 class Bind(NamedTuple):
@@ -252,31 +264,22 @@ def _declared(
     line: ConfigLine, name: str, address: str, options: Sequence[str]
 ) -> Server:
     host, port = _host_and_port(address)
-    weight, rise = "1", "2"
-    is_checked = is_disabled = False
-    others = []
-    pairs = _pairs((*line.defaults, *options))
-    for word, value in pairs:
-        if word == "weight":
-            weight = value
-            next(pairs, None)
-        elif word in {"disabled", "enabled"}:
-            is_disabled = word == "disabled"
-        else:
-            others.append(word)
-            is_checked = {"check": True, "no-check": False}.get(word, is_checked)
-            rise = value if word == "rise" else rise
-    return Server(
+    pairs = [*server_keywords.keywords((*line.defaults, *options))]
+    said = dict(pairs)
+    others = chain.from_iterable(pair for pair in pairs if pair[0] not in _APART)
+    states = [word for word, _value in pairs if word in _STATES]
+    server = Server(
         name=f"{line.section_name}/{name}",
         address=host,
         port=port,
-        weight=weight,
-        rise=rise,
-        is_checked=is_checked,
-        is_disabled=is_disabled,
-        options=" ".join(others) or "-",
+        weight=said.get("weight", "1"),
+        rise=said.get("rise", "2"),
+        is_checked=False,
+        is_disabled=states[-1:] == ["disabled"],
+        options=" ".join(filter(None, others)) or "-",
         is_plain=line.is_plain_server,
     )
+    return server._replace(is_checked=server.says_last("check"))
 
 
 def _host_and_port(address: str) -> tuple[str, str]:

@@ -183,7 +183,7 @@ def _goes(server: Server | None, before: Server | None) -> bool:
 
 def _ends_sessions(server: Server) -> bool:
     """Whether maintenance, which a step needs, would cost its clients their sessions."""
-    return "on-marked-down" in server.options
+    return "on-marked-down" in dict(server.keywords)
 
 
 def _steps_of(server: Server, servers: _Servers) -> list[Step]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply.config_lines import NOT_UNDERSTOOD
@@ -17,6 +18,7 @@ from haproxy_apply.server_state import (
     SRV_ST_STOPPED,
     Row,
     backend_of,
+    entry,
     is_same_number,
     number,
     row_of,
@@ -30,10 +32,13 @@ if TYPE_CHECKING:
 
     from haproxy_apply.model import Model, Server
 
+_ANYBODY = "$"  # who is tracked, where a variable says it
 _DISABLED = SRV_ADMF_CMAINT | SRV_ADMF_FMAINT  # as HAProxy starts a server that is so
 _DECIDING = frozenset({
     "setenv", "presetenv", "resetenv", "unsetenv", ".if", ".elif", ".else", ".endif",
 })  # fmt: skip
+# A port of -1 (one below the client's) is shown as 2^32 - 1, and taken from a state line as 2^16 - 1 alone.
+_PORTS = 2**16
 _FAMILIES = ("ipv4@", "ipv6@", "tcp@", "tcp4@", "tcp6@")
 
 
@@ -41,9 +46,9 @@ def merged(answer: str, old: Model | None, new: Model, touched: frozenset[str]) 
     """Text of the file, for a worker of the config `new`, from the present one's `show servers state`.
 
     A server keeps what the present worker knows of it, unless that is our own doing (`touched`) or the config says
-    something new. `old` is what the present worker is proven to run, if anything. A server that is new, or has a new
-    address, is born DOWN if its backend has another one that is up, and so has each where a server tracks it: an empty
-    pool helps nobody.
+    something new. `old` is what the present worker is proven to run, if anything. A checked server that is new, or has
+    a new address, is born DOWN if its backend has another one that will serve for sure, and so has each where a server
+    tracks it: an empty pool helps nobody.
     """
     before, after = _Config(old), _Config(new)
     carried = [
@@ -52,8 +57,9 @@ def merged(answer: str, old: Model | None, new: Model, touched: frozenset[str]) 
         if row.name not in touched and not _has_moved(row, before, after)
     ]
     be_ids = {row.be_name: row.be_id for row in rows(answer)}
-    every = [*carried, *_born_down(after, carried, be_ids)]
-    lines = [_reduced(row, after).line for row in _led(every, after)]
+    reduced = [_reduced(row, after) for row in carried]
+    born = _born_down(after, carried, be_ids)
+    lines = [row.line for row in _led([*reduced, *born], after)]
     return "\n".join([*_head(answer), *lines]) + "\n"
 
 
@@ -88,13 +94,7 @@ class _Config:
 
     def entry(self, name: str) -> str:
         """The name under which a running server stands here, maybe that of its server-template; "" for none."""
-        if name in self.servers:
-            return name
-        while name[-1:].isdecimal():
-            name = name[:-1]
-            if f"{name}*" in self.servers:
-                return f"{name}*"
-        return ""
+        return entry(self.servers, name)
 
 
 class _Place(NamedTuple):
@@ -116,13 +116,13 @@ class _Place(NamedTuple):
 
 
 def _has_moved(row: Row, before: _Config, after: _Config) -> bool:
-    entry = after.entry(row.name)
+    stands_as = after.entry(row.name)
     are_settings_new = before.settings != after.settings
-    if not entry:
+    if not stands_as:
         # No file has it, or a variable is in its name.
         are_names_new = before.named_by_variables != after.named_by_variables
         return not after.named_by_variables or are_names_new or are_settings_new
-    was, now = _places(before.of(entry)), _places(after.of(entry))
+    was, now = _places(before.of(stands_as)), _places(after.of(stands_as))
     # Which of several is meant, only HAProxy knows: where one has changed, or what decides, the config has its way.
     if len(now) > 1 and (are_settings_new or not _are_same(was, now)):
         return True
@@ -160,24 +160,29 @@ def _is_shown_at(row: Row, place: _Place) -> bool:
 
 def _has_port(row: Row, port: str) -> bool:
     expected = 0 if port == "-" else number(port)
-    return expected is None or expected == number(row.srv_port)
+    shown = number(row.srv_port) or 0
+    return expected is None or (expected - shown) % _PORTS == 0
 
 
 # --- what the config overrules: weight and `disabled` where it has changed them, and a DOWN that nothing would end ---
 
 
 def _overruled(row: Row, before: _Config, after: _Config) -> Row:
-    entry = after.entry(row.name)
-    if not entry:
+    stands_as = after.entry(row.name)
+    if not stands_as:
         return row
     line = _alone(after.of(row.name))
     if line:
         row = _overruled_by(line, before.of(row.name), row)
-    elif row.admin & SRV_ADMF_CMAINT and not _is_any_disabled(after.of(entry)):
+    elif row.admin & SRV_ADMF_CMAINT and not _is_any_disabled(after.of(stands_as)):
         row = row.with_admin(row.admin & ~_DISABLED)
     # Without a check, nothing would ever say that it is up again: also not after a maintenance that HAProxy does not
     # carry over, of a name that had no address or of the server that it tracks.
-    if not row.admin & _DISABLED and not any(map(_is_watched, after.of(entry))):
+    # Nor does an agent, unless it was the agent that said so: it may tell weights alone.
+    is_agents = row.has_agent and not row.has_check
+    if not row.admin & _DISABLED and not any(
+        _is_watched(server, is_agents=is_agents) for server in after.of(stands_as)
+    ):
         row = row._replace(srv_op_state=str(SRV_ST_RUNNING))
     return row
 
@@ -222,24 +227,26 @@ def _said_before(
 
 def _reduced(row: Row, after: _Config) -> Row:
     """The row without what is no state: HAProxy takes names, addresses and switched-off checks from it, too."""
+    port = number(row.srv_port) or 0
     row = row._replace(
         srv_check_state=str(CHK_ST_CONFIGURED | CHK_ST_ENABLED),
         srv_agent_state="0",
+        srv_port=str(port % _PORTS),
         srv_admin_state=str(row.admin & ~SRV_ADMF_FQDN_CHANGED),
     )
     if row.srvrecord.startswith("_"):
         return row  # all that an SRV record said
     row = row._replace(srv_fqdn="-")
-    entry = after.entry(row.name)
-    if not entry or any(map(_keeps_address, after.of(entry))):
+    stands_as = after.entry(row.name)
+    if not stands_as or any(map(_keeps_address, after.of(stands_as))):
         return row
     return row._replace(srv_addr="-")
 
 
 def _keeps_address(server: Server) -> bool:
     """Whether its name is not looked up by a start, so that without the last address it would have none."""
-    options = words(server.options)
-    return _is_vague(server) or "resolvers" in options or "init-addr" in options
+    said = dict(server.keywords)
+    return _is_vague(server) or "resolvers" in said or "init-addr" in said
 
 
 # --- what another server decides ---
@@ -264,47 +271,24 @@ def _leader(name: str, after: _Config) -> str:
 
 
 def _tracked(name: str, after: _Config) -> str:
-    server = _alone(after.of(name))
+    server = _alone(after.of(after.entry(name)))
     tracked = server.tracked if server else ""
     return "" if "$" in tracked else tracked
 
 
-# --- who is born DOWN: a checked server that is new there, if its backend has another one that is up ---
+# --- who is born DOWN: a checked server that is new there, if its backend has another one that will serve ---
 
 
 def _born_down(
     after: _Config, carried: list[Row], be_ids: dict[str, str]
 ) -> Iterator[Row]:
-    known = {row.name for row in carried}
-    up = {
-        (row.be_name, _are_backups(row.name, after))
-        for row in _led(carried, after)
-        if _is_ours_and_up(row, after, known)
-    }
+    serving = _serving(after, frozenset(row.name for row in carried if row.is_up))
     followers = _followers(after)
     for name in _not_carried(after, carried):
-        be_name, _, srv_name = name.partition("/")
-        together = (name, *followers.get(name, ()))
-        has_others = all(_has_others(each, up, after) for each in together)
+        together = followers[name] | followers.get(_ANYBODY, frozenset())
+        has_others = all(_has_others(each, serving, after) for each in together)
         if has_others and _waits_for_check(after.of(name)):
-            yield _newborn(be_ids[be_name], be_name, srv_name, after.of(name))
-
-
-def _has_others(name: str, up: set[tuple[str, bool]], after: _Config) -> bool:
-    """Whether its backend has another one that is up, while this one is not."""
-    backend = backend_of(name)
-    # A backup that is up stands in for backups only: clients would see it instead of the new server.
-    others = {(backend, False), (backend, _are_backups(name, after))}
-    return not up.isdisjoint(others)
-
-
-def _followers(after: _Config) -> dict[str, tuple[str, ...]]:
-    """By server: who tracks it, in whatever backend, and goes down with it."""
-    found: dict[str, tuple[str, ...]] = {}
-    for name in after.servers:
-        leader = _leader(name, after)
-        found[leader] = (*found.get(leader, ()), name)
-    return found
+            yield _newborn(name, be_ids, after)
 
 
 def _not_carried(after: _Config, carried: list[Row]) -> list[str]:
@@ -312,44 +296,82 @@ def _not_carried(after: _Config, carried: list[Row]) -> list[str]:
     return [name for name in after.servers if name not in names]
 
 
-def _is_ours_and_up(row: Row, after: _Config, known: set[str]) -> bool:
-    # Who tracks a server that is born DOWN goes down with it.
-    decides = _leader(row.name, after) or row.name
-    return row.is_up and after.entry(row.name) != "" and decides in known
+def _serving(after: _Config, up: frozenset[str]) -> set[tuple[str, bool]]:
+    """Backends with one that will serve, and whether that is a backup."""
+    names = (name for name in up if _serves(name, up, after))
+    return {(backend_of(name), after.of(name)[0].is_backup) for name in names}
 
 
-def _are_backups(name: str, after: _Config) -> bool:
-    return all(server.is_backup for server in after.of(after.entry(name)))
+def _serves(name: str, up: frozenset[str], after: _Config) -> bool:
+    """Whether it will, for sure: on a plain line, and so for each that it tracks, since it goes out with them.
+
+    Of one of a template's nobody knows whether it still is one, of variables and conditions what they say.
+    """
+    together = _with_tracked(frozenset({name}), after)
+    return together <= up and all(_is_clear(after.of(each)) for each in together)
+
+
+def _is_clear(servers: tuple[Server, ...]) -> bool:
+    return len(servers) == 1 and servers[0].is_plain and not _is_vague(servers[0])
+
+
+def _with_tracked(names: frozenset[str], after: _Config) -> frozenset[str]:
+    """These and all that they track, whichever of their lines counts."""
+    entries = map(after.entry, names)
+    lines = chain.from_iterable(map(after.of, entries))
+    tracked = {_named(server.tracked) for server in lines if server.tracked}
+    return names if tracked <= names else _with_tracked(names | tracked, after)
+
+
+def _named(tracked: str) -> str:
+    return _ANYBODY if "$" in tracked else tracked
+
+
+def _followers(after: _Config) -> dict[str, frozenset[str]]:
+    """By server: itself and who tracks it, in whatever backend, and goes down with it."""
+    found: dict[str, frozenset[str]] = {}
+    for name in after.servers:
+        for leader in _with_tracked(frozenset({name}), after):
+            found[leader] = found.get(leader, frozenset()) | {name}
+    return found
+
+
+def _has_others(name: str, serving: set[tuple[str, bool]], after: _Config) -> bool:
+    """Whether its backend has another one that serves, while this one does not."""
+    backend = backend_of(name)
+    # A backup that is up stands in for backups only: clients would see it instead of the new server.
+    is_backup = all(server.is_backup for server in after.of(name))
+    return not serving.isdisjoint({(backend, False), (backend, is_backup)})
 
 
 def _waits_for_check(servers: tuple[Server, ...]) -> bool:
     alone = _alone(servers)
     is_disabled = alone is not None and alone.is_disabled
-    certain = _certain(servers)
-    is_checked = any(server.is_checked for server in certain)
-    return is_checked and not is_disabled and _is_numeric(_place(certain[0]))
+    # These are there if HAProxy starts at all: it takes no other one of their name, if a condition has one.
+    certain = [server for server in servers if server.is_plain]
+    return not is_disabled and any(map(_is_held_back, certain[:1]))
 
 
-def _certain(servers: tuple[Server, ...]) -> list[Server]:
-    """Those that are there if HAProxy starts at all: it takes no other one of their name, if a condition has one."""
-    return [server for server in servers if server.is_plain]
+def _is_held_back(server: Server) -> bool:
+    """Whether it has a check that ends its being DOWN; a line with `init-state` says itself how it begins."""
+    begins_as_told = "init-state" not in dict(server.keywords)
+    return server.is_checked and begins_as_told and _is_numeric(_place(server))
 
 
 def _is_numeric(place: _Place) -> bool:
     return _is_literal(place.address) and place.port.isdecimal()
 
 
-def _newborn(
-    be_id: str, be_name: str, srv_name: str, servers: tuple[Server, ...]
-) -> Row:
-    server = _certain(servers)[0]
-    place = _place(server)
+def _newborn(name: str, be_ids: dict[str, str], after: _Config) -> Row:
+    """DOWN, so that HAProxy counts its good checks from none up to its `rise`."""
+    server = next(server for server in after.of(name) if server.is_plain)
+    backend = backend_of(name)
     return Row(
-        be_id=be_id,
-        be_name=be_name,
+        be_id=be_ids[backend],
+        be_name=backend,
         srv_id="0",
-        srv_name=srv_name,
-        srv_addr=place.address,
+        srv_name=name[len(backend) + 1 :],
+        srv_addr="-",
         srv_op_state=str(SRV_ST_STOPPED),
         srv_admin_state="0",
         srv_uweight=server.weight,
@@ -357,14 +379,13 @@ def _newborn(
         srv_time_since_last_change="0",
         srv_check_status=str(HCHK_STATUS_INI),
         srv_check_result=str(CHK_RES_UNKNOWN),
-        # One good check short of its `rise`.
-        srv_check_health=str(max((number(server.rise) or 0) - 1, 0)),
+        srv_check_health="0",
         srv_check_state=str(CHK_ST_CONFIGURED | CHK_ST_ENABLED),
         srv_agent_state="0",
         bk_f_forced_id="0",
         srv_f_forced_id="0",
         srv_fqdn="-",
-        srv_port=place.port,
+        srv_port=_place(server).port,
         srvrecord="-",
     )
 
@@ -389,15 +410,13 @@ def _is_vague(server: Server) -> bool:
     return has_variable or NOT_UNDERSTOOD in words(server.options)
 
 
-def _is_watched(server: Server) -> bool:
-    """Whether something may say that it is up again: a check, an agent, the server that it tracks."""
-    options = words(server.options)
-    agent = [word for word in options if word in ("agent-check", "no-agent-check")]
+def _is_watched(server: Server, *, is_agents: bool) -> bool:
+    """Whether something may say that it is up again: a check, the server that it tracks, an agent what is its own."""
     return (
         server.is_checked
         or _is_vague(server)
-        or agent[-1:] == ["agent-check"]
-        or "track" in options[:-1]
+        or (is_agents and server.says_last("agent-check"))
+        or server.tracked != ""
     )
 
 

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from haproxy_apply.model import Model
 
@@ -105,10 +105,20 @@ class Row(NamedTuple):
         return self.admin & SRV_ADMF_DRAIN != 0 or not has_weight
 
     @property
+    def has_check(self) -> bool:
+        """Whether the file of its worker checks it."""
+        return (number(self.srv_check_state) or 0) & CHK_ST_CONFIGURED != 0
+
+    @property
+    def has_agent(self) -> bool:
+        """Whether the file of its worker asks an agent about it."""
+        return (number(self.srv_agent_state) or 0) & CHK_ST_CONFIGURED != 0
+
+    @property
     def is_unchecked(self) -> bool:
         """Whether nobody has checked it yet: HAProxy believes that it is up, or a saved state that it is not."""
-        has_check = (number(self.srv_check_state) or 0) & CHK_ST_ENABLED != 0
-        return has_check and number(self.srv_check_status) == HCHK_STATUS_INI
+        is_checking = (number(self.srv_check_state) or 0) & CHK_ST_ENABLED != 0
+        return is_checking and number(self.srv_check_status) == HCHK_STATUS_INI
 
     @property
     def is_process(self) -> bool:
@@ -146,10 +156,10 @@ def servers(every: Iterable[Row]) -> Servers:
     """What the rows say."""
     ready = [row for row in every if not row.is_in_maintenance]
     down = [row.name for row in ready if row.is_stopped]
-    return Servers(len(ready) - len(down), tuple(down), _backends(every))
+    return Servers(len(ready) - len(down), tuple(down), _counts(every))
 
 
-def _backends(every: Iterable[Row]) -> tuple[Backend, ...]:
+def _counts(every: Iterable[Row]) -> tuple[Backend, ...]:
     found: dict[str, Backend] = {}
     for row in every:
         name = row.be_name
@@ -208,6 +218,17 @@ def passed(answer: str) -> frozenset[str]:
         for row in rows(answer)
         if number(row.srv_check_result) == CHK_RES_PASSED
     )
+
+
+def entry(names: Container[str], name: str) -> str:
+    """The name under which a running server stands among these, maybe that of its server-template; "" for none."""
+    if name in names:
+        return name
+    while name[-1:].isdecimal():
+        name = name[:-1]
+        if f"{name}*" in names:
+            return f"{name}*"
+    return ""
 
 
 _USED, _KEPT = ("used_cur",), ("unsafe_nb", "safe_nb", "idle_cur")

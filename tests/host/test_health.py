@@ -282,7 +282,7 @@ def test_a_saved_state_is_not_believed_later(
     assert [state[2] for state in state_of(proxy).values()] == [0, 0, 0]
 
 
-@pytest.mark.fault("F251")
+@pytest.mark.fault("F242")
 def test_what_another_process_on_the_socket_says_is_not_saved(
     make_proxy: MakeProxy,
     backends: tuple[BackendHost, ...],
@@ -304,7 +304,7 @@ def test_what_another_process_on_the_socket_says_is_not_saved(
     assert served == {"app-1", "app-2", "app-3"}
 
 
-@pytest.mark.fault("F252")
+@pytest.mark.fault("F243")
 @pytest.mark.parametrize("style", STYLES)
 def test_an_answer_that_is_cut_off_is_not_saved(
     make_proxy: MakeProxy,

@@ -406,7 +406,7 @@ def test_a_load_that_failed_is_seen_where_the_master_does_not_tell(
     assert servers(proxy) == {"app-1", "app-2", "app-3"}
 
 
-@pytest.mark.fault("F250")
+@pytest.mark.fault("F241")
 @pytest.mark.parametrize("has_failed", [False, True], ids=["first", "second"])
 def test_a_load_that_is_good_is_not_taken_for_a_failed_one(
     make_proxy: MakeProxy,

@@ -102,7 +102,7 @@ def serving(worker: Daemon, backend: str = "app") -> set[str]:
 # --- who is born DOWN ---
 
 
-@pytest.mark.fault("F260")
+@pytest.mark.fault("F244")
 def test_a_new_server_serves_after_as_many_good_checks_as_its_rise(
     binary: str, tmp_path: Path, place: Place
 ) -> None:
@@ -161,7 +161,7 @@ BESIDE: dict[str, tuple[str, str, str]] = {
 }
 
 
-@pytest.mark.fault("F261")
+@pytest.mark.fault("F245")
 @pytest.mark.parametrize("case", BESIDE)
 def test_a_new_server_is_not_held_back_by_one_that_will_not_serve(
     binary: str, tmp_path: Path, place: Place, case: str
@@ -179,7 +179,7 @@ def test_a_new_server_is_not_held_back_by_one_that_will_not_serve(
         assert serving(worker) == {"n"}
 
 
-@pytest.mark.fault("F261")
+@pytest.mark.fault("F245")
 @pytest.mark.parametrize("leader", ["ops/x", '"ops/$STATE"'], ids=["plain", "variable"])
 def test_a_leader_is_not_held_back_where_a_template_tracks_it(
     binary: str, tmp_path: Path, place: Place, leader: str
@@ -198,7 +198,7 @@ def test_a_leader_is_not_held_back_where_a_template_tracks_it(
 # --- values are no keywords ---
 
 
-@pytest.mark.fault("F262")
+@pytest.mark.fault("F246")
 @pytest.mark.parametrize("value", ["track", "no-check", "weight", "disabled"])
 def test_who_is_down_stays_so_whatever_its_values_are_called(
     binary: str, tmp_path: Path, place: Place, value: str
@@ -215,7 +215,7 @@ def test_who_is_down_stays_so_whatever_its_values_are_called(
         assert worker.states()["app/a"].startswith("DOWN")
 
 
-@pytest.mark.fault("F262")
+@pytest.mark.fault("F246")
 @pytest.mark.parametrize("value", ["app-backup", "no-backup", "backup"])
 def test_a_backup_is_one_whatever_its_values_are_called(
     binary: str, tmp_path: Path, place: Place, value: str
@@ -231,7 +231,7 @@ def test_a_backup_is_one_whatever_its_values_are_called(
 # --- who is where it was ---
 
 
-@pytest.mark.fault("F263")
+@pytest.mark.fault("F247")
 def test_who_has_a_port_below_the_clients_is_known_to_be_down(
     binary: str, tmp_path: Path, place: Place
 ) -> None:
@@ -252,7 +252,7 @@ def test_who_has_a_port_below_the_clients_is_known_to_be_down(
 # --- nothing is DOWN for ever ---
 
 
-@pytest.mark.fault("F264")
+@pytest.mark.fault("F248")
 def test_an_agent_is_not_waited_for_that_may_never_say_up(
     binary: str, tmp_path: Path, place: Place
 ) -> None:
@@ -265,7 +265,7 @@ def test_an_agent_is_not_waited_for_that_may_never_say_up(
         assert serving(worker) == {"a"}
 
 
-@pytest.mark.fault("F264")
+@pytest.mark.fault("F248")
 def test_what_an_agent_alone_has_said_is_kept(
     binary: str, tmp_path: Path, place: Place
 ) -> None:
@@ -280,7 +280,7 @@ def test_what_an_agent_alone_has_said_is_kept(
 # --- what a line says of its beginning ---
 
 
-@pytest.mark.fault("F265")
+@pytest.mark.fault("F249")
 @pytest.mark.since("3.1", "`init-state`")
 def test_a_new_server_begins_as_its_line_says(
     binary: str, tmp_path: Path, place: Place

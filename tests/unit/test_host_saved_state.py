@@ -558,7 +558,7 @@ def test_nobody_stays_down_whom_nothing_would_bring_up(
     assert row.admin == admin
 
 
-@pytest.mark.fault("F264")
+@pytest.mark.fault("F248")
 @pytest.mark.parametrize("has_agent", [False, True])
 def test_an_agent_ends_nothing_that_a_check_has_found(*, has_agent: bool) -> None:
     """Nor what was down before there was an agent."""
@@ -713,7 +713,7 @@ def test_whoever_stands_in_no_file_is_not_carried_over(old: Model | None) -> Non
     assert rows(merged(worker.state(), old, model(server("s1")), frozenset())) == ()
 
 
-@pytest.mark.fault("F260")
+@pytest.mark.fault("F244")
 @pytest.mark.parametrize("rise", ["3", "1"])
 def test_the_newborn_has_had_no_check(rise: str) -> None:
     """All words: DOWN, ready, with the weight of its line, to be checked as often as its `rise` says."""

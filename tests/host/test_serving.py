@@ -124,6 +124,23 @@ def test_the_worst_backends_come_first(
     assert serves(report) == ("running", worst)
 
 
+@pytest.mark.fault("F255")
+def test_a_server_that_is_named_as_a_process_is_one(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any]
+) -> None:
+    """HAProxy 2.2 has a proxy `MASTER` of its own, whose servers are never down."""
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    named = (
+        "backend MASTER\n    server cur-1 /run/none.sock weight 0 check inter 100ms\n"
+    )
+    text = stateful(backends[0]) + named
+    proxy.start(text)
+    wait_until(lambda: "MASTER 1 cur-1 - 0 " in proxy.ask("show servers state"))
+    report = ApplyStep(proxy).run(text)
+    assert report.status == 0, report
+    assert "MASTER 0/0" in report["backends"]
+
+
 @pytest.mark.fault("F147")
 def test_who_was_never_checked_is_neither_up_nor_down(
     step: ApplyStep, backends: tuple[BackendHost, ...]

@@ -121,6 +121,7 @@ def test_the_processes_of_haproxy_are_no_servers() -> None:
     assert servers(rows(f"1\n{HEADER}\n{PROCESSES}\n")) == Servers(0, (), ())
 
 
+@pytest.mark.fault("F255")
 @pytest.mark.fault("F147")
 @pytest.mark.parametrize(
     ("word", "other"),
@@ -132,11 +133,23 @@ def test_the_processes_of_haproxy_are_no_servers() -> None:
         ("- 0 -", "- 80 -"),
         (" 0 0 0 2 1 0 0 ", " 0 0 1 2 1 0 0 "),
         (" 0 0 0 2 1 0 0 ", " 0 0 0 2 1 0 2 "),
+        (" - 2 0 0 0 2 1 0 0 0 ", " - 0 0 0 0 2 5 2 0 6 "),
+        (" - 2 0 0 0 ", " - 0 1 0 0 "),
     ],
-    ids=["backend", "number", "name", "address", "port", "weight", "health"],
+    ids=[
+        "backend",
+        "number",
+        "name",
+        "address",
+        "port",
+        "weight",
+        "health",
+        "down",
+        "maintenance",
+    ],
 )
 def test_what_is_like_a_process_is_a_server(word: str, other: str) -> None:
-    """It has a name, an address, a port, a weight or a health that no process has."""
+    """It has a name, an address, a port, a weight, a state or a health that no process has."""
     process = PROCESSES.split("\n", maxsplit=1)[0]
     assert process.count(word) == 1
     assert rows(process) == ()

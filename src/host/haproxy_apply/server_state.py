@@ -122,10 +122,11 @@ class Row(NamedTuple):
 
     @property
     def is_process(self) -> bool:
-        """Whether it is a process of HAProxy's: a server of this name has a place, a weight or, at a socket, health."""
-        said = self.srv_addr, self.srv_port, self.srv_iweight, self.srv_check_health
-        is_empty = said == ("-", "0", "0", "0")
-        return is_empty and _PROCESS.fullmatch(self.name) is not None
+        """Whether it is a process of HAProxy's: a server of this name has a place, a weight, or health while up."""
+        place = self.srv_addr, self.srv_port, self.srv_iweight
+        state = self.srv_op_state, self.admin, self.srv_check_health
+        is_process = (place, state) == (("-", "0", "0"), (str(SRV_ST_RUNNING), 0, "0"))
+        return is_process and _PROCESS.fullmatch(self.name) is not None
 
     @property
     def line(self) -> str:

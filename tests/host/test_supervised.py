@@ -130,6 +130,30 @@ def test_a_master_reloads_under_its_supervisor(
         assert step.run(None, Action="inspect")["notes"] == ""
 
 
+@pytest.mark.fault("F254")
+def test_a_script_of_haproxys_name_is_no_haproxy(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any]
+) -> None:
+    """It has the words of its command line, too, and waits for the master that it started: that one is reloaded."""
+    proxy = make_proxy(Style.MASTER_WORKER, **haproxy)
+    script = "/run/haproxy-run.sh"
+    proxy.write(script, '#!/bin/sh\nhaproxy -W -f "$2" &\nwait\n', mode=0o755)
+    proxy.write(CONFIG, undaemonized(config(*backends[:2])))
+    nowhere: dict[str, Any] = {
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+    }
+    running = proxy.popen([script, "-f", CONFIG], **nowhere)
+    try:
+        proxy.wait_until_ready()
+        answer = ApplyStep(proxy).run(undaemonized(config(*backends)))
+        assert answer.says("installed"), answer
+        assert answer["style"] == "master-worker"
+        assert {"app-1", "app-2", "app-3"} <= set(state_of(proxy))
+    finally:
+        kill_group(running)
+
+
 @pytest.mark.fault("F217")
 def test_a_master_that_dies_is_started_again_by_its_supervisor(
     make_proxy: MakeProxy,

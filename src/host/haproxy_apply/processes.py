@@ -249,9 +249,10 @@ def process_of(pid: int) -> Process | None:
         for word in (durable.read(f"/proc/{pid}/cmdline") or b"").split(b"\0")[:-1]
     ]
     command = command_line.parse(words)
-    if command is None:
+    running = _running_file(pid)
+    if command is None or not (_has_name(command.binary) or _has_name(running)):
         return None
-    binary = _binary(pid, command.binary)
+    binary = _binary(command.binary, running)
     return Process(
         pid=pid,
         parent=int(fields[_PARENT]),
@@ -261,14 +262,23 @@ def process_of(pid: int) -> Process | None:
     )
 
 
-def _binary(pid: int, named: str) -> str:
+def _has_name(file: str) -> bool:
+    """Whether HAProxy's may be called so. A script has its shell's in both places, whatever its own is."""
+    return os.path.basename(file).startswith("haproxy")
+
+
+def _binary(named: str, running: str) -> str:
     """What it runs; by its own word where that can be started again, since an upgrade replaces that file."""
-    if named.startswith("/") and os.access(named, os.X_OK):
-        return named
+    can_start = named.startswith("/") and os.access(named, os.X_OK)
+    return named if can_start else running or named
+
+
+def _running_file(pid: int) -> str:
+    """By the kernel; empty where the process is gone."""
     try:
         running = os.readlink(f"/proc/{pid}/exe")
     except OSError:
-        return named
+        return ""
     deleted = " (deleted)"
     return running[: -len(deleted)] if running.endswith(deleted) else running
 

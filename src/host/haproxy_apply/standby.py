@@ -87,13 +87,19 @@ def _of_unit(unit: str, live: LiveFile) -> Start | None:
     if found.words[0] == init_script.SCRIPT:
         script = init_script.find(live.config_path)
         return script and Start(script[0], _environment(script[1]), surroundings.OURS)
-    if not os.path.basename(found.words[0]).startswith("haproxy"):
+    if not _is_haproxy(found.words[0]):
         return None
     command = command_line.parse(found.words)
     if command is None:
         return None
     around = Surroundings(found.account, found.directory)
     return Start(command, _environment(found.environment), around)
+
+
+def _is_haproxy(binary: str) -> bool:
+    """By its name; what a script of that name makes of its words, only it knows."""
+    has_name = os.path.basename(binary).startswith("haproxy")
+    return has_name and not durable.read_text(binary).startswith("#!")
 
 
 def _environment(variables: dict[str, str]) -> dict[str, str]:

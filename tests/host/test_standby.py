@@ -183,6 +183,62 @@ def test_a_value_with_letters_that_are_not_ascii(
     assert answer.says("not-running", "stopped"), answer
 
 
+FOLDER = "/etc/haproxy/Åvoilà"
+"""Of its bytes, read as Latin-1, one is a blank to Python, and one the end of a line."""
+BY_VARIABLE = "ExecStart=/usr/sbin/haproxy -W -f $CONFIG -f ${MORE} -p $PIDFILE\n"
+LETTERS: dict[str, tuple[Style, str, str]] = {
+    "script": (
+        Style.SYSV,
+        DEFAULTS,
+        f'export CONNECT=2s\nEXTRAOPTS="-q -f {FOLDER}"\n',
+    ),
+    "defaults": (
+        Style.MASTER_WORKER,
+        DEFAULTS,
+        f'CONNECT=2s\nEXTRAOPTS="-q -f {FOLDER}"\n',
+    ),
+    "command": (
+        Style.MASTER_WORKER,
+        DROP_IN,
+        f"[Service]\nEnvironment=CONNECT=2s\nExecStart=/usr/sbin/haproxy -W -f $CONFIG -f {FOLDER} -p $PIDFILE\n",
+    ),
+    "variable": (
+        Style.MASTER_WORKER,
+        DROP_IN,
+        f"[Service]\nEnvironment=MORE={FOLDER}\nEnvironment=CONNECT=2s\n{BY_VARIABLE}",
+    ),
+}
+
+
+@pytest.mark.fault("F253")
+@pytest.mark.parametrize("where", LETTERS)
+def test_a_word_with_letters_that_are_not_ascii(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], where: str
+) -> None:
+    """Words of a command line are what blanks separate, and HAProxy gets their bytes."""
+    style, path, content = LETTERS[where]
+    proxy = make_proxy(style)
+    proxy.write(f"{FOLDER}/other.cfg", OTHER)
+    proxy.write(path, content)
+    judge(proxy, needing_more(*backends))
+
+
+@pytest.mark.fault("F254")
+def test_a_units_script_of_haproxys_name_is_not_executed(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
+) -> None:
+    """What it makes of its words, only it knows."""
+    proxy = make_proxy(Style.MASTER_WORKER)
+    script = "/usr/local/bin/haproxy-run.sh"
+    text = '#!/bin/sh\ntouch /run/executed\nexec haproxy "$@"\n'
+    proxy.write(script, text, mode=0o755)
+    proxy.write(DROP_IN, f"[Service]\nExecStart={script} -f $CONFIG -p $PIDFILE\n")
+    answer = ApplyStep(proxy).run(needing_more(*backends))
+    assert answer.says("not-running", "stopped"), answer
+    assert NOTE in answer["notes"].split()
+    assert not proxy.path("/run/executed").exists()
+
+
 @pytest.mark.fault("F218")
 def test_how_it_ran_last_is_remembered(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...]

@@ -26,7 +26,7 @@ class Completed(NamedTuple):
         """The lines that have all of these words."""
         return [
             line
-            for line in self.output.splitlines()
+            for line in self.output.split("\n")
             if all(word in line for word in words)
         ]
 

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply import command_line, commands, durable
+from haproxy_apply.stats_socket import native
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,7 @@ _LINE = re.compile(
 )
 _ASSIGNMENT = re.compile(rf"(?P<name>{_NAME})(?P<is_set>=?)(?P<value>{_VALUE})")
 _PATTERN = frozenset("*?[~")
+_WORD = re.compile(r"[^ \t]+")  # to Python, some bytes of letters are blanks, too
 
 
 class Variables(NamedTuple):
@@ -64,13 +66,13 @@ def _variables(script: str) -> Variables:
 
 
 def _words(script: str, variables: Variables, config_path: str) -> Iterator[str]:
-    yield from ("-f", variables.values.get(_CONFIG) or config_path)
+    yield from ("-f", native(variables.values.get(_CONFIG, "")) or config_path)
     for name in _OPTIONS:
         if re.search(rf"\${name}\b|\${{{name}[}}:]", script):
             value = variables.values.get(name, "")
             if not _PATTERN.isdisjoint(value):
                 raise ValueError(value)
-            yield from value.split()
+            yield from map(native, _WORD.findall(value))
 
 
 def parse(text: str) -> Variables:

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+# To Python, some bytes of letters are blanks, too.
+_BLANKS = " \t\r\n"
+_WORD = re.compile(f"[^{_BLANKS}]+")
 _COMMAND = re.compile(
     r"\{ path=(?P<path>.+?) ; argv\[\]=(?P<argv>.*?) ; (?:ignore_errors|flags)=[^{}]*\}"
 )
 _ENVIRONMENT_FILE = re.compile(r"(?P<path>/.*) \(ignore_errors=(?P<optional>yes|no)\)")
 # As `systemctl show` prints each of several strings: quoted as a whole, or as it is.
-_STRING = re.compile(r""""(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s"\\]+)""")
+_STRING = re.compile(r""""(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^ \t\r\n"\\]+)""")
 _UNPRINTABLE = "[unprintable]"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IN_A_WORD = re.compile(r"\$\$|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")
@@ -65,7 +68,7 @@ def _strings(said: str) -> Iterator[str]:
     at = 0
     while at < len(said):
         found = _STRING.match(said, at)
-        if not found or said[found.end() : found.end() + 1].strip():
+        if not found or said[found.end() : found.end() + 1].strip(_BLANKS):
             raise ValueError(said)
         quoted = found["quoted"]
         yield found["plain"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
@@ -74,7 +77,7 @@ def _strings(said: str) -> Iterator[str]:
 
 def words(argv: str, variables: Mapping[str, str]) -> list[str]:
     """The words of a command line, its variables replaced. What is not set is empty."""
-    replaced = (_replaced(word, variables) for word in argv.split())
+    replaced = (_replaced(word, variables) for word in _WORD.findall(argv))
     return list(chain.from_iterable(replaced))
 
 
@@ -96,7 +99,7 @@ def file_variables(text: str) -> dict[str, str]:
     variables: dict[str, str] = {}
     at = 0
     while at < len(text):
-        if text[at].isspace():
+        if text[at] in _BLANKS:
             at += 1
             continue
         comment = _COMMENT.match(text, at)
@@ -113,7 +116,7 @@ def _assign(variables: dict[str, str], text: str, at: int) -> int:
     if key is None or not key["equals"]:
         return key.end() if key else len(text)
     value, at = _value(text, key.end())
-    name = key["key"].strip()
+    name = key["key"].strip(_BLANKS)
     if _NAME.fullmatch(name):
         variables[name] = value
     return at

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_apply import commands, durable
 from haproxy_apply.state import START_LOG
+from haproxy_apply.stats_socket import native
 from haproxy_apply.surroundings import Account
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Definition(NamedTuple):
     """How a unit is started."""
 
     words: list[str]  # of the command line, the binary first
-    environment: dict[str, str]
+    environment: dict[str, str]  # read as Latin-1
     account: Account | None  # None: root
     directory: str
 
@@ -98,7 +99,7 @@ def definition(unit: str) -> Definition | None:
     asked = [word for name in _ASKED for word in ("-p", name)]
     said = commands.run(["systemctl", "show", *asked, unit])
     properties: dict[str, list[str]] = {}
-    for line in said.output.splitlines():
+    for line in said.output.split("\n"):
         name, _equals, value = line.partition("=")
         properties.setdefault(name, []).append(value)
     try:
@@ -121,9 +122,9 @@ def _definition(said: dict[str, list[str]]) -> Definition:
         variables.update(_variables(file))
     # A unit may call its binary by another name.
     words = [binary, *unit_syntax.words(argv, variables)[1:]]
-    named = _value(said, "WorkingDirectory").lstrip("!")
+    named = native(_value(said, "WorkingDirectory").lstrip("!"))
     directory = named if os.path.isdir(named) else "/"
-    return Definition(words, variables, _account(said), directory)
+    return Definition(list(map(native, words)), variables, _account(said), directory)
 
 
 def _value(said: dict[str, list[str]], name: str) -> str:
@@ -144,7 +145,7 @@ def _variables(said: str) -> dict[str, str]:
     from haproxy_apply import unit_syntax
 
     pattern, is_optional = unit_syntax.environment_path(said)
-    paths = sorted(glob(pattern))
+    paths = sorted(glob(native(pattern)))
     if not paths and not is_optional:
         raise FileNotFoundError(pattern)
     variables: dict[str, str] = {}

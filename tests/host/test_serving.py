@@ -124,7 +124,7 @@ def test_the_worst_backends_come_first(
     assert serves(report) == ("running", worst)
 
 
-@pytest.mark.fault("F255")
+@pytest.mark.fault("F252")
 def test_a_server_that_is_named_as_a_process_is_one(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any]
 ) -> None:

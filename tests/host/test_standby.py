@@ -210,7 +210,7 @@ LETTERS: dict[str, tuple[Style, str, str]] = {
 }
 
 
-@pytest.mark.fault("F253")
+@pytest.mark.fault("F250")
 @pytest.mark.parametrize("where", LETTERS)
 def test_a_word_with_letters_that_are_not_ascii(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], where: str
@@ -223,7 +223,7 @@ def test_a_word_with_letters_that_are_not_ascii(
     judge(proxy, needing_more(*backends))
 
 
-@pytest.mark.fault("F254")
+@pytest.mark.fault("F251")
 def test_a_units_script_of_haproxys_name_is_not_executed(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...]
 ) -> None:

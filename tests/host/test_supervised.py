@@ -130,7 +130,7 @@ def test_a_master_reloads_under_its_supervisor(
         assert step.run(None, Action="inspect")["notes"] == ""
 
 
-@pytest.mark.fault("F254")
+@pytest.mark.fault("F251")
 def test_a_script_of_haproxys_name_is_no_haproxy(
     make_proxy: MakeProxy, backends: tuple[BackendHost, ...], haproxy: dict[str, Any]
 ) -> None:

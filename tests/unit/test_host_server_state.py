@@ -121,7 +121,7 @@ def test_the_processes_of_haproxy_are_no_servers() -> None:
     assert servers(rows(f"1\n{HEADER}\n{PROCESSES}\n")) == Servers(0, (), ())
 
 
-@pytest.mark.fault("F255")
+@pytest.mark.fault("F252")
 @pytest.mark.fault("F147")
 @pytest.mark.parametrize(
     ("word", "other"),

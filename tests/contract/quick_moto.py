@@ -47,6 +47,8 @@ def _answer_of_ec2(self: EC2Response) -> Any:
         return _answer(self)
     question = repr(sorted(self.querystring.items()))
     if question not in said:
-        said[question] = _answer(self)
+        said[question] = status, headers, body = _answer(self)
+        return status, {**headers}, body
     status, headers, body = said[question]
-    return status, {**headers}, body
+    # With a request id of its own, which is the next of moto's random numbers.
+    return status, *self._enrich_response({**headers}, body)

@@ -285,7 +285,7 @@ def _born_down(
     serving = _serving(after, frozenset(row.name for row in carried if row.is_up))
     followers = _followers(after)
     for name in _not_carried(after, carried):
-        together = followers[name] | followers.get(_ANYBODY, frozenset())
+        together = followers[name] | followers.get(_ANYBODY, set())
         has_others = all(_has_others(each, serving, after) for each in together)
         if has_others and _waits_for_check(after.of(name)):
             yield _newborn(name, be_ids, after)
@@ -327,12 +327,12 @@ def _named(tracked: str) -> str:
     return _ANYBODY if "$" in tracked else tracked
 
 
-def _followers(after: _Config) -> dict[str, frozenset[str]]:
+def _followers(after: _Config) -> dict[str, set[str]]:
     """By server: itself and who tracks it, in whatever backend, and goes down with it."""
-    found: dict[str, frozenset[str]] = {}
+    found: dict[str, set[str]] = {}
     for name in after.servers:
         for leader in _with_tracked(frozenset({name}), after):
-            found[leader] = found.get(leader, frozenset()) | {name}
+            found.setdefault(leader, set()).add(name)
     return found
 
 

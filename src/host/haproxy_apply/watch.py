@@ -20,6 +20,8 @@ MAX_REPLACEMENTS = 2
 # How often nothing may be found: somebody else's reload has a moment without a command line, a restart of the unit
 # one without any worker.
 _GAPS, _GAPS_OF_UNIT = 1, 5
+# Who restarts the unit has to wait for a load as we had, for as long at most.
+_CHANGE_SECONDS = 30
 
 
 def watch(host: Host, awaited: Model, before: Service, after: Service) -> Service:
@@ -28,24 +30,30 @@ def watch(host: Host, awaited: Model, before: Service, after: Service) -> Servic
     # Who cannot be asked is watched for longer than HAProxy tries to bind (2.1 s).
     if not after.answers_on(awaited.stats_socket.path):
         polls = polls * 3 // 2
-    gaps = _GAPS_OF_UNIT if host.unit else _GAPS
+    gaps: float = _GAPS_OF_UNIT if host.unit else _GAPS
     left, replacements = polls, 0
     began = time.time()
     while left > 0:
         time.sleep(POLL_SECONDS)
-        left -= 1
         service = host.discovery.find()
         if service is None or service.worker is None:
-            # Who restarts the unit has to wait for a load as we had.
-            gaps -= 0 if host.unit and units.is_changing(host.unit) else 1
+            gaps -= _gap(host)
         elif service.worker != after.worker:
             # Somebody else's reload: a worker that is younger still is the one to watch.
             _check_younger(service, after, before)
             replacements += 1
             after, left = service, polls - 1
+        else:
+            left -= 1
         if gaps < 0 or replacements > MAX_REPLACEMENTS:
             raise ReloadFailed("worker-died", load.said(before, host.unit, began))
     return after
+
+
+def _gap(host: Host) -> float:
+    """How much of a gap it is that nobody was found: little while systemd starts or stops the unit."""
+    is_changing = host.unit != "" and units.is_changing(host.unit)
+    return _GAPS_OF_UNIT * POLL_SECONDS / _CHANGE_SECONDS if is_changing else 1
 
 
 def _check_younger(service: Service, than: Service, before: Service) -> None:

@@ -34,6 +34,7 @@ mkdir -p /etc/haproxy
 mount -t tmpfs -o mode=755{etc_haproxy} etc-haproxy /etc/haproxy
 mount -t tmpfs -o mode=755{var_lib} var-lib /var/lib
 mkdir -p /var/lib/haproxy
+mount -t tmpfs -o mode=755 srv /srv
 """
 
 

@@ -1,13 +1,18 @@
 """Proxies and backends of the lab for the tests of the host program."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
 from local.lab import BackendHost, Client, Network, ProxyHost, Style
 from tests.haproxies import binary, is_at_least
+
+FEW = 3
+"""Cells of a test that each HAProxy has, also where several are tested at once: all styles of a service."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,23 +32,43 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("haproxy", versions, indirect=True)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Several HAProxys share the parts of the kill sweep: where it kills depends on the program, not on them."""
+    """Where several HAProxys are tested at once, the cells of a sweep take turns: each runs on one of them.
+
+    `make test-haproxies` tests one after the other, and each on all cells.
+    """
     versions = config.getoption("haproxy") or ["installed"]
-    others = {item for item in items if not _is_own_part(item, versions)}
+    cells: dict[object, set[str]] = defaultdict(set)
+    for item in items:
+        cells[_function(item)].add(_cell(item))
+
+    def is_anothers_turn(item: pytest.Item) -> bool:
+        # By chance, but always the same: an order of the cells would give all of one method to one HAProxy.
+        turn = sha256(_cell(item).encode()).digest()[0] % len(versions)
+        is_of_sweep = len(cells[_function(item)]) > FEW
+        return is_of_sweep and _haproxy_of(item) not in {"", versions[turn]}
+
+    others = {item for item in items if is_anothers_turn(item)}
     config.hook.pytest_deselected(items=list(others))
     items[:] = [item for item in items if item not in others]
 
 
-def _is_own_part(item: pytest.Item, versions: Sequence[str]) -> bool:
-    """Whether this is no part of a sweep, or the turn of the HAProxy that it is to run on."""
+def _function(item: pytest.Item) -> object:
+    return item.path, getattr(item, "originalname", "")
+
+
+def _haproxy_of(item: pytest.Item) -> str:
+    """The version that a test is to run on; empty: it has no proxy."""
     given = item.callspec.params if hasattr(item, "callspec") else {}
-    if not {"part", "haproxy"} <= set(given):
-        return True
-    turn = given["part"].start % len(versions)
-    return bool(given["haproxy"] == versions[turn])
+    return str(given.get("haproxy", ""))
+
+
+def _cell(item: pytest.Item) -> str:
+    """A name that is the same for each HAProxy."""
+    return item.name.replace(f"[{_haproxy_of(item)}", "[", 1)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Other people on the host while the step runs: their reloads, restarts and HAProxies are not the step's."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 
 import pytest
 
@@ -71,6 +72,30 @@ def test_somebody_elses_restart_may_take_long_to_load(
     answer = finish(process)
     assert answer.says("installed"), answer
     assert set(state_of(proxy)) == {"app-1", "app-2", "app-3"}
+
+
+@pytest.mark.fault("F253")
+def test_systemd_has_given_up_what_the_new_file_killed(
+    make_proxy: MakeProxy, backends: tuple[BackendHost, ...], client: Client
+) -> None:
+    """HAProxy dies of it again and again, until systemd starts it no more: the old file comes back to life."""
+    lua = "/etc/haproxy/die.lua"
+    proxy = make_proxy(Style.MASTER_WORKER)
+    proxy.write(
+        lua, "core.register_task(function() core.msleep(100); os.exit(1) end)\n"
+    )
+    proxy.start(config(backends[0]))
+    after = config(*backends).replace("global\n", f"global\n    lua-load {lua}\n", 1)
+    process = ApplyStep(proxy).start(after, ReloadMethod="seamless")
+    # As `Restart=always` and `StartLimitBurst=2` would.
+    wait_until(lambda: not proxy.processes())
+    proxy.run(["systemctl", "start", "haproxy"], check=False)
+    wait_until(lambda: not proxy.processes())
+    proxy.write("/run/haproxy.start-limit-hit", "")
+    answer = finish(process)
+    assert answer.says("rolled-back", "worker-died"), answer
+    assert proxy.read(CONFIG) == config(backends[0])
+    assert client.get(str(proxy.ipv4)).status == HTTPStatus.OK
 
 
 def test_a_second_haproxy_in_the_foreground_is_left_alone(

@@ -337,7 +337,10 @@ def test_a_move_that_leaves_no_server_up_is_reloaded(
 def test_servers_that_are_never_checked_move_one_after_the_other(
     start: Callable[..., Runtime], backends: tuple[BackendHost, ...], client: Client
 ) -> None:
-    """Each is ready again before the next one goes."""
+    """Each is ready again before the next one goes.
+
+    On a busy machine a connection may outlast the wait for it, and its server cannot move: once of a few times it can.
+    """
     text = config(*backends[:2], options="")
     run = start(text)
     after = text.replace("app-1 10.77.1.1", "app-1 10.77.1.2").replace(
@@ -346,7 +349,12 @@ def test_servers_that_are_never_checked_move_one_after_the_other(
     with client.traffic(
         Load((str(run.proxy.ipv4),), connections_per_second=60)
     ) as traffic:
-        assert run.change(after).says("installed", method="runtime")
+        for wanted in (after, text, after, text):
+            answer = run.change(wanted)
+            if answer["method"] == "runtime":
+                break
+            assert "still has connections" in answer.stdout, answer
+    assert answer["method"] == "runtime", answer
     assert traffic.failed == []
 
 

@@ -385,9 +385,11 @@ def test_a_server_moves_when_nobody_is_connected(becomes_free: bool) -> None:  #
         assert runs(worker.state(), new)
         assert worker.servers["app/s2"].kept == 0
     else:
+        journal = Journal()
         with pytest.raises(Refused):
-            carry_out(planned, worker, Journal(), sleep)
+            carry_out(planned, worker, journal, sleep)
         assert worker.servers["app/s2"].address == "10.77.1.2"
+        assert "app/s2 still has connections" in journal.log
 
 
 TITLES = (

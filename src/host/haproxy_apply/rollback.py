@@ -92,6 +92,9 @@ def _reloaded(host: Host, before: Service, service: Service) -> Service:
     try:
         return reload(host, service, present, host.old)
     except ReloadFailed as failure:
+        # One that dies again and again may have died of the refused file once more.
+        if host.discovery.find() is None:
+            return _started_again(host, before)
         said = f"HAProxy does not reload the old file: {failure.reason}"
         raise ReloadFailed(said) from None
 

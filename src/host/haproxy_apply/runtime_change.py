@@ -409,7 +409,8 @@ class _Change:
             if self._worker.is_free(step.name):
                 return
             self._sleep(_PAUSE)
-        raise Refused(f"{step.name} still has connections")
+        self._journal.add(f"{step.name} still has connections, so it cannot move")
+        raise Refused(step.name)
 
     def _weigh(self, step: Step) -> None:
         self._worker.tell(f"set server {step.name} weight {step.weight}")

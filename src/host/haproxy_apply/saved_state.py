@@ -283,11 +283,9 @@ def _born_down(
     after: _Config, carried: list[Row], be_ids: dict[str, str]
 ) -> Iterator[Row]:
     serving = _serving(after, frozenset(row.name for row in carried if row.is_up))
-    followers = _followers(after)
+    spared = _spared(after, serving)
     for name in _not_carried(after, carried):
-        together = followers[name] | followers.get(_ANYBODY, set())
-        has_others = all(_has_others(each, serving, after) for each in together)
-        if has_others and _waits_for_check(after.of(name)):
+        if name in spared and _waits_for_check(after.of(name)):
             yield _newborn(name, be_ids, after)
 
 
@@ -307,7 +305,7 @@ def _serves(name: str, up: frozenset[str], after: _Config) -> bool:
 
     Of one of a template's nobody knows whether it still is one, of variables and conditions what they say.
     """
-    together = _with_tracked(frozenset({name}), after)
+    together = _with_tracked(name, after)
     return together <= up and all(_is_clear(after.of(each)) for each in together)
 
 
@@ -315,12 +313,15 @@ def _is_clear(servers: tuple[Server, ...]) -> bool:
     return len(servers) == 1 and servers[0].is_plain and not _is_vague(servers[0])
 
 
-def _with_tracked(names: frozenset[str], after: _Config) -> frozenset[str]:
-    """These and all that they track, whichever of their lines counts."""
-    entries = map(after.entry, names)
-    lines = chain.from_iterable(map(after.of, entries))
-    tracked = {_named(server.tracked) for server in lines if server.tracked}
-    return names if tracked <= names else _with_tracked(names | tracked, after)
+def _with_tracked(name: str, after: _Config) -> set[str]:
+    """It and all that it tracks, whichever of their lines counts."""
+    found, latest = {name}, {name}
+    while latest:
+        entries = map(after.entry, latest)
+        lines = chain.from_iterable(map(after.of, entries))
+        latest = {_named(line.tracked) for line in lines if line.tracked} - found
+        found |= latest
+    return found
 
 
 def _named(tracked: str) -> str:
@@ -331,9 +332,21 @@ def _followers(after: _Config) -> dict[str, set[str]]:
     """By server: itself and who tracks it, in whatever backend, and goes down with it."""
     found: dict[str, set[str]] = {}
     for name in after.servers:
-        for leader in _with_tracked(frozenset({name}), after):
+        for leader in _with_tracked(name, after):
             found.setdefault(leader, set()).add(name)
     return found
+
+
+def _spared(after: _Config, serving: set[tuple[str, bool]]) -> set[str]:
+    """Who may be DOWN with all that track it: nobody, where who tracks by a variable may not."""
+    followers = _followers(after)
+    found = {
+        leader
+        for leader, names in followers.items()
+        if all(_has_others(name, serving, after) for name in names)
+    }
+    is_anybody_spared = _ANYBODY in found or _ANYBODY not in followers
+    return found if is_anybody_spared else set()
 
 
 def _has_others(name: str, serving: set[tuple[str, bool]], after: _Config) -> bool:

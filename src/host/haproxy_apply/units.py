@@ -190,9 +190,12 @@ def can_reload(unit: str) -> bool:
 
 
 def is_changing(unit: str) -> bool:
-    """Whether systemd starts or stops it at the moment, and waits for that to end."""
-    said = commands.run(["systemctl", "show", "-p", "ActiveState", unit])
-    return said.output.strip() in _CHANGING
+    """Whether systemd starts or stops it at the moment; a pause after it died (`RestartSec`) is neither."""
+    asked = ["-p", "ActiveState", "-p", "SubState"]
+    said = commands.run(["systemctl", "show", *asked, unit]).output
+    return "SubState=auto-restart" not in said and not _CHANGING.isdisjoint(
+        said.splitlines()
+    )
 
 
 def reload(unit: str, seconds: float) -> None:
@@ -201,7 +204,11 @@ def reload(unit: str, seconds: float) -> None:
 
 
 def restart(unit: str, seconds: float) -> None:
-    """Let systemd start it again, within so many seconds; whether it did, the new worker says."""
+    """Let systemd start it again, within so many seconds; whether it did, the new worker says.
+
+    Also a unit that it has given up, since it died too often (`StartLimitBurst`).
+    """
+    commands.run(["systemctl", "reset-failed", unit])
     _systemctl("restart", unit, seconds)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from haproxy_apply import load, units
+from haproxy_apply import load, patience, units
 from haproxy_apply.errors import ReloadFailed
 
 if TYPE_CHECKING:
@@ -17,11 +17,9 @@ WATCH_SECONDS = 2
 POLL_SECONDS = 0.2
 MAX_REPLACEMENTS = 2
 
-# How often nothing may be found: somebody else's reload has a moment without a command line, a restart of the unit
-# one without any worker.
+# How often nothing may be found: somebody else's reload has a moment without a command line, a unit that died comes
+# back at once.
 _GAPS, _GAPS_OF_UNIT = 1, 5
-# Who restarts the unit has to wait for a load as we had, for as long at most.
-_CHANGE_SECONDS = 30
 
 
 def watch(host: Host, awaited: Model, before: Service, after: Service) -> Service:
@@ -30,14 +28,16 @@ def watch(host: Host, awaited: Model, before: Service, after: Service) -> Servic
     # Who cannot be asked is watched for longer than HAProxy tries to bind (2.1 s).
     if not after.answers_on(awaited.stats_socket.path):
         polls = polls * 3 // 2
-    gaps: float = _GAPS_OF_UNIT if host.unit else _GAPS
+    gaps = _GAPS_OF_UNIT if host.unit else _GAPS
+    # Somebody else's restart loads as ours did, but a rollback has to fit behind it.
+    patient_until = time.monotonic() + min(host.load_seconds, patience.left() / 2)
     left, replacements = polls, 0
     began = time.time()
     while left > 0:
         time.sleep(POLL_SECONDS)
         service = host.discovery.find()
         if service is None or service.worker is None:
-            gaps -= _gap(host)
+            gaps -= not _is_awaited(host, patient_until)
         elif service.worker != after.worker:
             # Somebody else's reload: a worker that is younger still is the one to watch.
             _check_younger(service, after, before)
@@ -50,10 +50,9 @@ def watch(host: Host, awaited: Model, before: Service, after: Service) -> Servic
     return after
 
 
-def _gap(host: Host) -> float:
-    """How much of a gap it is that nobody was found: little while systemd starts or stops the unit."""
-    is_changing = host.unit != "" and units.is_changing(host.unit)
-    return _GAPS_OF_UNIT * POLL_SECONDS / _CHANGE_SECONDS if is_changing else 1
+def _is_awaited(host: Host, until: float) -> bool:
+    """Whether systemd starts or stops the unit, for somebody, and we can wait for that."""
+    return host.unit != "" and time.monotonic() < until and units.is_changing(host.unit)
 
 
 def _check_younger(service: Service, than: Service, before: Service) -> None:

@@ -1,11 +1,12 @@
 """The world as a fixture, small and fresh for every test."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
 from tests.contract import quick_moto
-from tests.contract.world import World, new_world
+from tests.contract.world import Saved, World, new_world
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,10 +17,18 @@ def _quick_moto() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def world() -> Iterator[World]:
-    """An empty environment."""
+@cache
+def settled_before() -> Saved:
+    """The world that many tests begin with, made once."""
     with new_world() as made:
+        return Saved.of(settled(made))
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """An empty environment; the test that wants it running gets it so from the beginning."""
+    is_settled = "running" in request.fixturenames
+    with settled_before().restored() if is_settled else new_world() as made:
         yield made
 
 
@@ -35,7 +44,7 @@ def fresh() -> Iterator[World]:
 @pytest.fixture
 def running(world: World) -> World:
     """Three backends, three proxies, all of them settled."""
-    return settled(world)
+    return world if world.invocations else settled(world)
 
 
 def settled(world: World) -> World:

@@ -1,15 +1,19 @@
 """Moto works out again for each request what is always the same; here it remembers. Nothing it answers is another."""
 
 import importlib
+from functools import cache
 from types import ModuleType
 from typing import Any
 
 import pytest
+from botocore.useragent import UserAgentString
 from moto.core.serialize import AttributePickerContext, XFormedAttributePicker
+from moto.core.utils import method_names_from_class
 from moto.ec2.responses import EC2Response
 from moto.s3.models import S3Backend
 
 S3_URLS = "moto.s3.urls"
+METHODS = "moto.core.responses.method_names_from_class"
 _answer = EC2Response.call_action
 _names_of = XFormedAttributePicker.get_possible_keys
 _found: dict[tuple[object, ...], tuple[str, ...]] = {}
@@ -17,10 +21,13 @@ _found: dict[tuple[object, ...], tuple[str, ...]] = {}
 
 def install(patch: pytest.MonkeyPatch) -> None:
     """To be undone with the patch."""
-    # Most of the time that a contract test took went into these three.
+    # Most of the time that a contract test took went into these.
     patch.setattr(XFormedAttributePicker, "get_possible_keys", _names)
     patch.setattr(S3Backend, "_url_module", property(_url_module))
     patch.setattr(EC2Response, "call_action", _answer_of_ec2)
+    patch.setattr(METHODS, cache(method_names_from_class))
+    # Nobody reads who asks.
+    patch.setattr(UserAgentString, "to_string", lambda _agent: "tests")
 
 
 def _names(

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from moto.s3.models import s3_backends
 
 from haproxy_sync.config.render import Rendering
 from haproxy_sync.errors import Superseded
@@ -141,16 +142,9 @@ class Stage:
     def history(self) -> list[EnvironmentState]:
         """Every state that ever was, oldest first (the bucket keeps versions)."""
         key = f"state/{self.settings.environment}.json"
-        versions = self.clients.s3.list_object_versions(Bucket="bucket", Prefix=key)[
-            "Versions"
-        ]
-        bodies = [
-            self.clients.s3.get_object(
-                Bucket="bucket", Key=key, VersionId=version["VersionId"]
-            )["Body"].read()
-            for version in reversed(versions)
-        ]
-        return [codec.loads(body) for body in bodies]
+        # Asked for a list, moto copies whatever lies in the bucket.
+        bucket: Any = s3_backends[ACCOUNT]["aws"].get_bucket("bucket")
+        return [codec.loads(version.value) for version in bucket.keys.getlist(key)]
 
 
 def numbers(state: EnvironmentState) -> Pool:

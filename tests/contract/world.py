@@ -1,19 +1,25 @@
 """A small world on moto and the Run Command stand-in: instances, proxies that behave as told, its own clock."""
 
+import copyreg
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import unified_diff
 from functools import cache
 from hashlib import md5, sha256
-from types import SimpleNamespace
+from threading import Condition, RLock
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from moto import mock_aws
+from moto.core.base_backend import BackendDict
+from moto.s3.models import FakeKey, s3_backends
+from moto.ssm.models import ParameterDict
 
 import ssm_document
 from haproxy_apply import ownership, report, request
@@ -46,6 +52,7 @@ from tests.contract import answers
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
+PARTITION = "aws"
 BEGIN = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 OUTPUT = 23_900
 """Characters that the program prints at most."""
@@ -560,25 +567,97 @@ def new_world(**changes: Any) -> Iterator[World]:
         queue_url = clients.sqs.create_queue(QueueName="queue")["QueueUrl"]
         clock = ManualClock(BEGIN)
         service = run_command_on_moto(ACCOUNT, REGION, clock=clock)
-        with attach(service):
-            settings = Settings(
-                environment="staging",
-                region=REGION,
-                bucket="bucket",
-                queue_url=queue_url,
-                document_name="apply",
-                publisher=stack("staging"),
-                start_frozen=False,  # what happens before somebody has looked is test_first_freeze's
-            )
-            world = World(replace(settings, **changes), clients, clock, service)
+        settings = Settings(
+            environment="staging",
+            region=REGION,
+            bucket="bucket",
+            queue_url=queue_url,
+            document_name="apply",
+            publisher=stack("staging"),
+            start_frozen=False,  # what happens before somebody has looked is test_first_freeze's
+        )
+        world = World(replace(settings, **changes), clients, clock, service)
+        with _around(world):
             content = submitted(document(world.program))
             clients.ssm.create_document(
                 Content=content, Name="apply", DocumentType="Command"
             )
-            service.on_event = lambda said: _announce(world, said)
-            # moto's queue delays by the wall clock, we by the test's.
-            with wired(world), _delayed(world):
-                yield world
+            yield world
+
+
+@contextmanager
+def _around(world: World) -> Iterator[None]:
+    """Run Command, the handler and the queue are this world's."""
+    with attach(world.service):
+        world.service.on_event = lambda said: _announce(world, said)
+        # moto's queue delays by the wall clock, we by the test's.
+        with wired(world), _delayed(world):
+            yield
+
+
+# Python says of these that they cannot be copied. A lock that nobody holds is as good as a new one.
+copyreg.pickle(MappingProxyType, lambda view: (MappingProxyType, (dict(view),)))
+copyreg.pickle(type(RLock()), lambda _lock: (RLock, ()))
+copyreg.pickle(Condition, lambda _condition: (Condition, ()))
+copyreg.pickle(
+    ParameterDict,
+    lambda each: (_filled, (each.account_id, each.region_name, {**each}), vars(each)),
+)
+
+
+def _filled(account: str, region: str, known: dict[str, Any]) -> ParameterDict:
+    made = ParameterDict(account, region)
+    made.update(known)
+    return made
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A world at some moment, with all that moto and the function's process knew: each copy of it has its own future.
+
+    To copy one takes a small part of the time that it took to come that far.
+    """
+
+    world: World
+    backends: tuple[tuple[Any, str, str, Any], ...]
+    confirmed: frozenset[tuple[str, str, str]]
+
+    @classmethod
+    def of(cls, world: World) -> "Saved":
+        """The world as it is now."""
+        services: Any = BackendDict
+        backends = tuple(
+            (service, *place)
+            for service in services._instances  # noqa: SLF001 # there is no other list of them
+            for place in service.iter_backends()
+        )
+        seen = cls(world, backends, frozenset(shipped._confirmed))  # noqa: SLF001
+        # moto empties every object that it knows of when a world ends.
+        known: Any = FakeKey
+        objects = [*known.instances_tracked]
+        saved = seen.copy()
+        known.instances_tracked = objects
+        return saved
+
+    def copy(self) -> "Saved":
+        """What it shares with the first can have no state."""
+        services = (service for service, *_ in self.backends)
+        shared = [self.world.clients, *services]
+        return deepcopy(self, {id(each): each for each in shared})
+
+    @contextmanager
+    def restored(self) -> Iterator[World]:
+        """A copy, in the place of whatever moto knew."""
+        with mock_aws():
+            moto_filters.install()
+            copied = self.copy()
+            for service, account, region, backend in copied.backends:
+                dict.__setitem__(service[account], region, backend)
+            s3_backends.bucket_accounts["bucket"] = (PARTITION, ACCOUNT)
+            shipped.forget()
+            shipped._confirmed.update(copied.confirmed)  # noqa: SLF001
+            with _around(copied.world):
+                yield copied.world
 
 
 @cache

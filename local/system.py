@@ -50,6 +50,8 @@ SHUTDOWN_SECONDS = 1.0
 """How long a host still serves after the call that terminates it."""
 DEADLINE_SECONDS = 180
 """Of a wait, unless it says otherwise: a busy machine is no fault."""
+PAUSE_SECONDS = 1.0
+"""At most, between two questions of a wait."""
 REGISTER_SECONDS = 3.0
 """How long after the launch of a proxy its SSM agent registers."""
 LOCAL_PARAMETERS = {
@@ -258,7 +260,10 @@ class LocalSystem:
         condition: Callable[[], object],
         seconds: float = DEADLINE_SECONDS,
     ) -> float:
-        """Wait for a condition, however often it raises OSError; the seconds it took. TimeoutError says `what`."""
+        """Wait for a condition, however often it raises OSError; the seconds it took. TimeoutError says `what`.
+
+        The longer it takes, the less often it is asked: most questions are requests to all that runs here.
+        """
         start = time.monotonic()
         error: OSError | None = None
         while time.monotonic() < start + seconds:
@@ -267,7 +272,8 @@ class LocalSystem:
                     return time.monotonic() - start
             except OSError as failure:
                 error = failure
-            time.sleep(0.2)
+            waited = time.monotonic() - start
+            time.sleep(min(PAUSE_SECONDS, 0.1 + waited / 10))
         raise TimeoutError(
             f"{what}: not within {seconds:.0f} s, logs in {self.folder}"
         ) from error

@@ -16,6 +16,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
+from local.cloud import SHARED
 from local.deployment import PROJECT, settings
 from local.lab import (
     BackendHost,
@@ -374,13 +375,15 @@ def _later(seconds: float, work: Callable[[], None]) -> None:
 
 
 def fresh_folder() -> Path:
-    """A folder for this process's logs and artifacts; those of processes that ended are removed."""
+    """A folder for this process: logs, artifacts; those of processes that ended are removed, with what they shared."""
     FOLDERS.mkdir(exist_ok=True)
     if FOLDERS.is_symlink() or FOLDERS.stat().st_uid != os.geteuid():
         raise PermissionError(f"{FOLDERS} is not ours: remove it")
     for folder in FOLDERS.iterdir():
         if folder.name.isdigit() and not Path("/proc", folder.name).exists():
             shutil.rmtree(folder, ignore_errors=True)
+    if not any(folder.name.isdigit() for folder in FOLDERS.iterdir()):
+        shutil.rmtree(FOLDERS / SHARED, ignore_errors=True)
     own = FOLDERS / str(os.getpid())
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir()

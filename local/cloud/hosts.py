@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from moto.ec2.models import ec2_backends
 
 from local.agent import HostAgent
 from local.cloud import ACCOUNT, REGION
 from local.cloud.access import policies_of
-from local.cloud.function import session_credentials
+from local.cloud.clients import client_of
 from local.cloud.policies import Request, allows
 from local.lab import ENVIRONMENT
 from local.run_command import RunCommand
@@ -93,17 +92,8 @@ class Hosts:
                 instance_id,
             )
             return
-        keys = session_credentials(role, instance_id)
-        s3 = boto3.Session(
-            keys["AWS_ACCESS_KEY_ID"],
-            keys["AWS_SECRET_ACCESS_KEY"],
-            keys["AWS_SESSION_TOKEN"],
-            REGION,
-        ).client(
-            "s3",
-            endpoint_url=self.endpoint,
-            config=Config(s3={"addressing_style": "path"}),
-        )
+        config = Config(s3={"addressing_style": "path"})
+        s3 = client_of(role, instance_id, "s3", self.endpoint, config=config)
         self.agents[instance_id] = HostAgent(machine, s3, region=REGION)
         self.service.register(instance_id, self.agents[instance_id])
 

@@ -28,7 +28,6 @@ from local.lab import (
     self_signed,
 )
 from local.lab.client import Response
-from local.run_command.instances import PING_SECONDS
 from local.stack import Stack
 
 # Root's files, not in the tree, which is somebody else's; `make invoke` looks here, so no name by chance.
@@ -309,7 +308,7 @@ class LocalSystem:
 
     def stop_agent(self, proxy: Proxy) -> None:
         """Its SSM agent ends, minutes ago: the service has noticed."""
-        self.stack.order(crash=proxy.instance_id, silent_seconds=PING_SECONDS)
+        self.stack.order(crash=proxy.instance_id, is_noticed=True)
 
     def _make_instance_profile(self) -> None:
         """The proxies' instance profile, as the README has the operator make it."""

@@ -21,6 +21,7 @@ from local.cloud.clients import client_of
 from local.cloud.policies import Request, allows
 from local.lab import ENVIRONMENT
 from local.run_command import RunCommand
+from local.run_command.instances import PING_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -62,14 +63,14 @@ class Hosts:
     def obey(self, order: Mapping[str, Any]) -> None:
         """`{"register": id, "enter": prefix, "root": directory}`, or `{"crash": id}`.
 
-        A crash may be so long ago (`"silent_seconds": n`) that the service has noticed.
+        A crash may be so long ago (`"is_noticed": true`) that the service has noticed.
         """
         match order:
             case {"register": str(instance_id), "enter": enter, "root": str(root)}:
                 self._register(instance_id, Machine(enter, Path(root)))
             case {"crash": str(instance_id)}:
                 if instance_id in self.agents:
-                    silent = order.get("silent_seconds", 0)
+                    silent = PING_SECONDS if order.get("is_noticed") else 0
                     self.service.disconnect(
                         instance_id, crash=True, silent_seconds=silent
                     )

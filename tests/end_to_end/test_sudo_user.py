@@ -192,7 +192,9 @@ def test_the_readmes_commands_as_a_user_with_sudo(newcomer: Newcomer) -> None:
     _lend_caches(newcomer)
     tested = newcomer.types(f"make test TESTS='{TESTS}'")
     assert tested.count(" passed") == 3
-    assert readme.is_shown("make test", tested), tested
+    # Those that are not selected are the only difference to all of them.
+    of_all = re.sub(r", \d+ deselected", "", tested)
+    assert readme.is_shown("make test", of_all), tested
     template = "src/haproxy_sync/config/templates/haproxy.cfg.j2"
     newcomer.types(f"cp {template} .")
     _shows(newcomer, "make template-test TEMPLATE=haproxy.cfg.j2")

@@ -24,18 +24,18 @@ POOL = (2, 3)
 GROUPS = {
     "test_sudo_user.py": "newcomer",
     "test_demo.py": "demo",
+    "test_migration.py": "migration",
+    "test_new_stack.py": "fourth system",
     "test_command_line.py": "third system",
     "test_doctor.py": "third system",
     "test_operator_commands.py": "second system",
     "test_pool.py": "second system",
     "test_samples.py": "second system",
-    "test_migration.py": "migration",
-    "test_new_stack.py": "fourth system",
 }
 """Who has a system of their own; the modules that are not named share one."""
 
 ORDER = tuple(dict.fromkeys((*GROUPS.values(), "first system")))
-"""The longest first. A worker ends with its last group, and until then its idle systems cost the others time."""
+"""The longest first, and those that make a system beside `takeover` before it: a process has one folder for them."""
 
 
 def group(nodeid: str) -> str:

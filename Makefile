@@ -14,8 +14,8 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --set-home --preserve-env env P
 # From the command line only: a variable of that name in your environment must not narrow the tests in silence.
 # Of each stage something must be left, or pytest fails.
 SELECTED := $(if $(findstring command,$(origin TESTS)),-k "$(TESTS)")
-# Of a few tests: more workers would only load the same code more often.
-workers = $(if $(SELECTED),2,$(1))
+# Of a few tests: workers would only load the same code more often.
+workers = $(if $(SELECTED),0,$(1))
 # Options of a tool from variables of the command line, as they are typed: blanks, quotes and dollars are no syntax.
 # A variable of that name in your environment (PROXY, ENVIRONMENT) means something else.
 given = $(if $(findstring command,$(origin $(1))),$(value $(1)))
@@ -73,7 +73,7 @@ $(PYTHON):
 	@echo 'nothing runs here: start it with `make demo KEEP=1`' >&2; exit 1
 
 test: setup setup-ansible setup-pythons setup-haproxies build lint ## lint, all tests; TESTS='this or that' narrows
-	pytest -n 2 --ignore tests/host --ignore tests/local --ignore tests/end_to_end $(SELECTED)
+	pytest -n $(call workers,2) --ignore tests/host --ignore tests/local --ignore tests/end_to_end $(SELECTED)
 	$(AS_ROOT) pytest -n $(call workers,8) --maxschedchunk 1 $(HAPROXIES:%=--haproxy=%) tests/host tests/local \
 		$(SELECTED)
 	$(AS_ROOT) pytest -n $(call workers,4) tests/end_to_end $(SELECTED)

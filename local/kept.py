@@ -10,8 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.forward import forwarded
 from local.system import HTTP, HTTPS, Backend, LocalSystem, Proxy
 
-FOLLOW_SECONDS = 0.25
-"""How soon a machine follows its instance."""
+FOLLOW_SECONDS = 1.0
+"""How soon a machine follows its instance: EC2 is asked for all of them that often, for as long as the demo is kept."""
 
 # What a machine that cannot start raises: an address that its predecessor still has, namespaces, HAProxy.
 _TROUBLES = (

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 20
 INVOKE_SECONDS = 90
+_CREATING = threading.Lock()
 
 
 class InvokeFailed(Exception):
@@ -144,8 +146,14 @@ def client(endpoint: str, service: str) -> Any:
         retries={"max_attempts": 0},
         s3={"addressing_style": "path"},
     )
-    session: Any = boto3.Session("owner", "owner", region_name=REGION)
-    return session.client(service, endpoint_url=endpoint, config=config)
+    with _CREATING:
+        return _session().client(service, endpoint_url=endpoint, config=config)
+
+
+@cache
+def _session() -> Any:
+    """One for all clients: it keeps what it has read of the services' descriptions. It makes one client at a time."""
+    return boto3.Session("owner", "owner", region_name=REGION)
 
 
 def instances(ec2: "EC2Client", *states: str) -> dict[str, Any]:

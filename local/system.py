@@ -16,6 +16,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
+from local.cloud import SHARED
 from local.deployment import PROJECT, settings
 from local.lab import (
     BackendHost,
@@ -27,7 +28,6 @@ from local.lab import (
     self_signed,
 )
 from local.lab.client import Response
-from local.run_command.instances import PING_SECONDS
 from local.stack import Stack
 
 # Root's files, not in the tree, which is somebody else's; `make invoke` looks here, so no name by chance.
@@ -50,6 +50,8 @@ SHUTDOWN_SECONDS = 1.0
 """How long a host still serves after the call that terminates it."""
 DEADLINE_SECONDS = 180
 """Of a wait, unless it says otherwise: a busy machine is no fault."""
+PAUSE_SECONDS = 1.0
+"""At most, between two questions of a wait."""
 REGISTER_SECONDS = 3.0
 """How long after the launch of a proxy its SSM agent registers."""
 LOCAL_PARAMETERS = {
@@ -258,7 +260,10 @@ class LocalSystem:
         condition: Callable[[], object],
         seconds: float = DEADLINE_SECONDS,
     ) -> float:
-        """Wait for a condition, however often it raises OSError; the seconds it took. TimeoutError says `what`."""
+        """Wait for a condition, however often it raises OSError; the seconds it took. TimeoutError says `what`.
+
+        The longer it takes, the less often it is asked: most questions are requests to all that runs here.
+        """
         start = time.monotonic()
         error: OSError | None = None
         while time.monotonic() < start + seconds:
@@ -267,7 +272,8 @@ class LocalSystem:
                     return time.monotonic() - start
             except OSError as failure:
                 error = failure
-            time.sleep(0.2)
+            waited = time.monotonic() - start
+            time.sleep(min(PAUSE_SECONDS, 0.1 + waited / 10))
         raise TimeoutError(
             f"{what}: not within {seconds:.0f} s, logs in {self.folder}"
         ) from error
@@ -302,7 +308,7 @@ class LocalSystem:
 
     def stop_agent(self, proxy: Proxy) -> None:
         """Its SSM agent ends, minutes ago: the service has noticed."""
-        self.stack.order(crash=proxy.instance_id, silent_seconds=PING_SECONDS)
+        self.stack.order(crash=proxy.instance_id, is_noticed=True)
 
     def _make_instance_profile(self) -> None:
         """The proxies' instance profile, as the README has the operator make it."""
@@ -368,13 +374,15 @@ def _later(seconds: float, work: Callable[[], None]) -> None:
 
 
 def fresh_folder() -> Path:
-    """A folder for this process's logs and artifacts; those of processes that ended are removed."""
+    """A folder for this process: logs, artifacts; those of processes that ended are removed, with what they shared."""
     FOLDERS.mkdir(exist_ok=True)
     if FOLDERS.is_symlink() or FOLDERS.stat().st_uid != os.geteuid():
         raise PermissionError(f"{FOLDERS} is not ours: remove it")
     for folder in FOLDERS.iterdir():
         if folder.name.isdigit() and not Path("/proc", folder.name).exists():
             shutil.rmtree(folder, ignore_errors=True)
+    if not any(folder.name.isdigit() for folder in FOLDERS.iterdir()):
+        shutil.rmtree(FOLDERS / SHARED, ignore_errors=True)
     own = FOLDERS / str(os.getpid())
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir()

@@ -70,9 +70,12 @@ BY_SERVICE: Mapping[str, tuple[str, list[str]]] = {
 DOCTOR = ("Doctor", ["*"])
 
 
-def actions() -> set[str]:
+@cache
+def actions() -> frozenset[str]:
     """IAM's action of each call to AWS that the sources make."""
-    return {action_of(*call) for path in SOURCES.rglob("*.py") for call in calls(path)}
+    return frozenset(
+        action_of(*call) for path in SOURCES.rglob("*.py") for call in calls(path)
+    )
 
 
 def calls(path: Path) -> Iterator[tuple[str, str]]:

@@ -9,3 +9,5 @@ REGION = "ap-southeast-2"
 PARTITION = "aws"
 TRANSITION_SECONDS = 1.0
 """How long an instance is pending, stopping or shutting down."""
+SHARED = "functions"
+"""Folder beside those of the systems, for what they have in common."""

@@ -11,13 +11,13 @@ import threading
 import time
 from typing import Any
 
-import boto3
 from moto.awslambda.models import EventSourceMapping, LambdaFunction
 from moto.awslambda.utils import get_backend
 from moto.sqs.models import Queue
 
 from local.cloud import ACCOUNT, REGION
-from local.cloud.function import Functions, session_credentials
+from local.cloud.clients import client_of
+from local.cloud.function import Functions
 from local.cloud.runtime_api import InvocationResult
 
 log = logging.getLogger(__name__)
@@ -78,13 +78,7 @@ class Poller:
         self.function: LambdaFunction = get_backend(ACCOUNT, REGION).get_function(
             mapping.function_arn
         )
-        keys = session_credentials(self.function.role, "event-source")
-        self.sqs: Any = boto3.Session(
-            keys["AWS_ACCESS_KEY_ID"],
-            keys["AWS_SECRET_ACCESS_KEY"],
-            keys["AWS_SESSION_TOKEN"],
-            REGION,
-        ).client("sqs", endpoint_url=endpoint)
+        self.sqs = client_of(self.function.role, "event-source", "sqs", endpoint)
         self.queue_url = (
             f"{endpoint}/{ACCOUNT}/{mapping.event_source_arn.rsplit(':', 1)[-1]}"
         )

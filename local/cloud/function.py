@@ -3,6 +3,7 @@
 Function and layer are unpacked from what `sam deploy` uploaded; environment variables, handler, timeout and role are
 the deployed ones. Each execution environment is one process, started on demand and kept warm; it sees the function,
 the layer, the runtime's own packages and session credentials of the function's role. An overrun timeout kills it.
+What is unpacked, and Python's byte code of it, is shared by all systems that run the same code.
 A deploy that changes code or configuration ends them: the next invocation starts a new one.
 """
 
@@ -14,6 +15,7 @@ import queue
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 import zipfile
@@ -25,12 +27,13 @@ from moto.awslambda.models import LambdaFunction, LayerVersion
 from moto.awslambda.utils import get_backend
 from moto.sts.models import sts_backends
 
-from local.cloud import ACCOUNT, PARTITION, REGION
+from local.cloud import ACCOUNT, PARTITION, REGION, SHARED
 from local.cloud.logs import Output
 from local.cloud.runtime_api import InvocationResult, RuntimeApi
 from local.cloud.runtime_path import interpreter, link_runtime
 
 INIT_SECONDS = 30  # a busy machine is slower than Lambda's own 10
+TREES = ("task", "opt", "runtime")
 MAX_ENVIRONMENTS = 8  # a bound for this machine; Lambda's is the account's concurrency
 
 
@@ -188,7 +191,7 @@ class Functions:
         with self._lock:
             folder = self.folder / deployed.function_name
             if self._unpacked.get(arn) != code_of(deployed):
-                _unpack(deployed, folder)
+                _link(_unpacked(deployed, self.folder.parent / SHARED), folder)
                 self._unpacked[arn] = code_of(deployed)
             idle = self._idle.setdefault(arn, [])
             while idle:
@@ -218,29 +221,49 @@ def code_of(deployed: LambdaFunction) -> str:
     ).hexdigest()
 
 
-def _unpack(deployed: LambdaFunction, folder: Path) -> None:
-    """Lay out /var/task, /opt and /var/runtime; what an earlier deploy laid out there is gone."""
-    for tree in ("task", "opt"):
-        shutil.rmtree(folder / tree, ignore_errors=True)
-    zipfile.ZipFile(io.BytesIO(deployed.code_bytes)).extractall(folder / "task")
+def _unpacked(deployed: LambdaFunction, shared: Path) -> Path:
+    """A folder with /var/task, /opt and /var/runtime of this code, laid out once."""
+    folder = shared / code_of(deployed)
+    if folder.exists():
+        return folder
+    shared.mkdir(exist_ok=True)
+    new = Path(tempfile.mkdtemp(dir=shared))
+    for tree in TREES:
+        (new / tree).mkdir()
+    zipfile.ZipFile(io.BytesIO(deployed.code_bytes)).extractall(new / "task")
     backend = get_backend(ACCOUNT, REGION)
     for layer in deployed.layers:
         version: Any = backend.layers_versions_by_arn(layer["Arn"])
-        zipfile.ZipFile(io.BytesIO(version.code_bytes)).extractall(folder / "opt")
-    link_runtime(folder / "runtime")
+        zipfile.ZipFile(io.BytesIO(version.code_bytes)).extractall(new / "opt")
+    link_runtime(new / "runtime")
+    try:
+        new.rename(folder)
+    except OSError:  # another system was faster
+        shutil.rmtree(new)
+    return folder
+
+
+def _link(unpacked: Path, folder: Path) -> None:
+    """What an earlier deploy laid out there is gone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for tree in TREES:
+        (folder / tree).unlink(missing_ok=True)
+        (folder / tree).symlink_to(unpacked / tree)
 
 
 def _environment(
     deployed: LambdaFunction, folder: Path, endpoint: str, api: str
 ) -> dict[str, str]:
+    # Where they really are: byte code is kept by the name of its source.
+    task, layers, runtime = (str((folder / tree).resolve()) for tree in TREES)
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
         # What it imports lies in a tree that may be somebody else's.
-        "PYTHONPYCACHEPREFIX": str(folder / "cache"),
-        "PYTHONPATH": f"{folder / 'task'}:{folder / 'opt' / 'python'}:{folder / 'runtime'}",
-        "LAMBDA_TASK_ROOT": str(folder / "task"),
+        "PYTHONPYCACHEPREFIX": str(Path(task).with_name("cache")),
+        "PYTHONPATH": f"{task}:{layers}/python:{runtime}",
+        "LAMBDA_TASK_ROOT": task,
         "_HANDLER": str(deployed.handler),
         "AWS_LAMBDA_RUNTIME_API": api,
         "AWS_LAMBDA_FUNCTION_NAME": deployed.function_name,

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from moto.ec2.models import ec2_backends
 
 from local.agent import HostAgent
 from local.cloud import ACCOUNT, REGION
 from local.cloud.access import policies_of
-from local.cloud.function import session_credentials
+from local.cloud.clients import client_of
 from local.cloud.policies import Request, allows
 from local.lab import ENVIRONMENT
 from local.run_command import RunCommand
+from local.run_command.instances import PING_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -63,14 +63,14 @@ class Hosts:
     def obey(self, order: Mapping[str, Any]) -> None:
         """`{"register": id, "enter": prefix, "root": directory}`, or `{"crash": id}`.
 
-        A crash may be so long ago (`"silent_seconds": n`) that the service has noticed.
+        A crash may be so long ago (`"is_noticed": true`) that the service has noticed.
         """
         match order:
             case {"register": str(instance_id), "enter": enter, "root": str(root)}:
                 self._register(instance_id, Machine(enter, Path(root)))
             case {"crash": str(instance_id)}:
                 if instance_id in self.agents:
-                    silent = order.get("silent_seconds", 0)
+                    silent = PING_SECONDS if order.get("is_noticed") else 0
                     self.service.disconnect(
                         instance_id, crash=True, silent_seconds=silent
                     )
@@ -93,17 +93,8 @@ class Hosts:
                 instance_id,
             )
             return
-        keys = session_credentials(role, instance_id)
-        s3 = boto3.Session(
-            keys["AWS_ACCESS_KEY_ID"],
-            keys["AWS_SECRET_ACCESS_KEY"],
-            keys["AWS_SESSION_TOKEN"],
-            REGION,
-        ).client(
-            "s3",
-            endpoint_url=self.endpoint,
-            config=Config(s3={"addressing_style": "path"}),
-        )
+        config = Config(s3={"addressing_style": "path"})
+        s3 = client_of(role, instance_id, "s3", self.endpoint, config=config)
         self.agents[instance_id] = HostAgent(machine, s3, region=REGION)
         self.service.register(instance_id, self.agents[instance_id])
 

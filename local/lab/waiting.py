@@ -11,10 +11,11 @@ def wait_until[T](
     seconds: float = 30,
     *,
     what: Callable[[], object] | str = "",
+    pause_seconds: float = _POLL_SECONDS,
 ) -> T:
     """Ask until the answer is true, and give it. Raises TimeoutError, which says `what` did not come.
 
-    The default is for busy machines: it is a limit, not a guess.
+    The default is for busy machines: it is a limit, not a guess. Whoever asks what is costly asks less often.
     """
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
@@ -22,5 +23,5 @@ def wait_until[T](
             raise TimeoutError(
                 f"not within {seconds} s: {(what() if callable(what) else what) or answer!r}"
             )
-        time.sleep(_POLL_SECONDS)
+        time.sleep(pause_seconds)
     return answer

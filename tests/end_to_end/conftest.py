@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,35 +16,53 @@ from local.system import LocalSystem, Proxy
 from tests import command_line_reference
 
 PARAMETERS = {"DriftCheckMinutes": "0.25", "HoldMinutes": "0.5"}
+HERE = Path(__file__).parent
 POOL = (2, 3)
 """A test may rely on two backends and finds no more than three."""
 
 
 GROUPS = {
     "test_sudo_user.py": "newcomer",
-    "test_command_line.py": "third system",
     "test_demo.py": "demo",
     "test_migration.py": "migration",
-    "test_doctor.py": "third system",
     "test_new_stack.py": "fourth system",
+    "test_command_line.py": "third system",
+    "test_doctor.py": "third system",
     "test_operator_commands.py": "second system",
     "test_pool.py": "second system",
     "test_samples.py": "second system",
 }
-"""Who has a system of their own; the modules that are not named share one. They take about equally long."""
+"""Who has a system of their own; the modules that are not named share one."""
+
+ORDER = tuple(dict.fromkeys((*GROUPS.values(), "first system")))
+"""The longest first, and those that make a system beside `takeover` before it: a process has one folder for them."""
+
+
+def group(nodeid: str) -> str:
+    """That of a test."""
+    module = nodeid.partition("::")[0].rpartition("/")[2]
+    return GROUPS.get(module, "first system")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of this folder into the order of their groups."""
+    own = [item for item in items if item.path.parent == HERE]
+    own.sort(key=lambda item: ORDER.index(group(item.nodeid)))
+    items[:] = [*(item for item in items if item.path.parent != HERE), *own]
 
 
 class Groups(LoadScopeScheduling):  # type: ignore[misc]  # as above
     """The tests of a group run in one worker, so that they share its system."""
 
     def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0].rpartition("/")[2]
-        return GROUPS.get(module, "first system")
+        return group(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
-    """Pytest-xdist's own marks for groups do nothing with this pytest."""
+    """Pytest-xdist's own marks for groups do nothing with this pytest; it would begin with those of most tests."""
+    config.option.loadscopereorder = False
     return Groups(config, log)
 
 

@@ -63,10 +63,11 @@ def series(command: Path | str) -> str:
 def is_at_least(haproxy: Mapping[str, Any], since: str) -> bool:
     """Whether a proxy with these options runs a HAProxy of this version or a later one."""
     version = series(haproxy.get("binary") or "haproxy")
-    return _numbers(version) >= _numbers(since)
+    return numbers(version) >= numbers(since)
 
 
-def _numbers(version: str) -> list[int]:
+def numbers(version: str) -> list[int]:
+    """To compare versions by."""
     return [int(number) for number in version.split(".")]
 
 

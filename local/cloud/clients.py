@@ -10,7 +10,10 @@ from local.cloud import REGION
 from local.cloud.function import session_credentials
 
 _LOADER = create_loader()
-"""One for all: each of its own would parse the descriptions of the services anew."""
+"""One for all: each of its own would parse the descriptions of the services anew.
+
+What a session of boto3 adds to it, the place of its own descriptions, is the same each time.
+"""
 
 
 def client_of(role: str, name: str, service: str, endpoint: str, **options: Any) -> Any:

@@ -12,7 +12,6 @@ import io
 import json
 import os
 import queue
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -30,7 +29,7 @@ from moto.sts.models import sts_backends
 from local.cloud import ACCOUNT, PARTITION, REGION, SHARED
 from local.cloud.logs import Output
 from local.cloud.runtime_api import InvocationResult, RuntimeApi
-from local.cloud.runtime_path import interpreter, link_runtime
+from local.cloud.runtime_path import interpreter, link_runtime, runtime_versions
 
 INIT_SECONDS = 30  # a busy machine is slower than Lambda's own 10
 TREES = ("task", "opt", "runtime")
@@ -215,10 +214,15 @@ def release_of(deployed: LambdaFunction) -> str:
 
 
 def code_of(deployed: LambdaFunction) -> str:
-    """A digest of its code and layers."""
-    return hashlib.sha256(
-        repr(deployed.layers).encode() + deployed.code_bytes
-    ).hexdigest()
+    """A digest of all that it sees: its code, its layers and the runtime's packages."""
+    layers = [layer.code_sha_256 for layer in _layers_of(deployed)]
+    seen = repr((layers, runtime_versions())).encode()
+    return hashlib.sha256(seen + deployed.code_bytes).hexdigest()
+
+
+def _layers_of(deployed: LambdaFunction) -> list[Any]:
+    backend = get_backend(ACCOUNT, REGION)
+    return [backend.layers_versions_by_arn(layer["Arn"]) for layer in deployed.layers]
 
 
 def _unpacked(deployed: LambdaFunction, shared: Path) -> Path:
@@ -227,19 +231,19 @@ def _unpacked(deployed: LambdaFunction, shared: Path) -> Path:
     if folder.exists():
         return folder
     shared.mkdir(exist_ok=True)
-    new = Path(tempfile.mkdtemp(dir=shared))
-    for tree in TREES:
-        (new / tree).mkdir()
-    zipfile.ZipFile(io.BytesIO(deployed.code_bytes)).extractall(new / "task")
-    backend = get_backend(ACCOUNT, REGION)
-    for layer in deployed.layers:
-        version: Any = backend.layers_versions_by_arn(layer["Arn"])
-        zipfile.ZipFile(io.BytesIO(version.code_bytes)).extractall(new / "opt")
-    link_runtime(new / "runtime")
-    try:
-        new.rename(folder)
-    except OSError:  # another system was faster
-        shutil.rmtree(new)
+    with tempfile.TemporaryDirectory(dir=shared) as place:
+        new = Path(place, "new")
+        for tree in TREES:
+            (new / tree).mkdir(parents=True)
+        zipfile.ZipFile(io.BytesIO(deployed.code_bytes)).extractall(new / "task")
+        for layer in _layers_of(deployed):
+            zipfile.ZipFile(io.BytesIO(layer.code_bytes)).extractall(new / "opt")
+        link_runtime(new / "runtime")
+        try:
+            new.rename(folder)
+        except OSError:
+            if not folder.exists():  # else another system was faster
+                raise
     return folder
 
 

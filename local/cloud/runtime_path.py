@@ -6,6 +6,7 @@ of its sight.
 
 import re
 import sys
+from functools import cache
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def link_runtime(folder: Path) -> None:
             link = folder / top
             if not link.exists():
                 link.symlink_to(Path(str(package.locate_file(top))))
+
+
+@cache
+def runtime_versions() -> tuple[str, ...]:
+    """The runtime's packages, each with its version."""
+    return tuple(f"{each.name} {each.version}" for each in _closure(RUNTIME_PACKAGES))
 
 
 def _closure(names: tuple[str, ...]) -> list[Distribution]:

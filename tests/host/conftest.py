@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from local.lab import BackendHost, Client, Network, ProxyHost, Style
-from tests.haproxies import binary, is_at_least
+from tests.haproxies import binary, numbers, series
 
+LONG = {"test_kill_sweep", "test_lab_benchmark", "test_apply_benchmark", "test_pythons"}
+"""They begin first: what takes a minute, and begins last, is waited for by all other workers."""
 FEW = 3
 """Cells of a test that each HAProxy has, also where several are tested at once: all styles of a service."""
 
@@ -40,16 +42,20 @@ def pytest_collection_modifyitems(
 
     `make test-haproxies` tests one after the other, and each on all cells.
     """
-    versions = config.getoption("haproxy") or ["installed"]
+    items.sort(key=lambda item: item.path.stem not in LONG)
+    versions = config.getoption("haproxy") or []
+    if len(versions) < 2:
+        return
     cells: dict[object, set[str]] = defaultdict(set)
     for item in items:
         cells[_function(item)].add(_cell(item))
 
     def is_anothers_turn(item: pytest.Item) -> bool:
+        able = [each for each in versions if not _lacking(item, each)] or versions
         # By chance, but always the same: an order of the cells would give all of one method to one HAProxy.
-        turn = sha256(_cell(item).encode()).digest()[0] % len(versions)
+        turn = sha256(_cell(item).encode()).digest()[0] % len(able)
         is_of_sweep = len(cells[_function(item)]) > FEW
-        return is_of_sweep and _haproxy_of(item) not in {"", versions[turn]}
+        return is_of_sweep and _haproxy_of(item) not in {"", able[turn]}
 
     others = {item for item in items if is_anothers_turn(item)}
     config.hook.pytest_deselected(items=list(others))
@@ -64,6 +70,15 @@ def _haproxy_of(item: pytest.Item) -> str:
     """The version that a test is to run on; empty: it has no proxy."""
     given = item.callspec.params if hasattr(item, "callspec") else {}
     return str(given.get("haproxy", ""))
+
+
+def _lacking(item: pytest.Item, version: str) -> list[str]:
+    """What a test is about and HAProxy of this version does not have, each with the version that brought it."""
+    return [
+        f"{what} came with HAProxy {since}"
+        for since, what in (mark.args for mark in item.iter_markers("since"))
+        if numbers(version) < numbers(since)
+    ]
 
 
 def _cell(item: pytest.Item) -> str:
@@ -91,10 +106,10 @@ def _binary(haproxy: dict[str, Any]) -> str:
 @pytest.fixture(autouse=True)
 def _since(request: pytest.FixtureRequest) -> None:
     """Skip what is about something that this HAProxy does not have: `@pytest.mark.since(VERSION, WHAT)`."""
-    for marker in request.node.iter_markers("since"):
-        version, what = marker.args
-        if not is_at_least(request.getfixturevalue("haproxy"), version):
-            pytest.skip(f"{what} came with HAProxy {version}")
+    if request.node.get_closest_marker("since"):
+        proxy = request.getfixturevalue("haproxy")
+        for lacking in _lacking(request.node, series(proxy.get("binary") or "haproxy")):
+            pytest.skip(lacking)
 
 
 @pytest.fixture(scope="session")

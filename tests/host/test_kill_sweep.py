@@ -138,11 +138,11 @@ def points(calls: list[str]) -> Iterator[Point]:
 def is_telling(point: Point) -> bool:
     """Whether a kill here leaves another state than one at the next point.
 
-    Of a file that is made to replace another one, only that differs before its rename: how much of it there is.
+    Of a file that is made to replace another one, only that differs before its rename: whether it is empty or whole.
     """
     what, _, name = point[0].partition(" ")[2].partition(" ")
     is_made = name.endswith((".new", ".old"))
-    return not (is_made and what in {"open", "chown", "chmod", "fsync"})
+    return not (is_made and what in {"chown", "chmod", "fsync"})
 
 
 def is_any(_point: Point) -> bool:

@@ -8,6 +8,7 @@ It does what the `template` task does between reading the file and copying the r
 `ansible-playbook` that this is the same.
 """
 
+import itertools
 import json
 import os
 import sys
@@ -63,6 +64,7 @@ class Ansible:
         for name, host in request["hosts"].items():
             self.manager.set_host_facts(name, host["facts"])
         self.host = self.inventory.get_host(request["host"])
+        self.numbers = itertools.count()
         # By the variables and the names of the files that lie there.
         self.playbooks: dict[tuple[str, ...], tuple[Path, dict[str, Any]]] = {}
 
@@ -73,7 +75,7 @@ class Ansible:
             folder, variables = self.playbooks[key]
             self.loader.set_basedir(str(folder))
             return folder, variables
-        folder = Path(HOME.name) / f"playbook-{len(self.playbooks)}"
+        folder = Path(HOME.name) / f"playbook-{next(self.numbers)}"
         (folder / "group_vars").mkdir(parents=True)
         (folder / "group_vars" / "all.yml").write_text(case["variables"])
         self.loader.set_basedir(str(folder))

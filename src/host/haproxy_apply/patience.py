@@ -38,6 +38,11 @@ def for_last_load(left: float) -> float:
     return max(LEAST_SECONDS, left - RELOAD_SECONDS)
 
 
+def before_rollback(checked: float, left: float) -> float:
+    """How long may be waited for something else, so that a load which takes as long as its check did still fits."""
+    return left - RELOAD_SECONDS - max(LEAST_SECONDS, checked)
+
+
 def is_enough(checked: float, left: float) -> bool:
     """Whether a load that takes as long as its check did, and one of the old file, fit into what is left."""
     return max(LEAST_SECONDS, checked) <= left / 2 - RELOAD_SECONDS

@@ -66,7 +66,7 @@ def _back_to_old(
     host: Host, before: Service, failure: ReloadFailed, *, is_half_changed: bool
 ) -> Service:
     """The service, running the old file again. `ReloadFailed` says what HAProxy does not do."""
-    host = host._replace(load_seconds=patience.for_last_load(patience.left()))
+    host = _patient(host)
     service = host.discovery.find()
     if service is None:
         return _started_again(host, before)
@@ -78,6 +78,11 @@ def _back_to_old(
     if _has_lost_stats_socket(host, service):
         return _with_stats_socket(host, service)
     return service
+
+
+def _patient(host: Host) -> Host:
+    """For a load that nothing comes behind, from now on."""
+    return host._replace(load_seconds=patience.for_last_load(patience.left()))
 
 
 def _started_again(host: Host, before: Service) -> Service:
@@ -94,7 +99,7 @@ def _reloaded(host: Host, before: Service, service: Service) -> Service:
     except ReloadFailed as failure:
         # One that dies again and again may have died of the refused file once more.
         if host.discovery.find() is None:
-            return _started_again(host, before)
+            return _started_again(_patient(host), before)
         said = f"HAProxy does not reload the old file: {failure.reason}"
         raise ReloadFailed(said) from None
 

@@ -30,7 +30,9 @@ def watch(host: Host, awaited: Model, before: Service, after: Service) -> Servic
         polls = polls * 3 // 2
     gaps = _GAPS_OF_UNIT if host.unit else _GAPS
     # Somebody else's restart loads as ours did, but a rollback has to fit behind it.
-    patient_until = time.monotonic() + min(host.load_seconds, patience.left() / 2)
+    until_rollback = patience.before_rollback(host.check_seconds, patience.left())
+    for_gaps = (gaps + 1) * POLL_SECONDS
+    patient_until = time.monotonic() + min(host.load_seconds, until_rollback) - for_gaps
     left, replacements = polls, 0
     began = time.time()
     while left > 0:

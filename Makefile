@@ -74,9 +74,10 @@ $(PYTHON):
 
 test: setup setup-ansible setup-pythons setup-haproxies build lint ## lint, all tests; TESTS='this or that' narrows
 	pytest -n $(call workers,2) --ignore tests/host --ignore tests/local --ignore tests/end_to_end $(SELECTED)
+	@echo "The tests of hosts and those end to end run side by side; each of both prints when it ends."
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-hosts test-end-to-end
 
-# Side by side, since both wait a lot; each prints when it ends.
+# Of `make test`, which has set up all: side by side, since both wait a lot.
 test-hosts:
 	$(AS_ROOT) pytest -n $(call workers,7) --maxschedchunk 1 $(HAPROXIES:%=--haproxy=%) tests/host tests/local \
 		$(SELECTED)

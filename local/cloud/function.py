@@ -221,8 +221,13 @@ def code_of(deployed: LambdaFunction) -> str:
 
 
 def _layers_of(deployed: LambdaFunction) -> list[Any]:
+    """Those that it was deployed with, also one that a deploy under way has deleted already."""
     backend = get_backend(ACCOUNT, REGION)
-    return [backend.layers_versions_by_arn(layer["Arn"]) for layer in deployed.layers]
+    known: dict[str, Any] = vars(deployed).setdefault("known_layers", {})
+    names = [layer["Arn"] for layer in deployed.layers]
+    for arn in names:
+        known[arn] = backend.layers_versions_by_arn(arn) or known[arn]
+    return [known[arn] for arn in names]
 
 
 def _unpacked(deployed: LambdaFunction, shared: Path) -> Path:

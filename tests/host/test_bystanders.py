@@ -85,11 +85,10 @@ def test_systemd_has_given_up_what_the_new_file_killed(
         lua, "core.register_task(function() core.msleep(500); os.exit(1) end)\n"
     )
     proxy.start(config(backends[0]))
-    after = config(*backends).replace("global\n", f"global\n    lua-load {lua}\n", 1)
-    process = ApplyStep(proxy).start(after, ReloadMethod="seamless")
-    wait_until(lambda: not proxy.processes())
+    # Before anything can die, so that no start of systemd's comes in between.
     proxy.write("/run/haproxy.start-limit-hit", "")
-    answer = finish(process)
+    after = config(*backends).replace("global\n", f"global\n    lua-load {lua}\n", 1)
+    answer = ApplyStep(proxy).run(after, ReloadMethod="seamless")
     assert answer.says("rolled-back", "worker-died"), answer
     assert proxy.read(CONFIG) == config(backends[0])
     assert client.get(str(proxy.ipv4)).status == HTTPStatus.OK

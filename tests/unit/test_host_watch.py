@@ -46,6 +46,8 @@ def watched(
     clock: Clock,
     load_seconds: float = 15,
     check_seconds: float = 1,
+    *,
+    is_rollback: bool = False,
 ) -> Any:
     """What the watch of a worker ends with, in a unit which systemd starts or not, when these are found."""
     monkeypatch.setattr("haproxy_apply.watch.time.sleep", clock.sleep)
@@ -58,6 +60,7 @@ def watched(
         discovery=SimpleNamespace(find=lambda: next(found)),
         load_seconds=load_seconds,
         check_seconds=check_seconds,
+        is_rollback=is_rollback,
     )
     return watch.watch(host, MODEL, service(1), service(2))
 
@@ -92,6 +95,17 @@ def test_a_rollback_fits_behind_the_wait(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(ReloadFailed, match="worker-died"):
         watched(monkeypatch, repeat(NOBODY), clock, load_seconds=90, check_seconds=60)
     assert round(patience.for_last_load(patience.left()), 3) >= 60
+
+
+@pytest.mark.fault("F240")
+def test_a_rollback_itself_waits_as_long_as_its_load_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing comes behind it."""
+    found = chain(repeat(NOBODY, 400), repeat(service(3)))
+    times = {"load_seconds": 95, "check_seconds": 60}
+    after = watched(monkeypatch, found, Clock(85), **times, is_rollback=True)
+    assert after.worker.start == 3
 
 
 def test_who_stays_has_lived(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ class Host(NamedTuple):
     check_seconds: float  # that `haproxy -c` took
     load_seconds: float  # for which a load is waited for
     unit: str = ""  # of systemd; empty: none, or not looked for yet
+    is_rollback: bool = False  # so that nothing comes behind it
 
     @property
     def ran(self) -> str:

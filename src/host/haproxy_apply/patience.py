@@ -39,7 +39,7 @@ def for_last_load(left: float) -> float:
 
 
 def before_rollback(checked: float, left: float) -> float:
-    """How long may be waited for something else, so that a load which takes as long as its check did still fits."""
+    """How long may be waited, so that a rollback fits behind it: the old file loads as the new one does."""
     return left - RELOAD_SECONDS - max(LEAST_SECONDS, checked)
 
 

@@ -66,7 +66,7 @@ def _back_to_old(
     host: Host, before: Service, failure: ReloadFailed, *, is_half_changed: bool
 ) -> Service:
     """The service, running the old file again. `ReloadFailed` says what HAProxy does not do."""
-    host = _patient(host)
+    host = _with_all_time(host)
     service = host.discovery.find()
     if service is None:
         return _started_again(host, before)
@@ -80,9 +80,10 @@ def _back_to_old(
     return service
 
 
-def _patient(host: Host) -> Host:
-    """For a load that nothing comes behind, from now on."""
-    return host._replace(load_seconds=patience.for_last_load(patience.left()))
+def _with_all_time(host: Host) -> Host:
+    """With all that is left of the run for a load, since nothing comes behind it."""
+    seconds = patience.for_last_load(patience.left())
+    return host._replace(load_seconds=seconds, is_rollback=True)
 
 
 def _started_again(host: Host, before: Service) -> Service:
@@ -99,7 +100,7 @@ def _reloaded(host: Host, before: Service, service: Service) -> Service:
     except ReloadFailed as failure:
         # One that dies again and again may have died of the refused file once more.
         if host.discovery.find() is None:
-            return _started_again(_patient(host), before)
+            return _started_again(_with_all_time(host), before)
         said = f"HAProxy does not reload the old file: {failure.reason}"
         raise ReloadFailed(said) from None
 

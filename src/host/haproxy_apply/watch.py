@@ -29,10 +29,7 @@ def watch(host: Host, awaited: Model, before: Service, after: Service) -> Servic
     if not after.answers_on(awaited.stats_socket.path):
         polls = polls * 3 // 2
     gaps = _GAPS_OF_UNIT if host.unit else _GAPS
-    # Somebody else's restart loads as ours did, but a rollback has to fit behind it.
-    until_rollback = patience.before_rollback(host.check_seconds, patience.left())
-    for_gaps = (gaps + 1) * POLL_SECONDS
-    patient_until = time.monotonic() + min(host.load_seconds, until_rollback) - for_gaps
+    patient_until = time.monotonic() + _patience(host) - (gaps + 1) * POLL_SECONDS
     left, replacements = polls, 0
     began = time.time()
     while left > 0:
@@ -50,6 +47,14 @@ def watch(host: Host, awaited: Model, before: Service, after: Service) -> Servic
         if gaps < 0 or replacements > MAX_REPLACEMENTS:
             raise ReloadFailed("worker-died", load.said(before, host.unit, began))
     return after
+
+
+def _patience(host: Host) -> float:
+    """How long somebody else's restart may take: as long as our load, but a rollback has to fit behind it."""
+    left = patience.left()
+    if not host.is_rollback:
+        left = patience.before_rollback(host.check_seconds, left)
+    return min(host.load_seconds, left)
 
 
 def _is_awaited(host: Host, until: float) -> bool:

@@ -62,7 +62,7 @@ WAYS: dict[str, dict[str, str]] = {
     },
     "a command of a drop-in": {
         DROP_IN: "[Service]\n"
-        f"ExecStart=/usr/sbin/haproxy -Ws -f $CONFIG -f ${{MORE}}/%n -p $PIDFILE $NONE\n"
+        f"ExecStart=/usr/sbin/haproxy -W -f $CONFIG -f ${{MORE}}/%n -p $PIDFILE $NONE\n"
         f"Environment=MORE={MORE}\nEnvironmentFile=-/etc/none\nEnvironmentFile=/etc/haproxy/variables\n",
         "/etc/haproxy/variables": "# a comment\n; another\nCONNECT='2s'\n",
         f"{MORE}/haproxy.service/other.cfg": OTHER,

@@ -32,7 +32,7 @@ export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= ap-southeast-2
 
 .PHONY: help setup setup-ansible setup-pythons setup-haproxies lock demo invoke launch terminate retag test \
-	test-hosts test-end-to-end test-host-all test-haproxies lint format document build known-environment deploy template-test render bench-reload \
+	test-host-all test-haproxies lint format document build known-environment deploy template-test render bench-reload \
 	bench-apply clean
 
 help: ## this list
@@ -74,15 +74,8 @@ $(PYTHON):
 
 test: setup setup-ansible setup-pythons setup-haproxies build lint ## lint, all tests; TESTS='this or that' narrows
 	pytest -n $(call workers,2) --ignore tests/host --ignore tests/local --ignore tests/end_to_end $(SELECTED)
-	@echo "The tests of hosts and those end to end run side by side; each of both prints when it ends."
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-hosts test-end-to-end
-
-# Of `make test`, which has set up all: side by side, since both wait a lot.
-test-hosts:
-	$(AS_ROOT) pytest -n $(call workers,7) --maxschedchunk 1 $(HAPROXIES:%=--haproxy=%) tests/host tests/local \
+	$(AS_ROOT) pytest -n $(call workers,10) --maxschedchunk 1 $(HAPROXIES:%=--haproxy=%) tests/host tests/local \
 		$(SELECTED)
-
-test-end-to-end:
 	$(AS_ROOT) pytest -n $(call workers,4) tests/end_to_end $(SELECTED)
 
 test-host-all: setup setup-pythons ## the tests of the host, with every cell of the kill sweep and of old and new lines

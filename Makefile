@@ -74,7 +74,7 @@ $(PYTHON):
 
 test: setup setup-ansible setup-pythons setup-haproxies build lint ## lint, all tests; TESTS='this or that' narrows
 	pytest -n $(call workers,2) --ignore tests/host --ignore tests/local --ignore tests/end_to_end $(SELECTED)
-	$(AS_ROOT) pytest -n $(call workers,10) --maxschedchunk 1 $(HAPROXIES:%=--haproxy=%) tests/host tests/local \
+	$(AS_ROOT) pytest -n $(call workers,8) --maxschedchunk 1 $(HAPROXIES:%=--haproxy=%) tests/host tests/local \
 		$(SELECTED)
 	$(AS_ROOT) pytest -n $(call workers,4) tests/end_to_end $(SELECTED)
 

@@ -11,7 +11,7 @@ import pytest
 from local.lab import BackendHost, Client, Network, ProxyHost, Style
 from tests.haproxies import binary, numbers, series
 
-LONG = {"test_kill_sweep", "test_lab_benchmark", "test_apply_benchmark", "test_pythons"}
+LONG = {"test_kill_sweep", "test_pythons"}
 """They begin first: what takes a minute, and begins last, is waited for by all other workers."""
 FEW = 3
 """Cells of a test that each HAProxy has, also where several are tested at once: all styles of a service."""

@@ -60,10 +60,14 @@ def series(command: Path | str) -> str:
     return ".".join(said.stdout.split()[2].split(".")[:2])
 
 
+def version_of(haproxy: Mapping[str, Any]) -> str:
+    """That of the HAProxy which a proxy with these options runs."""
+    return series(haproxy.get("binary") or "haproxy")
+
+
 def is_at_least(haproxy: Mapping[str, Any], since: str) -> bool:
     """Whether a proxy with these options runs a HAProxy of this version or a later one."""
-    version = series(haproxy.get("binary") or "haproxy")
-    return numbers(version) >= numbers(since)
+    return numbers(version_of(haproxy)) >= numbers(since)
 
 
 def numbers(version: str) -> list[int]:

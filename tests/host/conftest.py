@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.lab import BackendHost, Client, Network, ProxyHost, Style
-from tests.haproxies import binary, numbers, series
+from tests.haproxies import binary, numbers, version_of
 
 LONG = {"test_kill_sweep", "test_pythons"}
 """They begin first: what takes a minute, and begins last, is waited for by all other workers."""
@@ -38,7 +38,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Where several HAProxys are tested at once, the cells of a sweep take turns: each runs on one of them.
+    """What is long begins first. Of several HAProxys that are tested at once each has some of the cells of a sweep.
 
     `make test-haproxies` tests one after the other, and each on all cells.
     """
@@ -107,8 +107,8 @@ def _binary(haproxy: dict[str, Any]) -> str:
 def _since(request: pytest.FixtureRequest) -> None:
     """Skip what is about something that this HAProxy does not have: `@pytest.mark.since(VERSION, WHAT)`."""
     if request.node.get_closest_marker("since"):
-        proxy = request.getfixturevalue("haproxy")
-        for lacking in _lacking(request.node, series(proxy.get("binary") or "haproxy")):
+        version = version_of(request.getfixturevalue("haproxy"))
+        for lacking in _lacking(request.node, version):
             pytest.skip(lacking)
 
 

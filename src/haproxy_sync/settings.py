@@ -13,6 +13,7 @@ from haproxy_sync.errors import RefusedValue, SettingsError
 
 RELOAD_METHODS = ("syn-drop", "seamless", "runtime", "auto")
 EMPTY_POOLS = ("hold", "publish")
+JOINS_WHEN = ("in-service", "running")
 MAX_PORT = 65535
 MAX_PERCENT = 100
 MAX_LISTEN_PORTS = 15  # iptables multiport takes no more
@@ -27,6 +28,7 @@ POLICY_TAG_VALUE = re.compile(
     r"[A-Za-z0-9À-ÖØ-öø-ÿ+\-=._:/@](?:[A-Za-z0-9À-ÖØ-öø-ÿ +\-=._:/@]{0,254}[A-Za-z0-9À-ÖØ-öø-ÿ+\-=._:/@])?"
 )
 CONFIG_PATH = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._-]+)+", re.ASCII)
+LIFECYCLE_HOOK_PREFIX = re.compile(r"[A-Za-z0-9_/-]{1,255}", re.ASCII)
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 QUEUE_URL = re.compile(r"https?://\S+", re.ASCII)
 DOCUMENT = re.compile(r"[A-Za-z0-9_.:/-]{3,200}", re.ASCII)
@@ -242,6 +244,12 @@ class Settings:
     sweep_seconds: float = _optional("SWEEP_RATE", _rate, "rate(1 minute)")
     drift_check_seconds: float = _optional("DRIFT_CHECK_MINUTES", _minutes, "10")
     zone_aware: bool = _optional("ZONE_AWARE", _boolean, "false")
+    join_when: str = _optional("JOIN_WHEN", _one_of(JOINS_WHEN), "in-service")
+    lifecycle_hook_prefix: str = _optional(
+        "LIFECYCLE_HOOK_PREFIX", _matching(LIFECYCLE_HOOK_PREFIX), "haproxy-ec2-sync"
+    )
+    drain_seconds: float = _optional("DRAIN_SECONDS", _seconds, "90")
+    slow_start_seconds: int = _optional("SLOW_START_SECONDS", _number, "30")
 
     @classmethod
     def variables(cls) -> dict[str, Variable]:

@@ -42,6 +42,14 @@ def test_minutes_may_be_fractions() -> None:
     assert (settings.hold_seconds, settings.drift_check_seconds) == (12, 30)
 
 
+def test_a_group_says_when_its_instances_join() -> None:
+    """The other defaults of what comes and goes: a hook of ours by its name, and the two times."""
+    settings = Settings.from_env(GOOD)
+    assert settings.join_when == "in-service"
+    assert settings.lifecycle_hook_prefix == "haproxy-ec2-sync"
+    assert (settings.drain_seconds, settings.slow_start_seconds) == (90, 30)
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
@@ -126,6 +134,10 @@ def test_a_variable_that_is_not_set_is_its_default_or_missing(
         ("BACKEND_SUBNETS", "subnet-1,vpc-2"),
         ("BACKEND_PORT", "８０８０"),  # noqa: RUF001 # full-width digits are the point
         ("BACKEND_TAG_VALUE", "haproxy"),
+        ("LIFECYCLE_HOOK_PREFIX", ""),  # every hook would be ours
+        ("LIFECYCLE_HOOK_PREFIX", "haproxy.*"),
+        ("SLOW_START_SECONDS", "0.5"),  # HAProxy's times are whole numbers
+        ("JOIN_WHEN", "InService"),
     ],
 )
 def test_what_would_do_harm_later_is_refused_now(name: str, text: str) -> None:

@@ -186,7 +186,7 @@ def _fleet(options: argparse.Namespace) -> tuple[Fleet, Settings]:
             region=options.live,
             zone_aware=options.zone_aware,
         )
-        return inventory.look(aws.clients(options.live).ec2, stack), stack
+        return inventory.look(aws.clients(options.live), stack), stack
     instances = (
         read_instances(options.instances)
         if options.instances

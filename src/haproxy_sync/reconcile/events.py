@@ -69,6 +69,8 @@ class Event:
     instance_ids: tuple[str, ...] = ()
     # What a tag change claims that they have now.
     tags: Mapping[str, str] = field(default=NO_TAGS, hash=False)
+    # It recommends to replace them, which nobody else says.
+    rebalance: bool = False
 
 
 @dataclass(frozen=True, slots=True)

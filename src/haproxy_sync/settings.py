@@ -242,6 +242,7 @@ class Settings:
     sweep_seconds: float = _optional("SWEEP_RATE", _rate, "rate(1 minute)")
     drift_check_seconds: float = _optional("DRIFT_CHECK_MINUTES", _minutes, "10")
     zone_aware: bool = _optional("ZONE_AWARE", _boolean, "false")
+    slow_start_seconds: int = _optional("SLOW_START_SECONDS", _number, "30")
 
     @classmethod
     def variables(cls) -> dict[str, Variable]:

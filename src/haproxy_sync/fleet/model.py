@@ -93,6 +93,7 @@ class Backend(Host):
     weight: int | None = None  # 0 to 256; None: HAProxy's default
     backup: bool = False
     drain: bool = False
+    maint: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what must not reach a config (`RefusedValue`)."""

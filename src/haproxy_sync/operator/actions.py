@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from haproxy_sync.aws import FAILURES
+from haproxy_sync.config import close_spread
 from haproxy_sync.config.sources import Uploads
 from haproxy_sync.errors import BadRequest, NewerState, TemplateError
 from haproxy_sync.operator import (
     answers,
+    comings,
     instances,
     publications,
     publishers,
@@ -31,7 +33,7 @@ from haproxy_sync.rollout.transitions import (
     roll_out,
     thawed,
 )
-from haproxy_sync.settings import SECONDS_PER_MINUTE
+from haproxy_sync.settings import SECONDS_PER_MINUTE, Settings
 from haproxy_sync.state import failures
 from haproxy_sync.state.codec import jsonable
 from haproxy_sync.state.model import (
@@ -159,7 +161,18 @@ def _planned(
         **answers.origins(planned),
         "earlier_uploads": list(planned.earlier_uploads),
         "skipped": answers.skipped(planned),
+        "draining": comings.draining(planned),
+        "warnings": _warnings(proposal, settings),
     }
+
+
+def _warnings(proposal: Proposal, settings: Settings) -> list[str]:
+    """What is wrong between the stack's parameters and the configs, each once."""
+    found = (
+        close_spread.problem(config.text, settings.drain_seconds)
+        for config in proposal.rendered
+    )
+    return sorted(set(filter(None, found)))
 
 
 def _servers(before: EnvironmentState, proposal: Proposal) -> Answer:

@@ -5,25 +5,28 @@ A row finds nothing, or what is wrong in words, since when, and what happens nex
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, filterfalse
 from operator import attrgetter
 
 from haproxy_sync.config import earlier_uploads
-from haproxy_sync.fleet.inventory import FOREIGN_SUBNET, NEAR_MISS
-from haproxy_sync.fleet.model import Skipped
-from haproxy_sync.operator import answers
+from haproxy_sync.fleet.inventory import FOREIGN_SUBNET, NEAR_MISS, NOT_IN_SERVICE
+from haproxy_sync.fleet.model import Skipped, endpoint, ids
+from haproxy_sync.operator import answers, comings
 from haproxy_sync.operator.health import Health
 from haproxy_sync.operator.situation import Situation, haproxy
 from haproxy_sync.operator.words import clean, clip, count, joined, several
+from haproxy_sync.reconcile.lifecycle import UNPROVED_SECONDS
 from haproxy_sync.reconcile.reconciler import DEPLOY_SECONDS
 from haproxy_sync.rollout import ownership, serving, word
 from haproxy_sync.rollout.agents import FLOORS, Finding, findings, is_online
 from haproxy_sync.rollout.progress import ProxyProgress
+from haproxy_sync.rollout.watching import Standing
 from haproxy_sync.settings import SECONDS_PER_MINUTE
 from haproxy_sync.state.model import (
     BROKEN,
+    ActionProgress,
     BackendServers,
     Command,
     Failure,
@@ -707,7 +710,7 @@ def near_miss(situation: Situation) -> Iterator[Found]:
 def skipped(situation: Situation) -> Iterator[Found]:
     """Instances, or options of them, that a look left out."""
     what = "{} is left out, or a tag of it ({})"
-    elsewhere = ON_PURPOSE | {NEAR_MISS}
+    elsewhere = ON_PURPOSE | {NEAR_MISS, NOT_IN_SERVICE}
     return _left_out(situation, what, lambda each: each.reason not in elsewhere)
 
 
@@ -736,6 +739,96 @@ def _left_out(
                 map(attrgetter("instance_id"), such[: answers.SHOWN_SKIPPED])
             ),
         )
+
+
+def not_in_service(situation: Situation) -> Iterator[Found]:
+    """Whom its Auto Scaling group has not brought into service, or keeps warm."""
+    what = "{} waits for its Auto Scaling group to bring it into service ({})"
+    return _left_out(situation, what, lambda each: each.reason == NOT_IN_SERVICE)
+
+
+def action_failed(situation: Situation) -> Iterator[Found]:
+    """Auto Scaling refuses to end or prolong an action; the first of them in its words."""
+    such = [each for each in situation.state.lifecycle_actions if each.failure]
+    for first in such[:1]:
+        name = situation.name(first.action.instance_id)
+        what = f"the lifecycle hook {first.action.hook} waits for {name}, and Auto Scaling refuses"
+        for found in _failure(what, first.failure, Next("each look tries again")):
+            yield replace(found, instances=_of_actions(such))
+
+
+def _of_actions(such: Iterable[ActionProgress]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each.action.instance_id for each in such))
+
+
+def drain_unproved(situation: Situation) -> Iterator[Found]:
+    """A proxy that answers still sends new clients to somebody who leaves, and the time for that is over."""
+    over = situation.now - situation.settings.drain_seconds
+    such = [
+        each
+        for each in situation.open_actions
+        if each.since <= over
+        and comings.proxies(situation.watch, each, Standing.BEHIND)
+    ]
+    for first in such[:1]:
+        behind = comings.proxies(situation.watch, first, Standing.BEHIND)
+        name = situation.name(first.action.instance_id)
+        end = first.since + situation.settings.drain_seconds + UNPROVED_SECONDS
+        what = (
+            f"{_called(situation, behind)} did not prove yet what is published of {name}, for which the lifecycle"
+            f" hook {first.action.hook} waits"
+        )
+        coming = NOTHING if first.action.joins else Next("the hook is ended", end)
+        yield Found(what, first.since, coming, _of_actions(such))
+
+
+def all_drain(situation: Situation) -> Iterator[Found]:
+    """Nobody else is left, so those who drain take new clients, too."""
+    pool = situation.state.pool
+    if pool and all(each.drain or each.maint for each in pool):
+        since = [each.since for each in situation.state.draining.values()]
+        what = f"every backend drains ({len(pool)}): new clients get one of them as a last resort"
+        instances = tuple(each.instance_id for each in pool)
+        yield Found(what, max(since, default=0.0), instances=instances)
+
+
+def draining(situation: Situation) -> Iterator[Found]:
+    """Who drains, by the reason, and how many connections are left there."""
+    state = situation.state
+    drains = {
+        key: each for key, each in state.draining.items() if key in ids(state.pool)
+    }
+    if not drains:
+        return
+    reasons = sorted({each.why for each in drains.values()})
+    servers = [endpoint(each) for each in state.pool if each.instance_id in drains]
+    counted = [comings.connections(state, each) for each in servers]
+    left = (
+        ""
+        if None in counted
+        else f", {count(sum(filter(None, counted)), 'connection')} left"
+    )
+    what = f"{_called(situation, drains.keys())} drains ({', '.join(reasons)}){left}"
+    since = min(each.since for each in drains.values())
+    yield Found(what, since, _end_of_drain(situation), tuple(drains))
+
+
+def _end_of_drain(situation: Situation) -> Next:
+    """Of the first that a hook waits for."""
+    leaving = [each.since for each in situation.open_actions if not each.action.joins]
+    if not leaving:
+        return NOTHING
+    at = min(leaving) + situation.settings.drain_seconds
+    return Next("its lifecycle hook is ended when the last session is, or", at)
+
+
+def rebalance(situation: Situation) -> Iterator[Found]:
+    """EC2 says that it may take spot instances back."""
+    recommended = situation.state.rebalance
+    if recommended:
+        names = _called(situation, recommended.keys())
+        what = f"EC2 recommends to replace {names}, of which it may interrupt some soon"
+        yield Found(what, min(recommended.values()), instances=tuple(recommended))
 
 
 def rival(situation: Situation) -> Iterator[Found]:
@@ -1050,6 +1143,27 @@ TABLE: tuple[Row, ...] = (
         "haproxy-does-not-answer",
     ),
     Row(
+        "lifecycle-action-failed",
+        Health.DEGRADED,
+        action_failed,
+        "give the group the environment's tag, or the function's role that right back",
+        "lifecycle-hooks",
+    ),
+    Row(
+        "drain-unproved",
+        Health.ATTENTION,
+        drain_unproved,
+        "see what keeps the config from that proxy",
+        "lifecycle-hooks",
+    ),
+    Row(
+        "all-drain",
+        Health.ATTENTION,
+        all_drain,
+        "launch others, or end a drain",
+        "every-backend-drains",
+    ),
+    Row(
         "stalled",
         Health.ATTENTION,
         stalled,
@@ -1128,6 +1242,27 @@ TABLE: tuple[Row, ...] = (
         left_out_on_purpose,
         "",
         "left-out",
+    ),
+    Row(
+        "draining",
+        Health.HEALTHY,
+        draining,
+        "",
+        "lifecycle-hooks",
+    ),
+    Row(
+        "not-in-service",
+        Health.HEALTHY,
+        not_in_service,
+        "",
+        "lifecycle-hooks",
+    ),
+    Row(
+        "rebalance-recommended",
+        Health.HEALTHY,
+        rebalance,
+        "",
+        "lifecycle-hooks",
     ),
     Row(
         "first-freeze",

@@ -10,10 +10,12 @@ from types import MappingProxyType
 from haproxy_sync.rollout import agents, inspections, next_commands, word
 from haproxy_sync.rollout.next_commands import Due
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
+from haproxy_sync.rollout.watching import Watch, is_open
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import (
     APPLIED,
     NEVER_TOLD,
+    ActionProgress,
     EnvironmentState,
     Failure,
     HAProxy,
@@ -82,6 +84,19 @@ class Situation:
     def _names(self) -> Mapping[str, str]:
         hosts = (*self.state.pool, *self.state.proxies)
         return {host.instance_id: host.name for host in hosts}
+
+    @property
+    def watch(self) -> Watch:
+        """The proxies, measured against servers that come and go."""
+        return Watch(self.state, self.settings, self.now)
+
+    @property
+    def open_actions(self) -> tuple[ActionProgress, ...]:
+        """Our lifecycle actions that wait, the oldest first."""
+        such = (
+            each for each in self.state.lifecycle_actions if is_open(each, self.now)
+        )
+        return tuple(sorted(such, key=attrgetter("since", "key")))
 
     def name(self, instance_id: str) -> str:
         """What people call it; its id where nothing else is known."""

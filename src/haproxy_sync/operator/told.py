@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from haproxy_sync.operator import comings
 from haproxy_sync.operator.answers import iso
 from haproxy_sync.operator.conditions import Condition, conditions
 from haproxy_sync.operator.headline import headline
@@ -12,6 +13,7 @@ from haproxy_sync.operator.situation import Situation, Upcoming, haproxy, last_w
 from haproxy_sync.reconcile.reconciler import Result
 from haproxy_sync.rollout import word
 from haproxy_sync.rollout.progress import ProxyProgress
+from haproxy_sync.rollout.watching import Watch
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import BackendServers, ProxyState
 from haproxy_sync.state.store import Snapshot
@@ -68,7 +70,11 @@ def status(answer: Answer, situation: Situation) -> Answer:
         for proxy in situation.proxies
     }
     look = situation.next_look_at
+    watch = Watch(situation.state, situation.settings, situation.now)
     return answer | {
+        "draining": comings.draining(situation.state),
+        "lifecycle_actions": comings.actions(watch),
+        "rebalance": comings.rebalance(situation.state),
         "proxies": proxies,
         "next_look_at": look,
         "next_look_at_iso": iso(look),

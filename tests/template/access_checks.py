@@ -15,12 +15,21 @@ from tests.template.translate import PROJECT
 
 # Known to have no resource level (AWS service authorization reference).
 WITHOUT_RESOURCE_LEVEL = {
+    "autoscaling:DescribeAutoScalingGroups",
+    "autoscaling:DescribeLifecycleHooks",
     "ec2:DescribeInstances",
+    "ec2:DescribeSpotInstanceRequests",
     "s3:ListAllMyBuckets",
     "ssm:DescribeInstanceInformation",
     "ssm:ListCommandInvocations",
     "ssm:GetCommandInvocation",
 }
+# Whose resources are others', fenced by a tag.
+LIFECYCLE_ACTIONS = [
+    "autoscaling:CompleteLifecycleAction",
+    "autoscaling:RecordLifecycleActionHeartbeat",
+]
+FENCED = {"ssm:SendCommand", *LIFECYCLE_ACTIONS}
 # What Lambda does in the function's name: logs, and the queue's messages.
 BY_LAMBDA = {
     "logs:CreateLogStream",
@@ -28,6 +37,13 @@ BY_LAMBDA = {
     "sqs:DeleteMessage",
     "sqs:GetQueueAttributes",
     "sqs:ReceiveMessage",
+}
+# Granted before the code calls them; what it calls by now has no place here.
+AHEAD = {
+    "autoscaling:DescribeAutoScalingGroups",
+    "autoscaling:DescribeLifecycleHooks",
+    "ec2:DescribeSpotInstanceRequests",
+    *LIFECYCLE_ACTIONS,
 }
 # Where the action is not called as the operation.
 ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket", "s3:ListBuckets": "s3:ListAllMyBuckets"}
@@ -159,7 +175,7 @@ def called() -> set[str]:
         path.read_text() for path in (PROJECT / "src" / "haproxy_sync").rglob("*.py")
     )
     found = set()
-    for service in ("ec2", "s3", "sqs", "ssm"):
+    for service in ("autoscaling", "ec2", "s3", "sqs", "ssm"):
         operations = {
             xform_name(name): name
             for name in get_session().get_service_model(service).operation_names
@@ -177,11 +193,12 @@ def function_acts_exactly(stack: Stack) -> Iterator[str]:
     actions = {
         action for each in function_statements(stack) for action in each["Action"]
     }
-    wanted = called() | BY_LAMBDA
+    wanted = called() | BY_LAMBDA | AHEAD
     yield from (
         f"{action} is not needed, or no action" for action in sorted(actions - wanted)
     )
     yield from (f"{action} is missing" for action in sorted(wanted - actions))
+    yield from (f"{action} is in AHEAD" for action in sorted(AHEAD & called()))
     if stack.one("AWS::IAM::Role").get("ManagedPolicyArns"):
         yield "the role has managed policies: more than we list"
     trusted = stack.one("AWS::IAM::Role")["AssumeRolePolicyDocument"]["Statement"]
@@ -206,7 +223,7 @@ def _reaches_too_far(statement: Statement) -> Iterator[str]:
         yield "only plain Allow statements are wanted"
     if "*" in statement["Resource"] and not actions <= WITHOUT_RESOURCE_LEVEL:
         yield f"{sorted(actions - WITHOUT_RESOURCE_LEVEL)} on every resource"
-    if "ssm:SendCommand" not in actions:  # whose resources are checked below
+    if not actions & FENCED:  # whose resources are checked below
         named = (resource for resource in statement["Resource"] if resource != "*")
         yield from (
             f"{resource} is not of this stack"
@@ -247,6 +264,23 @@ def commands_are_fenced(stack: Stack) -> Iterator[str]:
         yield "SendCommand shares a statement"
     if "AWS-RunShellScript" in json.dumps(dict(stack.resources)):
         yield "AWS-RunShellScript is named"
+
+
+def lifecycle_actions_are_fenced(stack: Stack) -> Iterator[str]:
+    """Hooks are completed and prolonged in groups that have the environment's tag, and in no others."""
+    groups = "arn:aws:autoscaling:ap-southeast-2:123456789012:autoScalingGroup:*:autoScalingGroupName/*"
+    when = {"StringEquals": {"autoscaling:ResourceTag/Environment": "staging"}}
+    found = [
+        (each["Action"], each["Resource"], each.get("Condition"))
+        for each in function_statements(stack)
+        if _of_auto_scaling(each) - WITHOUT_RESOURCE_LEVEL
+    ]
+    if found != [(LIFECYCLE_ACTIONS, [groups], when)]:
+        yield f"the function's lifecycle actions are {found}"
+
+
+def _of_auto_scaling(statement: Statement) -> set[str]:
+    return {each for each in statement["Action"] if each.startswith("autoscaling:")}
 
 
 def bucket_access_is_narrow(stack: Stack) -> Iterator[str]:

@@ -45,6 +45,8 @@ AHEAD = {
     "ec2:DescribeSpotInstanceRequests",
     *LIFECYCLE_ACTIONS,
 }
+# Where the code calls a client otherwise than boto3 does.
+CLIENTS = {"autoscaling": "auto_scaling"}
 # Where the action is not called as the operation.
 ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket", "s3:ListBuckets": "s3:ListAllMyBuckets"}
 
@@ -180,8 +182,9 @@ def called() -> set[str]:
             xform_name(name): name
             for name in get_session().get_service_model(service).operation_names
         }
+        client = rf"\b{CLIENTS.get(service, service)}(?:\(\))?"
         for method in (
-            set(re.findall(rf"\b{service}\.([a-z0-9_]+)", code)) & operations.keys()
+            set(re.findall(rf"{client}\.([a-z0-9_]+)", code)) & operations.keys()
         ):
             action = f"{service}:{operations[method]}"
             found.add(ACTIONS.get(action, action))

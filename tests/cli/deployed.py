@@ -21,6 +21,8 @@ CORE = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
 RULES = (
     "InstanceStateRule",
     "InstanceTagRule",
+    "AutoScalingRule",
+    "SpotRule",
     "CommandRule",
     "UploadRule",
     "SweepRule",
@@ -228,7 +230,16 @@ def _make_function(made: Deployed) -> None:
     roles, functions = made.client("iam"), made.client("lambda")
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     roles.create_role(RoleName="reconcile-role", AssumeRolePolicyDocument=trust)
-    allow(made, "reconcile", "ec2:DescribeInstances", "s3:GetObject")
+    permit(
+        made,
+        "reconcile",
+        {"Action": ["ec2:DescribeInstances", "s3:GetObject"], "Resource": "*"},
+        {
+            "Action": "s3:ListBucket",
+            "Resource": f"arn:aws:s3:::{NAME}-configbucket-*",
+            "Condition": {"StringEquals": {"s3:prefix": ["templates/staging/"]}},
+        },
+    )
     tags = {"ssm:resourceTag/Environment": "staging", "ssm:resourceTag/Type": "haproxy"}
     permit(
         made,
@@ -238,6 +249,17 @@ def _make_function(made: Deployed) -> None:
             "Action": "ssm:SendCommand",
             "Resource": "arn:aws:ec2:*:*:instance/*",
             "Condition": {"StringEquals": tags},
+        },
+    )
+    permit(
+        made,
+        "lifecycle-actions",
+        {
+            "Action": "autoscaling:CompleteLifecycleAction",
+            "Resource": "arn:aws:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/*",
+            "Condition": {
+                "StringEquals": {"autoscaling:ResourceTag/Environment": "staging"}
+            },
         },
     )
     code = io.BytesIO()

@@ -13,6 +13,7 @@ from haproxy_ec2_sync import function
 from haproxy_ec2_sync.doctor import checks, fleet
 from haproxy_ec2_sync.doctor.account import ACTIONS, Account
 from haproxy_ec2_sync.doctor.facts import Agent, Endpoint, Proxy, RouteTable
+from haproxy_ec2_sync.doctor.function import POLICIES
 from haproxy_ec2_sync.doctor.stack import OUTPUTS
 from haproxy_ec2_sync.target import Target
 from tests import command_line_reference as reference
@@ -393,6 +394,14 @@ WRONG: dict[str, tuple[str, Callable[[Deployed], None], str, str]] = {
         "rights",
         lambda made: allow(made, "send-command", "ssm:ListCommands"),
         f"the function may not ssm:SendCommand on arn:aws:ssm:{REGION}:{ACCOUNT}:document/apply",
+        "see its policies and its permissions boundary",
+    ),
+    "rights to hooks": (
+        "rights",
+        lambda made: allow(
+            made, "lifecycle-actions", "autoscaling:RecordLifecycleActionHeartbeat"
+        ),
+        f"the function may not autoscaling:CompleteLifecycleAction on arn:aws:autoscaling:{REGION}:{ACCOUNT}:",
         "see its policies and its permissions boundary",
     ),
     "rights to the state": (
@@ -1030,7 +1039,7 @@ def test_what_it_expects_is_what_is_deployed() -> None:
     assert set(OUTPUTS) <= set(template["Outputs"])
     role = template["Resources"]["ReconcileRole"]["Properties"]
     names = [policy["PolicyName"] for policy in role["Policies"]]
-    assert names == ["reconcile", "send-command"]
+    assert names == list(POLICIES)
     rules = {
         name
         for name, resource in template["Resources"].items()

@@ -1,6 +1,8 @@
 """Events about anybody's instances: what is surely not ours costs one question to EC2 and leaves no trace."""
 
+import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from tests.contract.world import ACCOUNT, REGION, SWEEP, World, changed, event
 
 PRODUCTION = {"Environment": "production"}
 KEY = "state/staging.json"
+SAMPLES = Path(__file__).parents[2] / "events"
+PREFIXES = ("autoscaling-", "rebalance-", "spot-")
 
 
 @pytest.fixture
@@ -82,6 +86,54 @@ def test_a_state_change_of_somebody_elses_instance_leaves_no_trace(
         busy.pass_time(10)
     assert traces(busy) == before
     assert made == ["s3.GetObject", "ec2.DescribeInstances"]
+
+
+def of_a_group(name: str, instance_id: str, group: str = "app") -> dict[str, Any]:
+    """The sample of an Auto Scaling or spot event, of our account and about that instance."""
+    text = (SAMPLES / f"{name}.json").read_text()
+    for old, new in {
+        "ap-southeast-2": REGION,
+        "autoScalingGroupName/app-staging": f"autoScalingGroupName/{group}",
+        "i-0a1b2c3d4e5f60001": instance_id,
+    }.items():
+        text = text.replace(old, new)
+    sample: dict[str, Any] = json.loads(text)
+    return sample
+
+
+OF_GROUPS = [
+    path.stem for path in SAMPLES.glob("*.json") if path.stem.startswith(PREFIXES)
+]
+
+
+@pytest.mark.fault("F272")
+@pytest.mark.parametrize("group", ["app", "team/i-0a1b2c3d4e5f60002"])
+@pytest.mark.parametrize("name", OF_GROUPS)
+def test_somebody_elses_group_leaves_no_trace(
+    busy: World, name: str, group: str
+) -> None:
+    """As with EC2's own events: the group that an event names beside the instance makes it about nobody else."""
+    (other,) = busy.launch(tags=PRODUCTION)
+    before = traces(busy)
+    with calls(busy.clients) as made:
+        assert busy.deliver(of_a_group(name, other, group)) == []
+        busy.pass_time(10)
+    assert traces(busy) == before
+    assert made == ["s3.GetObject", "ec2.DescribeInstances"]
+
+
+@pytest.mark.parametrize("name", OF_GROUPS)
+def test_an_instance_of_our_group_is_looked_at_at_once(busy: World, name: str) -> None:
+    """One that nobody knows yet joins by this event alone, as by EC2's; a known one is looked at without a question."""
+    (new,) = busy.launch()
+    assert busy.deliver(of_a_group(name, new)) == []
+    assert new in ids(busy.state.backends)
+    busy.pass_time(60)
+    before = busy.state
+    with calls(busy.clients) as made:
+        assert busy.deliver(of_a_group(name, new)) == []
+    assert busy.state.looked_at > before.looked_at
+    assert made.count("ec2.DescribeInstances") == 1
 
 
 def test_a_thousand_of_them_write_nothing(busy: World) -> None:

@@ -15,12 +15,21 @@ from tests.template.translate import PROJECT
 
 # Known to have no resource level (AWS service authorization reference).
 WITHOUT_RESOURCE_LEVEL = {
+    "autoscaling:DescribeAutoScalingGroups",
+    "autoscaling:DescribeLifecycleHooks",
     "ec2:DescribeInstances",
+    "ec2:DescribeSpotInstanceRequests",
     "s3:ListAllMyBuckets",
     "ssm:DescribeInstanceInformation",
     "ssm:ListCommandInvocations",
     "ssm:GetCommandInvocation",
 }
+# Whose resources are others', fenced by a tag.
+LIFECYCLE_ACTIONS = [
+    "autoscaling:CompleteLifecycleAction",
+    "autoscaling:RecordLifecycleActionHeartbeat",
+]
+FENCED = {"ssm:SendCommand", *LIFECYCLE_ACTIONS}
 # What Lambda does in the function's name: logs, and the queue's messages.
 BY_LAMBDA = {
     "logs:CreateLogStream",
@@ -29,6 +38,8 @@ BY_LAMBDA = {
     "sqs:GetQueueAttributes",
     "sqs:ReceiveMessage",
 }
+# Where the code calls a client otherwise than boto3 does.
+CLIENTS = {"autoscaling": "auto_scaling"}
 # Where the action is not called as the operation.
 ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket", "s3:ListBuckets": "s3:ListAllMyBuckets"}
 
@@ -159,13 +170,14 @@ def called() -> set[str]:
         path.read_text() for path in (PROJECT / "src" / "haproxy_sync").rglob("*.py")
     )
     found = set()
-    for service in ("ec2", "s3", "sqs", "ssm"):
+    for service in ("autoscaling", "ec2", "s3", "sqs", "ssm"):
         operations = {
             xform_name(name): name
             for name in get_session().get_service_model(service).operation_names
         }
+        client = rf"\b{CLIENTS.get(service, service)}(?:\(\))?"
         for method in (
-            set(re.findall(rf"\b{service}\.([a-z0-9_]+)", code)) & operations.keys()
+            set(re.findall(rf"{client}\.([a-z0-9_]+)", code)) & operations.keys()
         ):
             action = f"{service}:{operations[method]}"
             found.add(ACTIONS.get(action, action))
@@ -206,7 +218,7 @@ def _reaches_too_far(statement: Statement) -> Iterator[str]:
         yield "only plain Allow statements are wanted"
     if "*" in statement["Resource"] and not actions <= WITHOUT_RESOURCE_LEVEL:
         yield f"{sorted(actions - WITHOUT_RESOURCE_LEVEL)} on every resource"
-    if "ssm:SendCommand" not in actions:  # whose resources are checked below
+    if not actions & FENCED:  # whose resources are checked below
         named = (resource for resource in statement["Resource"] if resource != "*")
         yield from (
             f"{resource} is not of this stack"
@@ -247,6 +259,23 @@ def commands_are_fenced(stack: Stack) -> Iterator[str]:
         yield "SendCommand shares a statement"
     if "AWS-RunShellScript" in json.dumps(dict(stack.resources)):
         yield "AWS-RunShellScript is named"
+
+
+def lifecycle_actions_are_fenced(stack: Stack) -> Iterator[str]:
+    """Hooks are completed and prolonged in groups that have the environment's tag, and in no others."""
+    groups = "arn:aws:autoscaling:ap-southeast-2:123456789012:autoScalingGroup:*:autoScalingGroupName/*"
+    when = {"StringEquals": {"autoscaling:ResourceTag/Environment": "staging"}}
+    found = [
+        (each["Action"], each["Resource"], each.get("Condition"))
+        for each in function_statements(stack)
+        if _of_auto_scaling(each) - WITHOUT_RESOURCE_LEVEL
+    ]
+    if found != [(LIFECYCLE_ACTIONS, [groups], when)]:
+        yield f"the function's lifecycle actions are {found}"
+
+
+def _of_auto_scaling(statement: Statement) -> set[str]:
+    return {each for each in statement["Action"] if each.startswith("autoscaling:")}
 
 
 def bucket_access_is_narrow(stack: Stack) -> Iterator[str]:

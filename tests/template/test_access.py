@@ -6,7 +6,8 @@ import pytest
 
 from local.cloud.policies import Request, allows
 from tests.template.access_checks import may_send, queue_policies
-from tests.template.stack import Stack
+from tests.template.stack import Stack, deployed
+from tests.template.translate import Template
 
 EC2 = "arn:aws:ec2:ap-southeast-2:123456789012"
 SSM = "arn:aws:ssm:ap-southeast-2"
@@ -17,6 +18,13 @@ DOCUMENT = (
 CONFIG = f"configs/staging/{'0' * 64}/haproxy.cfg"
 PROGRAM = f"program/{'0' * 64}/haproxy_apply.zip"
 PROXY = {"Environment": "staging", "Type": "haproxy"}
+GROUP = (
+    "arn:aws:autoscaling:ap-southeast-2:123456789012:autoScalingGroup:"
+    "0d4c1b6e-1111-2222-3333-444455556666:autoScalingGroupName/app"
+)
+LIFECYCLE = pytest.mark.parametrize(
+    "action", ["CompleteLifecycleAction", "RecordLifecycleActionHeartbeat"]
+)
 
 
 def tags(values: Mapping[str, str]) -> dict[str, str]:
@@ -74,6 +82,47 @@ def test_function_commands_nobody_else(labels: dict[str, str], staging: Stack) -
     )
 
 
+def group_tags(values: Mapping[str, str]) -> dict[str, str]:
+    """A group's tags, as Auto Scaling shows them to IAM."""
+    return {f"autoscaling:ResourceTag/{key}": value for key, value in values.items()}
+
+
+@LIFECYCLE
+def test_function_completes_and_prolongs_hooks_of_its_environment(
+    action: str, source: Template
+) -> None:
+    """Of every group that has the environment's tag, by whatever key and whatever the group's name."""
+    for key in ("Environment", "team:stage"):
+        stack = deployed(source, Environment="staging", EnvironmentTagKey=key)
+        tagged = group_tags({key: "staging", "Type": "tomcat"})
+        for group in (GROUP, f"{GROUP}/blue"):
+            assert function_may(stack, f"autoscaling:{action}", group, tagged)
+
+
+@pytest.mark.fault("F271")
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {},
+        {"Environment": "production"},
+        {"Environment": "staging-2"},
+        {"Environment": "Staging"},
+        {"Stage": "staging"},
+    ],
+)
+@LIFECYCLE
+def test_function_lets_other_environments_hooks_alone(
+    action: str, labels: dict[str, str], staging: Stack
+) -> None:
+    """A group without the tag, or with another value, or in another account: IAM refuses whatever the function asks."""
+    name = f"autoscaling:{action}"
+    assert not function_may(staging, name, GROUP, group_tags(labels))
+    ours = group_tags({"Environment": "staging"})
+    foreign = GROUP.replace("123456789012", "210987654321")
+    assert function_may(staging, name, GROUP, ours)
+    assert not function_may(staging, name, foreign, ours)
+
+
 @pytest.mark.fault("F100")
 @pytest.mark.parametrize(
     ("action", "resource"),
@@ -83,6 +132,10 @@ def test_function_commands_nobody_else(labels: dict[str, str], staging: Stack) -
         ("ssm:UpdateDocument", DOCUMENT),
         ("ec2:TerminateInstances", f"{EC2}:instance/i-0a1b2c3d4e5f60001"),
         ("ec2:CreateTags", f"{EC2}:instance/i-0a1b2c3d4e5f60001"),
+        ("autoscaling:SetDesiredCapacity", GROUP),
+        ("autoscaling:TerminateInstanceInAutoScalingGroup", GROUP),
+        ("autoscaling:PutLifecycleHook", GROUP),
+        ("autoscaling:DeleteLifecycleHook", GROUP),
         ("iam:PassRole", "arn:aws:iam::123456789012:role/admin"),
         ("s3:DeleteObject", f"{BUCKET}/state/staging.json"),
         ("s3:DeleteObject", f"{BUCKET}/{PROGRAM}"),
@@ -95,7 +148,8 @@ def test_function_commands_nobody_else(labels: dict[str, str], staging: Stack) -
 )
 def test_function_may_not(action: str, resource: str, staging: Stack) -> None:
     """A function that was taken over still cannot leave its stack, or remove anything."""
-    assert not function_may(staging, action, resource, tags(PROXY))
+    context = tags(PROXY) | group_tags({"Environment": "staging"})
+    assert not function_may(staging, action, resource, context)
 
 
 @pytest.mark.fault("F99")

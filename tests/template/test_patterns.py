@@ -1,6 +1,7 @@
 """The rules' patterns let through what can change a config, judged by the samples in `events/`."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,13 @@ from tests.template.translate import Template
 EVENTS = Path(__file__).parents[2] / "events"
 # Which rule lets a sample through; the schedule has no pattern, and what is ours comes by the queue.
 MATCHES = {
+    "autoscaling-launch-lifecycle-action": "AutoScalingRule",
+    "autoscaling-launch-successful": "AutoScalingRule",
+    "autoscaling-terminate-lifecycle-action": "AutoScalingRule",
+    "autoscaling-terminate-successful": "AutoScalingRule",
+    "autoscaling-warm-pool-lifecycle-action": "AutoScalingRule",
+    "rebalance-recommendation": "SpotRule",
+    "spot-interruption-warning": "SpotRule",
     "ec2-instance-state-running": "InstanceStateRule",
     "ec2-instance-state-shutting-down": "InstanceStateRule",
     "ec2-instance-state-stopped": "InstanceStateRule",
@@ -29,6 +37,18 @@ MATCHES = {
     "s3-template-deleted": "UploadRule",
     "s3-template-uploaded": "UploadRule",
     "s3-variables-uploaded": "UploadRule",
+}
+
+ARCHITECTURE = Path(__file__).parents[2] / "docs/architecture.md"
+# What the picture of the architecture calls each rule.
+DRAWN = {
+    "EC2 state change": "InstanceStateRule",
+    "tag change": "InstanceTagRule",
+    "Auto Scaling": "AutoScalingRule",
+    "spot": "SpotRule",
+    "command finished": "CommandRule",
+    "template upload": "UploadRule",
+    "schedule": "SweepRule",
 }
 
 
@@ -78,6 +98,21 @@ def test_own_tag_keys(source: Template) -> None:
     assert matching(stack, event) == ["InstanceTagRule"]
 
 
+@pytest.mark.parametrize(
+    "detail_type",
+    [
+        "EC2 Instance Launch Unsuccessful",
+        "EC2 Auto Scaling Instance Refresh Started",
+        "EC2 Spot Instance Request Fulfillment",
+    ],
+)
+def test_what_changes_no_instance_stays_out(detail_type: str, staging: Stack) -> None:
+    """Of a group and of spot, what is neither the begin nor the end of an instance's service wakes nobody."""
+    for name in ("autoscaling-launch-successful", "spot-interruption-warning"):
+        event = samples()[name] | {"detail-type": detail_type}
+        assert matching(staging, event) == []
+
+
 @pytest.mark.fault("F16")
 def test_unknown_states_pass(staging: Stack) -> None:
     """A state that nobody knows yet still says: look again."""
@@ -114,6 +149,14 @@ def test_samples_cover_every_input(staging: Stack) -> None:
     assert {
         record["eventSourceARN"] for record in everything["sqs-batch"]["Records"]
     } == {staging.arn("EventQueue")}
+
+
+def test_the_picture_draws_the_rules(staging: Stack) -> None:
+    """Each of them, and none that does not exist; beside them whoever invokes the function."""
+    _, _, picture = ARCHITECTURE.read_text().partition("## From an event to a proxy")
+    drawn = re.split(" {2,}", picture.strip().splitlines()[1])
+    assert drawn == [*DRAWN, "operator"]
+    assert {*DRAWN.values()} == {*staging.of_type("AWS::Events::Rule")}
 
 
 @pytest.mark.parametrize(

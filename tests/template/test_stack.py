@@ -35,6 +35,7 @@ def check(function: Check, *faults: str) -> Any:
         check(access_checks.function_acts_exactly, "F100"),
         check(access_checks.function_reaches_its_own, "F100"),
         check(access_checks.commands_are_fenced, "F57", "F100"),
+        check(access_checks.lifecycle_actions_are_fenced, "F271"),
         check(access_checks.bucket_access_is_narrow, "F98", "F100"),
         check(access_checks.earlier_buckets_are_only_looked_at, "F183"),
         check(access_checks.proxies_only_download, "F98", "F99"),
@@ -117,9 +118,10 @@ def room(template: Template) -> int:
     return document_checks.SIZE_LIMIT - 2048 - len(json.dumps(document(template)))
 
 
-def edit_send_command(template: Template, old: str, new: str) -> None:
-    """Change the policy that is written as text."""
-    policy = properties(template, "ReconcileRole")["Policies"][1]
+def edit_policy(template: Template, name: str, old: str, new: str) -> None:
+    """Change a policy that is written as text."""
+    policies = properties(template, "ReconcileRole")["Policies"]
+    (policy,) = [each for each in policies if each["PolicyName"] == name]
     text = policy["PolicyDocument"]["Fn::Sub"]
     assert old in text
     policy["PolicyDocument"]["Fn::Sub"] = text.replace(old, new)
@@ -201,17 +203,46 @@ FAULTS: dict[str, tuple[Check, Fault]] = {
     ),
     "any document": (
         access_checks.commands_are_fenced,
-        lambda t: edit_send_command(t, "document/${ApplyDocument}", "document/*"),
+        lambda t: edit_policy(
+            t, "send-command", "document/${ApplyDocument}", "document/*"
+        ),
     ),
     "any instance of the environment": (
         access_checks.commands_are_fenced,
-        lambda t: edit_send_command(
-            t, '"ssm:resourceTag/${TypeTagKey}": "${ProxyTagValue}"', '"aws:x": "y"'
+        lambda t: edit_policy(
+            t,
+            "send-command",
+            '"ssm:resourceTag/${TypeTagKey}": "${ProxyTagValue}"',
+            '"aws:x": "y"',
         ),
     ),
     "no tag condition": (
         access_checks.commands_are_fenced,
-        lambda t: edit_send_command(t, '"StringEquals"', '"StringNotEquals"'),
+        lambda t: edit_policy(t, "send-command", '"StringEquals"', '"StringNotEquals"'),
+    ),
+    "lifecycle actions of every group": (
+        access_checks.lifecycle_actions_are_fenced,
+        lambda t: edit_policy(
+            t, "lifecycle-actions", '"StringEquals"', '"StringEqualsIfExists"'
+        ),
+    ),
+    "lifecycle actions of another environment": (
+        access_checks.lifecycle_actions_are_fenced,
+        lambda t: edit_policy(
+            t, "lifecycle-actions", '": "${Environment}"', '": "production"'
+        ),
+    ),
+    "lifecycle actions of everybody": (
+        access_checks.lifecycle_actions_are_fenced,
+        lambda t: statement(t, "ReconcileRole", "LookAtFleet")["Action"].extend(
+            access_checks.LIFECYCLE_ACTIONS
+        ),
+    ),
+    "any Auto Scaling action": (
+        access_checks.lifecycle_actions_are_fenced,
+        lambda t: edit_policy(
+            t, "lifecycle-actions", '"autoscaling:Complete', '"autoscaling:SetDesired'
+        ),
     ),
     "target without dead-letter queue": (
         wiring_checks.targets_lose_nothing,

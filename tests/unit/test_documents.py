@@ -24,8 +24,6 @@ TEMPLATE = (ROOT / "template.yaml").read_text()
 RESOURCES = {
     "alarm": "AWS::CloudWatch::Alarm",
     "dashboard": "AWS::CloudWatch::Dashboard",
-    "ASG": "aws.autoscaling",
-    "spot": "EC2 Spot Instance",
 }
 """What a document may speak of as ours, and what the template then holds."""
 THING = "(?:alarm|dashboard)s?"
@@ -58,7 +56,6 @@ def test_nothing_is_promised_that_the_template_does_not_have(name: str) -> None:
         ("hold; old config stays; alarm", True),
         ("the Alarm says file, line and name", True),
         ("see the dashboard", True),
-        ("EC2 state change   tag change   ASG / spot notice", True),
         ("no alarms yet; set an alarm of your own, the alarm says which", True),
         ("set an alarm of your own on the metric `Holds`", False),
         (

@@ -64,6 +64,16 @@ TAGGED: dict[str, Any] = {
     "detail": {"tags": {"Type": "tomcat"}},
 }
 
+GROUP = (
+    "arn:aws:autoscaling:ap-southeast-2:123456789012:autoScalingGroup:"
+    "0d4c1b6e-1111-2222-3333-444455556666:autoScalingGroupName/"
+)
+LAUNCHED: dict[str, Any] = {
+    "source": "aws.autoscaling",
+    "resources": [f"{GROUP}app", f"{ARN}i-0000000a"],
+    "detail": {"AutoScalingGroupName": "app", "EC2InstanceId": "i-0000000a"},
+}
+
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
@@ -79,7 +89,25 @@ TAGGED: dict[str, Any] = {
             ("i-0000000a", "i-0000000b"),
         ),
         (TAGGED, ("i-0000000a",)),
+        (LAUNCHED, ("i-0000000a",)),
+        (LAUNCHED | {"resources": [f"{GROUP}app"]}, ("i-0000000a",)),
+        (
+            LAUNCHED | {"resources": [f"{GROUP}app", f"{ARN}i-0000000b"]},
+            ("i-0000000a", "i-0000000b"),
+        ),
+        # A group may have any name.
+        (LAUNCHED | {"resources": [f"{GROUP}a/i-0000000b"]}, ("i-0000000a",)),
+        (LAUNCHED | {"resources": [f"{GROUP}i-0000000b"]}, ("i-0000000a",)),
         # Odd ones are about anything.
+        (LAUNCHED | {"detail": {"AutoScalingGroupName": "app"}}, ()),
+        (LAUNCHED | {"detail": {"instance-id": "i-0000000a"}}, ()),
+        (LAUNCHED | {"detail": {"EC2InstanceId": ["i-0000000a"]}}, ()),
+        (LAUNCHED | {"detail": {"EC2InstanceId": "i-0000000a*"}}, ()),
+        (LAUNCHED | {"resources": [f"{GROUP}app", "arn:aws:x:::app"]}, ()),
+        (LAUNCHED | {"resources": [f"x{GROUP}app"]}, ()),
+        (LAUNCHED | {"resources": f"{GROUP}app"}, ()),
+        (LAUNCHED | {"source": "aws.ec2"}, ()),
+        (LAUNCHED | {"source": "aws.s3"}, ()),
         ({"resources": [f"{ARN}i-0000000b", "arn:aws:autoscaling:x"]}, ()),
         ({"resources": [f"{ARN}i-0000000b\n"]}, ()),
         ({"resources": [f"{ARN}i-0000000b*"]}, ()),
@@ -100,6 +128,39 @@ def test_whom_an_event_is_about(
 ) -> None:
     """Instances and nothing else, in the shape that is known; everything else is about anything, so it is looked at."""
     assert events.parse_event(state_change(**changes), HOME).instance_ids == expected
+
+
+@pytest.mark.fault("F272")
+def test_a_lifecycle_action_says_whom_it_is_about() -> None:
+    """To whoever reads the history, too, although its resources name the group alone."""
+    kind = "EC2 Instance-terminate Lifecycle Action"
+    for group in ("app", "a/i-0000000b"):
+        action = LAUNCHED | {"detail-type": kind, "resources": [GROUP + group]}
+        event = events.parse_event(state_change(**action), HOME)
+        assert event.why == "ec2-instance-terminate-lifecycle-action i-0000000a"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_told"),
+    [("rebalance-recommendation", True), ("spot-interruption-warning", False)],
+)
+def test_a_rebalance_recommendation_is_a_change_that_says_so(
+    name: str, *, is_told: bool
+) -> None:
+    """Nothing else says it once more, so it is what the event itself says that counts."""
+    sample = json.loads((SAMPLES / f"{name}.json").read_text())
+    event = events.parse_event(sample, HOME)
+    assert (event.kind, event.rebalance) == (Kind.CHANGE, is_told)
+    assert event.instance_ids == ("i-0a1b2c3d4e5f60001",)
+
+
+@pytest.mark.parametrize("source", ["aws.autoscaling", "aws.tag", "aws.s3"])
+def test_nobody_but_ec2_recommends_a_rebalance(source: str) -> None:
+    """An event of that name from elsewhere is a change as any other."""
+    body = state_change(
+        source=source, **{"detail-type": "EC2 Instance Rebalance Recommendation"}
+    )
+    assert not events.parse_event(body, HOME).rebalance
 
 
 def test_what_a_tag_change_claims_is_kept() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields, replace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -9,19 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haproxy_sync.errors import CorruptState, NewerState
-from haproxy_sync.fleet.model import Backend, Proxy, Skipped
+from haproxy_sync.fleet.model import Backend, LifecycleAction, Proxy, Skipped
 from haproxy_sync.rollout.transitions import next_revision, publish
 from haproxy_sync.state import codec
 from haproxy_sync.state.history import MAX_ENTRIES
 from haproxy_sync.state.model import (
     NEVER_EDITED,
     NEVER_TOLD,
+    ActionProgress,
     Agent,
     Assignment,
     BackendServers,
     Command,
     Digest,
     Document,
+    Drain,
     EndedHold,
     EnvironmentState,
     Failure,
@@ -38,6 +41,7 @@ from haproxy_sync.state.model import (
     Refusal,
     Serving,
     Turnover,
+    Watched,
 )
 
 DIGEST = Digest("a" * 64, "b" * 32)
@@ -133,6 +137,7 @@ def full() -> EnvironmentState:
                     4.5,
                     style="daemon",
                     old_workers=1,
+                    watched=MappingProxyType({"10.0.0.1:8080": Watched("out", 3)}),
                 ),
                 notes=("no-drop-window",),
                 window_ms=40,
@@ -140,6 +145,25 @@ def full() -> EnvironmentState:
             )
         },
         inspect_requested_at=4.2,
+        draining=MappingProxyType({BACKEND.instance_id: Drain("Standby", 4.0)}),
+        lifecycle_actions=(
+            ActionProgress(
+                LifecycleAction(
+                    BACKEND.instance_id,
+                    "web",
+                    "drain",
+                    joins=False,
+                    endpoint="10.0.0.1:8080",
+                    heartbeat_seconds=300,
+                ),
+                4.0,
+                heartbeat_at=4.5,
+                failure=Failure(
+                    "CompleteLifecycleAction", "AccessDenied", "", 4.6, 4.6
+                ),
+            ),
+        ),
+        rebalance=MappingProxyType({BACKEND.instance_id: 4.1}),
         publisher="arn:aws:cloudformation:eu-west-1:123456789012:stack/staging/1",
         inspecting=(
             Command(

@@ -287,11 +287,11 @@ class Account:
             ResourceArns=[resource],
             ContextEntries=[
                 {
-                    "ContextKeyName": f"ssm:resourceTag/{key}",
+                    "ContextKeyName": key,
                     "ContextKeyValues": [value],
                     "ContextKeyType": "string",
                 }
-                for key, value in self._proxy_tags().items()
+                for key, value in self._fences().items()
             ],
         )
         return any(map(_is_denied, answer["EvaluationResults"]))
@@ -407,6 +407,20 @@ class Account:
         )
         instances = [raw for each in found for raw in each["Instances"]]
         return tuple(sorted(map(Proxy.read, instances), key=str))
+
+    def _fences(self) -> dict[str, str]:
+        """Every key that a condition of the role's policies asks for: without one, IAM's simulator knows no answer."""
+        key, environment = (
+            self.variable(name) for name in ("ENVIRONMENT_TAG_KEY", "ENVIRONMENT")
+        )
+        others = {
+            f"autoscaling:ResourceTag/{key}": environment,
+            "s3:prefix": f"templates/{environment}/",
+        }
+        proxy = {
+            f"ssm:resourceTag/{key}": value for key, value in self._proxy_tags().items()
+        }
+        return proxy | others
 
     def _proxy_tags(self) -> dict[str, str]:
         """What they are tagged with; the role's policy names the same."""

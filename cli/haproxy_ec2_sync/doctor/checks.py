@@ -90,7 +90,9 @@ def _rights(account: Account) -> tuple[Line, ...]:
     role_arn = account.function.role_arn
     _, partition, _, _, number, *_ = role_arn.split(":")
     region = account.stack.region
+    groups = f"arn:{partition}:autoscaling:{region}:{number}:autoScalingGroup:*:autoScalingGroupName/*"
     asked = {
+        "autoscaling:CompleteLifecycleAction": groups,
         "ec2:DescribeInstances": "*",
         "s3:GetObject": f"arn:{partition}:s3:::{bucket}/{account.state_key}",
         "ssm:SendCommand": f"arn:{partition}:ssm:{region}:{number}:document/{document}",

@@ -8,7 +8,7 @@ from haproxy_ec2_sync.text import count
 
 STOPPED = ("Disabled", "Disabling")
 READY = ("Active", "Inactive")  # an idle function wakes up by the next invoke
-POLICIES = ("reconcile", "send-command")
+POLICIES = ("reconcile", "send-command", "lifecycle-actions")
 """Its role's own policies, as template.yaml has them."""
 
 ERRONEOUS = 3
@@ -66,7 +66,7 @@ def role(inline: Sequence[str]) -> tuple[Line, ...]:
         for name in POLICIES
         if name not in inline
     ]
-    return verdict(problems, f"has its policies {' and '.join(POLICIES)}")
+    return verdict(problems, f"has its policies {', '.join(POLICIES)}")
 
 
 def rights(denied: Sequence[str]) -> tuple[Line, ...]:
@@ -76,4 +76,7 @@ def rights(denied: Sequence[str]) -> tuple[Line, ...]:
         "an organization's policies can forbid more than this shows"
     )
     problems = [wrong(f"the function may not {action}", advice) for action in denied]
-    return verdict(problems, "it may look, keep its state and send commands")
+    return verdict(
+        problems,
+        "it may look, keep its state, send commands and complete lifecycle hooks",
+    )

@@ -14,6 +14,12 @@ from haproxy_sync.state.model import UnixSeconds
 
 OWN_SOURCE = "haproxy-ec2-sync"
 REQUEUED = "requeue"
+REBALANCE = "EC2 Instance Rebalance Recommendation"
+AUTO_SCALING = "aws.autoscaling"
+GROUP = re.compile(
+    r"arn:[a-z-]+:autoscaling:[a-z0-9-]+:[0-9]{12}:autoScalingGroup:[^:]+:autoScalingGroupName/.+",
+    re.ASCII,
+)
 WHY = re.compile(r"[a-z0-9, -]{1,240}", re.ASCII)
 
 
@@ -39,7 +45,7 @@ IGNORED = {
 KINDS = {
     "aws.ec2": Kind.CHANGE,
     "aws.tag": Kind.CHANGE,
-    "aws.autoscaling": Kind.CHANGE,
+    AUTO_SCALING: Kind.CHANGE,
     "aws.s3": Kind.CHANGE,
     "aws.events": Kind.SWEEP,
     "aws.scheduler": Kind.SWEEP,
@@ -69,7 +75,7 @@ class Event:
     instance_ids: tuple[str, ...] = ()
     # What a tag change claims that they have now.
     tags: Mapping[str, str] = field(default=NO_TAGS, hash=False)
-    # It recommends to replace them, which nobody else says.
+    # EC2 recommends to replace them. No API says so again, so this is believed; it is told, and changes nothing.
     rebalance: bool = False
 
 
@@ -163,35 +169,46 @@ def _change(
     is_about_instances = has_tags or body["source"] != "aws.tag"
     return Event(
         kind=Kind.CHANGE,
-        why=_label(body),
+        why=_label(body, detail),
         sent_at=sent_at,
         instance_ids=_instance_ids(body, detail) if is_about_instances else (),
         tags=detail["tags"] if has_tags else NO_TAGS,
+        rebalance=(body["source"], body["detail-type"]) == ("aws.ec2", REBALANCE),
     )
 
 
-def _label(body: Mapping[str, Any]) -> str:
+def _label(body: Mapping[str, Any], detail: Mapping[str, Any]) -> str:
     """`ec2-instance-state-change-notification i-0abc`: it is for people, so nothing else of the event passes."""
     label = re.sub(r"[^a-z0-9]+", "-", body["detail-type"].lower())[:48].strip("-")
-    ids = filter(INSTANCE_ID.fullmatch, _resources(body))
+    ids = filter(INSTANCE_ID.fullmatch, _named(body, detail))
     return " ".join([label, *islice(ids, 1)])
 
 
+def _named(body: Mapping[str, Any], detail: Mapping[str, Any]) -> list[str]:
+    """What a change is about, by name; of Auto Scaling without the group, whose instance the detail names."""
+    if body["source"] == AUTO_SCALING:
+        rest = [each for each in _resources(body) if not GROUP.fullmatch(each)]
+        return [str(detail.get("EC2InstanceId")), *_names(rest)]
+    told = [str(detail["instance-id"])] if "instance-id" in detail else []
+    return [*_names(_resources(body)), *told]
+
+
 def _resources(body: Mapping[str, Any]) -> list[str]:
-    """The resources' names, without the rest of their ARNs; what is no list is one name that fits nothing."""
+    """The resources' ARNs; what is no list is one that fits nothing."""
     resources = body.get("resources", [])
-    if not isinstance(resources, list):
-        return [""]
-    return [str(name).rpartition("/")[2] for name in resources]
+    return list(map(str, resources)) if isinstance(resources, list) else [""]
+
+
+def _names(arns: Iterable[str]) -> list[str]:
+    """Their last parts."""
+    return [arn.rpartition("/")[2] for arn in arns]
 
 
 def _instance_ids(
     body: Mapping[str, Any], detail: Mapping[str, Any]
 ) -> tuple[str, ...]:
     """The instances that a change is about, if it is about instances and nothing else."""
-    named = set(_resources(body))
-    if "instance-id" in detail:
-        named.add(str(detail["instance-id"]))
+    named = set(_named(body, detail))
     if all(map(INSTANCE_ID.fullmatch, named)):
         return tuple(sorted(named))
     return ()

@@ -21,7 +21,7 @@ HEARTBEAT_SECONDS = 3600  # the service's default
 RETAIN = {"RetentionTriggers": {"TerminateHookAbandon": "retain"}}
 
 WARMED = "Warmed:"
-TERMINATING = "Terminating"
+TERMINATING, TERMINATED = "Terminating", "Terminated"
 PENDING = "Pending"
 WAITING = ":Wait"  # how the states end in which hooks are waited for
 PROCEEDING = "Pending:Proceed"
@@ -87,7 +87,7 @@ class Group:
     def drains(self, instance_id: str) -> bool:
         """Whether the group lets it go, or has put it aside."""
         state = self.states.get(instance_id, "")
-        return state.startswith(TERMINATING) or state in STANDBY
+        return state.startswith((TERMINATING, TERMINATED)) or state in STANDBY
 
     def _is_proved_by_us(self, state: str) -> bool:
         """Whether it waits, or waited, until proxies see it up."""

@@ -2,6 +2,7 @@
 
 import copyreg
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
@@ -80,6 +81,7 @@ class SimulatedProxy:
     refused_at: float = 0.0
     inspections: int = 0
     checks: int = 0
+    watch: str = "0"  # of the command that it answers
     # Why it would refuse a candidate, as reason and detail; none: it would not.
     refusal: tuple[str, str] | None = None
     servers: tuple[int, int] | None = (3, 0)  # up and down
@@ -88,6 +90,9 @@ class SimulatedProxy:
     # As its worker sees them, the worst first; None: it cannot be asked.
     backends: tuple[Backend, ...] | None = (Backend("backend", 3, 0),)
     more: dict[str, Any] = field(default_factory=dict)  # that its markers have
+    # By endpoint: what still goes through it to a server, old workers included, and servers that do not come up there.
+    connections: dict[str, int] = field(default_factory=dict)
+    down: set[str] = field(default_factory=set)
     installed: str = ""
     running: str = ""
     reloads: int = 0
@@ -103,6 +108,7 @@ class SimulatedProxy:
         self._look()
         if broken := self.breaks(parameters):
             return self._say(fence, before, *broken)
+        self.watch = parameters.get("Watch", "0")
         program = sha256(self._downloaded(parameters["ProgramUrl"])).hexdigest()
         (script,) = order.content["mainSteps"][-1]["inputs"]["runCommand"]
         assert program in script
@@ -160,6 +166,25 @@ class SimulatedProxy:
             diff_lines=len(diff),
             diff_shown=len(diff),
         )
+
+    def _watched(self) -> dict[str, str]:
+        """What its worker says of the servers that it is asked about."""
+        if self.watch == "0" or self.haproxy != "running":
+            return {}
+        words = (
+            f"{self._state_of(each)}/{self.connections.get(each, 0)}"
+            for each in self.watch.split(",")
+        )
+        return {"watched": " ".join(words)}
+
+    def _state_of(self, endpoint: str) -> str:
+        """By the config that it runs."""
+        config = self.world.texts.get(self.running, "")
+        found = re.search(rf"^ *server \S+ {re.escape(endpoint)}( .*)?$", config, re.M)
+        if found is None:
+            return "gone"
+        is_out = re.search(r" (weight 0|disabled)( |$)", found[1] or "")
+        return "out" if is_out or endpoint in self.down else "up"
 
     def _install(self, digest: str) -> tuple[str, str]:
         """The file comes to run, as far as HAProxy does; outcome and reason."""
@@ -230,6 +255,7 @@ class SimulatedProxy:
             marker["haproxy"] = self.haproxy
         if self.backends is not None and self.haproxy == "running":
             marker |= report.backends(self.backends)
+        marker |= self._watched()
         is_bad = outcome in {"failed", "rolled-back"}
         ended = Detail.FAILED if is_bad else Detail.SUCCESS
         now = self.world.clock()

@@ -4,6 +4,7 @@ Lifecycle states and hooks: the Auto Scaling user guide, "Amazon EC2 Auto Scalin
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import batched
@@ -114,28 +115,45 @@ class Groups:
 NO_GROUPS = Groups()
 
 
-def look(auto_scaling: Any, names: Iterable[str], prefix: str) -> Groups:
-    """The groups with these names, and our hooks of those where an instance waits (`ClientError`, `BotoCoreError`)."""
-    groups: dict[str, Group] = {}
-    for each in batched(sorted(names), MAX_NAMES, strict=False):
-        listed = pages(
+def look(
+    auto_scaling: Any, members: Mapping[str, AbstractSet[str]], prefix: str
+) -> Groups:
+    """The groups of these instances by name, and our hooks of those where an instance waits.
+
+    Raises botocore's `ClientError` and `BotoCoreError`.
+    """
+    listed: list[Group] = []
+    for names in batched(sorted(members), MAX_NAMES, strict=False):
+        found = pages(
             auto_scaling.describe_auto_scaling_groups,
             "AutoScalingGroups",
-            AutoScalingGroupNames=list(each),
+            AutoScalingGroupNames=list(names),
         )
-        groups |= {raw["AutoScalingGroupName"]: _group(raw) for raw in listed}
-    with_hooks = (_with_hooks(auto_scaling, group, prefix) for group in groups.values())
-    return Groups(MappingProxyType({group.name: group for group in with_hooks}))
+        listed += [_with_warm_pool(auto_scaling, raw, members) for raw in found]
+    groups = (_with_hooks(auto_scaling, group, prefix) for group in listed)
+    return Groups(MappingProxyType({group.name: group for group in groups}))
 
 
-def _group(raw: Mapping[str, Any]) -> Group:
-    instances = raw.get("Instances") or ()
-    states = {each["InstanceId"]: each["LifecycleState"] for each in instances}
+def _with_warm_pool(
+    auto_scaling: Any, raw: Mapping[str, Any], members: Mapping[str, AbstractSet[str]]
+) -> Group:
+    """The group. Of its warm pool, which another call shows, only who runs is of interest."""
+    name = raw["AutoScalingGroupName"]
+    states = _states(raw.get("Instances") or ())
+    if "WarmPoolConfiguration" in raw and members[name] - states.keys():
+        warm = pages(
+            auto_scaling.describe_warm_pool, "Instances", AutoScalingGroupName=name
+        )
+        states = _states(warm) | states
     return Group(
-        name=raw["AutoScalingGroupName"],
+        name=name,
         states=MappingProxyType(states),
         keeps_abandoned=raw.get("InstanceLifecyclePolicy") == RETAIN,
     )
+
+
+def _states(instances: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    return {each["InstanceId"]: each["LifecycleState"] for each in instances}
 
 
 def _with_hooks(auto_scaling: Any, group: Group, prefix: str) -> Group:

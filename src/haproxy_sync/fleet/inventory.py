@@ -99,11 +99,14 @@ def signals(
 ) -> Signals:
     """What groups and spot requests say of the environment's backends (`ClientError`, `BotoCoreError`)."""
     backends = [raw for raw in described if _is_backend(raw, settings)]
-    names = {_tags(raw).get(GROUP_TAG, "") for raw in backends} - {""}
+    members = defaultdict[str, set[str]](set)
+    for raw in backends:
+        if name := _tags(raw).get(GROUP_TAG):
+            members[name].add(str(raw["InstanceId"]))
     groups = NO_GROUPS
-    if names:
+    if members:
         prefix = settings.lifecycle_hook_prefix
-        groups = auto_scaling.look(clients.auto_scaling(), names, prefix)
+        groups = auto_scaling.look(clients.auto_scaling(), members, prefix)
     return Signals(groups, spot.interrupted(clients.ec2, backends))
 
 

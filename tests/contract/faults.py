@@ -35,6 +35,9 @@ class Fault:
             raise Death(operation)
         if operation.startswith("ssm."):
             body = f'{{"__type": "{self.code}", "message": "no"}}'
+        elif operation.startswith("auto-scaling."):
+            error = f"<Code>{self.code}</Code><Message>no</Message>"
+            body = f"<ErrorResponse><Error>{error}</Error></ErrorResponse>"
         elif operation.startswith("ec2."):
             body = f"<Response><Errors><Error><Code>{self.code}</Code></Error></Errors></Response>"
         else:
@@ -59,7 +62,14 @@ def interposed(clients: Clients, choose: Chooser) -> Iterator[None]:
     def observe(event_name: str, **_: Any) -> None:
         sending.operation = event_name.removeprefix("before-send.")
 
-    every = (clients.ec2, clients.s3, clients.ssm, clients.sqs, clients.commands)
+    every = (
+        clients.ec2,
+        clients.s3,
+        clients.ssm,
+        clients.sqs,
+        clients.commands,
+        clients.auto_scaling(),
+    )
     for client in every:
         client.meta.events.register_first("before-send", observe)
     try:

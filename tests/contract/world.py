@@ -182,7 +182,9 @@ class SimulatedProxy:
     def _state_of(self, endpoint: str) -> str:
         """By the config that it runs."""
         config = self.world.texts.get(self.running, "")
-        found = re.search(rf"^ *server \S+ {re.escape(endpoint)}( .*)?$", config, re.M)
+        found = re.search(
+            rf"^ *server \S+ {re.escape(endpoint)}( .*)?$", config, re.MULTILINE
+        )
         if found is None:
             return "gone"
         is_out = re.search(r" (weight 0|disabled)( |$)", found[1] or "")

@@ -260,51 +260,49 @@ def connections(answer: str) -> dict[str, Connections]:
 
 
 class OpenConnections(NamedTuple):
-    """Those of one server, by its address and port at that moment."""
+    """How many a worker has to one server, which had this address and port then."""
 
-    name: str
     address: str
     port: str
-    used: int
-    idle: int
+    number: int
 
 
-_COUNTED = frozenset({"bkname/svname", "addr", "port", "used_cur", "idle_cur"})
+_COUNTED = frozenset({"addr", "port", "used_cur", "idle_cur"})
 
 
-def open_connections(answer: str) -> tuple[OpenConnections, ...] | None:
-    """What an answer to `show servers conn` says; None where that is something else, or was cut off."""
+def open_connections(answer: str) -> tuple[OpenConnections, ...]:
+    """What an answer to `show servers conn` says; nothing where it is another one."""
     head, *lines = answer.split("\n")
     titles = words(head)[1:]
-    if not (set(titles) >= _COUNTED and answer.endswith("\n\n")):
-        return None
     every = (dict(zip(titles, words(line))) for line in lines)
     return tuple(
         OpenConnections(
-            each["bkname/svname"],
             each["addr"],
             each["port"],
-            number(each["used_cur"]) or 0,
-            number(each["idle_cur"]) or 0,
+            (number(each["used_cur"]) or 0) + (number(each["idle_cur"]) or 0),
         )
         for each in every
         if each.keys() >= _COUNTED
     )
 
 
-def sessions(answer: str) -> dict[str, tuple[int, int]]:
-    """By server how many sessions wait for it and how many it has, by an answer to `show stat`."""
+def sessions(answer: str) -> dict[str, int] | None:
+    """By server how many sessions it has, and how many wait for it, by `show stat`; None for another answer."""
     head, *lines = answer.split("\n")
     titles = head[2:].split(",")
-    every = (dict(zip(titles, line.split(","))) for line in lines)
+    if not _TITLES.issubset(titles):
+        return None
+    every = (dict(zip(titles, line.split(","))) for line in lines if line)
     return {
         f"{each['pxname']}/{each['svname']}": (
-            number(each.get("qcur", "")) or 0,
-            number(each.get("scur", "")) or 0,
+            (number(each["qcur"]) or 0) + (number(each["scur"]) or 0)
         )
         for each in every
-        if "svname" in each
+        if each.keys() >= _TITLES
     }
+
+
+_TITLES = frozenset({"pxname", "svname", "qcur", "scur"})
 
 
 def _sum(line: list[str], places: list[int]) -> int:

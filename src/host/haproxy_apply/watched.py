@@ -22,7 +22,7 @@ UP, PART, OUT, GONE = "up", "part", "out", "gone"
 UNKNOWN = "?"
 
 _STATES = "show servers state"
-_SERVERS = "show stat -1 4 -1"  # 4: servers alone
+_SESSIONS = "show stat -1 4 -1"  # 4: servers alone
 _CONNECTIONS = "show servers conn"
 _NOWHERE = b"", 0
 
@@ -56,9 +56,11 @@ def words(
 def state(servers: tuple[Row, ...]) -> str:
     """Of all that have one address and port."""
     up = sum(server_state.counted(row)[0] for row in servers)
-    if up in {0, len(servers)}:
-        return GONE if not servers else UP if up else OUT
-    return PART
+    if not servers:
+        return GONE
+    if up == len(servers):
+        return UP
+    return PART if up else OUT
 
 
 def _place(text: str) -> Place:
@@ -81,41 +83,38 @@ def place(address: str, port: str) -> Place:
 
 
 def _asked(path: str, worker: int) -> Worker | None:
-    """All of it is of one moment."""
-    question = f"{_STATES};{_SERVERS};{_CONNECTIONS}"
-    _info, said = admin_socket.answer_of(path, worker, question)
+    """Both answers are of one moment."""
+    _info, said = admin_socket.answer_of(path, worker, f"{_STATES};{_SESSIONS}")
     return read(said)
 
 
 def read(said: str) -> Worker | None:
-    """The three answers; None where the states are missing."""
-    states, end, rest = said.partition("\n\n")
+    """The two answers; None where the states are missing.
+
+    Connections are not counted here: the pool keeps one to whom it checks for ever, and 2.2 takes a check for another.
+    """
+    states, end, statistics = said.partition("\n\n")
     if not (states.startswith("1\n#") and end):
         return None
-    statistics, _end, connections = rest.partition("\n\n")
     servers: dict[Place, tuple[Row, ...]] = {}
     for row in server_state.rows(states):
         at = place(row.srv_addr, row.srv_port)
         servers[at] = (*servers.get(at, ()), row)
     servers.pop(_NOWHERE, None)
-    return Worker(servers, load(connections, statistics))
+    return Worker(servers, _load(servers, server_state.sessions(statistics)))
 
 
-def load(connections: str, statistics: str = "") -> Counter[Place] | None:
-    """Sessions, queue, used and idle connections by place; None where that is no answer to `show servers conn`.
-
-    A session uses a connection, and a connection may carry several sessions, so what counts is the larger number.
-    """
-    every = server_state.open_connections(connections)
-    if every is None:
+def _load(
+    servers: dict[Place, tuple[Row, ...]], sessions: dict[str, int] | None
+) -> Counter[Place] | None:
+    if sessions is None:
         return None
-    sessions = server_state.sessions(statistics)
-    counted: Counter[Place] = Counter()
-    for each in every:
-        queued, current = sessions.get(each.name, (0, 0))
-        busy = max(current, each.used)
-        counted[place(each.address, each.port)] += queued + busy + each.idle
-    return counted
+    return Counter(
+        {
+            at: sum(sessions.get(row.name, 0) for row in rows)
+            for at, rows in servers.items()
+        }
+    )
 
 
 # --- all others ---
@@ -124,9 +123,10 @@ def load(connections: str, statistics: str = "") -> Counter[Place] | None:
 def _load_of_others(
     service: Service, worker: int, places: frozenset[Place]
 ) -> Counter[Place] | None:
-    """Each is asked by way of the master; who is nobody's, or says nothing, by the kernel's list of its connections.
+    """By the kernel's word, or the process's own, by way of the master, where that is more.
 
-    A master that says nothing is asked no second time: each question may take seconds.
+    A server in another network namespace is not the kernel's matter here, and HAProxy counts no connection that only
+    one client may use. A master that says nothing is asked no second time: each question may take seconds.
     """
     master = service.master_socket_path
     counted: Counter[Place] | None = Counter()
@@ -135,8 +135,21 @@ def _load_of_others(
             continue
         said = admin_socket.answer(master, f"@!{pid} {_CONNECTIONS}")
         master = master if said else ""
-        own = load(said)
-        counted = _sum(counted, _connected(pid, places) if own is None else own)
+        counted = _sum(counted, _most(_connected(pid, places), own_load(said)))
+    return counted
+
+
+def _most(
+    connected: Counter[Place] | None, own: Counter[Place]
+) -> Counter[Place] | None:
+    return None if connected is None else connected | own
+
+
+def own_load(connections: str) -> Counter[Place]:
+    """Used and idle ones; whoever answers something else counts none."""
+    counted: Counter[Place] = Counter()
+    for each in server_state.open_connections(connections):
+        counted[place(each.address, each.port)] += each.number
     return counted
 
 

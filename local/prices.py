@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 from haproxy_sync.config import close_spread
+from haproxy_sync.settings import Settings
 
-DRAIN_SECONDS = 90
+DRAIN_SECONDS: float = Settings.variables()["drain_seconds"].read({})
 """The default of the parameter DrainSeconds."""
 
 PRICES: Mapping[str, tuple[str, str]] = {

@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from haproxy_sync.config import sources
 from haproxy_sync.config.render import render_fleet
@@ -20,6 +23,8 @@ TEMPLATES = TemplateSet(
 SITE = "www.example.test"
 NEAR, FAR = "ap-southeast-2a", "ap-southeast-2b"
 DRAIN, BACKUP = {"haproxy:drain": "true"}, {"haproxy:backup": "true"}
+GOING = {"going": "true"}
+"""No tag of ours: its machine is shutting down (`maint`)."""
 NOBODY = "-"
 REQUESTS = 8
 """New clients that nobody else may serve."""
@@ -27,7 +32,7 @@ MORE_REQUESTS = 60
 """So many at most until each has served who should."""
 
 # Tags and zones (n: the proxy's own) of the three; then, for what becomes of each at run time, who serves.
-# Up, down, or in maintenance; `-` is a 503.
+# Up, down, in maintenance, or (-) as the file says; `-` is a 503.
 POOLS: Mapping[str, tuple[Sequence[Mapping[str, str]], str, Mapping[str, str]]] = {
     "two-drain": (
         (DRAIN, DRAIN, {}),
@@ -68,6 +73,31 @@ POOLS: Mapping[str, tuple[Sequence[Mapping[str, str]], str, Mapping[str, str]]] 
         "nff",
         {"uuu": "123", "duu": "23", "mum": "2"},
     ),
+    "three-tiers": (
+        (DRAIN, {}, {}),
+        "fnf",
+        {"uuu": "2", "udu": "3", "umu": "3", "udd": "1", "umm": "1", "mdd": NOBODY},
+    ),
+    "a-backup-of-another-zone": (
+        (DRAIN, {}, BACKUP),
+        "nnf",
+        {"uuu": "2", "udu": "3", "udd": "1", "mmm": NOBODY},
+    ),
+    "one-goes": (
+        (GOING, {}, DRAIN),
+        "nnn",
+        {"-uu": "2", "-du": "3", "-dd": NOBODY, "-mm": NOBODY},
+    ),
+    "one-goes-in-the-near-zone": (
+        (GOING, {}, {}),
+        "nff",
+        {"-uu": "23", "-du": "3", "-dd": NOBODY},
+    ),
+    "one-goes-and-drains": (
+        (GOING | DRAIN, DRAIN, {}),
+        "nnn",
+        {"-uu": "3", "-ud": "2", "-dd": NOBODY, "-mm": NOBODY},
+    ),
 }
 
 type Run = Callable[..., ProxyHost]
@@ -104,9 +134,10 @@ def client(network: Network) -> Client:
 _COMMANDS = {
     "u": "set server {0} state ready; set server {0} health up",
     "d": "set server {0} state ready; set server {0} health down",
-    "m": "set server {0} state maint",
+    "m": "set server {0} state maint; set server {0} health up",
+    "-": "set server {0} health up",
 }
-"""What passed and failed checks lead to; an operator's maintenance."""
+"""What passed and failed checks lead to; an operator's maintenance, and that of the file, in which a check is good."""
 
 
 def _happens(proxy: ProxyHost, events: str) -> None:
@@ -122,7 +153,7 @@ def _config(
     zones: str,
     variables: Mapping[str, Any],
 ) -> str:
-    settings = Settings(
+    stack = Settings(
         "staging",
         "ap-southeast-2",
         "bucket",
@@ -145,9 +176,9 @@ def _config(
         )
     ]
     fleet.append(instance(20, "haproxy", Placement=near))
-    rendering = render_fleet(
-        TEMPLATES, variables, inventory.parse(fleet, settings), settings
-    )
+    found = inventory.parse(fleet, stack)
+    pool = tuple(replace(b, maint="going" in b.tags) for b in found.backends)
+    rendering = render_fleet(TEMPLATES, variables, replace(found, backends=pool), stack)
     return rendering.configs[0].text
 
 
@@ -195,3 +226,52 @@ def test_who_drains_keeps_its_sessions(client: Client, run: Run) -> None:
         _happens(proxy, events)
         for own in ("1", "2"):
             assert _served(client, proxy, own, f"SRV=app-{own}") == {own}
+
+
+TAGS: tuple[Mapping[str, str], ...] = (
+    {},
+    DRAIN,
+    BACKUP,
+    DRAIN | BACKUP,
+    GOING,
+    GOING | DRAIN,
+)
+
+
+def _pools() -> st.SearchStrategy[tuple[list[Mapping[str, str]], str, list[str]]]:
+    """Tags, zones, and what becomes of the three at run time, a few times."""
+    return st.tuples(
+        st.lists(st.sampled_from(TAGS), min_size=3, max_size=3),
+        st.text("nf", min_size=3, max_size=3),
+        st.lists(st.text("udm", min_size=3, max_size=3), min_size=1, max_size=4),
+    )
+
+
+@pytest.mark.fault("F263")
+@given(pool=_pools())
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_whoever_may_serve_does(
+    client: Client,
+    run: Run,
+    pool: tuple[list[Mapping[str, str]], str, list[str]],
+) -> None:
+    """Whatever the pool is: where one is up, draining or not, and nobody took it out, each client gets an answer."""
+    tags, zones, every = pool
+    proxy = run(tags, zones)
+    try:
+        for events in every:
+            # What the file disables, nobody brings back here.
+            now = "".join(
+                "-" if "going" in own else event
+                for own, event in zip(tags, events, strict=True)
+            )
+            _happens(proxy, now)
+            able = {str(number) for number, each in enumerate(now, 1) if each == "u"}
+            served = _served(client, proxy, "")
+            assert served <= able if able else served == {NOBODY}, (now, served)
+    finally:
+        proxy.close()

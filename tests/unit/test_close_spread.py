@@ -47,6 +47,7 @@ def test_only_the_global_section_counts() -> None:
     assert seconds("") is None
 
 
+@pytest.mark.fault("F265")
 @pytest.mark.parametrize(
     ("word", "drain", "is_wrong"),
     [

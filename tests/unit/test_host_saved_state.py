@@ -729,7 +729,11 @@ def test_the_newborn_has_had_no_check(rise: str) -> None:
 @pytest.mark.parametrize(
     "new",
     [
-        line("localhost", options=CHECK, is_checked=True),
+        line("localhost", options=f"{CHECK} resolvers dns", is_checked=True),
+        line("localhost", options=f"{CHECK} init-addr none", is_checked=True),
+        line("_http._tcp.local", options=CHECK, is_checked=True),
+        line("$NAME", options=CHECK, is_checked=True),
+        line("/run/app.sock", "-", options=CHECK, is_checked=True),
         line("ipv4@", options=CHECK, is_checked=True),
         line("10.77.1.2", "+10", options=CHECK, is_checked=True),
         line("10.77.1.2", options=CHECK, is_checked=True, is_plain=False),
@@ -737,7 +741,11 @@ def test_the_newborn_has_had_no_check(rise: str) -> None:
         line("10.77.1.2", options=CHECK, is_checked=True, name="api/s1"),
     ],
     ids=[
-        "name",
+        "resolved-name",
+        "no-start-looks-it-up",
+        "srv-record",
+        "variable",
+        "socket",
         "any",
         "relative-port",
         "not-understood",
@@ -750,10 +758,14 @@ def test_who_is_not_born_down(new: Server) -> None:
     other = server("s2")
     text = merged(Worker.of(model(other)).state(), None, model(other, new), frozenset())
     assert [row.name for row in rows(text)] == ["app/s2"]
-    clear = line("10.77.1.2", options=CHECK, is_checked=True)
-    text = merged(
-        Worker.of(model(other)).state(), None, model(other, clear), frozenset()
-    )
+
+
+@pytest.mark.fault("F264")
+@pytest.mark.parametrize("address", ["10.77.1.2", "fd77::2", "ip-10-0-0-2", "Ip.Local"])
+def test_who_is_born_down(address: str) -> None:
+    """Who has an address, or a name that a start looks up."""
+    other, new = server("s2"), line(address, options=CHECK, is_checked=True)
+    text = merged(Worker.of(model(other)).state(), None, model(other, new), frozenset())
     assert [row.name for row in rows(text)] == ["app/s2", "app/s1"]
 
 

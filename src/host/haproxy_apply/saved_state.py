@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,6 +40,7 @@ _DECIDING = frozenset({
 })  # fmt: skip
 # A port of -1 (one below the client's) is shown as 2^32 - 1, and taken from a state line as 2^16 - 1 alone.
 _PORTS = 2**16
+_NAME = re.compile("[a-z0-9][a-z0-9.-]*")
 _FAMILIES = ("ipv4@", "ipv6@", "tcp@", "tcp4@", "tcp6@")
 
 
@@ -368,11 +370,14 @@ def _waits_for_check(servers: tuple[Server, ...]) -> bool:
 def _is_held_back(server: Server) -> bool:
     """Whether it has a check that ends its being DOWN; a line with `init-state` says itself how it begins."""
     begins_as_told = "init-state" not in dict(server.keywords)
-    return server.is_checked and begins_as_told and _is_numeric(_place(server))
+    return server.is_checked and begins_as_told and _has_place(server)
 
 
-def _is_numeric(place: _Place) -> bool:
-    return _is_literal(place.address) and place.port.isdecimal()
+def _has_place(server: Server) -> bool:
+    """Whether it has an address as soon as HAProxy has started: its own, or that of a name that the start looks up."""
+    place = _place(server)
+    is_name = _NAME.fullmatch(place.address) and not _keeps_address(server)
+    return place.port.isdecimal() and bool(is_name or _is_literal(place.address))
 
 
 def _newborn(name: str, be_ids: dict[str, str], after: _Config) -> Row:

@@ -149,16 +149,21 @@ class LocalSystem:
         style: Style,
         zone: str = "ap-southeast-2a",
         config: str = "",
+        *,
+        has_agent: bool = True,
         **tags: str,
     ) -> Proxy:
-        """Run an instance tagged as a proxy: HAProxy runs (its image's config, or this), the agent comes later."""
+        """Run an instance tagged as a proxy: HAProxy runs (its image's config, or this), the agent comes later.
+
+        Without one it does as soon as somebody says so (`start_agent`).
+        """
         with self._lock:
             instance = self._run(
                 zone,
                 {"Type": "haproxy", **tags},
                 IamInstanceProfile={"Name": INSTANCE_PROFILE},
             )
-            return self._start_proxy(instance, style, config)
+            return self._start_proxy(instance, style, config, has_agent=has_agent)
 
     def _start_backend(self, instance: Any) -> Backend:
         name = instance["PrivateDnsName"].partition(".")[0]
@@ -167,14 +172,22 @@ class LocalSystem:
         self.backends[backend.instance_id] = backend
         return backend
 
-    def _start_proxy(self, instance: Any, style: Style, config: str = "") -> Proxy:
+    def _start_proxy(
+        self,
+        instance: Any,
+        style: Style,
+        config: str = "",
+        *,
+        has_agent: bool = True,
+    ) -> Proxy:
         name = instance["PrivateDnsName"].partition(".")[0]
         host = ProxyHost(self.network, name, style, ipv4=instance["PrivateIpAddress"])
         host.write(CERTIFICATE, self_signed(SERVER_NAME), mode=0o600)
         host.start(config or sample_config({}))
         proxy = Proxy(instance["InstanceId"], host)
         self.proxies[proxy.instance_id] = proxy
-        _later(REGISTER_SECONDS, lambda: self.start_agent(proxy))
+        if has_agent:
+            _later(REGISTER_SECONDS, lambda: self.start_agent(proxy))
         return proxy
 
     def members(self) -> dict[str, Backend | Proxy]:

@@ -121,6 +121,7 @@ def apart_from_failure(
     return replace(
         after,
         look_failure=None,
+        advance_at=before.advance_at,  # one that is over is gone
         revision=before.revision,
         writer=before.writer,
     )

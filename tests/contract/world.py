@@ -20,6 +20,7 @@ import boto3
 import pytest
 from moto import mock_aws
 from moto.core.base_backend import BackendDict
+from moto.ec2.models import ec2_backends
 from moto.s3.models import FakeKey, s3_backends
 from moto.ssm.models import ParameterDict
 
@@ -337,9 +338,23 @@ class World:
             ],
         )
         ids = [instance["InstanceId"] for instance in answer["Instances"]]
+        for instance_id in ids:
+            self.launched(instance_id, self.clock())
         if kind == "haproxy":
             for instance_id in ids:
                 self.join(instance_id)
+        return ids
+
+    def launched(self, instance_id: str, at: datetime) -> None:
+        """EC2 says that the instance was launched then, by the test's clock."""
+        instance: Any = ec2_backends[ACCOUNT][REGION].get_instance(instance_id)
+        instance.launch_time = at.replace(tzinfo=None)
+
+    def boot(self, number: int = 1) -> list[str]:
+        """Proxies that were launched just now: their agents have yet to register (`join`)."""
+        ids = self.launch("haproxy", number)
+        for instance_id in ids:
+            self.service.deregister(instance_id)
         return ids
 
     def join(self, instance_id: str) -> SimulatedProxy:
@@ -475,14 +490,18 @@ class World:
 
     def deliver_events(self) -> None:
         """Whatever waits in the inbox, ten at a time, then our own messages that are due."""
-        while self.inbox:
-            batch, self.inbox[:] = self.inbox[:10], self.inbox[10:]
-            assert self.deliver(*batch) == []
+        self.deliver_inbox()
         for message in sorted(self.delayed, key=lambda message: message[0]):
             due, sent, body = message
             if due <= self.now:
                 self.delayed.remove(message)
                 assert self.deliver(body, sent_at=sent) == []
+
+    def deliver_inbox(self) -> None:
+        """What agents have said, without our own messages."""
+        while self.inbox:
+            batch, self.inbox[:] = self.inbox[:10], self.inbox[10:]
+            assert self.deliver(*batch) == []
 
     def settle(self, seconds: int = 120) -> None:
         """Let the rollout go on by its events alone until nothing is left to happen, with no sweep."""

@@ -329,6 +329,13 @@ def test_each_source_has_its_kind(source: str, detail: object, kind: Kind) -> No
     )
 
 
+def test_our_own_message_may_want_no_look() -> None:
+    """Its detail type says so."""
+    body = state_change(source="haproxy-ec2-sync", detail={"look_after": 7})
+    advance = body | {"detail-type": "Advance"}
+    assert events.parse_event(advance, HOME).kind is Kind.ADVANCE
+
+
 def test_many_reasons_are_told_shortly() -> None:
     """The history names three and counts the rest."""
     many = [events.Event(Kind.CHANGE, f"reason-{number}") for number in range(9)]

@@ -9,6 +9,7 @@ from functools import cached_property
 from haproxy_sync.fleet.inventory import MAX_FILTER_VALUES
 from haproxy_sync.reconcile.events import Event, Intent, Kind
 from haproxy_sync.reconcile.wakeup import SETTLE_SECONDS, delay
+from haproxy_sync.rollout import agents, last_good
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 
@@ -113,6 +114,16 @@ def _covered(batch: _Batch) -> Decision | None:
     return COVERED
 
 
+def _advanced(batch: _Batch) -> Decision | None:
+    """Our own message that wants no look, unless what it was sent for is done."""
+    if batch.kinds != {Kind.ADVANCE}:
+        return None
+    has_young = agents.young_at(batch.state, batch.now) is not None
+    if has_young or last_good.to_put(batch.state, batch.now):
+        return Decision(Disposition.ADVANCE)
+    return COVERED
+
+
 def _requeued(batch: _Batch) -> Decision | None:
     """Our own message is the look that others were covered by."""
     if Kind.REQUEUE in batch.kinds:
@@ -153,6 +164,7 @@ def _deferred(batch: _Batch) -> Decision:
 POLICIES: tuple[Policy, ...] = (
     _operator,
     _covered,
+    _advanced,
     _requeued,
     _quiet,
     _reported,
@@ -197,5 +209,7 @@ def _is_covered(event: Event, looked_at: UnixSeconds) -> bool:
         return False  # no look can show what it says
     if event.kind is Kind.REQUEUE:
         return looked_at >= event.look_after
+    if event.kind is Kind.ADVANCE:
+        return False  # what it is about is in the state
     # An event without a time, as a bare one, may be newer than any look.
     return 0 < event.sent_at <= looked_at - SETTLE_SECONDS

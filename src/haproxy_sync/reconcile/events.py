@@ -30,6 +30,7 @@ class Kind(StrEnum):
     SWEEP = "sweep"  # the schedule
     COMMAND = "command"  # a proxy reported
     REQUEUE = REQUEUED  # our own delayed message
+    ADVANCE = "advance"  # one that wants no look
     OPERATOR = "operator"
     # Another account or region: nothing of ours can have sent it here.
     FOREIGN = "foreign"
@@ -52,6 +53,9 @@ KINDS = {
     "aws.ssm": Kind.COMMAND,
     OWN_SOURCE: Kind.REQUEUE,
 }
+ADVANCE = "Advance"
+OWN_KINDS = {ADVANCE: Kind.ADVANCE}
+"""Of our own messages by detail type, but for those that want a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +142,7 @@ def parse_event(body: object, home: Home, sent_at: UnixSeconds = 0.0) -> Event:
     if kind is Kind.CHANGE:
         return _change(body, detail, sent_at)
     if kind is Kind.REQUEUE:
-        return Event(
-            kind, _requeued_for(detail), sent_at, look_after=_look_after(detail)
-        )
+        return _requeue(body, detail, sent_at)
     return _of_a_kind(kind, detail, sent_at)
 
 
@@ -151,6 +153,14 @@ def _detail(body: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(detail, dict):
         raise BadEvent("no EventBridge event: detail is missing")
     return detail
+
+
+def _requeue(
+    body: Mapping[str, Any], detail: Mapping[str, Any], sent_at: UnixSeconds
+) -> Event:
+    """Our own message."""
+    told = OWN_KINDS.get(body["detail-type"], Kind.REQUEUE)
+    return Event(told, _requeued_for(detail), sent_at, look_after=_look_after(detail))
 
 
 def _of_a_kind(kind: Kind, detail: Mapping[str, Any], sent_at: UnixSeconds) -> Event:

@@ -20,7 +20,7 @@ from haproxy_sync.reconcile.coalesce import Decision, Disposition
 from haproxy_sync.reconcile.events import Home, Intent
 from haproxy_sync.reconcile.publish import Proposal, Proposer
 from haproxy_sync.reconcile.wakeup import Wakeup
-from haproxy_sync.rollout import driver
+from haproxy_sync.rollout import agents, driver, last_good
 from haproxy_sync.rollout.driver import NOTHING_SENT, Reports, Sent
 from haproxy_sync.rollout.program import Program
 from haproxy_sync.rollout.progress import Progress
@@ -115,6 +115,7 @@ class _Put:
     etag: str
     claims: tuple[Command, ...]
     wake_at: UnixSeconds | None
+    advance_at: UnixSeconds | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +214,11 @@ class Reconciler:
         self._heal_program(reports)
         proposal = self._publish(run, amendment(collected, run.now))
         acting = lifecycle.Acting(self.clients.auto_scaling, self.settings, run.now)
-        proposal = replace(proposal, state=acting.acted(proposal.state))
-        put = self._put(run, proposal)
-        return self._send(run, proposal, put, reports)
+        acted = acting.acted(proposal.state)
+        kept, not_kept = self._keep_last_good(acted, run.now)
+        put = self._put(run, replace(proposal, state=kept))
+        result = self._send(run, proposal, put, reports)
+        return replace(result, failure=result.failure or not_kept)
 
     def _read(self, intent: Intent) -> _Run:
         """The state, and what it says has to be done for the batch."""
@@ -269,6 +272,19 @@ class Reconciler:
             program = self.program()
             self._store.replace_program(program.sha256, program.content)
 
+    def _keep_last_good(
+        self, state: EnvironmentState, now: UnixSeconds
+    ) -> tuple[EnvironmentState, Exception | None]:
+        """Put what proxies take at boot, where that is due; a failure keeps nobody from the config of now."""
+        digest = last_good.to_put(state, now)
+        if digest is None:
+            return state, None
+        try:
+            is_put = self._store.put_last_good(digest.sha256)
+        except aws.FAILURES as error:
+            return state, error
+        return last_good.put(state, now) if is_put else state, None
+
     def _publish(self, run: _Run, state: EnvironmentState) -> Proposal:
         """What a look makes of it, where one is due; the configs are stored before any state names them."""
         if run.decision.disposition is not Disposition.LOOK:
@@ -289,8 +305,8 @@ class Reconciler:
             self._store.put_program(program.sha256, program.content)
         if any(claim.purpose is Purpose.INSPECT for claim in chosen.claims):
             self._store.put_config(PLACEHOLDER)
-        if run.decision.disposition is Disposition.LOOK:
-            state = driver.agents_asked(self.clients.ssm, self.settings, state, run.now)
+        state = driver.agents_asked(self.clients.ssm, self.settings, state, run.now)
+        state = last_good.named(state, run.now)
         times = (
             chosen.wake_at,
             Progress(state).ask_again_at(run.now),
@@ -300,9 +316,11 @@ class Reconciler:
             wakeup.second_look_at(run.intent, before, proposal.state, run.now),
         )
         state, wake_at = wakeup.scheduled(state, times, run.now)
+        steps = (agents.young_at(state, run.now), last_good.put_at(state, run.now))
+        state, advance_at = wakeup.advancing(state, steps, run.now)
         state = self._explained(before, state, proposal)
         etag = self._store.put(state, run.snapshot.etag)
-        return _Put(proposal.state, state, etag, chosen.claims, wake_at)
+        return _Put(proposal.state, state, etag, chosen.claims, wake_at, advance_at)
 
     def _explained(
         self, before: EnvironmentState, after: EnvironmentState, proposal: Proposal
@@ -324,11 +342,12 @@ class Reconciler:
         wakeups: list[Callable[[], None]] = []
         if put.state.instance_ids - before.instance_ids:
             wakeups.append(lambda: self._wakeup.recheck(self.clock(), why))
-        wakeups += [
-            partial(self._wakeup.at, wake_at, run.now, why)
-            for wake_at in (put.wake_at, done.wake_at)
-            if wake_at
-        ]
+        messages = (
+            (self._wakeup.at, put.wake_at),
+            (self._wakeup.at, done.wake_at),
+            (self._wakeup.advance, put.advance_at),
+        )
+        wakeups += [partial(send, at, run.now, why) for send, at in messages if at]
         # All claims were refused, so no command will end and wake us for those next in line.
         if sent.refused and not (sent.commands or done.failure):
             wakeups.append(lambda: self._wakeup.listed(self.clock()))

@@ -1,12 +1,19 @@
 """Our own delayed messages: how a reconcile asks to be run again at a known time, because it never waits itself."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
-from haproxy_sync.reconcile.events import OWN_SOURCE, REQUEUED, Home, Intent, Kind
+from haproxy_sync.reconcile.events import (
+    ADVANCE,
+    OWN_SOURCE,
+    REQUEUED,
+    Home,
+    Intent,
+    Kind,
+)
 from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 
 SETTLE_SECONDS = 2.0  # EC2 is eventually consistent: a look this long after an event is sure to have seen it
@@ -18,11 +25,16 @@ LISTED_SECONDS = 1  # a command that finished sooner than the service lists it i
 MAX_DELAY_SECONDS = 900  # the most that SQS delays a message
 
 
-def requeue(home: Home, look_after: UnixSeconds, why: str) -> dict[str, Any]:
-    """Our own event: done once a look began at or after `look_after`; `why` says what it is for."""
+def requeue(
+    home: Home, look_after: UnixSeconds, why: str, detail_type: str = "Requeue"
+) -> dict[str, Any]:
+    """Our own event: done once a look began at or after `look_after`; `why` says what it is for.
+
+    An `Advance` wants no look; to an earlier release it is like the other.
+    """
     return {
         "source": OWN_SOURCE,
-        "detail-type": "Requeue",
+        "detail-type": detail_type,
         "account": home.account,
         "region": home.region,
         "detail": {"look_after": look_after, "why": why},
@@ -44,23 +56,29 @@ class Wakeup:
 
     def at(self, wake_at: UnixSeconds, now: UnixSeconds, why: str) -> None:
         """Run again at that time."""
-        self._send(wake_at, delay(wake_at, now), why)
+        self._send(requeue(self.home, wake_at, why), delay(wake_at, now))
+
+    def advance(self, advance_at: UnixSeconds, now: UnixSeconds, why: str) -> None:
+        """Go on with the rollout at that time, without a look."""
+        body = requeue(self.home, advance_at, why, ADVANCE)
+        self._send(body, delay(advance_at, now))
 
     def recheck(self, now: UnixSeconds, why: str) -> None:
         """One more look after an instance joined: until the put, an event about it may have been dropped as unrelated.
 
         Its time counts from the put. It is not in `wake_at`, where a sooner look would replace it.
         """
-        self._send(now + SETTLE_SECONDS, RECHECK_SECONDS, why)
+        self._send(requeue(self.home, now + SETTLE_SECONDS, why), RECHECK_SECONDS)
 
     def listed(self, now: UnixSeconds) -> None:
         """Run again when Run Command surely lists what it was just given."""
         self.at(now + LISTED_SECONDS, now, REQUEUED)
 
-    def _send(self, look_after: UnixSeconds, delay_seconds: int, why: str) -> None:
-        body = json.dumps(requeue(self.home, look_after, why))
+    def _send(self, body: Mapping[str, Any], delay_seconds: int) -> None:
         self.sqs.send_message(
-            QueueUrl=self.queue_url, MessageBody=body, DelaySeconds=delay_seconds
+            QueueUrl=self.queue_url,
+            MessageBody=json.dumps(body),
+            DelaySeconds=delay_seconds,
         )
 
 
@@ -90,11 +108,28 @@ def scheduled(
     state: EnvironmentState, times: Iterable[UnixSeconds | None], now: UnixSeconds
 ) -> tuple[EnvironmentState, UnixSeconds | None]:
     """The state with the soonest wake-up, and when, if a message has to be sent for it."""
+    wake_at = _message_at(times, (state.wake_at,), now)
+    return replace(state, wake_at=wake_at or state.wake_at), wake_at
+
+
+def advancing(
+    state: EnvironmentState, times: Iterable[UnixSeconds | None], now: UnixSeconds
+) -> tuple[EnvironmentState, UnixSeconds | None]:
+    """The same for a message that wants no look; none has to be sent where a look comes in time."""
+    advance_at = _message_at(times, (state.wake_at, state.advance_at), now)
+    return replace(state, advance_at=advance_at or state.advance_at), advance_at
+
+
+def _message_at(
+    times: Iterable[UnixSeconds | None],
+    scheduled: Iterable[UnixSeconds],
+    now: UnixSeconds,
+) -> UnixSeconds | None:
+    """When the next message has to come; None: one that is scheduled will do, or none is needed."""
     soonest = min((time for time in times if time is not None), default=None)
-    if soonest is None or _is_sooner(state.wake_at, soonest, now):
-        return state, None
-    wake_at = now + delay(soonest, now)
-    return replace(state, wake_at=wake_at), wake_at
+    if soonest is None or any(_is_sooner(each, soonest, now) for each in scheduled):
+        return None
+    return now + delay(soonest, now)
 
 
 def _is_sooner(

@@ -4,11 +4,17 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
+from haproxy_sync.fleet.model import Proxy
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import Agent, EnvironmentState, UnixSeconds
 
 ONLINE = "Online"
 ASK_AGAIN_SECONDS = 50.0  # a little less than a sweep
+# AWS promises no event when an agent registers. Most do within a minute of the launch, so a proxy that is young is
+# asked for again and again: after a tenth of its age, some thirty times in all.
+YOUNG_SECONDS = 300.0
+ASK_YOUNG_SECONDS = 3.0
+UNASKED = Agent("", ONLINE, 0.0)  # where nobody could ask, nobody is waited for
 VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,5}", re.ASCII)
 
 
@@ -83,22 +89,60 @@ def unasked(
 
     When an operator asks how the proxies are, nothing older is new.
     """
-    failure = state.agents_failure
-    if failure and now < failure.at + ASK_AGAIN_SECONDS:
+    if now < _unanswered_until(state):
         return frozenset()
     return frozenset(
-        instance_id
-        for instance_id in state.proxy_ids
-        if _ask_at(state, instance_id, settings) <= now
+        proxy.instance_id
+        for proxy in state.proxies
+        if _ask_at(state, proxy, settings, now) <= now
     )
 
 
+def _unanswered_until(state: EnvironmentState) -> UnixSeconds:
+    """After a question that failed nothing is asked for a while."""
+    failure = state.agents_failure
+    return failure.at + ASK_AGAIN_SECONDS if failure else 0.0
+
+
 def _ask_at(
-    state: EnvironmentState, instance_id: str, settings: Settings
+    state: EnvironmentState, proxy: Proxy, settings: Settings, now: UnixSeconds
 ) -> UnixSeconds:
-    agent = state.agents.get(instance_id)
+    agent = state.agents.get(proxy.instance_id)
     if agent is None or agent.at < state.inspect_requested_at:
         return 0.0
+    if is_awaited(proxy, agent, now):
+        return _young_at(proxy, agent)
     if findings(agent):
         return agent.at + ASK_AGAIN_SECONDS
     return agent.at + settings.drift_check_seconds
+
+
+def young_at(state: EnvironmentState, now: UnixSeconds) -> UnixSeconds | None:
+    """When to ask again for the agents of those that are young; None: all have theirs, or are no longer young."""
+    every = {
+        each: state.agents.get(each.instance_id, UNASKED) for each in state.proxies
+    }
+    times = (
+        _young_at(proxy, agent)
+        for proxy, agent in every.items()
+        if is_awaited(proxy, agent, now)
+    )
+    soonest = min(times, default=None)
+    # Also where a step asks nobody: it is not run again at once.
+    return soonest and max(soonest, _unanswered_until(state), now + ASK_YOUNG_SECONDS)
+
+
+def is_awaited(proxy: Proxy, agent: Agent, now: UnixSeconds) -> bool:
+    """Whether the proxy is young, and its agent has yet to come."""
+    return not is_online(agent) and now < _born_at(proxy, agent) + YOUNG_SECONDS
+
+
+def _born_at(proxy: Proxy, agent: Agent) -> UnixSeconds:
+    """When it was launched, or found without an agent, should that be later: it may have been tagged late."""
+    found_at = 0.0 if agent.ping else agent.since
+    return max(proxy.launched_at, found_at)
+
+
+def _young_at(proxy: Proxy, agent: Agent) -> UnixSeconds:
+    age = agent.at - _born_at(proxy, agent)
+    return agent.at + max(age / 10, ASK_YOUNG_SECONDS)

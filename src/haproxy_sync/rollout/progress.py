@@ -146,9 +146,12 @@ class Progress:
     @property
     def proven_by(self) -> str:
         """A proxy that runs what is published, so that the others may have it too; empty while there is none."""
-        return next(
-            (proxy.instance_id for proxy in self.proxies if self._is_proof(proxy)), ""
-        )
+        return next((proxy.instance_id for proxy in self.proofs), "")
+
+    @property
+    def proofs(self) -> Iterator[ProxyProgress]:
+        """All that do."""
+        return filter(self._is_proof, self.proxies)
 
     def _is_proof(self, proxy: ProxyProgress) -> bool:
         return self._has_tried(proxy) and proxy.runs_desired and proxy.is_settled

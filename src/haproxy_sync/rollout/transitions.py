@@ -54,8 +54,13 @@ def next_revision(
         revision=previous.revision + 1,
         writer=writer,
         freeze=previous.freeze_at(now),
-        wake_at=previous.wake_at if previous.wake_at > now else 0.0,
+        wake_at=_unless_over(previous.wake_at, now),
+        advance_at=_unless_over(previous.advance_at, now),
     )
+
+
+def _unless_over(at: UnixSeconds, now: UnixSeconds) -> UnixSeconds:
+    return at if at > now else 0.0
 
 
 def thawed(state: EnvironmentState) -> EnvironmentState:

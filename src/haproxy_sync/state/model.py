@@ -492,6 +492,17 @@ UNKNOWN_ORIGIN = Origin()
 
 
 @dataclass(frozen=True, slots=True)
+class LastGood:
+    """The config that a proxy takes at boot, which the bucket shall have at a fixed key."""
+
+    digest: Digest | None = None  # None: none was good yet
+    puts_at: tuple[UnixSeconds, ...] = ()  # when it is yet to be put there
+
+
+NEVER_GOOD = LastGood()
+
+
+@dataclass(frozen=True, slots=True)
 class EnvironmentState:
     """The whole state of one environment, one object in the bucket.
 
@@ -505,6 +516,7 @@ class EnvironmentState:
     writer: str = ""  # the invocation that wrote it: equal bytes are then one's own
     looked_at: UnixSeconds = 0.0  # start of the last completed look
     wake_at: UnixSeconds = 0.0  # a delayed message of ours comes then
+    advance_at: UnixSeconds = 0.0  # and one that wants no look then
     converged_at: UnixSeconds = 0.0
     verify_requested_at: UnixSeconds = 0.0
     inspect_requested_at: UnixSeconds = 0.0
@@ -532,6 +544,7 @@ class EnvironmentState:
     # Ids of the environment's other running instances: templates may show them.
     others: tuple[str, ...] = ()
     publication: Publication | None = None
+    last_good: LastGood = NEVER_GOOD
     commands: tuple[Command, ...] = ()
     # In flight or claimed, apart: nothing waits for them.
     inspecting: tuple[Command, ...] = ()

@@ -40,6 +40,11 @@ def config_key(environment: str, sha256: str) -> str:
     return f"{config_prefix(environment)}{sha256}/haproxy.cfg"
 
 
+def last_good_key(environment: str) -> str:
+    """Where a proxy finds a config at boot. No command names it: the document takes only keys with a digest."""
+    return f"{config_prefix(environment)}last-good/haproxy.cfg"
+
+
 def check_prefix(environment: str) -> str:
     """Below which all is that checks need, and no config: a rule of the bucket deletes it after a week."""
     return f"{config_prefix(environment)}check/"
@@ -153,6 +158,14 @@ class Store:
             self._put_secret_lines(config)
         key = config_key(self.environment, config.sha256)
         self._put_once(key, config.text.encode(), "text/plain")
+
+    def put_last_good(self, sha256: str) -> bool:
+        """Put a stored config where proxies look at boot; false if it is not there, or is another one by now."""
+        text = self.get_config(sha256)
+        if text is None or Config(text).sha256 != sha256:
+            return False
+        self._put(last_good_key(self.environment), text.encode(), "text/plain")
+        return True
 
     def put_candidate(self, config: Config) -> None:
         """Store it for checks to download. Again where it is: it must not be deleted for its age meanwhile."""

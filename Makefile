@@ -109,7 +109,7 @@ deploy: known-environment build ## to AWS; ENV=staging is a table of samconfig.t
 	$(SAM) deploy --config-env $(ENV)
 
 template-test: setup ## try a template of yours: TEMPLATE=haproxy.cfg.j2 [VARS=vars.yml] [BACKEND_TYPE=...]
-	$(PYTHON) -m local.template_test $(TRIED)
+	$(PYTHON) -m local.template_test $(TRIED) $(call option,drain-seconds,DRAIN_SECONDS)
 
 render: setup ## print what a template gives: TEMPLATE=... INSTANCES=describe-instances.json [VARS=...] [PROXY=i-...]
 	$(PYTHON) -m local.render $(TRIED) $(call option,instances,INSTANCES) $(call option,live,LIVE) \

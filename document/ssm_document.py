@@ -27,6 +27,8 @@ SOURCE_URL = rf"{BUCKET_URL}/configs/[A-Za-z0-9._-]{{1,64}}/(check/)?[0-9a-f]{{6
 PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 # An agent's RE2 takes no more than a thousand repetitions, of nested ones the product.
 LINES = "[1-9][0-9]{0,5}(-[1-9][0-9]{0,5})?"
+OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+ADDRESS = rf"({OCTET}(\.{OCTET}){{3}}|\[[0-9a-f:]+\]):{PORT}"
 STACK_ID = f"^{settings.STACK_ID.pattern}$"
 PLACEHOLDER = "PROGRAM_SHA256"
 
@@ -88,6 +90,11 @@ def parameters(program: str) -> dict[str, dict[str, str]]:
         "SecretLines": parameter(
             "Lines of the config that hold a secret; 0: none",
             f"^(0|{LINES}(,{LINES}){{0,199}})$",
+            "0",
+        ),
+        "Watch": parameter(
+            "Addresses and ports of servers that the host is asked about; 0: none",
+            f"^(0|{ADDRESS}(,{ADDRESS}){{0,99}})$",
             "0",
         ),
     }

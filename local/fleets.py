@@ -119,8 +119,9 @@ def _odd() -> list[dict[str, Any]]:
     del ipv6["PrivateIpAddress"]
     ipv6["Ipv6Address"] = "2001:db8::12"
     same["PrivateDnsName"] = "ip-10-0-1-4.other.internal"
-    options = {"haproxy:port": "9090", "haproxy:weight": "10", "haproxy:drain": "true"}
+    options = {"haproxy:port": "9090", "haproxy:weight": "10"}
     odd += [instance(260, BACKEND, Name="größer 世界", **options)]
+    odd += [instance(262, BACKEND, **{"haproxy:drain": "true"})]
     odd += [
         instance(
             261, BACKEND, Name="two\nlines # {{ evil }}", **{"haproxy:backup": "true"}

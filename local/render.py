@@ -186,7 +186,7 @@ def _fleet(options: argparse.Namespace) -> tuple[Fleet, Settings]:
             region=options.live,
             zone_aware=options.zone_aware,
         )
-        return inventory.look(aws.clients(options.live).ec2, stack), stack
+        return inventory.look(aws.clients(options.live), stack), stack
     instances = (
         read_instances(options.instances)
         if options.instances
@@ -244,9 +244,8 @@ def _remarks(
     options: argparse.Namespace,
 ) -> Iterator[str]:
     """What a person should know beside the config."""
-    for skipped in (*fleet.skipped, *rendering.skipped):
-        yield f"skipped: {skipped.instance_id} {skipped.reason} {skipped.detail}"
-    backends = fleet.without(rendering.skipped_ids).backends
+    yield from _left_out(rendering, fleet)
+    backends = fleet.without(rendering.untold_ids).backends
     for problem in problems(rendering.configs, backends, variables):
         yield f"would not be published: {problem}"
     if rendering.completed:
@@ -255,6 +254,13 @@ def _remarks(
         yield f"{len(rendering.configs)} different configs, this is the first; --proxy chooses"
     if not options.instances and not options.live:
         yield "a sample fleet; --instances takes yours"
+
+
+def _left_out(rendering: Rendering, fleet: Fleet) -> Iterator[str]:
+    for skipped in (*fleet.skipped, *rendering.skipped):
+        yield f"skipped: {skipped.instance_id} {skipped.reason} {skipped.detail}"
+    for instance_id in sorted(rendering.left_out):
+        yield f"left out: {instance_id} drains, which the template does not show"
 
 
 def what(error: Exception) -> str:

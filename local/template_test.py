@@ -25,34 +25,11 @@ from haproxy_sync.fleet.model import Config, Fleet
 from haproxy_sync.settings import Settings
 from local.fleets import Fixture, fixtures, fleet_of
 from local.haproxy_check import Alert, check
+from local.prices import DRAIN_SECONDS, HIDDEN_DRAINS, prices
 from local.render import add_source, add_stack, source_of, stack_of, what
 from local.stand_ins import StandIns
 from local.template_lines import Lines, template_lines
 from local.upgrades import warnings
-
-PRICES: Mapping[str, tuple[str, str]] = {
-    "hard-stop-after": (
-        r"^\s*hard-stop-after\s",
-        "each reload leaves a process as long as its longest connection lives: one more per reload, without a limit",
-    ),
-    "close-spread-time": (
-        r"^\s*close-spread-time\s",
-        "a reload closes all idle keep-alive connections at once; a request that is just on its way then fails",
-    ),
-    "server-state-file": (
-        r"^\s*server-state-file\s",
-        "a reload forgets which servers are down: each gets traffic again until its next check fails",
-    ),
-    "load-server-state-from-file": (
-        r"^\s*load-server-state-from-file\s",
-        "the saved state is not read: a reload takes every server for healthy, dead ones and new ones too",
-    ),
-    "stats socket": (
-        r"^\s*stats\s+socket\s",
-        "nothing can save the state of the servers or prove what runs, and the runtime method is not available",
-    ),
-}
-
 
 SHOWN = 80
 """So many characters of a line of a config are enough to find it."""
@@ -76,6 +53,7 @@ class Trial:
     templates: TemplateSet
     variables: Mapping[str, Any]
     stand_ins: StandIns
+    drain_seconds: float = DRAIN_SECONDS
 
     def rendering(self, fleet: Fleet, stack: Settings) -> Rendering:
         """What the function would render, whatever it is worth (`TemplateError`)."""
@@ -89,18 +67,22 @@ class Trial:
 def findings(trial: Trial, stack_for: Callable[..., Settings]) -> Iterator[Finding]:
     """What is wrong with a template, fleet by fleet, and at the end what its silence costs."""
     configs: tuple[Config, ...] = ()
+    hides_drains = False
     upgrades: dict[str, Finding] = {}
     for fixture in fixtures():
         for zone_aware in (False, True):
             stack = stack_for("staging", zone_aware=zone_aware)
-            found, seen = _fixture_findings(fixture, trial, stack)
+            found, rendering = _fixture_findings(fixture, trial, stack)
             yield from found
+            seen = rendering.configs if rendering else ()
             configs = seen or configs
+            hides_drains |= rendering is not None and bool(rendering.left_out)
             upgrades = _upgrades(seen) | upgrades
     for config in configs[:1]:
-        for name, (pattern, price) in PRICES.items():
-            if not re.search(pattern, config.text, re.MULTILINE):
-                yield Finding("any fleet", f"no {name}: {price}", is_failure=False)
+        for text in prices(config.text, trial.drain_seconds):
+            yield Finding("any fleet", text, is_failure=False)
+    if hides_drains:
+        yield Finding("any fleet", HIDDEN_DRAINS, is_failure=False)
     yield from upgrades.values()
 
 
@@ -117,18 +99,18 @@ def _upgrades(configs: Sequence[Config]) -> dict[str, Finding]:
 
 def _fixture_findings(
     fixture: Fixture, trial: Trial, stack: Settings
-) -> tuple[list[Finding], tuple[Config, ...]]:
+) -> tuple[list[Finding], Rendering | None]:
     fleet = fleet_of(fixture.instances, stack)
     name = f"{fixture.name}{', zone-aware' if stack.zone_aware else ''}"
     try:
         rendering = trial.rendering(fleet, stack)
     except SyncError as error:
-        return [Finding(name, str(error), is_failure=True)], ()
+        return [Finding(name, str(error), is_failure=True)], None
     found = [
         Finding(name, f"{id_}: its tag was read and refused", is_failure=False)
         for id_ in sorted(rendering.skipped_ids)
     ]
-    backends = fleet.without(rendering.skipped_ids).backends
+    backends = fleet.without(rendering.untold_ids).backends
     for problem in problems(rendering.configs, backends, trial.variables):
         text = f"{trial.templates.main}: {problem}"
         found.append(Finding(name, text, is_failure=True, kind=_kind(text, fleet)))
@@ -145,7 +127,7 @@ def _fixture_findings(
                 Finding(name, text, is_failure=True, kind=_kind(kind, fleet))
                 for text, kind in texts
             ]
-    return found, rendering.configs
+    return found, rendering
 
 
 def _placed(
@@ -226,6 +208,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add_source(command)
     add_stack(command)
+    command.add_argument(
+        "--drain-seconds",
+        type=float,
+        default=DRAIN_SECONDS,
+        help="how long a drain may take, as the stack's parameter DrainSeconds says",
+    )
     return command
 
 
@@ -243,7 +231,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"FAIL {what(error)}")
         return 1
     with tempfile.TemporaryDirectory(prefix="template-test-") as folder:
-        trial = Trial(templates, variables, StandIns(Path(folder)))
+        trial = Trial(
+            templates, variables, StandIns(Path(folder)), options.drain_seconds
+        )
         try:
             found = list(
                 findings(trial, lambda *args, **more: stack_of(options, *args, **more))

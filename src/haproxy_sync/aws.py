@@ -1,6 +1,6 @@
 """Builds the clients, once per cold start: one session, short timeouts, one retry layer (the queue is the other)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -27,13 +27,17 @@ ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1})
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """The four services we talk to. `commands` is SSM without retries: a SendCommand repeated is a second command."""
+    """The services we talk to. `commands` is SSM without retries: a SendCommand repeated is a second command.
+
+    `auto_scaling` makes its client at the first call: most environments that have groups, and only they, need it.
+    """
 
     ec2: Any
     s3: Any
     ssm: Any
     sqs: Any
     commands: Any
+    auto_scaling: Callable[[], Any]
 
 
 def pages(call: Any, name: str, **request: Any) -> Iterator[Mapping[str, Any]]:
@@ -87,4 +91,7 @@ def clients(region: str) -> Clients:
     return Clients(
         **every,
         commands=session.create_client("ssm", region, config=CONFIG.merge(ONCE)),
+        auto_scaling=cache(
+            lambda: session.create_client("autoscaling", region, config=CONFIG)
+        ),
     )

@@ -95,7 +95,7 @@ class Stage:
 
     def look(self) -> Fleet:
         """The fleet now."""
-        return inventory.look(self.ec2, self.settings)
+        return inventory.look(self.clients, self.settings)
 
     def read(self) -> store.Snapshot:
         """The state."""

@@ -150,7 +150,7 @@ def test_half_an_answer_is_none(
     pages: list[str] = []
 
     with calls(running.clients) as made:
-        inventory.look(running.clients.ec2, running.settings)
+        inventory.look(running.clients, running.settings)
     assert made.count("ec2.DescribeInstances") > 1
 
     real = running.clients.ec2.describe_instances
@@ -172,7 +172,7 @@ def test_every_page_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(inventory, "PAGE_SIZE", 5)
     ids = sorted(instance_id for _ in range(12) for instance_id in world.launch())
     world.launch("haproxy", tags={"Environment": "production"})
-    fleet = inventory.look(world.clients.ec2, world.settings)
+    fleet = inventory.look(world.clients, world.settings)
     assert [backend.instance_id for backend in fleet.backends] == ids
     assert fleet.proxies == ()
 

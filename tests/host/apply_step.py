@@ -117,6 +117,7 @@ class ApplyStep:
             "Adopt": "false",
             "Action": "apply",
             "SecretLines": "0",
+            "Watch": "0",
             **parameters,
         }
         given = [

@@ -65,6 +65,7 @@ def refused(
         "Adopt",
         "Action",
         "SecretLines",
+        "Watch",
     ],
 )
 def test_an_agent_that_does_not_set_the_environment_changes_nothing(
@@ -100,6 +101,7 @@ def test_an_agent_that_does_not_set_the_environment_changes_nothing(
         ("Adopt", "maybe"),
         ("Action", "`touch /run/executed`"),
         ("SecretLines", "$(touch /run/executed)"),
+        ("Watch", "`touch /run/executed`"),
     ],
 )
 def test_a_malformed_parameter_is_data_and_refused(

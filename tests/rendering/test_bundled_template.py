@@ -1,5 +1,6 @@
 """The bundled template, judged by the real HAProxy."""
 
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Fleet
 from haproxy_sync.settings import Settings
 from local.haproxy_check import check
+from local.prices import prices
 from local.stand_ins import StandIns
-from local.template_test import PRICES, Trial, findings
+from local.template_test import Trial, findings
 from tests.fleet import instance
 
 SETTINGS = Settings(
@@ -77,10 +79,10 @@ def config(settings: Settings = SETTINGS, proxy: int = 20, **variables: Any) -> 
 
 
 def options(text: str) -> dict[str, str]:
-    """What follows address and `check observe layer7`, by server."""
+    """What follows address and `check observe layer7 slowstart 30s`, by server."""
     return {
         server.name: " ".join(server.keywords)
-        .removeprefix("check observe layer7")
+        .removeprefix("check observe layer7 slowstart 30s")
         .strip()
         for server in servers(text)
     }
@@ -119,7 +121,10 @@ def test_haproxy_2_2_sees_no_conditions() -> None:
 def test_server_lines() -> None:
     """The playbook's line, and what the tags add: draining is weight 0, as HAProxy's own drain state is."""
     text = config()
-    assert "    server ip-10-0-0-2 10.0.0.2:8080 check observe layer7\n" in text
+    assert (
+        "    server ip-10-0-0-2 10.0.0.2:8080 check observe layer7 slowstart 30s\n"
+        in text
+    )
     assert options(text) == {
         "ip-10-0-0-2": "",
         "ip-10-0-0-3": "",
@@ -129,6 +134,63 @@ def test_server_lines() -> None:
         "ip-10-0-0-7": "",
     }
     assert "[2001:db8::5]:8080" in text
+
+
+@pytest.mark.parametrize("binary", BINARIES)
+@pytest.mark.parametrize(
+    ("seconds", "variables", "expected"),
+    [
+        (45, {}, "check observe layer7 slowstart 45s"),
+        (0, {}, "check observe layer7"),
+        (45, {"slow_start_seconds": 0}, "check observe layer7"),
+        (
+            0,
+            {"slow_start_seconds": "{{ 6 * 2 }}"},
+            "check observe layer7 slowstart 12s",
+        ),
+    ],
+)
+def test_slow_start(
+    seconds: int,
+    variables: dict[str, Any],
+    expected: str,
+    binary: str,
+    tmp_path: Path,
+) -> None:
+    """Every server comes up slowly, as the parameter or else the variable of its name says; 0 is off."""
+    settings = replace(SETTINGS, slow_start_seconds=seconds)
+    text = config(settings, **variables)
+    found = {" ".join(server.keywords[:5]) for server in servers(text)}
+    assert {words[: len(expected)] for words in found} == {expected}
+    assert ("slowstart" in text) == ("slowstart" in expected)
+    assert check(text, fleet(), StandIns(tmp_path), binary) == ()
+
+
+@pytest.mark.parametrize("binary", BINARIES)
+@pytest.mark.parametrize("zone_aware", [False, True])
+def test_a_machine_that_is_going_is_disabled(
+    binary: str, tmp_path: Path, *, zone_aware: bool
+) -> None:
+    """It is out at once, is nobody's last resort, and keeps no other zone waiting."""
+    settings = replace(SETTINGS, zone_aware=zone_aware)
+    near = {f"i-{n:017x}" for n in (1, 3, 5)}
+    pool = replace(
+        fleet(),
+        backends=tuple(
+            replace(each, maint=each.instance_id in near, drain=each.drain)
+            for each in fleet().backends
+        ),
+    )
+    rendering = render_fleet(TEMPLATES, {}, pool, settings)
+    text = (rendering.shared or rendering.by_proxy[f"i-{21:017x}"]).text
+    assert check(text, pool, StandIns(tmp_path), binary) == ()
+    assert {name for name, words in options(text).items() if "disabled" in words} == {
+        "ip-10-0-0-2",
+        "ip-10-0-0-4",
+        "ip-10-0-0-6",
+    }
+    assert "use-server" not in text
+    assert options(text)["ip-10-0-0-3"] == ""
 
 
 @pytest.mark.parametrize("binary", BINARIES)
@@ -183,8 +245,7 @@ def test_stickiness_keeps_the_drained_server_reachable() -> None:
 
 def test_it_has_what_a_reload_needs() -> None:
     """Everything whose absence `template_test` warns about."""
-    text = config()
-    assert [name for name in PRICES if name not in text] == []
+    assert list(prices(config(), drain_seconds=90)) == []
 
 
 def test_variables_reach_their_lines() -> None:

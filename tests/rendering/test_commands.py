@@ -182,13 +182,58 @@ def test_template_test_names_the_price_of_what_is_absent(
     (tmp_path / "playbook.j2").write_text(PLAYBOOK)
     assert template_test([str(tmp_path / "playbook.j2")]) == 0
     printed = capsys.readouterr().out
-    for name in (
-        "hard-stop-after",
-        "close-spread-time",
-        "server-state-file",
-        "load-server-state-from-file",
-    ):
+    for name in ("hard-stop-after", "close-spread-time", "stats socket", "slowstart"):
         assert f"warn no {name}: " in printed
+
+
+def test_template_test_says_what_a_check_before_traffic_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, and no more than what is missing; with what it asks for there is nothing to say."""
+    before = "warn a reload gives traffic to servers before a good check"
+    state_file = "server-state-file /var/lib/haproxy-ec2-sync/server-state"
+    load = "load-server-state-from-file global"
+    lines = {"global": "", "defaults": "", "server": " check observe layer7"}
+
+    def said(**more: str) -> str:
+        parts = lines | more
+        text = PLAYBOOK.replace(" check observe layer7", parts["server"])
+        head = f"global\n{parts['global']}\ndefaults\n{parts['defaults']}\n"
+        (tmp_path / "playbook.j2").write_text(head + text)
+        assert template_test([str(tmp_path / "playbook.j2")]) == 0
+        printed = capsys.readouterr().out.splitlines()
+        return "\n".join(line for line in printed if line.startswith(before))
+
+    assert f"add `{state_file}` to `global`, `{load}` to `defaults` [" in said()
+    assert f"add `{load}` to `defaults` [" in said(**{"global": state_file})
+    assert "`check` to the server lines [" in said(server="")
+    both = {"global": state_file, "defaults": load}
+    assert said(**both) == ""
+    assert "add `check` to the server lines [" in said(**both, server="")
+
+
+def test_template_test_says_that_drains_are_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A draining backend is left out then."""
+    (tmp_path / "playbook.j2").write_text(PLAYBOOK)
+    assert template_test([str(tmp_path / "playbook.j2")]) == 0
+    assert "warn the template does not show who drains" in capsys.readouterr().out
+    shown = GOOD.replace("{% if b.drain %} weight 0", "{% if false %} weight 0")
+    (tmp_path / "haproxy.cfg.j2").write_text(shown)
+    assert template_test([str(tmp_path / "haproxy.cfg.j2")]) == 0
+    assert "does not show who drains" not in capsys.readouterr().out
+
+
+def test_template_test_compares_the_drain_with_close_spread_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the default of the parameter, or the one that is given."""
+    (tmp_path / "haproxy.cfg.j2").write_text(GOOD)
+    path = str(tmp_path / "haproxy.cfg.j2")
+    for more, is_said in (((), False), (("--drain-seconds", "69"), True)):
+        assert template_test([path, *more]) == 0
+        assert ("warn DrainSeconds is 69" in capsys.readouterr().out) == is_said
 
 
 @pytest.mark.parametrize(

@@ -38,13 +38,6 @@ BY_LAMBDA = {
     "sqs:GetQueueAttributes",
     "sqs:ReceiveMessage",
 }
-# Granted before the code calls them; what it calls by now has no place here.
-AHEAD = {
-    "autoscaling:DescribeAutoScalingGroups",
-    "autoscaling:DescribeLifecycleHooks",
-    "ec2:DescribeSpotInstanceRequests",
-    *LIFECYCLE_ACTIONS,
-}
 # Where the code calls a client otherwise than boto3 does.
 CLIENTS = {"autoscaling": "auto_scaling"}
 # Where the action is not called as the operation.
@@ -196,12 +189,11 @@ def function_acts_exactly(stack: Stack) -> Iterator[str]:
     actions = {
         action for each in function_statements(stack) for action in each["Action"]
     }
-    wanted = called() | BY_LAMBDA | AHEAD
+    wanted = called() | BY_LAMBDA
     yield from (
         f"{action} is not needed, or no action" for action in sorted(actions - wanted)
     )
     yield from (f"{action} is missing" for action in sorted(wanted - actions))
-    yield from (f"{action} is in AHEAD" for action in sorted(AHEAD & called()))
     if stack.one("AWS::IAM::Role").get("ManagedPolicyArns"):
         yield "the role has managed policies: more than we list"
     trusted = stack.one("AWS::IAM::Role")["AssumeRolePolicyDocument"]["Statement"]

@@ -40,6 +40,7 @@ GOOD = {
     "SSM_Adopt": "false",
     "SSM_Action": "apply",
     "SSM_SecretLines": "3,17-19",
+    "SSM_Watch": "10.77.1.1:8080,[fd00::1]:80",
 }
 
 
@@ -65,6 +66,7 @@ def test_good_parameters_are_taken() -> None:
         inspects=False,
         checks=False,
         secret_lines=((3, 3), (17, 19)),
+        watch=("10.77.1.1:8080", "[fd00::1]:80"),
     )
 
 
@@ -95,6 +97,11 @@ def test_good_parameters_are_taken() -> None:
         ("SecretLines", "0,3"),
         ("SecretLines", "3-"),
         ("SecretLines", ",".join(["3"] * 201)),
+        ("Watch", ""),
+        ("Watch", "0,10.77.1.1:80"),
+        ("Watch", "10.77.1.1:0"),
+        ("Watch", "app-1:80"),
+        ("Watch", ",".join(["10.77.1.1:80"] * 101)),
     ],
 )
 def test_a_malformed_parameter_ends_the_run_by_its_name(name: str, value: str) -> None:

@@ -1,6 +1,7 @@
 """What EC2 describes becomes typed values or is skipped with a reason, whatever the text in it."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -166,8 +167,10 @@ def test_an_address_belongs_to_the_newest_launch() -> None:
     "state", ["pending", "stopping", "shutting-down", "stopped", "terminated"]
 )
 def test_only_running_instances_are_members(state: str) -> None:
-    """Whatever the filter returned."""
-    assert parse(instance(1, State={"Name": state})) == Fleet((), ())
+    """Whatever the filter returned. Machines that go are known as such."""
+    fleet = parse(instance(1, State={"Name": state}))
+    assert replace(fleet, leaving=frozenset()) == Fleet((), ())
+    assert bool(fleet.leaving) == (state in inventory.LEAVING)
 
 
 @pytest.mark.fault("F32")

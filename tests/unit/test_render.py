@@ -17,7 +17,7 @@ from haproxy_sync.config.sources import TemplateSet
 from haproxy_sync.config.variables import parse_variables
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.fleet import inventory
-from haproxy_sync.fleet.model import Config, Fleet, Skipped
+from haproxy_sync.fleet.model import Backend, Config, Fleet, Skipped
 from haproxy_sync.settings import Settings
 from tests.fleet import instance
 
@@ -64,7 +64,13 @@ def text(template: str, of: Fleet | None = None, **variables: Any) -> str:
     """The end of the config that `template` adds to the playbook's lines."""
     rendering = render(PLAYBOOK + template, of, **variables)
     config = rendering.shared or rendering.by_proxy[PROXY]
-    return config.text.removeprefix(render(PLAYBOOK, of).configs[0].text)
+    whole = replace(of or fleet(), backends=_staying(of or fleet()))
+    return config.text.removeprefix(render(PLAYBOOK, whole).configs[0].text)
+
+
+def _staying(of: Fleet) -> tuple[Backend, ...]:
+    """The playbook's lines are of all backends, where the template shows who drains."""
+    return tuple(replace(each, drain=False) for each in of.backends)
 
 
 def test_the_playbooks_lines() -> None:

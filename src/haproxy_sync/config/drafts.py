@@ -76,6 +76,11 @@ class Drafts:
         return tuple({id(draft): draft for draft in self.by_proxy.values()}.values())
 
     @property
+    def texts(self) -> Mapping[str, str]:
+        """What each proxy gets, by instance id."""
+        return _texts(self.by_proxy)
+
+    @property
     def configs(self) -> Mapping[str, Config]:
         """The configs by instance id, equal texts being one object."""
         configs = {
@@ -115,6 +120,19 @@ def draft_fleet(job: Job, fleet: Fleet) -> Drafts:
     if run.refused:
         return Drafts(by_proxy, run.refused)
     return Drafts(by_proxy, run.refused, _secret_lines(run))
+
+
+def texts(job: Job, fleet: Fleet) -> Mapping[str, str] | None:
+    """What each proxy of the fleet would get, by instance id; None where the template gives none that can be used."""
+    run = _Run(job, HostIndex(fleet), Reading(job.marks))
+    with suppress(TemplateError):
+        drafts = run.by_proxy()
+        return None if run.refused else _texts(drafts)
+    return None
+
+
+def _texts(by_proxy: Mapping[str, Draft]) -> Mapping[str, str]:
+    return {instance_id: draft.text for instance_id, draft in by_proxy.items()}
 
 
 def _secret_lines(run: "_Run") -> Mapping[str, tuple[int, ...]]:

@@ -7,13 +7,13 @@ anything is stored.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
-from haproxy_sync.config import sources
+from haproxy_sync.config import draining, sources
 from haproxy_sync.config.ansible.engine import Engine
 from haproxy_sync.config.checks import problems
-from haproxy_sync.config.drafts import Drafts, Job, draft_fleet
+from haproxy_sync.config.drafts import Drafts, Job, draft_fleet, texts
 from haproxy_sync.config.marked import Marks, readable
 from haproxy_sync.config.sources import Source, TemplateSet, Uploads
 from haproxy_sync.errors import TemplateError
@@ -37,6 +37,8 @@ class Rendering:
     skipped: tuple[Skipped, ...]
     completed: bool = False
     """A final newline was appended, which Ansible would not do: HAProxy 2.3 and later refuse a file without."""
+    left_out: frozenset[str] = frozenset()
+    """The backends that drain, by id, of which a template that does not show that is not told."""
 
     @property
     def configs(self) -> tuple[Config, ...]:
@@ -48,6 +50,11 @@ class Rendering:
     def skipped_ids(self) -> frozenset[str]:
         """The instances that were left out, by id."""
         return ids(self.skipped)
+
+    @property
+    def untold_ids(self) -> frozenset[str]:
+        """All instances of which the template was not told, by id."""
+        return self.skipped_ids | self.left_out
 
 
 class Renderer:
@@ -109,7 +116,7 @@ def render_fleet(
     Raises `TemplateError`: the template or its variables are at fault, or the config lacks a listener or a backend.
     """
     rendering = render_unchecked(templates, variables, fleet, settings)
-    backends = fleet.without(rendering.skipped_ids).backends
+    backends = fleet.without(rendering.untold_ids).backends
     problem = next(problems(rendering.configs, backends, variables), None)
     if problem:
         raise TemplateError(templates.main, None, problem)
@@ -127,14 +134,32 @@ def render_unchecked(
     files = tuple(sorted(templates.files.items()))
     engine = _engine(engine_class, templates.main, files)
     job = Job(engine, readable(variables), settings, Marks.of(variables))
-    skipped: list[Skipped] = []
+    whole = _taken(job, fleet)
+    left_out = draining.unseen(whole.fleet, whole.drafts.texts, partial(texts, job))
+    if not left_out:
+        return _rendering(whole)
+    rest = _taken(job, whole.fleet.without(left_out), whole.skipped)
+    return replace(_rendering(rest), left_out=left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What the template took of a fleet, what it made of that, and who was left out."""
+
+    fleet: Fleet
+    drafts: Drafts
+    skipped: tuple[Skipped, ...]
+
+
+def _taken(job: Job, fleet: Fleet, skipped: tuple[Skipped, ...] = ()) -> _Taken:
+    """The drafts without the instances whose tag was read and refused (`TemplateError`)."""
     drafts = draft_fleet(job, fleet)
     while drafts.refused:
         # These are exactly the tags that were read: their values were shown, so the template took its usual way.
-        skipped += _refused_tags(fleet, drafts.refused)
+        skipped += tuple(_refused_tags(fleet, drafts.refused))
         fleet = fleet.without(drafts.refused)
         drafts = draft_fleet(job, fleet)
-    return _rendering(drafts, fleet, tuple(skipped))
+    return _Taken(fleet, drafts, skipped)
 
 
 def _refused_tags(fleet: Fleet, refused: Mapping[str, str]) -> list[Skipped]:
@@ -152,21 +177,22 @@ def _refused_tags(fleet: Fleet, refused: Mapping[str, str]) -> list[Skipped]:
     ]
 
 
-def _rendering(drafts: Drafts, fleet: Fleet, skipped: tuple[Skipped, ...]) -> Rendering:
-    configs = drafts.configs
+def _rendering(taken: _Taken) -> Rendering:
+    drafts, configs = taken.drafts, taken.drafts.configs
     if not drafts.reads_host:
         return Rendering(
             by_proxy={},
             shared=next(iter(configs.values())),
-            skipped=skipped,
+            skipped=taken.skipped,
             completed=drafts.is_completed,
         )
     return Rendering(
         by_proxy={
-            proxy.instance_id: configs[proxy.instance_id] for proxy in fleet.proxies
+            proxy.instance_id: configs[proxy.instance_id]
+            for proxy in taken.fleet.proxies
         },
         shared=None,
-        skipped=skipped,
+        skipped=taken.skipped,
         completed=drafts.is_completed,
     )
 

@@ -81,6 +81,7 @@ class World:
                 Instance(proxy, self.checked) for proxy in fleet.proxies
             ],
             "play_hosts": self._proxy_names,
+            "slow_start_seconds": lambda: settings.slow_start_seconds,
             "zone_aware": lambda: settings.zone_aware,
         }
 

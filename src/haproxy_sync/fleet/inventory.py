@@ -9,17 +9,20 @@ from itertools import batched, chain, groupby, islice
 from types import MappingProxyType
 from typing import Any
 
-from haproxy_sync.aws import FAILURES, pages
+from haproxy_sync.aws import FAILURES, Clients, pages
 from haproxy_sync.errors import RefusedValue, SyncError
-from haproxy_sync.fleet import near_miss
+from haproxy_sync.fleet import auto_scaling, near_miss, spot
 from haproxy_sync.fleet.addresses import private_address
+from haproxy_sync.fleet.auto_scaling import GROUP_TAG, NO_GROUPS, Group, Groups, Stage
 from haproxy_sync.fleet.model import (
     DNS_NAME,
     Backend,
     Fleet,
     Host,
+    LifecycleAction,
     Proxy,
     Skipped,
+    endpoint,
     parse_weight,
     server_name,
     unique_names,
@@ -38,11 +41,19 @@ MAX_FILTER_VALUES = 200  # that EC2 takes in one request
 MAX_DETAIL = 64  # characters of a hostile text that a reason repeats
 
 NEAR_MISS = "near-miss"
+NOT_IN_SERVICE = "not-in-service"
+SPOT_NOTICE = "spot interruption notice"
+RUNS = "running"  # of JoinWhen
 FOREIGN_SUBNET = "foreign-subnet"
 MAX_NEAR_MISSES = 50  # the state keeps them
 MAX_SEARCHED = 5000  # instances of other environments that a look goes through
 
 RUNNING: Mapping[str, Any] = {"Name": "instance-state-name", "Values": ["running"]}
+LEAVING = ("shutting-down", "stopping")
+SEEN: Mapping[str, Any] = {
+    "Name": "instance-state-name",
+    "Values": ["running", *LEAVING],
+}
 # In these states an instance has its addresses; one that shuts down gives them back.
 HAS_ADDRESS = frozenset({"pending", "running", "stopping", "stopped"})
 # By the version of IP: the filter that finds every instance with an address, on whichever of its interfaces.
@@ -54,21 +65,46 @@ YES = frozenset({"true", "yes", "1", "on"})
 NO = frozenset({"false", "no", "0", "off"})
 
 
-def look(ec2: Any, settings: Settings) -> Fleet:
-    """The running instances of the environment, now.
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What others than the instances themselves say of them."""
+
+    groups: Groups = NO_GROUPS
+    interrupted: frozenset[str] = spot.NOBODY  # has a spot interruption notice
+
+
+NO_SIGNALS = Signals()
+
+
+def look(clients: Clients, settings: Settings) -> Fleet:
+    """The running instances of the environment, now, and what their Auto Scaling groups and spot requests say of them.
 
     Where no backend or no proxy is found, `skipped` also has the near misses of the environment; they cost a question
     more, which may fail without harm.
     Raises botocore's `ClientError` and `BotoCoreError` where any page fails: half a list looks like a lost fleet.
     """
-    fleet = parse(describe(ec2, settings), settings)
+    described = list(describe(clients.ec2, settings))
+    fleet = parse(described, settings, signals(clients, described, settings))
     if fleet.backends and fleet.proxies:
         return fleet
     try:
-        near = near_environment(ec2, settings)
+        near = near_environment(clients.ec2, settings)
     except FAILURES:
         return fleet
     return replace(fleet, skipped=tuple(sorted([*fleet.skipped, *near])))
+
+
+def signals(
+    clients: Clients, described: Iterable[Mapping[str, Any]], settings: Settings
+) -> Signals:
+    """What groups and spot requests say of the environment's backends (`ClientError`, `BotoCoreError`)."""
+    backends = [raw for raw in described if _is_backend(raw, settings)]
+    names = {_tags(raw).get(GROUP_TAG, "") for raw in backends} - {""}
+    groups = NO_GROUPS
+    if names:
+        prefix = settings.lifecycle_hook_prefix
+        groups = auto_scaling.look(clients.auto_scaling(), names, prefix)
+    return Signals(groups, spot.interrupted(clients.ec2, backends))
 
 
 def near_environment(ec2: Any, settings: Settings) -> list[Skipped]:
@@ -96,7 +132,7 @@ def describe(ec2: Any, settings: Settings) -> Iterator[Mapping[str, Any]]:
             "Name": f"tag:{settings.environment_tag_key}",
             "Values": [exactly(settings.environment)],
         },
-        RUNNING,
+        SEEN,
     )
 
 
@@ -175,21 +211,79 @@ def _described(ec2: Any, *filters: Mapping[str, Any]) -> Iterator[Mapping[str, A
         yield from reservation["Instances"]
 
 
-def parse(instances: Iterable[Mapping[str, Any]], settings: Settings) -> Fleet:
+def parse(
+    instances: Iterable[Mapping[str, Any]],
+    settings: Settings,
+    signals: Signals = NO_SIGNALS,
+) -> Fleet:
     """Instances as EC2 describes them -> the fleet, sorted, names unique, one instance per address."""
-    members = [raw for raw in instances if _is_member(raw, settings)]
-    entries = [_entry(raw, settings) for raw in members]
+    ours = [raw for raw in instances if _is_ours(raw, settings)]
+    members = [raw for raw in ours if raw["State"]["Name"] == "running"]
+    leaving = [raw for raw in ours if _is_leaving(raw, settings)]
+    entries = [_entry(raw, settings, signals) for raw in members]
     near = [_near(raw, near_miss.in_tags(_tags(raw), settings)) for raw in members]
-    fit = [entry.host for entry in entries if entry.host]
+    fit = [entry.host for entry in entries if entry.host and not entry.waits_for]
     unfit = [skipped for entry in entries for skipped in entry.skipped]
     hosts, reused = newest_per_address(fit)
     named = unique_names(hosts)
+    let_go = _released(leaving, signals) | _warmed(entries)
     return Fleet(
         backends=_of_kind(Backend, named),
         proxies=_of_kind(Proxy, named),
         others=_of_kind(Host, named),
         skipped=tuple(sorted([*unfit, *reused, *_bounded(chain.from_iterable(near))])),
+        leaving=frozenset(str(raw["InstanceId"]) for raw in leaving),
+        waiting=_waiting(entries) - let_go,
+        let_go=let_go,
+        drains=_drains(entries),
+        actions=tuple(action for entry in entries for action in entry.actions),
     )
+
+
+def _is_leaving(raw: Mapping[str, Any], settings: Settings) -> bool:
+    """Whether the machine of a backend goes: it may still have connections, and will not have them long."""
+    return raw["State"]["Name"] in LEAVING and _is_backend(raw, settings)
+
+
+def _is_backend(raw: Mapping[str, Any], settings: Settings) -> bool:
+    """Whether its type tag says so; it may be unfit yet."""
+    kind = _tags(raw).get(settings.type_tag_key)
+    return _is_ours(raw, settings) and kind == settings.backend_tag_value
+
+
+def _released(leaving: Iterable[Mapping[str, Any]], signals: Signals) -> frozenset[str]:
+    """Those whose machine goes because their group scales in, or replaces them: nobody has lost them."""
+    return frozenset(
+        instance_id
+        for raw in leaving
+        if (instance_id := str(raw["InstanceId"])) in signals.interrupted
+        or signals.groups.of(_tags(raw)).drains(instance_id)
+    )
+
+
+def _warmed(entries: Iterable["_Entry"]) -> frozenset[str]:
+    """Those in a warm pool."""
+    return frozenset(
+        entry.host.instance_id
+        for entry in entries
+        if entry.host and entry.waits_for.startswith(auto_scaling.WARMED)
+    )
+
+
+def _waiting(entries: Iterable["_Entry"]) -> frozenset[str]:
+    return frozenset(
+        entry.host.instance_id for entry in entries if entry.host and entry.waits_for
+    )
+
+
+def _drains(entries: Iterable["_Entry"]) -> Mapping[str, str]:
+    """Why, by who drains."""
+    found = {
+        entry.host.instance_id: entry.drains
+        for entry in entries
+        if entry.host and entry.drains
+    }
+    return MappingProxyType(found)
 
 
 def _near(raw: Mapping[str, Any], details: Iterable[str]) -> list[Skipped]:
@@ -249,12 +343,8 @@ def _by_launch(host: Host) -> tuple[int, str]:
     return host.launched_at, host.instance_id
 
 
-def _is_member(raw: Mapping[str, Any], settings: Settings) -> bool:
-    """Whether it runs and is ours, whatever the service's filter let through."""
-    return raw["State"]["Name"] == "running" and _is_ours(raw, settings)
-
-
 def _is_ours(raw: Mapping[str, Any], settings: Settings) -> bool:
+    """Whether it is, whatever the service's filter let through."""
     return _tags(raw).get(settings.environment_tag_key) == settings.environment
 
 
@@ -272,6 +362,33 @@ class _Description:
     raw: Mapping[str, Any]
     tags: Mapping[str, str]
     settings: Settings
+    signals: Signals
+
+    @property
+    def group(self) -> Group:
+        """Its Auto Scaling group, if it has one."""
+        return self.signals.groups.of(self.tags)
+
+    @property
+    def lifecycle_state(self) -> str:
+        """In its group; empty where it has none."""
+        return self.group.states.get(self.instance_id, "")
+
+    @property
+    def waits_for(self) -> str:
+        """The lifecycle state in which it is no backend; empty where it is one."""
+        joins_when_running = self.settings.join_when == RUNS
+        stage = self.group.stage(
+            self.instance_id, joins_when_running=joins_when_running
+        )
+        return self.lifecycle_state if stage is Stage.WAITS else ""
+
+    @property
+    def drains(self) -> str:
+        """Why it drains, apart from its tags; empty where it does not."""
+        if self.instance_id in self.signals.interrupted:
+            return SPOT_NOTICE
+        return self.lifecycle_state if self.group.drains(self.instance_id) else ""
 
     @property
     def instance_id(self) -> str:
@@ -379,6 +496,9 @@ class _Entry:
 
     host: Host | None
     skipped: tuple[Skipped, ...] = ()
+    waits_for: str = ""  # of a backend that is none yet: its lifecycle state
+    drains: str = ""  # why it does
+    actions: tuple[LifecycleAction, ...] = ()
 
 
 class _Unfit(SyncError):
@@ -390,9 +510,9 @@ class _Unfit(SyncError):
         super().__init__(reason)
 
 
-def _entry(raw: Mapping[str, Any], settings: Settings) -> _Entry:
+def _entry(raw: Mapping[str, Any], settings: Settings, signals: Signals) -> _Entry:
     """One instance -> its typed value, or why not; a bad option is skipped alone."""
-    described = _Description(raw, _tags(raw), settings)
+    described = _Description(raw, _tags(raw), settings, signals)
     try:
         return _read(described)
     except _Unfit as unfit:
@@ -425,9 +545,37 @@ def _backend(described: _Description, fields: dict[str, Any]) -> _Entry:
     if described.is_in_foreign_subnet:
         # Whoever may set the tag could join, unless the stack says from where.
         raise _Unfit(FOREIGN_SUBNET, described.subnet)
-    port = described.port
     options, skipped = _options(described)
-    return _Entry(Backend(**fields, port=port, **options), skipped)
+    backend = Backend(**fields, port=described.port, **options)
+    drains = described.drains or (DRAIN_TAG if backend.drain else "")
+    waits_for = described.waits_for
+    if waits_for:
+        skipped = (_left_out(described.raw, NOT_IN_SERVICE, waits_for), *skipped)
+    return _Entry(
+        replace(backend, drain=drains != ""),
+        skipped,
+        waits_for=waits_for,
+        drains=drains,
+        actions=_actions(described, backend),
+    )
+
+
+def _actions(described: _Description, backend: Backend) -> tuple[LifecycleAction, ...]:
+    """What our hooks wait for. One on its way into a warm pool, or out of it, leaves the pool that proxies know."""
+    group, instance_id = described.group, described.instance_id
+    joins = described.lifecycle_state == f"{auto_scaling.PENDING}{auto_scaling.WAITING}"
+    return tuple(
+        LifecycleAction(
+            instance_id=instance_id,
+            group=group.name,
+            hook=hook.name,
+            joins=joins,
+            endpoint=endpoint(backend),
+            heartbeat_seconds=hook.heartbeat_seconds,
+            keeps_abandoned=group.keeps_abandoned,
+        )
+        for hook in group.hooks_of(instance_id)
+    )
 
 
 def _flag(text: str) -> bool:

@@ -92,7 +92,10 @@ class Backend(Host):
     port: int = 8080
     weight: int | None = None  # 0 to 256; None: HAProxy's default
     backup: bool = False
+    # No new client while another server can answer; sessions finish.
     drain: bool = False
+    # Its machine is going, and others can answer: nobody gets it any more. In HAProxy's words, maintenance.
+    maint: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what must not reach a config (`RefusedValue`)."""
@@ -101,6 +104,26 @@ class Backend(Host):
             raise RefusedValue("port", self.port)
         if self.weight is not None and not 0 <= self.weight <= MAX_WEIGHT:
             raise RefusedValue("weight", self.weight)
+
+
+def endpoint(backend: Backend) -> str:
+    """`10.0.0.1:8080`, `[fd00::1]:8080`: by what proxies know it, whatever its name is in a template."""
+    address = f"[{backend.address}]" if ":" in backend.address else backend.address
+    return f"{address}:{backend.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleAction:
+    """A hook of ours waits for an instance: until proxies see it up, or have drained it."""
+
+    instance_id: str
+    group: str
+    hook: str
+    joins: bool  # it comes into the pool; else it leaves it, or never was in it
+    endpoint: str
+    heartbeat_seconds: int
+    # Auto Scaling keeps the instance if the action ends with ABANDON.
+    keeps_abandoned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +156,14 @@ class Fleet:
     # Running instances of the environment with another type.
     others: tuple[Host, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    # Instances of backends that are none: whose machines shut down or stop, who waits for a group to bring it into
+    # service, and who was let go by its group, which is no loss.
+    leaving: frozenset[str] = frozenset()
+    waiting: frozenset[str] = frozenset()
+    let_go: frozenset[str] = frozenset()
+    # Why each backend that drains does.
+    drains: Mapping[str, str] = field(default=NO_TAGS, hash=False)
+    actions: tuple[LifecycleAction, ...] = ()
 
     def without(self, instance_ids: Container[str]) -> Self:
         """The fleet as it is when these instances are left out."""

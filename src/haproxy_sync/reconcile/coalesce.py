@@ -83,6 +83,7 @@ class _Batch:
         """Whether EC2 surely shows every open event when the scheduled look comes."""
         return all(
             event.sent_at <= self.state.wake_at - WAKE_MARGIN_SECONDS
+            and not event.rebalance
             for event in self.open_events
         )
 
@@ -192,6 +193,8 @@ def named(events: tuple[Event, ...]) -> frozenset[str]:
 
 
 def _is_covered(event: Event, looked_at: UnixSeconds) -> bool:
+    if event.rebalance:
+        return False  # no look can show what it says
     if event.kind is Kind.REQUEUE:
         return looked_at >= event.look_after
     # An event without a time, as a bare one, may be newer than any look.

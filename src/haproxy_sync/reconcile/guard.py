@@ -6,7 +6,7 @@ The promise: a backend of the config that looks no longer show stays in it until
    than `max_loss_percent` vanished unannounced meanwhile and are not back, or it is the only one. Who has left the
    config already counts, and who joined meanwhile makes no loss smaller.
 2. *Time confirms it*: it is held, and no look has shown it for the hold time.
-3. *It was announced* (`is_announced`): it is no loss, and counts for none.
+3. *It was announced* (`is_announced`), or its Auto Scaling group let it go: it is no loss, and counts for none.
 4. *An operator* lets it go.
 5. *Its address* has another owner: requests would go to a stranger.
 
@@ -86,6 +86,8 @@ class Look:
     allow_mass_removal: bool = field(default=False, kw_only=True)
     is_frozen: bool = field(default=False, kw_only=True)
     taken_over: frozenset[str] = field(default=frozenset(), kw_only=True)
+    # Who is not shown, because its Auto Scaling group let it go.
+    let_go: frozenset[str] = field(default=frozenset(), kw_only=True)
 
     @cached_property
     def accepted(self) -> Mapping[str, Backend]:
@@ -111,11 +113,11 @@ class Look:
 
     @cached_property
     def announced(self) -> frozenset[str]:
-        """Who said so in the last look that showed it: the config may not tell, as in a freeze."""
+        """Who said so in the last look that had it (the config may not tell, as in a freeze), and whose group does."""
         if self.turnover.announced is None:
             said = filter(is_announced, self.accepted.values())
-            return ids(said)
-        return frozenset(self.turnover.announced)
+            return ids(said) | self.let_go
+        return self.let_go.union(self.turnover.announced)
 
     @cached_property
     def displaced(self) -> frozenset[str]:

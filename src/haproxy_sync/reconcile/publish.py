@@ -19,6 +19,7 @@ from haproxy_sync.fleet.model import (
     ids,
     without,
 )
+from haproxy_sync.reconcile import lifecycle
 from haproxy_sync.reconcile.endings import explained, noted
 from haproxy_sync.reconcile.events import Intent, Kind
 from haproxy_sync.reconcile.guard import Look, Thresholds, Verdict, judge, only
@@ -88,8 +89,9 @@ class Proposer:
         uploads: Uploads,
     ) -> Proposal:
         """The same, from uploads that are listed where something is rendered."""
-        fleet = inventory.look(self.clients.ec2, self.settings)
-        seen = _seen(before, fleet, now)
+        fleet = inventory.look(self.clients, self.settings)
+        fleet = lifecycle.with_returning(fleet, before)
+        seen = lifecycle.seen(_seen(before, fleet, now), fleet, intent, now)
         if intent.adopt:
             seen = transitions.adopting(seen, now)
         look = _look(seen, fleet, intent)
@@ -144,7 +146,7 @@ class Proposer:
         """The verdict and the rendering of its pool. A backend that the template cannot take is lost like any other."""
         skipped = frozenset[Skipped]()
         while True:
-            verdict = self._verdict(look)
+            verdict = lifecycle.out_of_balance(self._verdict(look), fleet)
             if verdict.pool is None:
                 return _Judged(verdict, skipped=skipped)
             pool = replace(fleet, backends=verdict.pool)
@@ -201,6 +203,7 @@ def _look(state: EnvironmentState, fleet: Fleet, intent: Intent) -> Look:
         hold=state.hold,
         now=state.looked_at,
         turnover=state.turnover,
+        let_go=fleet.let_go,
         allow_mass_removal=intent.allow_mass_removal,
         is_frozen=state.is_frozen,  # nothing is taken out now, so a loss that lasts stays on record
     )

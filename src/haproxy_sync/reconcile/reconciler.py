@@ -15,7 +15,7 @@ from haproxy_sync.config.render import Renderer
 from haproxy_sync.errors import BadRequest, Superseded
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Fleet
-from haproxy_sync.reconcile import changes, coalesce, events, wakeup
+from haproxy_sync.reconcile import changes, coalesce, events, lifecycle, wakeup
 from haproxy_sync.reconcile.coalesce import Decision, Disposition
 from haproxy_sync.reconcile.events import Home, Intent
 from haproxy_sync.reconcile.publish import Proposal, Proposer
@@ -212,6 +212,8 @@ class Reconciler:
         collected, reports = self._collect(run)
         self._heal_program(reports)
         proposal = self._publish(run, amendment(collected, run.now))
+        acting = lifecycle.Acting(self.clients.auto_scaling, self.settings, run.now)
+        proposal = replace(proposal, state=acting.acted(proposal.state))
         put = self._put(run, proposal)
         return self._send(run, proposal, put, reports)
 
@@ -249,6 +251,7 @@ class Reconciler:
         """Schedule the look that this batch and those that follow it share."""
         before, wake_at = run.snapshot.state, run.decision.wake_at
         after = replace(next_revision(before, run.now, self.writer), wake_at=wake_at)
+        after = lifecycle.with_rebalance(after, run.intent, run.now)
         self._store.put(after, run.snapshot.etag)
         failure = _first_failure(
             lambda: self._wakeup.at(wake_at, run.now, run.intent.why)
@@ -293,6 +296,7 @@ class Reconciler:
             Progress(state).ask_again_at(run.now),
             proposal.look_again_at,
             state.refused_until(run.now),
+            lifecycle.wake_at(state, self.settings, run.now),
             wakeup.second_look_at(run.intent, before, proposal.state, run.now),
         )
         state, wake_at = wakeup.scheduled(state, times, run.now)

@@ -17,6 +17,7 @@ from haproxy_sync.rollout import (
     next_commands,
     run_command,
     transitions,
+    watching,
 )
 from haproxy_sync.rollout.next_commands import NextCommands
 from haproxy_sync.rollout.program import Program
@@ -187,7 +188,7 @@ def _inspections(
 ) -> tuple[EnvironmentState, tuple[Command, ...]]:
     """Who is asked now how it is, by the document's newest version; nobody where that cannot be had: a look goes on."""
     due = inspections.due(state, now)
-    overdue = inspections.overdue(state, settings, now)
+    overdue = _overdue(state, settings, now)
     if not due | inspections.rested(state, overdue, now):
         return state, ()
     state = agents_asked(ssm, settings, state, now)
@@ -201,6 +202,14 @@ def _inspections(
         overdue = inspections.one_by_one(state, overdue)
     ready = due | inspections.rested(state, overdue, now)
     return state, inspections.claims(state, ready, document, now)
+
+
+def _overdue(
+    state: EnvironmentState, settings: Settings, now: UnixSeconds
+) -> frozenset[str]:
+    """Who has not spoken for too long, and whose word on servers that come or go is awaited."""
+    awaited = watching.Watch(state, settings, now).due()
+    return inspections.overdue(state, settings, now) | awaited
 
 
 def _newest(
@@ -235,7 +244,7 @@ def _to_ask(
     state: EnvironmentState, settings: Settings, now: UnixSeconds
 ) -> frozenset[str]:
     """Who shall be asked now how it is, if its agent can be reached."""
-    overdue = inspections.overdue(state, settings, now)
+    overdue = _overdue(state, settings, now)
     return inspections.due(state, now) | inspections.rested(state, overdue, now)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import batched, chain
 
 from haproxy_sync.fleet.model import ids
-from haproxy_sync.rollout import ownership, serving, word
+from haproxy_sync.rollout import ownership, serving, watching, word
 from haproxy_sync.rollout.agents import is_online
 from haproxy_sync.rollout.limits import MAX_INSTANCES, VOID_SECONDS, backoff
 from haproxy_sync.rollout.reports import Report
@@ -174,6 +174,7 @@ def claims(
             digest=Digest.of(PLACEHOLDER),
             targets=chunk,
             claimed_at=now,
+            watch=watching.endpoints(state, now),
             document=document,
         )
         for number, chunk in enumerate(chunks)
@@ -249,7 +250,7 @@ def _observed(
     state: EnvironmentState, command: Command, report: Report, now: UnixSeconds
 ) -> ProxyState:
     before = state.proxy_state(report.instance_id)
-    after = serving.heard(before, report, command.claimed_at, now)
+    after = serving.heard(before, report, command, now)
     if command.claimed_at > before.sent_at:  # whose it is, a newer command tells
         after = ownership.heard(after, report, state.publisher, command.claimed_at)
     if report.outcome is not Outcome.INSPECTED:

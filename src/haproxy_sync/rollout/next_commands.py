@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from haproxy_sync.fleet.model import ids
+from haproxy_sync.rollout import watching
 from haproxy_sync.rollout.limits import MAX_INSTANCES, backoff
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
 from haproxy_sync.rollout.reports import AGENT_DIED, NO_STEP
@@ -385,6 +386,7 @@ def _claims(
                 digest=digest,
                 targets=tuple(sorted(ids(members))),
                 claimed_at=now,
+                watch=watching.endpoints(state, now),
                 adopts=adopts,
             )
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from haproxy_sync.secrets import masked_alert
-from haproxy_sync.state.model import BackendServers, HAProxy, Outcome
+from haproxy_sync.state.model import BackendServers, HAProxy, Outcome, Watched
 
 MARKER = "haproxy-ec2-sync "
 APPLY_STEP = "apply"
@@ -46,6 +46,9 @@ NOTES_LENGTH = 200  # of all, with the blanks between them
 BACKEND = re.compile(r"([A-Za-z0-9_.:-]+) ([0-9]{1,7})/([0-9]{1,7})", re.ASCII)
 # All that a host names, in at most 400 characters.
 BACKENDS = re.compile(rf"(?=.{{0,400}}\Z)(?:{BACKEND.pattern}(?: (?=.)|\Z))*", re.ASCII)
+
+# Of each endpoint that a command asked about, in its order.
+WATCHED = re.compile(r"(up|part|out|gone)/([0-9]{1,9}|\?)", re.ASCII)
 
 # Of an invocation and of a step alike.
 FINAL = frozenset({"Success", "Failed", "TimedOut", "Cancelled"})
@@ -101,6 +104,7 @@ class Report:
     haproxy: HAProxy = HAProxy.UNKNOWN  # at the end of the run
     backends: tuple[BackendServers, ...] | None = None
     more_backends: int = 0  # than those
+    watched: tuple[Watched, ...] = ()
     # Of a check: what an apply would end as, how many lines the diff has, and how many of them follow the marker.
     would: str = ""
     diff_lines: int = 0
@@ -271,6 +275,7 @@ def _reported(instance_id: str, marker: Mapping[str, Any]) -> Report:
         servers_up=_whole(marker.get("servers_up")),
         servers_down=_whole(marker.get("servers_down")),
         down=_short(marker.get("down")),
+        watched=_watched(marker.get("watched")),
         would=would if would in WOULD else "",
         diff_lines=_whole(marker.get("diff_lines")) or 0,
         diff_shown=_whole(marker.get("diff_shown")) or 0,
@@ -286,6 +291,19 @@ def _serving(marker: Mapping[str, Any]) -> dict[str, Any]:
     if None in (backends, more):
         return told
     return told | {"backends": backends, "more_backends": more}
+
+
+def _watched(value: object) -> tuple[Watched, ...]:
+    """What the host said of each endpoint; nothing unless all of it is as promised."""
+    words = _text(value).split(" ") if isinstance(value, str) else []
+    found = [WATCHED.fullmatch(each) for each in words]
+    if None in found:
+        return ()
+    return tuple(_watched_word(*each.groups()) for each in found if each)
+
+
+def _watched_word(state: str, connections: str) -> Watched:
+    return Watched(state, None if connections == "?" else int(connections))
 
 
 def _backends(text: str) -> tuple[BackendServers, ...] | None:

@@ -47,9 +47,10 @@ OTHER_PARAMETERS = frozenset(
 )
 # Not among those: a document of an earlier release lacks them, so a refusal that names one is a mismatch, too. Some
 # refusals of a parameter that a document lacks name none at all (claranet/ssha#71, boto/boto3#3151).
-NEWER_PARAMETERS = frozenset({"Publisher", "Adopt", "Action", "SecretLines"})
+NEWER_PARAMETERS = frozenset({"Publisher", "Adopt", "Action", "SecretLines", "Watch"})
 ACTIONS = {Purpose.INSPECT: "inspect", Purpose.CHECK: "check"}
 APPLY = "apply"  # the action of all others
+NOBODY = "0"  # is asked about
 NOT_FOUND = frozenset({"InvalidCommandId", "InvocationDoesNotExist"})
 
 
@@ -253,4 +254,5 @@ def parameters(settings: Settings, claim: Command, program: str) -> dict[str, st
         "Adopt": str(claim.adopts).lower(),
         "Action": ACTIONS.get(claim.purpose, APPLY),
         "SecretLines": claim.digest.secret_lines,
+        "Watch": ",".join(claim.watch) or NOBODY,
     }

@@ -1,39 +1,42 @@
 """What a host said last of its HAProxy, by any command: the newest command's word stays."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import inf
+from types import MappingProxyType
 
 from haproxy_sync.rollout.reports import Report
 from haproxy_sync.state.model import (
     BackendServers,
+    Command,
     HandEdit,
     HAProxy,
     Outcome,
     ProxyState,
     Serving,
     UnixSeconds,
+    Watched,
 )
 
 HAND_EDIT = "hand-edit"  # the host's reason of a repair
 
 
 def heard(
-    before: ProxyState, report: Report, claimed_at: UnixSeconds, now: UnixSeconds
+    before: ProxyState, report: Report, command: Command, now: UnixSeconds
 ) -> ProxyState:
-    """What is known of the proxy after a report on a command that was claimed then.
+    """What is known of the proxy after a report on a command.
 
     A run that does not say how HAProxy is (an earlier release, one that ended before it looked) leaves the word of
     before as it is, with its age.
     """
-    after = _with_serving(before, report, claimed_at, now)
-    return _with_hand_edit(after, report, claimed_at, now)
+    after = _with_serving(before, report, command, now)
+    return _with_hand_edit(after, report, command.claimed_at, now)
 
 
 def _with_serving(
-    before: ProxyState, report: Report, claimed_at: UnixSeconds, now: UnixSeconds
+    before: ProxyState, report: Report, command: Command, now: UnixSeconds
 ) -> ProxyState:
-    if not report.haproxy or before.serving.claimed_at > claimed_at:
+    if not report.haproxy or before.serving.claimed_at > command.claimed_at:
         return before
     told = Serving(
         at=now,
@@ -48,9 +51,18 @@ def _with_serving(
         since=_since(before.serving, report, now),
         mute_since=_mute_since(before.serving, report, now),
         weak_since=_weak_since(before.serving, report, now),
-        claimed_at=claimed_at,
+        claimed_at=command.claimed_at,
+        watched=_watched(command, report),
     )
     return replace(before, serving=told)
+
+
+def _watched(command: Command, report: Report) -> Mapping[str, Watched]:
+    """By endpoint; where the host could not say, or said something else than was asked, that is what is known."""
+    said = report.watched
+    if len(said) != len(command.watch):
+        said = (Watched(),) * len(command.watch)
+    return MappingProxyType(dict(zip(command.watch, said, strict=True)))
 
 
 def _since(before: Serving, report: Report, now: UnixSeconds) -> UnixSeconds:

@@ -345,7 +345,7 @@ def _observed(
         after = replace(after, installed=report.installed, running=report.running)
     if report.outcome in HARMLESS and not is_unproven:
         after = replace(after, attempts=0)
-    return serving.heard(after, report, command.claimed_at, now)
+    return serving.heard(after, report, command, now)
 
 
 def _last_change(before: ProxyState, report: Report) -> dict[str, Any]:

@@ -7,7 +7,14 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from haproxy_sync.fleet.model import Backend, Config, Proxy, Skipped, ids
+from haproxy_sync.fleet.model import (
+    Backend,
+    Config,
+    LifecycleAction,
+    Proxy,
+    Skipped,
+    ids,
+)
 
 type UnixSeconds = float
 """A time as it is stored: seconds since 1970, UTC. Where it has no other meaning, 0 says never."""
@@ -145,6 +152,8 @@ class Command:
     claimed_at: UnixSeconds
     command_id: str = ""  # empty: claimed, SendCommand may or may not have happened
     adopts: bool = False  # takes its targets from another stack
+    # The endpoints that it asks its targets about.
+    watch: tuple[str, ...] = ()
     # What an inspection runs; None: what the publication is pinned to.
     document: Document | None = None
     # No agent took it in time, or its targets hang: nobody else waits for it.
@@ -233,6 +242,14 @@ class BackendServers:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """What a proxy says of the servers with one endpoint, and of its connections to them, those of old workers too."""
+
+    state: str = ""  # up, part, out, gone; empty: its worker could not be asked
+    connections: int | None = None  # None: nobody could count them
+
+
+@dataclass(frozen=True, slots=True)
 class Serving:
     """What a host said last of its HAProxy, whatever it was asked for; empty and None are unknown."""
 
@@ -252,6 +269,10 @@ class Serving:
     style: str = ""  # how it was started
     old_workers: int | None = None  # that still finish their connections
     notes: tuple[str, ...] = ()  # of that run, whether it changed something or not
+    # By endpoint: what it was asked about.
+    watched: Mapping[str, Watched] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +374,32 @@ class Turnover:
 
 
 NO_TURNOVER = Turnover()
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Why a backend gets no new clients while others can answer, and since when."""
+
+    why: str  # the tag, its lifecycle state, or that it has a spot interruption notice
+    since: UnixSeconds
+
+
+@dataclass(frozen=True, slots=True)
+class ActionProgress:
+    """A lifecycle action since it was seen first, until no look shows it any more."""
+
+    action: LifecycleAction
+    since: UnixSeconds
+    heartbeat_at: UnixSeconds = 0.0  # of the last one that we sent
+    ended_at: UnixSeconds = 0.0  # 0: it goes on
+    result: str = ""  # CONTINUE or ABANDON; empty also where it was over without us
+    # Of the last call, until one succeeds.
+    failure: "Failure | None" = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Instance and hook: a group has a hook's name once."""
+        return self.action.instance_id, self.action.hook
 
 
 @dataclass(frozen=True, slots=True)
@@ -491,6 +538,15 @@ class EnvironmentState:
     # Targets that failed by their silence: what they say yet still counts.
     late: tuple[Command, ...] = ()
     proxy_states: Mapping[str, ProxyState] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
+    # Of the pool's backends, those that drain.
+    draining: Mapping[str, Drain] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
+    lifecycle_actions: tuple[ActionProgress, ...] = ()
+    # When EC2 recommended to replace a spot instance: a note, by the word of an event.
+    rebalance: Mapping[str, UnixSeconds] = field(
         default_factory=lambda: MappingProxyType({}), hash=False
     )
     hold: Hold | None = None

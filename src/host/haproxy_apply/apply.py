@@ -42,7 +42,7 @@ def apply(request: Request, findings: Findings, journal: Journal) -> Verdict:
     finally:
         end(run)
         durable.remove(*live.scratch, *STAND_INS)
-        serving.tell(live, run.discovery, findings)
+        serving.tell(live, run.discovery, findings, request.watch)
 
 
 def begin(

@@ -28,7 +28,7 @@ def inspect(wanted: Request, findings: Findings, journal: Journal) -> Verdict:
     proof = find_proof(memory, live, service)
     findings.running_md5 = proof.md5 if proof else ""
     findings.see(discovery)
-    serving.tell(live, discovery, findings)
+    serving.tell(live, discovery, findings, wanted.watch)
     if service and findings.servers is None:
         journal.note("servers-unknown")
     obstacle = replacement.obstacle(service) if service else ""

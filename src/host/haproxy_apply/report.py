@@ -25,6 +25,7 @@ MAX_NOTES, MAX_DETAIL, MAX_DOWN, MAX_BACKENDS, MAX_LOG = 200, 500, 200, 400, 600
 
 _KEPT_DETAIL = 200  # that no backend takes the room of
 _AROUND_BACKENDS = len(',"backends":"","more_backends":1234567')
+_AROUND_TEXT = len(',"servers_up":1234567,"servers_down":1234567,"down":""')
 _AROUND_DETAIL = len(',"detail":""}')
 
 
@@ -53,6 +54,9 @@ class Findings:
         self.refused: Refused | None = None
         self.haproxy = ""  # how it is at the end; empty: not known yet
         self.servers: Servers | None = None  # of the worker that runs then
+        self.watched: tuple[
+            str, ...
+        ] = ()  # a word for each server that it is asked about
         self.would = ""  # of a check: what an apply would find
         self.diff: Printed | None = None  # of a check: live file and candidate
 
@@ -83,16 +87,25 @@ def marker(verdict: Verdict, fence: int, findings: Findings, journal: Journal) -
         **_haproxy(findings),
         **_compared(findings),
     }
-    if findings.servers:
-        fields.update(_servers(findings.servers, verdict))
     said = f"{PROJECT} {{{_joined(fields)}"
+    said += _more(_watched(findings, _room(said)))
+    said += _more(_servers(findings, verdict, _room(said)))
     detail = _escaped(_printable(verdict.detail, MAX_DETAIL))
     if findings.servers:
         kept = min(len(detail), _KEPT_DETAIL) + _AROUND_BACKENDS + _AROUND_DETAIL
         room = min(MAX_MARKER - len(said) - kept, MAX_BACKENDS)
-        said += f",{_joined(backends(findings.servers.backends, room))}"
+        said += _more(backends(findings.servers.backends, room))
     said += ',"detail":"'
     return f'{said}{_cut(detail, MAX_MARKER - len(said) - 2)}"}}'
+
+
+def _room(said: str) -> int:
+    """For a text that backends and detail give way to, and nothing else."""
+    return MAX_MARKER - len(said) - _AROUND_TEXT - _AROUND_BACKENDS - _AROUND_DETAIL
+
+
+def _more(fields: dict[str, str | int]) -> str:
+    return f",{_joined(fields)}" if fields else ""
 
 
 def _ownership(findings: Findings) -> dict[str, str | int]:
@@ -137,14 +150,21 @@ def backends(
     return {**said, "more_backends": left_out} if left_out else said
 
 
-def _servers(servers: Servers, verdict: Verdict) -> dict[str, str | int]:
+def _watched(findings: Findings, room: int) -> dict[str, str | int]:
+    """A word for each server that the command asks about, from the first on, as long as there is room."""
+    words = findings.watched
+    return {"watched": _names(words, max(room, 0))} if words else {}
+
+
+def _servers(findings: Findings, verdict: Verdict, room: int) -> dict[str, str | int]:
     """Of an inspection: how many there are of each kind, and the first of those that are down."""
-    if verdict.outcome != "inspected":
+    servers = findings.servers
+    if not servers or verdict.outcome != "inspected":
         return {}
     return {
         "servers_up": servers.up,
         "servers_down": len(servers.down),
-        "down": _names(servers.down, MAX_DOWN),
+        "down": _names(servers.down, min(max(room, 0), MAX_DOWN)),
     }
 
 

@@ -16,6 +16,8 @@ Ranges = Tuple[Tuple[int, int], ...]
 # 1 to 65535: a firewall refuses a rule with any other, and the drop window would be none.
 _PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _LINES = "[1-9][0-9]{0,5}(-[1-9][0-9]{0,5})?"
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_ADDRESS = rf"({_OCTET}(\.{_OCTET}){{3}}|\[[0-9a-f:]+\]):{_PORT}"
 PATTERNS = {
     "Md5": "[0-9a-f]{32}",
     "Sha256": "[0-9a-f]{64}",
@@ -29,6 +31,7 @@ PATTERNS = {
     "Adopt": "true|false",
     "Action": "apply|inspect|check",
     "SecretLines": f"0|{_LINES}(,{_LINES}){{0,199}}",
+    "Watch": f"0|{_ADDRESS}(,{_ADDRESS}){{0,99}}",
 }
 
 
@@ -46,6 +49,7 @@ class Request(NamedTuple):
     inspects: bool  # whether it only reports
     checks: bool  # whether it only compares
     secret_lines: Ranges  # of the config
+    watch: tuple[str, ...]  # `address:port` of the servers that it asks about
 
     @property
     def wants_runtime_change(self) -> bool:
@@ -98,6 +102,7 @@ def parse(environ: Mapping[str, str]) -> Request:
         inspects=given["Action"] == "inspect",
         checks=given["Action"] == "check",
         secret_lines=secret_lines_of(environ),
+        watch=() if given["Watch"] == "0" else tuple(given["Watch"].split(",")),
     )
 
 

@@ -167,7 +167,7 @@ def _counts(every: Iterable[Row]) -> tuple[Backend, ...]:
         if not _NAME.fullmatch(name):
             continue  # no HAProxy has such a one
         before = found.get(name, Backend(name, 0, 0))
-        up, down = _counted(row)
+        up, down = counted(row)
         found[name] = Backend(name, before.up + up, before.down + down)
     return tuple(sorted(found.values(), key=_badness))
 
@@ -177,7 +177,7 @@ def _badness(backend: Backend) -> tuple[bool, bool, str]:
     return backend.up > 0, backend.down == 0, backend.name
 
 
-def _counted(row: Row) -> tuple[int, int]:
+def counted(row: Row) -> tuple[int, int]:
     """Whether it is one that is UP, and one that is DOWN."""
     if row.is_in_maintenance or row.is_drained or row.is_unchecked:
         return 0, 0
@@ -256,6 +256,54 @@ def connections(answer: str) -> dict[str, Connections]:
         line[0]: Connections(_sum(line, used), _sum(line, kept))
         for line in lines
         if used + kept and len(line) > max(used + kept)
+    }
+
+
+class OpenConnections(NamedTuple):
+    """Those of one server, by its address and port at that moment."""
+
+    name: str
+    address: str
+    port: str
+    used: int
+    idle: int
+
+
+_COUNTED = frozenset({"bkname/svname", "addr", "port", "used_cur", "idle_cur"})
+
+
+def open_connections(answer: str) -> tuple[OpenConnections, ...] | None:
+    """What an answer to `show servers conn` says; None where that is something else, or was cut off."""
+    head, *lines = answer.split("\n")
+    titles = words(head)[1:]
+    if not (set(titles) >= _COUNTED and answer.endswith("\n\n")):
+        return None
+    every = (dict(zip(titles, words(line))) for line in lines)
+    return tuple(
+        OpenConnections(
+            each["bkname/svname"],
+            each["addr"],
+            each["port"],
+            number(each["used_cur"]) or 0,
+            number(each["idle_cur"]) or 0,
+        )
+        for each in every
+        if each.keys() >= _COUNTED
+    )
+
+
+def sessions(answer: str) -> dict[str, tuple[int, int]]:
+    """By server how many sessions wait for it and how many it has, by an answer to `show stat`."""
+    head, *lines = answer.split("\n")
+    titles = head[2:].split(",")
+    every = (dict(zip(titles, line.split(","))) for line in lines)
+    return {
+        f"{each['pxname']}/{each['svname']}": (
+            number(each.get("qcur", "")) or 0,
+            number(each.get("scur", "")) or 0,
+        )
+        for each in every
+        if "svname" in each
     }
 
 

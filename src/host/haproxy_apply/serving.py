@@ -26,8 +26,13 @@ _VERSION = re.compile(r"^Version: ([0-9]+\.[0-9]+[0-9A-Za-z.+~-]{0,60})", re.MUL
 _MAX_SOCKETS = 32
 
 
-def tell(live: LiveFile, discovery: Discovery, findings: Findings) -> None:
-    """How HAProxy was when it was looked for last, and what its worker says of the servers.
+def tell(
+    live: LiveFile,
+    discovery: Discovery,
+    findings: Findings,
+    watch: tuple[str, ...] = (),
+) -> None:
+    """How HAProxy was when it was looked for last, and what its worker says of the servers, most of those to `watch`.
 
     It says nothing of them where it cannot be asked within seconds, or answers something else.
     """
@@ -36,26 +41,34 @@ def tell(live: LiveFile, discovery: Discovery, findings: Findings) -> None:
         findings.haproxy = RUNNING
         # Whoever ends the run now has waited long enough for the servers; what the run did stays done.
         with suppress(Interrupted):
-            _ask(live, service.worker, findings)
+            path = _ask(live, service.worker, findings)
+            if path and watch:
+                from haproxy_apply import watched
+
+                pid = service.worker.pid
+                findings.watched = watched.words(path, pid, discovery, watch)
     elif service is None and discovery.other_file:
         findings.haproxy = OTHER_FILE
     else:
         findings.haproxy = STOPPED
 
 
-def _ask(live: LiveFile, worker: Identity, findings: Findings) -> None:
+def _ask(live: LiveFile, worker: Identity, findings: Findings) -> str:
+    """Where it answers; empty: nowhere, or not to that."""
     answers = (
-        admin_socket.servers_of(path, worker.pid) for path in _paths(live, findings)
+        (path, *admin_socket.servers_of(path, worker.pid))
+        for path in _paths(live, findings)
     )
-    info, answer = next((said for said in answers if said[0]), ("", ""))
+    path, info, answer = next((said for said in answers if said[1]), ("", "", ""))
     if not answer:
-        return
+        return ""
     from haproxy_apply.server_state import rows, servers
 
     findings.servers = servers(rows(answer))
     if not findings.haproxy_version:
         version = _VERSION.search(info)
         findings.haproxy_version = version[1] if version else ""
+    return path
 
 
 def _paths(live: LiveFile, findings: Findings) -> tuple[str, ...]:

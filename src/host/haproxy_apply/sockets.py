@@ -5,19 +5,26 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Tuple
 
 from haproxy_apply import bind_addresses, durable
 from haproxy_apply.bind_addresses import Held
 from haproxy_apply.sock_diag import LISTEN, SYN_RECV, tcp_sockets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 HANDSHAKE_SECONDS = 0.4
 _POLL_SECONDS = 0.01
 _BLIND_SECONDS = 0.2
 _LISTEN = "0A"
+_MAPPED = b"\0" * 10 + b"\xff\xff"  # before an IPv4 address that is written as IPv6
+_SIZES = 4, 16  # bytes of an address
+_GONE = FileNotFoundError, ProcessLookupError
+
+
+Place = Tuple[bytes, int]
+"""An address in network order, and a port."""
 
 
 class Listener(NamedTuple):
@@ -75,8 +82,14 @@ def _held(address: str) -> Held:
 
 def _inodes_of(pid: str) -> Iterator[str]:
     """The sockets that it holds, lowest descriptor first; none of one that is gone."""
-    directory = f"/proc/{pid}/fd"
     with suppress(OSError):
+        yield from _open_inodes(pid)
+
+
+def _open_inodes(pid: str) -> Iterator[str]:
+    """The same; raises OSError where the kernel does not say."""
+    directory = f"/proc/{pid}/fd"
+    with suppress(*_GONE):
         for name in os.listdir(directory):
             link = _target(f"{directory}/{name}")
             if link.startswith("socket:["):
@@ -86,8 +99,42 @@ def _inodes_of(pid: str) -> Iterator[str]:
 def _target(link: str) -> str:
     try:
         return os.readlink(link)
-    except OSError:
+    except _GONE:
         return ""  # closed since
+
+
+def connected(pid: int, places: Collection[Place]) -> tuple[Place, ...]:
+    """To which of these places this process has TCP connections, once for each; one that is gone has none.
+
+    Raises OSError where the kernel does not say. Whoever connects to us from such a place is another matter.
+    """
+    named = {form: place for place in places for form in _forms(place)}
+    peers: dict[str, Place] = {}
+    for family in ("tcp", "tcp6"):
+        peers.update(_peers(f"/proc/{pid}/net/{family}", named))
+    if not peers:
+        return ()
+    return tuple(peers[each] for each in _open_inodes(str(pid)) if each in peers)
+
+
+def _forms(place: Place) -> Iterator[str]:
+    """As the kernel writes it: words in the host's byte order; an IPv4 address may be in the table of IPv6, too."""
+    from struct import unpack
+
+    address, port = place
+    for packed in (address, _MAPPED + address):
+        if len(packed) in _SIZES:
+            words = unpack(f"={len(packed) // 4}I", packed)
+            yield f"{''.join(f'{word:08X}' for word in words)}:{port:04X}"
+
+
+def _peers(table: str, named: dict[str, Place]) -> Iterator[tuple[str, Place]]:
+    """By inode, those at the other end."""
+    with suppress(*_GONE), open(table, "rb") as file:
+        for line in file:
+            words = line.decode("ascii").split(None, 10)
+            if words[2] in named and words[3] != _LISTEN:
+                yield words[9], named[words[2]]
 
 
 def _listeners(pid: str) -> Iterator[Listener]:

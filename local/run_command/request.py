@@ -28,10 +28,17 @@ def service_model() -> ServiceModel:
 def check(operation: str, request: Mapping[str, Any]) -> None:
     """Raise ValidationException naming every member of the request that breaks the model."""
     shape = service_model().operation_model(operation).input_shape
+    if said := complaint(shape, request):
+        raise validation_error(said)
+
+
+def complaint(shape: Any, request: Mapping[str, Any]) -> str:
+    """What a service says of a request that breaks its model; empty for one that does not."""
     problems = list(_problems(shape, request, ""))
-    if problems:
-        count = f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} detected: "
-        raise validation_error(count + "; ".join(problems))
+    count = (
+        f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} detected: "
+    )
+    return count + "; ".join(problems) if problems else ""
 
 
 def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
@@ -75,10 +82,19 @@ def _string(shape: Shape, value: str, path: str) -> Iterator[str]:
         yield _problem(value, path, f"Member must satisfy enum value set: {choices}")
 
 
+_NEAR: Mapping[str, str] = {
+    r"\p{L}": r"\w",
+    r"\p{Z}": r"\s",
+    r"\p{N}": r"\d",
+    # A range of pairs of surrogates, as Java has them.
+    r"\uD800\uDC00-\uDBFF\uDFFF": r"\U00010000-\U0010FFFF",
+}
+
+
 @cache
 def _pattern(pattern: str) -> re.Pattern[str]:
     # Python's `re` knows no \p classes; the nearest are wide enough for tag keys.
-    for name, near in ((r"\p{L}", r"\w"), (r"\p{Z}", r"\s"), (r"\p{N}", r"\d")):
+    for name, near in _NEAR.items():
         pattern = pattern.replace(name, near)
     return re.compile(rf"\A(?:{pattern})\Z")
 

@@ -9,6 +9,7 @@ import pytest
 from botocore.useragent import UserAgentString
 from moto.core.serialize import AttributePickerContext, XFormedAttributePicker
 from moto.core.utils import method_names_from_class
+from moto.ec2.models import ec2_backends
 from moto.ec2.responses import EC2Response
 from moto.s3.models import S3Backend
 
@@ -28,6 +29,11 @@ def install(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(METHODS, cache(method_names_from_class))
     # Nobody reads who asks.
     patch.setattr(UserAgentString, "to_string", lambda _agent: "tests")
+
+
+def forget(account: str, region: str) -> None:
+    """Of the account's instances, since one has changed by itself."""
+    vars(ec2_backends[account][region]).pop("said_before", None)
 
 
 def _names(

@@ -15,6 +15,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
+import boto3
 import pytest
 from moto import mock_aws
 from moto.core.base_backend import BackendDict
@@ -35,7 +36,8 @@ from haproxy_sync.rollout.progress import Progress
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import EnvironmentState
 from haproxy_sync.state.store import Store
-from local import moto_filters
+from local import auto_scaling, moto_filters
+from local.auto_scaling import AutoScaling, auto_scaling_on_moto
 from local.cloud.document_text import submitted
 from local.run_command import (
     Detail,
@@ -48,7 +50,7 @@ from local.run_command import (
     attach,
     run_command_on_moto,
 )
-from tests.contract import answers
+from tests.contract import answers, quick_moto
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -255,6 +257,8 @@ class World:
     clients: Clients
     clock: ManualClock
     service: RunCommand
+    # Groups of instances, which the clock moves, too: their calls go by the client `auto_scaling`.
+    groups: AutoScaling = field(init=False)
     proxies: dict[str, SimulatedProxy] = field(default_factory=dict)
     # Events on their way into the queue.
     inbox: list[dict[str, Any]] = field(default_factory=list)
@@ -270,6 +274,16 @@ class World:
     function: tuple[str, str] = ("", "")  # whose process runs
     invocations: int = 0
     deploys: int = 0
+
+    def __post_init__(self) -> None:
+        """Auto Scaling has the world's clock."""
+        self.groups = auto_scaling_on_moto(ACCOUNT, REGION, clock=self.clock)
+        self.groups.machines.changed = _forget_instances
+
+    @property
+    def auto_scaling(self) -> Any:
+        """A client of Auto Scaling."""
+        return _auto_scaling()
 
     @property
     def now(self) -> float:
@@ -386,21 +400,32 @@ class World:
         end = self.now + seconds
         while (
             due := min(
-                [message[0] for message in self.delayed] + self._reports(), default=end
+                [message[0] for message in self.delayed]
+                + self._reports()
+                + self._group_changes(),
+                default=end,
             )
         ) < end:
-            self.clock.advance(max(0.0, due - self.now))
-            self.service.tick()
+            self._advance(max(0.0, due - self.now))
             self.deliver_events()
-        self.clock.advance(end - self.now)
-        self.service.tick()
+        self._advance(end - self.now)
         self.deliver_events()
+
+    def _advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.service.tick()
+        self.groups.tick()
+
+    def _group_changes(self) -> list[float]:
+        """When a group has something to do next, after what it has to do at once."""
+        self.groups.tick()
+        change = self.groups.next_change()
+        return [change.timestamp()] if change else []
 
     def finish_unnoticed(self) -> None:
         """What the hosts are doing ends, and what their agents say of it arrives; no event does."""
         for _ in range(2):
-            self.clock.advance(1.5)
-            self.service.tick()
+            self._advance(1.5)
 
     def _reports(self) -> list[float]:
         """When what the agents have sent arrives, and when to ask those that work."""
@@ -588,8 +613,9 @@ def new_world(**changes: Any) -> Iterator[World]:
 @contextmanager
 def _around(world: World) -> Iterator[None]:
     """Run Command, the handler and the queue are this world's."""
-    with attach(world.service):
+    with attach(world.service), auto_scaling.attach(world.groups):
         world.service.on_event = lambda said: _announce(world, said)
+        world.groups.on_event = lambda said: _announce_group(world, said)
         # moto's queue delays by the wall clock, we by the test's.
         with wired(world), _delayed(world):
             yield
@@ -666,6 +692,11 @@ def _clients() -> Clients:
     return aws.clients(REGION)
 
 
+@cache
+def _auto_scaling() -> Any:
+    return boto3.client("autoscaling", region_name=REGION)
+
+
 @contextmanager
 def _delayed(world: World) -> Iterator[None]:
     def delay(params: Mapping[str, Any], **_: Any) -> None:
@@ -683,6 +714,16 @@ def _announce(world: World, said: dict[str, Any]) -> None:
     is_command = said["detail-type"] == "EC2 Command Status-change Notification"
     if is_command and said["detail"]["status"] not in {"Pending", "InProgress"}:
         world.inbox.append(said)
+
+
+def _announce_group(world: World, said: dict[str, Any]) -> None:
+    """The rules let all pass but that an instance is pending, as template.yaml's do."""
+    if said["detail"].get("state") != "pending":
+        world.inbox.append(said)
+
+
+def _forget_instances() -> None:
+    quick_moto.forget(ACCOUNT, REGION)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from moto import mock_aws
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # ships no types
 
 from local.run_command import Event, ManualClock, at_once, attach, run_command_on_moto
+from tests.local import auto_scaling_bench
 from tests.local.agent_runner import Runner
 from tests.local.run_command_bench import DOCUMENT, Bench
 from tests.local.stack_life import Life, lived
@@ -64,6 +65,13 @@ def bench() -> Iterator[Bench]:
                 Name="Apply", Content=json.dumps(DOCUMENT), DocumentType="Command"
             )
             yield Bench(ssm, service, clock, events)
+
+
+@pytest.fixture
+def scaling() -> Iterator[auto_scaling_bench.ScalingBench]:
+    """A bench for groups."""
+    with auto_scaling_bench.opened() as made:
+        yield made
 
 
 @pytest.fixture

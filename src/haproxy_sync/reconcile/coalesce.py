@@ -10,6 +10,7 @@ from haproxy_sync.fleet.inventory import MAX_FILTER_VALUES
 from haproxy_sync.reconcile.events import Event, Intent, Kind
 from haproxy_sync.reconcile.wakeup import SETTLE_SECONDS, delay
 from haproxy_sync.rollout import agents, last_good
+from haproxy_sync.rollout.watching import is_open
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 
@@ -119,7 +120,8 @@ def _advanced(batch: _Batch) -> Decision | None:
     if batch.kinds != {Kind.ADVANCE}:
         return None
     has_young = agents.young_at(batch.state, batch.now) is not None
-    if has_young or last_good.to_put(batch.state, batch.now):
+    is_awaited = any(is_open(each, batch.now) for each in batch.state.lifecycle_actions)
+    if has_young or is_awaited or last_good.to_put(batch.state, batch.now):
         return Decision(Disposition.ADVANCE)
     return COVERED
 

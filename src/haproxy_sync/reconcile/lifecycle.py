@@ -218,11 +218,11 @@ class Acting:
         if not is_open(progress, self.now) or self.now < _tried_again_at(progress):
             return progress
         how = ending(progress, state, self.settings, self.now)
-        if how:
-            return self._ended(progress, how)
-        if _wants_time(progress, state, self.settings, self.now):
-            return self._prolonged(progress)
-        return progress
+        after = self._ended(progress, how) if how else progress
+        is_over = not is_open(after, self.now)
+        if is_over or not _wants_time(after, state, self.settings, self.now):
+            return after
+        return replace(self._prolonged(after), failure=after.failure)
 
     def _ended(self, progress: ActionProgress, how: Ending) -> ActionProgress:
         complete = partial(

@@ -312,11 +312,14 @@ class Reconciler:
             Progress(state).ask_again_at(run.now),
             proposal.look_again_at,
             state.refused_until(run.now),
-            lifecycle.wake_at(state, self.settings, run.now),
             wakeup.second_look_at(run.intent, before, proposal.state, run.now),
         )
         state, wake_at = wakeup.scheduled(state, times, run.now)
-        steps = (agents.young_at(state, run.now), last_good.put_at(state, run.now))
+        steps = (
+            agents.young_at(state, run.now),
+            last_good.put_at(state, run.now),
+            lifecycle.wake_at(state, self.settings, run.now),
+        )
         state, advance_at = wakeup.advancing(state, steps, run.now)
         state = self._explained(before, state, proposal)
         etag = self._store.put(state, run.snapshot.etag)

@@ -1,27 +1,11 @@
 """The system kept for play: its machines follow EC2, and each has a port on loopback."""
 
-import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from local.follow import followed
 from local.forward import forwarded
 from local.system import HTTP, HTTPS, Backend, LocalSystem, Proxy
-
-FOLLOW_SECONDS = 1.0
-"""How soon a machine follows its instance: EC2 is asked for all of them that often, for as long as the demo is kept."""
-
-# What a machine that cannot start raises: an address that its predecessor still has, namespaces, HAProxy.
-_TROUBLES = (
-    BotoCoreError,
-    ClientError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    subprocess.CalledProcessError,
-)
 
 
 @contextmanager
@@ -37,31 +21,8 @@ def kept(
         closing.callback(ports.close)
         ports.follow()
         system.publish(ports.urls)
-        stop = threading.Event()
-        thread = threading.Thread(target=_follow, args=(system, ports, stop, say))
-        closing.callback(thread.join)
-        closing.callback(stop.set)
-        thread.start()
+        closing.enter_context(followed(system, say, ports.follow))
         yield ports.urls
-
-
-def _follow(
-    system: LocalSystem,
-    ports: "_Ports",
-    stop: threading.Event,
-    say: Callable[[str], None],
-) -> None:
-    said = ""
-    while not stop.wait(FOLLOW_SECONDS):
-        trouble = ""
-        try:
-            system.follow()
-            ports.follow()
-        except _TROUBLES as error:
-            trouble = f"the machines do not follow EC2: {error}"
-        if trouble not in ("", said):
-            say(trouble)
-        said = trouble
 
 
 class _Ports:

@@ -52,10 +52,19 @@ def attach(service: AutoScaling) -> Iterator[AutoScaling]:
         return reservation
 
     def describe_spot_instance_requests(response: Any) -> ActionResult:
-        if response._get_param("Filters"):  # noqa: SLF001 - moto's way to read a request
-            raise NotPlayed("Filters of DescribeSpotInstanceRequests")
+        # moto's way to read a request
+        filters = response._get_param("Filters", [])  # noqa: SLF001
         ids = response._get_param("SpotInstanceRequestIds", [])  # noqa: SLF001
-        return ActionResult({"SpotInstanceRequests": service.spot.described(ids)})
+        described = service.spot.described(ids)
+        for each in filters:
+            if each["Name"] != "status-code":
+                raise NotPlayed(f"Filter {each['Name']} of DescribeSpotInstanceRequests")
+            described = [
+                request
+                for request in described
+                if request["Status"]["Code"] in each["Values"]
+            ]
+        return ActionResult({"SpotInstanceRequests": described})
 
     ec2: dict[str, Any] = {
         "describe_spot_instance_requests": describe_spot_instance_requests

@@ -1,7 +1,8 @@
 """`python -m local.cloud FOLDER SPEED`: serves AWS on loopback until standard input closes.
 
 Prints the endpoint, then takes one order a line: `{"register": ...}` says that a host's agent came up,
-`{"disconnect": "i-..."}` that it went. SPEED multiplies the schedules; logs and unpacked functions go to FOLDER.
+`{"disconnect": "i-..."}` that it went; `auto_scaling` has orders of its own.
+SPEED multiplies the schedules; logs and unpacked functions go to FOLDER.
 """
 
 import json
@@ -10,7 +11,9 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # read when moto is imported
 # There would be 1,296 images to search at each launch.
@@ -24,10 +27,12 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 from local import moto_filters
+from local.auto_scaling import attach as attach_auto_scaling
 from local.cloud import (
     ACCOUNT,
     REGION,
     access,
+    auto_scaling,
     cloudformation,
     ec2,
     event_source,
@@ -81,9 +86,10 @@ def main(folder: Path, speed: float) -> None:
     def tick() -> None:
         while True:
             service.tick()
+            auto_scaling.SERVICE.tick()
             time.sleep(TICK_SECONDS)
 
-    with attach(service):
+    with attach(service), attach_auto_scaling(auto_scaling.SERVICE):
         for work in (
             server.serve_forever,
             tick,
@@ -95,11 +101,16 @@ def main(folder: Path, speed: float) -> None:
         hosts = Hosts(service, endpoint)
         try:
             for line in sys.stdin:
-                hosts.obey(json.loads(line))
+                _obey(hosts, json.loads(line))
         finally:
             (folder / "judged.jsonl").write_text("\n".join(sorted(access.JUDGED)))
             hosts.close()
             functions.close()
+
+
+def _obey(hosts: Hosts, order: Mapping[str, Any]) -> None:
+    if not auto_scaling.obey(order):
+        hosts.obey(order)
 
 
 if __name__ == "__main__":

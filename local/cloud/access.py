@@ -19,7 +19,7 @@ from moto.s3.exceptions import S3AccessDeniedError
 from moto.s3.models import s3_backends
 from moto.sts.models import sts_backends
 
-from local.cloud import ACCOUNT, PARTITION, REGION
+from local.cloud import ACCOUNT, PARTITION, REGION, auto_scaling
 from local.cloud.policies import Request, allows
 
 CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/[^/]+/[^/]+/(?P<service>[^/]+)/")
@@ -34,7 +34,7 @@ S3_ACTIONS = {
 # Services that sign requests with another name.
 SERVICES = {"monitoring": "cloudwatch"}
 # Services whose errors are XML.
-QUERY = ("ec2", "cloudformation", "iam", "sts", "monitoring")
+QUERY = ("ec2", "cloudformation", "iam", "sts", "monitoring", "autoscaling")
 
 
 def policies_of(role_arn: str) -> list[Any]:
@@ -134,13 +134,9 @@ def _requests(
             end = stack if "/" in stack else f"{stack}/"
             yield Request(action, f"{arn}stack/{end}")
         case "ssm", "SendCommand":
-            yield Request(action, f"{arn}document/{call._get_param('DocumentName')}")
-            for instance_id in call._get_param("InstanceIds") or ():
-                yield Request(
-                    action,
-                    f"{arn}instance/{instance_id}".replace(":ssm:", ":ec2:"),
-                    _tags(instance_id),
-                )
+            yield from _sending(action, arn, call)
+        case "autoscaling", _:
+            yield Request(action, *_group(operation, call))
         case _:
             named = _named(service, operation, call)
             of = arn.replace(f":{REGION}:", "::") if service == "iam" else arn
@@ -177,6 +173,26 @@ def _named(service: str, operation: str, call: Any) -> str:
 def _function(path: list[str]) -> str:
     """Of `/2015-03-31/functions/NAME/...`; other paths name none."""
     return f"function:{path[3]}" if path[2] == "functions" else ""
+
+
+def _sending(action: str, arn: str, call: Any) -> Iterator[Request]:
+    """A command is sent of a document and to instances."""
+    yield Request(action, f"{arn}document/{call._get_param('DocumentName')}")
+    for instance_id in call._get_param("InstanceIds") or ():
+        yield Request(
+            action,
+            f"{arn}instance/{instance_id}".replace(":ssm:", ":ec2:"),
+            _tags(instance_id),
+        )
+
+
+def _group(operation: str, call: Any) -> tuple[str, dict[str, str]]:
+    """Auto Scaling's changes name a group, its looks none; who names an instance alone means its group."""
+    if operation.startswith("Describe"):
+        return "*", {}
+    name = call._get_param("AutoScalingGroupName")
+    found = auto_scaling.SERVICE.member(call._get_param("InstanceId") or "")
+    return auto_scaling.resource(str(name or (found and found[0].name)))
 
 
 def _tags(instance_id: str) -> dict[str, str]:

@@ -357,6 +357,40 @@ class World:
             self.service.deregister(instance_id)
         return ids
 
+    def make_group(
+        self, size: int, name: str = "web", kind: str = "tomcat", **more: Any
+    ) -> None:
+        """An Auto Scaling group of so many instances, which come as time passes; `more` are members of the request."""
+        tags = {"Environment": self.settings.environment, "Type": kind}
+        self.clients.ec2.create_launch_template(
+            LaunchTemplateName=name,
+            LaunchTemplateData={"ImageId": "ami-12345678", "InstanceType": "t3.micro"},
+        )
+        request = {
+            "LaunchTemplate": {"LaunchTemplateName": name},
+            "MinSize": 0,
+            "MaxSize": 20,
+            "AvailabilityZones": [f"{REGION}a", f"{REGION}b"],
+            "Tags": [
+                {"Key": key, "Value": value, "PropagateAtLaunch": True}
+                for key, value in tags.items()
+            ],
+        }
+        self.auto_scaling.create_auto_scaling_group(
+            AutoScalingGroupName=name, DesiredCapacity=size, **request | more
+        )
+
+    def lifecycle_states(self, name: str = "web") -> dict[str, str]:
+        """Of the instances that the group names."""
+        answer = self.auto_scaling.describe_auto_scaling_groups(
+            AutoScalingGroupNames=[name]
+        )
+        return {
+            each["InstanceId"]: each["LifecycleState"]
+            for group in answer["AutoScalingGroups"]
+            for each in group["Instances"]
+        }
+
     def join(self, instance_id: str) -> SimulatedProxy:
         """The proxy's agent registers with Run Command."""
         host = self.proxies.setdefault(instance_id, SimulatedProxy(self, instance_id))

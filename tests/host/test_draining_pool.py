@@ -119,7 +119,7 @@ def run(
         assert version
         certificate = "/etc/haproxy/site.pem"
         names = {"haproxy_version": version[1], "certificates": certificate, **more}
-        proxy.start(_config(backends, tags, zones, names))
+        proxy.start(bundled(backends, tags, zones, names))
         return proxy
 
     return made
@@ -147,12 +147,13 @@ def _happens(proxy: ProxyHost, events: str) -> None:
         proxy.ask(_COMMANDS[event].format(server))
 
 
-def _config(
+def bundled(
     hosts: tuple[BackendHost, ...],
     tags: Sequence[Mapping[str, str]],
     zones: str,
     variables: Mapping[str, Any],
 ) -> str:
+    """The config that the template makes of these, with their tags, in these zones."""
     stack = Settings(
         "staging",
         "ap-southeast-2",

@@ -1,6 +1,7 @@
 """Old workers: what a reload removes gets nothing from them any more, and they do not go on listening."""
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from local.lab import BackendHost, Client, Load, Network, ProxyHost, Style, wait_until
+from local.lab import (
+    BackendHost,
+    Client,
+    Load,
+    Network,
+    ProxyHost,
+    Style,
+    self_signed,
+    wait_until,
+)
 from tests.host import deafen
 from tests.host.apply_step import (
     STATE_DIR,
@@ -21,6 +31,7 @@ from tests.host.apply_step import (
     state_of,
     stateful,
 )
+from tests.host.test_draining_pool import SITE, bundled
 from tests.host.test_kill_sweep import TRACER
 
 type MakeProxy = Callable[..., ProxyHost]
@@ -169,6 +180,55 @@ def test_an_old_worker_knows_drains_and_weights(
     assert traffic.failed == []
     assert {each.backend for each in traffic.attempts[asked:]} == {"app-3"}
     assert state_of(proxy)["app-1"][2:] == (READY, 0)
+
+
+@pytest.mark.fault("F198")
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("method", ["syn-drop", "seamless", "auto"])
+def test_a_client_that_stays_leaves_who_drains_by_the_bundled_template(
+    make_proxy: MakeProxy,
+    backends: tuple[BackendHost, ...],
+    client: Client,
+    style: Style,
+    method: str,
+    haproxy: dict[str, Any],
+) -> None:
+    """Its old worker asks the others from then on, whichever way HAProxy is reloaded."""
+    proxy = make_proxy(style, **haproxy)
+    proxy.write("/etc/haproxy/site.pem", self_signed(SITE))
+    proxy.path(STATE_DIR).mkdir()
+    version = re.search(r"version (\d+\.\d+)", proxy.run(["haproxy", "-v"]).stdout)
+    assert version
+    variables = {
+        "haproxy_version": version[1],
+        "certificates": "/etc/haproxy/site.pem",
+        "log_target": "127.0.0.1:514",
+    }
+    drain = {"haproxy:drain": "true"}
+    before, after = (
+        bundled(backends, [own, {}, {}], "nnn", variables) for own in ({}, drain)
+    )
+    proxy.start(before)
+    load = Load(
+        (str(proxy.ipv4),),
+        port=443,
+        server_name=SITE,
+        keepalive=9,
+        keepalive_interval_seconds=0.3,
+    )
+    with client.traffic(load) as traffic:
+        wait_until(lambda: {each.backend for each in traffic.attempts} == EVERYBODY)
+        answer = ApplyStep(proxy).run(after, ReloadMethod=method)
+        asked = len(traffic.attempts)
+        wait_until(lambda: len(traffic.attempts) > asked + 60)
+    assert answer.says("installed"), answer
+    assert NOT_TOLD not in answer["notes"]
+    assert traffic.failed == []
+    served = {each.backend for each in traffic.attempts[asked + 9 :]}
+    assert served == EVERYBODY - {"app-1"}
+
+
+EVERYBODY = {"app-1", "app-2", "app-3"}
 
 
 LOADED = "/run/loaded"

@@ -4,6 +4,10 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -209,6 +213,71 @@ def test_what_the_kernel_does_not_tell_is_unknown(
         monkeypatch.setattr("os.readlink", refuse)
         with pytest.raises(PermissionError):
             sockets.connected(os.getpid(), [place])
+
+
+# --- all processes together ---
+
+WORKER = 7
+
+
+class Found:
+    """A discovery that finds the worker, and this process as another one."""
+
+    def find(self) -> SimpleNamespace:
+        """What `words` needs of a service."""
+        return SimpleNamespace(workers=(WORKER, os.getpid()), master_socket_path="")
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[str]:
+    """Where a worker answers that has one session of a server that drains."""
+    path = str(tmp_path / "admin.sock")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+
+        def serve() -> None:
+            peer, _ = listening.accept()
+            with peer:
+                while peer.recv(4096):
+                    pass
+                said = answer(DRAIN, statistics=STATISTICS + "app,app-1,0,0,1,1\n")
+                peer.sendall(f"Pid: {WORKER}\n\n{said}".encode())
+
+        thread = Thread(target=serve, daemon=True)
+        thread.start()
+        yield path
+        thread.join(10)
+
+
+@pytest.mark.fault("F255")
+@pytest.mark.fault("F256")
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(None, ("out/1", "gone/1")), (PermissionError, ("out/?", "gone/?"))],
+)
+def test_what_goes_through_all_processes_is_known_or_not(
+    worker: str,
+    listener: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[OSError] | None,
+    told: tuple[str, ...],
+) -> None:
+    """One that came while the worker was asked counts, and one that nobody can count leaves the sum unknown."""
+    port = listener.getsockname()[1]
+
+    real = os.readlink
+
+    def readlink(path: str) -> str:
+        if error:
+            raise error
+        return real(path)
+
+    monkeypatch.setattr("os.readlink", readlink)
+    with socket.create_connection(("127.0.0.1", port)):
+        found: Any = Found()
+        watch = "10.77.1.1:8080", f"127.0.0.1:{port}"
+        assert watched.words(worker, WORKER, found, watch) == told
 
 
 # --- the marker ---

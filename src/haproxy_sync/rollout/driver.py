@@ -187,29 +187,23 @@ def _inspections(
     now: UnixSeconds,
 ) -> tuple[EnvironmentState, tuple[Command, ...]]:
     """Who is asked now how it is, by the document's newest version; nobody where that cannot be had: a look goes on."""
-    due = inspections.due(state, now)
-    overdue = _overdue(state, settings, now)
-    if not due | inspections.rested(state, overdue, now):
+    if not _to_ask(state, settings, now):
         return state, ()
+    due = inspections.due(state, now)
+    overdue = inspections.overdue(state, settings, now)
+    awaited = watching.Watch(state, settings, now).due()
     state = agents_asked(ssm, settings, state, now)
-    due, overdue = _online(state, due), _online(state, overdue)
-    if not due | overdue:
+    due, overdue, awaited = (_online(state, each) for each in (due, overdue, awaited))
+    if not due | overdue | awaited:
         return state, ()
     state, document = _newest(ssm, settings, state, program, now)
     if document is None:
         return state, ()
     if not Progress(state).has_proven_program(document.program):
-        overdue = inspections.one_by_one(state, overdue)
-    ready = due | inspections.rested(state, overdue, now)
+        overdue = inspections.one_by_one(state, overdue | awaited)
+        awaited = frozenset()
+    ready = due | inspections.rested(state, overdue, now) | awaited
     return state, inspections.claims(state, ready, document, now)
-
-
-def _overdue(
-    state: EnvironmentState, settings: Settings, now: UnixSeconds
-) -> frozenset[str]:
-    """Who has not spoken for too long, and whose word on servers that come or go is awaited."""
-    awaited = watching.Watch(state, settings, now).due()
-    return inspections.overdue(state, settings, now) | awaited
 
 
 def _newest(
@@ -244,8 +238,10 @@ def _to_ask(
     state: EnvironmentState, settings: Settings, now: UnixSeconds
 ) -> frozenset[str]:
     """Who shall be asked now how it is, if its agent can be reached."""
-    overdue = _overdue(state, settings, now)
-    return inspections.due(state, now) | inspections.rested(state, overdue, now)
+    overdue = inspections.overdue(state, settings, now)
+    awaited = watching.Watch(state, settings, now).due()
+    rested = inspections.rested(state, overdue, now)
+    return inspections.due(state, now) | rested | awaited
 
 
 def _online(state: EnvironmentState, instance_ids: Iterable[str]) -> frozenset[str]:

@@ -7,6 +7,7 @@ from itertools import chain, islice
 
 from haproxy_sync.fleet.model import Backend, LifecycleAction, by_id, endpoint
 from haproxy_sync.rollout.agents import is_online
+from haproxy_sync.rollout.limits import backoff
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import (
@@ -146,10 +147,13 @@ class Watch:
         self, proxy: ProxyProgress, actions: Iterable[ActionProgress]
     ) -> Iterator[UnixSeconds]:
         asked_at = max(proxy.state.serving.claimed_at, proxy.state.inspect_sent_at)
+        attempts = proxy.state.inspect_attempts  # in vain
+        rested_at = asked_at + backoff(attempts) if attempts else asked_at
         for each in actions:
             standing = self.standing(each, proxy)
             if standing in {Standing.PROVED, Standing.BEHIND}:
-                yield max(asked_at + self._pause(each, proxy), each.since)
+                asked_again_at = asked_at + self._pause(each, proxy)
+                yield max(asked_again_at, rested_at, each.since)
 
     def _pause(self, progress: ActionProgress, proxy: ProxyProgress) -> float:
         if not (proxy.is_settled and self.is_published(progress.action)):

@@ -178,6 +178,8 @@ def test_all_hooks_must_continue(scaling: ScalingBench) -> None:
     assert len(scaling.said("EC2 Instance-terminate Lifecycle Action")) == 2
     scaling.complete(instance)
     assert scaling.states() == {instance: "Terminating:Wait"}
+    with refused("ValidationError", "No active Lifecycle Action found"):
+        scaling.complete(instance)
     scaling.complete(instance, hook="logs")
     assert scaling.states() == {instance: "Terminating:Proceed"}
 

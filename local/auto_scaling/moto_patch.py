@@ -58,7 +58,9 @@ def attach(service: AutoScaling) -> Iterator[AutoScaling]:
         described = service.spot.described(ids)
         for each in filters:
             if each["Name"] != "status-code":
-                raise NotPlayed(f"Filter {each['Name']} of DescribeSpotInstanceRequests")
+                raise NotPlayed(
+                    f"Filter {each['Name']} of DescribeSpotInstanceRequests"
+                )
             described = [
                 request
                 for request in described

@@ -58,11 +58,10 @@ def _with_serving(
 
 
 def _watched(command: Command, report: Report) -> Mapping[str, Watched]:
-    """By endpoint; where the host could not say, or said something else than was asked, that is what is known."""
-    said = report.watched
-    if len(said) != len(command.watch):
-        said = (Watched(),) * len(command.watch)
-    return MappingProxyType(dict(zip(command.watch, said, strict=True)))
+    """By endpoint; of those that the host had no room for, or could not ask about, nothing is known."""
+    unknown = dict.fromkeys(command.watch, Watched())
+    said = zip(command.watch, report.watched, strict=False)
+    return MappingProxyType(unknown | dict(said))
 
 
 def _since(before: Serving, report: Report, now: UnixSeconds) -> UnixSeconds:

@@ -318,21 +318,28 @@ def test_a_drain_goes_on_whatever_is_lost(three: Web, lost: str) -> None:
         three.connect(instance_id, 1)
     leaver = three.leaving(2)
     three.wait_for(lambda: leaver in three.draining())
-    if lost == "state":
-        three.world.clients.s3.put_object(
-            Bucket="bucket", Key="state/staging.json", Body=b"rubbish"
-        )
-    for proxy in three.world.proxies.values():
+    world = three.world
+    lose = {
+        "events": world.inbox.clear,
+        "messages": world.delayed.clear,
+        "state": lambda: _spoil_state(three),
+    }
+    lose[lost]()
+    for proxy in world.proxies.values():
         proxy.connections.clear()
     for _ in range(12):
-        if lost == "events":
-            three.world.inbox.clear()
-        if lost == "messages":
-            three.world.delayed.clear()
+        if lost != "state":
+            lose[lost]()
         three.world.sweep()
         three.world.pass_time(10)
     assert leaver not in three.states()
     assert leaver not in three.served()
+
+
+def _spoil_state(web: Web) -> None:
+    web.world.clients.s3.put_object(
+        Bucket="bucket", Key="state/staging.json", Body=b"rubbish"
+    )
 
 
 @pytest.mark.fault("F286")

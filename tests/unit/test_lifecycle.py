@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 from types import MappingProxyType
 
 import pytest
@@ -239,7 +240,7 @@ def test_who_is_asked_again_and_when() -> None:
     assert (later.due(), later.ask_at) == (frozenset(), BEGIN + 4)
     offline = Watch(state(IDLE, OFFLINE), SETTINGS, BEGIN + 60)
     assert offline.standings(ActionProgress(ACTION, BEGIN))[1] is Standing.UNREACHABLE
-    assert (offline.due(), offline.ask_at) == (frozenset(), None)
+    assert (offline.due(), offline.ask_at) == (frozenset(), inf)
 
 
 def test_an_agent_that_is_offline_keeps_nobody_waiting_for_longer() -> None:
@@ -287,10 +288,11 @@ def test_a_machine_that_goes_is_out_of_the_balance_while_others_answer(
     pool: tuple[Backend, ...], leaving: set[int], expected: set[int]
 ) -> None:
     """Also once EC2 shows it no more, as long as the guard holds it."""
-    shown = () if pool[0].maint else pool[1:]
-    fleet = Fleet(
-        shown, (), leaving=frozenset(backend(each).instance_id for each in leaving)
+    going = frozenset(backend(each).instance_id for each in leaving)
+    shown = tuple(
+        each for each in pool if not each.maint and each.instance_id not in going
     )
+    fleet = Fleet(shown, (), leaving=going)
     after = lifecycle.out_of_balance(Verdict(pool), fleet).pool
     assert after is not None
     out = {each.instance_id for each in after if each.maint}

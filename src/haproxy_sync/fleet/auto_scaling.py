@@ -3,8 +3,7 @@
 Lifecycle states and hooks: the Auto Scaling user guide, "Amazon EC2 Auto Scaling instance lifecycle".
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import batched
@@ -25,7 +24,7 @@ WARMED = "Warmed:"
 TERMINATING, TERMINATED = "Terminating", "Terminated"
 PENDING = "Pending"
 WAITING = ":Wait"  # how the states end in which hooks are waited for
-PROCEEDING = "Pending:Proceed"
+HOOKED = (WAITING, "Pending:Proceed")
 STANDBY = frozenset({"EnteringStandby", "Standby"})
 
 
@@ -78,22 +77,25 @@ class Group:
         state = self.states.get(instance_id, "")
         if self.drains(instance_id):
             return Stage.DRAINS
-        if state.startswith(WARMED):
-            return Stage.WAITS
-        is_in = joins_when_running or self._is_proved_by_us(state)
-        if state.startswith(PENDING) and not is_in:
-            return Stage.WAITS
-        return Stage.JOINS
+        is_in = any((joins_when_running, self._is_proved_by_us(state)))
+        is_pending = all((state.startswith(PENDING), not is_in))
+        is_out = any((state.startswith(WARMED), is_pending))
+        return Stage.WAITS if is_out else Stage.JOINS
+
+    @property
+    def draining(self) -> frozenset[str]:
+        """Those that it lets go, or has put aside."""
+        return frozenset(filter(self.drains, self.states))
 
     def drains(self, instance_id: str) -> bool:
         """Whether the group lets it go, or has put it aside."""
         state = self.states.get(instance_id, "")
-        return state.startswith((TERMINATING, TERMINATED)) or state in STANDBY
+        return any((state.startswith((TERMINATING, TERMINATED)), state in STANDBY))
 
     def _is_proved_by_us(self, state: str) -> bool:
         """Whether it waits, or waited, until proxies see it up."""
-        has_hook = any(each.transition is Transition.LAUNCHING for each in self.hooks)
-        return has_hook and state != PENDING
+        transitions = {each.transition for each in self.hooks}
+        return all((Transition.LAUNCHING in transitions, state != PENDING))
 
 
 NO_GROUP = Group("", MappingProxyType({}))
@@ -111,36 +113,41 @@ class Groups:
         """That of an instance with these tags; one that Auto Scaling does not show any more says nothing."""
         return self.by_name.get(tags.get(GROUP_TAG, ""), NO_GROUP)
 
+    @property
+    def draining(self) -> frozenset[str]:
+        """Those that any group lets go, or has put aside."""
+        return NO_GROUP.draining.union(
+            *(each.draining for each in self.by_name.values())
+        )
+
 
 NO_GROUPS = Groups()
 
 
-def look(
-    auto_scaling: Any, members: Mapping[str, AbstractSet[str]], prefix: str
-) -> Groups:
-    """The groups of these instances by name, and our hooks of those where an instance waits.
+def look(client: Callable[[], Any], named: Mapping[str, str], prefix: str) -> Groups:
+    """The groups of these instances, by instance, and our hooks of those where an instance waits.
 
-    Raises botocore's `ClientError` and `BotoCoreError`.
+    Nobody is asked where none has a group. Raises botocore's `ClientError` and `BotoCoreError`.
     """
     listed: list[Group] = []
-    for names in batched(sorted(members), MAX_NAMES, strict=False):
+    for names in batched(sorted(set(named.values())), MAX_NAMES, strict=False):
         found = pages(
-            auto_scaling.describe_auto_scaling_groups,
+            client().describe_auto_scaling_groups,
             "AutoScalingGroups",
             AutoScalingGroupNames=list(names),
         )
-        listed += [_with_warm_pool(auto_scaling, raw, members) for raw in found]
-    groups = (_with_hooks(auto_scaling, group, prefix) for group in listed)
-    return Groups(MappingProxyType({group.name: group for group in groups}))
+        listed += [_with_warm_pool(client(), raw, named) for raw in found]
+    groups = {group.name: _with_hooks(client(), group, prefix) for group in listed}
+    return Groups(MappingProxyType(groups))
 
 
 def _with_warm_pool(
-    auto_scaling: Any, raw: Mapping[str, Any], members: Mapping[str, AbstractSet[str]]
+    auto_scaling: Any, raw: Mapping[str, Any], named: Mapping[str, str]
 ) -> Group:
     """The group. Of its warm pool, which another call shows, only who runs is of interest."""
-    name = raw["AutoScalingGroupName"]
-    states = _states(raw.get("Instances") or ())
-    if "WarmPoolConfiguration" in raw and members[name] - states.keys():
+    name, states = raw["AutoScalingGroupName"], _states(raw.get("Instances", ()))
+    unlisted = {key for key in named.keys() - states.keys() if named[key] == name}
+    if all(("WarmPoolConfiguration" in raw, unlisted)):
         warm = pages(
             auto_scaling.describe_warm_pool, "Instances", AutoScalingGroupName=name
         )
@@ -158,8 +165,7 @@ def _states(instances: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 def _with_hooks(auto_scaling: Any, group: Group, prefix: str) -> Group:
     """Also while one that waited goes on (`Pending:Proceed`): it has joined, and must not leave for a moment."""
-    states = set(group.states.values())
-    if PROCEEDING not in states and not any(each.endswith(WAITING) for each in states):
+    if not any(each.endswith(HOOKED) for each in group.states.values()):
         return group
     return replace(group, hooks=tuple(_hooks(auto_scaling, group.name, prefix)))
 
@@ -172,8 +178,12 @@ def _hooks(auto_scaling: Any, group: str, prefix: str) -> Iterator[Hook]:
         if error_code(error) != VALIDATION:
             raise
         return
-    for raw in answer["LifecycleHooks"]:
-        name = raw["LifecycleHookName"]
-        if name.startswith(prefix):
-            transition = Transition(raw["LifecycleTransition"])
-            yield Hook(name, transition, raw.get("HeartbeatTimeout", HEARTBEAT_SECONDS))
+    yield from (
+        Hook(
+            name=raw["LifecycleHookName"],
+            transition=Transition(raw["LifecycleTransition"]),
+            heartbeat_seconds=raw.get("HeartbeatTimeout", HEARTBEAT_SECONDS),
+        )
+        for raw in answer["LifecycleHooks"]
+        if raw["LifecycleHookName"].startswith(prefix)
+    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from ipaddress import ip_address
 from itertools import batched, chain, groupby, islice
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +14,14 @@ from haproxy_sync.aws import FAILURES, Clients, pages
 from haproxy_sync.errors import RefusedValue, SyncError
 from haproxy_sync.fleet import auto_scaling, near_miss, spot
 from haproxy_sync.fleet.addresses import private_address
-from haproxy_sync.fleet.auto_scaling import GROUP_TAG, NO_GROUPS, Group, Groups, Stage
+from haproxy_sync.fleet.auto_scaling import (
+    GROUP_TAG,
+    NO_GROUPS,
+    WARMED,
+    Group,
+    Groups,
+    Stage,
+)
 from haproxy_sync.fleet.model import (
     DNS_NAME,
     Backend,
@@ -99,14 +107,10 @@ def signals(
 ) -> Signals:
     """What groups and spot requests say of the environment's backends (`ClientError`, `BotoCoreError`)."""
     backends = [raw for raw in described if _is_backend(raw, settings)]
-    members = defaultdict[str, set[str]](set)
-    for raw in backends:
-        if name := _tags(raw).get(GROUP_TAG):
-            members[name].add(str(raw["InstanceId"]))
-    groups = NO_GROUPS
-    if members:
-        prefix = settings.lifecycle_hook_prefix
-        groups = auto_scaling.look(clients.auto_scaling(), members, prefix)
+    tags = {str(raw["InstanceId"]): _tags(raw) for raw in backends}
+    named = {key: each[GROUP_TAG] for key, each in tags.items() if GROUP_TAG in each}
+    prefix = settings.lifecycle_hook_prefix
+    groups = auto_scaling.look(clients.auto_scaling, named, prefix)
     return Signals(groups, spot.interrupted(clients.ec2, backends))
 
 
@@ -222,25 +226,37 @@ def parse(
     """Instances as EC2 describes them -> the fleet, sorted, names unique, one instance per address."""
     ours = [raw for raw in instances if _is_ours(raw, settings)]
     members = [raw for raw in ours if raw["State"]["Name"] == "running"]
-    leaving = [raw for raw in ours if _is_leaving(raw, settings)]
     entries = [_entry(raw, settings, signals) for raw in members]
     near = [_near(raw, near_miss.in_tags(_tags(raw), settings)) for raw in members]
-    fit = [entry.host for entry in entries if entry.host and not entry.waits_for]
-    unfit = [skipped for entry in entries for skipped in entry.skipped]
+    fit = [entry.host for entry in entries if entry.host]
+    unfit = chain.from_iterable(map(attrgetter("skipped"), entries))
     hosts, reused = newest_per_address(fit)
     named = unique_names(hosts)
-    let_go = _released(leaving, signals) | _warmed(entries)
+    leaving = frozenset(_id(raw) for raw in ours if _is_leaving(raw, settings))
+    released = signals.interrupted | signals.groups.draining
+    waits = _by_instance(entries, "waits_for")
+    warm = frozenset(key for key, state in waits.items() if state.startswith(WARMED))
     return Fleet(
         backends=_of_kind(Backend, named),
         proxies=_of_kind(Proxy, named),
         others=_of_kind(Host, named),
         skipped=tuple(sorted([*unfit, *reused, *_bounded(chain.from_iterable(near))])),
-        leaving=frozenset(str(raw["InstanceId"]) for raw in leaving),
-        waiting=_waiting(entries) - let_go,
-        let_go=let_go,
-        drains=_drains(entries),
-        actions=tuple(action for entry in entries for action in entry.actions),
+        leaving=leaving,
+        waiting=frozenset(waits) - warm,
+        let_go=leaving & released | warm,
+        drains=_by_instance(entries, "drains"),
+        actions=tuple(chain.from_iterable(map(attrgetter("actions"), entries))),
     )
+
+
+def _by_instance(entries: Iterable["_Entry"], said: str) -> Mapping[str, str]:
+    """What is said of each instance of which something is."""
+    words = ((entry.instance_id, getattr(entry, said)) for entry in entries)
+    return MappingProxyType({key: word for key, word in words if word})
+
+
+def _id(raw: Mapping[str, Any]) -> str:
+    return str(raw["InstanceId"])
 
 
 def _is_leaving(raw: Mapping[str, Any], settings: Settings) -> bool:
@@ -252,41 +268,6 @@ def _is_backend(raw: Mapping[str, Any], settings: Settings) -> bool:
     """Whether its type tag says so; it may be unfit yet."""
     kind = _tags(raw).get(settings.type_tag_key)
     return _is_ours(raw, settings) and kind == settings.backend_tag_value
-
-
-def _released(leaving: Iterable[Mapping[str, Any]], signals: Signals) -> frozenset[str]:
-    """Those whose machine goes because their group scales in, or replaces them: nobody has lost them."""
-    return frozenset(
-        instance_id
-        for raw in leaving
-        if (instance_id := str(raw["InstanceId"])) in signals.interrupted
-        or signals.groups.of(_tags(raw)).drains(instance_id)
-    )
-
-
-def _warmed(entries: Iterable["_Entry"]) -> frozenset[str]:
-    """Those in a warm pool."""
-    return frozenset(
-        entry.host.instance_id
-        for entry in entries
-        if entry.host and entry.waits_for.startswith(auto_scaling.WARMED)
-    )
-
-
-def _waiting(entries: Iterable["_Entry"]) -> frozenset[str]:
-    return frozenset(
-        entry.host.instance_id for entry in entries if entry.host and entry.waits_for
-    )
-
-
-def _drains(entries: Iterable["_Entry"]) -> Mapping[str, str]:
-    """Why, by who drains."""
-    found = {
-        entry.host.instance_id: entry.drains
-        for entry in entries
-        if entry.host and entry.drains
-    }
-    return MappingProxyType(found)
 
 
 def _near(raw: Mapping[str, Any], details: Iterable[str]) -> list[Skipped]:
@@ -497,9 +478,10 @@ def _listed(value: str) -> set[str]:
 class _Entry:
     """One instance of the answer: its host, if it can be one, and what was left out."""
 
-    host: Host | None
+    instance_id: str
+    host: Host | None  # also None of a backend that waits
     skipped: tuple[Skipped, ...] = ()
-    waits_for: str = ""  # of a backend that is none yet: its lifecycle state
+    waits_for: str = ""  # its lifecycle state
     drains: str = ""  # why it does
     actions: tuple[LifecycleAction, ...] = ()
 
@@ -519,10 +501,11 @@ def _entry(raw: Mapping[str, Any], settings: Settings, signals: Signals) -> _Ent
     try:
         return _read(described)
     except _Unfit as unfit:
-        return _Entry(None, (_left_out(raw, unfit.reason, unfit.detail),))
+        left_out = _left_out(raw, unfit.reason, unfit.detail)
+        return _Entry(_id(raw), None, (left_out,))
     except RefusedValue as refused:
         what = refused.what.lower().replace(" ", "-")
-        return _Entry(None, (_skipped(described, what, refused),))
+        return _Entry(_id(raw), None, (_skipped(described, what, refused),))
 
 
 def _read(described: _Description) -> _Entry:
@@ -537,11 +520,11 @@ def _read(described: _Description) -> _Entry:
 
 
 def _proxy(_described: _Description, fields: dict[str, Any]) -> _Entry:
-    return _Entry(Proxy(**fields))
+    return _Entry(fields["instance_id"], Proxy(**fields))
 
 
 def _other(_described: _Description, fields: dict[str, Any]) -> _Entry:
-    return _Entry(Host(**fields))
+    return _Entry(fields["instance_id"], Host(**fields))
 
 
 def _backend(described: _Description, fields: dict[str, Any]) -> _Entry:
@@ -550,13 +533,15 @@ def _backend(described: _Description, fields: dict[str, Any]) -> _Entry:
         raise _Unfit(FOREIGN_SUBNET, described.subnet)
     options, skipped = _options(described)
     backend = Backend(**fields, port=described.port, **options)
-    drains = described.drains or (DRAIN_TAG if backend.drain else "")
+    by_tag = DRAIN_TAG if backend.drain else ""
+    drains = described.drains or by_tag
     waits_for = described.waits_for
     if waits_for:
-        skipped = (_left_out(described.raw, NOT_IN_SERVICE, waits_for), *skipped)
+        skipped += (_left_out(described.raw, NOT_IN_SERVICE, waits_for),)
     return _Entry(
-        replace(backend, drain=drains != ""),
-        skipped,
+        instance_id=described.instance_id,
+        host=None if waits_for else replace(backend, drain=drains != ""),
+        skipped=skipped,
         waits_for=waits_for,
         drains=drains,
         actions=_actions(described, backend),

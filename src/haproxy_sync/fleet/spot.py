@@ -16,11 +16,9 @@ def interrupted(ec2: Any, instances: Iterable[Mapping[str, Any]]) -> frozenset[s
     Raises botocore's `ClientError` and `BotoCoreError`.
     """
     by_request = {
-        raw["SpotInstanceRequestId"]: str(raw["InstanceId"])
-        for raw in instances
-        if raw.get("SpotInstanceRequestId")
+        raw.get("SpotInstanceRequestId"): str(raw["InstanceId"]) for raw in instances
     }
-    if not by_request:
+    if by_request.keys() <= {None}:
         return NOBODY
     marked = pages(
         ec2.describe_spot_instance_requests,

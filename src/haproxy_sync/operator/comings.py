@@ -37,10 +37,9 @@ def connections(state: EnvironmentState, server: str) -> int | None:
         for observed in map(state.proxy_state, state.proxy_ids)
         if server in observed.serving.watched
     ]
-    counted = [word.connections for word in words]
-    if not counted or None in counted:
-        return None
-    return sum(filter(None, counted))
+    counted = {word.connections for word in words} or {None}
+    known = sum(word.connections or 0 for word in words)
+    return None if None in counted else known
 
 
 def actions(watch: Watch) -> list[Answer]:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from haproxy_sync.rollout import agents, inspections, next_commands, word
 from haproxy_sync.rollout.next_commands import Due
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
-from haproxy_sync.rollout.watching import Watch, is_open
+from haproxy_sync.rollout.watching import Watch, open_actions
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import (
     APPLIED,
@@ -93,10 +93,7 @@ class Situation:
     @property
     def open_actions(self) -> tuple[ActionProgress, ...]:
         """Our lifecycle actions that wait, the oldest first."""
-        such = (
-            each for each in self.state.lifecycle_actions if is_open(each, self.now)
-        )
-        return tuple(sorted(such, key=attrgetter("since", "key")))
+        return open_actions(self.state, self.now)
 
     def name(self, instance_id: str) -> str:
         """What people call it; its id where nothing else is known."""

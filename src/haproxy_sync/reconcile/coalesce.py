@@ -9,8 +9,7 @@ from functools import cached_property
 from haproxy_sync.fleet.inventory import MAX_FILTER_VALUES
 from haproxy_sync.reconcile.events import Event, Intent, Kind
 from haproxy_sync.reconcile.wakeup import SETTLE_SECONDS, delay
-from haproxy_sync.rollout import agents, last_good
-from haproxy_sync.rollout.watching import is_open
+from haproxy_sync.rollout import agents, last_good, watching
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import EnvironmentState, UnixSeconds
 
@@ -120,8 +119,12 @@ def _advanced(batch: _Batch) -> Decision | None:
     if batch.kinds != {Kind.ADVANCE}:
         return None
     has_young = agents.young_at(batch.state, batch.now) is not None
-    is_awaited = any(is_open(each, batch.now) for each in batch.state.lifecycle_actions)
-    if has_young or is_awaited or last_good.to_put(batch.state, batch.now):
+    reasons = (
+        has_young,
+        watching.open_actions(batch.state, batch.now),
+        last_good.to_put(batch.state, batch.now),
+    )
+    if any(reasons):
         return Decision(Disposition.ADVANCE)
     return COVERED
 

@@ -4,20 +4,22 @@ All of it follows from what the last look found and what proxies said since, so 
 event. Calls are made before the state is put: each is harmless when it is repeated.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
+from itertools import chain
+from math import inf, isinf
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from haproxy_sync.aws import error_code
+from haproxy_sync.aws import FAILURES
 from haproxy_sync.fleet.auto_scaling import PENDING, VALIDATION
-from haproxy_sync.fleet.model import Fleet, by_id, ids
+from haproxy_sync.fleet.model import Fleet, by_id, ids, without
 from haproxy_sync.reconcile.events import Intent
-from haproxy_sync.reconcile.guard import Verdict
+from haproxy_sync.reconcile.guard import Verdict, only
+from haproxy_sync.rollout import watching
 from haproxy_sync.rollout.watching import Standing, Watch, is_open
 from haproxy_sync.settings import Settings
 from haproxy_sync.state import failures
@@ -31,6 +33,7 @@ from haproxy_sync.state.model import (
 # For so long a proxy that answers, and does not prove the drain (a freeze, a stopped rollout), holds a termination up.
 UNPROVED_SECONDS = 900.0
 RETRY_SECONDS = 15.0  # after a call that failed
+NOBODY: frozenset[str] = frozenset()
 REBALANCE_SECONDS = 3600.0  # for which a recommendation is a note
 
 
@@ -62,43 +65,30 @@ def seen(
     state: EnvironmentState, fleet: Fleet, intent: Intent, now: UnixSeconds
 ) -> EnvironmentState:
     """The state with who drains, and with the actions that Auto Scaling shows."""
+    begins = Drain("", now)
+    draining = {
+        key: replace(state.draining.get(key, begins), why=why)
+        for key, why in sorted(fleet.drains.items())
+    }
     known = {each.key: each for each in state.lifecycle_actions}
-    actions = (ActionProgress(action, now) for action in fleet.actions)
+    actions = [ActionProgress(action, now) for action in fleet.actions]
     return replace(
         with_rebalance(state, intent, now),
-        draining=MappingProxyType(
-            {
-                key: Drain(why, _since(state, key, now))
-                for key, why in sorted(fleet.drains.items())
-            }
-        ),
+        draining=MappingProxyType(draining),
         lifecycle_actions=tuple(
             replace(known.get(each.key, each), action=each.action) for each in actions
         ),
     )
 
 
-def _since(state: EnvironmentState, instance_id: str, now: UnixSeconds) -> UnixSeconds:
-    drain = state.draining.get(instance_id)
-    return drain.since if drain else now
-
-
 def with_rebalance(
     state: EnvironmentState, intent: Intent, now: UnixSeconds
 ) -> EnvironmentState:
     """The state with the recommendations that events brought, as long as they are of interest."""
-    recommended = dict(state.rebalance) | {
-        instance_id: now
-        for event in intent.events
-        if event.rebalance
-        for instance_id in event.instance_ids
-    }
-    ours = ids(state.pool)
-    kept = {
-        key: at
-        for key, at in recommended.items()
-        if key in ours and at + REBALANCE_SECONDS > now
-    }
+    said = (event.instance_ids for event in intent.events if event.rebalance)
+    recommended = dict(state.rebalance) | dict.fromkeys(chain.from_iterable(said), now)
+    ours = only(recommended, ids(state.pool))
+    kept = {key: at for key, at in ours.items() if at + REBALANCE_SECONDS > now}
     return replace(state, rebalance=MappingProxyType(kept))
 
 
@@ -106,22 +96,14 @@ def out_of_balance(verdict: Verdict, fleet: Fleet) -> Verdict:
     """The verdict whose pool sends nobody to machines that go, as long as somebody else can answer."""
     if verdict.pool is None:
         return verdict
-    shown = ids(fleet.backends)
-    going = {
-        each.instance_id
-        for each in verdict.pool
-        if each.instance_id in fleet.leaving
-        or (each.maint and each.instance_id not in shown)
-    }
-    has_others = any(
-        not each.drain and each.instance_id not in going for each in verdict.pool
-    )
+    pool = verdict.pool
+    disabled = ids(filter(attrgetter("maint"), pool))
+    going = (fleet.leaving | disabled) - ids(fleet.backends)
+    has_others = not all(map(attrgetter("drain"), without(pool, going)))
+    out = going if has_others else NOBODY
     return replace(
         verdict,
-        pool=tuple(
-            replace(each, maint=has_others and each.instance_id in going)
-            for each in verdict.pool
-        ),
+        pool=tuple(replace(each, maint=each.instance_id in out) for each in pool),
     )
 
 
@@ -143,17 +125,16 @@ def ending(
     return _left(progress, standings, settings, now)
 
 
-def _joined(standings: Iterable[Standing]) -> Ending | None:
-    """Every proxy that can be reached sees it up."""
-    reachable = [each for each in standings if each is not Standing.UNREACHABLE]
-    is_up = all(each is Standing.READY for each in reachable)
-    has_nobody = not reachable and standings
-    return Ending.CONTINUE if is_up and not has_nobody else None
+def _joined(standings: tuple[Standing, ...]) -> Ending | None:
+    """Every proxy that can be reached sees it up; where there is none at all, nobody is waited for."""
+    reachable = set(standings) - {Standing.UNREACHABLE}
+    is_up = reachable == {Standing.READY} or not standings
+    return Ending.CONTINUE if is_up else None
 
 
 def _left(
     progress: ActionProgress,
-    standings: Iterable[Standing],
+    standings: tuple[Standing, ...],
     settings: Settings,
     now: UnixSeconds,
 ) -> Ending | None:
@@ -161,33 +142,12 @@ def _left(
     found = set(standings)
     if found <= {Standing.READY}:
         return Ending.CONTINUE
-    lasted = now - progress.since
-    if lasted < settings.drain_seconds:
-        return None
-    if Standing.BEHIND in found and lasted < settings.drain_seconds + UNPROVED_SECONDS:
+    grace = UNPROVED_SECONDS if Standing.BEHIND in found else 0.0
+    if now - progress.since < settings.drain_seconds + grace:
         return None
     is_proved = found <= {Standing.READY, Standing.PROVED}
-    if progress.action.keeps_abandoned and not is_proved:
-        return Ending.ABANDON
-    return Ending.CONTINUE
-
-
-def _wants_time(
-    progress: ActionProgress,
-    state: EnvironmentState,
-    settings: Settings,
-    now: UnixSeconds,
-) -> bool:
-    """Whether a heartbeat is due.
-
-    An instance that all proxies have, and that does not come up, gets none: its hook's timeout is the group's verdict.
-    """
-    action = progress.action
-    if now < progress.heartbeat_at + action.heartbeat_seconds / 2:
-        return False
-    if not action.joins:
-        return True
-    return Standing.BEHIND in Watch(state, settings, now).standings(progress)
+    is_kept = all((progress.action.keeps_abandoned, not is_proved))
+    return Ending.ABANDON if is_kept else Ending.CONTINUE
 
 
 # Acting on it.
@@ -203,26 +163,32 @@ class Acting:
 
     def acted(self, state: EnvironmentState) -> EnvironmentState:
         """The state after every call that is due; what fails is in it, and tried again."""
-        if not state.lifecycle_actions:
-            return state
-        return replace(
-            state,
-            lifecycle_actions=tuple(
-                self._acted(each, state) for each in state.lifecycle_actions
-            ),
-        )
+        actions = (self._acted(each, state) for each in state.lifecycle_actions)
+        return replace(state, lifecycle_actions=tuple(actions))
 
     def _acted(
         self, progress: ActionProgress, state: EnvironmentState
     ) -> ActionProgress:
-        if not is_open(progress, self.now) or self.now < _tried_again_at(progress):
+        is_rested = self.now >= _tried_again_at(progress)
+        if not all((is_rested, is_open(self.now, progress))):
             return progress
         how = ending(progress, state, self.settings, self.now)
         after = self._ended(progress, how) if how else progress
-        is_over = not is_open(after, self.now)
-        if is_over or not _wants_time(after, state, self.settings, self.now):
+        if not self._wants_time(after, state):
             return after
         return replace(self._prolonged(after), failure=after.failure)
+
+    def _wants_time(self, progress: ActionProgress, state: EnvironmentState) -> bool:
+        """Whether a heartbeat is due.
+
+        An instance that all proxies have, and that does not come up, gets none: its hook's timeout is the group's
+        verdict.
+        """
+        action = progress.action
+        standings = Watch(state, self.settings, self.now).standings(progress)
+        is_our_delay = any((not action.joins, Standing.BEHIND in standings))
+        is_due = self.now >= progress.heartbeat_at + action.heartbeat_seconds / 2
+        return all((is_open(self.now, progress), is_due, is_our_delay))
 
     def _ended(self, progress: ActionProgress, how: Ending) -> ActionProgress:
         complete = partial(
@@ -251,10 +217,10 @@ class Acting:
                 LifecycleHookName=action.hook,
                 InstanceId=action.instance_id,
             )
-        except (ClientError, BotoCoreError) as error:
-            if isinstance(error, ClientError) and error_code(error) == VALIDATION:
-                return replace(progress, ended_at=self.now, failure=None)
+        except FAILURES as error:
             failure = failures.failure(error, self.now, progress.failure)
+            if failure.code == VALIDATION:
+                return replace(progress, ended_at=self.now, failure=None)
             return replace(progress, failure=failure)
         return after
 
@@ -267,11 +233,11 @@ def wake_at(
     state: EnvironmentState, settings: Settings, now: UnixSeconds
 ) -> UnixSeconds | None:
     """When to come back for the actions, if nothing else happens before."""
-    going_on = [each for each in state.lifecycle_actions if is_open(each, now)]
-    times = [time for each in going_on for time in _times(each, settings)]
-    asked_at = Watch(state, settings, now).ask_at if going_on else None
-    later = [time for time in [*times, asked_at] if time is not None and time > now]
-    return min(later, default=None)
+    deadlines = (_times(each, settings) for each in watching.open_actions(state, now))
+    asked_at = Watch(state, settings, now).ask_at
+    times = chain([asked_at], chain.from_iterable(deadlines))
+    soonest = min((time for time in times if time > now), default=inf)
+    return None if isinf(soonest) else soonest
 
 
 def _times(progress: ActionProgress, settings: Settings) -> tuple[UnixSeconds, ...]:

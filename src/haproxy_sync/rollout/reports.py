@@ -49,6 +49,7 @@ BACKENDS = re.compile(rf"(?=.{{0,400}}\Z)(?:{BACKEND.pattern}(?: (?=.)|\Z))*", r
 
 # Of each endpoint that a command asked about, in its order.
 WATCHED = re.compile(r"(up|part|out|gone)/([0-9]{1,9}|\?)", re.ASCII)
+ALL_WATCHED = re.compile(rf"{WATCHED.pattern}( {WATCHED.pattern})*", re.ASCII)
 
 # Of an invocation and of a step alike.
 FINAL = frozenset({"Success", "Failed", "TimedOut", "Cancelled"})
@@ -295,14 +296,14 @@ def _serving(marker: Mapping[str, Any]) -> dict[str, Any]:
 
 def _watched(value: object) -> tuple[Watched, ...]:
     """What the host said of each endpoint; nothing unless all of it is as promised."""
-    words = _text(value).split(" ") if isinstance(value, str) else []
-    found = [WATCHED.fullmatch(each) for each in words]
-    if None in found:
+    text = _text(value)
+    if ALL_WATCHED.fullmatch(text) is None:
         return ()
-    return tuple(_watched_word(*each.groups()) for each in found if each)
+    return tuple(map(_watched_word, WATCHED.findall(text)))
 
 
-def _watched_word(state: str, connections: str) -> Watched:
+def _watched_word(word: tuple[str, str]) -> Watched:
+    state, connections = word
     return Watched(state, None if connections == "?" else int(connections))
 
 

@@ -1,9 +1,12 @@
 """Servers that hosts are asked about by their endpoint: have they drained, are they up? And what that says together."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain, islice
+from functools import partial
+from itertools import product
+from math import inf
+from operator import attrgetter
 
 from haproxy_sync.fleet.model import Backend, LifecycleAction, by_id, endpoint
 from haproxy_sync.rollout.agents import is_online
@@ -15,17 +18,21 @@ from haproxy_sync.state.model import (
     EnvironmentState,
     HAProxy,
     Outcome,
+    Serving,
     UnixSeconds,
     Watched,
 )
 
 MAX_WATCHED = 100  # that the document takes
-# A host's words for a server with that endpoint.
-UP, OUT, GONE = "up", "out", "gone"
+# A host's words for a server with that endpoint; ours where it was not asked.
+UP, PART, OUT, GONE, UNKNOWN, NOT_ASKED = "up", "part", "out", "gone", "", "not-asked"
+ASKED = frozenset({UP, PART, OUT, GONE, UNKNOWN})
 # Between two questions about the same server: a quarter of the time that it has been going on for, within these.
 SOON_SECONDS, LATER_SECONDS = 3.0, 15.0
 # Where the word of a proxy cannot decide anything yet, it is only asked whether it can be reached.
 RARELY_SECONDS = 30.0
+# An action that was ended, and is shown for so long after, may be another one.
+STALE_SECONDS = 300.0
 
 
 class Standing(StrEnum):
@@ -37,24 +44,27 @@ class Standing(StrEnum):
     UNREACHABLE = "unreachable"
 
 
-def is_open(progress: ActionProgress, now: UnixSeconds) -> bool:
-    """Whether it waits for us; one that was ended, and is shown for so long after, may be another one."""
+AWAITED = frozenset({Standing.PROVED, Standing.BEHIND})
+
+
+def is_open(now: UnixSeconds, progress: ActionProgress) -> bool:
+    """Whether it waits for us."""
     return not progress.ended_at or now > progress.ended_at + STALE_SECONDS
 
 
-STALE_SECONDS = 300.0
+def open_actions(
+    state: EnvironmentState, now: UnixSeconds
+) -> tuple[ActionProgress, ...]:
+    """Those that wait for us, the oldest first."""
+    such = filter(partial(is_open, now), state.lifecycle_actions)
+    return tuple(sorted(such, key=attrgetter("since", "key")))
 
 
 def endpoints(state: EnvironmentState, now: UnixSeconds) -> tuple[str, ...]:
     """Those that commands ask hosts about: of open actions, the oldest first, then of all who drain."""
-    every = (each for each in state.lifecycle_actions if is_open(each, now))
-    acted_on = (each.action.endpoint for each in sorted(every, key=_by_age))
-    draining = (endpoint(each) for each in state.pool if each.drain)
-    return tuple(islice(dict.fromkeys(chain(acted_on, draining)), MAX_WATCHED))
-
-
-def _by_age(progress: ActionProgress) -> tuple[UnixSeconds, tuple[str, str]]:
-    return progress.since, progress.key
+    acted_on = [each.action.endpoint for each in open_actions(state, now)]
+    draining = map(endpoint, filter(attrgetter("drain"), state.pool))
+    return tuple(dict.fromkeys([*acted_on, *draining]))[:MAX_WATCHED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,95 +82,143 @@ class Watch:
 
     def standing(self, progress: ActionProgress, proxy: ProxyProgress) -> Standing:
         """Of one proxy, by what it said since the action was seen."""
-        told = proxy.state.serving
-        is_heard = told.at >= progress.since
-        if is_heard and told.haproxy is HAProxy.STOPPED:
-            return Standing.READY  # it serves nobody
-        if is_heard and proxy.is_settled and self.is_published(progress.action):
-            return self._by_word(progress.action, told.watched)
-        return self._otherwise(progress, proxy, is_heard=is_heard)
-
-    def _otherwise(
-        self, progress: ActionProgress, proxy: ProxyProgress, *, is_heard: bool
-    ) -> Standing:
-        is_late = self.now >= progress.since + self.settings.drain_seconds
-        is_elsewhere = proxy.state.serving.haproxy is HAProxy.CONFIG_NOT_USED
-        if is_elsewhere or self._is_away(proxy) or (is_late and not is_heard):
-            return Standing.UNREACHABLE
-        return Standing.BEHIND
-
-    def _is_away(self, proxy: ProxyProgress) -> bool:
-        agent = self.state.agents.get(proxy.instance_id)
-        is_offline = agent is not None and not is_online(agent)
-        return is_offline or proxy.state.outcome is Outcome.MISSING
+        return _Case(self, progress, proxy).standing
 
     def is_published(self, action: LifecycleAction) -> bool:
         """Whether the config has the server, where it comes, or new clients go elsewhere, where it leaves."""
         backend = by_id(self.state.pool).get(action.instance_id)
         if action.joins:
             return backend is not None
-        return backend is None or backend.drain or backend.maint
+        return backend is None or _is_going(backend)
 
-    def _by_word(
-        self, action: LifecycleAction, watched: Mapping[str, Watched]
-    ) -> Standing:
-        word = watched.get(action.endpoint)
-        if word is None:
-            return Standing.BEHIND  # it was not asked
-        if action.joins:
-            # Who cannot ask its worker runs the config, which is all that can be known there.
-            return Standing.READY if word.state in {UP, ""} else Standing.PROVED
-        return self._drained(word)
-
-    def _drained(self, word: Watched) -> Standing:
-        is_out = word.state in {OUT, GONE}
-        if is_out and word.connections == 0:
-            return Standing.READY
-        # Where nobody else is left it serves on, and more cannot be had.
-        is_alone = all(map(_is_going, self.state.pool))
-        return (
-            Standing.PROVED if is_out or is_alone or not word.state else Standing.BEHIND
-        )
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether nobody is in the pool who does not go."""
+        return all(map(_is_going, self.state.pool))
 
     def due(self) -> frozenset[str]:
         """The proxies to ask now."""
-        return frozenset(key for key, at in self._ask_at() if at <= self.now)
+        return frozenset(
+            each.proxy.instance_id
+            for each in self._awaited()
+            if each.ask_at <= self.now
+        )
 
     @property
-    def ask_at(self) -> UnixSeconds | None:
-        """When the next one is to be asked."""
-        return min((at for _, at in self._ask_at()), default=None)
+    def ask_at(self) -> UnixSeconds:
+        """When the next one is to be asked; never: infinity."""
+        return min(map(attrgetter("ask_at"), self._awaited()), default=inf)
 
-    def _ask_at(self) -> Iterator[tuple[str, UnixSeconds]]:
-        """Each proxy whose word is awaited, and when it is asked for it; nobody who has a command already."""
+    def _awaited(self) -> "list[_Case]":
+        """The proxies whose word is awaited; nobody who has a command already."""
         state = self.state
-        inspected = chain.from_iterable(each.targets for each in state.inspecting)
-        busy = state.proxies_in_flight.union(inspected)
-        actions = [each for each in state.lifecycle_actions if is_open(each, self.now)]
-        for proxy in Progress(state).proxies:
-            if proxy.instance_id not in busy:
-                yield from (
-                    (proxy.instance_id, at) for at in self._times(proxy, actions)
-                )
-
-    def _times(
-        self, proxy: ProxyProgress, actions: Iterable[ActionProgress]
-    ) -> Iterator[UnixSeconds]:
-        asked_at = max(proxy.state.serving.claimed_at, proxy.state.inspect_sent_at)
-        attempts = proxy.state.inspect_attempts  # in vain
-        rested_at = asked_at + backoff(attempts) if attempts else asked_at
-        for each in actions:
-            standing = self.standing(each, proxy)
-            if standing in {Standing.PROVED, Standing.BEHIND}:
-                asked_again_at = asked_at + self._pause(each, proxy)
-                yield max(asked_again_at, rested_at, each.since)
-
-    def _pause(self, progress: ActionProgress, proxy: ProxyProgress) -> float:
-        if not (proxy.is_settled and self.is_published(progress.action)):
-            return RARELY_SECONDS
-        lasted = self.now - progress.since
-        return min(max(lasted / 4, SOON_SECONDS), LATER_SECONDS)
+        inspected = (each.targets for each in state.inspecting)
+        busy = state.proxies_in_flight.union(*inspected)
+        free = [
+            each for each in Progress(state).proxies if each.instance_id not in busy
+        ]
+        pairs = product(open_actions(state, self.now), free)
+        cases = (_Case(self, action, proxy) for action, proxy in pairs)
+        return [case for case in cases if case.standing in AWAITED]
 
 
 def _is_going(backend: Backend) -> bool:
     return backend.drain or backend.maint
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One proxy, measured against one server."""
+
+    watch: Watch
+    progress: ActionProgress
+    proxy: ProxyProgress
+
+    @property
+    def standing(self) -> Standing:
+        """By the first rule that applies."""
+        return next(standing for applies, standing in RULES if applies(self))
+
+    @property
+    def told(self) -> Serving:
+        """What the proxy said last."""
+        return self.proxy.state.serving
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether it said that since the action was seen."""
+        return self.told.at >= self.progress.since
+
+    @property
+    def has_config(self) -> bool:
+        """Whether it runs what is published of the server."""
+        is_published = self.watch.is_published(self.progress.action)
+        return all((self.proxy.is_settled, is_published))
+
+    @property
+    def word(self) -> Watched:
+        """What it said of the server since then, by the config that is published."""
+        counts = all((self.is_heard, self.has_config))
+        said = self.told.watched if counts else {}
+        return said.get(self.progress.action.endpoint, Watched(NOT_ASKED))
+
+    def is_stopped(self) -> bool:
+        """Whether HAProxy is stopped there: it serves nobody."""
+        return all((self.is_heard, self.told.haproxy is HAProxy.STOPPED))
+
+    def has_arrived(self) -> bool:
+        """Whether the server is up there; who cannot ask its worker runs the config, which is all there is to know."""
+        return all((self.progress.action.joins, self.word.state in {UP, UNKNOWN}))
+
+    def has_left(self) -> bool:
+        """Whether nothing goes to the server any more, from any process."""
+        word = self.word
+        is_out = word.state in {OUT, GONE}
+        return all((not self.progress.action.joins, is_out, word.connections == 0))
+
+    def is_proved(self) -> bool:
+        """Whether it does with the server what is published; where nobody else is left it serves on."""
+        is_enough = any((self.progress.action.joins, self.watch.is_left_alone))
+        return self.word.state in (ASKED if is_enough else {OUT, GONE, UNKNOWN})
+
+    def is_unreachable(self) -> bool:
+        """Whether no command reaches it, or HAProxy runs other files there; after `DrainSeconds` who said nothing."""
+        since, seconds = self.progress.since, self.watch.settings.drain_seconds
+        is_late = self.watch.now >= since + seconds
+        is_elsewhere = self.told.haproxy is HAProxy.CONFIG_NOT_USED
+        return any((is_elsewhere, self._is_away, all((is_late, not self.is_heard))))
+
+    @property
+    def _is_away(self) -> bool:
+        agent = self.watch.state.agents.get(self.proxy.instance_id)
+        is_offline = agent is not None and not is_online(agent)
+        return is_offline or self.proxy.state.outcome is Outcome.MISSING
+
+    def is_behind(self) -> bool:
+        """Whatever else it may be."""
+        return True
+
+    @property
+    def ask_at(self) -> UnixSeconds:
+        """When it is asked for its word again."""
+        observed = self.proxy.state
+        asked_at = max(self.told.claimed_at, observed.inspect_sent_at)
+        attempts = observed.inspect_attempts  # in vain
+        pause = backoff(attempts) if attempts else self._pause
+        return max(asked_at + pause, self.progress.since)
+
+    @property
+    def _pause(self) -> float:
+        lasted = self.watch.now - self.progress.since
+        soon = min(max(lasted / 4, SOON_SECONDS), LATER_SECONDS)
+        return soon if self.has_config else RARELY_SECONDS
+
+
+RULES: tuple[tuple[Callable[[_Case], bool], Standing], ...] = (
+    (_Case.is_stopped, Standing.READY),
+    (_Case.has_arrived, Standing.READY),
+    (_Case.has_left, Standing.READY),
+    (_Case.is_proved, Standing.PROVED),
+    (_Case.is_unreachable, Standing.UNREACHABLE),
+    (_Case.is_behind, Standing.BEHIND),
+)

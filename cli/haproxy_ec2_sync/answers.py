@@ -12,6 +12,8 @@ from typing import Any
 from haproxy_ec2_sync.text import listed, plain
 
 INSTANCE_ID = re.compile(r"\bi-[0-9a-f]{8,17}\b")
+FEW = 3
+"""Proxies that a line about something else names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,31 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
+class Drain:
+    """A backend that drains, by name; None for connections that nobody counted."""
+
+    name: str
+    why: str
+    since: float | None
+    connections: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleAction:
+    """What a lifecycle hook waits for, by names; times in unix seconds."""
+
+    name: str
+    hook: str
+    joins: bool
+    since: float | None
+    ended_at: float | None
+    result: str
+    failure: str
+    behind: str  # proxies
+    unreachable: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The answer of `status`; times in unix seconds."""
 
@@ -202,6 +229,8 @@ class Status:
     freeze: Fields
     template_error: str
     origins: Origins
+    draining: tuple[Drain, ...]
+    lifecycle_actions: tuple[LifecycleAction, ...]
     publication: "Publication | None"
     looked_at: float | None
     next_look_at: float | None
@@ -228,6 +257,8 @@ def status(answer: Any) -> Status:
         freeze=fields.fields("freeze"),
         template_error=fields.text("template_error"),
         origins=origins(fields),
+        draining=draining(fields),
+        lifecycle_actions=_lifecycle_actions(fields),
         publication=next(iter(publications), None),
         looked_at=fields.number("looked_at"),
         next_look_at=fields.number("next_look_at"),
@@ -244,6 +275,51 @@ def _condition(fields: Fields) -> Condition:
         advice=fields.text("advice"),
         runbook=fields.text("runbook"),
     )
+
+
+def draining(answer: Fields) -> tuple[Drain, ...]:
+    """Of `status` or `plan`, the oldest first."""
+    known = names(answer)
+    drains = (_drain(each, known) for each in answer.many("draining"))
+    return tuple(sorted(drains, key=lambda each: each.since or 0.0))
+
+
+def _drain(fields: Fields, known: Names) -> Drain:
+    return Drain(
+        name=known[fields.text("instance_id")],
+        why=fields.text("why"),
+        since=fields.number("since"),
+        connections=fields.number("connections"),
+    )
+
+
+def _lifecycle_actions(answer: Fields) -> tuple[LifecycleAction, ...]:
+    """Those that fail first, then the oldest."""
+    known = names(answer)
+    actions = (_action(each, known) for each in answer.many("lifecycle_actions"))
+    return tuple(
+        sorted(actions, key=lambda each: (not each.failure, each.since or 0.0))
+    )
+
+
+def _action(fields: Fields, known: Names) -> LifecycleAction:
+    return LifecycleAction(
+        name=known[fields.text("instance_id")],
+        hook=fields.text("hook"),
+        joins=fields.values.get("joins") is True,
+        since=fields.number("since"),
+        ended_at=fields.number("ended_at"),
+        result=fields.text("result"),
+        failure=failure(fields.fields("failure")),
+        behind=known.listed(fields.texts("behind"), FEW),
+        unreachable=known.listed(fields.texts("unreachable"), FEW),
+    )
+
+
+def failure(fields: Fields) -> str:
+    """Operation, code and message of a call to AWS that failed; empty for none."""
+    said = (fields.text(name) for name in ("operation", "code", "message"))
+    return ": ".join(said) if fields.values else ""
 
 
 def _told(proxy: Fields) -> dict[str, Any]:

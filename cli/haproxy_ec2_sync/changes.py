@@ -4,7 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from haproxy_ec2_sync.answers import SIGNS, Fields, Names, Origins, names, origins
+from haproxy_ec2_sync.answers import (
+    SIGNS,
+    Drain,
+    Fields,
+    Names,
+    Origins,
+    draining,
+    failure,
+    names,
+    origins,
+)
 from haproxy_ec2_sync.text import lines, plain
 
 
@@ -60,6 +70,8 @@ class Plan:
     error: str  # why nobody knows what would change
     origins: Origins
     skipped: tuple[str, ...]
+    draining: tuple[Drain, ...]
+    warnings: tuple[str, ...]
 
 
 def changes(answer: Any) -> Changes:
@@ -139,15 +151,16 @@ def plan(answer: Any) -> Plan:
         error=_error(fields),
         origins=origins(fields),
         skipped=tuple(_skipped(each, known) for each in fields.many("skipped")),
+        draining=draining(fields),
+        warnings=fields.texts("warnings"),
     )
 
 
 def _error(plan: Fields) -> str:
     """A look that failed, or a template that does not render."""
-    failure, error = plan.fields("look_failure"), plan.text("template_error")
-    said = (failure.text(name) for name in ("operation", "code", "message"))
-    if failure.values:
-        return f"the plan's look failed: {': '.join(said)}"
+    failed, error = failure(plan.fields("look_failure")), plan.text("template_error")
+    if failed:
+        return f"the plan's look failed: {failed}"
     return f"the template does not render: {error}" if error else ""
 
 

@@ -28,6 +28,7 @@ RULES = (
     "SweepRule",
 )
 SERVICES = (
+    "autoscaling",
     "cloudformation",
     "cloudwatch",
     "ec2",
@@ -38,6 +39,7 @@ SERVICES = (
     "sqs",
     "ssm",
 )
+TIMEOUTS = {"LAUNCHING": 600, "TERMINATING": 300}
 QUEUE_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT}:queue"
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/reconcile-role"
 
@@ -136,6 +138,44 @@ class Deployed:
         return [instance["InstanceId"] for instance in answer["Instances"]]
 
 
+def group(
+    made: Deployed, tag: str = "staging", timeouts: Mapping[str, int] = TIMEOUTS
+) -> None:
+    """A group with one backend in service, then this tag and these hooks, named by what they hold up."""
+    ec2, scaling = made.client("ec2"), made.client("autoscaling")
+    ec2.create_launch_template(
+        LaunchTemplateName="web", LaunchTemplateData={"ImageId": "ami-12345678"}
+    )
+    tags = {"Environment": "staging", "Type": "tomcat"}
+    scaling.create_auto_scaling_group(
+        AutoScalingGroupName="web",
+        LaunchTemplate={"LaunchTemplateName": "web"},
+        MinSize=1,
+        MaxSize=1,
+        AvailabilityZones=[f"{REGION}a"],
+        Tags=[_tag(key, value) for key, value in tags.items()],
+    )
+    made.world.pass_time(60)
+    scaling.create_or_update_tags(Tags=[_tag("Environment", tag)])
+    for held_up, seconds in timeouts.items():
+        scaling.put_lifecycle_hook(
+            AutoScalingGroupName="web",
+            LifecycleHookName=f"haproxy-ec2-sync-{held_up.lower()}",
+            LifecycleTransition=f"autoscaling:EC2_INSTANCE_{held_up}",
+            HeartbeatTimeout=seconds,
+        )
+
+
+def _tag(key: str, value: str) -> dict[str, Any]:
+    return {
+        "ResourceId": "web",
+        "ResourceType": "auto-scaling-group",
+        "Key": key,
+        "Value": value,
+        "PropagateAtLaunch": True,
+    }
+
+
 @cache
 def _complete_moto() -> None:
     """Once in this process: what the local system's moto has beyond moto, as far as it is asked here."""
@@ -181,7 +221,8 @@ def _template(changes: Mapping[str, str | None]) -> str:
             "Type": "AWS::Events::Rule",
             "Properties": {
                 "Name": name,
-                "ScheduleExpression": "rate(1 minute)",
+                # With a schedule alone moto has it send whatever happens.
+                "EventPattern": {"source": ["nobody"]},
                 "Targets": [target],
             },
         }
@@ -278,6 +319,8 @@ def _make_function(made: Deployed) -> None:
                 "TYPE_TAG_KEY": "Type",
                 "BACKEND_TAG_VALUE": "tomcat",
                 "PROXY_TAG_VALUE": "haproxy",
+                "LIFECYCLE_HOOK_PREFIX": "haproxy-ec2-sync",
+                "SWEEP_RATE": "rate(1 minute)",
             }
         },
     )

@@ -371,3 +371,84 @@ def check(rows: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
         "proxies": found,
         "instances": instances(),
     } | changes
+
+
+def drain(instance_id: str, **changes: Any) -> dict[str, Any]:
+    """A backend that its group lets go, with sessions that are not known."""
+    return {
+        "instance_id": instance_id,
+        "why": "Terminating:Wait",
+        "since": NOW - 100,
+        "since_iso": "2026-11-26T02:58:20Z",
+        "connections": None,
+    } | changes
+
+
+def action(instance_id: str, **changes: Any) -> dict[str, Any]:
+    """A hook that waits for an instance that leaves."""
+    return {
+        "instance_id": instance_id,
+        "group": "web",
+        "hook": "haproxy-ec2-sync-terminate",
+        "joins": False,
+        "since": NOW - 100,
+        "since_iso": "2026-11-26T02:58:20Z",
+        "heartbeat_at": None,
+        "heartbeat_at_iso": None,
+        "ended_at": None,
+        "ended_at_iso": None,
+        "result": "",
+        "failure": None,
+        "behind": [],
+        "unreachable": [],
+    } | changes
+
+
+BACKENDS = [f"i-000000000000000{each}" for each in ("b1", "b2", "b3", "b4", "b5")]
+
+
+def leaving() -> dict[str, Any]:
+    """Three backends drain, and hooks wait for three; one of them is ended, and one cannot be."""
+    first, second, third, fourth, _ = BACKENDS
+    named = {
+        key: {
+            "name": f"ip-10-77-9-{number}",
+            "address": f"10.77.9.{number}",
+            "zone": "ap-southeast-2a",
+            "role": "backend",
+        }
+        for number, key in enumerate(BACKENDS, 1)
+    }
+    refused = {
+        "operation": "CompleteLifecycleAction",
+        "code": "AccessDenied",
+        "message": "no",
+        "since": NOW - 30,
+        "since_iso": "2026-11-26T02:59:30Z",
+        "at": NOW - 15,
+        "at_iso": "2026-11-26T02:59:45Z",
+    }
+    return {
+        "draining": [
+            drain(first, connections=3),
+            drain(second, why="spot interruption notice", since=NOW - 12),
+            drain(third, why="haproxy:drain", since=NOW - 7300, connections=1),
+        ],
+        "lifecycle_actions": [
+            action(first, behind=[FIRST, SECOND], unreachable=[FOURTH]),
+            action(
+                second,
+                ended_at=NOW - 5,
+                ended_at_iso="2026-11-26T02:59:55Z",
+                result="CONTINUE",
+            ),
+            action(
+                fourth,
+                joins=True,
+                hook="haproxy-ec2-sync-launch",
+                since=NOW - 40,
+                failure=refused,
+            ),
+        ],
+        "instances": instances() | named,
+    }

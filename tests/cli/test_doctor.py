@@ -10,9 +10,16 @@ from typing import Any
 import pytest
 
 from haproxy_ec2_sync import function
-from haproxy_ec2_sync.doctor import checks, fleet
+from haproxy_ec2_sync.doctor import checks, fleet, groups
 from haproxy_ec2_sync.doctor.account import ACTIONS, Account
-from haproxy_ec2_sync.doctor.facts import Agent, Endpoint, Proxy, RouteTable
+from haproxy_ec2_sync.doctor.facts import (
+    Agent,
+    Endpoint,
+    Group,
+    Hook,
+    Proxy,
+    RouteTable,
+)
 from haproxy_ec2_sync.doctor.function import POLICIES
 from haproxy_ec2_sync.doctor.stack import OUTPUTS
 from haproxy_ec2_sync.target import Target
@@ -25,6 +32,7 @@ from tests.cli.deployed import (
     Deployed,
     allow,
     deployed,
+    group,
     let_send,
     permit,
 )
@@ -136,13 +144,13 @@ def _send(queue: str, number: int) -> Callable[[Deployed], None]:
     return send
 
 
-def _no_target(made: Deployed) -> None:
-    made.client("events").remove_targets(Rule="CommandRule", Ids=["EventQueue"])
+def _no_target(made: Deployed, rule: str = "CommandRule") -> None:
+    made.client("events").remove_targets(Rule=rule, Ids=["EventQueue"])
 
 
-def _no_rule(made: Deployed) -> None:
-    _no_target(made)
-    made.client("events").delete_rule(Name="CommandRule")
+def _no_rule(made: Deployed, rule: str = "CommandRule") -> None:
+    _no_target(made, rule)
+    made.client("events").delete_rule(Name=rule)
 
 
 def _stop_polling(made: Deployed) -> None:
@@ -416,6 +424,18 @@ WRONG: dict[str, tuple[str, Callable[[Deployed], None], str, str]] = {
         "SweepRule is DISABLED",
         "aws events enable-rule --name SweepRule",
     ),
+    "rule of groups disabled": (
+        "rules",
+        lambda made: made.client("events").disable_rule(Name="AutoScalingRule"),
+        "AutoScalingRule is DISABLED",
+        "aws events enable-rule --name AutoScalingRule",
+    ),
+    "rule of spot instances deleted": (
+        "rules",
+        lambda made: _no_rule(made, "SpotRule"),
+        "SpotRule is gone",
+        "somebody changed it by hand: deploy again",
+    ),
     "rule without target": (
         "rules",
         _no_target,
@@ -584,6 +604,30 @@ WRONG: dict[str, tuple[str, Callable[[Deployed], None], str, str]] = {
         _half_of_endpoints,
         "has no way to ssmmessages, s3: ip-10-9-0-",
         "a NAT gateway, or endpoints in its VPC",
+    ),
+    "group without tag": (
+        "lifecycle-hooks",
+        lambda made: group(made, tag="production"),
+        "no tag Environment=staging on the group, so the function may not end its hooks: web",
+        "create-or-update-tags --tags ResourceId=GROUP,ResourceType=auto-scaling-group,Key=Environment,Value=staging,",
+    ),
+    "no terminate hook": (
+        "lifecycle-hooks",
+        lambda made: group(made, timeouts={"LAUNCHING": 600}),
+        "no terminate hook of ours, so requests are cut when an instance leaves: web",
+        "docs/auto-scaling.md has it to copy",
+    ),
+    "no launch hook": (
+        "lifecycle-hooks",
+        lambda made: group(made, timeouts={"TERMINATING": 300}),
+        "no launch hook of ours, so an instance may be in service before proxies see it up: web",
+        "docs/auto-scaling.md has it to copy",
+    ),
+    "short hook": (
+        "lifecycle-hooks",
+        lambda made: group(made, timeouts={"LAUNCHING": 600, "TERMINATING": 30}),
+        "hook haproxy-ec2-sync-terminating is over in 30 s, and the next sweep may come in 60 s: web",
+        "aws autoscaling put-lifecycle-hook --heartbeat-timeout 300",
     ),
     "template": (
         "template",
@@ -807,6 +851,83 @@ def test_who_was_left_out_is_told_what_to_do(reason: str, advice: str) -> None:
     assert advice in line.advice
 
 
+OURS = groups.Ours("haproxy-ec2-sync", "Environment", "staging", "rate(1 minute)")
+
+
+def _group(name: str, *hooks: Hook) -> Group:
+    return Group(name, {"Environment": "staging"}, hooks)
+
+
+def _held(name: str, seconds: float = 300.0, prefix: str = "haproxy-ec2-sync") -> Group:
+    """With both hooks."""
+    return _group(
+        name,
+        Hook(f"{prefix}-in", groups.LAUNCHING, seconds),
+        Hook(f"{prefix}-out", groups.TERMINATING, seconds),
+    )
+
+
+def test_groups_are_judged_by_hooks_of_ours_alone() -> None:
+    """Who has none is told, and is no alarm; a name that begins otherwise is somebody else's."""
+    (nobody,) = groups.hooks((), OURS)
+    assert (nobody.ok, nobody.detail) == (
+        True,
+        "no backend is in an Auto Scaling group",
+    )
+    others = Group("b", {}, _held("b", 30.0, "chef").hooks)
+    held, free = groups.hooks((_held("a"), others, _group("c")), OURS)
+    assert (held.ok, held.detail) == (
+        True,
+        "1 group with a launch and a terminate hook of ours",
+    )
+    assert free.ok
+    assert free.detail.startswith("b, c: no hooks of ours, so requests are cut when")
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds", "is_right"),
+    [
+        ("rate(1 minute)", 59.0, False),
+        ("rate(1 minute)", 60.0, True),
+        ("rate(5 minutes)", 200.0, False),
+        ("", 29.0, False),
+        ("", 30.0, True),
+        # The default of a hook is enough for whatever rate.
+        ("rate(3 hours)", 3600.0, True),
+    ],
+)
+def test_a_hook_lasts_until_the_next_sweep(
+    rate: str, seconds: float, *, is_right: bool
+) -> None:
+    """Which makes up for an event that was lost, and sends the first heartbeat."""
+    lines = groups.hooks((_held("a", seconds),), replace(OURS, rate=rate))
+    assert {line.ok for line in lines} == {is_right}
+    assert all(line.advice for line in lines if not line.ok)
+
+
+def test_groups_with_the_same_trouble_share_a_line() -> None:
+    """However many they are."""
+    found = [
+        _group(f"g{number}", _held("a").hooks[1], Hook("x", groups.LAUNCHING, 30.0))
+        for number in range(7)
+    ]
+    (line,) = groups.hooks(found, OURS)
+    assert line.ok is False
+    assert line.detail.startswith("no launch hook of ours, so ")
+    assert line.detail.endswith(": g0, g1, g2, g3, g4 and 2 more")
+
+
+def test_a_group_that_is_gone_is_nobody_s(stack_: Deployed) -> None:
+    """Its instances are as others then, for the function, too."""
+    group(stack_)
+    stack_.says("DescribeAutoScalingGroups", AutoScalingGroups=[])
+    (line,) = stack_.lines("lifecycle-hooks")
+    assert (line["ok"], line["detail"]) == (
+        True,
+        "no backend is in an Auto Scaling group",
+    )
+
+
 @pytest.mark.parametrize(
     "code",
     ["ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "AuthFailure"],
@@ -911,6 +1032,8 @@ HEALTHY: dict[str, Callable[[Deployed], None]] = {
     "a policy of one's own": _own_policy,
     "a condition that the simulator cannot know": _conditional,
     "no instance profile": _managed_by_default,
+    "a group with hooks": group,
+    "a group without hooks": lambda made: group(made, tag="nobody's", timeouts={}),
 }
 
 
@@ -926,6 +1049,7 @@ def test_what_is_healthy_is_no_alarm(peculiar: str, stack_: Deployed) -> None:
 def _operations(made: Deployed) -> list[str]:
     """All that the doctor asks of AWS."""
     _private(made)
+    group(made)
     made.asked.clear()
     made.doctor("--json")
     return sorted(made.asked)

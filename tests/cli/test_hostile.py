@@ -27,9 +27,17 @@ def checked() -> dict[str, Any]:
 
 VIEWS: dict[str, tuple[Callable[[Any], RenderableType], Callable[[], Any]]] = {
     "status": (lambda answer: status.status(answer, NOW), samples.status),
+    "status, drains": (
+        lambda answer: status.status(answer, NOW),
+        lambda: samples.status(**samples.leaving()),
+    ),
     "status --all": (lambda answer: status.status(answer, NOW, None), samples.status),
     "status --watch": (lambda answer: status.line(answer, NOW), samples.status),
     "plan": (plan.plan, samples.plan),
+    "plan, drains": (
+        plan.plan,
+        lambda: samples.plan(draining=samples.leaving()["draining"], warnings=["a"]),
+    ),
     "check": (lambda answer: check.check(answer, answer), checked),
     "diff": (lambda answer: history.diff(answer, NOW), samples.diff),
     "history": (

@@ -91,6 +91,26 @@ def test_what_else_to_know_before_a_yes() -> None:
     screen.check("plan-held", view.plan(answer))
 
 
+def test_who_drains_and_what_is_wrong_with_the_stack() -> None:
+    """A line for all who drain, and one for each warning; at most ten."""
+    warnings = ["DrainSeconds is 20, close-spread-time 30 s: an idle connection"] * 12
+    drains = [
+        *samples.leaving()["draining"],
+        *(samples.drain(each) for each in samples.NAMES),
+    ]
+    answer = samples.plan(warnings=warnings, draining=drains * 2)
+    text = screen.shown(view.plan(answer), 600)
+    lines = [line for line in text.splitlines() if line.startswith("warning: ")]
+    assert lines == [f"warning: {warnings[0]}"] * 10 + ["warning: 2 more"]
+    (line,) = (line for line in text.splitlines() if line.startswith("draining: "))
+    assert line.startswith("draining: i-000000000000000b3 (haproxy:drain), ")
+    assert "edge-1 (Terminating:Wait)" in line
+    assert line.endswith(" and 4 more")
+    older = screen.shown(view.plan(samples.plan()))
+    assert "draining" not in older
+    assert "warning" not in older
+
+
 def test_no_changes_is_exit_code_0(shell: Shell, running: World) -> None:
     """All is as it should be."""
     typed = shell("plan")

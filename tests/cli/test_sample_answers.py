@@ -10,7 +10,11 @@ from tests.cli import samples
 from tests.contract import answers
 
 WHOLE = {"begun": samples.begun(), "check": samples.check()}
-PARTS = {"status": samples.status(), "plan": samples.plan(), "diff": samples.diff()}
+PARTS = {
+    "status": samples.status(**samples.leaving()),
+    "plan": samples.plan(draining=samples.leaving()["draining"], warnings=["a"]),
+    "diff": samples.diff(),
+}
 
 
 @pytest.mark.parametrize("name", WHOLE)

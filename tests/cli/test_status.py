@@ -145,6 +145,59 @@ def test_a_big_fleet_shows_those_that_are_not_well() -> None:
     assert sum(line.startswith("edge-") for line in unlimited.splitlines()) == 500
 
 
+@pytest.mark.parametrize("width", [80, 100])
+def test_who_drains_and_what_hooks_wait_for(width: int) -> None:
+    """A line each, the oldest first; what Auto Scaling refuses before the rest."""
+    answer = samples.status(**samples.leaving())
+    screen.check(f"status-leaving-{width}", view.status(answer, NOW), width)
+
+
+@pytest.mark.parametrize("empty", [{"draining": [], "lifecycle_actions": []}, {}])
+def test_nobody_who_comes_or_goes_takes_no_line(empty: dict[str, Any]) -> None:
+    """Nor does an answer of a release that says nothing of them."""
+    text = screen.shown(view.status(samples.status(**empty), NOW))
+    assert "draining" not in text
+    assert "lifecycle hook" not in text
+
+
+def test_many_who_come_and_go_take_few_lines() -> None:
+    """Five of each, the failing ones among them, and how many more there are; `--all` lifts that."""
+    ids = [f"i-{number:017x}" for number in range(40)]
+    failure = {"operation": "CompleteLifecycleAction", "code": "AccessDenied"}
+    actions = [samples.action(each, behind=list(samples.NAMES)) for each in ids]
+    actions[-1]["failure"] = failure | {"message": "no"}
+    drains = [samples.drain(each) for each in ids[:6]]
+    answer = samples.status(draining=drains, lifecycle_actions=actions)
+    lines = screen.shown(view.status(answer, NOW), 200).splitlines()
+    hooks = [line for line in lines if line.startswith("lifecycle hook: ")]
+    assert ids[-1] in hooks[0]
+    assert hooks[0].endswith("; CompleteLifecycleAction: AccessDenied: no")
+    assert "; waits for edge-1, edge-2, edge-3 and 1 more" in hooks[1]
+    assert (len(hooks), hooks[-1]) == (6, "lifecycle hook: and 35 more")
+    drained = [line for line in lines if line.startswith("draining: ")]
+    assert (len(drained), drained[-1]) == (6, "draining: and 1 more")
+    every = screen.shown(view.status(answer, NOW, limit=None), 200)
+    assert every.count("lifecycle hook: ") == 40
+    assert every.count("draining: ") == 6
+
+
+def test_who_drains_in_the_world(shell: Shell, running: World) -> None:
+    """By the function's own answer: the name, the tag, and for how long."""
+    (leaving, *_) = running.state.pool
+    running.clients.ec2.create_tags(
+        Resources=[leaving.instance_id],
+        Tags=[{"Key": "haproxy:drain", "Value": "true"}],
+    )
+    assert f"draining: {leaving.name} (haproxy:drain)" in shell("plan").out
+    running.sweep()
+    running.pass_time(30)
+    told = [
+        line for line in shell("status").out.splitlines() if line.startswith("draining")
+    ]
+    assert len(told) == 1
+    assert told[0].startswith(f"draining: {leaving.name} (haproxy:drain) for ")
+
+
 @pytest.mark.parametrize(
     ("changes", "cell"),
     [

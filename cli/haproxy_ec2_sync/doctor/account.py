@@ -13,6 +13,7 @@ from haproxy_ec2_sync.doctor.facts import (
     Endpoint,
     EventSource,
     Function,
+    Group,
     Profile,
     Proxy,
     Queue,
@@ -30,7 +31,9 @@ SECONDS = 120.0
 """When nothing more is asked: a minute for a large fleet, and another for the function's own look."""
 
 BATCH = 50
-"""Instances in one question to SSM, which allows no more results in an answer."""
+"""Instances in one question to SSM, which allows no more results in an answer; names in one to Auto Scaling."""
+
+GROUP_TAG = "aws:autoscaling:groupName"
 
 RULE = "AWS::Events::Rule"
 CORE = "AmazonSSMManagedInstanceCore"
@@ -397,16 +400,54 @@ class Account:
     @_once
     def proxies(self) -> tuple[Proxy, ...]:
         """Running instances whose tags say that they are proxies."""
-        filters = [
+        return tuple(sorted(map(Proxy.read, self._running("PROXY_TAG_VALUE")), key=str))
+
+    def _running(self, role: str, *filters: Raw) -> list[Raw]:
+        """Running instances of the environment whose tag has the value of this variable."""
+        tags = [
             {"Name": f"tag:{key}", "Values": [_exactly(value)]}
-            for key, value in self._proxy_tags().items()
+            for key, value in self._tags(role).items()
         ]
         running = {"Name": "instance-state-name", "Values": ["running"]}
         found = self.pages(
-            "ec2", "describe_instances", "Reservations", Filters=[*filters, running]
+            "ec2",
+            "describe_instances",
+            "Reservations",
+            Filters=[*tags, running, *filters],
         )
-        instances = [raw for each in found for raw in each["Instances"]]
-        return tuple(sorted(map(Proxy.read, instances), key=str))
+        return [raw for each in found for raw in each["Instances"]]
+
+    @_once
+    def groups(self) -> tuple[Group, ...]:
+        """The Auto Scaling groups that running backends are in."""
+        grouped = {"Name": "tag-key", "Values": [GROUP_TAG]}
+        names = {
+            tag["Value"]
+            for raw in self._running("BACKEND_TAG_VALUE", grouped)
+            for tag in raw["Tags"]
+            if tag["Key"] == GROUP_TAG
+        }
+        raws = [
+            raw for batch in _batches(sorted(names)) for raw in self._grouped(batch)
+        ]
+        return tuple(
+            Group.read(raw, self._hooks(raw["AutoScalingGroupName"])) for raw in raws
+        )
+
+    def _grouped(self, names: Sequence[str]) -> list[Raw]:
+        return self.pages(
+            "autoscaling",
+            "describe_auto_scaling_groups",
+            "AutoScalingGroups",
+            AutoScalingGroupNames=list(names),
+        )
+
+    def _hooks(self, group: str) -> Sequence[Raw]:
+        answer = self.ask(
+            "autoscaling", "describe_lifecycle_hooks", AutoScalingGroupName=group
+        )
+        hooks: Sequence[Raw] = answer["LifecycleHooks"]
+        return hooks
 
     def _fences(self) -> dict[str, str]:
         """Every key that a condition of the role's policies asks for: without one, IAM's simulator knows no answer."""
@@ -418,15 +459,16 @@ class Account:
             "s3:prefix": f"templates/{environment}/",
         }
         proxy = {
-            f"ssm:resourceTag/{key}": value for key, value in self._proxy_tags().items()
+            f"ssm:resourceTag/{key}": value
+            for key, value in self._tags("PROXY_TAG_VALUE").items()
         }
         return proxy | others
 
-    def _proxy_tags(self) -> dict[str, str]:
-        """What they are tagged with; the role's policy names the same."""
+    def _tags(self, role: str) -> dict[str, str]:
+        """What instances of a role are tagged with; of proxies the function's policy names the same."""
         return {
             self.variable("ENVIRONMENT_TAG_KEY"): self.variable("ENVIRONMENT"),
-            self.variable("TYPE_TAG_KEY"): self.variable("PROXY_TAG_VALUE"),
+            self.variable("TYPE_TAG_KEY"): self.variable(role),
         }
 
     @_once

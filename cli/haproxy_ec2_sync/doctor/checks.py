@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from haproxy_ec2_sync.doctor import answers, events, fleet, function, stack
+from haproxy_ec2_sync.doctor import answers, events, fleet, function, groups, stack
 from haproxy_ec2_sync.doctor.account import CORE, Account, Unanswered, aws_policy
 from haproxy_ec2_sync.doctor.facts import last
 from haproxy_ec2_sync.doctor.lines import Line, right
@@ -132,6 +132,18 @@ def _endpoints(account: Account) -> tuple[Line, ...]:
     return fleet.endpoints(offline, account.agents, tables, found, owner)
 
 
+def _hooks(account: Account) -> tuple[Line, ...]:
+    found = account.groups
+    ours = groups.Ours(
+        # Only a function that looks at groups has it.
+        account.variable("LIFECYCLE_HOOK_PREFIX") if found else "",
+        account.variable("ENVIRONMENT_TAG_KEY"),
+        account.variable("ENVIRONMENT"),
+        account.function.variables.get("SWEEP_RATE", ""),
+    )
+    return groups.hooks(found, ours)
+
+
 CHECKS = (
     Check("stack", lambda asked: stack.deployed(asked.stack)),
     Check("outputs", lambda asked: stack.outputs(asked.stack)),
@@ -165,6 +177,7 @@ CHECKS = (
     Check("agent-versions", lambda asked: fleet.versions(asked.plan)),
     Check("instance-profiles", _profiles),
     Check("endpoints", _endpoints),
+    Check("lifecycle-hooks", _hooks),
     Check("template", lambda asked: answers.template(asked.plan)),
     Check("earlier-uploads", lambda asked: answers.earlier_uploads(asked.status)),
     Check("document", lambda asked: answers.document(asked.document, asked.status)),

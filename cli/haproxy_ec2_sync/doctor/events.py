@@ -103,10 +103,12 @@ def state(
     seconds = max(0.0, now - written_at)
     found = f"{key} was written {seconds:.0f} s ago"
     advice = "see rules, event-source and errors"
-    return judged(seconds <= max(STATE_SECONDS, SWEEPS * _sweep(rate)), found, advice)
+    return judged(
+        seconds <= max(STATE_SECONDS, SWEEPS * sweep_seconds(rate)), found, advice
+    )
 
 
-def _sweep(rate: str) -> float:
+def sweep_seconds(rate: str) -> float:
     """Seconds between two; none where nobody knows."""
     return sum(
         float(number) * SECONDS[unit]

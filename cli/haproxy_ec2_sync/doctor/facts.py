@@ -1,7 +1,7 @@
 """What AWS says, as far as it is judged; each is read from the answer of one API."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -201,6 +201,40 @@ def _public_addresses(raw: Raw) -> list[Any]:
         *filter(None, [raw.get("PublicIpAddress")]),
         *(each for one in interfaces for each in one.get("Ipv6Addresses", ())),
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A lifecycle hook, and for how long it holds an instance up without a heartbeat."""
+
+    name: str
+    transition: str
+    seconds: float
+
+    @classmethod
+    def read(cls, raw: Raw) -> "Hook":
+        """From DescribeLifecycleHooks."""
+        return cls(
+            raw["LifecycleHookName"],
+            raw["LifecycleTransition"],
+            raw.get("HeartbeatTimeout", 3600.0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """An Auto Scaling group, its own tags and all its hooks."""
+
+    name: str
+    tags: Mapping[str, str]
+    hooks: tuple[Hook, ...]
+
+    @classmethod
+    def read(cls, raw: Raw, hooks: Sequence[Raw]) -> "Group":
+        """From DescribeAutoScalingGroups and DescribeLifecycleHooks."""
+        tags = {tag["Key"]: tag["Value"] for tag in raw.get("Tags", ())}
+        name = raw["AutoScalingGroupName"]
+        return cls(name, tags, tuple(map(Hook.read, hooks)))
 
 
 @dataclass(frozen=True, slots=True)

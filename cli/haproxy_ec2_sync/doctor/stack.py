@@ -21,7 +21,10 @@ OUTPUTS = (
     "DeadLetterQueueUrl",
     "LogGroupName",
 )
-ANSWERED = ("headline", "sync", "health", "conditions", "instances", "next_look_at")
+ANSWERED = (
+    *("headline", "sync", "health", "conditions", "instances", "next_look_at"),
+    *("draining", "lifecycle_actions"),
+)
 """Keys of `status` that earlier releases lack."""
 
 DEPLOY = "deploy the release of this command line (make deploy)"

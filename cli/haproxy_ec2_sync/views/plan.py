@@ -1,6 +1,6 @@
 """The answer of `plan`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -8,11 +8,13 @@ from rich.text import Text
 
 from haproxy_ec2_sync.changes import Plan
 from haproxy_ec2_sync.changes import plan as parse
+from haproxy_ec2_sync.text import listed as some
 from haproxy_ec2_sync.views.changes import COLOURS, changes, totals
 from haproxy_ec2_sync.views.origins import origins
 from haproxy_ec2_sync.views.words import labelled
 
-SHOWN_SKIPPED = 10
+SHOWN = 10
+"""Of each kind of thing that has a line of its own."""
 
 VERDICTS = (
     ("proceed", "green", "This would happen now: with the next look, or by sync."),
@@ -73,12 +75,21 @@ def _verdict(parsed: Plan) -> Iterator[Text]:
 def more(parsed: Plan) -> Iterator[Text]:
     """What else an operator should know before they say yes."""
     listed = parsed.changes.names.listed
-    rest = len(parsed.skipped[SHOWN_SKIPPED:])
-    skipped = (*parsed.skipped[:SHOWN_SKIPPED], f"{rest} more" if rest else "")
+    drains = [f"{each.name} ({each.why})" for each in parsed.draining]
     lines = (
+        *_each("warning", parsed.warnings),
         labelled("the hold ends", parsed.hold_ends),
         labelled("what is published already goes to", listed(parsed.rolling_out)),
-        *(labelled("left out", each, "yellow") for each in skipped),
+        labelled("draining", some(drains, SHOWN)),
+        *_each("left out", parsed.skipped),
         *origins(parsed.origins),
     )
     yield from filter(None, lines)
+
+
+def _each(label: str, found: Sequence[str]) -> Iterator[Text]:
+    """A line for each of the first, and one for how many more there are."""
+    rest = len(found) - SHOWN
+    more = (f"{rest} more",) if rest > 0 else ()
+    for one in (*found[:SHOWN], *more):
+        yield labelled(label, one, "yellow")

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from haproxy_ec2_sync import answers
 from haproxy_ec2_sync.answers import Condition, Fields, Status
-from haproxy_ec2_sync.views import proxies
+from haproxy_ec2_sync.views import leaving, proxies
 from haproxy_ec2_sync.views.origins import origins
 from haproxy_ec2_sync.views.words import (
     clock,
@@ -32,7 +32,7 @@ def status(answer: Any, now: float, limit: int | None = proxies.SHOWN) -> Group:
     if parsed.proxies:
         table = proxies.table(parsed.proxies, parsed.published, now, limit)
         parts += [Text(), *table]
-    return Group(*parts, Text(), *_environment(parsed, now))
+    return Group(*parts, Text(), *_environment(parsed, now, limit))
 
 
 def headline(answer: Any) -> Text:
@@ -78,7 +78,7 @@ def _condition(condition: Condition, now: float) -> Text:
     return Text("; ").join(filter(None, parts))
 
 
-def _environment(parsed: Status, now: float) -> Iterator[Text]:
+def _environment(parsed: Status, now: float, limit: int | None) -> Iterator[Text]:
     sync = "green" if parsed.sync == "synced" else "yellow"
     coming = relative(parsed.next_look_at, now)
     yield _line(
@@ -87,6 +87,8 @@ def _environment(parsed: Status, now: float) -> Iterator[Text]:
     )
     if parsed.looked_at:
         yield from _keeping(parsed, now)
+        yield from leaving.drains(parsed.draining, now, limit)
+        yield from leaving.actions(parsed.lifecycle_actions, now, limit)
         yield labelled("published", _publication(parsed, now))
     yield from origins(parsed.origins)
 

@@ -55,17 +55,7 @@ def attach(service: AutoScaling) -> Iterator[AutoScaling]:
         # moto's way to read a request
         filters = response._get_param("Filters", [])  # noqa: SLF001
         ids = response._get_param("SpotInstanceRequestIds", [])  # noqa: SLF001
-        described = service.spot.described(ids)
-        for each in filters:
-            if each["Name"] != "status-code":
-                raise NotPlayed(
-                    f"Filter {each['Name']} of DescribeSpotInstanceRequests"
-                )
-            described = [
-                request
-                for request in described
-                if request["Status"]["Code"] in each["Values"]
-            ]
+        described = _with_codes(service.spot.described(ids), filters)
         return ActionResult({"SpotInstanceRequests": described})
 
     ec2: dict[str, Any] = {
@@ -78,6 +68,21 @@ def attach(service: AutoScaling) -> Iterator[AutoScaling]:
         patch.multiple(EC2Response, **ec2),
     ):
         yield service
+
+
+def _with_codes(
+    requests: list[dict[str, Any]], filters: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The requests that pass the filters, of which one is played."""
+    for each in filters:
+        if each["Name"] != "status-code":
+            raise NotPlayed(f"Filter {each['Name']} of DescribeSpotInstanceRequests")
+        requests = [
+            request
+            for request in requests
+            if request["Status"]["Code"] in each["Values"]
+        ]
+    return requests
 
 
 def _methods(service: AutoScaling) -> dict[str, Any]:

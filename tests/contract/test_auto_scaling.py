@@ -1,7 +1,7 @@
 """Groups that scale in and out under the real handler: who gets clients when, and how long machines wait for them."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -215,7 +215,8 @@ def test_a_proxy_that_is_offline_delays_a_termination_by_drain_seconds(
     keeps: bool,  # noqa: FBT001
 ) -> None:
     """And where the group keeps such instances, this one is kept: its drain could not be proved there."""
-    web.create(3, HOOK, **({"InstanceLifecyclePolicy": RETAIN} if keeps else {}))
+    policy: dict[str, Any] = {"InstanceLifecyclePolicy": RETAIN} if keeps else {}
+    web.create(3, HOOK, **policy)
     away = min(web.world.proxies)
     web.world.service.disconnect(away)
     web.world.pass_time(120)
@@ -319,7 +320,7 @@ def test_a_drain_goes_on_whatever_is_lost(three: Web, lost: str) -> None:
     leaver = three.leaving(2)
     three.wait_for(lambda: leaver in three.draining())
     world = three.world
-    lose = {
+    lose: Mapping[str, Callable[[], None]] = {
         "events": world.inbox.clear,
         "messages": world.delayed.clear,
         "state": lambda: _spoil_state(three),

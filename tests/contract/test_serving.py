@@ -10,9 +10,12 @@ from haproxy_sync.state.model import (
     NEVER_OBSERVED,
     NEVER_TOLD,
     BackendServers,
+    Command,
+    Digest,
     HandEdit,
     HAProxy,
     Outcome,
+    Purpose,
     Serving,
 )
 from tests.contract.test_late_output import LOST, SILENCE, late, outcome_of
@@ -211,18 +214,26 @@ def report(haproxy: HAProxy, up: int, reason: str = "") -> Report:
     )
 
 
+def command(claimed_at: float) -> Command:
+    """One that was claimed then."""
+    digest = Digest("", "")
+    return Command("claim", Purpose.VERIFY, 1, 1, digest, (), claimed_at)
+
+
 @pytest.mark.fault("F149")
 def test_the_newest_command_s_word_stays() -> None:
     """One that comes late is old news, also of a hand edit; of one command the last word counts."""
     newer = serving.heard(
-        NEVER_OBSERVED, report(HAProxy.RUNNING, 3, "hand-edit"), 20.0, 21.0
+        NEVER_OBSERVED, report(HAProxy.RUNNING, 3, "hand-edit"), command(20.0), 21.0
     )
     assert newer.serving.backends == (BackendServers("app", 3, 0),)
     assert newer.hand_edit == HandEdit(21.0, "backup 3", 20.0)
     assert newer.serving.haproxy_version == "2.6.3"
-    late = serving.heard(newer, report(HAProxy.STOPPED, 0, "hand-edit"), 19.0, 22.0)
+    late = serving.heard(
+        newer, report(HAProxy.STOPPED, 0, "hand-edit"), command(19.0), 22.0
+    )
     assert late == newer
-    same = serving.heard(newer, report(HAProxy.STOPPED, 0), 20.0, 22.0)
+    same = serving.heard(newer, report(HAProxy.STOPPED, 0), command(20.0), 22.0)
     assert (same.serving.haproxy, same.serving.at) == ("stopped", 22.0)
     assert same.serving.haproxy_version == "2.6.3"  # a stopped one says none
     assert same.hand_edit == newer.hand_edit

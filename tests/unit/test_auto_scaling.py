@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 from botocore.session import get_session
@@ -96,7 +97,8 @@ def test_each_lifecycle_state_has_its_stage(state: str) -> None:
 def test_no_state_of_the_service_is_missing() -> None:
     """As far as the SDK knows them."""
     model = get_session().get_service_model("autoscaling")
-    known = set(model.shape_for("LifecycleState").enum)
+    shape: Any = model.shape_for("LifecycleState")
+    known = set(shape.enum)
     assert known <= STAGES.keys()
 
 

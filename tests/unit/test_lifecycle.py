@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -46,7 +47,7 @@ ACTION = LifecycleAction(
 LAUNCH = replace(ACTION, joins=True)
 
 
-def backend(number: int, **changes: bool) -> Backend:
+def backend(number: int, **changes: Any) -> Backend:
     """One of the pool."""
     name = f"app-{number}"
     return Backend(

@@ -32,14 +32,10 @@ def draining(state: EnvironmentState) -> list[Answer]:
 
 def connections(state: EnvironmentState, server: str) -> int | None:
     """To the server, through all proxies; None where one could not count them, or none was asked."""
-    words = [
-        observed.serving.watched[server]
-        for observed in map(state.proxy_state, state.proxy_ids)
-        if server in observed.serving.watched
-    ]
-    counted = {word.connections for word in words} or {None}
-    known = sum(word.connections or 0 for word in words)
-    return None if None in counted else known
+    told = (state.proxy_state(key).serving.watched for key in state.proxy_ids)
+    words = [watched[server] for watched in told if server in watched]
+    counted = [word.connections for word in words] or [None]
+    return None if None in counted else sum(filter(None, counted))
 
 
 def actions(watch: Watch) -> list[Answer]:

@@ -785,7 +785,7 @@ def drain_unproved(situation: Situation) -> Iterator[Found]:
 def all_drain(situation: Situation) -> Iterator[Found]:
     """Nobody else is left, so those who drain take new clients, too."""
     pool = situation.state.pool
-    if pool and all(each.drain or each.maint for each in pool):
+    if all((pool, situation.watch.is_left_alone)):
         since = [each.since for each in situation.state.draining.values()]
         what = f"every backend drains ({len(pool)}): new clients get one of them as a last resort"
         instances = tuple(each.instance_id for each in pool)

@@ -58,8 +58,8 @@ def test_a_group_has_machines(system: LocalSystem) -> None:
     system.wait_until_serving(*system.backends.values())
 
 
-@pytest.mark.fault("F278")
-@pytest.mark.fault("F280")
+@pytest.mark.fault("F275")
+@pytest.mark.fault("F277")
 def test_no_client_notices_a_scale_in(system: LocalSystem) -> None:
     """New instances are in service once proxies see them up; each that goes has finished its last download before."""
     addresses = tuple(proxy.address for proxy in system.proxies.values())

@@ -124,7 +124,9 @@ class Groups:
 NO_GROUPS = Groups()
 
 
-def look(client: Callable[[], Any], named: Mapping[str, str], prefix: str) -> Groups:
+def look(
+    auto_scaling: Callable[[], Any], named: Mapping[str, str], prefix: str
+) -> Groups:
     """The groups of these instances, by instance, and our hooks of those where an instance waits.
 
     Nobody is asked where none has a group. Raises botocore's `ClientError` and `BotoCoreError`.
@@ -137,7 +139,9 @@ def look(client: Callable[[], Any], named: Mapping[str, str], prefix: str) -> Gr
             AutoScalingGroupNames=list(names),
         )
         listed += [_with_warm_pool(auto_scaling(), raw, named) for raw in found]
-    groups = {group.name: _with_hooks(auto_scaling(), group, prefix) for group in listed}
+    groups = {
+        group.name: _with_hooks(auto_scaling(), group, prefix) for group in listed
+    }
     return Groups(MappingProxyType(groups))
 
 

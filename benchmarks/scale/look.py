@@ -21,6 +21,8 @@ class Servers:
         self.proxies = proxies
         self._spells: dict[tuple[str, str], list[Spell]] = {}
         self._up: dict[str, frozenset[str]] = {}
+        self._victim = ""
+        self._stranded: set[int] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="servers", daemon=True)
 
@@ -43,6 +45,15 @@ class Servers:
         """By proxy: the servers that it sees up now, and that take new clients."""
         return dict(self._up)
 
+    def watch_sessions(self, server: str) -> None:
+        """From now on, look whose requests are with this server, too."""
+        self._victim = server
+
+    @property
+    def stranded(self) -> frozenset[int]:
+        """The ports of those clients."""
+        return frozenset(self._stranded)
+
     def _watch(self) -> None:
         while not self._over.wait(_POLL_SECONDS):
             for proxy in self.proxies:
@@ -51,6 +62,9 @@ class Servers:
     def _look(self, proxy: Proxy) -> None:
         try:
             answer = proxy.host.ask("show stat")
+            if self._victim:
+                found = client_ports(proxy.host.ask("show sess"), self._victim)
+                self._stranded |= found
         except OSError:
             return  # between two workers
         now = time.time()
@@ -69,6 +83,13 @@ class Servers:
 
     def _of(self, proxy: Proxy, server: str) -> list[Spell]:
         return self._spells.setdefault((proxy.address, server), [])
+
+
+def client_ports(answer: str, server: str) -> set[int]:
+    """Of an answer to `show sess`: the ports of clients whose request has this server."""
+    lines = (line.split() for line in answer.splitlines() if f" srv={server} " in line)
+    words = (word for line in lines for word in line if word.startswith("src="))
+    return {int(word.rpartition(":")[2]) for word in words}
 
 
 def taking_new(answer: str) -> frozenset[str] | None:

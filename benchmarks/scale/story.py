@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from benchmarks.scale import playbook
@@ -245,10 +245,12 @@ class Story:
         self.drains.forget(victim.instance_id)
         self.killed = Killed(victim.name, time.time())
         self.system.kill(victim)
+        self.servers.watch_sessions(victim.name)
         self.system.wait_until(
             "the group knows", lambda: victim.instance_id not in self.group.states()
         )
         self._settle()
+        self.killed = replace(self.killed, ports=self.servers.stranded)
 
     def _keep_logs(self) -> None:
         self.hosts |= {each.name: each.host for each in self.system.backends.values()}

@@ -35,6 +35,8 @@ class Killed:
 
     backend: str
     at: float
+    ports: frozenset[int] = frozenset()
+    """Of clients whose requests proxies had given to it, and had no answer to, from then on."""
 
 
 def fate(attempt: Attempt, killed: Killed) -> Fate:
@@ -48,9 +50,9 @@ def fate(attempt: Attempt, killed: Killed) -> Fate:
 
 
 def _was_there(attempt: Attempt, killed: Killed) -> bool:
-    """Whether it was under way when that machine died, and nobody else had begun to answer it."""
-    is_its = attempt.backend in {"", killed.backend}
-    return is_its and attempt.start <= killed.at <= attempt.end
+    """Whether it was on its way through that machine when that died, or was sent there before anybody knew."""
+    is_its = attempt.backend in {"", killed.backend} and killed.at <= attempt.end
+    return is_its and (attempt.start <= killed.at or attempt.port in killed.ports)
 
 
 @dataclass(frozen=True, slots=True)

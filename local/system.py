@@ -89,13 +89,21 @@ class Proxy:
 
 
 class LocalSystem:
-    """A context manager; `parameters` of the stack are added to `LOCAL_PARAMETERS`, `speed` multiplies schedules."""
+    """A context manager; `parameters` of the stack are added to `LOCAL_PARAMETERS`, `speed` multiplies schedules.
+
+    Machines of terminated instances shut down, or lose their power without an answer to what is under way.
+    """
 
     def __init__(
-        self, parameters: Mapping[str, str] | None = None, *, speed: float = 6
+        self,
+        parameters: Mapping[str, str] | None = None,
+        *,
+        speed: float = 6,
+        loses_power: bool = False,
     ) -> None:
         self.parameters = {**LOCAL_PARAMETERS, **(parameters or {})}
         self.speed = speed
+        self.loses_power = loses_power
         self.environment = settings()["Environment"]
         self.folder = fresh_folder()
         self._started_at = time.time()
@@ -138,10 +146,13 @@ class LocalSystem:
         written.chmod(0o644)
         written.rename(self.folder / CURRENT)
 
-    def launch_backend(self, zone: str = "ap-southeast-2a", **tags: str) -> Backend:
+    def launch_backend(
+        self, zone: str = "ap-southeast-2a", *, is_spot: bool = False, **tags: str
+    ) -> Backend:
         """Run an instance tagged as a backend, with more tags or others (`Type="batch"`); it serves at once."""
+        spot = {"InstanceMarketOptions": {"MarketType": "spot"}} if is_spot else {}
         with self._lock:
-            instance = self._run(zone, {"Type": "tomcat", **tags})
+            instance = self._run(zone, {"Type": "tomcat", **tags}, **spot)
             return self._start_backend(instance)
 
     def launch_proxy(
@@ -220,6 +231,11 @@ class LocalSystem:
             self.stack.ec2.terminate_instances(InstanceIds=[instance_id])
             self._remove(instance_id)
 
+    def kill(self, backend: Backend) -> None:
+        """Its machine loses its power now, and EC2 says so."""
+        backend.host.unplug()
+        self.terminate(backend.instance_id)
+
     def _remove(self, instance_id: str) -> None:
         member = self.backends.pop(instance_id, None) or self.proxies.pop(
             instance_id, None
@@ -227,7 +243,14 @@ class LocalSystem:
         if isinstance(member, Proxy):
             self.stack.order(crash=instance_id)
         if member:
-            _later(SHUTDOWN_SECONDS, lambda: _shut_down(member))
+            _later(SHUTDOWN_SECONDS, lambda: self._end(member))
+
+    def _end(self, member: Backend | Proxy) -> None:
+        if self.loses_power:
+            member.host.unplug()
+        elif isinstance(member, Backend):
+            member.host.shut_down()
+        member.host.close()
 
     def tag(self, tags: Mapping[str, str], *instance_ids: str) -> None:
         """Create or overwrite tags, on all instances in one call."""
@@ -372,12 +395,6 @@ def newest() -> Mapping[str, Any] | None:
 
 def _rank(current: Mapping[str, Any]) -> tuple[bool, float]:
     return current["urls"] is not None, current["started_at"]
-
-
-def _shut_down(member: Backend | Proxy) -> None:
-    if isinstance(member, Backend):
-        member.host.shut_down()
-    member.host.close()
 
 
 def _later(seconds: float, work: Callable[[], None]) -> None:

@@ -200,6 +200,10 @@ class Host:
         """Close."""
         self.close()
 
+    def unplug(self) -> None:
+        """Pull its network cable: nothing comes in or goes out any more."""
+        ip(self.pid, "link set eth0 down")
+
     def close(self) -> None:
         """Pull the plug: every process of the machine is killed, its files are gone."""
         self.network.detach(self)

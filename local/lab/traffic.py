@@ -59,6 +59,8 @@ class Attempt:
     """`ok`, `refused`, `reset`, `closed`, `unreachable`, `timeout` or `http-<status>`."""
     backend: str
     """Who answered, as the answer's `X-Backend` says; also where that broke off. Empty where none had begun."""
+    port: int = 0
+    """The client's own, by which whom it asked knows the connection; 0 where that never came to be."""
 
     @property
     def is_ok(self) -> bool:
@@ -82,6 +84,7 @@ class _Connection:
         self.is_open = True
         self.backend = ""
         """Who answers, once that has begun."""
+        self.port: int = writer.get_extra_info("sockname")[1]
 
     @classmethod
     async def to(cls, load: Load, address: str) -> "_Connection":
@@ -229,6 +232,7 @@ class _Clients:
             round(elapsed * 1000, 2),
             result,
             connection.backend if connection else "",
+            connection.port if connection else 0,
         )
         self.lines.append(json.dumps(dataclasses.astuple(attempt)) + "\n")
         if connection and (kind != "keep-alive" or result != "ok"):

@@ -1,0 +1,76 @@
+"""Runs the benchmark: `python -m benchmarks.scale [--method METHOD]... [--quick]`."""
+
+import argparse
+import dataclasses
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.results import write_results
+from benchmarks.scale.story import Size, measure
+from benchmarks.scale.tally import METHODS, METRICS, Tally, missed
+
+OUTPUT = Path("build/bench/scale.json")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, write."""
+    options = _options(arguments)
+    if os.geteuid() != 0:
+        raise SystemExit("network namespaces and HAProxy need root")
+    console = Console(width=140)
+    began = time.monotonic()
+
+    def say(line: str) -> None:
+        seconds = time.monotonic() - began
+        console.print(f"{seconds:5.0f} s  {line}", highlight=False, markup=False)
+
+    size = Size(many=4, warm=1) if options.quick else Size()
+    tallies = {
+        method: measure(method, say, size) for method in options.method or METHODS
+    }
+    results = {method: dataclasses.asdict(tally) for method, tally in tallies.items()}
+    write_results(OUTPUT, results)
+    console.print(_table(tallies))
+    for sentence in missed(tallies):
+        console.print(f"missed: {sentence}", style="red")
+    console.print(f"{OUTPUT}, {time.monotonic() - began:.0f} s")
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scale", description=main.__doc__
+    )
+    parser.add_argument(
+        "--method",
+        action="append",
+        choices=METHODS,
+        help="only this one, or these (default: all)",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a smaller group: 3, 4, 3 backends"
+    )
+    return parser.parse_args(arguments)
+
+
+def _table(tallies: Mapping[str, Tally]) -> Table:
+    table = Table(title="requests while backends come and go", title_justify="left")
+    table.add_column("method")
+    for metric in METRICS:
+        table.add_column(metric, justify="right")
+    for method, tally in tallies.items():
+        shown = (f"{value:g}" if value is not None else "" for value in _values(tally))
+        table.add_row(method, *shown)
+    return table
+
+
+def _values(tally: Tally) -> Sequence[float | None]:
+    return [getattr(tally, metric) for metric in METRICS]
+
+
+if __name__ == "__main__":
+    main()

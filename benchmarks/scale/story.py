@@ -16,7 +16,7 @@ from benchmarks.scale.tally import (
     Tally,
     slow_start_ratio,
 )
-from local.groups import ScalingGroup, machines, make_group
+from local.groups import HOOKS, ScalingGroup, machines, make_group
 from local.lab import BackendHost, Load, Style, Traffic
 from local.system import SERVER_NAME, Backend, LocalSystem, Proxy
 
@@ -40,18 +40,6 @@ NEW_PER_SECOND, OPEN, DOWNLOADS = 12, 8, 2
 PATHS = ("/", "/", "/", "/", f"/slow?{LONG_SECONDS}")
 """A fifth is long."""
 FEW, MANY, WARM = 3, 10, 2
-_HOOKS = [
-    {
-        "LifecycleHookName": f"haproxy-ec2-sync-{word}",
-        "LifecycleTransition": f"autoscaling:EC2_INSTANCE_{transition}",
-        "HeartbeatTimeout": 120,
-        "DefaultResult": result,
-    }
-    for word, transition, result in (
-        ("launch", "LAUNCHING", "ABANDON"),
-        ("terminate", "TERMINATING", "CONTINUE"),
-    )
-]
 _WAITS = "Terminating:Wait"
 NOBODY = Killed("", 0.0)
 
@@ -134,7 +122,7 @@ class Story:
             self.system,
             f"app-{self.method}",
             self.size.few,
-            _HOOKS if self.is_ours else (),
+            HOOKS if self.is_ours else (),
         )
         styles = (Style.SYSV, Style.MASTER_WORKER if self.is_ours else Style.SYSV)
         proxies = tuple(
@@ -246,10 +234,13 @@ class Story:
         self.killed = Killed(victim.name, time.time())
         self.system.kill(victim)
         self.servers.watch_sessions(victim.name)
-        self.system.wait_until(
-            "the group knows", lambda: victim.instance_id not in self.group.states()
-        )
-        self._settle()
+
+        def is_replaced() -> bool:
+            serving = self.group.serving()
+            is_known = victim.instance_id not in serving
+            return is_known and len(serving) == self._wanted() and self._is_served()
+
+        self.system.wait_until("somebody in its place", is_replaced)
         self.killed = replace(self.killed, ports=self.servers.stranded)
 
     def _keep_logs(self) -> None:

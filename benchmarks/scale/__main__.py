@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     def say(line: str) -> None:
         seconds = time.monotonic() - began
-        console.print(f"{seconds:5.0f} s  {line}", highlight=False, markup=False)
+        text = f"{seconds:5.0f} s  {line}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     size = Size(many=4, warm=1) if options.quick else Size()
     tallies: dict[str, Tally] = {}

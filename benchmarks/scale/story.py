@@ -17,7 +17,7 @@ from benchmarks.scale.tally import (
     slow_start_ratio,
 )
 from local.groups import HOOKS, ScalingGroup, machines, make_group
-from local.lab import BackendHost, Load, Style, Traffic
+from local.lab import Attempt, BackendHost, Load, Style, Traffic
 from local.system import SERVER_NAME, Backend, LocalSystem, Proxy
 
 LONG_SECONDS = 8
@@ -40,6 +40,7 @@ NEW_PER_SECOND, OPEN, DOWNLOADS = 12, 8, 2
 PATHS = ("/", "/", "/", "/", f"/slow?{LONG_SECONDS}")
 """A fifth is long."""
 FEW, MANY, WARM = 3, 10, 2
+_SHOWN = 3
 _WAITS = "Terminating:Wait"
 NOBODY = Killed("", 0.0)
 
@@ -106,13 +107,18 @@ class Story:
         return Tally.of(attempts, self.killed, ratio, self.drains.seconds)
 
     def _step(self, name: str, work: Callable[[], None]) -> None:
+        before = len(self._unwell())
         began = time.monotonic()
         work()
-        bad = [each for of in self.traffic for each in of.failed]
-        seconds = time.monotonic() - began
-        self.say(f"{self.method:9} {name:15} {seconds:5.1f} s, not well: {len(bad)}")
-        for each in bad[-5:]:
+        seconds, new = time.monotonic() - began, self._unwell()[before:]
+        self.say(f"{self.method:9} {name:15} {seconds:5.1f} s, not well: {len(new)}")
+        for each in new[:_SHOWN]:
             self.say(f"    {each}")
+
+    def _unwell(self) -> list[Attempt]:
+        """So far, in the order of their ends."""
+        bad = [each for of in self.traffic for each in of.failed]
+        return sorted(bad, key=lambda each: each.end)
 
     def _set_up(self, telling: ExitStack) -> tuple[tuple[Proxy, ...], Backend]:
         if self.is_ours:

@@ -33,7 +33,7 @@ export AWS_DEFAULT_REGION ?= ap-southeast-2
 
 .PHONY: help setup setup-ansible setup-pythons setup-haproxies lock demo invoke launch terminate retag test \
 	test-host-all test-haproxies lint format document build known-environment deploy template-test render bench-reload \
-	bench-apply clean
+	bench-apply bench-scale clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -122,6 +122,10 @@ bench-reload: setup ## reload methods against the Ansible playbook this replaces
 bench-apply: setup ## what the host program costs, against the former one in bash; build/bench/apply.json
 	mkdir -p build/bench
 	$(AS_ROOT) $(PYTHON) -m benchmarks.apply
+
+bench-scale: build ## what clients lose while backends come and go, against a cron job; build/bench/scale.json
+	mkdir -p build/bench
+	$(AS_ROOT) $(PYTHON) -m benchmarks.scale
 
 clean: ## all that can be made again
 	rm -rf .aws-sam build dist .venv .venv-sam .venv-aws .venv-ansible .tools .setup.lock \

@@ -15,6 +15,7 @@ from rich.text import Text
 from local import command_line, deployment
 from local.cloud import REGION, TRANSITION_SECONDS
 from local.deployment import CONFIG_ENVIRONMENT, NotBuilt, SamFailed
+from local.groups import HOOKS, ScalingGroup, machines, make_group
 from local.kept import kept
 from local.lab import FilterWatch, Load, Style, Traffic
 from local.screen import Screen
@@ -28,6 +29,10 @@ from local.system import (
 )
 
 CONNECTIONS_PER_SECOND = 20
+LONG_SECONDS = 6
+"""Of a long request: longer than it takes to tell proxies that a backend goes."""
+LONG_PER_SECOND, DOWNLOADS = 2, 2
+"""Through each proxy, while the group scales in."""
 CONFIG = "/etc/haproxy/haproxy.cfg"
 SPEED = 6
 LAST_HINT = "Ctrl-C ends it all."
@@ -55,37 +60,45 @@ class Demo:
     event_to_traffic: float = 0.0
     methods: dict[str, Mapping[str, str]] = field(default_factory=dict)
     """By which reload method each proxy took each change, by its title and the proxy's instance."""
+    long: list[Traffic] = field(default_factory=list)
+    """The long requests that ran while the group scaled in."""
 
     def run(self) -> None:
         """Tell it. TimeoutError if something did not happen, or Unexpected."""
-        first, second = self._set_up()
-        self.screen.footer = self._counts
-        with self._clients():
-            third = self._launch(first, second)
-            self._terminate(first, second, third)
-            self._choose("syn-drop")
-            with self._drop_rules_seen():
-                self._retag(second, third)
-            self._choose("auto")
-            self._repair()
+        with machines(self.system, self.screen.console.print):
+            group = self._set_up()
+            self.screen.footer = self._counts
+            with self._clients():
+                third = self._launch()
+                self._scale_in(group)
+                self._choose("syn-drop")
+                with self._drop_rules_seen():
+                    self._retag(third)
+                self._choose("auto")
+                self._repair()
         self.seconds = time.monotonic() - self.started_at
 
     @property
     def is_clean(self) -> bool:
         """Whether no request was lost meanwhile."""
-        return not any(traffic.failed for traffic in self.traffic.values())
+        return not any(
+            traffic.failed for traffic in (*self.traffic.values(), *self.long)
+        )
 
-    def _set_up(self) -> tuple[Backend, Backend]:
-        with self.screen.step("launch two backends and two proxies") as say:
-            backends = (
-                self.system.launch_backend(),
-                self.system.launch_backend("ap-southeast-2b"),
-            )
+    def _set_up(self) -> ScalingGroup:
+        with self.screen.step(
+            "launch two proxies, and two backends in an Auto Scaling group"
+        ) as say:
+            group = make_group(self.system, "app", 2, HOOKS)
             proxies = (
                 self.system.launch_proxy(Style.SYSV),
                 self.system.launch_proxy(Style.MASTER_WORKER, "ap-southeast-2b"),
             )
             own = [proxy.host.read(CONFIG) for proxy in proxies]
+            self.system.wait_until(
+                "the group in service",
+                lambda: set(group.serving()) == self.system.backends.keys(),
+            )
             self.system.wait_until("a look at all of them", self._is_seen)
             say(f"{len(own)} proxies with a config of their own")
         with self.screen.step(
@@ -100,18 +113,21 @@ class Demo:
                 )
             totals = self._planned()
             self.system.invoke({"action": "unfreeze"})
-            seconds = self.system.wait_until_serving(*backends)
+            seconds = self.system.wait_until_serving(*self._present())
             self._reported("unfreeze", 0)
             say(f"{totals} HTTPS through both proxies {seconds:.1f} s after unfreeze")
         self.started_at = time.monotonic()
-        return backends
+        return group
 
-    def _launch(self, *present: Backend) -> Backend:
+    def _present(self) -> list[Backend]:
+        return list(self.system.backends.values())
+
+    def _launch(self) -> Backend:
         before = self._generation()
         with self.screen.step("launch a third backend") as say:
             launched = time.time()
             backend = self.system.launch_backend()
-            self.system.wait_until_serving(*present, backend)
+            self.system.wait_until_serving(*self._present())
             self.system.wait_until(
                 "its clients' requests reach it",
                 lambda: self._first_answer(backend),
@@ -125,19 +141,48 @@ class Demo:
         self._rolls_out("launch", before)
         return backend
 
-    def _terminate(self, gone: Backend, *rest: Backend) -> None:
+    def _scale_in(self, group: ScalingGroup) -> None:
+        """From two instances to one, which loses its power as soon as EC2 has terminated it."""
         before = self._generation()
-        with self.screen.step("terminate a backend") as say:
-            self.system.terminate(gone.instance_id)
-            seconds = self.system.wait_until_serving(*rest)
-            say(f"no request reaches {gone.name} any more after {seconds:.1f} s")
-        self._rolls_out("terminate", before)
+        with self.screen.step("the group scales in, under long requests") as say:
+            with self._long_requests():
+                self.system.wait_until("long requests everywhere", self._all_are_busy)
+                before_it = len(self.system.backends)
+                group.scale(1)
+                seconds = self.system.wait_until(
+                    "the end of a machine",
+                    lambda: len(self.system.backends) == before_it - 1,
+                )
+                self.system.wait_until_serving(*self._present())
+            say(f"drained and terminated after {seconds:.1f} s: {self._long_counts()}")
+        self._rolls_out("scale in", before)
 
-    def _retag(self, leaving: Backend, staying: Backend) -> None:
+    @contextmanager
+    def _long_requests(self) -> Iterator[None]:
+        """Through each proxy answers that begin late, and downloads that take as long."""
+        with ExitStack() as clients:
+            self.long = [
+                clients.enter_context(self.system.client.traffic(_long_load(proxy)))
+                for proxy in self.system.proxies.values()
+            ]
+            yield
+
+    def _all_are_busy(self) -> bool:
+        """Whether each backend has had its answers to give for as long as they take."""
+        answering = {each.backend for of in self.long for each in of.attempts}
+        return answering >= {each.name for each in self._present()}
+
+    def _long_counts(self) -> str:
+        attempts = [each for of in self.long for each in of.attempts]
+        cut = sum(not each.is_ok for each in attempts)
+        return f"{len(attempts)} requests of {LONG_SECONDS} s, {cut} cut"
+
+    def _retag(self, leaving: Backend) -> None:
         before = self._generation()
         with self.screen.step("change a tag: Type=batch") as say:
             self.system.tag({"Type": "batch"}, leaving.instance_id)
-            seconds = self.system.wait_until_serving(staying)
+            staying = [each for each in self._present() if each is not leaving]
+            seconds = self.system.wait_until_serving(*staying)
             say(f"no request reaches {leaving.name} any more after {seconds:.1f} s")
         self._rolls_out("retag", before)
         if {*self.methods["retag"].values()} != {"syn-drop"}:
@@ -313,12 +358,15 @@ class Demo:
         self.screen.console.print("\nhaproxy-ec2-sync status:", highlight=False)
         self.screen.console.print(Text.from_ansi(self._shown_status()))
         for failure in [
-            attempt for traffic in self.traffic.values() for attempt in traffic.failed
+            attempt
+            for traffic in (*self.traffic.values(), *self.long)
+            for attempt in traffic.failed
         ][:10]:
             self.screen.console.print(f"failed: {failure}", markup=False)
         self.screen.console.print(
             f"From an instance's event to its traffic through both proxies: {self.event_to_traffic:.1f} s."
         )
+        self.screen.console.print(f"While the group scaled in: {self._long_counts()}.")
         self.screen.console.print(
             f"All of it happened, in {self.seconds:.0f} s after set-up."
         )
@@ -330,6 +378,19 @@ def _load(proxy: Proxy) -> Load:
         443,
         server_name=SERVER_NAME,
         connections_per_second=CONNECTIONS_PER_SECOND,
+    )
+
+
+def _long_load(proxy: Proxy) -> Load:
+    return Load(
+        (proxy.address,),
+        443,
+        (f"/slow?{LONG_SECONDS}",),
+        server_name=SERVER_NAME,
+        connections_per_second=LONG_PER_SECOND,
+        downloads=DOWNLOADS,
+        download_seconds=LONG_SECONDS,
+        timeout_seconds=3 * LONG_SECONDS,
     )
 
 
@@ -375,7 +436,7 @@ def run(*, keep: bool) -> int:
 def _deployed(screen: Screen) -> Iterator[LocalSystem]:
     with ExitStack() as closing:
         with screen.step("sam deploy to an AWS stand-in on loopback") as say:
-            system = closing.enter_context(LocalSystem(speed=SPEED))
+            system = closing.enter_context(LocalSystem(speed=SPEED, loses_power=True))
             say(
                 f"schedules tick {SPEED} times as often as deployed, waits are short: {LOCAL_PARAMETERS}"
             )

@@ -10,6 +10,15 @@ from local.system import IMAGE, LocalSystem
 
 NOTICE_SECONDS = 120
 """EC2's, before it takes a spot instance back."""
+HOOKS = tuple(
+    {
+        "LifecycleHookName": f"haproxy-ec2-sync-{name}",
+        "LifecycleTransition": f"autoscaling:EC2_INSTANCE_{transition}",
+        "HeartbeatTimeout": 300,
+    }
+    for name, transition in (("launch", "LAUNCHING"), ("drain", "TERMINATING"))
+)
+"""Those of docs/auto-scaling.md."""
 LOOK_SECONDS = 0.25
 """How soon after EC2 a machine of a group comes or ends."""
 

@@ -27,14 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     def say(line: str) -> None:
         seconds = time.monotonic() - began
-        console.print(f"{seconds:5.0f} s  {line}", highlight=False, markup=False)
+        text = f"{seconds:5.0f} s  {line}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     size = Size(many=4, warm=1) if options.quick else Size()
-    tallies = {
-        method: measure(method, say, size) for method in options.method or METHODS
-    }
-    results = {method: dataclasses.asdict(tally) for method, tally in tallies.items()}
-    write_results(OUTPUT, results)
+    tallies: dict[str, Tally] = {}
+    for method in options.method or METHODS:
+        tallies[method] = measure(method, say, size)
+        results = {name: dataclasses.asdict(tally) for name, tally in tallies.items()}
+        write_results(OUTPUT, results)
     console.print(_table(tallies))
     for sentence in missed(tallies):
         console.print(f"missed: {sentence}", style="red")

@@ -16,8 +16,8 @@ from benchmarks.scale.tally import (
     Tally,
     slow_start_ratio,
 )
-from local.groups import ScalingGroup, machines, make_group
-from local.lab import BackendHost, Load, Style, Traffic
+from local.groups import HOOKS, ScalingGroup, machines, make_group
+from local.lab import Attempt, BackendHost, Load, Style, Traffic
 from local.system import SERVER_NAME, Backend, LocalSystem, Proxy
 
 LONG_SECONDS = 8
@@ -40,18 +40,7 @@ NEW_PER_SECOND, OPEN, DOWNLOADS = 12, 8, 2
 PATHS = ("/", "/", "/", "/", f"/slow?{LONG_SECONDS}")
 """A fifth is long."""
 FEW, MANY, WARM = 3, 10, 2
-_HOOKS = [
-    {
-        "LifecycleHookName": f"haproxy-ec2-sync-{word}",
-        "LifecycleTransition": f"autoscaling:EC2_INSTANCE_{transition}",
-        "HeartbeatTimeout": 120,
-        "DefaultResult": result,
-    }
-    for word, transition, result in (
-        ("launch", "LAUNCHING", "ABANDON"),
-        ("terminate", "TERMINATING", "CONTINUE"),
-    )
-]
+_SHOWN = 3
 _WAITS = "Terminating:Wait"
 NOBODY = Killed("", 0.0)
 
@@ -118,13 +107,18 @@ class Story:
         return Tally.of(attempts, self.killed, ratio, self.drains.seconds)
 
     def _step(self, name: str, work: Callable[[], None]) -> None:
+        before = len(self._unwell())
         began = time.monotonic()
         work()
-        bad = [each for of in self.traffic for each in of.failed]
-        seconds = time.monotonic() - began
-        self.say(f"{self.method:9} {name:15} {seconds:5.1f} s, not well: {len(bad)}")
-        for each in bad[-5:]:
+        seconds, new = time.monotonic() - began, self._unwell()[before:]
+        self.say(f"{self.method:9} {name:15} {seconds:5.1f} s, not well: {len(new)}")
+        for each in new[:_SHOWN]:
             self.say(f"    {each}")
+
+    def _unwell(self) -> list[Attempt]:
+        """So far, in the order of their ends."""
+        bad = [each for of in self.traffic for each in of.failed]
+        return sorted(bad, key=lambda each: each.end)
 
     def _set_up(self, telling: ExitStack) -> tuple[tuple[Proxy, ...], Backend]:
         if self.is_ours:
@@ -134,7 +128,7 @@ class Story:
             self.system,
             f"app-{self.method}",
             self.size.few,
-            _HOOKS if self.is_ours else (),
+            HOOKS if self.is_ours else (),
         )
         styles = (Style.SYSV, Style.MASTER_WORKER if self.is_ours else Style.SYSV)
         proxies = tuple(
@@ -246,10 +240,13 @@ class Story:
         self.killed = Killed(victim.name, time.time())
         self.system.kill(victim)
         self.servers.watch_sessions(victim.name)
-        self.system.wait_until(
-            "the group knows", lambda: victim.instance_id not in self.group.states()
-        )
-        self._settle()
+
+        def is_replaced() -> bool:
+            serving = self.group.serving()
+            is_known = victim.instance_id not in serving
+            return is_known and len(serving) == self._wanted() and self._is_served()
+
+        self.system.wait_until("somebody in its place", is_replaced)
         self.killed = replace(self.killed, ports=self.servers.stranded)
 
     def _keep_logs(self) -> None:

@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 from haproxy_ec2_sync.desk import NAME
-from local.demo import LAST_HINT
+from local.demo import LAST_HINT, LONG_SECONDS
 from local.deployment import PROJECT
 from local.lab import wait_until
 from local.stack import invoke
@@ -191,6 +191,19 @@ def test_on_a_terminal_the_summary_stands_below_the_steps(kept: Kept) -> None:
     """As the README shows it, and as it stands where there is no terminal."""
     told = _plain(kept.shown).partition("\nFrom another terminal")[0]
     assert readme.is_shown("make demo", told), told[-3000:]
+
+
+def test_no_long_request_is_cut_by_the_scale_in(kept: Kept) -> None:
+    """There were some, and the summary says how many."""
+    said = re.search(
+        r"While the group scaled in: (\d+) requests of (\d+) s, (\d+) cut\.",
+        _plain(kept.shown),
+    )
+    assert said
+    requests, seconds, cut = map(int, said.groups())
+    assert requests > 20
+    assert seconds == LONG_SECONDS
+    assert cut == 0
 
 
 def _wait_until[T](condition: Callable[[], T]) -> T:

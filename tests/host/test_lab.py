@@ -354,6 +354,52 @@ def test_a_backend_that_shuts_down_answers_what_was_asked(
             client.get(address, port=8080)
 
 
+def test_a_machine_without_its_network_cable_answers_nothing(
+    lab: Network, client: Client
+) -> None:
+    """Nor does it send the rest of what it had begun."""
+    with BackendHost(lab, "unplugged") as unplugged:
+        address = str(unplugged.ipv4)
+        assert client.get(address, port=8080).body == "unplugged\n"
+        with ThreadPoolExecutor(1) as thread:
+            asked = thread.submit(
+                client.get, address, "/download?20", port=8080, timeout_seconds=1
+            )
+            wait_until(lambda: unplugged.requests == 2)
+            unplugged.unplug()
+            with pytest.raises(TimeoutError):
+                asked.result()
+        with pytest.raises(OSError, match=r"timed out|No route"):
+            client.get(address, port=8080, timeout_seconds=1)
+
+
+def test_clients_tell_an_answer_that_broke_off_from_one_that_never_began(
+    lab: Network, client: Client
+) -> None:
+    """And by its log the backend knows them."""
+    with BackendHost(lab, "torn") as torn:
+        load = Load(
+            (str(torn.ipv4),),
+            8080,
+            ("/slow?60",),
+            connections_per_second=5,
+            downloads=2,
+            download_seconds=60,
+        )
+        with client.traffic(load) as traffic:
+            wait_until(lambda: torn.requests >= 5)
+            torn.stop()
+            wait_until(lambda: traffic.of("new") and len(traffic.of("download")) >= 2)
+        answered = {asked.client for asked in torn.log}
+        assert answered == {str(client.ipv4)}
+        begun = [each for each in traffic.failed if each.backend]
+        never = [each for each in traffic.of("new") if each.port and not each.backend]
+        assert [each.kind for each in begun] == ["download"] * 2
+        assert {each.backend for each in begun} == {"torn"}
+        assert len(never) >= 3
+        assert len({each.port for each in begun + never}) == len(begun + never)
+
+
 def test_a_link_has_the_round_trip_time_it_was_given(
     lab: Network, backend: BackendHost
 ) -> None:

@@ -5,7 +5,9 @@ import contextlib
 import functools
 import socket
 import threading
+import time
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from local.lab.network import Host, Network
@@ -34,9 +36,20 @@ table inet leaving {
 """
 
 
-class BackendHost(Host):
-    """A machine with an HTTP server that answers its name, on `/health` its health; `/download?N` takes N seconds.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as a backend saw it come."""
 
+    at: float
+    """Unix time."""
+    client: str
+    """Address of whoever connected: with a proxy between, the proxy's."""
+
+
+class BackendHost(Host):
+    """A machine with an HTTP server that answers its name, on `/health` its health.
+
+    `/download?N` takes N seconds from its first byte to its last one, `/slow?N` as long to the first one.
     All servers of this process share one thread, so that a backend costs two idle processes and nothing else.
     """
 
@@ -54,14 +67,19 @@ class BackendHost(Host):
         self.port = port
         self.is_healthy = True
         self.delay_seconds = 0.0
-        self.requests = 0
-        """Requests answered so far, health checks not counted."""
+        self.log: list[Asked] = []
+        """The requests so far, without health checks."""
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
         self._answering: set[asyncio.StreamWriter] = set()
         self.closing.callback(self.stop)
         if starts:
             self.start()
+
+    @property
+    def requests(self) -> int:
+        """How many there were so far, health checks not counted."""
+        return len(self.log)
 
     def start(self) -> None:
         """Listen, if it does not yet."""
@@ -136,12 +154,10 @@ class BackendHost(Host):
         if path == "/health":
             status = status if self.is_healthy else "503 Service Unavailable"
         else:
-            self.requests += 1
-            await asyncio.sleep(self.delay_seconds)
+            self.log.append(Asked(time.time(), _peer(writer)))
+            await asyncio.sleep(self.delay_seconds + _seconds(path, "/slow"))
         body = f"{self.name}\n".encode()
-        parts = (
-            int(path.partition("?")[2] or 3) * 10 if path.startswith("/download") else 1
-        )
+        parts = _seconds(path, "/download") * 10 or 1
         writer.write(
             f"HTTP/1.1 {status}\r\nContent-Length: {len(body) * parts}\r\nX-Backend: {self.name}\r\n\r\n".encode()
         )
@@ -152,6 +168,16 @@ class BackendHost(Host):
             await writer.drain()
         self._answering.discard(writer)
         return self._server is not None and "connection: close" not in request.lower()
+
+
+def _seconds(path: str, kind: str) -> int:
+    """What a path of this kind asks for; 0 for another one."""
+    asked, _, seconds = path.partition("?")
+    return int(seconds or 3) if asked == kind else 0
+
+
+def _peer(writer: asyncio.StreamWriter) -> str:
+    return str(writer.get_extra_info("peername")[0]).removeprefix("::ffff:")
 
 
 @functools.cache

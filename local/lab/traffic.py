@@ -26,7 +26,8 @@ class Load:
     addresses: tuple[str, ...]
     """IPv4 and IPv6, used in turn: four of one and one of the other make a fifth."""
     port: int = 80
-    path: str = "/"
+    paths: tuple[str, ...] = ("/",)
+    """What new connections ask for, in turn; open ones always ask for the first."""
     server_name: str = ""
     """Ask over TLS, with this name; the certificate is not verified."""
     connections_per_second: float = 0
@@ -57,12 +58,17 @@ class Attempt:
     result: str
     """`ok`, `refused`, `reset`, `closed`, `unreachable`, `timeout` or `http-<status>`."""
     backend: str
-    """Who answered, as the answer's `X-Backend` says."""
+    """Who answered, as the answer's `X-Backend` says; also where that broke off. Empty where none had begun."""
 
     @property
     def is_ok(self) -> bool:
         """Whether the whole answer came, and was no error."""
         return self.result == "ok"
+
+    @property
+    def end(self) -> float:
+        """Unix time."""
+        return self.start + self.total_ms / 1000
 
 
 class _Connection:
@@ -74,6 +80,8 @@ class _Connection:
         self.reader = reader
         self.writer = writer
         self.is_open = True
+        self.backend = ""
+        """Who answers, once that has begun."""
 
     @classmethod
     async def to(cls, load: Load, address: str) -> "_Connection":
@@ -85,8 +93,9 @@ class _Connection:
             )
         )
 
-    async def ask(self, host: str, path: str, *, keep: bool) -> tuple[int, str]:
-        """Send a request, read the whole answer; its status and backend. Raises OSError and IncompleteReadError."""
+    async def ask(self, host: str, path: str, *, keep: bool) -> int:
+        """Send a request, read the whole answer; its status. Raises OSError and IncompleteReadError."""
+        self.backend = ""
         option = "" if keep else "Connection: close\r\n"
         self.writer.write(
             f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{option}\r\n".encode()
@@ -98,6 +107,7 @@ class _Connection:
             name.lower(): value
             for name, _, value in (line.partition(": ") for line in lines)
         }
+        self.backend = headers.get("x-backend", "")
         if "content-length" in headers:
             await self.reader.readexactly(int(headers["content-length"]))
         else:
@@ -105,7 +115,7 @@ class _Connection:
             self.is_open = False
         if headers.get("connection", "").lower() == "close":
             self.is_open = False
-        return int(head.split(" ")[1]), headers.get("x-backend", "")
+        return int(head.split(" ")[1])
 
     def still_open(self) -> bool:
         """Whether nobody has said that it is over; a client that looks before it asks loses nothing by it."""
@@ -121,6 +131,7 @@ class _Clients:
     def __init__(self, load: Load) -> None:
         self.load = load
         self.addresses = itertools.cycle(load.addresses)
+        self.paths = itertools.cycle(load.paths)
         self.stopping = asyncio.Event()
         self.lines: list[str] = []
         self.host = load.server_name or "lab"
@@ -164,7 +175,7 @@ class _Clients:
         async with asyncio.TaskGroup() as tasks:
             async for _ in self._ticks(0, 1 / self.load.connections_per_second):
                 tasks.create_task(
-                    self._attempt("new", next(self.addresses), self.load.path)
+                    self._attempt("new", next(self.addresses), next(self.paths))
                 )
 
     async def _download(self) -> None:
@@ -181,7 +192,7 @@ class _Clients:
                 connection.close()
                 connection = None
             connection = await self._attempt(
-                "keep-alive", address, self.load.path, connection
+                "keep-alive", address, self.load.paths[0], connection
             )
         if connection:
             connection.close()
@@ -192,7 +203,7 @@ class _Clients:
         """Ask once and write down how it went; gives the connection if it may be used again."""
         start, began = time.time(), time.perf_counter()
         connected = began if connection else None
-        result, backend = "ok", ""
+        result = "ok"
         limit = self.load.timeout_seconds + self.load.download_seconds * (
             kind == "download"
         )
@@ -201,7 +212,7 @@ class _Clients:
                 if not connection:
                     connection = await _Connection.to(self.load, address)
                     connected = time.perf_counter()
-                status, backend = await connection.ask(
+                status = await connection.ask(
                     self.host, path, keep=kind == "keep-alive"
                 )
                 result = "ok" if status < _OK_BELOW else f"http-{status}"
@@ -217,7 +228,7 @@ class _Clients:
             round(connect_ms, 2),
             round(elapsed * 1000, 2),
             result,
-            backend,
+            connection.backend if connection else "",
         )
         self.lines.append(json.dumps(dataclasses.astuple(attempt)) + "\n")
         if connection and (kind != "keep-alive" or result != "ok"):

@@ -165,7 +165,7 @@ def three(web: Web) -> Web:
     return web
 
 
-@pytest.mark.fault("F278")
+@pytest.mark.fault("F275")
 def test_a_machine_waits_for_its_last_session(three: Web) -> None:
     """Nobody new gets there; it goes when the last connection of any worker is over, and leaves the config then."""
     (busy, *_) = three.states()
@@ -187,7 +187,7 @@ def test_a_machine_waits_for_its_last_session(three: Web) -> None:
     assert busy in {leaver, *three.served()}
 
 
-@pytest.mark.fault("F278")
+@pytest.mark.fault("F275")
 def test_a_machine_does_not_wait_for_ever(three: Web) -> None:
     """Sessions that do not end have DrainSeconds, and heartbeats keep the hook's own timeout of 60 s away."""
     for instance_id in three.states():
@@ -197,7 +197,7 @@ def test_a_machine_does_not_wait_for_ever(three: Web) -> None:
     assert three.ends(leaver, 30)
 
 
-@pytest.mark.fault("F284")
+@pytest.mark.fault("F281")
 def test_the_hooks_own_timeout_is_not_relied_on(web: Web) -> None:
     """The shortest that there is does not cut a drain that takes three times as long."""
     web.create(3)
@@ -208,7 +208,7 @@ def test_the_hooks_own_timeout_is_not_relied_on(web: Web) -> None:
     assert not web.ends(leaver, DRAIN - 10)
 
 
-@pytest.mark.fault("F279")
+@pytest.mark.fault("F276")
 @pytest.mark.parametrize("keeps", [False, True])
 def test_a_proxy_that_is_offline_delays_a_termination_by_drain_seconds(
     web: Web,
@@ -228,7 +228,7 @@ def test_a_proxy_that_is_offline_delays_a_termination_by_drain_seconds(
     assert (web.states().get(leaver) == "Terminating:Retained") == keeps
 
 
-@pytest.mark.fault("F279")
+@pytest.mark.fault("F276")
 def test_a_drain_that_a_freeze_keeps_from_the_proxies_is_told_and_waited_for(
     three: Web,
 ) -> None:
@@ -242,7 +242,7 @@ def test_a_drain_that_a_freeze_keeps_from_the_proxies_is_told_and_waited_for(
     assert three.ends(leaver, 60)
 
 
-@pytest.mark.fault("F279")
+@pytest.mark.fault("F276")
 def test_what_is_never_proved_ends_all_the_same(three: Web) -> None:
     """A group must not be stopped for ever by a proxy that answers and refuses."""
     three.world.act("freeze", minutes=120)
@@ -251,7 +251,7 @@ def test_what_is_never_proved_ends_all_the_same(three: Web) -> None:
     assert three.ends(leaver, 60)
 
 
-@pytest.mark.fault("F285")
+@pytest.mark.fault("F282")
 def test_a_call_that_is_refused_is_told_and_tried_again(three: Web) -> None:
     """As without the environment's tag on the group: in AWS's own words, until it is allowed."""
     fault = Fault(403, "AccessDenied")
@@ -267,7 +267,7 @@ def test_a_call_that_is_refused_is_told_and_tried_again(three: Web) -> None:
     assert "lifecycle-action-failed" not in three.causes()
 
 
-@pytest.mark.fault("F285")
+@pytest.mark.fault("F282")
 def test_a_call_whose_answer_is_lost_is_made_once_more(three: Web) -> None:
     """The second time the service knows no such action, which is as good."""
     fault = Fault(500, "InternalFailure", is_done=True)
@@ -278,7 +278,7 @@ def test_a_call_whose_answer_is_lost_is_made_once_more(three: Web) -> None:
     three.wait_for(lambda: "lifecycle-action-failed" not in three.causes())
 
 
-@pytest.mark.fault("F285")
+@pytest.mark.fault("F282")
 def test_one_that_somebody_else_completed_is_over(three: Web) -> None:
     """An operator who was faster: nothing fails, and nothing is left of it."""
     for instance_id in three.states():
@@ -295,7 +295,7 @@ def test_one_that_somebody_else_completed_is_over(three: Web) -> None:
     assert (status["lifecycle_actions"], status["look_failure"]) == ([], None)
 
 
-@pytest.mark.fault("F284")
+@pytest.mark.fault("F281")
 def test_a_hook_that_timed_out_is_over(three: Web) -> None:
     """Nobody of us ran meanwhile: the machine went by the hook's default, and we find it gone."""
     begin = three.world.now
@@ -311,7 +311,7 @@ def test_a_hook_that_timed_out_is_over(three: Web) -> None:
     assert three.world.act("status")["lifecycle_actions"] == []
 
 
-@pytest.mark.fault("F281")
+@pytest.mark.fault("F278")
 @pytest.mark.parametrize("lost", ["events", "messages", "state"])
 def test_a_drain_goes_on_whatever_is_lost(three: Web, lost: str) -> None:
     """All of it follows from what Auto Scaling and the proxies say; each sweep asks them."""
@@ -343,7 +343,7 @@ def _spoil_state(web: Web) -> None:
     )
 
 
-@pytest.mark.fault("F286")
+@pytest.mark.fault("F283")
 def test_a_group_that_is_deleted_takes_its_instances_along(three: Web) -> None:
     """Its hooks and actions go with it; no look fails by that."""
     for instance_id in three.states():
@@ -357,7 +357,7 @@ def test_a_group_that_is_deleted_takes_its_instances_along(three: Web) -> None:
     assert len(three.served()) == 2
 
 
-@pytest.mark.fault("F287")
+@pytest.mark.fault("F284")
 def test_a_hook_of_somebody_else_is_left_alone(web: Web) -> None:
     """It is neither completed nor prolonged, though the instance drains."""
     web.create(3)
@@ -369,7 +369,7 @@ def test_a_hook_of_somebody_else_is_left_alone(web: Web) -> None:
     assert web.world.act("status")["lifecycle_actions"] == []
 
 
-@pytest.mark.fault("F287")
+@pytest.mark.fault("F284")
 def test_beside_a_hook_of_somebody_else_ours_is_completed_once(web: Web) -> None:
     """The instance waits on for the other one."""
     web.create(3, HOOK)
@@ -385,7 +385,7 @@ def _results(web: Web) -> list[str]:
     return [each["result"] for each in web.world.act("status")["lifecycle_actions"]]
 
 
-@pytest.mark.fault("F276")
+@pytest.mark.fault("F273")
 def test_a_group_that_scales_in_is_no_mass_loss(web: Web) -> None:
     """By most of its instances, at once, without any hook, and without a look before they shut down."""
     web.create(10)
@@ -397,7 +397,7 @@ def test_a_group_that_scales_in_is_no_mass_loss(web: Web) -> None:
     assert not web.has_held()
 
 
-@pytest.mark.fault("F276")
+@pytest.mark.fault("F273")
 def test_machines_that_somebody_ends_behind_their_group_are_a_mass_loss(
     web: Web,
 ) -> None:
@@ -411,7 +411,7 @@ def test_machines_that_somebody_ends_behind_their_group_are_a_mass_loss(
     assert set(web.world.state.hold.missing) == set(some)
 
 
-@pytest.mark.fault("F288")
+@pytest.mark.fault("F285")
 def test_an_instance_in_standby_drains_and_comes_back(three: Web) -> None:
     """It is in the config all the time, and no new generation takes it out for a moment."""
     (aside, *_) = three.states()
@@ -433,7 +433,7 @@ def test_an_instance_in_standby_drains_and_comes_back(three: Web) -> None:
     assert [each.removed for each in changes] == [()]
 
 
-@pytest.mark.fault("F289")
+@pytest.mark.fault("F286")
 def test_a_warm_pool_is_no_pool_of_ours(web: Web) -> None:
     """Whoever waits there, even running, gets no clients until it is in service; to go back there is no loss."""
     web.create(2)
@@ -456,7 +456,7 @@ def test_a_warm_pool_is_no_pool_of_ours(web: Web) -> None:
     assert not web.has_held()
 
 
-@pytest.mark.fault("F289")
+@pytest.mark.fault("F286")
 def test_hooks_on_the_way_into_a_warm_pool_end_at_once(web: Web) -> None:
     """No client ever gets there, so there is nothing to wait for."""
     web.create(2, HOOK, LAUNCH_HOOK)
@@ -470,7 +470,7 @@ def _warm(web: Web) -> Mapping[str, str]:
     return {each["InstanceId"]: each["LifecycleState"] for each in answer["Instances"]}
 
 
-@pytest.mark.fault("F280")
+@pytest.mark.fault("F277")
 def test_a_new_instance_is_in_service_when_every_proxy_sees_it_up(web: Web) -> None:
     """It joins while the hook waits, and the hook ends when it is up everywhere."""
     web.create(2, LAUNCH_HOOK)
@@ -494,7 +494,7 @@ def test_a_new_instance_is_in_service_when_every_proxy_sees_it_up(web: Web) -> N
     web.wait_for(lambda: web.states()[newcomer] == "InService", seconds=40)
 
 
-@pytest.mark.fault("F290")
+@pytest.mark.fault("F287")
 def test_a_freeze_does_not_make_a_group_replace_what_it_launched(web: Web) -> None:
     """The delay is ours, so the hook is prolonged; one that all have and that stays down is the group's matter."""
     web.create(2, LAUNCH_HOOK)
@@ -516,7 +516,7 @@ def _address(web: Web, instance_id: str) -> str:
     return f"{answer['Reservations'][0]['Instances'][0]['PrivateIpAddress']}:8080"
 
 
-@pytest.mark.fault("F291")
+@pytest.mark.fault("F288")
 def test_what_auto_scaling_does_not_say_is_not_guessed(three: Web) -> None:
     """A look that cannot ask about groups changes nothing, as one that cannot ask EC2."""
     three.world.pass_time(5)
@@ -531,7 +531,7 @@ def test_what_auto_scaling_does_not_say_is_not_guessed(three: Web) -> None:
     assert replace(after, look_failure=None).publication == before.publication
 
 
-@pytest.mark.fault("F277")
+@pytest.mark.fault("F274")
 def test_a_spot_notice_whose_event_is_lost_is_found_by_the_sweep(web: Web) -> None:
     """It drains, and its end is no loss."""
     web.create(3, is_spot=True)

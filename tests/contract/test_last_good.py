@@ -71,7 +71,7 @@ def broken(_parameters: Mapping[str, str]) -> tuple[str, ...]:
     return "failed", "config-rejected"
 
 
-@pytest.mark.fault("F269")
+@pytest.mark.fault("F268")
 def test_what_all_proxies_run_is_what_a_new_one_takes(running: World) -> None:
     """Byte for byte, seconds after the rollout; and each later one."""
     assert at_boot(running) == published(running) != ""
@@ -82,7 +82,7 @@ def test_what_all_proxies_run_is_what_a_new_one_takes(running: World) -> None:
     assert at_boot(running) == published(running)
 
 
-@pytest.mark.fault("F269")
+@pytest.mark.fault("F268")
 def test_it_is_put_only_where_it_changed(running: World) -> None:
     """Twice, then never again."""
     versioned(running)
@@ -94,7 +94,7 @@ def test_it_is_put_only_where_it_changed(running: World) -> None:
     assert versions(running) == 2 + 1  # that from before is one, too
 
 
-@pytest.mark.fault("F269")
+@pytest.mark.fault("F268")
 def test_a_config_that_a_canary_refuses_is_not_taken(running: World) -> None:
     """However long it stays published."""
     before = at_boot(running)
@@ -109,7 +109,7 @@ def test_a_config_that_a_canary_refuses_is_not_taken(running: World) -> None:
     assert at_boot(running) == before
 
 
-@pytest.mark.fault("F269")
+@pytest.mark.fault("F268")
 def test_a_canary_alone_is_not_enough(running: World) -> None:
     """The others may refuse it yet, and then most do."""
     before = at_boot(running)
@@ -128,7 +128,7 @@ def test_a_canary_alone_is_not_enough(running: World) -> None:
     assert at_boot(running) == before
 
 
-@pytest.mark.fault("F269")
+@pytest.mark.fault("F268")
 def test_one_bad_host_among_many_keeps_nobody_from_it(running: World) -> None:
     """Nor does one whose agent is away."""
     bad, *_ = sorted(running.proxies)
@@ -146,7 +146,7 @@ def test_one_bad_host_among_many_keeps_nobody_from_it(running: World) -> None:
     assert at_boot(running) == published(running)
 
 
-@pytest.mark.fault("F269")
+@pytest.mark.fault("F268")
 def test_after_a_rollback_it_is_what_was_rolled_back_to(running: World) -> None:
     """Also while the rollback's freeze lasts, in which nothing new is proven."""
     first = at_boot(running)
@@ -164,7 +164,7 @@ def test_after_a_rollback_it_is_what_was_rolled_back_to(running: World) -> None:
     assert at_boot(running) == first
 
 
-@pytest.mark.fault("F269")
+@pytest.mark.fault("F268")
 def test_in_the_first_freeze_there_is_none(fresh: World) -> None:
     """Nothing was proven; a proxy keeps what it has."""
     for _ in range(3):
@@ -177,7 +177,7 @@ def test_in_the_first_freeze_there_is_none(fresh: World) -> None:
     assert at_boot(fresh) == published(fresh)
 
 
-@pytest.mark.fault("F269")
+@pytest.mark.fault("F268")
 def test_where_each_zone_has_its_own_it_is_one_of_them() -> None:
     """Right enough until the first command; the same one as long as it is good."""
     with new_world(zone_aware=True) as world:
@@ -200,7 +200,7 @@ def place(instance_id: str, zone: str) -> None:
     instance._placement.zone = zone  # noqa: SLF001 # moto puts all of a call into one
 
 
-@pytest.mark.fault("F270")
+@pytest.mark.fault("F269")
 @pytest.mark.parametrize("is_done", [False, True])
 def test_a_death_at_the_put_is_made_up_for_by_the_next_reconcile(
     running: World, *, is_done: bool
@@ -229,7 +229,7 @@ def test_a_death_at_the_put_is_made_up_for_by_the_next_reconcile(
     assert at_boot(running) == published(running)
 
 
-@pytest.mark.fault("F270")
+@pytest.mark.fault("F269")
 def test_an_older_writer_has_not_the_last_word(running: World) -> None:
     """It put what it had found named while others had come further; a minute later the newest is there."""
     stalled: list[str] = []
@@ -259,7 +259,7 @@ def test_an_older_writer_has_not_the_last_word(running: World) -> None:
     assert at_boot(running) == newest
 
 
-@pytest.mark.fault("F270")
+@pytest.mark.fault("F269")
 def test_a_refused_put_keeps_no_proxy_from_its_config(running: World) -> None:
     """The batch comes again, and an alarm with it; it is put as soon as that is allowed."""
 
@@ -289,7 +289,7 @@ def test_a_refused_put_keeps_no_proxy_from_its_config(running: World) -> None:
     assert at_boot(running) == published(running)
 
 
-@pytest.mark.fault("F269")
+@pytest.mark.fault("F268")
 def test_another_text_at_its_address_is_not_taken(running: World) -> None:
     """Somebody has overwritten a stored config: hosts would refuse it, too."""
     before = at_boot(running)

@@ -106,7 +106,7 @@ OF_GROUPS = [
 ]
 
 
-@pytest.mark.fault("F272")
+@pytest.mark.fault("F271")
 @pytest.mark.parametrize("group", ["app", "team/i-0a1b2c3d4e5f60002"])
 @pytest.mark.parametrize("name", OF_GROUPS)
 def test_somebody_elses_group_leaves_no_trace(

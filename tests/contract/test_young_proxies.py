@@ -36,7 +36,7 @@ def orders(world: World, instance_id: str, action: str) -> int:
     return sum(order.parameters["Action"] == (action,) for order in given)
 
 
-@pytest.mark.fault("F267")
+@pytest.mark.fault("F266")
 @pytest.mark.parametrize("registers_after", [5, 20, 45, 90, 200])
 def test_a_proxy_has_its_config_as_soon_as_its_agent_registers(
     running: World, registers_after: int
@@ -52,7 +52,7 @@ def test_a_proxy_has_its_config_as_soon_as_its_agent_registers(
     assert running.act("status")["converged"]
 
 
-@pytest.mark.fault("F267")
+@pytest.mark.fault("F266")
 def test_waiting_for_an_agent_costs_no_look_at_ec2(running: World) -> None:
     """But for those that every newcomer gets."""
     (young,) = found(running)
@@ -65,7 +65,7 @@ def test_waiting_for_an_agent_costs_no_look_at_ec2(running: World) -> None:
     assert LOOK not in made
 
 
-@pytest.mark.fault("F268")
+@pytest.mark.fault("F267")
 def test_one_that_never_registers_is_left_to_the_sweep(running: World) -> None:
     """It is asked for some dozens of times in five minutes, then as any other; nobody else waits for it."""
     (never,) = found(running)
@@ -87,7 +87,7 @@ def test_one_that_never_registers_is_left_to_the_sweep(running: World) -> None:
     assert seconds_to_serve(running, never) <= 3
 
 
-@pytest.mark.fault("F268")
+@pytest.mark.fault("F267")
 def test_an_old_proxy_without_an_agent_costs_no_message(running: World) -> None:
     """One that was launched before anybody looked, and was asked for once; and a settled one never did."""
     (old,) = running.boot()
@@ -102,7 +102,7 @@ def test_an_old_proxy_without_an_agent_costs_no_message(running: World) -> None:
     assert made.count("sqs.SendMessage") == 0
 
 
-@pytest.mark.fault("F268")
+@pytest.mark.fault("F267")
 def test_a_settled_environment_pays_nothing(running: World) -> None:
     """No message, no question."""
     running.sweep()
@@ -115,7 +115,7 @@ def test_a_settled_environment_pays_nothing(running: World) -> None:
     assert "sqs.SendMessage" not in made
 
 
-@pytest.mark.fault("F267")
+@pytest.mark.fault("F266")
 def test_a_young_proxy_behind_a_rollout_gets_it_when_that_lets_it(
     running: World,
 ) -> None:
@@ -138,7 +138,7 @@ def test_a_young_proxy_behind_a_rollout_gets_it_when_that_lets_it(
     assert len({host.running for host in running.proxies.values()}) == 1
 
 
-@pytest.mark.fault("F267")
+@pytest.mark.fault("F266")
 def test_nothing_is_sent_to_a_young_proxy_in_a_freeze(running: World) -> None:
     """Its config comes when the freeze ends."""
     running.act("freeze", minutes=10)
@@ -151,7 +151,7 @@ def test_nothing_is_sent_to_a_young_proxy_in_a_freeze(running: World) -> None:
     assert seconds_to_serve(running, young) <= 3
 
 
-@pytest.mark.fault("F267")
+@pytest.mark.fault("F266")
 def test_a_young_proxy_is_inspected_in_the_first_freeze(fresh: World) -> None:
     """As soon as its agent registers."""
     fresh.sweep()
@@ -165,7 +165,7 @@ def test_a_young_proxy_is_inspected_in_the_first_freeze(fresh: World) -> None:
     assert fresh.orders() == 0
 
 
-@pytest.mark.fault("F267")
+@pytest.mark.fault("F266")
 def test_a_proxy_that_is_started_again_is_young(running: World) -> None:
     """Its agent was online before, so the service knows it: it has lost the connection."""
     again = min(running.proxies)
@@ -183,7 +183,7 @@ def test_a_proxy_that_is_started_again_is_young(running: World) -> None:
     assert running.proxies[again].running != before
 
 
-@pytest.mark.fault("F268")
+@pytest.mark.fault("F267")
 def test_a_message_that_comes_again_makes_no_more_of_them(running: World) -> None:
     """Queues repeat messages; there is one on its way at a time."""
     found(running)
@@ -196,7 +196,7 @@ def test_a_message_that_comes_again_makes_no_more_of_them(running: World) -> Non
         running.pass_time(6)
 
 
-@pytest.mark.fault("F268")
+@pytest.mark.fault("F267")
 def test_a_message_that_is_lost_is_made_up_for_by_the_sweep(running: World) -> None:
     """The chain goes on from there."""
     (young,) = found(running)
@@ -209,7 +209,7 @@ def test_a_message_that_is_lost_is_made_up_for_by_the_sweep(running: World) -> N
     assert seconds_to_serve(running, young) <= 10
 
 
-@pytest.mark.fault("F268")
+@pytest.mark.fault("F267")
 def test_a_question_that_fails_is_not_asked_again_at_once(running: World) -> None:
     """In a freeze nobody needs the answer: the steps go on, at the pace of a question that failed."""
     running.act("freeze", minutes=10)
@@ -219,7 +219,7 @@ def test_a_question_that_fails_is_not_asked_again_at_once(running: World) -> Non
     assert len(failed) <= 3
 
 
-@pytest.mark.fault("F268")
+@pytest.mark.fault("F267")
 def test_what_is_done_is_not_done_again(running: World) -> None:
     """A message that comes when the agent is there costs one read of the state."""
     (young,) = found(running)

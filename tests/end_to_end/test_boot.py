@@ -87,7 +87,7 @@ def newcomer(system: LocalSystem) -> Iterator[Proxy]:
     come_to_rest(system)
 
 
-@pytest.mark.fault("F269")
+@pytest.mark.fault("F268")
 def test_a_proxy_serves_before_its_agent_registers(
     system: LocalSystem, newcomer: Proxy
 ) -> None:
@@ -113,7 +113,7 @@ def test_a_proxy_serves_before_its_agent_registers(
     assert newcomer.host.read("/etc/haproxy/haproxy.cfg") == config
 
 
-@pytest.mark.fault("F270")
+@pytest.mark.fault("F269")
 def test_a_download_that_fails_leaves_the_packaged_config(
     system: LocalSystem, newcomer: Proxy
 ) -> None:

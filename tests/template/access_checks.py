@@ -17,6 +17,7 @@ from tests.template.translate import PROJECT
 WITHOUT_RESOURCE_LEVEL = {
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeLifecycleHooks",
+    "autoscaling:DescribeWarmPool",
     "ec2:DescribeInstances",
     "ec2:DescribeSpotInstanceRequests",
     "s3:ListAllMyBuckets",

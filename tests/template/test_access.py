@@ -99,7 +99,7 @@ def test_function_completes_and_prolongs_hooks_of_its_environment(
             assert function_may(stack, f"autoscaling:{action}", group, tagged)
 
 
-@pytest.mark.fault("F271")
+@pytest.mark.fault("F270")
 @pytest.mark.parametrize(
     "labels",
     [

@@ -35,7 +35,7 @@ def check(function: Check, *faults: str) -> Any:
         check(access_checks.function_acts_exactly, "F100"),
         check(access_checks.function_reaches_its_own, "F100"),
         check(access_checks.commands_are_fenced, "F57", "F100"),
-        check(access_checks.lifecycle_actions_are_fenced, "F271"),
+        check(access_checks.lifecycle_actions_are_fenced, "F270"),
         check(access_checks.bucket_access_is_narrow, "F98", "F100"),
         check(access_checks.earlier_buckets_are_only_looked_at, "F183"),
         check(access_checks.proxies_only_download, "F98", "F99"),

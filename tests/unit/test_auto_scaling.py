@@ -81,7 +81,7 @@ def look(states: Mapping[int, str], *hooks: Hook, **changes: object) -> Fleet:
     )
 
 
-@pytest.mark.fault("F275")
+@pytest.mark.fault("F272")
 @pytest.mark.parametrize("state", STAGES)
 def test_each_lifecycle_state_has_its_stage(state: str) -> None:
     """With and without a launch hook of ours, and where instances join as soon as they run."""
@@ -110,7 +110,7 @@ def test_an_instance_of_a_group_that_says_nothing_of_it_is_as_any_other() -> Non
         assert [each.drain for each in fleet.backends] == [False]
 
 
-@pytest.mark.fault("F275")
+@pytest.mark.fault("F272")
 def test_who_waits_is_no_backend_and_is_named() -> None:
     """As is one in a warm pool, which was let go."""
     fleet = look({1: "Pending", 2: "Warmed:Running", 3: "InService", 4: "Standby"})
@@ -124,7 +124,7 @@ def test_who_waits_is_no_backend_and_is_named() -> None:
     assert {key[-1]: why for key, why in fleet.drains.items()} == {"4": "Standby"}
 
 
-@pytest.mark.fault("F276")
+@pytest.mark.fault("F273")
 def test_a_machine_that_goes_by_its_groups_will_was_let_go() -> None:
     """One of which the group says nothing was not."""
     states = {1: "Terminating:Proceed", 2: "InService"}
@@ -133,7 +133,7 @@ def test_a_machine_that_goes_by_its_groups_will_was_let_go() -> None:
     assert {key[-1] for key in fleet.let_go} == {"1"}
 
 
-@pytest.mark.fault("F277")
+@pytest.mark.fault("F274")
 def test_one_with_a_spot_interruption_notice_drains() -> None:
     """And is let go once its machine goes."""
     noticed = Signals(interrupted=frozenset({f"i-{1:017x}"}))

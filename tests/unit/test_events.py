@@ -130,7 +130,7 @@ def test_whom_an_event_is_about(
     assert events.parse_event(state_change(**changes), HOME).instance_ids == expected
 
 
-@pytest.mark.fault("F272")
+@pytest.mark.fault("F271")
 def test_a_lifecycle_action_says_whom_it_is_about() -> None:
     """To whoever reads the history, too, although its resources name the group alone."""
     kind = "EC2 Instance-terminate Lifecycle Action"

@@ -147,8 +147,8 @@ LEAVING: Mapping[
 }
 
 
-@pytest.mark.fault("F278")
-@pytest.mark.fault("F279")
+@pytest.mark.fault("F275")
+@pytest.mark.fault("F276")
 @pytest.mark.parametrize("case", LEAVING)
 def test_an_instance_goes_when_its_drain_is_over(case: str) -> None:
     """Or could not be proved in time."""
@@ -159,7 +159,7 @@ def test_an_instance_goes_when_its_drain_is_over(case: str) -> None:
     assert ends(found, NEVER, keeping) is kept
 
 
-@pytest.mark.fault("F278")
+@pytest.mark.fault("F275")
 def test_a_drain_that_is_not_published_is_not_proved() -> None:
     """As in a freeze: a server that is down for a moment takes nobody, and comes back."""
     found = state(IDLE, IDLE, drain=False)
@@ -193,7 +193,7 @@ COMING: Mapping[str, tuple[ProxyState, ProxyState, Ending | None]] = {
 }
 
 
-@pytest.mark.fault("F280")
+@pytest.mark.fault("F277")
 @pytest.mark.parametrize("case", COMING)
 def test_an_instance_is_in_service_when_every_reachable_proxy_sees_it_up(
     case: str,
@@ -222,7 +222,7 @@ def test_every_termination_ends(proxies: list[ProxyState], keeps: bool) -> None:
         assert ends(found, NEVER - 1, action) is None
 
 
-@pytest.mark.fault("F281")
+@pytest.mark.fault("F278")
 @given(st.floats(0, NEVER + 10), st.sampled_from([IDLE, BUSY, NEW_CLIENTS, OFFLINE]))
 def test_there_is_always_a_time_to_come_back(after: float, second: ProxyState) -> None:
     """Nothing but our own message may come, so what goes on has one; and it is never the past."""
@@ -273,7 +273,7 @@ def test_a_command_asks_about_so_many_servers() -> None:
 
 
 # Instances in a pool; which of them machines leave; which are out of the balance.
-@pytest.mark.fault("F282")
+@pytest.mark.fault("F279")
 @pytest.mark.parametrize(
     ("pool", "leaving", "expected"),
     [
@@ -309,7 +309,7 @@ def test_who_is_back_in_the_pool_is_in_the_balance() -> None:
     assert after.pool == (backend(1), backend(2))
 
 
-@pytest.mark.fault("F283")
+@pytest.mark.fault("F280")
 def test_who_comes_back_from_standby_drains_until_it_serves() -> None:
     """It is `Pending` on its way back, and must not leave the pool for that moment."""
     waiting = Fleet((backend(2),), (), waiting=frozenset({backend(1).instance_id}))

@@ -124,7 +124,9 @@ class Groups:
 NO_GROUPS = Groups()
 
 
-def look(client: Callable[[], Any], named: Mapping[str, str], prefix: str) -> Groups:
+def look(
+    auto_scaling: Callable[[], Any], named: Mapping[str, str], prefix: str
+) -> Groups:
     """The groups that are named, by instance id; of those where an instance waits also our hooks, by their prefix.
 
     Nobody is asked where none is named. Raises botocore's `ClientError` and `BotoCoreError`.
@@ -132,12 +134,14 @@ def look(client: Callable[[], Any], named: Mapping[str, str], prefix: str) -> Gr
     listed: list[Group] = []
     for names in batched(sorted(set(named.values())), MAX_NAMES, strict=False):
         found = pages(
-            client().describe_auto_scaling_groups,
+            auto_scaling().describe_auto_scaling_groups,
             "AutoScalingGroups",
             AutoScalingGroupNames=list(names),
         )
-        listed += [_with_warm_pool(client(), raw, named) for raw in found]
-    groups = {group.name: _with_hooks(client(), group, prefix) for group in listed}
+        listed += [_with_warm_pool(auto_scaling(), raw, named) for raw in found]
+    groups = {
+        group.name: _with_hooks(auto_scaling(), group, prefix) for group in listed
+    }
     return Groups(MappingProxyType(groups))
 
 

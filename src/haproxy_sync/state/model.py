@@ -397,9 +397,9 @@ class ActionProgress:
     failure: "Failure | None" = None
 
     @property
-    def key(self) -> tuple[str, str]:
-        """Instance and hook: a group has a hook's name once."""
-        return self.action.instance_id, self.action.hook
+    def key(self) -> tuple[str, str, bool]:
+        """Instance, hook and way: one hook waits for an instance of a warm pool there, and again when it joins."""
+        return self.action.instance_id, self.action.hook, self.action.joins
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ def _advice(result: Result) -> str:
 
 
 def _log(result: Result) -> None:
-    """One line for the outcome, one for a publication, one for each report."""
+    """One line for the outcome, one for a publication, one for each action that ended, and for each report."""
     why = result.intent.why
     logger.info(str(result.disposition), why=why, **answers.summary(result))
     if result.is_published:
@@ -177,6 +177,8 @@ def _log(result: Result) -> None:
             reason=result.mismatch,
             advice=_advice(result),
         )
+    for each in result.ended_actions:
+        logger.info("lifecycle-action-ended", **answers.readable(each))
     for command, report in result.reports:
         logger.info("report", purpose=str(command.purpose), **codec.jsonable(report))
         if report.reason == PROGRAM_MISMATCH:

@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from moto.ec2.models import ec2_backends
 
 from haproxy_sync.fleet.model import endpoint
 from haproxy_sync.reconcile.lifecycle import UNPROVED_SECONDS
+from tests.contract import quick_moto
 from tests.contract.faults import Fault, failing
-from tests.contract.world import World, event, new_world
+from tests.contract.world import ACCOUNT, REGION, World, event, new_world
 
 GROUP = "web"
 HOOK = "haproxy-ec2-sync-drain"
@@ -460,7 +462,9 @@ def test_a_warm_pool_is_no_pool_of_ours(web: Web) -> None:
 def test_hooks_on_the_way_into_a_warm_pool_end_at_once(web: Web) -> None:
     """No client ever gets there, so there is nothing to wait for."""
     web.create(2, HOOK, LAUNCH_HOOK)
-    web.client.put_warm_pool(AutoScalingGroupName=GROUP, MinSize=1, PoolState="Running")
+    web.client.put_warm_pool(
+        AutoScalingGroupName=GROUP, MaxGroupPreparedCapacity=3, PoolState="Running"
+    )
     web.wait_for(lambda: list(_warm(web).values()) == ["Warmed:Running"])
     assert len(web.served()) == 2
 
@@ -603,3 +607,68 @@ def test_by_default_an_instance_waits_for_everybodys_hooks(web: Web) -> None:
     web.wait_for(lambda: web.in_state("Pending:Wait"))
     web.world.pass_time(20)
     assert len(web.served()) == 2
+
+
+@pytest.mark.fault("F279")
+def test_a_machine_that_shuts_down_while_it_is_held_is_out_of_the_balance(
+    running: World,
+) -> None:
+    """By EC2's own word, whoever ended it; it stays in the config until the guard lets it go."""
+    ids = [each.instance_id for each in running.state.pool]
+    _shut_down(ids[:2])
+    running.sweep()
+    running.settle()
+    lines = _server_lines(running)
+    assert [" disabled" in lines[key] for key in ids] == [True, True, False]
+    assert running.state.hold
+    _shut_down(ids[2:])
+    running.sweep()
+    running.settle()
+    assert not any(" disabled" in line for line in _server_lines(running).values())
+
+
+def _shut_down(instance_ids: list[str]) -> None:
+    """Their machines go, without anybody who said so before."""
+    for instance_id in instance_ids:
+        instance: Any = ec2_backends[ACCOUNT][REGION].get_instance(instance_id)
+        instance._state.name = "shutting-down"  # noqa: SLF001 # moto has no such time
+    quick_moto.forget(ACCOUNT, REGION)
+
+
+def _server_lines(world: World) -> dict[str, str]:
+    """By instance, as every proxy runs them."""
+    texts = {world.served(key) for key in world.proxies}
+    (text,) = texts
+    return {
+        each.instance_id: line
+        for each in world.state.pool
+        for line in text.splitlines()
+        if line.split()[:1] == ["server"] and line.split()[2] == endpoint(each)
+    }
+
+
+def test_a_plan_says_that_a_drain_is_shorter_than_connections_live(
+    world: World,
+) -> None:
+    """`close-spread-time` of the bundled template is 60 s."""
+    world.launch(number=2)
+    world.launch("haproxy", 1)
+    assert world.act("plan")["warnings"] == []
+    world.settings = replace(world.settings, drain_seconds=65.0)
+    (warning,) = world.act("plan")["warnings"]
+    assert warning.startswith("DrainSeconds is 65, close-spread-time 60 s")
+
+
+def test_the_log_says_which_actions_ended(
+    three: Web, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And how."""
+    leaver = three.leaving(2)
+    assert three.ends(leaver, 60)
+    (said,) = [
+        vars(record)
+        for record in caplog.records
+        if record.message == "lifecycle-action-ended"
+    ]
+    assert said["action"]["instance_id"] == leaver
+    assert said["result"] == "CONTINUE"

@@ -28,7 +28,13 @@ from haproxy_sync.rollout.reports import PROGRAM_DOWNLOAD_FAILED, PROGRAM_MISMAT
 from haproxy_sync.rollout.transitions import next_revision
 from haproxy_sync.settings import Settings
 from haproxy_sync.state import failures
-from haproxy_sync.state.model import Command, EnvironmentState, Purpose, UnixSeconds
+from haproxy_sync.state.model import (
+    ActionProgress,
+    Command,
+    EnvironmentState,
+    Purpose,
+    UnixSeconds,
+)
 from haproxy_sync.state.store import PLACEHOLDER, Snapshot, Store
 
 ATTEMPTS = 5
@@ -67,6 +73,12 @@ class Result:
         """Whether commands are refused for longer than a deploy takes."""
         refusal = self.after.refusal
         return refusal is not None and self.now - refusal.since >= DEPLOY_SECONDS
+
+    @property
+    def ended_actions(self) -> tuple[ActionProgress, ...]:
+        """The lifecycle actions that it ended, or found to be over."""
+        actions = self.after.lifecycle_actions
+        return tuple(each for each in actions if each.ended_at == self.now)
 
     @property
     def has_lasting_mismatch(self) -> bool:

@@ -9,12 +9,13 @@ from math import inf
 from operator import attrgetter
 
 from haproxy_sync.fleet.model import Backend, LifecycleAction, by_id, endpoint
-from haproxy_sync.rollout.agents import is_online
+from haproxy_sync.rollout.agents import ONLINE, is_online
 from haproxy_sync.rollout.limits import backoff
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import (
     ActionProgress,
+    Agent,
     EnvironmentState,
     HAProxy,
     Outcome,
@@ -31,6 +32,7 @@ ASKED = frozenset({UP, PART, OUT, GONE, UNKNOWN})
 SOON_SECONDS, LATER_SECONDS = 3.0, 15.0
 # Where the word of a proxy cannot decide anything yet, it is only asked whether it can be reached.
 RARELY_SECONDS = 30.0
+NEVER_ASKED = Agent("", ONLINE, 0.0)  # about it, nothing is against it
 # An action that was ended, and is shown for so long after, may be another one.
 STALE_SECONDS = 300.0
 
@@ -191,9 +193,9 @@ class _Case:
 
     @property
     def _is_away(self) -> bool:
-        agent = self.watch.state.agents.get(self.proxy.instance_id)
-        is_offline = agent is not None and not is_online(agent)
-        return is_offline or self.proxy.state.outcome is Outcome.MISSING
+        agent = self.watch.state.agents.get(self.proxy.instance_id, NEVER_ASKED)
+        is_missing = self.proxy.state.outcome is Outcome.MISSING
+        return any((not is_online(agent), is_missing))
 
     def is_behind(self) -> bool:
         """Whatever else it may be."""

@@ -9,13 +9,12 @@ from math import inf
 from operator import attrgetter
 
 from haproxy_sync.fleet.model import Backend, LifecycleAction, by_id, endpoint
-from haproxy_sync.rollout.agents import ONLINE, is_online
+from haproxy_sync.rollout.agents import UNASKED, is_online
 from haproxy_sync.rollout.limits import backoff
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import (
     ActionProgress,
-    Agent,
     EnvironmentState,
     HAProxy,
     Outcome,
@@ -32,7 +31,6 @@ ASKED = frozenset({UP, PART, OUT, GONE, UNKNOWN})
 SOON_SECONDS, LATER_SECONDS = 3.0, 15.0
 # Where the word of a proxy cannot decide anything yet, it is only asked whether it can be reached.
 RARELY_SECONDS = 30.0
-NEVER_ASKED = Agent("", ONLINE, 0.0)  # about it, nothing is against it
 # An action that was ended, and is shown for so long after, may be another one.
 STALE_SECONDS = 300.0
 
@@ -193,7 +191,7 @@ class _Case:
 
     @property
     def _is_away(self) -> bool:
-        agent = self.watch.state.agents.get(self.proxy.instance_id, NEVER_ASKED)
+        agent = self.watch.state.agents.get(self.proxy.instance_id, UNASKED)
         is_missing = self.proxy.state.outcome is Outcome.MISSING
         return any((not is_online(agent), is_missing))
 

@@ -6,7 +6,7 @@ from haproxy_sync.rollout.program import Program
 from tests.contract.test_late_output import NEVER, late
 from tests.contract.test_operator import backend_ids
 from tests.contract.test_rollout import breaks
-from tests.contract.world import World, another_program, new_world
+from tests.contract.world import World, another_program
 
 BROKEN = b"{{ nobody }}"
 
@@ -150,17 +150,3 @@ def test_a_plan_whose_program_is_as_it_was_proceeds(running: World) -> None:
     assert running.act("plan")["verdict"] == "proceed"
     running.launch()
     assert running.act("plan")["verdict"] == "proceed"
-
-
-@pytest.mark.fault("F265")
-@pytest.mark.parametrize(("seconds", "warnings"), [(69, 1), (70, 0)])
-def test_it_warns_of_a_drain_that_idle_connections_outlast(
-    seconds: float, warnings: int
-) -> None:
-    """The bundled template's stay for up to 60 s, and a drain is to be 10 s longer."""
-    with new_world(drain_seconds=seconds) as world:
-        world.launch()
-        world.launch("haproxy", 2)
-        told = world.act("plan")["warnings"]
-    assert len(told) == warnings
-    assert all(f"DrainSeconds is {seconds}" in each for each in told)

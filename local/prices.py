@@ -38,8 +38,8 @@ CHECKS: Mapping[str, str] = {
 
 HIDDEN_DRAINS = (
     "the template does not show who drains: such a backend is left out of the config while another one remains, so"
-    " nobody with its cookie reaches it; for `b` of `backends` add `{% if b.drain %}weight 0{% endif %}` to the server"
-    " lines"
+    " nobody with its cookie reaches it; for `b` of `backends` add"
+    " `{% if b.drain and backends | rejectattr('drain') | list %}weight 0{% endif %}` to the server lines"
 )
 
 

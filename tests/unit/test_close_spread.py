@@ -71,6 +71,6 @@ def test_it_says_what_to_set() -> None:
     """The least that fits."""
     said = problem("global\n    close-spread-time 1m\n", 30)
     assert said == (
-        "DrainSeconds is 30, close-spread-time 60 s: an idle connection to a draining server may be cut;"
+        "DrainSeconds is 30, close-spread-time 60 s: a client of an old worker may be sent to a server that is gone;"
         " make DrainSeconds 70 or more, or close-spread-time shorter"
     )

@@ -1,6 +1,7 @@
 """Who drains: a template that does not show it is not told of them, as long as somebody else remains."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from haproxy_sync.config.sources import TemplateSet
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Fleet
 from haproxy_sync.settings import Settings
+from local.prices import HIDDEN_DRAINS
 from tests.fleet import instance
 
 SETTINGS = Settings(
@@ -34,6 +36,10 @@ BY_TAG = """listen app
     server {{ b.name }} {{ b.address }}:80{{ ' weight 0' if b.tags['haproxy:drain'] is defined }}
 {% endfor %}
 """
+ADVISED = (
+    "{% if b.drain and backends | rejectattr('drain') | list %}weight 0{% endif %}"
+)
+TEMPLATES = Path(__file__).parents[2] / "docs/templates.md"
 TAG = {"haproxy:drain": "true"}
 NEAR = {"Placement": {"AvailabilityZone": "ap-southeast-2b"}}
 
@@ -125,3 +131,22 @@ def test_one_that_cannot_do_without_them_keeps_them() -> None:
     """A template that breaks where nobody drains shows drains."""
     picky = PLAYBOOK + "# {{ (backends | selectattr('drain') | first).name }}\n"
     assert shown(picky, "up", "another") == [1, 2]
+
+
+@pytest.mark.fault("F262")
+def test_what_is_advised_shows_drains_and_leaves_a_pool_that_drains_its_servers() -> (
+    None
+):
+    """By template-test and by the document: where each server weighs 0, HAProxy answers 503."""
+    assert ADVISED in HIDDEN_DRAINS
+    assert f"\n{ADVISED}\n" in TEMPLATES.read_text()
+    line = "server {{ b.name }} {{ b.address }}:80 " + ADVISED
+    template = BY_FIELD.replace(
+        "server {{ b.name }} {{ b.address }}:80{{ ' weight 0' if b.drain }}",
+        f"{line}\n",
+    )
+    assert shown(template, "up", "tag", "another") == [1, 2, 3]
+    text = rendered(template, fleet("up", "tag", "another")).configs[0].text
+    assert text.count("weight 0") == 2
+    text = rendered(template, fleet("tag", "another")).configs[0].text
+    assert text.count("weight 0") == 0

@@ -1,4 +1,4 @@
-"""For how long idle connections stay on an old worker: `close-spread-time`, which a drain has to outlast."""
+"""For how long idle clients stay on an old worker: `close-spread-time`, which a drain has to outlast."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from haproxy_sync.config.language import lines
 
 KEYWORD = "close-spread-time"
 MARGIN_SECONDS = 10
-"""By so much at least a drain is longer: the last of those connections may still be asked something."""
+"""By so much at least a drain is longer: the last of those clients may still ask for something."""
 
 _TIME = re.compile(r"([0-9]{1,10})(us|ms|s|m|h|d)?")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -34,8 +34,8 @@ def problem(text: str, drain_seconds: float) -> str:
             f" ({drain_seconds:g}) or less"
         )
     return (
-        f"DrainSeconds is {drain_seconds:g}, {KEYWORD} {stated:g} s: an idle connection to a draining server may be"
-        f" cut; make DrainSeconds {math.ceil(stated) + MARGIN_SECONDS} or more, or {KEYWORD} shorter"
+        f"DrainSeconds is {drain_seconds:g}, {KEYWORD} {stated:g} s: a client of an old worker may be sent to a"
+        f" server that is gone; make DrainSeconds {math.ceil(stated) + MARGIN_SECONDS} or more, or {KEYWORD} shorter"
     )
 
 

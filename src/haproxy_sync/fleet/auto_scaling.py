@@ -93,7 +93,7 @@ class Group:
         return any((state.startswith((TERMINATING, TERMINATED)), state in STANDBY))
 
     def _is_proved_by_us(self, state: str) -> bool:
-        """Whether it waits, or waited, until proxies see it up."""
+        """Whether a launch hook of ours holds it, or just did, until proxies see it up."""
         transitions = {each.transition for each in self.hooks}
         return all((Transition.LAUNCHING in transitions, state != PENDING))
 
@@ -103,7 +103,7 @@ NO_GROUP = Group("", MappingProxyType({}))
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """The groups of a look by name."""
+    """The groups of a look, by name."""
 
     by_name: Mapping[str, Group] = field(
         default_factory=lambda: MappingProxyType({}), hash=False
@@ -127,9 +127,9 @@ NO_GROUPS = Groups()
 def look(
     auto_scaling: Callable[[], Any], named: Mapping[str, str], prefix: str
 ) -> Groups:
-    """The groups of these instances, by instance, and our hooks of those where an instance waits.
+    """The groups that are named, by instance id; of those where an instance waits also our hooks, by their prefix.
 
-    Nobody is asked where none has a group. Raises botocore's `ClientError` and `BotoCoreError`.
+    Nobody is asked where none is named. Raises botocore's `ClientError` and `BotoCoreError`.
     """
     listed: list[Group] = []
     for names in batched(sorted(set(named.values())), MAX_NAMES, strict=False):
@@ -168,7 +168,7 @@ def _states(instances: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _with_hooks(auto_scaling: Any, group: Group, prefix: str) -> Group:
-    """Also while one that waited goes on (`Pending:Proceed`): it has joined, and must not leave for a moment."""
+    """With our hooks, if somebody waits for one or has just waited (`Pending:Proceed`): that one has joined already."""
     if not any(each.endswith(HOOKED) for each in group.states.values()):
         return group
     return replace(group, hooks=tuple(_hooks(auto_scaling, group.name, prefix)))

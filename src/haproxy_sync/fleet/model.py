@@ -156,8 +156,8 @@ class Fleet:
     # Running instances of the environment with another type.
     others: tuple[Host, ...] = ()
     skipped: tuple[Skipped, ...] = ()
-    # Instances of backends that are none: whose machines shut down or stop, who waits for a group to bring it into
-    # service, and who was let go by its group, which is no loss.
+    # Instances with the tags of a backend that are none now: whose machines shut down or stop, who wait for their group
+    # to bring them into service, and who are no loss: let go by their group or a spot notice, or kept warm.
     leaving: frozenset[str] = frozenset()
     waiting: frozenset[str] = frozenset()
     let_go: frozenset[str] = frozenset()

@@ -762,7 +762,7 @@ def _of_actions(such: Iterable[ActionProgress]) -> tuple[str, ...]:
 
 
 def drain_unproved(situation: Situation) -> Iterator[Found]:
-    """A proxy that answers still sends new clients to somebody who leaves, and the time for that is over."""
+    """A proxy that answers may send new clients to who leaves, or not have who comes, for longer than a drain takes."""
     over = situation.now - situation.settings.drain_seconds
     such = [
         each
@@ -785,7 +785,7 @@ def drain_unproved(situation: Situation) -> Iterator[Found]:
 def all_drain(situation: Situation) -> Iterator[Found]:
     """Nobody else is left, so those who drain take new clients, too."""
     pool = situation.state.pool
-    if all((pool, situation.watch.is_left_alone)):
+    if all((pool, situation.watch.all_drain)):
         since = [each.since for each in situation.state.draining.values()]
         what = f"every backend drains ({len(pool)}): new clients get one of them as a last resort"
         instances = tuple(each.instance_id for each in pool)

@@ -24,7 +24,7 @@ class Disposition(StrEnum):
     UNRELATED = "unrelated"  # all of it is about instances that are not ours
     COVERED = "covered"  # a later look saw it all, or a scheduled one will
     DEFERRED = "deferred"  # schedule one look for all that come now
-    ADVANCE = "advance"  # no look, only the rollout's next commands
+    ADVANCE = "advance"  # no look, only the rollout's next commands and what lifecycle actions want
     LOOK = "look"
 
 

@@ -30,7 +30,8 @@ from haproxy_sync.state.model import (
     UnixSeconds,
 )
 
-# For so long a proxy that answers, and does not prove the drain (a freeze, a stopped rollout), holds a termination up.
+# For so long after DrainSeconds a proxy that answers, and does not prove the drain (a freeze, a stopped rollout), holds
+# a termination up.
 UNPROVED_SECONDS = 900.0
 RETRY_SECONDS = 15.0  # after a call that failed
 NOBODY: frozenset[str] = frozenset()
@@ -48,7 +49,7 @@ class Ending(StrEnum):
 
 
 def with_returning(fleet: Fleet, before: EnvironmentState) -> Fleet:
-    """The fleet with who waits for service and is in the pool already, back from standby: it drains until it serves."""
+    """The fleet with who waits for its group and is in the pool already, back from standby: it drains until then."""
     accepted = by_id(before.pool)
     returning = sorted(fleet.waiting & accepted.keys() - ids(fleet.backends))
     back = (replace(accepted[key], drain=True, maint=False) for key in returning)
@@ -118,7 +119,7 @@ def ending(
 ) -> Ending | None:
     """How the action ends now; None while it goes on."""
     if state.publication is None:
-        return Ending.CONTINUE  # no proxy has a config of ours
+        return Ending.CONTINUE  # no proxy has a config of ours, as in the first freeze
     standings = Watch(state, settings, now).standings(progress)
     if progress.action.joins:
         return _joined(standings)
@@ -126,7 +127,10 @@ def ending(
 
 
 def _joined(standings: tuple[Standing, ...]) -> Ending | None:
-    """Every proxy that can be reached sees it up; where there is none at all, nobody is waited for."""
+    """Every proxy that can be reached sees it up; without any proxy nobody is waited for.
+
+    Where there are some and none can be reached, nobody can say so: the hook's timeout decides.
+    """
     reachable = set(standings) - {Standing.UNREACHABLE}
     is_up = reachable == {Standing.READY} or not standings
     return Ending.CONTINUE if is_up else None
@@ -138,7 +142,10 @@ def _left(
     settings: Settings,
     now: UnixSeconds,
 ) -> Ending | None:
-    """The last session ended everywhere, or the time is over that sessions and lost proxies have."""
+    """The last session ended everywhere, or the time is over that sessions and lost proxies have.
+
+    `ABANDON` only where the group keeps such instances, and a proxy did not prove the drain.
+    """
     found = set(standings)
     if found <= {Standing.READY}:
         return Ending.CONTINUE
@@ -241,7 +248,7 @@ def wake_at(
 
 
 def _times(progress: ActionProgress, settings: Settings) -> tuple[UnixSeconds, ...]:
-    """When it has lasted long enough, wants a heartbeat, and may be tried again."""
+    """When sessions, and then proxies, have had their time, when it wants a heartbeat, and may be tried again."""
     over = progress.since + settings.drain_seconds
     return (
         over,

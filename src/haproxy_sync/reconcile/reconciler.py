@@ -1,4 +1,4 @@
-"""One reconcile: read the state, collect reports, publish what a look found, put the state, send the next commands.
+"""One reconcile: read the state, collect reports, publish what a look found, end lifecycle actions, put, send commands.
 
 It never waits for a host. The state is read before the look and put under its ETag afterwards, changed or not; whoever
 loses starts again from the read. Every other order loses updates (docs/decisions.md, tests/contract/test_protocol.py).
@@ -217,7 +217,10 @@ class Reconciler:
             self._store.put(replace(noted, look_failure=failure), snapshot.etag)
 
     def _step(self, run: _Run, amendment: Amendment) -> Result:
-        """What follows the read: collect, publish, put, send. A process that dies after any of them loses no update."""
+        """What follows the read: collect, publish, end lifecycle actions, put, send.
+
+        A process that dies after any of them loses no update.
+        """
         if run.is_skipped:
             return run.result(run.snapshot.state)
         if run.decision.disposition is Disposition.DEFERRED:

@@ -14,7 +14,7 @@ ASK_AGAIN_SECONDS = 50.0  # a little less than a sweep
 # asked for again and again: after a tenth of its age, some thirty times in all.
 YOUNG_SECONDS = 300.0
 ASK_YOUNG_SECONDS = 3.0
-UNASKED = Agent("", ONLINE, 0.0)  # where nobody could ask, nobody is waited for
+UNASKED = Agent("", ONLINE, 0.0)  # where nobody could ask, nothing is against it
 VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,5}", re.ASCII)
 
 

@@ -9,13 +9,12 @@ from math import inf
 from operator import attrgetter
 
 from haproxy_sync.fleet.model import Backend, LifecycleAction, by_id, endpoint
-from haproxy_sync.rollout.agents import ONLINE, is_online
+from haproxy_sync.rollout.agents import UNASKED, is_online
 from haproxy_sync.rollout.limits import backoff
 from haproxy_sync.rollout.progress import Progress, ProxyProgress
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import (
     ActionProgress,
-    Agent,
     EnvironmentState,
     HAProxy,
     Outcome,
@@ -25,14 +24,13 @@ from haproxy_sync.state.model import (
 )
 
 MAX_WATCHED = 100  # that the document takes
-# A host's words for a server with that endpoint; ours where it was not asked.
+# A host's words for a server with that endpoint, empty where it could say none; ours where it was not asked.
 UP, PART, OUT, GONE, UNKNOWN, NOT_ASKED = "up", "part", "out", "gone", "", "not-asked"
 ASKED = frozenset({UP, PART, OUT, GONE, UNKNOWN})
 # Between two questions about the same server: a quarter of the time that it has been going on for, within these.
 SOON_SECONDS, LATER_SECONDS = 3.0, 15.0
 # Where the word of a proxy cannot decide anything yet, it is only asked whether it can be reached.
 RARELY_SECONDS = 30.0
-NEVER_ASKED = Agent("", ONLINE, 0.0)  # about it, nothing is against it
 # An action that was ended, and is shown for so long after, may be another one.
 STALE_SECONDS = 300.0
 
@@ -42,8 +40,8 @@ class Standing(StrEnum):
 
     READY = "ready"  # sees it up, or has no connection to it any more
     PROVED = "proved"  # has what is published of it; the rest takes its time
-    BEHIND = "behind"
-    UNREACHABLE = "unreachable"
+    BEHIND = "behind"  # answers, and has not proved that
+    UNREACHABLE = "unreachable"  # no command reaches it, or it said nothing in time
 
 
 AWAITED = frozenset({Standing.PROVED, Standing.BEHIND})
@@ -91,12 +89,12 @@ class Watch:
         backend = by_id(self.state.pool).get(action.instance_id)
         if action.joins:
             return backend is not None
-        return backend is None or _is_going(backend)
+        return backend is None or _gives_way(backend)
 
     @property
-    def is_left_alone(self) -> bool:
-        """Whether nobody is in the pool who does not go."""
-        return all(map(_is_going, self.state.pool))
+    def all_drain(self) -> bool:
+        """Whether the pool has nobody to whom new clients could go instead."""
+        return all(map(_gives_way, self.state.pool))
 
     def due(self) -> frozenset[str]:
         """The proxies to ask now."""
@@ -124,7 +122,8 @@ class Watch:
         return [case for case in cases if case.standing in AWAITED]
 
 
-def _is_going(backend: Backend) -> bool:
+def _gives_way(backend: Backend) -> bool:
+    """Whether new clients go to others, while there are any."""
     return backend.drain or backend.maint
 
 
@@ -180,7 +179,7 @@ class _Case:
 
     def is_proved(self) -> bool:
         """Whether it does with the server what is published; where nobody else is left it serves on."""
-        is_enough = any((self.progress.action.joins, self.watch.is_left_alone))
+        is_enough = any((self.progress.action.joins, self.watch.all_drain))
         return self.word.state in (ASKED if is_enough else {OUT, GONE, UNKNOWN})
 
     def is_unreachable(self) -> bool:
@@ -192,7 +191,7 @@ class _Case:
 
     @property
     def _is_away(self) -> bool:
-        agent = self.watch.state.agents.get(self.proxy.instance_id, NEVER_ASKED)
+        agent = self.watch.state.agents.get(self.proxy.instance_id, UNASKED)
         is_missing = self.proxy.state.outcome is Outcome.MISSING
         return any((not is_online(agent), is_missing))
 

@@ -553,7 +553,7 @@ class EnvironmentState:
     proxy_states: Mapping[str, ProxyState] = field(
         default_factory=lambda: MappingProxyType({}), hash=False
     )
-    # Of the pool's backends, those that drain.
+    # Those that drain, of all that the last look found with the tags of a backend.
     draining: Mapping[str, Drain] = field(
         default_factory=lambda: MappingProxyType({}), hash=False
     )

@@ -210,8 +210,7 @@ def parser() -> argparse.ArgumentParser:
     add_stack(command)
     command.add_argument(
         "--drain-seconds",
-        type=float,
-        default=DRAIN_SECONDS,
+        default=str(DRAIN_SECONDS),
         help="how long a drain may take, as the stack's parameter DrainSeconds says",
     )
     return command
@@ -232,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="template-test-") as folder:
         trial = Trial(
-            templates, variables, StandIns(Path(folder)), options.drain_seconds
+            templates, variables, StandIns(Path(folder)), float(options.drain_seconds)
         )
         try:
             found = list(

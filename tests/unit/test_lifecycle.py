@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from haproxy_sync.fleet.model import Backend, Fleet, LifecycleAction, Proxy, endpoint
 from haproxy_sync.reconcile import lifecycle
 from haproxy_sync.reconcile.guard import Verdict
-from haproxy_sync.reconcile.lifecycle import UNPROVED_SECONDS, Ending, ending, wake_at
+from haproxy_sync.reconcile.lifecycle import (
+    UNPROVED_SECONDS,
+    Acting,
+    Ending,
+    ending,
+    wake_at,
+)
 from haproxy_sync.rollout import watching
 from haproxy_sync.rollout.transitions import publish
 from haproxy_sync.rollout.watching import MAX_WATCHED, Standing, Watch
@@ -24,6 +30,7 @@ from haproxy_sync.state.model import (
     Assignment,
     Digest,
     EnvironmentState,
+    Failure,
     HAProxy,
     Outcome,
     ProxyState,
@@ -102,7 +109,7 @@ def ends(
     found: EnvironmentState, after: float, action: LifecycleAction = ACTION
 ) -> Ending | None:
     """How the action ends so long after it was seen."""
-    return ending(ActionProgress(action, BEGIN), found, SETTINGS, BEGIN + after)
+    return ending(ActionProgress(action, BEGIN), Watch(found, SETTINGS, BEGIN + after))
 
 
 IDLE, BUSY = told("out"), told("out", 3)
@@ -126,7 +133,12 @@ LEAVING: Mapping[
     "new-clients": (IDLE, NEW_CLIENTS, (None, None, C), A),
     "not-asked": (IDLE, told(None), (None, None, C), A),
     "offline": (IDLE, OFFLINE, (None, C, C), A),
-    "silent-since": (IDLE, told("out", at=BEGIN - 1), (None, C, C), A),
+    "silent-since": (
+        IDLE,
+        replace(told("out", at=BEGIN - 1), inspect_sent_at=BEGIN + 1),
+        (None, C, C),
+        A,
+    ),
     "unsettled": (IDLE, replace(BUSY, running=""), (None, None, C), A),
     "stopped": (
         IDLE,
@@ -166,11 +178,97 @@ def test_a_drain_that_is_not_published_is_not_proved() -> None:
     assert (ends(found, SOON), ends(found, AT_LAST)) == (None, None)
 
 
-def test_where_nothing_was_ever_published_nobody_is_held_up() -> None:
-    """No proxy sends it anybody."""
-    first_freeze = replace(state(IDLE), publication=None)
-    assert ends(first_freeze, 0.0) is C
-    assert ends(first_freeze, 0.0, LAUNCH) is C
+def test_in_the_first_freeze_hooks_are_left_alone() -> None:
+    """The proxies may serve by somebody else's configs, so nobody of us knows who has sessions where."""
+    frozen = replace(state(IDLE), publication=None, first_freeze=True)
+
+    def never() -> None:
+        raise AssertionError("Auto Scaling was asked")
+
+    assert Acting(never, SETTINGS, BEGIN + NEVER).acted(frozen) == frozen
+    assert wake_at(frozen, SETTINGS, BEGIN) is None
+    assert watching.endpoints(frozen, BEGIN) == (ACTION.endpoint,)  # it drains, too
+
+
+def test_where_the_publication_was_lost_nobody_has_proved_anything() -> None:
+    """Proxies run what was published before."""
+    lost = replace(state(BUSY, BUSY), publication=None)
+    assert (ends(lost, SOON), ends(lost, AT_LAST)) == (None, None)
+    assert ends(lost, NEVER) is C
+
+
+@pytest.mark.fault("F275")
+def test_a_proxy_that_was_ready_first_is_asked_once_more() -> None:
+    """A client may have come back there while another proxy still had one: the last round decides."""
+    early, late = told("out", at=BEGIN + 10), told("out", at=BEGIN + 40)
+    found = state(early, late)
+    progress = replace(found.lifecycle_actions[0], busy_at=BEGIN + 30)
+    found = replace(found, lifecycle_actions=(progress,))
+    watch = Watch(found, SETTINGS, BEGIN + 43)
+    assert ending(progress, watch) is None
+    assert watch.due() == {FIRST}
+    again = replace(found, proxy_states=state(late, late).proxy_states)
+    assert ending(progress, Watch(again, SETTINGS, BEGIN + 43)) is C
+
+
+@pytest.mark.fault("F275")
+def test_what_was_asked_before_the_config_came_proves_nothing() -> None:
+    """An answer may be older than its command, where the host was busy with another one."""
+    word = told("out", at=BEGIN + 5)
+    older = replace(word, at=BEGIN + 8, sent_at=BEGIN + 3)
+    found = state(
+        IDLE, replace(older, serving=replace(word.serving, claimed_at=BEGIN + 4))
+    )
+    assert ends(found, 10.0) is None
+    by_apply = replace(older, serving=replace(word.serving, claimed_at=BEGIN + 3))
+    assert ends(state(IDLE, by_apply), 10.0) is C
+
+
+@pytest.mark.fault("F276")
+def test_a_drain_counts_also_where_newer_changes_are_on_their_way() -> None:
+    """A rollout may be slower than the changes, so that nobody ever has the newest config."""
+    on_the_way = replace(
+        IDLE, running="e" * 32, observed_generation=4, sent_generation=5
+    )
+    found = state(on_the_way, on_the_way)
+    assert ends(found, 10.0) is None
+    progress = replace(found.lifecycle_actions[0], generation=3)
+    assert ending(progress, Watch(found, SETTINGS, BEGIN + 10)) is C
+
+
+@pytest.mark.fault("F276")
+@pytest.mark.parametrize("what", ["send_failure", "agents_failure"])
+def test_who_could_not_be_asked_is_not_unreachable(what: str) -> None:
+    """Commands are refused, so its silence says nothing: it still sends new clients there."""
+    silent = replace(told("out", at=BEGIN - 1), inspect_sent_at=BEGIN + 1)
+    found = state(IDLE, silent)
+    assert ends(found, AT_LAST) is C
+    failure: Any = {what: Failure("SendCommand", "Throttling", "no", BEGIN, BEGIN)}
+    assert ends(replace(found, **failure), AT_LAST) is None
+    never_asked = state(IDLE, told("out", at=BEGIN - 1))
+    assert ends(never_asked, AT_LAST) is None
+
+
+def test_however_short_drains_are_proxies_have_time_to_prove_them() -> None:
+    """`DrainSeconds` is for sessions."""
+    stack = replace(SETTINGS, drain_seconds=0.0)
+    progress = ActionProgress(ACTION, BEGIN)
+
+    def after(found: EnvironmentState, seconds: float) -> Ending | None:
+        return ending(progress, Watch(found, stack, BEGIN + seconds))
+
+    assert after(state(BUSY, BUSY), 0.0) is C
+    assert after(state(BUSY, OFFLINE), 20.0) is None
+    assert after(state(BUSY, OFFLINE), 30.0) is C
+    assert after(state(BUSY, NEW_CLIENTS), UNPROVED_SECONDS) is None
+
+
+@pytest.mark.parametrize("changes", [{"is_running": False}, {"endpoint": ""}])
+def test_nobody_is_waited_for_whom_no_client_reaches(changes: dict[str, Any]) -> None:
+    """Its machine is gone, or it is no backend by its tags."""
+    action = replace(ACTION, **changes)
+    assert ends(state(NEW_CLIENTS), 0.0, action) is C
+    assert ends(state(NEW_CLIENTS), 0.0, replace(action, joins=True)) is C
 
 
 def test_the_last_backend_of_a_template_without_drains_goes_after_its_time() -> None:
@@ -188,7 +286,6 @@ COMING: Mapping[str, tuple[ProxyState, ProxyState, Ending | None]] = {
     "not-asked": (told("up"), told(None), None),
     "cannot-ask-its-worker": (told("up"), UNTOLD, C),
     "offline": (told("up"), OFFLINE, C),
-    "nobody-is-reachable": (OFFLINE, OFFLINE, None),
     "unsettled": (told("up"), replace(told("up"), running=""), None),
 }
 
@@ -202,6 +299,24 @@ def test_an_instance_is_in_service_when_every_reachable_proxy_sees_it_up(
     first, second, expected = COMING[case]
     found = state(first, second, drain=False)
     assert {ends(found, after, LAUNCH) for after in (SOON, AT_LAST)} == {expected}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"weight": 0}, {"drain": True}], ids=["weight", "drain"]
+)
+def test_one_that_takes_no_clients_by_its_tags_never_comes_up(
+    changes: dict[str, Any],
+) -> None:
+    """So it is in service when every proxy has it."""
+    pool = (backend(1, **changes), backend(2))
+    assert ends(state(told("out"), told("out"), pool=pool), SOON, LAUNCH) is C
+    assert ends(state(told("out"), told(None), pool=pool), SOON, LAUNCH) is None
+
+
+def test_where_no_proxy_can_be_reached_a_launch_waits_drain_seconds() -> None:
+    """Longer, and the group would replace it, again and again."""
+    found = state(OFFLINE, OFFLINE, drain=False)
+    assert (ends(found, SOON, LAUNCH), ends(found, AT_LAST, LAUNCH)) == (None, C)
 
 
 def test_without_proxies_nobody_is_waited_for() -> None:
@@ -235,10 +350,12 @@ def test_there_is_always_a_time_to_come_back(after: float, second: ProxyState) -
 
 def test_who_is_asked_again_and_when() -> None:
     """Soon at first, then less often; nobody who has nothing more to say."""
-    watch = Watch(state(IDLE, BUSY), SETTINGS, BEGIN + 4.5)
+    watch = Watch(state(IDLE, BUSY), SETTINGS, BEGIN + 2.5)
     assert watch.due() == {SECOND}
-    later = Watch(state(IDLE, BUSY), SETTINGS, BEGIN + 3.5)
-    assert (later.due(), later.ask_at) == (frozenset(), BEGIN + 4)
+    sooner = Watch(state(IDLE, BUSY), SETTINGS, BEGIN + 1.5)
+    assert (sooner.due(), sooner.ask_at) == (frozenset(), BEGIN + 2)
+    later = Watch(state(IDLE, BUSY), SETTINGS, BEGIN + 70)
+    assert later.ask_at == BEGIN + 5
     offline = Watch(state(IDLE, OFFLINE), SETTINGS, BEGIN + 60)
     assert offline.standings(ActionProgress(ACTION, BEGIN))[1] is Standing.UNREACHABLE
     assert (offline.due(), offline.ask_at) == (frozenset(), inf)
@@ -313,8 +430,28 @@ def test_who_is_back_in_the_pool_is_in_the_balance() -> None:
 def test_who_comes_back_from_standby_drains_until_it_serves() -> None:
     """It is `Pending` on its way back, and must not leave the pool for that moment."""
     waiting = Fleet((backend(2),), (), waiting=frozenset({backend(1).instance_id}))
-    back = lifecycle.with_returning(waiting, state(IDLE))
+    back = lifecycle.among_pool(waiting, state(IDLE))
     assert back.backends == (backend(1, drain=True), backend(2))
     assert dict(back.drains) == {backend(1).instance_id: "Pending"}
     newcomer = replace(waiting, waiting=frozenset({backend(3).instance_id}))
-    assert lifecycle.with_returning(newcomer, state(IDLE)) == newcomer
+    assert lifecycle.among_pool(newcomer, state(IDLE)) == newcomer
+
+
+@pytest.mark.fault("F272")
+def test_who_never_was_in_service_does_not_come_to_drain() -> None:
+    """A launch that is abandoned is `Terminating`, and no server of anybody; who drains by its tag joins."""
+    key = backend(3).instance_id
+    fleet = Fleet((backend(2), backend(3, drain=True)), (), drains={key: "Terminating"})
+    assert lifecycle.among_pool(fleet, state(IDLE)).backends == (backend(2),)
+    tagged = replace(fleet, drains={key: "haproxy:drain"})
+    assert lifecycle.among_pool(tagged, state(IDLE)) == tagged
+    lost = replace(state(IDLE), backends=None)
+    assert lifecycle.among_pool(fleet, lost) == fleet
+
+
+@pytest.mark.fault("F286")
+def test_who_is_held_on_its_way_into_a_warm_pool_drains() -> None:
+    """The guard keeps it, since too few are left; new clients go to others all the same."""
+    fleet = Fleet((backend(2),), (), let_go=frozenset({backend(1).instance_id}))
+    after = lifecycle.out_of_balance(Verdict((backend(1), backend(2))), fleet)
+    assert after.pool == (backend(1, drain=True), backend(2))

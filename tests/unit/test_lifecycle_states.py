@@ -175,12 +175,13 @@ def test_actions_are_those_of_hooks_that_wait(
 
 
 def test_a_haproxy_host_of_a_group_is_none_of_its_backends() -> None:
-    """It gets its config whatever its lifecycle state is."""
+    """It gets its config whatever its lifecycle state is, and no proxy has clients for it."""
     tags = {GROUP_TAG: "web"}
     states = {f"i-{1:017x}": "Terminating:Wait"}
     signals = Signals(Groups({"web": group(states, TERMINATE)}))
     fleet = inventory.parse([instance(1, "haproxy", tags=tags)], SETTINGS, signals)
-    assert (len(fleet.proxies), fleet.actions) == (1, ())
+    assert [each.endpoint for each in fleet.actions] == [""]
+    assert (len(fleet.proxies), fleet.drains) == (1, {})
 
 
 def test_without_signals_nothing_changes() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from haproxy_sync.aws import error_code, pages
+from haproxy_sync.fleet.model import LifecycleAction
 
 GROUP_TAG = "aws:autoscaling:groupName"  # nobody else can set a tag that begins so
 MAX_NAMES = 50  # of groups that one question takes
@@ -72,6 +73,23 @@ class Group:
         wanted = begins.get(state.removesuffix(WAITING))
         return tuple(each for each in self.hooks if wanted in {each.transition, None})
 
+    @property
+    def waits(self) -> Iterator[LifecycleAction]:
+        """What hooks of ours hold up, wherever the instances' servers are."""
+        pairs = ((key, hook) for key in self.states for hook in self.hooks_of(key))
+        return (
+            LifecycleAction(
+                instance_id=instance_id,
+                group=self.name,
+                hook=hook.name,
+                joins=self.states[instance_id] == f"{PENDING}{WAITING}",
+                endpoint="",
+                heartbeat_seconds=hook.heartbeat_seconds,
+                keeps_abandoned=self.keeps_abandoned,
+            )
+            for instance_id, hook in pairs
+        )
+
     def stage(self, instance_id: str, *, joins_when_running: bool) -> Stage:
         """What becomes of the instance; one that the group does not name is as any running instance."""
         state = self.states.get(instance_id, "")
@@ -125,14 +143,18 @@ NO_GROUPS = Groups()
 
 
 def look(
-    auto_scaling: Callable[[], Any], named: Mapping[str, str], prefix: str
+    auto_scaling: Callable[[], Any],
+    named: Mapping[str, str],
+    others: Iterable[str],
+    prefix: str,
 ) -> Groups:
-    """The groups that are named, by instance id; of those where an instance waits also our hooks, by their prefix.
+    """The groups that are named, by instance id, and others; where an instance waits also our hooks, by their prefix.
 
     Nobody is asked where none is named. Raises botocore's `ClientError` and `BotoCoreError`.
     """
     listed: list[Group] = []
-    for names in batched(sorted(set(named.values())), MAX_NAMES, strict=False):
+    every = sorted({*named.values(), *others})
+    for names in batched(every, MAX_NAMES, strict=False):
         found = pages(
             auto_scaling().describe_auto_scaling_groups,
             "AutoScalingGroups",

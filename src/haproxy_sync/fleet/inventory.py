@@ -84,15 +84,17 @@ class Signals:
 NO_SIGNALS = Signals()
 
 
-def look(clients: Clients, settings: Settings) -> Fleet:
+def look(clients: Clients, settings: Settings, waited_for: Iterable[str] = ()) -> Fleet:
     """The running instances of the environment, now, and what their Auto Scaling groups and spot requests say of them.
 
+    Groups of `waited_for` are asked about, too: an action may wait for their last instance, which is gone.
     Where no backend or no proxy is found, `skipped` also has the near misses of the environment; they cost a question
     more, which may fail without harm.
     Raises botocore's `ClientError` and `BotoCoreError` where any page fails: half a list looks like a lost fleet.
     """
     described = list(describe(clients.ec2, settings))
-    fleet = parse(described, settings, signals(clients, described, settings))
+    said = signals(clients, described, settings, waited_for)
+    fleet = parse(described, settings, said)
     if fleet.backends and fleet.proxies:
         return fleet
     try:
@@ -103,14 +105,17 @@ def look(clients: Clients, settings: Settings) -> Fleet:
 
 
 def signals(
-    clients: Clients, described: Iterable[Mapping[str, Any]], settings: Settings
+    clients: Clients,
+    described: Iterable[Mapping[str, Any]],
+    settings: Settings,
+    waited_for: Iterable[str],
 ) -> Signals:
     """What groups and spot requests say of the environment's backends (`ClientError`, `BotoCoreError`)."""
     backends = [raw for raw in described if _is_backend(raw, settings)]
     tags = {str(raw["InstanceId"]): _tags(raw) for raw in backends}
     named = {key: each[GROUP_TAG] for key, each in tags.items() if GROUP_TAG in each}
     prefix = settings.lifecycle_hook_prefix
-    groups = auto_scaling.look(clients.auto_scaling, named, prefix)
+    groups = auto_scaling.look(clients.auto_scaling, named, waited_for, prefix)
     return Signals(groups, spot.interrupted(clients.ec2, backends))
 
 
@@ -245,8 +250,23 @@ def parse(
         waiting=frozenset(waits) - warm,
         let_go=leaving & released | warm,
         drains=_by_instance(entries, "drains"),
-        actions=tuple(chain.from_iterable(map(attrgetter("actions"), entries))),
+        actions=tuple(_actions(signals.groups, entries)),
     )
+
+
+def _actions(groups: Groups, entries: Iterable["_Entry"]) -> Iterator[LifecycleAction]:
+    """What our hooks wait for, whatever became of the instance. One that is new may be shown by EC2 a little later."""
+    endpoints = {entry.instance_id: entry.endpoint for entry in entries}
+    every = chain.from_iterable(group.waits for group in groups.by_name.values())
+    actions = (
+        replace(
+            action,
+            endpoint=endpoints.get(action.instance_id, ""),
+            is_running=action.instance_id in endpoints,
+        )
+        for action in every
+    )
+    return (each for each in actions if any((each.is_running, not each.joins)))
 
 
 def _by_instance(entries: Iterable["_Entry"], said: str) -> Mapping[str, str]:
@@ -483,7 +503,7 @@ class _Entry:
     skipped: tuple[Skipped, ...] = ()
     waits_for: str = ""  # its lifecycle state
     drains: str = ""  # why it does
-    actions: tuple[LifecycleAction, ...] = ()
+    endpoint: str = ""  # of a backend
 
 
 class _Unfit(SyncError):
@@ -544,25 +564,7 @@ def _backend(described: _Description, fields: dict[str, Any]) -> _Entry:
         skipped=skipped,
         waits_for=waits_for,
         drains=drains,
-        actions=_actions(described, backend),
-    )
-
-
-def _actions(described: _Description, backend: Backend) -> tuple[LifecycleAction, ...]:
-    """What our hooks wait for. One on its way into a warm pool, or out of it, leaves the pool that proxies know."""
-    group, instance_id = described.group, described.instance_id
-    joins = described.lifecycle_state == f"{auto_scaling.PENDING}{auto_scaling.WAITING}"
-    return tuple(
-        LifecycleAction(
-            instance_id=instance_id,
-            group=group.name,
-            hook=hook.name,
-            joins=joins,
-            endpoint=endpoint(backend),
-            heartbeat_seconds=hook.heartbeat_seconds,
-            keeps_abandoned=group.keeps_abandoned,
-        )
-        for hook in group.hooks_of(instance_id)
+        endpoint=endpoint(backend),
     )
 
 

@@ -120,10 +120,11 @@ class LifecycleAction:
     group: str
     hook: str
     joins: bool  # it comes into the pool; else it leaves it, or never was in it
-    endpoint: str
+    endpoint: str  # empty: no proxy can have clients for it
     heartbeat_seconds: int
     # Auto Scaling keeps the instance if the action ends with ABANDON.
     keeps_abandoned: bool = False
+    is_running: bool = True  # as EC2 shows it, and ours
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,18 +15,16 @@ SHOWN = 200  # of each kind, so that the answer fits
 def draining(state: EnvironmentState) -> list[Answer]:
     """Who drains, why, since when, and how many connections proxies said last that they have to it."""
     pool = by_id(state.pool)
-    shown = list(state.draining.items())[:SHOWN]
+    drains = sorted(state.draining.keys() & pool.keys())
     return [
         {
             "instance_id": instance_id,
-            "why": drain.why,
-            "since": drain.since,
-            "since_iso": iso(drain.since),
-            "connections": connections(state, endpoint(pool[instance_id]))
-            if instance_id in pool
-            else None,
+            "why": state.draining[instance_id].why,
+            "since": state.draining[instance_id].since,
+            "since_iso": iso(state.draining[instance_id].since),
+            "connections": connections(state, endpoint(pool[instance_id])),
         }
-        for instance_id, drain in shown
+        for instance_id in drains[:SHOWN]
     ]
 
 

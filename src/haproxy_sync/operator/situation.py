@@ -85,7 +85,7 @@ class Situation:
         hosts = (*self.state.pool, *self.state.proxies)
         return {host.instance_id: host.name for host in hosts}
 
-    @property
+    @cached_property
     def watch(self) -> Watch:
         """The proxies, measured against servers that come and go."""
         return Watch(self.state, self.settings, self.now)

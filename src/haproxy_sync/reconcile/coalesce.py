@@ -136,6 +136,14 @@ def _requeued(batch: _Batch) -> Decision | None:
     return None
 
 
+def _answered(batch: _Batch) -> Decision | None:
+    """Proxies were only asked, and the look of before stands: all that they say is in the state."""
+    state = batch.state
+    is_awaited = any((state.commands, state.queued))
+    was_asked = all((state.inspecting, batch.kinds == {Kind.COMMAND}, not is_awaited))
+    return Decision(Disposition.ADVANCE) if was_asked else None
+
+
 def _quiet(batch: _Batch) -> Decision | None:
     """Nobody looked lately and nobody will: an event alone is answered at once."""
     if batch.is_recent or batch.is_scheduled:
@@ -171,6 +179,7 @@ POLICIES: tuple[Policy, ...] = (
     _covered,
     _advanced,
     _requeued,
+    _answered,
     _quiet,
     _reported,
     _awaited,

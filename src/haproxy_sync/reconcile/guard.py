@@ -187,11 +187,9 @@ def turnover(look: Look, thresholds: Thresholds) -> Turnover:
     )
 
 
-def only(
-    times: Mapping[str, UnixSeconds], keys: AbstractSet[str]
-) -> dict[str, UnixSeconds]:
-    """Those of the times that are of these instances."""
-    return {key: times[key] for key in sorted(times.keys() & keys)}
+def only[V](values: Mapping[str, V], keys: AbstractSet[str]) -> dict[str, V]:
+    """Those of the values that are of these instances."""
+    return {key: values[key] for key in sorted(values.keys() & keys)}
 
 
 def _recent(

@@ -17,10 +17,17 @@ from typing import Any
 from haproxy_sync.aws import FAILURES
 from haproxy_sync.fleet.auto_scaling import PENDING, VALIDATION
 from haproxy_sync.fleet.model import Fleet, by_id, ids, without
+from haproxy_sync.fleet.near_miss import DRAIN_TAG
 from haproxy_sync.reconcile.events import Intent
 from haproxy_sync.reconcile.guard import Verdict, only
 from haproxy_sync.rollout import watching
-from haproxy_sync.rollout.watching import Standing, Watch, is_open
+from haproxy_sync.rollout.watching import (
+    AWAITED,
+    LEAST_PATIENCE_SECONDS,
+    Standing,
+    Watch,
+    is_open,
+)
 from haproxy_sync.settings import Settings
 from haproxy_sync.state import failures
 from haproxy_sync.state.model import (
@@ -48,17 +55,25 @@ class Ending(StrEnum):
 # What a look makes of the fleet and the state.
 
 
-def with_returning(fleet: Fleet, before: EnvironmentState) -> Fleet:
-    """The fleet with who waits for its group and is in the pool already, back from standby: it drains until then."""
+def among_pool(fleet: Fleet, before: EnvironmentState) -> Fleet:
+    """The fleet, where the pool of before decides who drains in it.
+
+    Who waits for its group and is in the pool already, back from standby, drains until it serves. Who is let go and
+    never was in the pool, as after a launch that failed, does not come into it now.
+    """
+    if before.backends is None:
+        return fleet
     accepted = by_id(before.pool)
-    returning = sorted(fleet.waiting & accepted.keys() - ids(fleet.backends))
+    strangers = {key for key, why in fleet.drains.items() if why != DRAIN_TAG}
+    kept = without(fleet.backends, strangers - accepted.keys())
+    returning = sorted(fleet.waiting & accepted.keys() - ids(kept))
     back = (replace(accepted[key], drain=True, maint=False) for key in returning)
+    backends = sorted([*kept, *back], key=attrgetter("instance_id"))
+    reasons = {**fleet.drains, **dict.fromkeys(returning, PENDING)}
     return replace(
         fleet,
-        backends=tuple(
-            sorted([*fleet.backends, *back], key=lambda each: each.instance_id)
-        ),
-        drains=MappingProxyType({**fleet.drains, **dict.fromkeys(returning, PENDING)}),
+        backends=tuple(backends),
+        drains=MappingProxyType(only(reasons, ids(backends))),
     )
 
 
@@ -76,10 +91,18 @@ def seen(
     return replace(
         with_rebalance(state, intent, now),
         draining=MappingProxyType(draining),
-        lifecycle_actions=tuple(
-            replace(known.get(each.key, each), action=each.action) for each in actions
-        ),
+        lifecycle_actions=tuple(_still(known.get(each.key), each) for each in actions),
     )
+
+
+def _still(before: ActionProgress | None, shown: ActionProgress) -> ActionProgress:
+    """What is known of an action, as it is shown now. Its sessions are where the server was when it began to leave."""
+    if before is None:
+        return shown
+    was, action = before.action, shown.action
+    is_moved = all((not action.joins, action.is_running, was.endpoint))
+    endpoint = was.endpoint if is_moved else action.endpoint
+    return replace(before, action=replace(action, endpoint=endpoint))
 
 
 def with_rebalance(
@@ -97,62 +120,68 @@ def out_of_balance(verdict: Verdict, fleet: Fleet) -> Verdict:
     """The verdict whose pool sends nobody to machines that go, as long as somebody else can answer."""
     if verdict.pool is None:
         return verdict
-    pool = verdict.pool
+    pool, shown = verdict.pool, ids(fleet.backends)
     disabled = ids(filter(attrgetter("maint"), pool))
-    going = (fleet.leaving | disabled) - ids(fleet.backends)
-    has_others = not all(map(attrgetter("drain"), without(pool, going)))
+    going = (fleet.leaving | disabled) - shown
+    drained = fleet.let_go - shown  # held all the same
+    has_others = not all(map(attrgetter("drain"), without(pool, going | drained)))
     out = going if has_others else NOBODY
     return replace(
         verdict,
-        pool=tuple(replace(each, maint=each.instance_id in out) for each in pool),
+        pool=tuple(
+            replace(
+                each,
+                maint=each.instance_id in out,
+                drain=any((each.drain, each.instance_id in drained)),
+            )
+            for each in pool
+        ),
     )
 
 
 # When an action ends, as a pure function of the state.
 
 
-def ending(
-    progress: ActionProgress,
-    state: EnvironmentState,
-    settings: Settings,
-    now: UnixSeconds,
-) -> Ending | None:
+def ending(progress: ActionProgress, watch: Watch) -> Ending | None:
     """How the action ends now; None while it goes on."""
-    if state.publication is None:
-        return Ending.CONTINUE  # no proxy has a config of ours, as in the first freeze
-    standings = Watch(state, settings, now).standings(progress)
+    if not all((progress.action.endpoint, progress.action.is_running)):
+        return Ending.CONTINUE  # no proxy has clients for it, or its machine is gone
+    standings = frozenset(watch.standings(progress))
+    lasted = watch.now - progress.since
     if progress.action.joins:
-        return _joined(standings)
-    return _left(progress, standings, settings, now)
+        return _joined(standings, lasted, watch)
+    return _left(progress, standings, lasted, watch)
 
 
-def _joined(standings: tuple[Standing, ...]) -> Ending | None:
-    """Every proxy that can be reached sees it up; without any proxy nobody is waited for.
+type Standings = frozenset[Standing]
 
-    Where there are some and none can be reached, nobody can say so: the hook's timeout decides.
-    """
-    reachable = set(standings) - {Standing.UNREACHABLE}
-    is_up = reachable == {Standing.READY} or not standings
+
+def _joined(standings: Standings, lasted: float, watch: Watch) -> Ending | None:
+    """Every proxy that can be reached sees it up; who cannot be reached delays it by `DrainSeconds` at most."""
+    reachable = standings - {Standing.UNREACHABLE}
+    limit = watch.patience if standings > reachable else 0.0
+    is_lost = all((not reachable, lasted >= limit))
+    is_up = any((reachable == {Standing.READY}, is_lost))
     return Ending.CONTINUE if is_up else None
 
 
 def _left(
-    progress: ActionProgress,
-    standings: tuple[Standing, ...],
-    settings: Settings,
-    now: UnixSeconds,
+    progress: ActionProgress, standings: Standings, lasted: float, watch: Watch
 ) -> Ending | None:
     """The last session ended everywhere, or the time is over that sessions and lost proxies have.
 
     `ABANDON` only where the group keeps such instances, and a proxy did not prove the drain.
     """
-    found = set(standings)
-    if found <= {Standing.READY}:
+    if all((standings <= {Standing.READY}, watch.is_fresh(progress))):
         return Ending.CONTINUE
-    grace = UNPROVED_SECONDS if Standing.BEHIND in found else 0.0
-    if now - progress.since < settings.drain_seconds + grace:
+    limits = {
+        Standing.UNREACHABLE: watch.patience,
+        Standing.BEHIND: watch.patience + UNPROVED_SECONDS,
+    }
+    sessions = watch.settings.drain_seconds
+    if lasted < max(limits.get(each, sessions) for each in standings):
         return None
-    is_proved = found <= {Standing.READY, Standing.PROVED}
+    is_proved = standings <= {Standing.READY, Standing.PROVED}
     is_kept = all((progress.action.keeps_abandoned, not is_proved))
     return Ending.ABANDON if is_kept else Ending.CONTINUE
 
@@ -170,30 +199,31 @@ class Acting:
 
     def acted(self, state: EnvironmentState) -> EnvironmentState:
         """The state after every call that is due; what fails is in it, and tried again."""
-        actions = (self._acted(each, state) for each in state.lifecycle_actions)
+        watch = Watch(state, self.settings, self.now)
+        going_on = watching.open_actions(state, self.now)
+        acted = {each.key: self._acted(each, watch) for each in going_on}
+        actions = (acted.get(each.key, each) for each in state.lifecycle_actions)
         return replace(state, lifecycle_actions=tuple(actions))
 
-    def _acted(
-        self, progress: ActionProgress, state: EnvironmentState
-    ) -> ActionProgress:
-        is_rested = self.now >= _tried_again_at(progress)
-        if not all((is_rested, is_open(self.now, progress))):
+    def _acted(self, before: ActionProgress, watch: Watch) -> ActionProgress:
+        progress = _noted(before, watch)
+        if self.now < _tried_again_at(progress):
             return progress
-        how = ending(progress, state, self.settings, self.now)
+        how = ending(progress, watch)
         after = self._ended(progress, how) if how else progress
-        if not self._wants_time(after, state):
+        if not self._wants_time(after, watch):
             return after
         return replace(self._prolonged(after), failure=after.failure)
 
-    def _wants_time(self, progress: ActionProgress, state: EnvironmentState) -> bool:
+    def _wants_time(self, progress: ActionProgress, watch: Watch) -> bool:
         """Whether a heartbeat is due.
 
         An instance that all proxies have, and that does not come up, gets none: its hook's timeout is the group's
         verdict.
         """
         action = progress.action
-        standings = Watch(state, self.settings, self.now).standings(progress)
-        is_our_delay = any((not action.joins, Standing.BEHIND in standings))
+        has_it = set(watch.standings(progress)) <= {Standing.READY, Standing.PROVED}
+        is_our_delay = not all((action.joins, has_it))
         is_due = self.now >= progress.heartbeat_at + action.heartbeat_seconds / 2
         return all((is_open(self.now, progress), is_due, is_our_delay))
 
@@ -232,6 +262,16 @@ class Acting:
         return after
 
 
+def _noted(progress: ActionProgress, watch: Watch) -> ActionProgress:
+    """With the generation that drains it first, and when a proxy was busy with it last."""
+    is_published = watch.is_published(progress.action)
+    is_first = all((is_published, not progress.generation))
+    generation = watch.state.generation if is_first else progress.generation
+    noted = replace(progress, generation=generation)
+    is_busy = not AWAITED.isdisjoint(watch.standings(noted))
+    return replace(noted, busy_at=watch.now) if is_busy else noted
+
+
 def _tried_again_at(progress: ActionProgress) -> UnixSeconds:
     return progress.failure.at + RETRY_SECONDS if progress.failure else 0.0
 
@@ -249,8 +289,10 @@ def wake_at(
 
 def _times(progress: ActionProgress, settings: Settings) -> tuple[UnixSeconds, ...]:
     """When sessions, and then proxies, have had their time, when it wants a heartbeat, and may be tried again."""
-    over = progress.since + settings.drain_seconds
+    sessions, patience = settings.drain_seconds, LEAST_PATIENCE_SECONDS
+    over = progress.since + max(sessions, patience)
     return (
+        progress.since + sessions,
         over,
         over + UNPROVED_SECONDS,
         progress.heartbeat_at + progress.action.heartbeat_seconds / 2,

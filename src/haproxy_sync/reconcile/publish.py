@@ -89,8 +89,9 @@ class Proposer:
         uploads: Uploads,
     ) -> Proposal:
         """The same, from uploads that are listed where something is rendered."""
-        fleet = inventory.look(self.clients, self.settings)
-        fleet = lifecycle.with_returning(fleet, before)
+        waited_for = {each.action.group for each in before.lifecycle_actions}
+        fleet = inventory.look(self.clients, self.settings, waited_for)
+        fleet = lifecycle.among_pool(fleet, before)
         seen = lifecycle.seen(_seen(before, fleet, now), fleet, intent, now)
         if intent.adopt:
             seen = transitions.adopting(seen, now)

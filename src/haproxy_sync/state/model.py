@@ -391,6 +391,9 @@ class ActionProgress:
     action: LifecycleAction
     since: UnixSeconds
     heartbeat_at: UnixSeconds = 0.0  # of the last one that we sent
+    # The first generation in which new clients go elsewhere, where it leaves; 0: none yet.
+    generation: int = 0
+    busy_at: UnixSeconds = 0.0  # when a proxy was not through with it last
     ended_at: UnixSeconds = 0.0  # 0: it goes on
     result: str = ""  # CONTINUE or ABANDON; empty also where it was over without us
     # Of the last call, until one succeeds.

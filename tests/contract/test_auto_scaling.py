@@ -39,7 +39,16 @@ class Web:
     def create(
         self, size: int, *hooks: str, is_spot: bool = False, **more: Any
     ) -> None:
-        """With hooks by name, and everybody in service and in the config."""
+        """With hooks by name, two proxies, and everybody in service and in the config."""
+        self.make(size, *hooks, is_spot=is_spot, **more)
+        self.world.launch("haproxy", 2)
+        self.world.sweep()
+        self.wait_for(lambda: len(self.served()) == size)
+        self.world.settle()
+        self.ended = self.world.state.ended_holds
+
+    def make(self, size: int, *hooks: str, is_spot: bool = False, **more: Any) -> None:
+        """The group alone, whose instances come as time passes."""
         market = {"InstanceMarketOptions": {"MarketType": "spot"}} if is_spot else {}
         self.world.clients.ec2.create_launch_template(
             LaunchTemplateName="web",
@@ -57,11 +66,6 @@ class Web:
         )
         for hook in hooks:
             self.hook(hook)
-        self.world.launch("haproxy", 2)
-        self.world.sweep()
-        self.wait_for(lambda: len(self.served()) == size)
-        self.world.settle()
-        self.ended = self.world.state.ended_holds
 
     def has_held(self) -> bool:
         """Whether somebody was, or is, held since then."""

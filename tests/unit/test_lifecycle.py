@@ -187,6 +187,7 @@ def test_in_the_first_freeze_hooks_are_left_alone() -> None:
 
     assert Acting(never, SETTINGS, BEGIN + NEVER).acted(frozen) == frozen
     assert wake_at(frozen, SETTINGS, BEGIN) is None
+    assert ends(frozen, 0.0, LAUNCH) is C  # no proxy gets a config that has it
     assert watching.endpoints(frozen, BEGIN) == (ACTION.endpoint,)  # it drains, too
 
 

@@ -144,8 +144,9 @@ def out_of_balance(verdict: Verdict, fleet: Fleet) -> Verdict:
 
 def ending(progress: ActionProgress, watch: Watch) -> Ending | None:
     """How the action ends now; None while it goes on."""
-    if not all((progress.action.endpoint, progress.action.is_running)):
-        return Ending.CONTINUE  # no proxy has clients for it, or its machine is gone
+    has_clients = all((progress.action.endpoint, progress.action.is_running))
+    if any((watch.state.first_freeze, not has_clients)):
+        return Ending.CONTINUE  # no proxy will have it, or its machine is gone
     standings = frozenset(watch.standings(progress))
     lasted = watch.now - progress.since
     if progress.action.joins:

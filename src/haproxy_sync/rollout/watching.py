@@ -62,8 +62,9 @@ def is_open(now: UnixSeconds, progress: ActionProgress) -> bool:
 def open_actions(
     state: EnvironmentState, now: UnixSeconds
 ) -> tuple[ActionProgress, ...]:
-    """Those that wait for us, the oldest first; in the first freeze none: proxies may serve by others' configs."""
-    actions = () if state.first_freeze else state.lifecycle_actions
+    """Those that wait for us, the oldest first; in the first freeze none that leaves: others' configs are at work."""
+    joining = filter(attrgetter("action.joins"), state.lifecycle_actions)
+    actions = joining if state.first_freeze else state.lifecycle_actions
     return tuple(sorted(filter(partial(is_open, now), actions), key=_BY_AGE))
 
 

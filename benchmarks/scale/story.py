@@ -237,9 +237,9 @@ class Story:
     def _kill(self) -> None:
         victim = self.system.backends[self.group.serving()[0]]
         self.drains.forget(victim.instance_id)
+        self.servers.watch_sessions(victim.name)
         self.killed = Killed(victim.name, time.time())
         self.system.kill(victim)
-        self.servers.watch_sessions(victim.name)
 
         def is_replaced() -> bool:
             serving = self.group.serving()

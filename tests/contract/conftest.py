@@ -54,5 +54,5 @@ def settled(world: World) -> World:
     world.sweep()
     world.settle()
     assert world.act("status")["converged"]
-    world.pass_time(90)  # the last good config was put, and put again
+    world.pass_time(60)
     return world

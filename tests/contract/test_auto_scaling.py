@@ -136,12 +136,12 @@ class Web:
         ]
         next(iter(self.world.proxies.values())).connections[server] = connections
 
-    def wait_for(self, condition: Any, seconds: int = 60) -> None:
+    def wait_for(self, condition: Any, seconds: int = 60, step: float = 1.0) -> None:
         """Time passes until it is so."""
-        for _ in range(seconds):
+        for _ in range(round(seconds / step)):
             if condition():
                 return
-            self.world.pass_time(1)
+            self.world.pass_time(step)
         raise AssertionError(f"not within {seconds} s: {self.states()}")
 
     def ends(self, instance_id: str, seconds: float) -> bool:

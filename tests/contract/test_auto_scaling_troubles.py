@@ -241,7 +241,7 @@ def test_a_launch_hook_waits_on_the_way_into_a_warm_pool_and_again(web: Web) -> 
         PoolState="Running",
     )
     world = web.world
-    web.wait_for(lambda: _has_ended(web, _warm(web)))
+    web.wait_for(lambda: _has_ended(web, _warm(web)), step=0.25)
     late: list[dict[str, Any]] = []
     for size, wanted in ((2, "Warmed:Running"), (3, "Pending:Wait")):
         web.scale(size)

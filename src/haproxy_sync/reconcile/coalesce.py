@@ -137,11 +137,12 @@ def _requeued(batch: _Batch) -> Decision | None:
 
 
 def _answered(batch: _Batch) -> Decision | None:
-    """Proxies were only asked, and the look of before stands: all that they say is in the state."""
+    """Proxies were only asked for a lifecycle action, as they are again and again: no look is wanted for that."""
     state = batch.state
     is_awaited = any((state.commands, state.queued))
-    was_asked = all((state.inspecting, batch.kinds == {Kind.COMMAND}, not is_awaited))
-    return Decision(Disposition.ADVANCE) if was_asked else None
+    is_for_actions = all((state.inspecting, watching.open_actions(state, batch.now)))
+    is_alone = all((batch.kinds == {Kind.COMMAND}, is_for_actions, not is_awaited))
+    return Decision(Disposition.ADVANCE) if is_alone else None
 
 
 def _quiet(batch: _Batch) -> Decision | None:

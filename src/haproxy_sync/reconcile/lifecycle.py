@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from itertools import chain
+from itertools import chain, product
 from math import inf, isinf
 from operator import attrgetter
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from haproxy_sync.fleet.near_miss import DRAIN_TAG
 from haproxy_sync.reconcile.events import Intent
 from haproxy_sync.reconcile.guard import Verdict, only
 from haproxy_sync.rollout import watching
+from haproxy_sync.rollout.progress import LISTEN_SECONDS
 from haproxy_sync.rollout.watching import (
     AWAITED,
     LEAST_PATIENCE_SECONDS,
@@ -281,9 +282,13 @@ def wake_at(
     state: EnvironmentState, settings: Settings, now: UnixSeconds
 ) -> UnixSeconds | None:
     """When to come back for the actions, if nothing else happens before."""
-    deadlines = (_times(each, settings) for each in watching.open_actions(state, now))
+    going_on = watching.open_actions(state, now)
+    deadlines = (_times(each, settings) for each in going_on)
     asked_at = Watch(state, settings, now).ask_at
-    times = chain([asked_at], chain.from_iterable(deadlines))
+    # The event of an answer may be lost, or come before Run Command shows the answer.
+    asking = map(attrgetter("claimed_at"), state.inspecting) if going_on else ()
+    listening = map(sum, product(asking, LISTEN_SECONDS))
+    times = chain([asked_at], listening, chain.from_iterable(deadlines))
     soonest = min((time for time in times if time > now), default=inf)
     return None if isinf(soonest) else soonest
 

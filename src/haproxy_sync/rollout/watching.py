@@ -303,9 +303,9 @@ class _Case:
 
     @property
     def _pause(self) -> float:
-        lasted = self.watch.now - self.progress.since
-        soon = SOON_SECONDS if lasted < SOON_FOR_SECONDS else LATER_SECONDS
-        return soon if self.has_config else RARELY_SECONDS
+        is_new = self.watch.now < self.progress.since + SOON_FOR_SECONDS
+        beat = SOON_SECONDS if any((is_new, self.is_stale)) else LATER_SECONDS
+        return beat if self.has_config else RARELY_SECONDS
 
 
 RULES: tuple[tuple[Callable[[_Case], bool], Standing], ...] = (

@@ -28,12 +28,14 @@ from haproxy_sync.state.model import (
     ActionProgress,
     Agent,
     Assignment,
+    Command,
     Digest,
     EnvironmentState,
     Failure,
     HAProxy,
     Outcome,
     ProxyState,
+    Purpose,
     Serving,
     UnixSeconds,
     Watched,
@@ -357,6 +359,11 @@ def test_who_is_asked_again_and_when() -> None:
     assert (sooner.due(), sooner.ask_at) == (frozenset(), BEGIN + 2)
     later = Watch(state(IDLE, BUSY), SETTINGS, BEGIN + 70)
     assert later.ask_at == BEGIN + 5
+    command = Command(
+        "claim", Purpose.INSPECT, 1, 1, DIGEST, (SECOND,), BEGIN + 2, "id"
+    )
+    asked = replace(state(IDLE, BUSY), inspecting=(command,))
+    assert Watch(asked, SETTINGS, BEGIN + 70).due() == frozenset()
     offline = Watch(state(IDLE, OFFLINE), SETTINGS, BEGIN + 60)
     assert offline.standings(ActionProgress(ACTION, BEGIN))[1] is Standing.UNREACHABLE
     assert (offline.due(), offline.ask_at) == (frozenset(), inf)

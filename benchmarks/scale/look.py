@@ -5,12 +5,15 @@ import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Self
 
 from benchmarks.scale.tally import Spell
 from local.system import Proxy
 
 _POLL_SECONDS = 0.2
+_POLL_SESSIONS_SECONDS = 0.02
+"""An old worker is asked nothing more, and a request that it was given just before its end must have been seen."""
 
 
 class Servers:
@@ -21,10 +24,10 @@ class Servers:
         self.proxies = proxies
         self._spells: dict[tuple[str, str], list[Spell]] = {}
         self._up: dict[str, frozenset[str]] = {}
-        self._victim = ""
         self._stranded: set[int] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="servers", daemon=True)
+        self._watches: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -34,7 +37,8 @@ class Servers:
     def __exit__(self, *_: object) -> None:
         """Stop asking."""
         self._over.set()
-        self._thread.join()
+        for thread in (self._thread, *self._watches):
+            thread.join()
 
     @property
     def spells(self) -> list[Spell]:
@@ -46,8 +50,13 @@ class Servers:
         return dict(self._up)
 
     def watch_sessions(self, server: str) -> None:
-        """From now on, look whose requests are with this server, too."""
-        self._victim = server
+        """From now on, look many times a second whose requests are with this server, too."""
+        for proxy in self.proxies:
+            thread = threading.Thread(
+                target=self._watch_sessions, args=(proxy, server), daemon=True
+            )
+            self._watches.append(thread)
+            thread.start()
 
     @property
     def stranded(self) -> frozenset[int]:
@@ -59,12 +68,15 @@ class Servers:
             for proxy in self.proxies:
                 self._look(proxy)
 
+    def _watch_sessions(self, proxy: Proxy, server: str) -> None:
+        while not self._over.wait(_POLL_SESSIONS_SECONDS):
+            with suppress(OSError):  # between two workers
+                answer = proxy.host.ask("show sess")
+                self._stranded |= client_ports(answer, server)
+
     def _look(self, proxy: Proxy) -> None:
         try:
             answer = proxy.host.ask("show stat")
-            if self._victim:
-                found = client_ports(proxy.host.ask("show sess"), self._victim)
-                self._stranded |= found
         except OSError:
             return  # between two workers
         now = time.time()

@@ -449,6 +449,8 @@ def _keep(system: LocalSystem, console: Console) -> None:
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False)
 
+    # Whoever plays may end a machine that nobody drained, and would wait for an answer that was lost with it.
+    system.loses_power = False
     with suppress(KeyboardInterrupt), kept(system, say) as urls:
         say(hints(system, urls))
         threading.Event().wait()

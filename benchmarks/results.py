@@ -2,9 +2,12 @@
 
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 
 def write_results(path: Path, results: Mapping[str, Any]) -> None:
@@ -13,3 +16,10 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(results, indent=2) + "\n")
     owner = path.parent.stat()
     os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def conclude(console: Console, missed: Iterable[str], path: Path, began: float) -> None:
+    """Say which targets were missed, where the numbers are, and how long it took since `began`, by `time.monotonic`."""
+    for sentence in missed:
+        console.print(f"missed: {sentence}", style="red")
+    console.print(f"{path}, {time.monotonic() - began:.0f} s")

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from benchmarks.apply.figures import METRICS, Figures, Summary, missed, summary
 from benchmarks.apply.measure import CASES, FORMER, STYLES, Subject, subjects
-from benchmarks.results import write_results
+from benchmarks.results import conclude, write_results
 from local.lab import Style
 
 OUTPUT = Path("build/bench/apply.json")
@@ -42,9 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = summary(runs)
     write_results(OUTPUT, results)
     console.print(_table(results))
-    for sentence in missed(results):
-        console.print(f"missed: {sentence}", style="red")
-    console.print(f"{OUTPUT}, {time.monotonic() - began:.0f} s")
+    conclude(console, missed(results), OUTPUT, began)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -20,7 +20,7 @@ from benchmarks.reload.change import (
     start_proxies,
 )
 from benchmarks.reload.harm import METRICS, Harm, medians, missed, ranges, summary
-from benchmarks.results import write_results
+from benchmarks.results import conclude, write_results
 from local.lab import Client, Load, Network, ProxyHost
 
 OUTPUT = Path("build/bench/reload.json")
@@ -44,9 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_results(OUTPUT, summary(harms))
     for scenario, methods in harms.items():
         console.print(_table(scenario, methods))
-    for sentence in missed(harms):
-        console.print(f"missed: {sentence}", style="red")
-    console.print(f"{OUTPUT}, {time.monotonic() - began:.0f} s")
+    conclude(console, missed(harms), OUTPUT, began)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

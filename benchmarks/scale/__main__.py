@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.results import write_results
+from benchmarks.results import conclude, write_results
 from benchmarks.scale.story import Size, measure
 from benchmarks.scale.tally import METHODS, METRICS, Tally, missed
 
@@ -37,9 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         results = {name: dataclasses.asdict(tally) for name, tally in tallies.items()}
         write_results(OUTPUT, results)
     console.print(_table(tallies))
-    for sentence in missed(tallies):
-        console.print(f"missed: {sentence}", style="red")
-    console.print(f"{OUTPUT}, {time.monotonic() - began:.0f} s")
+    conclude(console, missed(tallies), OUTPUT, began)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

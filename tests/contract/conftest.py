@@ -6,6 +6,7 @@ from functools import cache
 import pytest
 
 from tests.contract import quick_moto
+from tests.contract.web import HOOK, Web
 from tests.contract.world import Saved, World, new_world
 
 
@@ -56,3 +57,16 @@ def settled(world: World) -> World:
     assert world.act("status")["converged"]
     world.pass_time(60)
     return world
+
+
+@pytest.fixture
+def web(world: World) -> Web:
+    """A group that is yet to be made."""
+    return Web(world)
+
+
+@pytest.fixture
+def three(web: Web) -> Web:
+    """Three in service, with a terminate hook of ours."""
+    web.create(3, HOOK)
+    return web

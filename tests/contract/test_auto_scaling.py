@@ -1,6 +1,5 @@
 """Groups that scale in and out under the real handler: who gets clients when, and how long machines wait for them."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,163 +11,8 @@ from haproxy_sync.fleet.model import endpoint
 from haproxy_sync.reconcile.lifecycle import UNPROVED_SECONDS
 from tests.contract import quick_moto
 from tests.contract.faults import Fault, failing
+from tests.contract.web import DRAIN, GROUP, HOOK, LAUNCH_HOOK, RETAIN, TRANSITIONS, Web
 from tests.contract.world import ACCOUNT, REGION, World, event, new_world
-
-GROUP = "web"
-HOOK = "haproxy-ec2-sync-drain"
-LAUNCH_HOOK = "haproxy-ec2-sync-join"
-DRAIN = 90
-RETAIN = {"RetentionTriggers": {"TerminateHookAbandon": "retain"}}
-TAGS = [
-    {"Key": "Environment", "Value": "staging", "PropagateAtLaunch": True},
-    {"Key": "Type", "Value": "tomcat", "PropagateAtLaunch": True},
-]
-TRANSITIONS = {
-    HOOK: "autoscaling:EC2_INSTANCE_TERMINATING",
-    LAUNCH_HOOK: "autoscaling:EC2_INSTANCE_LAUNCHING",
-}
-
-
-class Web:
-    """A group of backends in a world with two proxies."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.client = world.auto_scaling
-
-    def create(
-        self, size: int, *hooks: str, is_spot: bool = False, **more: Any
-    ) -> None:
-        """With hooks by name, two proxies, and everybody in service and in the config."""
-        self.make(size, *hooks, is_spot=is_spot, **more)
-        self.world.launch("haproxy", 2)
-        self.world.sweep()
-        self.wait_for(lambda: len(self.served()) == size)
-        self.world.settle()
-        self.ended = self.world.state.ended_holds
-
-    def make(self, size: int, *hooks: str, is_spot: bool = False, **more: Any) -> None:
-        """The group alone, whose instances come as time passes."""
-        market = {"InstanceMarketOptions": {"MarketType": "spot"}} if is_spot else {}
-        self.world.clients.ec2.create_launch_template(
-            LaunchTemplateName="web",
-            LaunchTemplateData={"ImageId": "ami-12345678", **market},
-        )
-        self.client.create_auto_scaling_group(
-            AutoScalingGroupName=GROUP,
-            LaunchTemplate={"LaunchTemplateName": "web"},
-            MinSize=0,
-            MaxSize=20,
-            DesiredCapacity=size,
-            AvailabilityZones=["eu-west-1a"],
-            Tags=TAGS,
-            **more,
-        )
-        for hook in hooks:
-            self.hook(hook)
-
-    def has_held(self) -> bool:
-        """Whether somebody was, or is, held since then."""
-        state = self.world.state
-        return state.hold is not None or state.ended_holds != self.ended
-
-    def hook(self, name: str, transition: str = "", seconds: int = 60) -> None:
-        """Put a lifecycle hook."""
-        self.client.put_lifecycle_hook(
-            AutoScalingGroupName=GROUP,
-            LifecycleHookName=name,
-            LifecycleTransition=transition or TRANSITIONS[name],
-            HeartbeatTimeout=seconds,
-            DefaultResult="ABANDON",
-        )
-
-    def scale(self, size: int) -> None:
-        """Another desired capacity."""
-        self.client.set_desired_capacity(
-            AutoScalingGroupName=GROUP, DesiredCapacity=size
-        )
-
-    def states(self) -> dict[str, str]:
-        """Lifecycle state by instance; nothing of a group that is gone."""
-        answer = self.client.describe_auto_scaling_groups(AutoScalingGroupNames=[GROUP])
-        return {
-            each["InstanceId"]: each["LifecycleState"]
-            for group in answer["AutoScalingGroups"]
-            for each in group["Instances"]
-        }
-
-    def in_state(self, state: str) -> list[str]:
-        """The instances in a lifecycle state."""
-        return [key for key, each in self.states().items() if each == state]
-
-    def leaving(self, size: int) -> str:
-        """Scale in by one; who goes, once its action waits."""
-        self.scale(size)
-        self.wait_for(lambda: self.in_state("Terminating:Wait"))
-        (leaver,) = self.in_state("Terminating:Wait")
-        return leaver
-
-    def lines(self) -> list[str]:
-        """The server lines of what every proxy runs; none while they run several configs."""
-        texts = {self.world.served(key) for key in self.world.proxies}
-        text = texts.pop() if len(texts) == 1 else ""
-        return re.findall(r"^ *server .*$", text, re.MULTILINE)
-
-    def served(self) -> dict[str, str]:
-        """By instance of the pool that proxies have: how its line ends."""
-        lines = {line.split()[2]: line for line in self.lines()}
-        return {
-            each.instance_id: lines[endpoint(each)]
-            for each in self.world.state.pool
-            if endpoint(each) in lines
-        }
-
-    def draining(self) -> set[str]:
-        """Who gets no new clients."""
-        return {key for key, line in self.served().items() if " weight 0" in line}
-
-    def connect(self, instance_id: str, connections: int) -> None:
-        """So many connections go to it through the first proxy."""
-        (server,) = [
-            endpoint(each)
-            for each in self.world.state.pool
-            if each.instance_id == instance_id
-        ]
-        next(iter(self.world.proxies.values())).connections[server] = connections
-
-    def wait_for(self, condition: Any, seconds: int = 60, step: float = 1.0) -> None:
-        """Time passes until it is so."""
-        for _ in range(round(seconds / step)):
-            if condition():
-                return
-            self.world.pass_time(step)
-        raise AssertionError(f"not within {seconds} s: {self.states()}")
-
-    def ends(self, instance_id: str, seconds: float) -> bool:
-        """Whether its machine ends within so many seconds."""
-        begin = self.world.now
-        while self.states().get(instance_id) == "Terminating:Wait":
-            if self.world.now > begin + seconds:
-                return False
-            self.world.pass_time(1)
-        return True
-
-    def causes(self) -> dict[str, dict[str, Any]]:
-        """The conditions of `status`."""
-        return {each["cause"]: each for each in self.world.act("status")["conditions"]}
-
-
-@pytest.fixture
-def web(world: World) -> Web:
-    """The group is yet to be made."""
-    return Web(world)
-
-
-@pytest.fixture
-def three(web: Web) -> Web:
-    """Three in service, with a terminate hook of ours."""
-    web.create(3, HOOK)
-    return web
 
 
 @pytest.mark.fault("F275")
@@ -469,13 +313,8 @@ def test_hooks_on_the_way_into_a_warm_pool_end_at_once(web: Web) -> None:
     web.client.put_warm_pool(
         AutoScalingGroupName=GROUP, MaxGroupPreparedCapacity=3, PoolState="Running"
     )
-    web.wait_for(lambda: list(_warm(web).values()) == ["Warmed:Running"])
+    web.wait_for(lambda: list(web.warm().values()) == ["Warmed:Running"])
     assert len(web.served()) == 2
-
-
-def _warm(web: Web) -> Mapping[str, str]:
-    answer = web.client.describe_warm_pool(AutoScalingGroupName=GROUP)
-    return {each["InstanceId"]: each["LifecycleState"] for each in answer["Instances"]}
 
 
 @pytest.mark.fault("F277")

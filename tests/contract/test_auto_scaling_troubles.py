@@ -8,7 +8,7 @@ import pytest
 
 from haproxy_sync.fleet.model import endpoint
 from tests.contract.faults import Fault, calls, failing
-from tests.contract.test_auto_scaling import (
+from tests.contract.web import (
     DRAIN,
     GROUP,
     HOOK,
@@ -17,19 +17,6 @@ from tests.contract.test_auto_scaling import (
     Web,
 )
 from tests.contract.world import World, new_world
-
-
-@pytest.fixture
-def web(world: World) -> Web:
-    """The group is yet to be made."""
-    return Web(world)
-
-
-@pytest.fixture
-def three(web: Web) -> Web:
-    """Three in service, with a terminate hook of ours."""
-    web.create(3, HOOK)
-    return web
 
 
 def everywhere(web: Web, connections: int) -> None:
@@ -241,7 +228,7 @@ def test_a_launch_hook_waits_on_the_way_into_a_warm_pool_and_again(web: Web) -> 
         PoolState="Running",
     )
     world = web.world
-    web.wait_for(lambda: _has_ended(web, _warm(web)), step=0.25)
+    web.wait_for(lambda: _has_ended(web, web.warm()), step=0.25)
     late: list[dict[str, Any]] = []
     for size, wanted in ((2, "Warmed:Running"), (3, "Pending:Wait")):
         web.scale(size)
@@ -258,17 +245,11 @@ def _has_ended(web: Web, instance_ids: Collection[str]) -> bool:
     )
 
 
-def _warm(web: Web) -> dict[str, str]:
-    """Lifecycle state by instance of the warm pool."""
-    answer = web.client.describe_warm_pool(AutoScalingGroupName=GROUP)
-    return {each["InstanceId"]: each["LifecycleState"] for each in answer["Instances"]}
-
-
 def _wait_unseen(web: Web, state: str, late: list[dict[str, Any]]) -> None:
     """Until an instance is in that state; events of it come later."""
     world = web.world
     for _ in range(60):
-        if state in {*_warm(web).values(), *web.states().values()}:
+        if state in {*web.warm().values(), *web.states().values()}:
             return
         world.clock.advance(0.5)
         world.groups.tick()

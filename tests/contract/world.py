@@ -358,13 +358,25 @@ class World:
         return ids
 
     def make_group(
-        self, size: int, name: str = "web", kind: str = "tomcat", **more: Any
+        self,
+        size: int,
+        name: str = "web",
+        kind: str = "tomcat",
+        template: Mapping[str, Any] = MappingProxyType({}),
+        **more: Any,
     ) -> None:
-        """An Auto Scaling group of so many instances, which come as time passes; `more` are members of the request."""
+        """An Auto Scaling group of so many instances, which come as time passes.
+
+        `template` is what its launch template has beside the image, `more` are members of the request.
+        """
         tags = {"Environment": self.settings.environment, "Type": kind}
         self.clients.ec2.create_launch_template(
             LaunchTemplateName=name,
-            LaunchTemplateData={"ImageId": "ami-12345678", "InstanceType": "t3.micro"},
+            LaunchTemplateData={
+                "ImageId": "ami-12345678",
+                "InstanceType": "t3.micro",
+                **template,
+            },
         )
         request = {
             "LaunchTemplate": {"LaunchTemplateName": name},

@@ -179,7 +179,7 @@ class Proxy:
     @classmethod
     def read(cls, raw: Raw) -> "Proxy":
         """From DescribeInstances; one without a tag Name is called by its private DNS name."""
-        tags = {tag["Key"]: tag["Value"] for tag in raw.get("Tags", ())}
+        tags = _tags(raw)
         return cls(
             instance_id=raw["InstanceId"],
             name=tags.get("Name") or raw.get("PrivateDnsName", "").partition(".")[0],
@@ -192,6 +192,10 @@ class Proxy:
     def __str__(self) -> str:
         """Name and id."""
         return f"{self.name} ({self.instance_id})" if self.name else self.instance_id
+
+
+def _tags(raw: Raw) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in raw.get("Tags", ())}
 
 
 def _public_addresses(raw: Raw) -> list[Any]:
@@ -232,9 +236,8 @@ class Group:
     @classmethod
     def read(cls, raw: Raw, hooks: Sequence[Raw]) -> "Group":
         """From DescribeAutoScalingGroups and DescribeLifecycleHooks."""
-        tags = {tag["Key"]: tag["Value"] for tag in raw.get("Tags", ())}
         name = raw["AutoScalingGroupName"]
-        return cls(name, tags, tuple(map(Hook.read, hooks)))
+        return cls(name, _tags(raw), tuple(map(Hook.read, hooks)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from haproxy_sync.fleet.auto_scaling import (
 )
 from haproxy_sync.fleet.model import (
     DNS_NAME,
+    NOBODY,
     Backend,
     Fleet,
     Host,
@@ -78,7 +79,7 @@ class Signals:
     """What others than the instances themselves say of them."""
 
     groups: Groups = NO_GROUPS
-    interrupted: frozenset[str] = spot.NOBODY  # has a spot interruption notice
+    interrupted: frozenset[str] = NOBODY  # has a spot interruption notice
 
 
 NO_SIGNALS = Signals()

@@ -32,6 +32,7 @@ MAX_WEIGHT = 256  # HAProxy's own limit
 MAX_LABEL = 63  # DNS's own limit; a label that two hosts share is cut to it before the instance id follows
 
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
+NOBODY: frozenset[str] = frozenset()
 
 
 def parse_weight(text: str) -> int:

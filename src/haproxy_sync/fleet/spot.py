@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from haproxy_sync.aws import pages
+from haproxy_sync.fleet.model import NOBODY
 
 # EC2's user guide, "Get the status of your Spot Instances".
 INTERRUPTED = ("marked-for-termination", "marked-for-stop")
-NOBODY: frozenset[str] = frozenset()
 
 
 def interrupted(ec2: Any, instances: Iterable[Mapping[str, Any]]) -> frozenset[str]:

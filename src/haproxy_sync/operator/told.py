@@ -13,7 +13,6 @@ from haproxy_sync.operator.situation import Situation, Upcoming, haproxy, last_w
 from haproxy_sync.reconcile.reconciler import Result
 from haproxy_sync.rollout import word
 from haproxy_sync.rollout.progress import ProxyProgress
-from haproxy_sync.rollout.watching import Watch
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import BackendServers, ProxyState
 from haproxy_sync.state.store import Snapshot
@@ -70,10 +69,9 @@ def status(answer: Answer, situation: Situation) -> Answer:
         for proxy in situation.proxies
     }
     look = situation.next_look_at
-    watch = Watch(situation.state, situation.settings, situation.now)
     return answer | {
         "draining": comings.draining(situation.state),
-        "lifecycle_actions": comings.actions(watch),
+        "lifecycle_actions": comings.actions(situation.watch),
         "rebalance": comings.rebalance(situation.state),
         "proxies": proxies,
         "next_look_at": look,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from itertools import chain, product
+from itertools import chain
 from math import inf, isinf
 from operator import attrgetter
 from types import MappingProxyType
@@ -16,12 +16,12 @@ from typing import Any
 
 from haproxy_sync.aws import FAILURES
 from haproxy_sync.fleet.auto_scaling import PENDING, VALIDATION
-from haproxy_sync.fleet.model import Fleet, by_id, ids, without
+from haproxy_sync.fleet.model import NOBODY, Fleet, by_id, ids, without
 from haproxy_sync.fleet.near_miss import DRAIN_TAG
 from haproxy_sync.reconcile.events import Intent
 from haproxy_sync.reconcile.guard import Verdict, only
 from haproxy_sync.rollout import watching
-from haproxy_sync.rollout.progress import LISTEN_SECONDS
+from haproxy_sync.rollout.progress import listening
 from haproxy_sync.rollout.watching import (
     AWAITED,
     LEAST_PATIENCE_SECONDS,
@@ -42,7 +42,6 @@ from haproxy_sync.state.model import (
 # a termination up.
 UNPROVED_SECONDS = 900.0
 RETRY_SECONDS = 15.0  # after a call that failed
-NOBODY: frozenset[str] = frozenset()
 REBALANCE_SECONDS = 3600.0  # for which a recommendation is a note
 
 
@@ -287,8 +286,7 @@ def wake_at(
     asked_at = Watch(state, settings, now).ask_at
     # The event of an answer may be lost, or come before Run Command shows the answer.
     asking = map(attrgetter("claimed_at"), state.inspecting) if going_on else ()
-    listening = map(sum, product(asking, LISTEN_SECONDS))
-    times = chain([asked_at], listening, chain.from_iterable(deadlines))
+    times = chain([asked_at], listening(asking), chain.from_iterable(deadlines))
     soonest = min((time for time in times if time > now), default=inf)
     return None if isinf(soonest) else soonest
 

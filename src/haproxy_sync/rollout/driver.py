@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -187,23 +188,20 @@ def _inspections(
     now: UnixSeconds,
 ) -> tuple[EnvironmentState, tuple[Command, ...]]:
     """Who is asked now how it is, by the document's newest version; nobody where that cannot be had: a look goes on."""
-    if not _to_ask(state, settings, now):
+    wanted = _Questions.of(state, settings, now)
+    if not wanted.ready(state, now):
         return state, ()
-    due = inspections.due(state, now)
-    overdue = inspections.overdue(state, settings, now)
-    awaited = watching.Watch(state, settings, now).due()
     state = agents_asked(ssm, settings, state, now)
-    due, overdue, awaited = (_online(state, each) for each in (due, overdue, awaited))
-    if not due | overdue | awaited:
+    wanted = wanted.to_whom(partial(_online, state))
+    if not wanted.ready(state, now):
         return state, ()
     state, document = _newest(ssm, settings, state, program, now)
     if document is None:
         return state, ()
     if not Progress(state).has_proven_program(document.program):
-        overdue = inspections.one_by_one(state, overdue | awaited)
-        awaited = frozenset()
-    ready = due | inspections.rested(state, overdue, now) | awaited
-    return state, inspections.claims(state, ready, document, now)
+        overdue = inspections.one_by_one(state, wanted.overdue | wanted.awaited)
+        wanted = replace(wanted, overdue=overdue, awaited=frozenset())
+    return state, inspections.claims(state, wanted.ready(state, now), document, now)
 
 
 def _newest(
@@ -230,18 +228,41 @@ def _calmed(
     state: EnvironmentState, settings: Settings, now: UnixSeconds
 ) -> EnvironmentState:
     """Nobody gets a command, as in a freeze: none is refused then, unless somebody is to be asked how it is."""
-    is_tried = state.refusal is not None and _to_ask(state, settings, now)
-    return state if is_tried else transitions.unrefused(state)
+    if state.refusal is None:
+        return state
+    to_ask = _Questions.of(state, settings, now).ready(state, now)
+    return state if to_ask else transitions.unrefused(state)
 
 
-def _to_ask(
-    state: EnvironmentState, settings: Settings, now: UnixSeconds
-) -> frozenset[str]:
-    """Who shall be asked now how it is, if its agent can be reached."""
-    overdue = inspections.overdue(state, settings, now)
-    awaited = watching.Watch(state, settings, now).due()
-    rested = inspections.rested(state, overdue, now)
-    return inspections.due(state, now) | rested | awaited
+@dataclass(frozen=True, slots=True)
+class _Questions:
+    """The proxies that shall be asked how they are, by the reason."""
+
+    due: frozenset[str]  # an operator wants it, or the first freeze
+    overdue: frozenset[str]  # nobody has made it speak for long
+    awaited: frozenset[str]  # a lifecycle action waits for its word
+
+    @classmethod
+    def of(
+        cls, state: EnvironmentState, settings: Settings, now: UnixSeconds
+    ) -> "_Questions":
+        """Those of now, whether or not their agents can be reached."""
+        return cls(
+            inspections.due(state, now),
+            inspections.overdue(state, settings, now),
+            watching.Watch(state, settings, now).due(),
+        )
+
+    def to_whom(
+        self, among: Callable[[frozenset[str]], frozenset[str]]
+    ) -> "_Questions":
+        """The same to fewer."""
+        return _Questions(among(self.due), among(self.overdue), among(self.awaited))
+
+    def ready(self, state: EnvironmentState, now: UnixSeconds) -> frozenset[str]:
+        """Who may be asked now: of those that were asked in vain whoever had a rest."""
+        rested = inspections.rested(state, self.overdue, now)
+        return self.due | rested | self.awaited
 
 
 def _online(state: EnvironmentState, instance_ids: Iterable[str]) -> frozenset[str]:

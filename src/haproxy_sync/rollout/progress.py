@@ -1,6 +1,6 @@
 """How far the rollout of a state has come. Questions only: what changes a state is in `transitions`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, product
 
@@ -21,6 +21,11 @@ from haproxy_sync.state.model import (
 LISTEN_SECONDS = (1, 3, 7, 15, 30)
 # Longer than a host works on a command that it has taken: the document gives the program 180 s, a download takes one.
 WORK_SECONDS = 210
+
+
+def listening(since: Iterable[UnixSeconds]) -> Iterator[UnixSeconds]:
+    """When to ask again for what may have been said since those times."""
+    return map(sum, product(since, LISTEN_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +229,7 @@ class Progress:
         commands = self.state.commands
         silences = chain.from_iterable(each.silent.values() for each in commands)
         at_work = chain.from_iterable(each.at_work.values() for each in commands)
-        times = chain(
-            map(sum, product(silences, LISTEN_SECONDS)),
-            map(sum, product(at_work, [WORK_SECONDS])),
-        )
+        times = chain(listening(silences), map(sum, product(at_work, [WORK_SECONDS])))
         return min((time for time in times if time > now), default=None)
 
 

@@ -364,18 +364,86 @@ def _address(web: Web, instance_id: str) -> str:
 
 
 @pytest.mark.fault("F288")
-def test_what_auto_scaling_does_not_say_is_not_guessed(three: Web) -> None:
-    """A look that cannot ask about groups changes nothing, as one that cannot ask EC2."""
-    three.world.pass_time(5)
-    before = three.world.state
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "auto-scaling.DescribeAutoScalingGroups",
+        "auto-scaling.DescribeLifecycleHooks",
+        "auto-scaling.DescribeWarmPool",
+        "ec2.DescribeSpotInstanceRequests",
+    ],
+)
+def test_what_aws_does_not_say_of_instances_is_not_guessed(
+    web: Web, operation: str
+) -> None:
+    """A look that cannot ask about groups or spot requests changes nothing, as one that cannot ask EC2."""
+    is_spot = operation.startswith("ec2.")  # Auto Scaling keeps no spot instance warm
+    web.create(3, HOOK, is_spot=is_spot)
+    if not is_spot:
+        web.keep_warm(1)
+    for instance_id in web.states():
+        web.connect(instance_id, 1)
+    web.leaving(2)
+    before = web.world.state
     fault = Fault(503, "ServiceUnavailable")
-    operation = "auto-scaling.DescribeAutoScalingGroups"
-    with failing(three.world.clients, operation, fault):
-        assert three.world.sweep() != []
-    after = three.world.state
+    with failing(web.world.clients, operation, fault) as failed:
+        assert _swept(web, failed) != []
+    after = web.world.state
     assert after.look_failure
-    assert after.look_failure.operation == "DescribeAutoScalingGroups"
+    assert after.look_failure.operation == operation.partition(".")[2]
     assert replace(after, look_failure=None).publication == before.publication
+
+
+@pytest.mark.fault("F283")
+@pytest.mark.parametrize("operation", ["DescribeLifecycleHooks", "DescribeWarmPool"])
+def test_a_group_that_is_deleted_in_the_middle_of_a_look_fails_none(
+    web: Web, operation: str
+) -> None:
+    """It was listed, and has nothing more to say."""
+    web.create(2, HOOK)
+    web.keep_warm(1)
+    for instance_id in web.states():
+        web.connect(instance_id, 1)
+    web.leaving(1)
+    gone = Fault(400, "ValidationError")
+    with failing(web.world.clients, f"auto-scaling.{operation}", gone) as failed:
+        assert _swept(web, failed) == []
+    assert web.world.state.look_failure is None
+
+
+def _swept(web: Web, failed: list[str]) -> list[str]:
+    """The messages that come again of the first sweep in which something failed: one right after a look makes none."""
+    for _ in range(30):
+        web.world.clock.advance(1)
+        again = web.world.sweep()
+        if failed:
+            return again
+    raise AssertionError("nothing failed")
+
+
+@pytest.mark.fault("F282")
+def test_a_completion_that_comes_too_late_is_no_failure(three: Web) -> None:
+    """The hook timed out while the call was on its way: Auto Scaling knows no such action any more."""
+    late = Fault(400, "ValidationError")
+    operation = "auto-scaling.CompleteLifecycleAction"
+    with failing(three.world.clients, operation, late) as failed:
+        three.leaving(2)
+        three.wait_for(lambda: failed)
+        three.world.pass_time(5)
+    (action,) = three.world.act("status")["lifecycle_actions"]
+    assert (action["ended_at"] is None, action["failure"]) == (False, None)
+    assert "lifecycle-action-failed" not in three.causes()
+
+
+@pytest.mark.fault("F272")
+def test_a_launch_joins_by_its_event(web: Web) -> None:
+    """Within seconds of service, and without a sweep."""
+    web.create(2)
+    before = set(web.states())
+    web.scale(3)
+    web.wait_for(lambda: len(web.in_state("InService")) == 3, step=0.25)
+    (newcomer,) = web.states().keys() - before
+    web.wait_for(lambda: newcomer in web.served(), seconds=15)
 
 
 @pytest.mark.fault("F274")
@@ -453,28 +521,29 @@ def test_by_default_an_instance_waits_for_everybodys_hooks(web: Web) -> None:
 
 
 @pytest.mark.fault("F279")
-def test_a_machine_that_shuts_down_while_it_is_held_is_out_of_the_balance(
-    running: World,
+@pytest.mark.parametrize("state", ["shutting-down", "stopping"])
+def test_a_machine_that_goes_while_it_is_held_is_out_of_the_balance(
+    running: World, state: str
 ) -> None:
     """By EC2's own word, whoever ended it; it stays in the config until the guard lets it go."""
     ids = [each.instance_id for each in running.state.pool]
-    _shut_down(ids[:2])
+    _end(ids[:2], state)
     running.sweep()
     running.settle()
     lines = _server_lines(running)
     assert [" disabled" in lines[key] for key in ids] == [True, True, False]
     assert running.state.hold
-    _shut_down(ids[2:])
+    _end(ids[2:], state)
     running.sweep()
     running.settle()
     assert not any(" disabled" in line for line in _server_lines(running).values())
 
 
-def _shut_down(instance_ids: list[str]) -> None:
+def _end(instance_ids: list[str], state: str) -> None:
     """Their machines go, without anybody who said so before."""
     for instance_id in instance_ids:
         instance: Any = ec2_backends[ACCOUNT][REGION].get_instance(instance_id)
-        instance._state.name = "shutting-down"  # noqa: SLF001 # moto has no such time
+        instance._state.name = state  # noqa: SLF001 # moto has no such time
     quick_moto.forget(ACCOUNT, REGION)
 
 

@@ -57,6 +57,16 @@ class Web:
             DefaultResult="ABANDON",
         )
 
+    def keep_warm(self, size: int) -> None:
+        """So many more that run in a warm pool, once they do."""
+        self.client.put_warm_pool(
+            AutoScalingGroupName=GROUP,
+            MinSize=size,
+            MaxGroupPreparedCapacity=len(self.states()) + size,
+            PoolState="Running",
+        )
+        self.wait_for(lambda: list(self.warm().values()) == ["Warmed:Running"] * size)
+
     def scale(self, size: int) -> None:
         """Another desired capacity."""
         self.client.set_desired_capacity(

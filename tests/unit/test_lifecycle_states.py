@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.session import get_session
 
-from haproxy_sync.fleet import inventory
+from haproxy_sync.fleet import auto_scaling, inventory
 from haproxy_sync.fleet.auto_scaling import (
     GROUP_TAG,
     Group,
@@ -189,3 +189,40 @@ def test_without_signals_nothing_changes() -> None:
     tags = {GROUP_TAG: "web"}
     fleet = inventory.parse([instance(1, tags=tags)], SETTINGS, NO_SIGNALS)
     assert (len(fleet.backends), fleet.drains) == (1, {})
+
+
+class ManyGroups:
+    """Answers by pages of twenty, and takes as many names as the service does."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def describe_auto_scaling_groups(self, **request: Any) -> dict[str, Any]:
+        """As the SDK's client does."""
+        names: list[str] = request["AutoScalingGroupNames"]
+        assert len(names) <= 50
+        self.asked.append(len(names))
+        begin = int(request.get("NextToken", "0"))
+        page = names[begin : begin + 20]
+        more = begin + 20 < len(names)
+        groups = [{"AutoScalingGroupName": name, "Instances": []} for name in page]
+        token = {"NextToken": str(begin + 20)} if more else {}
+        return {"AutoScalingGroups": groups, **token}
+
+
+def test_of_many_groups_all_are_asked_about() -> None:
+    """By fifty names, and every page of each answer."""
+    service = ManyGroups()
+    named = {f"i-{number:017x}": f"web-{number:03}" for number in range(120)}
+    groups = auto_scaling.look(lambda: service, named, ["web-120"], "ours")
+    assert sorted(groups.by_name) == [f"web-{number:03}" for number in range(121)]
+    assert service.asked == [50] * 6 + [21] * 2
+
+
+def test_where_nobody_has_a_group_auto_scaling_is_not_asked() -> None:
+    """No client of it is made."""
+
+    def never() -> None:
+        raise AssertionError("asked")
+
+    assert auto_scaling.look(never, {}, [], "ours").by_name == {}

@@ -4,6 +4,7 @@ Lifecycle states and hooks: the Auto Scaling user guide, "Amazon EC2 Auto Scalin
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import batched
@@ -177,7 +178,8 @@ def _with_warm_pool(
         warm = pages(
             auto_scaling.describe_warm_pool, "Instances", AutoScalingGroupName=name
         )
-        states = _states(warm) | states
+        with _if_it_exists():
+            states = _states(warm) | states
     return Group(
         name=name,
         states=MappingProxyType(states),
@@ -198,18 +200,24 @@ def _with_hooks(auto_scaling: Any, group: Group, prefix: str) -> Group:
 
 def _hooks(auto_scaling: Any, group: str, prefix: str) -> Iterator[Hook]:
     """Those that are ours; none of a group that was deleted meanwhile."""
-    try:
+    with _if_it_exists():
         answer = auto_scaling.describe_lifecycle_hooks(AutoScalingGroupName=group)
+        yield from (
+            Hook(
+                name=raw["LifecycleHookName"],
+                transition=Transition(raw["LifecycleTransition"]),
+                heartbeat_seconds=raw.get("HeartbeatTimeout", HEARTBEAT_SECONDS),
+            )
+            for raw in answer["LifecycleHooks"]
+            if raw["LifecycleHookName"].startswith(prefix)
+        )
+
+
+@contextmanager
+def _if_it_exists() -> Iterator[None]:
+    """A group that was deleted since it was listed has nothing more to say."""
+    try:
+        yield
     except ClientError as error:
         if error_code(error) != VALIDATION:
             raise
-        return
-    yield from (
-        Hook(
-            name=raw["LifecycleHookName"],
-            transition=Transition(raw["LifecycleTransition"]),
-            heartbeat_seconds=raw.get("HeartbeatTimeout", HEARTBEAT_SECONDS),
-        )
-        for raw in answer["LifecycleHooks"]
-        if raw["LifecycleHookName"].startswith(prefix)
-    )

@@ -1,4 +1,4 @@
-"""Where a benchmark leaves its numbers."""
+"""Where a benchmark leaves its numbers, and how it tells of them."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 
 def write_results(path: Path, results: Mapping[str, Any]) -> None:
@@ -18,8 +19,28 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
     os.chown(path, owner.st_uid, owner.st_gid)
 
 
-def conclude(console: Console, missed: Iterable[str], path: Path, began: float) -> None:
-    """Say which targets were missed, where the numbers are, and how long it took since `began`, by `time.monotonic`."""
-    for sentence in missed:
-        console.print(f"missed: {sentence}", style="red")
-    console.print(f"{path}, {time.monotonic() - began:.0f} s")
+class Report:
+    """What a benchmark says to whoever runs it, from when it is made."""
+
+    def __init__(self) -> None:
+        self._console = Console(width=140)
+        self._began = time.monotonic()
+
+    def progress(self, line: str) -> None:
+        """A line, after the seconds since the beginning."""
+        text = f"{self._seconds:5.0f} s  {line}"
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def show(self, shown: Table | str) -> None:
+        """As it is."""
+        self._console.print(shown)
+
+    def conclude(self, missed: Iterable[str], path: Path) -> None:
+        """Which targets were missed, where the numbers are, and how long it took."""
+        for sentence in missed:
+            self._console.print(f"missed: {sentence}", style="red")
+        self._console.print(f"{path}, {self._seconds:.0f} s")
+
+    @property
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began

@@ -1,17 +1,15 @@
 """Runs the benchmark: `python -m benchmarks.apply [--runs N] [--quick]`."""
 
 import argparse
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.apply.figures import METRICS, Figures, Summary, missed, summary
 from benchmarks.apply.measure import CASES, FORMER, STYLES, Subject, subjects
-from benchmarks.results import conclude, write_results
+from benchmarks.results import Report, write_results
 from local.lab import Style
 
 OUTPUT = Path("build/bench/apply.json")
@@ -23,8 +21,7 @@ type Measured = Iterator[tuple[Style, str, str, Figures]]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
     options = _options(arguments)
-    console = Console(width=140)
-    began = time.monotonic()
+    report = Report()
     with subjects() as proxies:
         runs: dict[str, dict[str, dict[str, list[Figures]]]] = {
             style: {case: {name: [] for name in proxies[style]} for case in CASES}
@@ -32,17 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         }
         for style, case, name, figures in _measured(proxies, options):
             runs[style][case][name].append(figures)
-            seconds = time.monotonic() - began
-            console.print(
-                f"{seconds:5.0f} s  {style:13} {case:9} {name:6} {figures}",
-                highlight=False,
-            )
+            report.progress(f"{style:13} {case:9} {name:6} {figures}")
         if "before" not in proxies[STYLES[0]]:
-            console.print(f"nothing to compare with: git has no commit {FORMER}")
+            report.show(f"nothing to compare with: git has no commit {FORMER}")
     results = summary(runs)
     write_results(OUTPUT, results)
-    console.print(_table(results))
-    conclude(console, missed(results), OUTPUT, began)
+    report.show(_table(results))
+    report.conclude(missed(results), OUTPUT)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

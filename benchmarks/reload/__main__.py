@@ -1,12 +1,10 @@
 """Runs the benchmark: `python -m benchmarks.reload [--runs N] [--quick]`."""
 
 import argparse
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.reload.change import (
@@ -20,7 +18,7 @@ from benchmarks.reload.change import (
     start_proxies,
 )
 from benchmarks.reload.harm import METRICS, Harm, medians, missed, ranges, summary
-from benchmarks.results import conclude, write_results
+from benchmarks.results import Report, write_results
 from local.lab import Client, Load, Network, ProxyHost
 
 OUTPUT = Path("build/bench/reload.json")
@@ -29,22 +27,18 @@ OUTPUT = Path("build/bench/reload.json")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
     options = _options(arguments)
-    console = Console(width=140)
-    began = time.monotonic()
+    report = Report()
     harms: dict[str, dict[str, list[Harm]]] = {
         scenario: {method: [] for method in METHODS} for scenario in SCENARIOS
     }
     measured = _at_once() if options.quick else _in_turn(options.runs)
     for scenario, method, harm in measured:
         harms[scenario][method].append(harm)
-        console.print(
-            f"{time.monotonic() - began:5.0f} s  {scenario:7} {method:9} {harm}",
-            highlight=False,
-        )
+        report.progress(f"{scenario:7} {method:9} {harm}")
     write_results(OUTPUT, summary(harms))
     for scenario, methods in harms.items():
-        console.print(_table(scenario, methods))
-    conclude(console, missed(harms), OUTPUT, began)
+        report.show(_table(scenario, methods))
+    report.conclude(missed(harms), OUTPUT)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

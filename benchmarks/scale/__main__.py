@@ -3,14 +3,12 @@
 import argparse
 import dataclasses
 import os
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from benchmarks.results import conclude, write_results
+from benchmarks.results import Report, write_results
 from benchmarks.scale.story import Size, measure
 from benchmarks.scale.tally import METHODS, METRICS, Tally, missed
 
@@ -22,22 +20,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     if os.geteuid() != 0:
         raise SystemExit("network namespaces and HAProxy need root")
-    console = Console(width=140)
-    began = time.monotonic()
-
-    def say(line: str) -> None:
-        seconds = time.monotonic() - began
-        text = f"{seconds:5.0f} s  {line}"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
+    report = Report()
     size = Size(many=4, warm=1) if options.quick else Size()
     tallies: dict[str, Tally] = {}
     for method in options.method or METHODS:
-        tallies[method] = measure(method, say, size)
+        tallies[method] = measure(method, report.progress, size)
         results = {name: dataclasses.asdict(tally) for name, tally in tallies.items()}
         write_results(OUTPUT, results)
-    console.print(_table(tallies))
-    conclude(console, missed(tallies), OUTPUT, began)
+    report.show(_table(tallies))
+    report.conclude(missed(tallies), OUTPUT)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

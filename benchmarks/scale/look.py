@@ -4,16 +4,16 @@ import csv
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from typing import Self
 
 from benchmarks.scale.tally import Spell
+from local.lab import Prompt
+from local.lab.proxy import STATS_SOCKET
 from local.system import Proxy
 
 _POLL_SECONDS = 0.2
-_POLL_SESSIONS_SECONDS = 0.02
-"""An old worker is asked nothing more, and a request that it was given just before its end must have been seen."""
 
 
 class Servers:
@@ -50,7 +50,7 @@ class Servers:
         return dict(self._up)
 
     def watch_sessions(self, server: str) -> None:
-        """From now on, look many times a second whose requests are with this server, too."""
+        """From now on, look whose requests are with this server, too; with old workers as with the present one."""
         for proxy in self.proxies:
             thread = threading.Thread(
                 target=self._watch_sessions, args=(proxy, server), daemon=True
@@ -69,10 +69,11 @@ class Servers:
                 self._look(proxy)
 
     def _watch_sessions(self, proxy: Proxy, server: str) -> None:
-        while not self._over.wait(_POLL_SESSIONS_SECONDS):
-            with suppress(OSError):  # between two workers
-                answer = proxy.host.ask("show sess")
-                self._stranded |= client_ports(answer, server)
+        with ExitStack() as closing:
+            workers = _Workers(proxy, closing)
+            while not self._over.wait(_POLL_SECONDS):
+                for answer in workers.ask("show sess"):
+                    self._stranded |= client_ports(answer, server)
 
     def _look(self, proxy: Proxy) -> None:
         try:
@@ -95,6 +96,35 @@ class Servers:
 
     def _of(self, proxy: Proxy, server: str) -> list[Spell]:
         return self._spells.setdefault((proxy.address, server), [])
+
+
+class _Workers:
+    """Of a proxy: those that served since it was first asked, also when they are old ones by now."""
+
+    def __init__(self, proxy: Proxy, closing: ExitStack) -> None:
+        self._proxy = proxy
+        self._closing = closing
+        self._prompts: dict[str, Prompt] = {}
+
+    def ask(self, command: str) -> Iterator[str]:
+        """What each of them answers that is still there."""
+        with suppress(OSError):  # between two workers
+            self._greet()
+        for prompt in self._prompts.values():
+            with suppress(OSError):  # it is gone
+                yield prompt.ask(command)
+
+    def _greet(self) -> None:
+        """Meet the present one."""
+        if _pid(self._proxy.host.ask("show info")) not in self._prompts:
+            prompt = Prompt(self._proxy.host.path(STATS_SOCKET))
+            self._closing.enter_context(prompt)
+            self._prompts[_pid(prompt.ask("show info"))] = prompt
+
+
+def _pid(info: str) -> str:
+    """Of the worker that gave this answer to `show info`."""
+    return next(line for line in info.splitlines() if line.startswith("Pid: "))
 
 
 def client_ports(answer: str, server: str) -> set[int]:

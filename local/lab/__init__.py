@@ -16,6 +16,7 @@ from local.lab.client import Client, Response, Traffic
 from local.lab.filter_watch import FilterWatch
 from local.lab.namespaces import kill_group, printed
 from local.lab.network import ENVIRONMENT, Host, Network
+from local.lab.prompt import Prompt
 from local.lab.proxy import ProxyHost, Style, sample_config
 from local.lab.server_watch import ServerWatch
 from local.lab.traffic import Attempt, Load
@@ -30,6 +31,7 @@ __all__ = [
     "Host",
     "Load",
     "Network",
+    "Prompt",
     "ProxyHost",
     "Response",
     "ServerWatch",

@@ -35,10 +35,9 @@ def test_a_tag_that_is_removed_takes_an_instance_out(system: LocalSystem) -> Non
     """Without its tag an instance gets no more traffic, though it runs and would answer."""
     leaving, *others = system.backends.values()
     system.untag("Type", leaving.instance_id)
-    del system.backends[leaving.instance_id]
     system.wait_until_serving(*others)
     assert leaving.host.requests
-    leaving.host.close()
+    system.terminate(leaving.instance_id)
 
 
 def test_no_change_is_no_reload(system: LocalSystem) -> None:
@@ -46,7 +45,6 @@ def test_no_change_is_no_reload(system: LocalSystem) -> None:
     before = workers(system)
     generation = system.status()["generation"]
     bystander = system.launch_backend(Environment="elsewhere")
-    del system.backends[bystander.instance_id]
     system.invoke({"action": "sync"})
     compared_at = system.status()["looked_at"]
     system.invoke({"action": "verify"})
@@ -55,7 +53,7 @@ def test_no_change_is_no_reload(system: LocalSystem) -> None:
     )
     assert workers(system) == before
     assert system.status()["generation"] == generation
-    bystander.host.close()
+    system.terminate(bystander.instance_id)
 
 
 def _compared_since(system: LocalSystem, moment: float) -> bool:

@@ -101,11 +101,9 @@ def test_an_operator_releases_a_hold(system: LocalSystem) -> None:
     system.wait_until("a hold", lambda: system.status()["hold"])
     system.wait_until_serving(*system.backends.values())
     system.invoke({"action": "sync", "allow_mass_removal": True, "reason": "meant"})
-    for backend in leaving:
-        del system.backends[backend.instance_id]
     system.wait_until_serving(staying)
     for backend in leaving:
-        backend.host.close()
+        system.terminate(backend.instance_id)
 
 
 def test_nothing_moves_while_frozen(system: LocalSystem) -> None:

@@ -17,6 +17,7 @@ from local.lab import (
     Host,
     Load,
     Network,
+    Prompt,
     ProxyHost,
     Style,
     kill_group,
@@ -24,7 +25,7 @@ from local.lab import (
     self_signed,
     wait_until,
 )
-from local.lab.proxy import PID_FILE
+from local.lab.proxy import PID_FILE, STATS_SOCKET
 from tests.haproxies import series
 
 
@@ -269,6 +270,42 @@ def test_systemctl_stand_in_reloads_into_a_new_worker(
             ["systemctl", "show", "--property=MainPID", "--value", "haproxy"]
         ).stdout.strip()
         assert proxy.processes()[proxy.worker] == int(main_pid)
+
+
+def test_a_prompt_stays_with_its_worker(
+    lab: Network, backend: BackendHost, haproxy: dict[str, Any]
+) -> None:
+    """After a reload it is the old one that answers, until nobody asks it any more."""
+    config = sample_config({"well": f"{backend.ipv4}:8080"})
+    with ProxyHost(lab, "unit", Style.MASTER_WORKER, **haproxy) as proxy:
+        proxy.start(config)
+        before = proxy.worker
+        with Prompt(proxy.path(STATS_SOCKET)) as prompt:
+            proxy.run(["systemctl", "reload", "haproxy.service"])
+            wait_until(lambda: proxy.worker != before)
+            info = wait_until(lambda: _stopping(prompt.ask("show info")))
+            assert f"\nPid: {before}\n" in info
+            assert "src=unix:" in prompt.ask("show sess")
+            assert f"\nPid: {proxy.worker}\n" in proxy.ask("show info")
+        wait_until(lambda: before not in proxy.processes())
+
+
+def _stopping(info: str) -> str:
+    """The answer, if it is that of an old worker."""
+    return info if "\nStopping: 1\n" in info else ""
+
+
+def test_a_prompt_whose_worker_is_gone_says_so(
+    lab: Network, backend: BackendHost, haproxy: dict[str, Any]
+) -> None:
+    """Nobody waits for an answer that cannot come."""
+    with ProxyHost(lab, "daemon", Style.DAEMON, **haproxy) as proxy:
+        proxy.start(sample_config({"well": f"{backend.ipv4}:8080"}))
+        with Prompt(proxy.path(STATS_SOCKET)) as prompt:
+            proxy.run(["kill", "-KILL", str(proxy.worker)])
+            wait_until(lambda: not proxy.processes())
+            with pytest.raises(OSError, match=r"gone|reset|Broken pipe"):
+                prompt.ask("show info")
 
 
 def test_systemctl_stand_in_remembers_the_main_process(

@@ -1,7 +1,7 @@
 """A deterministic scheduler: steps several tasks from one pause to the next, in every order or in a chosen one.
 
-Orders that nobody can tell apart are taken once: a move of the world is put off until somebody looks at it, and of two
-workers with the same task the first one begins first.
+Orders that nobody can tell apart are taken once: two steps in a row that do not meet are done in the order of their
+workers, and of two workers with the same task the first one begins first.
 """
 
 import threading
@@ -17,7 +17,20 @@ class Step(Enum):
 
     LOOK = auto()  # it sees what moves did
     MOVE = auto()  # it changes what looks see, and is changed by nothing
+    READ = auto()  # it sees what was written
+    WRITE = auto()  # it sees that, too, and changes it
     OTHER = auto()
+
+    def meets(self, other: "Step") -> bool:
+        """Whether their order can be told, or may be for all that is known here."""
+        return Step.OTHER in {self, other} or {self, other} in _MEETINGS
+
+
+_MEETINGS = (
+    {Step.LOOK, Step.MOVE},
+    {Step.READ, Step.WRITE},
+    {Step.WRITE},
+)
 
 
 class Worker:
@@ -72,30 +85,33 @@ class Schedule:
         self._workers = [Worker(task) for task in tasks]
         for worker in self._workers:
             worker.step()  # up to its first operation
-        mover: Worker | None = None
-        while candidates := self._candidates(mover):
+        last = self._workers[0], Step.OTHER
+        while candidates := self._candidates(*last):
             worker = candidates[self._choose(len(candidates))]
-            mover = worker if worker.next is Step.MOVE else None
+            last = worker, worker.next
             worker.has_begun = True
             worker.step()
         for worker in self._workers:
             if worker.error:
                 raise worker.error
 
-    def _candidates(self, mover: Worker | None) -> list[Worker]:
-        """Who may go on, after a move of the mover; another order would be the same as one of these."""
+    def _candidates(self, last: Worker, step: Step) -> list[Worker]:
+        """Who may go on, after this step of the last one; another order would be the same as one of these."""
         waiting = [worker for worker in self._workers if not worker.is_done]
         new = [
             worker
             for index, worker in enumerate(waiting)
             if worker.has_begun or not _has_twin(worker, waiting[:index])
         ]
-        telling = [
+        # The least of all orders that are the same, by the number of each step's worker, has no two steps in a row
+        # that could change places and would be less for it.
+        place = self._workers.index
+        least = [
             worker
             for worker in new
-            if mover in {None, worker} or worker.next is Step.LOOK
+            if place(worker) >= place(last) or worker.next.meets(step)
         ]
-        return telling or new
+        return least or new
 
 
 def _has_twin(worker: Worker, earlier: Sequence[Worker]) -> bool:

@@ -266,7 +266,7 @@ def test_a_server_that_is_still_busy_stays_in_maintenance_and_can_come_back(
 ) -> None:
     """A download from a removed server goes on to its end; the same name later is no obstacle."""
     run = start(config(*backends))
-    load = Load((str(run.proxy.ipv4),), downloads=3, download_seconds=5)
+    load = Load((str(run.proxy.ipv4),), downloads=3, download_seconds=15)
     with client.traffic(load) as traffic:
         wait_until(lambda: sessions(run.proxy)["app-1"])
         answer = run.change(config(*backends[1:]))

@@ -162,7 +162,7 @@ def test_checks_go_where_the_file_says(
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("", ""),
+        ("inter 1h", "inter 1h"),
         ("inter 1h", "inter 2h maxconn 70 rise 3 port 8080 slowstart 1s"),
         ("inter 1h", "inter 1h ssl verify none"),
     ],

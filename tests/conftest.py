@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -32,6 +34,18 @@ LONGEST = (
     "tests/end_to_end/test_demo.py",
 )
 """A stage ends when its last worker does, so these begin first; all others keep the order that chance gave them."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make each worker a session of its own, and one that matters.
+
+    Linux shares the processors between sessions (sched(7), "The autogroup feature"), and each client of the lab is one:
+    the workers, who are the lab's backends, would have the share of a single client together, and answer too late.
+    """
+    if hasattr(config, "workerinput"):
+        os.setsid()
+        with suppress(OSError):  # only root may, and only where the kernel has it
+            Path("/proc/self/autogroup").write_text("-10")
 
 
 @pytest.hookimpl(trylast=True)

@@ -7,6 +7,7 @@ import pytest
 from local.groups import ScalingGroup, machines, make_group
 from local.lab import Load, Traffic
 from local.system import SERVER_NAME, LocalSystem
+from tests.end_to_end.conftest import config
 
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
@@ -52,10 +53,82 @@ def test_a_group_has_machines(system: LocalSystem) -> None:
                 InstanceId=instance,
                 LifecycleActionResult="CONTINUE",
             )
-        system.wait_until("nobody is left", lambda: not group.states())
-        system.wait_until("no machine is left", lambda: set(system.backends) == before)
-        group.client.delete_auto_scaling_group(AutoScalingGroupName=group.name)
+        _end(system, group, before)
     system.wait_until_serving(*system.backends.values())
+
+
+@pytest.mark.fault("F285")
+def test_clients_leave_who_goes_into_standby_and_come_back(system: LocalSystem) -> None:
+    """It runs on and stays in both configs, and new clients go to the others as long as it lasts."""
+    with machines(system, print):
+        before = set(system.backends)
+        group = make_group(system, "resting", 2)
+        system.wait_until("in service", lambda: len(group.serving()) == 2)
+        resting, other = group.serving()
+        system.wait_until("machines", lambda: {resting, other} <= set(system.backends))
+        system.wait_until_serving(*system.backends.values())
+        of_group = {
+            "AutoScalingGroupName": group.name,
+            "InstanceIds": [resting],
+        }
+        group.client.enter_standby(ShouldDecrementDesiredCapacity=True, **of_group)
+        name = system.backends[resting].name
+        _wait_until_serving_all_but(system, resting)
+        assert all(
+            f"server {name} " in config(each) for each in system.proxies.values()
+        )
+        group.client.exit_standby(**of_group)
+        system.wait_until_serving(*system.backends.values())
+        _end(system, group, before)
+
+
+@pytest.mark.fault("F274")
+def test_no_new_client_meets_a_spot_instance_with_a_notice(system: LocalSystem) -> None:
+    """It still runs, and would answer."""
+    spot = system.launch_backend(is_spot=True)
+    system.wait_until_serving(*system.backends.values())
+    system.stack.order(interrupt=spot.instance_id, seconds=3600)
+    _wait_until_serving_all_but(system, spot.instance_id)
+    assert spot.instance_id in system.stack.instances("running")
+    system.terminate(spot.instance_id)
+    system.wait_until_serving(*system.backends.values())
+
+
+@pytest.mark.fault("F286")
+def test_no_client_meets_a_warm_pool(system: LocalSystem) -> None:
+    """Its instance runs, and would answer; it does when the group has taken it."""
+    with machines(system, print):
+        before = set(system.backends)
+        group = make_group(system, "warm", 1)
+        system.wait_until("in service", group.serving)
+        group.client.put_warm_pool(
+            AutoScalingGroupName=group.name,
+            MaxGroupPreparedCapacity=2,
+            PoolState="Running",
+        )
+
+        def warmed() -> list[str]:
+            pool = group.client.describe_warm_pool(AutoScalingGroupName=group.name)
+            return [
+                each["InstanceId"]
+                for each in pool["Instances"]
+                if each["LifecycleState"] == "Warmed:Running"
+            ]
+
+        system.wait_until("a warm instance", warmed)
+        (warm,) = warmed()
+        there = {warm, *group.serving()}
+        system.wait_until("machines", lambda: set(system.backends) == before | there)
+        system.invoke({"action": "sync"})
+        _wait_until_serving_all_but(system, warm)
+        assert system.backends[warm].host.requests == 0
+        group.scale(2)
+        system.wait_until("it is taken", lambda: warm in group.serving())
+        system.wait_until_serving(
+            *(each for key, each in system.backends.items() if key not in warmed())
+        )
+        group.client.delete_warm_pool(AutoScalingGroupName=group.name, ForceDelete=True)
+        _end(system, group, before)
 
 
 @pytest.mark.fault("F275")
@@ -82,14 +155,22 @@ def test_no_client_notices_a_scale_in(system: LocalSystem) -> None:
                 "each has sent a download",
                 lambda: names <= _backends(traffic, "download"),
             )
-            group.scale(0)
-            system.wait_until("nobody is left", lambda: not group.states())
-            system.wait_until(
-                "no machine is left", lambda: set(system.backends) == before
-            )
-        group.client.delete_auto_scaling_group(AutoScalingGroupName=group.name)
+            _end(system, group, before)
     assert traffic.failed == []
     assert names <= _backends(traffic, "download")
+
+
+def _end(system: LocalSystem, group: ScalingGroup, before: set[str]) -> None:
+    """The group shrinks to nothing, and its machines are gone."""
+    group.scale(0)
+    system.wait_until("nobody is left", lambda: not group.states())
+    system.wait_until("no machine is left", lambda: set(system.backends) == before)
+    group.client.delete_auto_scaling_group(AutoScalingGroupName=group.name)
+
+
+def _wait_until_serving_all_but(system: LocalSystem, instance_id: str) -> None:
+    backends = system.backends.items()
+    system.wait_until_serving(*(each for key, each in backends if key != instance_id))
 
 
 def _names(system: LocalSystem, group: ScalingGroup) -> set[str]:

@@ -47,8 +47,8 @@ class Traffic:
         """The attempts that got no answer, half of one, or an error."""
         return [attempt for attempt in self.attempts if not attempt.is_ok]
 
-    def delayed(self, limit_ms: float = 200) -> list[Attempt]:
-        """The new connections that came to be, but took longer than the limit."""
+    def delayed(self, limit_ms: float = 900) -> list[Attempt]:
+        """The new connections that came to be, but took longer than the limit: a lost SYN comes again after 1 s."""
         return [
             attempt
             for attempt in self.of("new")

@@ -110,7 +110,7 @@ def test_a_file_that_was_refused_for_its_load_does_not_run_later(
 
 LEAST_SECONDS = 3
 """What a load is waited for at least by the program in a hurry."""
-RUN_SECONDS = 22
+RUN_SECONDS = 34
 """What a run of it may take."""
 
 
@@ -148,7 +148,7 @@ def test_a_config_whose_load_could_not_be_undone_in_time_is_refused(
     before = config(backends[0])
     proxy.start(before)
     worker = proxy.worker
-    make_slow(proxy, check=5)
+    make_slow(proxy, check=12)
     step = hurried(ApplyStep(proxy), tmp_path)
     answer = run(step, loading_lua(config(*backends)))
     assert answer.says("failed", "slow-config"), answer

@@ -197,4 +197,5 @@ def test_other_ways_to_share_ramp_too(
         for host in backends:
             host.delay_seconds = 0.0
     assert traffic.failed == []
-    assert ratio(traffic.attempts, "app-3", 3, begin) <= MOST
+    # Who is drawn is chance here: with some 80 requests to a fair share, a quarter of it may look like a third or more.
+    assert ratio(traffic.attempts, "app-3", 3, begin) <= 1.5 * MOST

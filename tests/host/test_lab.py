@@ -251,6 +251,14 @@ def test_haproxy_serves_in_every_style(
         assert len(proxy.workers()) == 1
 
 
+def reloaded(proxy: ProxyHost) -> int:
+    """Reload until another worker serves; the former one."""
+    before = proxy.worker
+    proxy.run(["systemctl", "reload", "haproxy.service"])
+    wait_until(lambda: proxy.worker != before)
+    return before
+
+
 def test_systemctl_stand_in_reloads_into_a_new_worker(
     lab: Network, backend: BackendHost, haproxy: dict[str, Any]
 ) -> None:
@@ -258,9 +266,7 @@ def test_systemctl_stand_in_reloads_into_a_new_worker(
     config = sample_config({"well": f"{backend.ipv4}:8080"})
     with ProxyHost(lab, "unit", Style.MASTER_WORKER, **haproxy) as proxy:
         proxy.start(config)
-        before = proxy.worker
-        proxy.run(["systemctl", "reload", "haproxy.service"])
-        wait_until(lambda: proxy.worker != before)
+        reloaded(proxy)
         assert f"{proxy.worker} " in proxy.show_proc()
         proxy.write("/etc/haproxy/haproxy.cfg", config + "nonsense\n")
         assert (
@@ -279,10 +285,8 @@ def test_a_prompt_stays_with_its_worker(
     config = sample_config({"well": f"{backend.ipv4}:8080"})
     with ProxyHost(lab, "unit", Style.MASTER_WORKER, **haproxy) as proxy:
         proxy.start(config)
-        before = proxy.worker
         with Prompt(proxy.path(STATS_SOCKET)) as prompt:
-            proxy.run(["systemctl", "reload", "haproxy.service"])
-            wait_until(lambda: proxy.worker != before)
+            before = reloaded(proxy)
             info = wait_until(lambda: _stopping(prompt.ask("show info")))
             assert f"\nPid: {before}\n" in info
             assert "src=unix:" in prompt.ask("show sess")

@@ -1,5 +1,6 @@
 """An Auto Scaling group of backends: each instance has a machine for as long as EC2 says, and clients reach it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -35,8 +36,7 @@ def test_a_group_has_machines(system: LocalSystem) -> None:
     """They come with the group's instances, serve while somebody else's hook waits, and end when EC2 says so."""
     with machines(system, print):
         before = set(system.backends)
-        group = make_group(system, "web", 2, OTHERS)
-        system.wait_until("in service", lambda: len(group.serving()) == 2)
+        group = _in_service(system, "web", 2, OTHERS)
         joined = set(group.serving())
         system.wait_until("machines", lambda: set(system.backends) == before | joined)
         system.wait_until_serving(*system.backends.values())
@@ -62,8 +62,7 @@ def test_clients_leave_who_goes_into_standby_and_come_back(system: LocalSystem) 
     """It runs on and stays in both configs, and new clients go to the others as long as it lasts."""
     with machines(system, print):
         before = set(system.backends)
-        group = make_group(system, "resting", 2)
-        system.wait_until("in service", lambda: len(group.serving()) == 2)
+        group = _in_service(system, "resting", 2)
         resting, other = group.serving()
         system.wait_until("machines", lambda: {resting, other} <= set(system.backends))
         system.wait_until_serving(*system.backends.values())
@@ -99,8 +98,7 @@ def test_no_client_meets_a_warm_pool(system: LocalSystem) -> None:
     """Its instance runs, and would answer; it does when the group has taken it."""
     with machines(system, print):
         before = set(system.backends)
-        group = make_group(system, "warm", 1)
-        system.wait_until("in service", group.serving)
+        group = _in_service(system, "warm", 1)
         group.client.put_warm_pool(
             AutoScalingGroupName=group.name,
             MaxGroupPreparedCapacity=2,
@@ -147,8 +145,7 @@ def test_no_client_notices_a_scale_in(system: LocalSystem) -> None:
     )
     with machines(system, print):
         before = set(system.backends)
-        group = make_group(system, "drained", 2, OURS)
-        system.wait_until("in service", lambda: len(group.serving()) == 2)
+        group = _in_service(system, "drained", 2, OURS)
         with system.client.traffic(load) as traffic:
             names = _names(system, group)
             system.wait_until(
@@ -158,6 +155,15 @@ def test_no_client_notices_a_scale_in(system: LocalSystem) -> None:
             _end(system, group, before)
     assert traffic.failed == []
     assert names <= _backends(traffic, "download")
+
+
+def _in_service(
+    system: LocalSystem, name: str, size: int, hooks: Sequence[dict[str, Any]] = ()
+) -> ScalingGroup:
+    """A new group, as soon as all its instances are."""
+    group = make_group(system, name, size, hooks)
+    system.wait_until("in service", lambda: len(group.serving()) == size)
+    return group
 
 
 def _end(system: LocalSystem, group: ScalingGroup, before: set[str]) -> None:

@@ -24,6 +24,7 @@ WATCH_MS = 2000
 """The naps in which a new worker is watched, the same in both programs; a change at run time has none."""
 
 _REPORT = "/run/meter"
+_AFTERMATH_SECONDS = "0.2"
 METER = ("python3", "-I", "-S", "-c", Path(__file__).with_name("meter.py").read_text())
 _COUNTER = (sys.executable, "-m", "benchmarks.apply.count")
 
@@ -88,7 +89,7 @@ class Subject:
 
     def time(self, case: str) -> dict[str, float]:
         """Run the case untraced: CPU of all processes, time without the watch, and how long the drop window was."""
-        said = self._run(case, meter=(*METER, _REPORT))
+        said = self._run(case, meter=(*METER, _REPORT, _AFTERMATH_SECONDS))
         seconds, cpu_seconds = map(float, self.proxy.read(_REPORT).split())
         watched = WATCH_MS if said["method"] in {"syn-drop", "seamless"} else 0
         return {

@@ -1,7 +1,7 @@
-"""Measures a command on a host: `python3 -c "$(cat meter.py)" REPORT COMMAND...`, so that the host needs no file of us.
+"""Measures a command on a host, which needs no file for it: `python3 -c "$(cat meter.py)" REPORT AFTERMATH COMMAND...`.
 
 The file REPORT gets how long the command ran, in seconds, and how much CPU it and all that it started took: also what
-nobody waited for, but not a process that lives on, as a daemon does.
+nobody waited for, but not a process that lives on for more than AFTERMATH seconds, as a daemon does.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ import sys
 import time
 
 _SET_CHILD_SUBREAPER = 36
-_AFTERMATH_SECONDS = 0.2
 
 
-def main(report: str, *command: str) -> int:
+def main(report: str, aftermath: str, *command: str) -> int:
     """Run the command and write the report; its exit status."""
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     began = time.monotonic()
     pid = os.posix_spawnp(command[0], command, os.environ)
     _, status = os.waitpid(pid, 0)
     seconds = time.monotonic() - began
-    _reap(began + seconds + _AFTERMATH_SECONDS)
+    _reap(began + seconds + float(aftermath))
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     with open(report, "w") as file:  # noqa: PTH123 - what imports pathlib starts late
         file.write(f"{seconds} {used.ru_utime + used.ru_stime}\n")

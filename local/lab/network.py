@@ -34,6 +34,7 @@ mkdir -p /etc/haproxy
 mount -t tmpfs -o mode=755{etc_haproxy} etc-haproxy /etc/haproxy
 mount -t tmpfs -o mode=755{var_lib} var-lib /var/lib
 mkdir -p /var/lib/haproxy
+mount -t tmpfs -o mode=755{var_cache} var-cache /var/cache
 mount -t tmpfs -o mode=755 srv /srv
 """
 
@@ -145,8 +146,8 @@ class Network:
 class Host:
     """A machine on a network; a context manager, closed with its network at the latest.
 
-    Of its files, `/run`, `/var/lib` and `/etc/haproxy` are its own and empty, the rest of `/etc` and `/usr` is a copy
-    (so tools can be removed or replaced); all else, `/tmp` too, is shared with the real machine.
+    Of its files, `/run`, `/var/lib`, `/var/cache` and `/etc/haproxy` are its own and empty, the rest of `/etc` and
+    `/usr` is a copy (so tools can be removed or replaced); all else, `/tmp` too, is shared with the real machine.
     """
 
     def __init__(  # noqa: PLR0913 - a machine has that many properties; all but two have a default
@@ -322,7 +323,12 @@ class Host:
 
 
 def _own_files(sizes: Mapping[str, str]) -> str:
-    names = {"/run": "run", "/etc/haproxy": "etc_haproxy", "/var/lib": "var_lib"}
+    names = {
+        "/run": "run",
+        "/etc/haproxy": "etc_haproxy",
+        "/var/lib": "var_lib",
+        "/var/cache": "var_cache",
+    }
     options = dict.fromkeys(names.values(), "") | {
         names[path]: f",size={size}" for path, size in sizes.items()
     }

@@ -2,9 +2,11 @@
 
 import json
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from tests.haproxies import is_at_least
 DOCUMENT: Mapping[str, Any] = json.loads(Path("src/host/document.json").read_text())
 PLACE = Place.of(DATA, "i-1", "command")
 STATE_DIR = "/var/lib/haproxy-ec2-sync"
+CACHE_DIR = "/var/cache/haproxy-ec2-sync"
 CONFIG = "/etc/haproxy/haproxy.cfg"
 MARKER = "haproxy-ec2-sync "
 STACK = (
@@ -76,16 +79,28 @@ class StepReport:
 class ApplyStep:
     """The step on one host, in the surroundings that the agent gives it, without an agent."""
 
-    def __init__(self, host: ProxyHost, document: Mapping[str, Any] = DOCUMENT) -> None:
-        """Put the launcher and the program where the agent would."""
+    def __init__(
+        self,
+        host: ProxyHost,
+        document: Mapping[str, Any] = DOCUMENT,
+        *,
+        is_first: bool = False,
+    ) -> None:
+        """Put the launcher and the program where the agent would.
+
+        Unless it is to be the first run of this program here, there is its bytecode, as an earlier run leaves it.
+        """
         self.host = host
         self.generation = 0
         lines = next(step for step in document["mainSteps"] if step["name"] == "apply")[
             "inputs"
         ]["runCommand"]
         host.write(PLACE.script("apply"), script_text(lines), mode=PRIVATE)
-        program = Program.deployed().content
-        host.write(f"{PLACE.downloads}/haproxy_apply.zip", program, mode=PRIVATE)
+        program = Program.deployed()
+        host.write(f"{PLACE.downloads}/haproxy_apply.zip", program.content, PRIVATE)
+        if not is_first:
+            magic, archive = _bytecode(program)
+            host.write(f"{CACHE_DIR}/{program.sha256}-{magic}.zip", archive, PRIVATE)
 
     def start(
         self,
@@ -147,6 +162,26 @@ class ApplyStep:
     def run(self, config: str | bytes | None, **parameters: str | None) -> StepReport:
         """Run the step to its end."""
         return finish(self.start(config, (), (), **parameters))
+
+
+@cache
+def _bytecode(program: Program) -> tuple[str, bytes]:
+    """What the program keeps, by the magic number of the Python that hosts have."""
+    keep = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from haproxy_apply import bytecode\n"
+        "print(bytecode.importlib.util.MAGIC_NUMBER.hex()); bytecode.keep(*sys.argv[1:])"
+    )
+    with tempfile.TemporaryDirectory() as place:
+        packed, archive = Path(place, "program.zip"), Path(place, "kept", "archive.zip")
+        packed.write_bytes(program.content)
+        magic = subprocess.run(
+            ["/usr/bin/env", "python3", "-I", "-S", "-c", keep, packed, archive],
+            env=ENVIRONMENT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+        return magic, archive.read_bytes()
 
 
 def finish(process: "subprocess.Popen[str]") -> StepReport:

@@ -9,6 +9,7 @@ import pytest
 
 from local.lab import BackendHost, Client, ProxyHost, Style, wait_until
 from tests.host.apply_step import (
+    CACHE_DIR,
     CONFIG,
     STATE_DIR,
     ApplyStep,
@@ -73,7 +74,7 @@ class Sweep:
 
     def forget(self) -> None:
         """Let the host be one on which the step never ran."""
-        self.proxy.run(["rm", "-rf", STATE_DIR])
+        self.proxy.run(["rm", "-rf", STATE_DIR, CACHE_DIR])
 
     def kill(self, text: str, point: Point) -> None:
         """Kill a run that installs this text, and check what it left and what the next run makes of it."""

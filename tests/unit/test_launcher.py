@@ -22,7 +22,7 @@ ZIP = "haproxy_apply.zip"
 MAIN = """
 import os, sys
 
-def main() -> int:
+def main(bytecode: str) -> int:
     os.chdir("/")
     from haproxy_apply import late  # what is imported late is found wherever the process is by then
     print(late.WORD, sys.flags.isolated, sys.flags.no_site, sys.dont_write_bytecode, flush=True)

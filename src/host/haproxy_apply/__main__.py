@@ -25,8 +25,11 @@ INTERRUPTED = 31
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def main() -> int:
-    """The exit status; docs/host.md lists them."""
+def main(bytecode: str = "") -> int:
+    """The exit status; docs/host.md lists them.
+
+    `bytecode` is where later runs look for the program first; from a checkout, without it, nothing is kept.
+    """
     findings, journal = report.Findings(), Journal()
     place = os.path.realpath(".")  # a run may go elsewhere
     try:
@@ -41,7 +44,22 @@ def main() -> int:
     marker = report.marker(verdict, fence, findings, journal)
     _say(marker.encode() + b"\n" + report.behind(findings, hide(journal.log)))
     sys.stderr.write(hide(journal.trace))
+    if bytecode and verdict.status == 0 and request.installs(os.environ):
+        _keep(bytecode)
     return verdict.status
+
+
+def _keep(archive: str) -> None:
+    """Keep the bytecode, if the program was not loaded from there.
+
+    All is said by now: where it cannot be kept, or another run is on its way, the next one tries again.
+    """
+    if __file__.startswith(archive):
+        return
+    with suppress(Ended, OSError), locked(0):
+        from haproxy_apply import bytecode
+
+        bytecode.keep(os.path.dirname(os.path.dirname(__file__)), archive)
 
 
 def _hidden(place: str, findings: report.Findings, text: str) -> str:

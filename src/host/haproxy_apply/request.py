@@ -69,6 +69,11 @@ def config_path_of(environ: Mapping[str, str]) -> str:
     return given if _fits("ConfigPath", given) else ""
 
 
+def installs(environ: Mapping[str, str]) -> bool:
+    """Whether the command is to change the host, if it needs to."""
+    return environ.get("SSM_Action") == "apply"
+
+
 def is_publisher(text: str) -> bool:
     """Whether it is the id of a stack."""
     return _fits("Publisher", text)

@@ -153,8 +153,8 @@ def began_seconds(start: int) -> int:
 
 
 @contextmanager
-def locked() -> Iterator[None]:
-    """One run at a time on this host. `Ended`: `state-unwritable`, or `locked` after a minute."""
+def locked(patience_seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """One run at a time on this host. `Ended`: `state-unwritable`, or `locked` after so long."""
     try:
         os.makedirs(STATE_DIR, mode=0o700, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -162,15 +162,15 @@ def locked() -> Iterator[None]:
     except OSError:
         raise failed(13, "state-unwritable", STATE_DIR) from None
     try:
-        _wait_for(descriptor)
+        _wait_for(descriptor, patience_seconds)
         yield
     finally:
         os.close(descriptor)
 
 
-def _wait_for(descriptor: int) -> None:
+def _wait_for(descriptor: int, patience_seconds: float) -> None:
     """Until the lock is ours. `Ended`: `locked`."""
-    deadline = time.monotonic() + LOCK_SECONDS
+    deadline = time.monotonic() + patience_seconds
     while not _take(descriptor):
         if time.monotonic() > deadline:
             raise failed(12, "locked", f"another run holds {STATE_DIR}/lock")

@@ -13,8 +13,6 @@ from tests.haproxies import binary, numbers, version_of
 
 LONG = {"test_kill_sweep", "test_pythons"}
 """They begin first: what takes a minute, and begins last, is waited for by all other workers."""
-FEW = 3
-"""Cells of a test that each HAProxy has, also where several are tested at once: all styles of a service."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,32 +36,47 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """What is long begins first. Of several HAProxys that are tested at once each has some of the cells of a sweep.
+    """What is long begins first. Of several HAProxys that are tested at once each has its share of the tests.
 
-    `make test-haproxies` tests one after the other, and each on all cells.
+    `make test-haproxies` tests one after the other, and each has all.
     """
     items.sort(key=lambda item: item.path.stem not in LONG)
     versions = config.getoption("haproxy") or []
     if len(versions) < 2:
         return
-    cells: dict[object, set[str]] = defaultdict(set)
-    for item in items:
-        cells[_function(item)].add(_cell(item))
+    turns = _turns(items)
 
     def is_anothers_turn(item: pytest.Item) -> bool:
         able = [each for each in versions if not _lacking(item, each)] or versions
-        # By chance, but always the same: an order of the cells would give all of one method to one HAProxy.
-        turn = sha256(_cell(item).encode()).digest()[0] % len(able)
-        is_of_sweep = len(cells[_function(item)]) > FEW
-        return is_of_sweep and _haproxy_of(item) not in {"", able[turn]}
+        turn = turns[_function(item), _cell(item)] % len(able)
+        return _haproxy_of(item) not in {"", able[turn]}
 
     others = {item for item in items if is_anothers_turn(item)}
     config.hook.pytest_deselected(items=list(others))
     items[:] = [item for item in items if item not in others]
 
 
-def _function(item: pytest.Item) -> object:
-    return item.path, getattr(item, "originalname", "")
+def _turns(items: list[pytest.Item]) -> dict[tuple[str, str], int]:
+    """For each cell of a test which HAProxy has it: one after the other, so that a test of two cells meets two.
+
+    By chance, but always the same: the order of the cells would give all of one method to one HAProxy.
+    """
+    cells: dict[str, set[str]] = defaultdict(set)
+    for item in items:
+        cells[_function(item)].add(_cell(item))
+    return {
+        (function, cell): _drawn(function) + number
+        for function, all_of_it in cells.items()
+        for number, cell in enumerate(sorted(all_of_it, key=_drawn))
+    }
+
+
+def _drawn(name: str) -> int:
+    return int.from_bytes(sha256(name.encode()).digest()[:4], "big")
+
+
+def _function(item: pytest.Item) -> str:
+    return f"{item.path.name}::{getattr(item, 'originalname', '')}"
 
 
 def _haproxy_of(item: pytest.Item) -> str:

@@ -14,6 +14,7 @@ CONFIG = "/etc/haproxy/haproxy.cfg"
 PID_FILE = "/run/haproxy.pid"
 STATS_SOCKET = "/run/haproxy/admin.sock"
 MASTER_SOCKET = "/run/haproxy-master.sock"
+_ONLY_LOOKS = frozenset({b"-c", b"-cc", b"-v", b"-vv"})
 SYSTEMCTL = Path(__file__).with_name("systemctl")
 
 
@@ -111,7 +112,7 @@ class ProxyHost(Host):
             return ""
 
     def processes(self) -> Mapping[int, int]:
-        """Process id -> parent of each HAProxy as the machine numbers them, oldest first, without checks (`-c`).
+        """Process id -> parent of each HAProxy as the machine numbers them, oldest first, but those that only look.
 
         Two looks that agree: during one, a process can come that was not listed and another go that was not read yet.
         """
@@ -132,11 +133,11 @@ class ProxyHost(Host):
                 name, _, rest = (
                     (entry / "stat").read_text().partition("(")[2].rpartition(")")
                 )
-                is_check = b"-c" in (entry / "cmdline").read_bytes().split(b"\0")
+                words = (entry / "cmdline").read_bytes().split(b"\0")
             except (FileNotFoundError, ProcessLookupError):
                 continue
             fields = rest.split()
-            if name == "haproxy" and fields[0] != "Z" and not is_check:
+            if name == "haproxy" and fields[0] != "Z" and _ONLY_LOOKS.isdisjoint(words):
                 found[int(entry.name)] = (int(fields[19]), int(fields[1]))
         return {
             pid: found[pid][1]

@@ -1,11 +1,13 @@
 """The lab itself: its hosts are apart from the machine and from each other, its clients see what real ones would."""
 
+import os
 import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -348,6 +350,27 @@ def test_a_worker_that_comes_during_a_look_is_seen(
         workers = proxy.workers()  # not `worker`, which would wait for one
         assert workers
         assert before not in workers
+
+
+def test_who_only_asks_for_the_version_does_not_serve(
+    lab: Network, backend: BackendHost, haproxy: dict[str, Any]
+) -> None:
+    """As our program does in each run; here it waits for somebody to read what it says."""
+    with ProxyHost(lab, "asked", Style.SYSV, **haproxy) as proxy:
+        proxy.start(sample_config({"well": f"{backend.ipv4}:8080"}))
+        serving = proxy.workers()
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(write, bytes(4096))
+        os.set_blocking(write, True)
+        asking = proxy.popen(["haproxy", "-v"], stdout=write)
+        wait_until(lambda: len(proxy.run(["pidof", "haproxy"]).stdout.split()) == 2)
+        assert proxy.workers() == serving
+        kill_group(asking)
+        os.close(read)
+        os.close(write)
 
 
 def test_backends_can_be_dead_refuse_and_come_back(

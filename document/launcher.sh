@@ -27,12 +27,13 @@ for python in python3 python3.14 python3.13 python3.12 python3.11 python3.10 pyt
   command -v "$python" >/dev/null || continue
   version=$("$python" -I -S -c 'import sys; v = sys.version_info; print("%d.%d" % v[:2]); sys.exit(v < (3, 8))') &&
     exec "$python" -I -S -B -c '
-import sys, _frozen_importlib_external as importing
-# What an earlier run of this program compiled for a Python that reads the same bytecode; Python skips what is absent.
-bytecode = "%s-%s.zip" % (sys.argv[2], importing.MAGIC_NUMBER.hex())
-sys.path[:0] = [bytecode, sys.argv[1]]
+import sys
+program, kept = sys.argv[1:]
+sys.path.insert(0, program)
+from haproxy_apply import bytecode
+archive = bytecode.load(kept)
 from haproxy_apply.__main__ import main
-sys.exit(main(bytecode))' "$program" "/var/cache/haproxy-ec2-sync/${sum%% *}"
+sys.exit(main(program, archive))' "$program" "/var/cache/haproxy-ec2-sync/${sum%% *}"
   case $version in '' | *[!0-9.]*) version=broken ;; esac
   found="${found:+$found, }$python is $version"
 done

@@ -99,8 +99,8 @@ class ApplyStep:
         program = Program.deployed()
         host.write(f"{PLACE.downloads}/haproxy_apply.zip", program.content, PRIVATE)
         if not is_first:
-            magic, archive = _bytecode(program)
-            host.write(f"{CACHE_DIR}/{program.sha256}-{magic}.zip", archive, PRIVATE)
+            name, archive = _bytecode(program)
+            host.write(f"{CACHE_DIR}/{name}", archive, PRIVATE)
 
     def start(
         self,
@@ -164,24 +164,26 @@ class ApplyStep:
         return finish(self.start(config, (), (), **parameters))
 
 
+_PYTHON = ("/usr/bin/env", "python3", "-I", "-S")
+
+
 @cache
 def _bytecode(program: Program) -> tuple[str, bytes]:
-    """What the program keeps, by the magic number of the Python that hosts have."""
+    """The archive that the program keeps with the Python that hosts have: its name, and the content."""
     keep = (
         "import sys; sys.path.insert(0, sys.argv[1]); from haproxy_apply import bytecode\n"
-        "print(bytecode.importlib.util.MAGIC_NUMBER.hex()); bytecode.keep(*sys.argv[1:])"
+        "bytecode.keep(sys.argv[1], bytecode.load(sys.argv[2]))"
     )
     with tempfile.TemporaryDirectory() as place:
-        packed, archive = Path(place, "program.zip"), Path(place, "kept", "archive.zip")
+        packed, kept = Path(place, "program.zip"), Path(place, "kept")
         packed.write_bytes(program.content)
-        magic = subprocess.run(
-            ["/usr/bin/env", "python3", "-I", "-S", "-c", keep, packed, archive],
+        subprocess.run(
+            [*_PYTHON, "-c", keep, packed, kept / program.sha256],
             env=ENVIRONMENT,
             check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
-        return magic, archive.read_bytes()
+        )
+        (archive,) = kept.iterdir()
+        return archive.name, archive.read_bytes()
 
 
 def finish(process: "subprocess.Popen[str]") -> StepReport:

@@ -1,20 +1,18 @@
 """What the program keeps of itself between two runs: it makes the next one shorter, and never another one."""
 
-import io
+import fcntl
 import os
-import zipfile
+import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from haproxy_sync.rollout.program import Program
-from local.lab import BackendHost, ProxyHost
-from tests.host.apply_step import CACHE_DIR, ApplyStep, stateful
+from local.lab import BackendHost, ProxyHost, wait_until
+from tests.host.apply_step import CACHE_DIR, STATE_DIR, ApplyStep, finish, stateful
 
 type MakeProxy = Callable[..., ProxyHost]
-
-PLANTED = "import os\ndef main(bytecode):\n    os.write(1, b'planted')\n    return 0\n"
 
 
 @pytest.fixture
@@ -36,45 +34,101 @@ def kept(step: ApplyStep) -> list[Path]:
     return sorted(step.host.path(CACHE_DIR).glob("*"))
 
 
-def planted(archive: Path) -> bytes:
-    """An archive of this program that has a main of ours, to see whether it is the one that runs."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(archive) as whole, zipfile.ZipFile(file, "w") as target:
-        for name in whole.namelist():
-            if not name.endswith("__main__.pyc"):
-                target.writestr(name, whole.read(name))
-        target.writestr("haproxy_apply/__main__.py", PLANTED)
-    return file.getvalue()
+def is_taken(step: ApplyStep, text: str) -> bool:
+    """Whether a run is content with what there is: else it writes its own, another file."""
+    (before,) = (path for path in kept(step) if path.suffix == ".zip")
+    inode = before.lstat().st_ino
+    answer = step.run(text)
+    assert answer.says("unchanged"), answer
+    return before.lstat().st_ino == inode
+
+
+def opened(archive: Path) -> bool:
+    """Whether a process has it open."""
+    inode = archive.stat().st_ino
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if link.stat().st_ino == inode:
+                return True
+        except OSError:
+            continue
+    return False
 
 
 def test_the_first_run_compiles_for_the_next(step: ApplyStep, text: str) -> None:
-    """It is named by the program, root's alone, and what the next run loads."""
+    """It is named by the program and root's alone; the next run loads it, and does not write it again."""
     assert step.run(text).status == 0
     (archive,) = kept(step)
     assert archive.name.startswith(Program.deployed().sha256)
     assert archive.stat().st_mode & 0o777 == 0o600
     assert archive.parent.stat().st_mode & 0o777 == 0o700
     written = archive.stat().st_mtime_ns
-    assert step.run(text).says("unchanged")
+    with step.host.path(f"{STATE_DIR}/lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        process = step.start(text)
+        wait_until(lambda: opened(archive), what="a run that loads it")
+    assert finish(process).says("unchanged")
     assert archive.stat().st_mtime_ns == written
-    archive.write_bytes(planted(archive))
-    assert step.run(text).stdout == "planted"
 
 
-def test_a_torn_archive_is_passed_over_and_made_anew(
+@pytest.mark.fault("F289")
+def test_a_damaged_archive_is_passed_over_and_made_anew(
     step: ApplyStep, text: str
 ) -> None:
-    """A disk that lost its end, or all of it, costs a compilation."""
+    """A disk that lost its end, or a bit anywhere, costs a compilation."""
     step.run(text)
     (archive,) = kept(step)
     whole = archive.read_bytes()
-    for length in (0, 1, len(whole) // 2, len(whole) - 1):
-        archive.write_bytes(whole[:length])
-        answer = step.run(text)
-        assert answer.says("unchanged"), answer
-        assert len(archive.read_bytes()) == len(whole)
+    chance = random.Random(7)
+    places = [chance.randrange(len(whole)) for _ in range(4)]
+    flipped = [
+        whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :]
+        for place in places
+    ]
+    for damaged in (b"", whole[: len(whole) // 2], whole[:-1], *flipped):
+        archive.write_bytes(damaged)
+        assert not is_taken(step, text)
+    assert is_taken(step, text)
 
 
+@pytest.mark.fault("F289")
+def test_of_nobody_else_it_is_taken(step: ApplyStep, text: str) -> None:
+    """Not from a user who could write it, nor through a link, nor under another program's name."""
+    step.run(text)
+    (archive,) = kept(step)
+    whole = archive.read_bytes()
+    other = archive.with_name("another")
+    assert is_taken(step, text)
+    archive.chmod(0o620)
+    assert not is_taken(step, text)
+    os.chown(archive, 65534, 0)
+    assert not is_taken(step, text)
+    archive.rename(other)
+    archive.symlink_to(other)
+    assert not is_taken(step, text)
+    archive.write_bytes(whole.replace(b" ", b"x ", 1))
+    assert not is_taken(step, text)
+    assert is_taken(step, text)
+
+
+@pytest.mark.fault("F289")
+def test_a_run_goes_on_when_the_archive_goes(
+    step: ApplyStep, backends: tuple[BackendHost, ...], text: str
+) -> None:
+    """What a run needs late, for a change, it still has."""
+    step.run(text)
+    (archive,) = kept(step)
+    with step.host.path(f"{STATE_DIR}/lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        process = step.start(stateful(*backends))
+        wait_until(lambda: opened(archive), what="a run that loads it")
+        archive.unlink()
+    answer = finish(process)
+    assert answer.says("installed"), answer
+    assert answer.stderr == ""
+
+
+@pytest.mark.fault("F289")
 def test_without_a_place_for_it_each_run_compiles(
     step: ApplyStep, backends: tuple[BackendHost, ...], text: str
 ) -> None:
@@ -105,16 +159,9 @@ def test_what_failed_leaves_nothing(step: ApplyStep) -> None:
     assert kept(step) == []
 
 
-def test_what_earlier_releases_kept_goes_after_a_day(
-    step: ApplyStep, text: str
-) -> None:
-    """Not at once: a run that still goes on loads from it."""
-    host = step.host
-    for name, age_seconds in (("old.zip", 90_000), ("young.zip", 3_600)):
-        host.write(f"{CACHE_DIR}/{name}", "")
-        then = host.path(CACHE_DIR).stat().st_mtime - age_seconds
-        os.utime(host.path(f"{CACHE_DIR}/{name}"), (then, then))
+def test_what_earlier_releases_kept_goes(step: ApplyStep, text: str) -> None:
+    """With the first run of this one."""
+    step.host.write(f"{CACHE_DIR}/{'0' * 64}-6f0d0d0a.zip", "")
     step.run(text)
-    names = [path.name for path in kept(step)]
-    assert len(names) == 2
-    assert "young.zip" in names
+    (archive,) = kept(step)
+    assert archive.name.startswith(Program.deployed().sha256)

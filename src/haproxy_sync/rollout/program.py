@@ -2,7 +2,8 @@
 
 Its bytes depend on nothing but those files: not on the Python that packs them, nor on a zlib. The document that is
 deployed with the function admits this program and no other, so whoever can write to the bucket or send commands cannot
-bring another program to a proxy. What a config makes HAProxy do is another matter.
+bring another program to a proxy. A proxy keeps the bytecode of it, where only its root can write. What a config makes
+HAProxy do is another matter.
 """
 
 import hashlib

@@ -25,10 +25,10 @@ INTERRUPTED = 31
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def main(bytecode: str = "") -> int:
+def main(program: str = "", archive: str = "") -> int:
     """The exit status; docs/host.md lists them.
 
-    `bytecode` is where later runs look for the program first; from a checkout, without it, nothing is kept.
+    `archive` is where the program's bytecode is to be kept; empty where it is already, or nobody wants it.
     """
     findings, journal = report.Findings(), Journal()
     place = os.path.realpath(".")  # a run may go elsewhere
@@ -44,22 +44,21 @@ def main(bytecode: str = "") -> int:
     marker = report.marker(verdict, fence, findings, journal)
     _say(marker.encode() + b"\n" + report.behind(findings, hide(journal.log)))
     sys.stderr.write(hide(journal.trace))
-    if bytecode and verdict.status == 0 and request.installs(os.environ):
-        _keep(bytecode)
+    # Who only looks at a host leaves nothing there.
+    if archive and verdict.status == 0 and request.installs(os.environ):
+        _keep(program, archive)
     return verdict.status
 
 
-def _keep(archive: str) -> None:
-    """Keep the bytecode, if the program was not loaded from there.
+def _keep(program: str, archive: str) -> None:
+    """Keep the program's bytecode, unless another run is on its way, which may be doing that.
 
-    All is said by now: where it cannot be kept, or another run is on its way, the next one tries again.
+    All is said and the signals are off: whatever comes between must not become this run's status.
     """
-    if __file__.startswith(archive):
-        return
-    with suppress(Ended, OSError), locked(0):
+    with suppress(Exception), locked(0):
         from haproxy_apply import bytecode
 
-        bytecode.keep(os.path.dirname(os.path.dirname(__file__)), archive)
+        bytecode.keep(program, archive)
 
 
 def _hidden(place: str, findings: report.Findings, text: str) -> str:

@@ -11,12 +11,17 @@ PRIVATE, PUBLIC = 0o600, 0o644
 
 
 def write_text(path: str, text: str, mode: int = PRIVATE) -> None:
-    """The text under this name, by one rename after it reached the disk (`OSError`)."""
+    """The text under this name, a character a byte, as `write`."""
+    write(path, text.encode("latin-1"), mode)
+
+
+def write(path: str, content: bytes, mode: int = PRIVATE) -> None:
+    """The content under this name, by one rename after it reached the disk (`OSError`)."""
     new = f"{path}.new"
     try:
         with create(new) as file:
             os.fchmod(file.fileno(), mode)
-            file.write(text.encode("latin-1"))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)

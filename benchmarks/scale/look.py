@@ -110,21 +110,26 @@ class _Workers:
         """What each of them answers that is still there."""
         with suppress(OSError):  # between two workers
             self._greet()
-        for prompt in self._prompts.values():
-            with suppress(OSError):  # it is gone
-                yield prompt.ask(command)
+        for pid, prompt in list(self._prompts.items()):
+            try:
+                answer = prompt.ask(command)
+            except OSError:  # it is gone; another one may have its number one day
+                del self._prompts[pid]
+            else:
+                yield answer
 
     def _greet(self) -> None:
         """Meet the present one."""
-        if _pid(self._proxy.host.ask("show info")) not in self._prompts:
+        pid = _pid(self._proxy.host.ask("show info"))
+        if pid and pid not in self._prompts:
             prompt = Prompt(self._proxy.host.path(STATS_SOCKET))
             self._closing.enter_context(prompt)
             self._prompts[_pid(prompt.ask("show info"))] = prompt
 
 
 def _pid(info: str) -> str:
-    """Of the worker that gave this answer to `show info`."""
-    return next(line for line in info.splitlines() if line.startswith("Pid: "))
+    """Of the worker that gave this answer to `show info`; empty if it gave none, as one that is about to go."""
+    return next((line for line in info.splitlines() if line.startswith("Pid: ")), "")
 
 
 def client_ports(answer: str, server: str) -> set[int]:

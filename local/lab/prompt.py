@@ -37,7 +37,17 @@ class Prompt:
         self._connection.close()
 
     def ask(self, command: str) -> str:
-        """What the worker answers. Raises OSError, and ConnectionResetError if it is gone."""
+        """What the worker answers to one command. Raises OSError, and ConnectionResetError if it is gone.
+
+        Then this is over: what came later would be taken for the answer to the next command.
+        """
+        try:
+            return self._answer(command)
+        except OSError:
+            self._connection.close()
+            raise
+
+    def _answer(self, command: str) -> str:
         self._connection.sendall(command.encode() + b"\n")
         answer = b""
         while not answer.endswith(_PROMPT):

@@ -17,7 +17,7 @@ class Step(Enum):
 
     LOOK = auto()  # it sees what moves did
     MOVE = auto()  # it changes what looks see, and is changed by nothing
-    READ = auto()  # it sees what was written
+    READ = auto()  # it sees what was written, and then what time it is
     WRITE = auto()  # it sees that, too, and changes it
     OTHER = auto()
 
@@ -28,6 +28,7 @@ class Step(Enum):
 
 _MEETINGS = (
     {Step.LOOK, Step.MOVE},
+    {Step.READ},
     {Step.READ, Step.WRITE},
     {Step.WRITE},
 )

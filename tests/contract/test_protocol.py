@@ -293,6 +293,22 @@ def test_a_wrong_protocol_is_caught(
     assert any(_violations(world, protocol, moves))
 
 
+def test_of_two_that_read_either_is_the_first_to_know_the_time() -> None:
+    """Before anything is written: else a protocol that compares times would be judged by half of the orders."""
+
+    def task(name: str, schedule: Schedule, done: list[str]) -> None:
+        for step in (Step.READ, Step.WRITE):
+            schedule.pause(step)
+            done.append(f"{name} {step.name}")
+
+    began = set()
+    for choose in every_order():
+        schedule, done = Schedule(choose), list[str]()
+        schedule.run([partial(task, name, schedule, done) for name in ("one", "two")])
+        began.add(tuple(done[:2]))
+    assert {("one READ", "two READ"), ("two READ", "one READ")} <= began
+
+
 def _violations(
     world: World, protocol: Protocol, moves: tuple[int, ...]
 ) -> Iterator[str]:

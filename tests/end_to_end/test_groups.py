@@ -1,6 +1,7 @@
 """An Auto Scaling group of backends: each instance has a machine for as long as EC2 says, and clients reach it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -34,11 +35,8 @@ OURS = [
 
 def test_a_group_has_machines(system: LocalSystem) -> None:
     """They come with the group's instances, serve while somebody else's hook waits, and end when EC2 says so."""
-    with machines(system, print):
-        before = set(system.backends)
-        group = _in_service(system, "web", 2, OTHERS)
+    with _group(system, "web", 2, OTHERS) as group:
         joined = set(group.serving())
-        system.wait_until("machines", lambda: set(system.backends) == before | joined)
         system.wait_until_serving(*system.backends.values())
         group.scale(0)
         system.wait_until(
@@ -53,18 +51,14 @@ def test_a_group_has_machines(system: LocalSystem) -> None:
                 InstanceId=instance,
                 LifecycleActionResult="CONTINUE",
             )
-        _end(system, group, before)
     system.wait_until_serving(*system.backends.values())
 
 
 @pytest.mark.fault("F285")
 def test_clients_leave_who_goes_into_standby_and_come_back(system: LocalSystem) -> None:
     """It runs on and stays in both configs, and new clients go to the others as long as it lasts."""
-    with machines(system, print):
-        before = set(system.backends)
-        group = _in_service(system, "resting", 2)
-        resting, other = group.serving()
-        system.wait_until("machines", lambda: {resting, other} <= set(system.backends))
+    with _group(system, "resting", 2) as group:
+        resting = group.serving()[0]
         system.wait_until_serving(*system.backends.values())
         of_group = {
             "AutoScalingGroupName": group.name,
@@ -78,7 +72,6 @@ def test_clients_leave_who_goes_into_standby_and_come_back(system: LocalSystem) 
         )
         group.client.exit_standby(**of_group)
         system.wait_until_serving(*system.backends.values())
-        _end(system, group, before)
 
 
 @pytest.mark.fault("F274")
@@ -96,9 +89,8 @@ def test_no_new_client_meets_a_spot_instance_with_a_notice(system: LocalSystem) 
 @pytest.mark.fault("F286")
 def test_no_client_meets_a_warm_pool(system: LocalSystem) -> None:
     """Its instance runs, and would answer; it does when the group has taken it."""
-    with machines(system, print):
-        before = set(system.backends)
-        group = _in_service(system, "warm", 1)
+    with _group(system, "warm", 1) as group:
+        others = set(system.backends)
         group.client.put_warm_pool(
             AutoScalingGroupName=group.name,
             MaxGroupPreparedCapacity=2,
@@ -115,8 +107,7 @@ def test_no_client_meets_a_warm_pool(system: LocalSystem) -> None:
 
         system.wait_until("a warm instance", warmed)
         (warm,) = warmed()
-        there = {warm, *group.serving()}
-        system.wait_until("machines", lambda: set(system.backends) == before | there)
+        system.wait_until("machines", lambda: set(system.backends) == others | {warm})
         system.invoke({"action": "sync"})
         _wait_until_serving_all_but(system, warm)
         assert system.backends[warm].host.requests == 0
@@ -126,7 +117,6 @@ def test_no_client_meets_a_warm_pool(system: LocalSystem) -> None:
             *(each for key, each in system.backends.items() if key not in warmed())
         )
         group.client.delete_warm_pool(AutoScalingGroupName=group.name, ForceDelete=True)
-        _end(system, group, before)
 
 
 @pytest.mark.fault("F275")
@@ -143,35 +133,35 @@ def test_no_client_notices_a_scale_in(system: LocalSystem) -> None:
         downloads=6,
         download_seconds=DOWNLOAD_SECONDS,
     )
-    with machines(system, print):
-        before = set(system.backends)
-        group = _in_service(system, "drained", 2, OURS)
-        with system.client.traffic(load) as traffic:
-            names = _names(system, group)
-            system.wait_until(
-                "each has sent a download",
-                lambda: names <= _backends(traffic, "download"),
-            )
-            _end(system, group, before)
+    with (
+        system.client.traffic(load) as traffic,
+        _group(system, "drained", 2, OURS) as group,
+    ):
+        names = _names(system, group)
+        system.wait_until(
+            "each has sent a download",
+            lambda: names <= _backends(traffic, "download"),
+        )
     assert traffic.failed == []
     assert names <= _backends(traffic, "download")
 
 
-def _in_service(
+@contextmanager
+def _group(
     system: LocalSystem, name: str, size: int, hooks: Sequence[dict[str, Any]] = ()
-) -> ScalingGroup:
-    """A new group, as soon as all its instances are."""
-    group = make_group(system, name, size, hooks)
-    system.wait_until("in service", lambda: len(group.serving()) == size)
-    return group
-
-
-def _end(system: LocalSystem, group: ScalingGroup, before: set[str]) -> None:
-    """The group shrinks to nothing, and its machines are gone."""
-    group.scale(0)
-    system.wait_until("nobody is left", lambda: not group.states())
-    system.wait_until("no machine is left", lambda: set(system.backends) == before)
-    group.client.delete_auto_scaling_group(AutoScalingGroupName=group.name)
+) -> Iterator[ScalingGroup]:
+    """A group whose instances are all in service and have machines; in the end it shrinks to nothing, and they go."""
+    with machines(system, print):
+        before = set(system.backends)
+        group = make_group(system, name, size, hooks)
+        system.wait_until("in service", lambda: len(group.serving()) == size)
+        there = before | set(group.serving())
+        system.wait_until("machines", lambda: set(system.backends) == there)
+        yield group
+        group.scale(0)
+        system.wait_until("nobody is left", lambda: not group.states())
+        system.wait_until("no machine is left", lambda: set(system.backends) == before)
+        group.client.delete_auto_scaling_group(AutoScalingGroupName=group.name)
 
 
 def _wait_until_serving_all_but(system: LocalSystem, instance_id: str) -> None:

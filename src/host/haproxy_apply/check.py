@@ -117,7 +117,7 @@ def _make(run: Run, content: bytes, candidate: str, directory: str) -> str:
     before = durable.read(live.path) or b""
     if not files.has_room_for(live, len(content), len(before)):
         raise files.cannot_write(live)
-    durable.write_text(candidate, _to_try(directory, content).decode("latin-1"))
+    durable.write(candidate, _to_try(directory, content))
     files.set_owner_and_mode(candidate, live)
     return candidate
 

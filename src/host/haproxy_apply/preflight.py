@@ -65,7 +65,7 @@ def _to_try(candidate: str, file: str) -> str:
     if moved == content or os.path.dirname(candidate) == directory:
         return candidate
     try:
-        durable.write_text(STAND_IN, moved.decode("latin-1"))
+        durable.write(STAND_IN, moved)
     except OSError:
         raise failed(13, "state-unwritable", STAND_IN) from None
     return STAND_IN

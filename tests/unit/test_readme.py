@@ -30,7 +30,7 @@ RUN_BY = {
     # A part of `make test`.
     "make lint": (
         "Makefile",
-        "test: setup setup-ansible setup-pythons setup-haproxies build lint",
+        "test: $(SETUPS) build lint",
     ),
     "make demo KEEP=1": ("tests/end_to_end/test_demo.py", '"--keep"'),
     "make invoke EVENT=events/status.json": (

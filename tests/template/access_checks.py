@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from botocore import xform_name
@@ -10,7 +11,8 @@ from botocore.session import get_session
 
 from local.cloud import sqs
 from local.cloud.policies import Request, allows
-from tests.template.stack import STACK_NAME, Stack, as_list, statements
+from tests.template import allowed
+from tests.template.stack import Stack, as_list, statements
 from tests.template.translate import PROJECT
 
 # Known to have no resource level (AWS service authorization reference).
@@ -26,11 +28,11 @@ WITHOUT_RESOURCE_LEVEL = {
     "ssm:GetCommandInvocation",
 }
 # Whose resources are others', fenced by a tag.
-LIFECYCLE_ACTIONS = [
+FENCED = {
     "autoscaling:CompleteLifecycleAction",
     "autoscaling:RecordLifecycleActionHeartbeat",
-]
-FENCED = {"ssm:SendCommand", *LIFECYCLE_ACTIONS}
+    "ssm:SendCommand",
+}
 # What Lambda does in the function's name: logs, and the queue's messages.
 BY_LAMBDA = {
     "logs:CreateLogStream",
@@ -46,7 +48,9 @@ ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket", "s3:ListBuckets": "s3:ListAllMyB
 
 Statement = Mapping[str, Any]
 
-EARLIER_BUCKETS = "arn:aws:s3:::haproxy-ec2-sync-staging-configbucket-*"
+POLICY = {"Version", "Statement"}
+VERSION = "2012-10-17"
+"""An older one takes `${...}` of a policy literally."""
 
 
 def function_statements(stack: Stack) -> list[Statement]:
@@ -165,6 +169,7 @@ def _denies_plain(statement: Statement) -> set[str]:
     return set(statement["Resource"]) if is_meant else set()
 
 
+@cache
 def called() -> set[str]:
     """The actions that the function's code calls: `s3.put_object` is `s3:PutObject`."""
     code = "".join(
@@ -195,139 +200,122 @@ def function_acts_exactly(stack: Stack) -> Iterator[str]:
         f"{action} is not needed, or no action" for action in sorted(actions - wanted)
     )
     yield from (f"{action} is missing" for action in sorted(wanted - actions))
-    if stack.one("AWS::IAM::Role").get("ManagedPolicyArns"):
-        yield "the role has managed policies: more than we list"
-    trusted = stack.one("AWS::IAM::Role")["AssumeRolePolicyDocument"]["Statement"]
-    if [each["Principal"] for each in trusted] != [{"Service": "lambda.amazonaws.com"}]:
-        yield "others than Lambda may take the role"
 
 
 def function_reaches_its_own(stack: Stack) -> Iterator[str]:
     """The function acts on this stack's resources alone, but for actions that know no resource level."""
+    ours = stack.text("${LowerStackName}-")
     for statement in function_statements(stack):
         yield from (
-            f"{statement['Sid']}: {problem}" for problem in _reaches_too_far(statement)
+            f"{statement['Sid']}: {problem}"
+            for problem in _reaches_too_far(statement, ours)
         )
 
 
-def _reaches_too_far(statement: Statement) -> Iterator[str]:
+def _reaches_too_far(statement: Statement, ours: str) -> Iterator[str]:
     actions = set(statement["Action"])
-    if (
-        statement["Effect"] != "Allow"
-        or {"NotAction", "NotResource"} & statement.keys()
-    ):
+    if statement["Effect"] != "Allow":
         yield "only plain Allow statements are wanted"
     if "*" in statement["Resource"] and not actions <= WITHOUT_RESOURCE_LEVEL:
         yield f"{sorted(actions - WITHOUT_RESOURCE_LEVEL)} on every resource"
-    if not actions & FENCED:  # whose resources are checked below
+    if not actions & FENCED:  # whose resources are fenced by conditions
         named = (resource for resource in statement["Resource"] if resource != "*")
         yield from (
             f"{resource} is not of this stack"
             for resource in named
-            if f"{STACK_NAME}-" not in resource
+            if ours not in resource.lower()
         )
 
 
-def commands_are_fenced(stack: Stack) -> Iterator[str]:
-    """SendCommand: our one document, on instances with both tags. `AWS-RunShellScript` would be root on every host."""
-    sending = [
-        each
-        for each in function_statements(stack)
-        if "ssm:SendCommand" in each["Action"]
-    ]
-    (document,) = stack.of_type("AWS::SSM::Document")
-    name = f"{document}-AbC123dEfGhI"
-    expected = [
-        (
-            f"arn:aws:ssm:ap-southeast-2:123456789012:document/haproxy-ec2-sync-staging-{name}",
-            None,
-        ),
-        (
-            "arn:aws:ec2:ap-southeast-2:123456789012:instance/*",
-            {
-                "StringEquals": {
-                    "ssm:resourceTag/Environment": "staging",
-                    "ssm:resourceTag/Type": "haproxy",
-                }
-            },
-        ),
-    ]
-    if [(each["Resource"], each.get("Condition")) for each in sending] != [
-        ([arn], when) for arn, when in expected
-    ]:
-        yield "SendCommand is not fenced to our document and to instances with both tags"
-    if any(each["Action"] != ["ssm:SendCommand"] for each in sending):
-        yield "SendCommand shares a statement"
-    if "AWS-RunShellScript" in json.dumps(dict(stack.resources)):
-        yield "AWS-RunShellScript is named"
+def policies_grant_what_is_listed(stack: Stack) -> Iterator[str]:
+    """Every policy, wherever it stands, grants and denies what `allowed.GRANTS` says: action by action."""
+    found = dict(policies(stack))
+    for place in sorted({*found, *allowed.GRANTS}):
+        granted = set(grants(found.get(place, [])))
+        wanted = set(listed(stack, allowed.GRANTS.get(place, ())))
+        yield from (
+            f"{place}: not allowed: {each}" for each in sorted(granted - wanted)
+        )
+        yield from (f"{place}: missing: {each}" for each in sorted(wanted - granted))
 
 
-def lifecycle_actions_are_fenced(stack: Stack) -> Iterator[str]:
-    """Hooks are completed and prolonged in groups that have the environment's tag, and in no others."""
-    groups = "arn:aws:autoscaling:ap-southeast-2:123456789012:autoScalingGroup:*:autoScalingGroupName/*"
-    when = {"StringEquals": {"autoscaling:ResourceTag/Environment": "staging"}}
-    found = [
-        (each["Action"], each["Resource"], each.get("Condition"))
-        for each in function_statements(stack)
-        if _of_auto_scaling(each) - WITHOUT_RESOURCE_LEVEL
-    ]
-    if found != [(LIFECYCLE_ACTIONS, [groups], when)]:
-        yield f"the function's lifecycle actions are {found}"
+def policies_are_of_one_version(stack: Stack) -> Iterator[str]:
+    """The one whose variables and conditions mean what is written."""
+    for place, documents in policies(stack):
+        for each in documents:
+            if each.keys() != POLICY or each["Version"] != VERSION:
+                yield f"{place} is a policy with {sorted(each)}, version {each.get('Version')}"
 
 
-def _of_auto_scaling(statement: Statement) -> set[str]:
-    return {each for each in statement["Action"] if each.startswith("autoscaling:")}
+def policies(stack: Stack) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    """All policy documents, by resource and property."""
+    for name, resource in stack.resources.items():
+        for key, value in resource["Properties"].items():
+            documents = list(_documents(value))
+            if documents:
+                yield f"{name}.{key}", documents
 
 
-def bucket_access_is_narrow(stack: Stack) -> Iterator[str]:
-    """The function writes the state, configs and programs only; nobody deletes; nobody but the function lists."""
-    bucket = "arn:aws:s3:::haproxy-ec2-sync-staging-configbucket-1a2b3c4d5e6f"
-    allowed: dict[str, set[str]] = {}
-    for statement in function_statements(stack):
-        for action in statement["Action"]:
-            if action.startswith("s3:"):
-                allowed.setdefault(action, set()).update(statement["Resource"])
-    wanted = {
-        "s3:PutObject": {
-            f"{bucket}/state/staging.json",
-            f"{bucket}/configs/staging/*",
-            f"{bucket}/program/*",
-        },
-        "s3:GetObject": {
-            f"{bucket}/state/staging.json",
-            f"{bucket}/configs/staging/*",
-            f"{bucket}/program/*",
-            f"{bucket}/templates/staging/*",
-            f"{bucket}/vars/staging.yml",
-        },
-        "s3:ListBucket": {bucket, EARLIER_BUCKETS},
-        "s3:ListAllMyBuckets": {"*"},
-    }
-    if allowed != wanted:
-        yield f"the function's access to the bucket is {allowed}, not {wanted}"
+def _documents(node: Any) -> Iterator[Mapping[str, Any]]:
+    match node:
+        case {"Statement": _}:
+            yield node
+        case dict():
+            yield from _documents([*node.values()])
+        case list():
+            for each in node:
+                yield from _documents(each)
 
 
-def earlier_buckets_are_only_looked_at(stack: Stack) -> Iterator[str]:
-    """Buckets of earlier stacks of this name are asked for this environment's uploads, and for nothing else."""
-    found = [
-        (each["Action"], each.get("Condition"))
-        for each in function_statements(stack)
-        if EARLIER_BUCKETS in each["Resource"]
-    ]
-    prefixes = ["templates/staging/", "vars/staging.yml"]
-    wanted = {"StringEquals": {"s3:prefix": prefixes}}
-    if found != [(["s3:ListBucket"], wanted)]:
-        yield f"the function's access to earlier buckets is {found}"
+def grants(documents: list[Mapping[str, Any]]) -> Iterator[str]:
+    """Each action on each resource, with all that the statement says but its name: an unknown element is seen."""
+    for document in documents:
+        for each in statements(document):
+            rest = {
+                key: value
+                for key, value in each.items()
+                if key not in {"Sid", "Action", "Resource"}
+            }
+            for action in each.get("Action", [""]):
+                for resource in each.get("Resource", [""]):
+                    yield f"{action} on {resource or 'itself'}, {plainly(rest)}"
 
 
-def proxies_only_download(stack: Stack) -> Iterator[str]:
-    """A proxy's role may read its environment's configs and the program: no write, no list, no other prefix."""
-    policy = stack.one("AWS::IAM::ManagedPolicy")["PolicyDocument"]
-    found = [
-        (each["Effect"], each["Action"], each["Resource"])
-        for each in statements(policy)
-    ]
-    bucket = "arn:aws:s3:::haproxy-ec2-sync-staging-configbucket-1a2b3c4d5e6f"
-    wanted = [f"{bucket}/configs/staging/*", f"{bucket}/program/*"]
-    if found != [("Allow", ["s3:GetObject"], [each]) for each in wanted]:
-        yield f"the proxies' policy is {found}"
+def listed(stack: Stack, wanted: tuple[allowed.Grant, ...]) -> Iterator[str]:
+    """The same of what is listed."""
+    for each in wanted:
+        named = {"Principal": each.who, "Condition": each.when, "Resource": each.on}
+        statement = {
+            "Effect": each.effect,
+            "Action": [*each.actions],
+            **{key: value for key, value in named.items() if value},
+        }
+        text = json.loads(stack.text(json.dumps(statement)))
+        yield from grants([{"Statement": [text]}])
+
+
+def plainly(node: Any) -> str:
+    """One text for one meaning: of a list the order does not count, nor that one is written as a list."""
+    return json.dumps(_ordered(node), sort_keys=True, ensure_ascii=False)
+
+
+def _ordered(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _ordered(value) for key, value in node.items()}
+    return (
+        sorted(node) if isinstance(node, list) and len(node) != 1 else as_list(node)[0]
+    )
+
+
+def policies_hang_where_they_should(stack: Stack) -> Iterator[str]:
+    """The bucket's policy on the bucket, the queues' on both queues, the proxies' on the roles that are named."""
+    bucket = stack.one("AWS::S3::BucketPolicy")["Bucket"]
+    if bucket != stack.text("${ConfigBucket}"):
+        yield f"the bucket's policy hangs on {bucket}"
+    queues = stack.one("AWS::SQS::QueuePolicy")["Queues"]
+    if queues != [stack.text("${EventQueue}"), stack.text("${DeadLetterQueue}")]:
+        yield f"the queues' policy hangs on {queues}"
+    roles = stack.one("AWS::IAM::ManagedPolicy").get("Roles", [])
+    wanted = [each for each in stack.parameters["ProxyRoles"].split(",") if each]
+    if roles != wanted:
+        yield f"the proxies' policy hangs on {roles}, not {wanted}"

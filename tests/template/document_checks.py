@@ -1,11 +1,15 @@
 """The SSM document as deployed: rules that the service does not check. Each yields complaints."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from local.cloud import document_text
 from tests.template.stack import PSEUDO, Stack
+from tests.template.translate import PROJECT
+
+DOCUMENT = PROJECT / "src/host/document.json"
 
 # What would end a word, start an expansion, or be resolved on the host.
 HOSTILE = [
@@ -36,6 +40,14 @@ SIZE_LIMIT = (
 def content(stack: Stack) -> dict[str, Any]:
     """The document's content."""
     return dict(stack.one("AWS::SSM::Document")["Content"])
+
+
+def content_is_the_file(stack: Stack) -> Iterator[str]:
+    """What is deployed is the file that `make document` writes, and that the function compares."""
+    if content(stack) != json.loads(DOCUMENT.read_text()):
+        yield f"the content is not that of {DOCUMENT.name}"
+    if stack.one("AWS::SSM::Document")["DocumentFormat"] != "JSON":
+        yield "the content is JSON"
 
 
 def step(stack: Stack, name: str) -> dict[str, Any]:

@@ -6,39 +6,52 @@ The names are those of the samples in `events/`.
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.template.translate import REGION, Template, translate
 
+ACCOUNT = "123456789012"
 STACK_NAME = "haproxy-ec2-sync-staging"
-PSEUDO = {
-    "AWS::AccountId": "123456789012",
-    "AWS::Region": REGION,
-    "AWS::Partition": "aws",
-    "AWS::StackName": STACK_NAME,
-    "AWS::StackId": f"arn:aws:cloudformation:{REGION}:123456789012:stack/{STACK_NAME}/"
-    "0f3c1a60-cbd5-11f0-8f2e-0a1b2c3d4e5f",
-}
+type Pseudo = Mapping[str, str]
+
+
+def pseudo(partition: str, region: str, account: str, name: str) -> Pseudo:
+    """CloudFormation's own parameters, of a stack in that place."""
+    return {
+        "AWS::AccountId": account,
+        "AWS::Region": region,
+        "AWS::Partition": partition,
+        "AWS::StackName": name,
+        "AWS::StackId": f"arn:{partition}:cloudformation:{region}:{account}:stack/{name}/"
+        "0f3c1a60-cbd5-11f0-8f2e-0a1b2c3d4e5f",
+    }
+
+
+PSEUDO = pseudo("aws", REGION, ACCOUNT, STACK_NAME)
+# The service of an ARN and its end, by the types whose ARNs the template uses.
 ARNS = {
-    "AWS::Events::Rule": "arn:aws:events:ap-southeast-2:123456789012:rule/{}",
-    "AWS::IAM::Role": "arn:aws:iam::123456789012:role/{}",
-    "AWS::Lambda::Function": "arn:aws:lambda:ap-southeast-2:123456789012:function:{}",
-    "AWS::Logs::LogGroup": "arn:aws:logs:ap-southeast-2:123456789012:log-group:{}:*",
-    "AWS::S3::Bucket": "arn:aws:s3:::{}",
-    "AWS::SQS::Queue": "arn:aws:sqs:ap-southeast-2:123456789012:{}",
+    "AWS::Events::Rule": ("events", "rule/{}"),
+    "AWS::IAM::Role": ("iam", "role/{}"),
+    "AWS::Lambda::Function": ("lambda", "function:{}"),
+    "AWS::Logs::LogGroup": ("logs", "log-group:{}:*"),
+    "AWS::S3::Bucket": ("s3", "{}"),
+    "AWS::SQS::Queue": ("sqs", "{}"),
 }
+# Between them stand region and account, but for these.
+OWNERS = {"iam": ("", "AWS::AccountId"), "s3": ("", "")}
 NO_VALUE = "AWS::NoValue"
-QUEUE_URL = "https://sqs.ap-southeast-2.amazonaws.com/123456789012/{}"
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What CloudFormation would create, by logical id."""
+    """What CloudFormation would create, by logical id, and the translated template that says so."""
 
+    template: Template
     parameters: Mapping[str, str]
     resources: Mapping[str, Mapping[str, Any]]
     outputs: Mapping[str, Any]
+    resolver: "Resolver"
 
     def of_type(self, type_name: str) -> dict[str, Any]:
         """Properties of the resources of a type, by logical id."""
@@ -55,29 +68,36 @@ class Stack:
 
     def arn(self, logical_id: str) -> str:
         """The ARN that references to the resource resolve to."""
-        return ARNS[self.resources[logical_id]["Type"]].format(
-            physical_name(self.resources, logical_id)
-        )
+        return self.resolver.arn(logical_id)
 
+    def text(self, text: str) -> str:
+        """What `Fn::Sub` makes of the text: rules name resources and parameters as the template does.
 
-def physical_name(resources: Mapping[str, Any], logical_id: str) -> str:
-    """As CloudFormation makes names: stack, logical id, something random."""
-    if resources[logical_id]["Type"] == "AWS::S3::Bucket":
-        return f"{STACK_NAME}-{logical_id.lower()}-1a2b3c4d5e6f"
-    return f"{STACK_NAME}-{logical_id}-AbC123dEfGhI"
+        `${LowerStackName}` is how names of buckets begin.
+        """
+        name = self.resolver.place["AWS::StackName"].lower()
+        return self.resolver.sub(text, {"LowerStackName": name})
 
 
 def deployed(template: Template, **parameters: str) -> Stack:
     """The stack that the template gives with these parameters; an unknown reference is a KeyError."""
-    plain = translate(template)
+    return placed(translate(template), parameters, PSEUDO)
+
+
+def placed(plain: Template, parameters: Mapping[str, str], place: Pseudo) -> Stack:
+    """The stack that a translated template gives there; an unknown reference is a KeyError."""
     values = {
         name: parameters.get(name, str(each.get("Default", "")))
         for name, each in plain["Parameters"].items()
     }
-    conditions = Resolver(values, {}).resolve(plain.get("Conditions", {}))
-    resolver = Resolver(values, plain["Resources"], conditions)
+    bare = Resolver(values, plain["Resources"], place=place)
+    resolver = replace(bare, conditions=bare.resolve(plain.get("Conditions", {})))
     return Stack(
-        values, resolver.resolve(plain["Resources"]), resolver.resolve(plain["Outputs"])
+        plain,
+        values,
+        resolver.resolve(plain["Resources"]),
+        resolver.resolve(plain["Outputs"]),
+        resolver,
     )
 
 
@@ -97,6 +117,7 @@ class Resolver:
     parameters: Mapping[str, str]
     resources: Mapping[str, Any]
     conditions: Mapping[str, bool] = field(default_factory=dict)
+    place: Pseudo = field(default_factory=lambda: PSEUDO)
 
     def resolve(self, node: Any) -> Any:
         """The node without intrinsics; policies written as text are parsed."""
@@ -111,7 +132,8 @@ class Resolver:
                     else self.without_no_value(node)
                 )
             case list():
-                return [self.resolve(value) for value in node]
+                values = [self.resolve(value) for value in node]
+                return [value for value in values if value != NO_VALUE]
         return node
 
     def called(self, function: str, argument: Any) -> Any:
@@ -140,22 +162,31 @@ class Resolver:
         """A parameter's value, or the name of a resource; `NO_VALUE` for a property that is left out."""
         if name == NO_VALUE:
             return NO_VALUE
-        if name in PSEUDO:
-            return PSEUDO[name]
-        if name in self.parameters:
-            return self.parameters[name]
-        physical = physical_name(self.resources, name)
-        return (
-            QUEUE_URL.format(physical)
-            if self.resources[name]["Type"] == "AWS::SQS::Queue"
-            else physical
-        )
+        known = {**self.place, **self.parameters}
+        if name in known:
+            return known[name]
+        is_queue = self.resources[name]["Type"] == "AWS::SQS::Queue"
+        return self.queue_url(name) if is_queue else self.physical_name(name)
 
-    def arn(self, name: str) -> str:
+    def physical_name(self, logical_id: str) -> str:
+        """As CloudFormation makes names: stack, logical id, something random."""
+        stack = self.place["AWS::StackName"]
+        if self.resources[logical_id]["Type"] == "AWS::S3::Bucket":
+            return f"{stack}-{logical_id}-1a2b3c4d5e6f".lower()
+        return f"{stack}-{logical_id}-AbC123dEfGhI"
+
+    def queue_url(self, logical_id: str) -> str:
+        """Where a queue is."""
+        region, account = self.place["AWS::Region"], self.place["AWS::AccountId"]
+        return f"https://sqs.{region}.amazonaws.com/{account}/{self.physical_name(logical_id)}"
+
+    def arn(self, logical_id: str) -> str:
         """The resource's ARN."""
-        return ARNS[self.resources[name]["Type"]].format(
-            physical_name(self.resources, name)
-        )
+        service, rest = ARNS[self.resources[logical_id]["Type"]]
+        keys = OWNERS.get(service, ("AWS::Region", "AWS::AccountId"))
+        owner = [self.place.get(key, "") for key in keys]
+        name = rest.format(self.physical_name(logical_id))
+        return ":".join(["arn", self.place["AWS::Partition"], service, *owner, name])
 
     def sub(self, text: str, names: Mapping[str, Any] | None = None) -> str:
         """The text with `${Name}` and `${Name.Arn}` replaced, and by names of its own."""

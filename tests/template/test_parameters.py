@@ -4,7 +4,6 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
 from unicodedata import category
 
 import pytest
@@ -16,6 +15,9 @@ from haproxy_sync.settings import MAX_LISTEN_PORTS, MAX_PORT, Settings
 from tests import settings_table
 from tests.settings_table import Setting
 from tests.template import translate
+from tests.template.parameter_checks import java, refused, takes
+from tests.template.parameter_values import BAD, GOOD
+from tests.template.rules import others
 from tests.template.stack import NO_VALUE, PSEUDO, Resolver, Stack, deployed
 from tests.template.translate import Template
 
@@ -161,110 +163,8 @@ def test_the_parser_takes_what_the_pattern_lets_pass(
 def test_pattern_and_parser_take_any_ports(ports: list[int], source: Template) -> None:
     """As many as iptables takes, all that exist."""
     text = ",".join(map(str, ports))
-    assert is_taken(source, "ListenPorts", text)
+    assert takes(source["Parameters"]["ListenPorts"], text)
     assert SETTINGS["LISTEN_PORTS"].variable.parse(text) == tuple(ports)
-
-
-GOOD: dict[str, list[str]] = {
-    "Environment": ["staging", "eu.prod-2"],
-    "EnvironmentTagKey": ["Environment", "team:stage", "cost centre"],
-    "TypeTagKey": ["Type", "Role"],
-    "BackendTagValue": [
-        "tomcat",
-        "app/v2",
-        "App Server: größe",
-        "приложение",
-        "x" * 256,
-    ],
-    "ProxyTagValue": ["haproxy", "lb@edge", "Lastverteiler Süd/1"],
-    "BackendSubnets": [
-        "",
-        "subnet-0a1b2c3d",
-        "subnet-0a1b2c3d4e5f60718,subnet-0a1b2c3d",
-    ],
-    "ConfigPath": ["/etc/haproxy/haproxy.cfg", "/opt/lb/conf.d/haproxy-1.cfg"],
-    "ProxyRoles": ["", "haproxy-instance", "lb.blue,lb_green@2,A+b=c"],
-    "ListenPorts": ["80,443", "8443", "1,65535"],
-    "MaxConcurrency": ["10", "25%"],
-    "MaxErrors": ["0", "10%"],
-    "HoldMinutes": ["5", "0.2"],
-    "DriftCheckMinutes": ["10", "0.2"],
-    "ReloadMethod": ["syn-drop", "seamless", "runtime", "auto"],
-    "ZoneAware": ["true", "false"],
-    "JoinWhen": ["in-service", "running"],
-    "LifecycleHookPrefix": ["haproxy-ec2-sync", "team/Edge_1-", "x" * 255],
-    "DrainSeconds": ["0", "90", "2.5", "7200"],
-    "SlowStartSeconds": ["0", "1", "30", "999", "2999", "3599", "3600"],
-    "Canary": ["true", "false"],
-    "StartFrozen": ["true", "false"],
-    "EmptyPool": ["hold", "publish"],
-    "SweepRate": ["rate(1 minute)", "rate(5 minutes)", "rate(1 hour)"],
-}
-BAD: dict[str, list[str]] = {
-    "Environment": ["", "a/b", "*", "staging ", "-x", "x" * 64, "pre prod", "größe"],
-    "EnvironmentTagKey": ["", 'a"b', "a\\b", " x", "${x}", "*"],
-    "TypeTagKey": ["", "a\nb", "?"],
-    "BackendTagValue": ["", " tomcat", "tomcat ", "tom\u00a0cat", '"', "*", "x" * 257],
-    "ProxyTagValue": ["", "a,b", "${aws:userid}", "прокси", "a÷b"],
-    "BackendSubnets": ["vpc-0a1b2c3d", "subnet-0a1b2c3d, subnet-0a1b2c3e", ","],
-    "ConfigPath": [
-        "haproxy.cfg",
-        "/etc/../passwd",
-        "/etc//x",
-        "/etc/haproxy/",
-        "/etc/hap roxy.cfg",
-        "/etc/$x",
-    ],
-    "ListenPorts": [
-        "",
-        "80, 443",
-        "http",
-        "0",
-        "80,0",
-        "99999",
-        "443,65536",
-        "080",
-        "80;443",
-        ",".join(["80"] * 16),
-    ],
-    "MaxConcurrency": ["0", "0%", "101%", "-1", "ten"],
-    "MaxErrors": ["-1", "101%", "1.5"],
-    "ReloadMethod": ["restart"],
-    "ZoneAware": ["yes"],
-    "JoinWhen": ["InService", "pending"],
-    "LifecycleHookPrefix": ["", "haproxy.sync", "haproxy sync", "*", "x" * 256],
-    "DrainSeconds": ["-1", "7201"],
-    "SlowStartSeconds": ["", "-1", "3601", "10000", "030", "0.5", "30s"],
-    "Canary": ["True"],
-    "StartFrozen": ["yes", ""],
-    "EmptyPool": ["empty"],
-    "SweepRate": [
-        "rate(1 minutes)",
-        "rate(5 minute)",
-        "rate(0 minutes)",
-        "cron(* * * * ? *)",
-        "1 minute",
-    ],
-}
-
-
-def is_taken(template: Template, name: str, value: str) -> bool:
-    """Whether CloudFormation takes the value: whole match of the pattern, or one of the allowed."""
-    parameter: dict[str, Any] = template["Parameters"][name]
-    if "AllowedValues" in parameter:
-        return value in map(str, parameter["AllowedValues"])
-    if parameter["Type"] == "Number":
-        return (
-            float(parameter["MinValue"]) <= float(value) <= float(parameter["MaxValue"])
-        )
-    return java(parameter["AllowedPattern"]).fullmatch(value) is not None
-
-
-def java(pattern: str) -> re.Pattern[str]:
-    r"""A pattern as CloudFormation reads it: `\p` is Unicode's, all else is ASCII's."""
-    if r"\p" in pattern:
-        return re.compile(pattern.replace(r"\p{L}\p{N}", r"\w"))
-    return re.compile(pattern, re.ASCII)
 
 
 def test_letters_and_digits_are_the_same_in_both_languages() -> None:
@@ -295,7 +195,7 @@ def test_pattern_and_parser_agree(
         is_parsed = SETTINGS[variable].variable.parse(text) == text
     except SettingsError:
         is_parsed = False
-    assert is_parsed == is_taken(source, name, text)
+    assert is_parsed == takes(source["Parameters"][name], text)
 
 
 @pytest.mark.fault("F114")
@@ -335,7 +235,7 @@ def test_who_names_an_environment_otherwise_is_told_why(source: Template) -> Non
 )
 def test_good_value(name: str, value: str, source: Template) -> None:
     """What a stack may be deployed with, the function can start with."""
-    assert is_taken(source, name, value)
+    assert takes(source["Parameters"][name], value)
     Settings.from_env(
         environment(deployed(source, **{"Environment": "staging", name: value}))
     )
@@ -347,31 +247,15 @@ def test_good_value(name: str, value: str, source: Template) -> None:
 )
 def test_bad_value(name: str, value: str, source: Template) -> None:
     """What would break an object key, a policy, a command or a filter is refused before the deploy."""
-    assert not is_taken(source, name, value)
+    assert not takes(source["Parameters"][name], value)
 
 
-def test_every_parameter_is_fenced(source: Template) -> None:
-    """Each parameter is described, bounded, and shown in a group of the console."""
-    groups = source["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
-    assert {name for group in groups for name in group["Parameters"]} == set(
-        source["Parameters"]
-    )
-    for parameter in source["Parameters"].values():
-        assert parameter["Description"]
-        assert {"AllowedPattern", "AllowedValues", "MinValue"} & parameter.keys()
-        assert "ConstraintDescription" in parameter or "AllowedPattern" not in parameter
-
-
-def test_outputs(staging: Stack) -> None:
-    """The outputs lead to the function, the bucket, the document, the queues, and the policy that proxies need."""
-    values = {name: output["Value"] for name, output in staging.outputs.items()}
-    assert values["FunctionName"].startswith(
-        "haproxy-ec2-sync-staging-ReconcileFunction"
-    )
-    assert values["BucketName"] == environment(staging)["BUCKET"]
-    assert values["DocumentName"] == environment(staging)["DOCUMENT_NAME"]
-    assert values["QueueUrl"] == environment(staging)["QUEUE_URL"]
-    assert "ProxyPolicy" in values["ProxyPolicyArn"]
+def test_elsewhere_every_parameter_is_another(source: Template) -> None:
+    """So that a rule sees what is written out instead of referred to."""
+    assert others().keys() == source["Parameters"].keys()
+    for name, value in others().items():
+        assert takes(source["Parameters"][name], value)
+        assert value != str(source["Parameters"][name].get("Default", "staging"))
 
 
 @pytest.mark.fault("F178")
@@ -413,20 +297,9 @@ def test_roles_of_the_deployed_policy(
     ],
 )
 def test_tags_that_say_two_things_are_refused(
-    parameters: dict[str, str], named: list[str], source: Template
+    parameters: dict[str, str], named: list[str], staging: Stack
 ) -> None:
     """By a rule, so before anything is made; it names both parameters."""
-    defaults = {
-        name: str(each.get("Default", ""))
-        for name, each in source["Parameters"].items()
-    }
-    said = [
-        assertion["AssertDescription"]
-        for rule in Resolver(defaults | parameters, {})
-        .resolve(source["Rules"])
-        .values()
-        for assertion in rule["Assertions"]
-        if not assertion["Assert"]
-    ]
+    said = refused(staging, parameters)
     assert [name for text in said for name in named if name in text] == named
     assert len(said) == (1 if named else 0)

@@ -1,43 +1,14 @@
 """The rules' patterns let through what can change a config, judged by the samples in `events/`."""
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from moto.events.models import EventPattern
 
 from haproxy_sync.operator.actions import ACTIONS
+from tests.template.event_checks import MATCHES, matching, samples
 from tests.template.stack import Stack, deployed
 from tests.template.translate import Template
-
-EVENTS = Path(__file__).parents[2] / "events"
-# Which rule lets a sample through; the schedule has no pattern, and what is ours comes by the queue.
-MATCHES = {
-    "autoscaling-launch-lifecycle-action": "AutoScalingRule",
-    "autoscaling-launch-successful": "AutoScalingRule",
-    "autoscaling-terminate-lifecycle-action": "AutoScalingRule",
-    "autoscaling-terminate-successful": "AutoScalingRule",
-    "autoscaling-warm-pool-lifecycle-action": "AutoScalingRule",
-    "rebalance-recommendation": "SpotRule",
-    "spot-interruption-warning": "SpotRule",
-    "ec2-instance-state-running": "InstanceStateRule",
-    "ec2-instance-state-shutting-down": "InstanceStateRule",
-    "ec2-instance-state-stopped": "InstanceStateRule",
-    "ec2-instance-state-stopping": "InstanceStateRule",
-    "ec2-instance-state-terminated": "InstanceStateRule",
-    "tag-change-environment-updated": "InstanceTagRule",
-    "tag-change-type-added": "InstanceTagRule",
-    "tag-change-type-removed": "InstanceTagRule",
-    "tag-change-weight-set": "InstanceTagRule",
-    "ssm-command-failed": "CommandRule",
-    "ssm-command-success": "CommandRule",
-    "ssm-command-timedout": "CommandRule",
-    "s3-template-deleted": "UploadRule",
-    "s3-template-uploaded": "UploadRule",
-    "s3-variables-uploaded": "UploadRule",
-}
 
 ARCHITECTURE = Path(__file__).parents[2] / "docs/architecture.md"
 # What the picture of the architecture calls each rule.
@@ -50,24 +21,6 @@ DRAWN = {
     "template upload": "UploadRule",
     "schedule": "SweepRule",
 }
-
-
-def samples() -> dict[str, dict[str, Any]]:
-    """All samples, by name."""
-    return {
-        path.stem: json.loads(path.read_text())
-        for path in sorted(EVENTS.glob("*.json"))
-    }
-
-
-def matching(stack: Stack, event: Any) -> list[str]:
-    """The rules whose pattern lets the event through."""
-    return [
-        name
-        for name, rule in stack.of_type("AWS::Events::Rule").items()
-        if "EventPattern" in rule
-        and EventPattern.load(json.dumps(rule["EventPattern"])).matches_event(event)
-    ]
 
 
 @pytest.mark.parametrize("name", samples())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from local import deployment
-from tests.template.test_parameters import is_taken
+from tests.template.parameter_checks import careless, takes
 from tests.template.translate import PROJECT, Template
 
 SAMCONFIG = PROJECT / "samconfig.toml"
@@ -80,7 +80,9 @@ def test_each_stands_alone(environment: str, source: Template) -> None:
     assert deploy["s3_prefix"] == tables["global"]["parameters"]["stack_name"]
     assert f"environment={overrides['Environment']}" in deploy["tags"]
     assert {"CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"} == set(deploy["capabilities"])
-    assert all(is_taken(source, name, value) for name, value in overrides.items())
+    assert all(
+        takes(source["Parameters"][name], value) for name, value in overrides.items()
+    )
 
 
 def sam_reads(parameters: Any) -> dict[str, str]:
@@ -119,3 +121,14 @@ def test_production_asks_first() -> None:
         for name, tables in samconfig().items()
     }
     assert asks == {"default": False, "staging": False, "production": True}
+
+
+def test_only_who_tries_is_careless() -> None:
+    """What is careful by default stays so wherever there is traffic."""
+    said = {
+        name: [
+            each.partition(":")[0] for each in careless(deployment.overrides(tables))
+        ]
+        for name, tables in samconfig().items()
+    }
+    assert said == {"default": ["StartFrozen=false"], "staging": [], "production": []}

@@ -1,70 +1,51 @@
 """How the parts hang together: rules on the deployed stack that no scanner has. Each yields complaints."""
 
-import re
-from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
+from tests.template import allowed
 from tests.template.stack import Stack, as_list
 
 HOUR, DAY = 3600, 86400
+# As many attempts as the service makes: the hour ends them.
+RETRY = {"MaximumEventAgeInSeconds": HOUR, "MaximumRetryAttempts": 185}
+ENCRYPTED = {
+    "ServerSideEncryptionConfiguration": [
+        {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    ]
+}
+UNFINISHED = {
+    "Status": "Enabled",
+    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+}
 # What becomes of it with the stack, and on replacement. What is kept is not kept when the stack's create failed.
 STATEFUL = {
     "AWS::S3::Bucket": ("RetainExceptOnCreate", "Retain"),
     "AWS::Logs::LogGroup": ("RetainExceptOnCreate", "Retain"),
     "AWS::SQS::Queue": ("Delete", "Delete"),
+    "AWS::Lambda::LayerVersion": ("Delete", None),
 }
 # Create-only, as name and path are (provider schema of AWS::IAM::ManagedPolicy): another text is another policy.
 POLICY_DESCRIPTION = "Lets a HAProxy host download its config and the program that installs it, and nothing else"
-# Of checkov; which of them are right for us is in docs/decisions.md.
-KEPT_FINDINGS = {
-    "CKV_AWS_18",  # access log of the bucket
-    "CKV_AWS_27",  # customer key for queues
-    "CKV_AWS_115",  # reserved concurrency
-    "CKV_AWS_116",  # dead-letter target of the function
-    "CKV_AWS_117",  # VPC
-    "CKV_AWS_158",  # customer key for logs
-    "CKV_AWS_173",  # customer key for the environment
-}
-# Physical names are left to CloudFormation, so that two stacks never fight for one.
-NAME_PROPERTIES = defaultdict(
-    set,
-    {
-        "AWS::CloudWatch::Alarm": {"AlarmName"},
-        "AWS::Events::Rule": {"Name"},
-        "AWS::IAM::ManagedPolicy": {"ManagedPolicyName"},
-        "AWS::IAM::Role": {"RoleName"},
-        "AWS::Lambda::Function": {"FunctionName"},
-        "AWS::Logs::LogGroup": {"LogGroupName"},
-        "AWS::S3::Bucket": {"BucketName"},
-        "AWS::SQS::Queue": {"QueueName"},
-        "AWS::SSM::Document": {"Name"},
-    },
-)
 
 
 def queue_outlasts_function(stack: Stack) -> Iterator[str]:
-    """A message stays invisible for six runs, is tried five times or more, and then kept for two weeks."""
-    function, queue = (
-        stack.one("AWS::Lambda::Function"),
-        stack.of_type("AWS::SQS::Queue")["EventQueue"],
-    )
-    mapping = stack.one("AWS::Lambda::EventSourceMapping")
-    wanted = 6 * function["Timeout"] + mapping.get("MaximumBatchingWindowInSeconds", 0)
-    if queue["VisibilityTimeout"] < wanted:
-        yield f"visibility timeout {queue['VisibilityTimeout']} s, wanted {wanted} s"
-    redrive = queue.get("RedrivePolicy", {})
-    if (
-        redrive.get("deadLetterTargetArn") != stack.arn("DeadLetterQueue")
-        or redrive.get("maxReceiveCount", 0) < 5
-    ):
-        yield "messages that fail five times or more must go to the dead-letter queue"
-    if (
-        stack.of_type("AWS::SQS::Queue")["DeadLetterQueue"].get(
-            "MessageRetentionPeriod"
-        )
-        != 14 * DAY
-    ):
-        yield "the dead-letter queue must keep messages for 14 days"
+    """A message stays invisible for six runs, is tried five times, and then kept for two weeks."""
+    timeout = stack.one("AWS::Lambda::Function")["Timeout"]
+    queues = stack.of_type("AWS::SQS::Queue")
+    queue, dead = queues["EventQueue"], queues["DeadLetterQueue"]
+    if queue["VisibilityTimeout"] != 6 * timeout:
+        yield f"visibility timeout {queue['VisibilityTimeout']} s, wanted {6 * timeout} s: six runs"
+    if queue.get("RedrivePolicy") != {
+        "deadLetterTargetArn": stack.arn("DeadLetterQueue"),
+        "maxReceiveCount": 5,
+    }:
+        yield "messages that fail five times must go to the dead-letter queue"
+    if "RedrivePolicy" in dead or "VisibilityTimeout" in dead:
+        yield "the dead-letter queue keeps what it has for who looks after it"
+    kept = (queue["MessageRetentionPeriod"], dead["MessageRetentionPeriod"])
+    if kept != (4 * DAY, 14 * DAY):
+        yield f"messages are kept for {kept} s, wanted 4 and 14 days: over a weekend, and until somebody looked"
 
 
 def only_the_queue_invokes(stack: Stack) -> Iterator[str]:
@@ -72,6 +53,8 @@ def only_the_queue_invokes(stack: Stack) -> Iterator[str]:
     mapping = stack.one("AWS::Lambda::EventSourceMapping")
     if mapping["EventSourceArn"] != stack.arn("EventQueue"):
         yield "the function does not listen to the queue"
+    if mapping["FunctionName"] != stack.text("${ReconcileFunction}"):
+        yield "the queue invokes something else"
     if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
         yield "one bad message fails the batch"
     if mapping.get("ScalingConfig") != {"MaximumConcurrency": 2}:
@@ -80,41 +63,32 @@ def only_the_queue_invokes(stack: Stack) -> Iterator[str]:
         "MaximumBatchingWindowInSeconds", 0
     ):
         yield "batches must be of 10 without a window: a window delays the first event"
-    if stack.of_type("AWS::Lambda::Permission"):
-        yield "somebody else may invoke the function"
 
 
 def targets_lose_nothing(stack: Stack) -> Iterator[str]:
     """Every rule targets the queue, retries for one hour, and keeps in the dead-letter queue what it cannot deliver."""
+    queue, dead = stack.arn("EventQueue"), stack.arn("DeadLetterQueue")
     for name, rule in stack.of_type("AWS::Events::Rule").items():
+        if [target["Arn"] for target in rule["Targets"]] != [queue]:
+            yield f"{name} does not target the queue, and it alone"
         for target in rule["Targets"]:
-            retry = target.get("RetryPolicy", {})
-            if target["Arn"] != stack.arn("EventQueue"):
-                yield f"{name} does not target the queue"
-            if target.get("DeadLetterConfig") != {"Arn": stack.arn("DeadLetterQueue")}:
+            if target.get("DeadLetterConfig") != {"Arn": dead}:
                 yield f"{name} has no dead-letter queue"
-            if (
-                retry.get("MaximumEventAgeInSeconds") != HOUR
-                or not 1 <= retry.get("MaximumRetryAttempts", 0) <= 185
-            ):
+            if target.get("RetryPolicy") != RETRY:
                 yield f"{name} must retry for one hour"
 
 
 def a_beat_exists(stack: Stack) -> Iterator[str]:
-    """One rule fires on a schedule that EventBridge understands: everything else may be lost."""
-    beats = [
-        rule
-        for rule in stack.of_type("AWS::Events::Rule").values()
+    """One rule fires on a schedule, as often as the parameter says: everything else may be lost."""
+    rules = stack.of_type("AWS::Events::Rule")
+    beats = {
+        name: rule["ScheduleExpression"]
+        for name, rule in rules.items()
         if "ScheduleExpression" in rule
-    ]
-    rate = re.compile(r"rate\((1 (minute|hour)|([2-9]|[1-9][0-9]+) (minutes|hours))\)")
-    if len(beats) != 1 or not rate.fullmatch(beats[0]["ScheduleExpression"]):
-        yield "there must be one rule with a rate"
-    if any(
-        rule.get("State", "ENABLED") != "ENABLED"
-        for rule in stack.of_type("AWS::Events::Rule").values()
-    ):
-        yield "a rule is switched off"
+    }
+    rate = stack.parameters["SweepRate"]
+    if beats != {"SweepRule": rate} or "EventPattern" in rules["SweepRule"]:
+        yield f"schedules are {beats}, wanted is one of SweepRule, of {rate}"
 
 
 def bucket_is_private(stack: Stack) -> Iterator[str]:
@@ -127,10 +101,10 @@ def bucket_is_private(stack: Stack) -> Iterator[str]:
         "Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]
     }:
         yield "ACLs are on"
-    if "BucketEncryption" not in bucket or bucket.get("VersioningConfiguration") != {
-        "Status": "Enabled"
-    }:
-        yield "not encrypted, or not versioned"
+    if bucket.get("BucketEncryption") != ENCRYPTED:
+        yield "not encrypted, or with a key that proxies may not use"
+    if bucket.get("VersioningConfiguration") != {"Status": "Enabled"}:
+        yield "not versioned"
     if bucket.get("NotificationConfiguration") != {
         "EventBridgeConfiguration": {"EventBridgeEnabled": True}
     }:
@@ -143,31 +117,28 @@ def no_config_expires(stack: Stack) -> Iterator[str]:
     What checks left is none: it goes after a week.
     """
     rules = stack.one("AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
-    (checks,) = [each for each in rules if each.get("Prefix", "").endswith("/check/")]
-    if checks.get("ExpirationInDays") != 7 or checks["Prefix"].count("/") != 3:
-        yield f"{checks['Prefix']} does not go after a week"
-    for rule in rules:
-        if rule is checks:
-            continue
-        if (
-            rule["Status"] != "Enabled"
-            or {"ExpirationInDays", "ExpirationDate", "Transitions"} & rule.keys()
-        ):
-            yield f"{rule['Id']} takes current objects away"
-    bounded = {
-        rule["Prefix"] for rule in rules if "NoncurrentVersionExpiration" in rule
-    }
-    missing = {"state/", "configs/", "program/", "templates/", "vars/"} - bounded
-    yield from (
-        f"old versions below {prefix} are kept for ever" for prefix in sorted(missing)
-    )
+    found = [{key: each[key] for key in each.keys() - {"Id"}} for each in rules]
+    wanted = [*lifecycle(stack), UNFINISHED]
+    yield from (f"{each} is not allowed" for each in found if each not in wanted)
+    yield from (f"{each} is missing" for each in wanted if each not in found)
+
+
+def lifecycle(stack: Stack) -> Iterator[dict[str, Any]]:
+    """The rules of the prefixes."""
+    for prefix, (current, replaced) in allowed.LIFECYCLE.items():
+        yield {
+            "Status": "Enabled",
+            "Prefix": stack.text(prefix),
+            **({"ExpirationInDays": current} if current else {}),
+            "NoncurrentVersionExpiration": {"NoncurrentDays": replaced},
+        }
 
 
 def proxies_can_follow(stack: Stack) -> Iterator[str]:
     """A deploy lets proxies read what a new function has them download before that function can send anything."""
     (function,) = stack.of_type("AWS::Lambda::Function")
-    first = stack.resources[function].get("DependsOn", [])
-    if not stack.of_type("AWS::IAM::ManagedPolicy").keys() <= {*as_list(first)}:
+    first = as_list(stack.resources[function].get("DependsOn", []))
+    if first != [*stack.of_type("AWS::IAM::ManagedPolicy")]:
         yield "the function may be new while the proxies' policy is old"
 
 
@@ -190,46 +161,17 @@ def queues_are_encrypted(stack: Stack) -> Iterator[str]:
 
 
 def log_is_kept_and_bounded(stack: Stack) -> Iterator[str]:
-    """The function writes to a log group of this stack that has a retention."""
+    """The function writes to a log group of this stack, which keeps it as long as the parameter says."""
     group = stack.one("AWS::Logs::LogGroup")
-    if not group.get("RetentionInDays"):
-        yield "the log is kept for ever"
-    if stack.one("AWS::Lambda::Function").get("LoggingConfig", {}).get(
-        "LogGroup"
-    ) not in stack.arn("ReconcileLog"):
-        yield "the function logs elsewhere"
-
-
-def names_are_free(stack: Stack) -> Iterator[str]:
-    """No resource has a fixed name, so a second stack can stand beside the first."""
-    for name, resource in stack.resources.items():
-        for key in NAME_PROPERTIES[resource["Type"]] & resource["Properties"].keys():
-            yield f"{name} has a fixed {key}"
-
-
-def alarms_reach_somebody(stack: Stack) -> Iterator[str]:
-    """Each alarm has an action and says what missing data means."""
-    for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
-        if not alarm.get("AlarmActions"):
-            yield f"{name} tells nobody"
-        if "TreatMissingData" not in alarm:
-            yield f"{name} leaves missing data undecided"
-
-
-def scanner_skips_have_reasons(stack: Stack) -> Iterator[str]:
-    """Every finding of a scanner that we keep is known here, and says at its resource why."""
-    for name, resource in stack.resources.items():
-        for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", []):
-            if skip["id"] not in KEPT_FINDINGS:
-                yield f"{name}: {skip['id']} is not among the findings that we decided to keep"
-            if len(skip.get("comment", "")) < 20:
-                yield f"{name}: {skip['id']} has no reason"
+    if group.get("RetentionInDays") != stack.parameters["LogRetentionDays"]:
+        yield "the log is kept for ever, or not as long as somebody decided"
+    config = stack.one("AWS::Lambda::Function").get("LoggingConfig")
+    if config != {"LogGroup": stack.text("${ReconcileLog}")}:
+        yield f"the function logs elsewhere: {config}"
 
 
 def the_attached_policy_stays(stack: Stack) -> Iterator[str]:
     """No deploy replaces the proxies' policy: the old one could not be deleted where somebody attached it."""
     for name, policy in stack.of_type("AWS::IAM::ManagedPolicy").items():
-        fixed = {"ManagedPolicyName", "Path"} & policy.keys()
-        yield from (f"{name} has a {key}" for key in sorted(fixed))
         if policy.get("Description") != POLICY_DESCRIPTION:
             yield f"{name} has another description than the one that every release must have"

@@ -161,6 +161,6 @@ bench-scale: build ## what clients lose while backends come and go, against a cr
 	$(AS_ROOT) $(PYTHON) -m benchmarks.scale
 
 clean: ## all that can be made again
-	rm -rf .aws-sam build dist .venv .venv-sam .venv-aws .venv-ansible .venv-supply .tools .setup.lock \
+	rm -rf .aws-sam build dist .venv .venv-sam .venv-aws .venv-checkov .venv-ansible .venv-supply .tools .setup.lock \
 		.mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -38,6 +38,19 @@ HARMLESS: Mapping[str, str] = {
 """Mutants that change nothing in the world, each with its reason; all others must be caught."""
 
 
+OF_FUNCTION = ("Resources", "ReconcileFunction", "Properties")
+OF_LAYER = ("Resources", "DependencyLayer")
+HIDDEN = (
+    ("Transform",),
+    (*OF_FUNCTION, "CodeUri"),
+    (*OF_FUNCTION, "Events"),
+    (*OF_LAYER, "Metadata"),
+    (*OF_LAYER, "Properties", "ContentUri"),
+    (*OF_LAYER, "Properties", "RetentionPolicy"),
+    ("Resources", "ApplyDocument", "Properties", "Content"),
+)
+
+
 @pytest.fixture(scope="module")
 def translated() -> Template:
     """The translated template, of which no part is shared with another."""
@@ -69,6 +82,20 @@ def test_mutants_are_caught(changed: str, translated: Template) -> None:
         if next(rules.problems(each.of(translated)), None) is None
     }
     assert alive == {str(each) for each in mine if is_harmless(each)}
+
+
+@pytest.mark.parametrize("part", HIDDEN, ids=".".join)
+def test_mutants_of_what_the_transform_hides_are_caught(part: tuple[str, ...]) -> None:
+    """Of the source all that the translated template does not show, or shows as something else."""
+    written: Template = json.loads(json.dumps(source()))
+    mine = [each for each in mutants(written) if each.path[: len(part)] == part]
+    assert mine
+    alive = [
+        str(each)
+        for each in mine
+        if next(rules.source_problems(each.of(written)), None) is None
+    ]
+    assert alive == []
 
 
 def test_mutants_are_many(translated: Template) -> None:

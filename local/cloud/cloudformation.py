@@ -1,9 +1,9 @@
 """Stands for CloudFormation's macros: `AWS::Include` and `AWS::Serverless`, and for what moto skips of our stack.
 
 moto takes a template as it is, ignores queue policies, names a document by chance and not by its stack, and gives a
-stack made by change set (as `sam deploy` makes it) no outputs. An update makes it replace rules, whose names queue
-policies hold, and forget what it cannot update; here a rule keeps its name, and the others stay as they were. The
-transform is AWS's own translator; it refuses what the service refuses.
+stack made by change set (as `sam deploy` makes it) no outputs; where `AWS::NoValue` stands in a list it leaves a hole.
+An update makes it replace rules, whose names queue policies hold, and forget what it cannot update; here a rule keeps
+its name, and the others stay as they were. The transform is AWS's own translator; it refuses what the service refuses.
 """
 
 import json
@@ -129,6 +129,7 @@ def install() -> None:
     """Teach this process's moto the macros, queue policies and outputs."""
     responses: Any = import_module("moto.cloudformation.responses")
     _update_in_place()
+    _leave_no_holes()
     plain = responses.get_stack_from_s3_url
     execute = moto_models.CloudFormationBackend.execute_change_set
 
@@ -161,6 +162,19 @@ def install() -> None:
     Document.update_from_cloudformation_json = classmethod(new_version)  # type: ignore[assignment]
     responses.get_stack_from_s3_url = from_s3
     moto_models.CloudFormationBackend.execute_change_set = execute_change_set  # type: ignore[method-assign]
+
+
+def _leave_no_holes() -> None:
+    """Of a list `AWS::NoValue` is no item."""
+    parsing: Any = import_module("moto.cloudformation.parsing")
+    cleaned = parsing.clean_json
+
+    def without_holes(node: Any, resources: Any) -> Any:
+        found = cleaned(node, resources)
+        is_list = isinstance(node, list)
+        return [each for each in found if each is not None] if is_list else found
+
+    parsing.clean_json = without_holes
 
 
 def _update_in_place() -> None:

@@ -1,4 +1,4 @@
-"""What is played of Run Command: what the application and its tests use; else it would be accepted without effect.
+"""What is played of SSM: what the application and its tests use; else it would be accepted without effect.
 
 A check here comes after the service's own: what AWS refuses is refused with AWS's error.
 """
@@ -39,6 +39,11 @@ _MEMBERS: Mapping[str, frozenset[str]] = {
     "UpdateDocumentDefaultVersion": frozenset({"Name", "DocumentVersion"}),
     "DescribeDocument": frozenset({"Name", "DocumentVersion"}),
     "GetDocument": frozenset({"Name", "DocumentVersion", "DocumentFormat"}),
+    # Parameter Store, to which variables files refer; commands do not.
+    "GetParameters": frozenset({"Names", "WithDecryption"}),
+    "PutParameter": frozenset({"Name", "Value", "Type", "Overwrite"}),
+    "LabelParameterVersion": frozenset({"Name", "ParameterVersion", "Labels"}),
+    "DeleteParameter": frozenset({"Name"}),
 }
 
 _VALUES: Mapping[str, tuple[str, tuple[str | None, ...]]] = {

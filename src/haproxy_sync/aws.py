@@ -29,7 +29,8 @@ ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1})
 class Clients:
     """The services we talk to. `commands` is SSM without retries: a SendCommand repeated is a second command.
 
-    `auto_scaling` makes its client at the first call: most environments that have groups, and only they, need it.
+    `auto_scaling` and `secrets_manager` make their clients at the first call: only who has groups, or variables that
+    refer to secrets, pays for them.
     """
 
     ec2: Any
@@ -38,6 +39,7 @@ class Clients:
     sqs: Any
     commands: Any
     auto_scaling: Callable[[], Any]
+    secrets_manager: Callable[[], Any]
 
 
 def pages(call: Any, name: str, **request: Any) -> Iterator[Mapping[str, Any]]:
@@ -88,10 +90,13 @@ def clients(region: str) -> Clients:
         name: session.create_client(name, region, config=CONFIG)
         for name in ("ec2", "s3", "ssm", "sqs")
     }
+
+    def later(name: str) -> Callable[[], Any]:
+        return cache(lambda: session.create_client(name, region, config=CONFIG))
+
     return Clients(
         **every,
         commands=session.create_client("ssm", region, config=CONFIG.merge(ONCE)),
-        auto_scaling=cache(
-            lambda: session.create_client("autoscaling", region, config=CONFIG)
-        ),
+        auto_scaling=later("autoscaling"),
+        secrets_manager=later("secretsmanager"),
     )

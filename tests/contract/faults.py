@@ -1,5 +1,6 @@
 """Makes AWS calls fail: with an error instead of the deed, with an error after it, or with the death of the caller."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,13 +29,14 @@ class Fault:
     code: str = "InternalError"
     is_done: bool = False  # the service did it, only the answer is lost
     is_death: bool = False
+    message: str = "no"  # of a service that speaks JSON
 
     def response(self, operation: str) -> HttpResponse:
         """As the service would word it."""
         if self.is_death:
             raise Death(operation)
-        if operation.startswith("ssm."):
-            body = f'{{"__type": "{self.code}", "message": "no"}}'
+        if operation.startswith(("ssm.", "secrets-manager.")):
+            body = json.dumps({"__type": self.code, "message": self.message})
         elif operation.startswith("auto-scaling."):
             error = f"<Code>{self.code}</Code><Message>no</Message>"
             body = f"<ErrorResponse><Error>{error}</Error></ErrorResponse>"
@@ -69,6 +71,7 @@ def interposed(clients: Clients, choose: Chooser) -> Iterator[None]:
         clients.sqs,
         clients.commands,
         clients.auto_scaling(),
+        clients.secrets_manager(),
     )
     for client in every:
         client.meta.events.register_first("before-send", observe)

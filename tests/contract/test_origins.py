@@ -243,7 +243,7 @@ def test_a_bucket_that_is_gone_hides_no_other(
 @pytest.mark.fault("F183")
 def test_a_bucket_with_a_name_of_its_own_has_no_earlier_ones(beside: World) -> None:
     """Nor one whose name CloudFormation had to cut."""
-    uploads = Uploads(beside.clients.s3, replace(beside.settings, bucket="bucket"))
+    uploads = Uploads(beside.clients, replace(beside.settings, bucket="bucket"))
     with calls(beside.clients) as made:
         assert earlier_uploads.find(uploads) == ()
     assert "s3.ListBuckets" not in made

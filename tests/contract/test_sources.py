@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -42,9 +43,15 @@ def put(s3: Any, key: str, text: str | bytes) -> None:
     s3.put_object(Bucket="haproxy-config", Key=key, Body=text)
 
 
+def uploads(s3: Any, project: Path) -> Uploads:
+    """As a look finds them."""
+    clients: Any = SimpleNamespace(s3=s3)
+    return Uploads(clients, SETTINGS, project)
+
+
 def kinds(s3: Any, project: Path) -> tuple[str, str]:
     """Where template and variables come from."""
-    origins = Uploads(s3, SETTINGS, project).origins
+    origins = uploads(s3, project).origins
     return str(origins.template.kind), str(origins.variables.kind)
 
 
@@ -54,11 +61,11 @@ def test_nothing_uploaded_means_the_bundled_template(s3: Any, project: Path) -> 
     s3.meta.events.register(
         "before-call.s3", lambda model, **_: made.append(model.name)
     )
-    source = sources.load(Uploads(s3, SETTINGS, project))
+    source = sources.load(uploads(s3, project))
     assert source.variables == {}
     assert "server" in source.templates.files[source.templates.main]
     assert made == ["ListObjectsV2", "ListObjectsV2"]
-    assert sources.load(Uploads(s3, SETTINGS, project), source) is source
+    assert sources.load(uploads(s3, project), source) is source
     assert kinds(s3, project) == ("bundled", "none")
 
 
@@ -71,7 +78,7 @@ def test_the_projects_template_and_variables(s3: Any, project: Path) -> None:
     }.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(text)
-    source = sources.load(Uploads(s3, SETTINGS, project))
+    source = sources.load(uploads(s3, project))
     assert kinds(s3, project) == ("deployed", "deployed")
     assert source.templates.files == {"haproxy.cfg.j2": "a", "parts/b.j2": "b"}
     assert source.variables == {"c": 1}
@@ -84,7 +91,7 @@ def test_an_upload_wins(s3: Any, project: Path) -> None:
     put(s3, "templates/production/haproxy.cfg.j2", "not ours")
     put(s3, "vars/staging.yml", "a: 1")
     put(s3, "vars/staging.yml.bak", "a: 2")
-    source = sources.load(Uploads(s3, SETTINGS, project))
+    source = sources.load(uploads(s3, project))
     assert kinds(s3, project) == ("uploaded", "uploaded")
     assert source.templates.files == {"haproxy.cfg.j2": "uploaded", "parts/b.j2": "b"}
     assert source.variables == {"a": 1}
@@ -93,27 +100,27 @@ def test_an_upload_wins(s3: Any, project: Path) -> None:
 def test_variables_for_the_bundled_template(s3: Any, project: Path) -> None:
     """The usual case: nobody needs a template of their own to set a timeout."""
     put(s3, "vars/staging.yml", "session_timeout: 2h")
-    source = sources.load(Uploads(s3, SETTINGS, project))
+    source = sources.load(uploads(s3, project))
     assert kinds(s3, project) == ("bundled", "uploaded")
     assert source.variables == {"session_timeout": "2h"}
 
 
 def test_every_change_has_a_version(s3: Any, project: Path) -> None:
     """A new upload, a changed include and a removal are seen; the same bytes again are nothing new."""
-    versions = [sources.load(Uploads(s3, SETTINGS, project)).version]
+    versions = [sources.load(uploads(s3, project)).version]
     for key, text in (
         ("templates/staging/haproxy.cfg.j2", "1"),
         ("templates/staging/b.j2", "2"),
         ("vars/staging.yml", "a: 1"),
     ):
         put(s3, key, text)
-        versions.append(sources.load(Uploads(s3, SETTINGS, project)).version)
+        versions.append(sources.load(uploads(s3, project)).version)
     assert len(set(versions)) == 4
-    cached = sources.load(Uploads(s3, SETTINGS, project))
+    cached = sources.load(uploads(s3, project))
     put(s3, "vars/staging.yml", "a: 1")
-    assert sources.load(Uploads(s3, SETTINGS, project), cached) is cached
+    assert sources.load(uploads(s3, project), cached) is cached
     s3.delete_object(Bucket="haproxy-config", Key="vars/staging.yml")
-    assert sources.load(Uploads(s3, SETTINGS, project), cached).version == versions[2]
+    assert sources.load(uploads(s3, project), cached).version == versions[2]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +155,7 @@ def test_a_broken_upload_says_what_is_wrong(
     """File, line and reason, before anything is rendered."""
     put(s3, key, content)
     with pytest.raises(TemplateError, match=message):
-        sources.load(Uploads(s3, SETTINGS, project))
+        sources.load(uploads(s3, project))
 
 
 def test_an_upload_between_list_and_read(s3: Any, project: Path) -> None:
@@ -164,4 +171,4 @@ def test_an_upload_between_list_and_read(s3: Any, project: Path) -> None:
 
     s3.list_objects_v2 = list_then_change
     with pytest.raises(ClientError, match=r"PreconditionFailed"):
-        sources.load(Uploads(s3, SETTINGS, project))
+        sources.load(uploads(s3, project))

@@ -42,7 +42,15 @@ BY_LAMBDA = {
     "sqs:ReceiveMessage",
 }
 # Where the code calls a client otherwise than boto3 does.
-CLIENTS = {"autoscaling": "auto_scaling"}
+CLIENTS = {"autoscaling": "auto_scaling", "secretsmanager": "secrets_manager"}
+# What SSM and Secrets Manager do in the function's name.
+BY_STORES = {"kms:Decrypt"}
+# Allowed only where the stack's parameters name secrets.
+OF_SECRETS = BY_STORES | {
+    "secretsmanager:DescribeSecret",
+    "secretsmanager:GetSecretValue",
+    "ssm:GetParameters",
+}
 # Where the action is not called as the operation.
 ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket", "s3:ListBuckets": "s3:ListAllMyBuckets"}
 
@@ -176,7 +184,7 @@ def called() -> set[str]:
         path.read_text() for path in (PROJECT / "src" / "haproxy_sync").rglob("*.py")
     )
     found = set()
-    for service in ("autoscaling", "ec2", "s3", "sqs", "ssm"):
+    for service in ("autoscaling", "ec2", "s3", "secretsmanager", "sqs", "ssm"):
         operations = {
             xform_name(name): name
             for name in get_session().get_service_model(service).operation_names
@@ -195,7 +203,9 @@ def function_acts_exactly(stack: Stack) -> Iterator[str]:
     actions = {
         action for each in function_statements(stack) for action in each["Action"]
     }
-    wanted = called() | BY_LAMBDA
+    wanted = called() | BY_LAMBDA | BY_STORES
+    if not stack.parameters["SecretArns"]:
+        wanted -= OF_SECRETS
     yield from (
         f"{action} is not needed, or no action" for action in sorted(actions - wanted)
     )

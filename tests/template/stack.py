@@ -23,6 +23,7 @@ def pseudo(partition: str, region: str, account: str, name: str) -> Pseudo:
         "AWS::Region": region,
         "AWS::Partition": partition,
         "AWS::StackName": name,
+        "AWS::URLSuffix": url_suffix(region),
         "AWS::StackId": f"arn:{partition}:cloudformation:{region}:{account}:stack/{name}/"
         "0f3c1a60-cbd5-11f0-8f2e-0a1b2c3d4e5f",
     }
@@ -104,7 +105,9 @@ def placed(plain: Template, parameters: Mapping[str, str], place: Pseudo) -> Sta
 # Of values that are resolved.
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "Fn::Equals": lambda left, right: left == right,
+    "Fn::And": lambda *values: all(values),
     "Fn::Not": lambda value: not value,
+    "Fn::Or": lambda *values: any(values),
     "Fn::Select": lambda index, values: values[int(index)],
     "Fn::Split": lambda separator, text: text.split(separator),
 }

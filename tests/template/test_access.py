@@ -1,11 +1,16 @@
 """What the deployed policies answer to the requests that matter, asked of an IAM evaluator."""
 
+import re
 from collections.abc import Mapping
 
 import pytest
 
 from local.cloud.policies import Request, allows
-from tests.template.access_checks import may_send, queue_policies
+from tests.template.access_checks import (
+    function_acts_exactly,
+    may_send,
+    queue_policies,
+)
 from tests.template.stack import Stack, deployed
 from tests.template.translate import Template
 
@@ -197,3 +202,140 @@ def test_foreign_rules_may_not_send(staging: Stack) -> None:
     )
     assert not rule_may_send(staging, "EventQueue", ours + "-2")
     assert not rule_may_send(staging, "EventQueue", ours, tls="false")
+
+
+PARAMETER = f"{SSM}:123456789012:parameter/haproxy/staging/password"
+DATABASE = (
+    "arn:aws:secretsmanager:ap-southeast-2:123456789012:secret:haproxy/staging-AbC123"
+)
+KEY = "arn:aws:kms:ap-southeast-2:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+READING = (
+    ("ssm:GetParameters", PARAMETER),
+    ("secretsmanager:DescribeSecret", DATABASE),
+    ("secretsmanager:GetSecretValue", DATABASE),
+)
+VIA_SSM = {
+    "kms:ViaService": "ssm.ap-southeast-2.amazonaws.com",
+    "kms:EncryptionContext:PARAMETER_ARN": PARAMETER,
+}
+VIA_SECRETS_MANAGER = {
+    "kms:ViaService": "secretsmanager.ap-southeast-2.amazonaws.com",
+    "kms:EncryptionContext:SecretARN": DATABASE,
+}
+
+
+@pytest.fixture(scope="module")
+def with_secrets(source: Template) -> Stack:
+    """A stack whose variables refer to a parameter and a secret, which a key of its owner encrypts."""
+    arns = f"{PARAMETER.removesuffix('password')}*,{DATABASE[:-6]}??????"
+    return deployed(source, Environment="staging", SecretArns=arns, SecretKeys=KEY)
+
+
+@pytest.mark.fault("F294")
+def test_function_reads_no_secrets_unless_told(
+    staging: Stack, source: Template
+) -> None:
+    """By default it has no such policy, and keys alone give none."""
+    keys = deployed(source, Environment="staging", SecretKeys=KEY)
+    for stack in (staging, keys):
+        names = [each["PolicyName"] for each in stack.one("AWS::IAM::Role")["Policies"]]
+        assert names == ["reconcile", "send-command", "lifecycle-actions"]
+        for action, arn in READING:
+            assert not function_may(stack, action, arn)
+        assert not function_may(stack, "kms:Decrypt", KEY, VIA_SSM)
+
+
+@pytest.mark.fault("F294")
+def test_function_reads_the_secrets_that_are_named(with_secrets: Stack) -> None:
+    """And has their keys used, with no action more than the code calls."""
+    for action, arn in READING:
+        assert function_may(with_secrets, action, arn)
+    for context in (VIA_SSM, VIA_SECRETS_MANAGER):
+        assert function_may(with_secrets, "kms:Decrypt", KEY, context)
+    assert list(function_acts_exactly(with_secrets)) == []
+
+
+@pytest.mark.fault("F294")
+@pytest.mark.parametrize(
+    ("action", "resource", "context"),
+    [
+        ("ssm:GetParameters", PARAMETER.replace("staging", "production"), {}),
+        ("ssm:GetParameters", f"{SSM}:123456789012:parameter/other", {}),
+        ("ssm:GetParameter", PARAMETER, {}),
+        ("ssm:PutParameter", PARAMETER, {}),
+        ("ssm:DescribeParameters", "*", {}),
+        ("secretsmanager:GetSecretValue", DATABASE.replace("-AbC", "-blue-AbC"), {}),
+        ("secretsmanager:PutSecretValue", DATABASE, {}),
+        ("secretsmanager:ListSecrets", "*", {}),
+        ("kms:Decrypt", KEY, {}),
+        ("kms:Decrypt", KEY, {"kms:ViaService": VIA_SSM["kms:ViaService"]}),
+        ("kms:Decrypt", KEY, VIA_SSM | {"kms:ViaService": "s3.amazonaws.com"}),
+        (
+            "kms:Decrypt",
+            KEY,
+            VIA_SSM | {"kms:EncryptionContext:PARAMETER_ARN": f"{SSM}:1:parameter/x"},
+        ),
+        (
+            "kms:Decrypt",
+            KEY,
+            VIA_SECRETS_MANAGER | {"kms:EncryptionContext:SecretARN": f"{DATABASE}x"},
+        ),
+        ("kms:Decrypt", KEY.replace("1234abcd", "00000000"), VIA_SSM),
+        ("kms:Encrypt", KEY, VIA_SSM),
+    ],
+)
+def test_function_reads_no_other_secrets(
+    action: str, resource: str, context: Mapping[str, str], with_secrets: Stack
+) -> None:
+    """It cannot list, write or decrypt anything else, nor decrypt by itself what it was given."""
+    assert not function_may(with_secrets, action, resource, context)
+
+
+SECRET_ARNS = {
+    PARAMETER: True,
+    f"{PARAMETER},{DATABASE}": True,
+    f"{SSM}:123456789012:parameter/plain": True,
+    f"{SSM}:123456789012:parameter/haproxy/*": True,
+    f"{SSM}:123456789012:parameter/haproxy*": True,
+    f"{DATABASE[:-6]}??????": True,
+    f"{DATABASE[:-7]}*": True,
+    "": True,
+    "*": False,
+    f"{SSM}:123456789012:*": False,
+    f"{SSM}:123456789012:parameter/*": False,
+    f"{SSM}:123456789012:parameter/*/password": False,
+    f"{SSM}:123456789012:parameter//x": False,
+    f"{SSM}:*:parameter/x": False,
+    "arn:aws:ssm:*:123456789012:parameter/x": False,
+    "arn:aws:secretsmanager:ap-southeast-2:123456789012:secret:*": False,
+    "arn:aws:s3:::bucket/x": False,
+    KEY: False,
+    f"{PARAMETER},": False,
+    f"{PARAMETER}, {DATABASE}": False,
+    "/haproxy/password": False,
+}
+SECRET_KEYS = {
+    KEY: True,
+    f"{KEY},{KEY.replace('key/', 'key/mrk-')}": True,
+    "": True,
+    KEY.replace("key/", "alias/"): False,
+    "arn:aws:kms:ap-southeast-2:123456789012:key/*": False,
+    "*": False,
+    f"{KEY},": False,
+}
+
+
+@pytest.mark.fault("F294")
+@pytest.mark.parametrize(
+    ("parameter", "text", "is_taken"),
+    [
+        *(("SecretArns", text, is_taken) for text, is_taken in SECRET_ARNS.items()),
+        *(("SecretKeys", text, is_taken) for text, is_taken in SECRET_KEYS.items()),
+    ],
+)
+def test_what_the_parameters_take(
+    parameter: str, text: str, *, is_taken: bool, source: Template
+) -> None:
+    """Names, of which the end may be open: nothing that means everything."""
+    pattern = source["Parameters"][parameter]["AllowedPattern"]
+    assert (re.fullmatch(pattern, text) is not None) == is_taken

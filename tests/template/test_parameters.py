@@ -294,12 +294,14 @@ def test_roles_of_the_deployed_policy(
         ({"EnvironmentTagKey": "Type"}, ["EnvironmentTagKey", "TypeTagKey"]),
         ({"TypeTagKey": "Environment"}, ["EnvironmentTagKey", "TypeTagKey"]),
         ({"ProxyTagValue": "tomcat"}, ["BackendTagValue", "ProxyTagValue"]),
+        ({"SecretKeys": "arn:..."}, ["SecretKeys", "SecretArns"]),
+        ({"SecretKeys": "arn:...", "SecretArns": "arn:..."}, []),
     ],
 )
-def test_tags_that_say_two_things_are_refused(
+def test_parameters_that_do_not_fit_together_are_refused(
     parameters: dict[str, str], named: list[str], staging: Stack
 ) -> None:
-    """By a rule, so before anything is made; it names both parameters."""
+    """By a rule, so before anything is made: tags that say two things, keys of nothing; it names both parameters."""
     said = refused(staging, parameters)
     assert [name for text in said for name in named if name in text] == named
     assert len(said) == (1 if named else 0)

@@ -1,7 +1,8 @@
 """Which variables are marked secret, what a rendering read of them, and twins: renderings with other values for them.
 
 Marked is what the variables file names under `secret_variables`, and what has a name that says so, at any depth: all
-below such a key is secret. Whatever a template makes of it differs in a twin.
+below such a key is secret. So is what a reference stands for, by itself. Whatever a template makes of it differs in a
+twin.
 """
 
 import re
@@ -11,6 +12,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+from haproxy_sync.config.ansible.raw import Secret
 from haproxy_sync.config.keywords import COMMON
 from haproxy_sync.config.leaves import (
     Replacement,
@@ -53,8 +55,9 @@ class Marks:
         return _covered(self.names, path)
 
     def stated(self, variables: Mapping[str, Any]) -> frozenset[str]:
-        """The texts and numbers below marked names as the file has them, line by line, that are worth a search."""
-        return _sought(chain.from_iterable(map(texts, self._below(variables))))
+        """The texts and numbers that are marked as the file has them, line by line, that are worth a search."""
+        marked = chain(self._below(variables), _secrets(variables))
+        return _sought(chain.from_iterable(map(texts, marked)))
 
     def _below(self, variables: Mapping[str, Any]) -> Iterator[Any]:
         """What stands below a marked key."""
@@ -62,6 +65,11 @@ class Marks:
         for key, value in chain.from_iterable(map(dict.items, mappings)):
             if self.cover(str(key)):
                 yield value
+
+
+def _secrets(variables: Mapping[str, Any]) -> Iterator[Secret]:
+    """What references stand for, wherever it is."""
+    return (each for each in every(variables) if isinstance(each, Secret))
 
 
 @lru_cache(maxsize=10_000)
@@ -103,7 +111,7 @@ class Reading:
 
     def shown(self, raw: Any, path: str, evaluate: Callable[[], Any]) -> Any:
         """What the template sees of the raw value; its own errors are those of `evaluate`."""
-        if not self._marks.cover(path):
+        if not (isinstance(raw, Secret) or self._marks.cover(path)):
             return evaluate()
         self.has_read = True
         return self._secret(raw, evaluate())

@@ -8,7 +8,7 @@ anything is stored.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from haproxy_sync.config import draining, sources
 from haproxy_sync.config.ansible.engine import Engine
@@ -19,6 +19,9 @@ from haproxy_sync.config.sources import Source, TemplateSet, Uploads
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.fleet.model import Config, Fleet, Skipped, by_id, ids
 from haproxy_sync.settings import Settings
+
+if TYPE_CHECKING:
+    from haproxy_sync.config.secret_values import SecretValues
 
 type NewEngine = Callable[[str, Mapping[str, str]], Engine]
 """An engine for the name of the main template and the files by name (`TemplateError`)."""
@@ -65,20 +68,25 @@ class Renderer:
 
     def __init__(self) -> None:
         self._source: Source | None = None
+        self._values: SecretValues | None = None
         self._cached: _Cached | None = None
 
     def __call__(self, uploads: Uploads, fleet: Fleet) -> Rendering:
         """The configs of the fleet, from these uploads or what was deployed.
 
         Raises `TemplateError` where template or variables are at fault, and botocore's `ClientError` and
-        `BotoCoreError` where the bucket cannot be read.
+        `BotoCoreError` where the bucket, or what the variables refer to, cannot be read.
         """
         return self.render(self.source(uploads), uploads.settings, fleet)
 
     def source(self, uploads: Uploads) -> Source:
         """Template and variables, read only where they changed. It raises the same errors as `__call__`."""
         self._source = sources.load(uploads, self._source)
-        return self._source
+        if not self._source.references:
+            self._values = None
+            return self._source
+        self._values = self._values or _no_values()
+        return self._values.filled(self._source, uploads.secret_stores)
 
     def render(self, source: Source, settings: Settings, fleet: Fleet) -> Rendering:
         """The configs of the fleet from this source (`TemplateError`)."""
@@ -90,6 +98,14 @@ class Renderer:
             )
             self._cached = _Cached(source.version, fleet, rendering)
         return self._cached.rendering
+
+
+def _no_values() -> "SecretValues":
+    from haproxy_sync.config.secret_values import (  # noqa: PLC0415 - only who refers to something pays for it
+        SecretValues,
+    )
+
+    return SecretValues()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,17 @@ from datetime import datetime
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from haproxy_sync.config.variables import parse_variables
+from haproxy_sync.aws import Clients
+from haproxy_sync.config.ansible.raw import Reference
+from haproxy_sync.config.variables import parse_variables, references
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.settings import Settings
 from haproxy_sync.state.model import UNKNOWN_ORIGIN, Origin, OriginKind, UnixSeconds
+
+if TYPE_CHECKING:
+    from haproxy_sync.config.secret_stores import SecretStores
 
 MAIN = "haproxy.cfg.j2"
 PACKAGE = Path(__file__).parent
@@ -46,6 +51,8 @@ class Source:
     templates: TemplateSet
     variables: Mapping[str, Any] = field(repr=False)  # may hold secrets
     version: str
+    references: tuple[Reference, ...] = ()
+    """What the variables still refer to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +71,23 @@ class Uploads:
     `ClientError` and `BotoCoreError`.
     """
 
-    s3: Any
+    clients: Clients
     settings: Settings
     project: Path = PROJECT
+
+    @property
+    def s3(self) -> Any:
+        """Where they are."""
+        return self.clients.s3
+
+    @cached_property
+    def secret_stores(self) -> "SecretStores":
+        """Where what variables refer to is kept."""
+        from haproxy_sync.config.secret_stores import (  # noqa: PLC0415 - only who refers to something pays for it
+            SecretStores,
+        )
+
+        return SecretStores(self.clients)
 
     @cached_property
     def templates(self) -> Objects:
@@ -131,10 +152,12 @@ def load(uploads: Uploads, cached: Source | None = None) -> Source:
     bucket = uploads.settings.bucket
     texts = {key: _text(uploads.s3, bucket, item) for key, item in objects.items()}
     files = {key.removeprefix(prefix): texts[key] for key in templates}
+    variables = _variables(texts, variables_key, uploads.project)
     return Source(
         templates=_complete(prefix, files or deployed(uploads.project)),
-        variables=_variables(texts, variables_key, uploads.project),
+        variables=variables,
         version=version,
+        references=references(variables),
     )
 
 

@@ -1,11 +1,19 @@
-"""The variables file: YAML as Ansible reads it, with names that EC2 decides refused by name."""
+"""The variables file: YAML as Ansible reads it, with names that EC2 decides refused by name.
+
+Beside Ansible's tags it has two of ours, `!ssm` and `!secret`: references to values that are kept elsewhere.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from haproxy_sync.config.ansible.raw import Data, SortedSet, Unreadable
+from haproxy_sync.config.ansible.raw import (
+    Data,
+    Reference,
+    SortedSet,
+    Unreadable,
+)
 from haproxy_sync.config.facts import reserved
 from haproxy_sync.config.leaves import every
 from haproxy_sync.config.marked import SECRET_VARIABLES
@@ -15,6 +23,9 @@ from haproxy_sync.secrets import MASK, masked
 
 ENCRYPTED_FILE = "$ANSIBLE_VAULT;"
 _ENCRYPTED = "it is encrypted with Ansible Vault; give it in the clear"
+_NO_PLACE = (
+    "is a reference, which can be a value and no name of one; put it behind the colon"
+)
 _NO_VALUE = "a value looks like a date or a number and is none; put it in quotes"
 # What YAML quotes of the file may be a secret; its own tokens stand in <>.
 _QUOTED = re.compile(r"(?<!\w)'(?!<)[^']{2,}'")
@@ -28,6 +39,7 @@ def parse_variables(text: str, file: str) -> Mapping[str, Any]:
     variables = _loaded(text, file)
     if variables is None:
         return {}
+    _check_references(variables)
     if not isinstance(variables, dict):
         kind = type(variables).__name__
         raise TemplateError(
@@ -38,6 +50,20 @@ def parse_variables(text: str, file: str) -> Mapping[str, Any]:
         variables[key] = _layers(variables[key], key, file)
     _check_marks(variables, file)
     return variables
+
+
+def references(variables: Mapping[str, Any]) -> tuple[Reference, ...]:
+    """What the variables refer to, in the order of the file."""
+    found = (each for each in every(variables) if isinstance(each, Reference))
+    return tuple(sorted(found, key=lambda each: each.line))
+
+
+def _check_references(variables: Any) -> None:
+    """A name, or a member of a set or of a pair, is no place for one (`TemplateError`)."""
+    fixed = (each for each in every(variables) if isinstance(each, set | tuple))
+    names = chain(_keys(variables), chain.from_iterable(fixed))
+    for each in filter(lambda name: isinstance(name, Reference), names):
+        raise TemplateError(each.file, each.line, f"{each} {_NO_PLACE}")
 
 
 def _check_marks(variables: Mapping[str, Any], file: str) -> None:
@@ -56,7 +82,7 @@ def _check_marks(variables: Mapping[str, Any], file: str) -> None:
         )
 
 
-def _keys(variables: Mapping[str, Any]) -> Iterator[Any]:
+def _keys(variables: Any) -> Iterator[Any]:
     """The keys of all mappings, at any depth."""
     mappings = (each for each in every(variables) if isinstance(each, dict))
     return chain.from_iterable(mappings)
@@ -110,13 +136,19 @@ def _loaded(text: str, file: str) -> Any:
     import yaml  # noqa: PLC0415 - only those who state variables pay for it
 
     class Loader(yaml.SafeLoader):
-        """Safe YAML with Ansible's two tags, and sets in order."""
+        """Safe YAML with Ansible's two tags and ours, and sets in order."""
 
     def vault(_loader: Loader, node: Any) -> Unreadable:
         return Unreadable(file, node.start_mark.line + 1, _ENCRYPTED)
 
     def unsafe(loader: Loader, node: Any) -> Data:
         return Data(loader.construct_scalar(node))
+
+    def reference(loader: Loader, node: Any) -> Reference:
+        from haproxy_sync.config.references import parse  # noqa: PLC0415 - as above
+
+        text = loader.construct_scalar(node)
+        return parse(node.tag, text, file, node.start_mark.line + 1)
 
     def ordered(loader: Loader, node: Any) -> SortedSet:
         return SortedSet(loader.construct_mapping(node))
@@ -125,6 +157,8 @@ def _loaded(text: str, file: str) -> Any:
     Loader.add_constructor("!vault", vault)
     Loader.add_constructor("!vault-encrypted", vault)
     Loader.add_constructor("!unsafe", unsafe)
+    Loader.add_constructor("!ssm", reference)
+    Loader.add_constructor("!secret", reference)
     try:
         return yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError) as error:

@@ -200,7 +200,7 @@ def _told_of_uploads(
 
     In the first freeze with what earlier stacks left, too. Raises `ClientError` and `BotoCoreError`.
     """
-    uploads = Uploads(reconciler.clients.s3, reconciler.settings)
+    uploads = Uploads(reconciler.clients, reconciler.settings)
     told = with_origins(planned, uploads, is_first=before.first_freeze)
     if planned.template_error or planned.backends is not None:
         return told

@@ -77,7 +77,7 @@ class Proposer:
 
         `ClientError` or `BotoCoreError` if EC2 or the bucket cannot be read: then nothing is known of the fleet.
         """
-        uploads = Uploads(self.clients.s3, self.settings)
+        uploads = Uploads(self.clients, self.settings)
         proposal = self._proposed(before, intent, now, uploads)
         return replace(proposal, state=_told_of_uploads(proposal.state, uploads))
 

@@ -31,6 +31,7 @@ from local.fleets import (
     read_instances,
     settings,
 )
+from local.references import filled_in
 
 MAX_FILES = 500
 MAX_BYTES = 1024 * 1024
@@ -53,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
         help="what `aws ec2 describe-instances` printed; default: a sample",
     )
     fleet.add_argument(
-        "--live", metavar="REGION", help="ask EC2 with the credentials of this shell"
+        "--live",
+        metavar="REGION",
+        help="ask EC2, SSM and Secrets Manager with the credentials of this shell",
     )
     arguments.add_argument(
         "--proxy",
@@ -274,14 +277,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the config; the exit code."""
     options = parser().parse_args(arguments)
     try:
-        templates, variables = source_of(options)
+        templates, stated = source_of(options)
+        variables, said = filled_in(stated, options.live)
         fleet, stack = _fleet(options)
         rendering = render_unchecked(templates, variables, fleet, stack)
         text = choose(rendering, fleet, options.proxy).text
     except (SyncError, NotInstances, Unusable, OSError) as error:
         print(f"error: {what(error)}", file=sys.stderr)
         return 1
-    for remark in _remarks(rendering, variables, fleet, options):
+    for remark in (*said, *_remarks(rendering, variables, fleet, options)):
         print(remark, file=sys.stderr)
     # Exactly what the template says, so that it can be compared with what Ansible wrote.
     sys.stdout.write(text.removesuffix("\n") if rendering.completed else text)

@@ -26,6 +26,7 @@ from haproxy_sync.settings import Settings
 from local.fleets import Fixture, fixtures, fleet_of
 from local.haproxy_check import Alert, check
 from local.prices import DRAIN_SECONDS, HIDDEN_DRAINS, prices
+from local.references import filled_in
 from local.render import add_source, add_stack, source_of, stack_of, what
 from local.stand_ins import StandIns
 from local.template_lines import Lines, template_lines
@@ -201,6 +202,12 @@ def _fleets(found: Sequence[Finding]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(finding.fleet for finding in found))
 
 
+def _not_looked_at(stand_ins: StandIns) -> Iterator[str]:
+    """What another file took the place of."""
+    if stand_ins.names:
+        yield f"the proxy's own, not looked at: {', '.join(stand_ins.names)}"
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     command = argparse.ArgumentParser(
@@ -225,7 +232,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     try:
-        templates, variables = source_of(options)
+        templates, stated = source_of(options)
+        variables, said = filled_in(stated)
     except (SyncError, OSError) as error:
         print(f"FAIL {what(error)}")
         return 1
@@ -244,10 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(
             f"{'FAIL' if same[0].is_failure else 'warn'} {same[0].text} [{'; '.join(_fleets(same))}]"
         )
-    if trial.stand_ins.names:
-        print(
-            f"note the proxy's own, not looked at: {', '.join(trial.stand_ins.names)}"
-        )
+    for note in (*said, *_not_looked_at(trial.stand_ins)):
+        print(f"note {note}")
     failed = any(finding.is_failure for finding in found)
     print(
         f"{templates.main}: {'not usable as it is' if failed else 'ok'}, {len(fixtures())} fleets"

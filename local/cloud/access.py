@@ -7,7 +7,7 @@ Also checked: S3 answers 403, not 404, for a missing key to whoever may not list
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,6 +17,7 @@ from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
 from moto.s3.exceptions import S3AccessDeniedError
 from moto.s3.models import s3_backends
+from moto.secretsmanager.models import secretsmanager_backends
 from moto.sts.models import sts_backends
 
 from local.cloud import ACCOUNT, PARTITION, REGION, auto_scaling
@@ -133,8 +134,8 @@ def _requests(
             stack = str(call._get_param("StackName") or "*").split(":stack/")[-1]
             end = stack if "/" in stack else f"{stack}/"
             yield Request(action, f"{arn}stack/{end}")
-        case "ssm", "SendCommand":
-            yield from _sending(action, arn, call)
+        case "ssm", ("SendCommand" | "GetParameters") as several:
+            yield from SEVERAL[several](action, arn, call)
         case "autoscaling", _:
             yield Request(action, *_group(operation, call))
         case _:
@@ -161,8 +162,8 @@ NAMED = {
 
 def _named(service: str, operation: str, call: Any) -> str:
     """What an action that knows a resource level names, as the end of an ARN; empty for one without."""
-    if service == "lambda":
-        return _function(unquote(call.path).split("/"))
+    if service in OWN_NAMES:
+        return OWN_NAMES[service](call)
     end, parameter = (
         NAMED.get((service, operation)) or NAMED.get((service, "")) or ("", "")
     )
@@ -170,9 +171,24 @@ def _named(service: str, operation: str, call: Any) -> str:
     return end and end.format(str(call._get_param(parameter)).rsplit("/", 1)[-1])
 
 
-def _function(path: list[str]) -> str:
+def _function(call: Any) -> str:
     """Of `/2015-03-31/functions/NAME/...`; other paths name none."""
+    path = unquote(call.path).split("/")
     return f"function:{path[3]}" if path[2] == "functions" else ""
+
+
+def _secret(call: Any) -> str:
+    """A secret's ARN ends in six characters by chance; one that is not there has only its name."""
+    name = str(call._get_param("SecretId"))
+    secret = secretsmanager_backends[ACCOUNT][REGION].secrets.get(name)
+    return str(secret.arn).split(":", 5)[-1] if secret else f"secret:{name}"
+
+
+OWN_NAMES: Mapping[str, Callable[[Any], str]] = {
+    "lambda": _function,
+    "secretsmanager": _secret,
+}
+"""Services whose requests name what they are about in ways of their own."""
 
 
 def _sending(action: str, arn: str, call: Any) -> Iterator[Request]:
@@ -184,6 +200,20 @@ def _sending(action: str, arn: str, call: Any) -> Iterator[Request]:
             f"{arn}instance/{instance_id}".replace(":ssm:", ":ec2:"),
             _tags(instance_id),
         )
+
+
+def _reading(action: str, arn: str, call: Any) -> Iterator[Request]:
+    """Parameters are asked for by names, of which versions and labels are no part."""
+    for name in call._get_param("Names"):
+        path = name.partition(":")[0].removeprefix("/")
+        yield Request(action, f"{arn}parameter/{path}")
+
+
+SEVERAL: Mapping[str, Callable[[str, str, Any], Iterator[Request]]] = {
+    "SendCommand": _sending,
+    "GetParameters": _reading,
+}
+"""Operations of SSM that are about more than one resource."""
 
 
 def _group(operation: str, call: Any) -> tuple[str, dict[str, str]]:

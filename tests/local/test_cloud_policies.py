@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -10,8 +11,14 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.core.authorization import ActionAuthenticatorMixin
 
-from local.cloud import REGION, access
+from haproxy_sync.config.references import distinct
+from haproxy_sync.config.secret_stores import SecretStores
+from haproxy_sync.config.variables import parse_variables, references
+from haproxy_sync.errors import TemplateError
+from local.cloud import ACCOUNT, REGION, access
 from local.cloud.policies import Request, allows
+from tests.template import translate
+from tests.template.stack import deployed
 
 GET = Request(
     "s3:GetObject",
@@ -249,3 +256,43 @@ def test_a_command_needs_the_tags_of_the_condition(account: boto3.Session) -> No
     assert "AccessDenied" in refusal(
         ssm.send_command, DocumentName="AWS-RunShellScript", InstanceIds=[instance_id]
     )
+
+
+@pytest.mark.fault("F291")
+@pytest.mark.fault("F294")
+def test_secrets_are_read_as_the_stack_names_them(account: boto3.Session) -> None:
+    """With the template's own policy; who asks for another one is told which parameter of the stack to extend."""
+    owner = account.client("secretsmanager")
+    for name in ("/app/a", "/other"):
+        account.client("ssm").put_parameter(
+            Name=name, Value=f"of {name}", Type="SecureString"
+        )
+    for name in ("app", "other"):
+        owner.create_secret(Name=name, SecretString=f"of {name}")
+    place = f"{REGION}:{ACCOUNT}"
+    arns = (
+        f"arn:aws:ssm:{place}:parameter/app/*,"
+        f"arn:aws:secretsmanager:{place}:secret:app-??????"
+    )
+    stack = deployed(translate.source(), Environment="staging", SecretArns=arns)
+    policies = stack.one("AWS::IAM::Role")["Policies"]
+    session = as_host(account, *(each["PolicyDocument"] for each in policies))
+    clients: Any = SimpleNamespace(
+        ssm=session.client("ssm"),
+        secrets_manager=lambda: session.client("secretsmanager"),
+    )
+
+    def read(text: str) -> set[str]:
+        stores = SecretStores(clients)
+        wanted = distinct(references(parse_variables(text, "f")))
+        assert stores.versions(wanted).keys() == wanted.keys()
+        return {each.text for each in stores.values(wanted).values()}
+
+    assert read("a: !ssm /app/a\nb: !ssm /app/a:1\nc: !secret app") == {
+        "of /app/a",
+        "of app",
+    }
+    for other in ("!ssm /other", "!secret other", "!secret none"):
+        expected = rf"^f:2: {other}: the function may not read it; .* SecretArns$"
+        with pytest.raises(TemplateError, match=expected):
+            read(f"a: !ssm /app/a\nb: {other}\nc: !secret app")

@@ -8,7 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from moto import mock_aws
 
+from haproxy_sync import aws
 from haproxy_sync.config import sources
 from local import fleets, render, template_test
 from local.render import source_of
@@ -324,3 +326,54 @@ def test_the_preview_reads_bytes_as_the_function_does(
     assert source_of(options)[0].files == sources.read_folder(tmp_path)
     assert render.main([path]) == 0
     assert capsysbinary.readouterr().out == b"1\nx\n\n"
+
+
+REFERRING = """a: !ssm /app/greeting
+b: {c: [!secret app#user, !secret app#password]}
+d: !secret whole
+"""
+REFERRED = "!ssm /app/greeting, !secret app#password, !secret app#user, !secret whole"
+
+
+def _referring(tmp_path: Path) -> list[str]:
+    """A template that shows what its variables refer to."""
+    template = _template(tmp_path)
+    shown = "# {{ a }} {{ b.c | join(' ') }} {{ d }}\n"
+    template.write_text(shown + template.read_text())
+    (tmp_path / "vars.yml").write_text(REFERRING)
+    return [str(template), "--vars", str(tmp_path / "vars.yml")]
+
+
+def test_stand_ins_take_the_place_of_references(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Offline each is a word of its own, and a line says which are none of AWS's."""
+    arguments = _referring(tmp_path)
+    assert render.main(arguments) == 0
+    printed = capsys.readouterr()
+    first = printed.out.splitlines()[0]
+    assert first == (
+        "# stand-in-app-greeting stand-in-app-user stand-in-app-password stand-in-whole"
+    )
+    said = f"stand-ins take the place of what AWS was not asked for: {REFERRED}"
+    assert said in printed.err.splitlines()
+    assert template_test.main(arguments) == 0
+    assert f"note {said}" in capsys.readouterr().out.splitlines()
+
+
+def test_with_a_region_the_values_are_real(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the terminal of whoever may read them."""
+    region = "eu-west-1"
+    with mock_aws():
+        clients = aws.clients(region)
+        clients.ssm.put_parameter(Name="/app/greeting", Value="hi", Type="SecureString")
+        manager = clients.secrets_manager()
+        manager.create_secret(Name="app", SecretString='{"user": "u", "password": "p"}')
+        manager.create_secret(Name="whole", SecretString="w")
+        live = ["--live", region, "--environment", "staging"]
+        assert render.main([*_referring(tmp_path), *live]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0] == "# hi u p w"
+    assert "stand-in" not in printed.err

@@ -53,9 +53,9 @@ def parse_variables(text: str, file: str) -> Mapping[str, Any]:
 
 
 def references(variables: Mapping[str, Any]) -> tuple[Reference, ...]:
-    """What the variables refer to, in the order of the file."""
+    """What the variables refer to, by line."""
     found = (each for each in every(variables) if isinstance(each, Reference))
-    return tuple(sorted(found, key=lambda each: each.line))
+    return tuple(sorted(found, key=lambda each: (each.line, str(each))))
 
 
 def _check_references(variables: Any) -> None:

@@ -1,5 +1,6 @@
 """What the deployed policies answer to the requests that matter, asked of an IAM evaluator."""
 
+import json
 import re
 from collections.abc import Mapping
 
@@ -289,6 +290,26 @@ def test_function_reads_no_other_secrets(
 ) -> None:
     """It cannot list, write or decrypt anything else, nor decrypt by itself what it was given."""
     assert not function_may(with_secrets, action, resource, context)
+
+
+def test_the_longest_list_of_secrets_fits_into_the_role(source: Template) -> None:
+    """IAM counts all inline policies of a role together, without blanks; a stack may have a longer name than ours."""
+    longest = {
+        name: int(source["Parameters"][name]["MaxLength"])
+        for name in ("SecretArns", "SecretKeys")
+    }
+    stack = deployed(
+        source,
+        Environment="e" * 63,
+        SecretArns=",".join([PARAMETER] * 99)[: longest["SecretArns"]],
+        SecretKeys=",".join([KEY] * 99)[: longest["SecretKeys"]],
+    )
+    policies = stack.one("AWS::IAM::Role")["Policies"]
+    assert len(policies) == 5
+    texts = [
+        json.dumps(each["PolicyDocument"], separators=(",", ":")) for each in policies
+    ]
+    assert sum(map(len, texts)) < 10_240 - 1_500
 
 
 SECRET_ARNS = {

@@ -319,6 +319,25 @@ def test_what_cannot_be_had_is_said(
 
 
 @pytest.mark.fault("F291")
+@pytest.mark.parametrize("reference", ["!ssm /db", "!secret db"])
+def test_one_that_is_deleted_later_is_said(kept: Kept, reference: str) -> None:
+    """Though its value is known yet: who deletes it means that. When it is back all is well."""
+    kept.parameter("/db", "x")
+    kept.secret("db", "x")
+    upload(kept.world, "a", f"a: {reference}")
+    kept.world.clients.ssm.delete_parameter(Name="/db")
+    kept.manager.delete_secret(SecretId="db")
+    look(kept.world)
+    error = kept.world.act("status")["template_error"]
+    assert error.startswith(f"{VARIABLES}:1: {reference}: ")
+    assert headers(kept.world) == {"x"}
+    kept.parameter("/db", "y")
+    kept.manager.restore_secret(SecretId="db")
+    look(kept.world)
+    assert kept.world.act("status")["template_error"] == ""
+
+
+@pytest.mark.fault("F291")
 def test_the_one_that_is_denied_is_named(kept: Kept) -> None:
     """SSM refuses all that are asked for together where one of them is forbidden."""
     for name in ("/a", "/b", "/c"):

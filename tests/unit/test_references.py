@@ -3,12 +3,14 @@
 import subprocess
 import sys
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import haproxy_sync
 from haproxy_sync.config.ansible.raw import Address
 from haproxy_sync.config.references import MAX_ADDRESSES, distinct, filled
 from haproxy_sync.config.render import Rendering, render_unchecked
@@ -22,6 +24,7 @@ from tests.fleet import instance
 SETTINGS = Settings(
     "staging", "ap-southeast-2", "bucket", "https://queue", "document", "stack"
 )
+SOURCES = Path(haproxy_sync.__file__).parents[1]
 ARN = "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:app/db-AbC123"
 
 
@@ -206,7 +209,9 @@ def test_who_refers_to_nothing_pays_nothing() -> None:
 
     def loaded(text: str) -> str:
         command = [sys.executable, "-c", code, text]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, cwd=SOURCES
+        )
         return done.stdout.replace("'haproxy_sync.config.secret_lines'", "").strip()
 
     assert loaded("a: 1") == "[]"

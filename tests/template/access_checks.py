@@ -27,10 +27,14 @@ WITHOUT_RESOURCE_LEVEL = {
     "ssm:ListCommandInvocations",
     "ssm:GetCommandInvocation",
 }
-# Whose resources are others', fenced by a tag.
+# Whose resources are others', fenced by a tag, or named by who deploys.
 FENCED = {
     "autoscaling:CompleteLifecycleAction",
     "autoscaling:RecordLifecycleActionHeartbeat",
+    "kms:Decrypt",
+    "secretsmanager:DescribeSecret",
+    "secretsmanager:GetSecretValue",
+    "ssm:GetParameters",
     "ssm:SendCommand",
 }
 # What Lambda does in the function's name: logs, and the queue's messages.
@@ -45,11 +49,14 @@ BY_LAMBDA = {
 CLIENTS = {"autoscaling": "auto_scaling", "secretsmanager": "secrets_manager"}
 # What SSM and Secrets Manager do in the function's name.
 BY_STORES = {"kms:Decrypt"}
-# Allowed only where the stack's parameters name secrets.
-OF_SECRETS = BY_STORES | {
-    "secretsmanager:DescribeSecret",
-    "secretsmanager:GetSecretValue",
-    "ssm:GetParameters",
+# What a parameter of the stack has to name first, on nothing but that.
+GIVEN = {
+    "SecretArns": {
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+        "ssm:GetParameters",
+    },
+    "SecretKeys": BY_STORES,
 }
 # Where the action is not called as the operation.
 ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket", "s3:ListBuckets": "s3:ListAllMyBuckets"}
@@ -204,8 +211,8 @@ def function_acts_exactly(stack: Stack) -> Iterator[str]:
         action for each in function_statements(stack) for action in each["Action"]
     }
     wanted = called() | BY_LAMBDA | BY_STORES
-    if not stack.parameters["SecretArns"]:
-        wanted -= OF_SECRETS
+    for parameter, given in GIVEN.items():
+        wanted -= set() if stack.parameters[parameter] else given
     yield from (
         f"{action} is not needed, or no action" for action in sorted(actions - wanted)
     )
@@ -228,7 +235,7 @@ def _reaches_too_far(statement: Statement, ours: str) -> Iterator[str]:
         yield "only plain Allow statements are wanted"
     if "*" in statement["Resource"] and not actions <= WITHOUT_RESOURCE_LEVEL:
         yield f"{sorted(actions - WITHOUT_RESOURCE_LEVEL)} on every resource"
-    if not actions & FENCED:  # whose resources are fenced by conditions
+    if not actions & FENCED:
         named = (resource for resource in statement["Resource"] if resource != "*")
         yield from (
             f"{resource} is not of this stack"
@@ -292,8 +299,10 @@ def grants(documents: list[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def listed(stack: Stack, wanted: tuple[allowed.Grant, ...]) -> Iterator[str]:
-    """The same of what is listed."""
+    """The same of what is listed, as far as the stack's parameters ask for it."""
     for each in wanted:
+        if each.given and not stack.parameters[each.given]:
+            continue
         named = {"Principal": each.who, "Condition": each.when, "Resource": each.on}
         statement = {
             "Effect": each.effect,
@@ -301,7 +310,19 @@ def listed(stack: Stack, wanted: tuple[allowed.Grant, ...]) -> Iterator[str]:
             **{key: value for key, value in named.items() if value},
         }
         text = json.loads(stack.text(json.dumps(statement)))
-        yield from grants([{"Statement": [text]}])
+        yield from grants([{"Statement": [_parted(text) if each.given else text]}])
+
+
+def _parted(node: Any) -> Any:
+    """With each list of a parameter as a list."""
+    match node:
+        case dict():
+            return {key: _parted(value) for key, value in node.items()}
+        case list():
+            return [part for each in node for part in as_list(_parted(each))]
+        case str() if "," in node:
+            return node.split(",")
+    return node
 
 
 def plainly(node: Any) -> str:

@@ -17,7 +17,12 @@ SECTIONS = {
     "Resources",
     "Outputs",
 }
-CONDITIONS = {"HasProxyRoles"}
+# Each holds where its parameter is not empty.
+CONDITIONS: Mapping[str, str] = {
+    "HasProxyRoles": "ProxyRoles",
+    "HasSecrets": "SecretArns",
+    "HasSecretKeys": "SecretKeys",
+}
 
 # By logical id, after the transform. SAM ends a layer's with a digest of what is in it, which is left out here.
 RESOURCES = {
@@ -163,13 +168,25 @@ SOURCE_PROPERTIES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Actions on resources, under a condition; of a resource's own policy, to whom."""
+    """Actions on resources, under a condition; of a resource's own policy, to whom.
+
+    `given` is a parameter without which there is no such grant; lists in parameters are lists here, too.
+    """
 
     actions: tuple[str, ...]
     on: tuple[str, ...] = ()
     when: Mapping[str, Any] = field(default_factory=dict)
     who: Any = None
     effect: str = "Allow"
+    given: str = ""
+
+
+def decrypting(service: str, context: str) -> Grant:
+    """A service may use the keys that are named, for what is named."""
+    via = {"kms:ViaService": f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"}
+    of = {f"kms:EncryptionContext:{context}": "${SecretArns}"}
+    when = {"StringEquals": via, "StringLike": of}
+    return Grant(("kms:Decrypt",), ("${SecretKeys}",), when, given="SecretKeys")
 
 
 def without_tls(who: str, action: str, *on: str) -> Grant:
@@ -249,6 +266,17 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
                 }
             },
         ),
+        Grant(
+            (
+                "ssm:GetParameters",
+                "secretsmanager:DescribeSecret",
+                "secretsmanager:GetSecretValue",
+            ),
+            ("${SecretArns}",),
+            given="SecretArns",
+        ),
+        decrypting("ssm", "PARAMETER_ARN"),
+        decrypting("secretsmanager", "SecretARN"),
     ),
     "ProxyPolicy.PolicyDocument": (Grant(("s3:GetObject",), (CONFIGS, PROGRAMS)),),
     "QueuePolicy.PolicyDocument": (

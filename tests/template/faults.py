@@ -1196,6 +1196,60 @@ PARAMETERS = {
     ),
 }
 
+SECRETS_ARE = "ReconcileRole.Policies.3.Fn::If.1.PolicyDocument.Statement"
+KEYS_ARE = "ReconcileRole.Policies.4.Fn::If.1.PolicyDocument.Statement"
+SECRETS = {
+    "every secret of the account": Fault(
+        put(f"{SECRETS_ARE}.SecretsOfVariables.Resource", "*"),
+        "function_reaches_its_own",
+        "on every resource",
+    ),
+    "secrets that the function writes": Fault(
+        add(f"{SECRETS_ARE}.SecretsOfVariables.Action", "ssm:PutParameter"),
+        GRANTED,
+        "ssm:PutParameter",
+    ),
+    "secrets without a list": Fault(
+        put("ReconcileRole.Policies.3.Fn::If.0", "HasProxyRoles"),
+        GRANTED,
+        "missing: secretsmanager:DescribeSecret",
+    ),
+    "keys that decrypt by themselves": Fault(
+        drop(f"{KEYS_ARE}.DecryptParameters.Condition.StringEquals"),
+        GRANTED,
+        "kms:Decrypt",
+    ),
+    "keys that decrypt what nobody named": Fault(
+        drop(f"{KEYS_ARE}.DecryptSecrets.Condition.StringLike"), GRANTED, "kms:Decrypt"
+    ),
+    "any key": Fault(
+        put(f"{KEYS_ARE}.DecryptSecrets.Resource", "*"), GRANTED, "kms:Decrypt on *"
+    ),
+    "keys of nothing": Fault(
+        drop("Rules.KeysAreOfSecrets"), "companions_come_together", "SecretArns"
+    ),
+    "secrets where keys are named": Fault(
+        put("Conditions.HasSecrets.Fn::Not.0.Fn::Equals.0", ref("SecretKeys")),
+        "conditions_ask_for_one_parameter",
+        "HasSecrets is False",
+    ),
+    "a pattern of all secrets": Fault(
+        put("Parameters.SecretArns.AllowedPattern", ".*"),
+        "parameters_take_what_they_should",
+        "SecretArns takes '*'",
+    ),
+    "more secrets than a role can name": Fault(
+        put("Parameters.SecretArns.MaxLength", 4096),
+        "parameters_take_what_they_should",
+        "SecretArns takes",
+    ),
+    "secrets by default": Fault(
+        put("Parameters.SecretArns.Default", "arn:..."),
+        "defaults_are_careful",
+        "SecretArns",
+    ),
+}
+
 FAULTS: Mapping[str, Fault] = {
     **RESOURCES,
     **EVENTS,
@@ -1204,5 +1258,6 @@ FAULTS: Mapping[str, Fault] = {
     **ACCESS,
     **BUCKET,
     **PARAMETERS,
+    **SECRETS,
     **DOCUMENT,
 }

@@ -6,6 +6,7 @@ from typing import Any
 
 from haproxy_sync.errors import SettingsError
 from haproxy_sync.settings import Settings
+from tests.template import allowed
 from tests.template.function_checks import parameter
 from tests.template.parameter_values import BAD, GOOD, NUMBERS
 from tests.template.shape_checks import differences, misshapen
@@ -14,6 +15,7 @@ from tests.template.stack import Resolver, Stack
 # Beside type, description and default: each kind has its own fence.
 FENCES: tuple[set[str], ...] = (
     {"AllowedPattern", "ConstraintDescription"},
+    {"AllowedPattern", "ConstraintDescription", "MaxLength"},
     {"AllowedValues"},
     {"MinValue", "MaxValue"},
     {"MinValue", "MaxValue", "ConstraintDescription"},
@@ -58,13 +60,14 @@ def parameters_take_what_they_should(stack: Stack) -> Iterator[str]:
 
 
 def takes(parameter: Mapping[str, Any], value: str) -> bool:
-    """Whether CloudFormation takes the value: whole match of the pattern, one of the allowed, or within the range."""
+    """Whether CloudFormation takes the value: whole match of the pattern, one of the allowed, in range or length."""
     if "AllowedValues" in parameter:
         return value in map(str, parameter["AllowedValues"])
     if "MinValue" in parameter:
         least, most = float(parameter["MinValue"]), float(parameter["MaxValue"])
         return least <= float(value) <= most
-    return java(parameter["AllowedPattern"]).fullmatch(value) is not None
+    is_short = len(value) <= int(parameter.get("MaxLength", 4096))
+    return is_short and java(parameter["AllowedPattern"]).fullmatch(value) is not None
 
 
 def java(pattern: str) -> re.Pattern[str]:
@@ -104,6 +107,8 @@ CAREFUL: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         "an accident can be looked into",
     ),
     "ProxyRoles": ("".__eq__, "no role that nobody named gets a policy"),
+    "SecretArns": ("".__eq__, "no secret that nobody named is read"),
+    "SecretKeys": ("".__eq__, "nor decrypted"),
 }
 """What each is by default, in the world's terms and of times in seconds; the others are a matter of taste."""
 
@@ -138,6 +143,8 @@ CONTRADICTIONS = (
     ("EnvironmentTagKey", "TypeTagKey"),
     ("BackendTagValue", "ProxyTagValue"),
 )
+# One says nothing without the other.
+COMPANIONS = (("SecretKeys", "SecretArns"),)
 
 
 def contradictions_are_refused(stack: Stack) -> Iterator[str]:
@@ -151,6 +158,26 @@ def contradictions_are_refused(stack: Stack) -> Iterator[str]:
         said = refused(stack, {one: stack.parameters[other]})
         if not (len(said) == 1 and one in said[0] and other in said[0]):
             yield f"{one} as {other} gets the answer {said}"
+
+
+def companions_come_together(stack: Stack) -> Iterator[str]:
+    """A rule refuses one without the other."""
+    for one, other in COMPANIONS:
+        said = refused(stack, {one: GOOD[one][1], other: ""})
+        if not (len(said) == 1 and one in said[0] and other in said[0]):
+            yield f"{one} without {other} gets the answer {said}"
+
+
+def conditions_ask_for_one_parameter(stack: Stack) -> Iterator[str]:
+    """Whether that one is empty, whatever the others are."""
+    lists = allowed.CONDITIONS.values()
+    nothing = {**stack.parameters, **dict.fromkeys(lists, "")}
+    for name, parameter_ in allowed.CONDITIONS.items():
+        for given in lists:
+            resolver = Resolver({**nothing, given: GOOD[given][1]}, {})
+            found = resolver.resolve(stack.template["Conditions"][name])
+            if found != (given == parameter_):
+                yield f"{name} is {found} where only {given} is given"
 
 
 def refused(stack: Stack, parameters: Mapping[str, str]) -> list[str]:

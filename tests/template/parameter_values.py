@@ -16,6 +16,21 @@ NUMBERS = {
     "MinBackends",
     "RolloutSpacingSeconds",
 }
+
+SSM = "arn:aws:ssm:eu-west-1:123456789012:parameter/"
+SECRET = "arn:aws-cn:secretsmanager:cn-north-1:210987654321:secret:"  # noqa: S105 # an ARN
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/"
+
+
+def filled(begin: str, most: int, length: int) -> str:
+    """A list of that length, of names of so many characters at most."""
+    whole = begin + "x" * most
+    left = length - len(whole) - 1
+    if left < len(begin) + 1:
+        return begin + "x" * (length - len(begin))
+    return f"{whole},{filled(begin, most, left)}"
+
+
 GOOD: Mapping[str, list[str]] = {
     "Environment": ["staging", "eu.prod-2", "x" * 63],
     "EnvironmentTagKey": ["Environment", "team:stage", "cost centre", "x" * 127],
@@ -52,6 +67,20 @@ GOOD: Mapping[str, list[str]] = {
     "MaxLossPercent": ["50", "0", "100"],
     "HoldMinutes": ["5", "0.2", "0", "1440"],
     "EmptyPool": ["hold", "publish"],
+    "SecretArns": [
+        "",
+        f"{SSM}haproxy/*,{SSM}plain,{SECRET}haproxy/staging-??????",
+        f"{SSM}haproxy/staging/password",
+        f"{SSM}haproxy*",
+        f"{SECRET}haproxy-AbC123",
+        f"{SECRET}haproxy*",
+        filled(SECRET, 512, 1200),
+    ],
+    "SecretKeys": [
+        "",
+        f"{KEY}1234abcd-12ab-34cd-56ef-1234567890ab,{KEY}mrk-1234abcd12ab34cd56ef1234567890ab",
+        filled(KEY, 64, 400),
+    ],
     "SweepRate": [
         "rate(1 minute)",
         "rate(5 minutes)",
@@ -111,6 +140,33 @@ BAD: Mapping[str, list[str]] = {
     "MaxLossPercent": ["-1", "101"],
     "HoldMinutes": ["-1", "1441"],
     "EmptyPool": ["empty"],
+    "SecretArns": [
+        "*",
+        "/haproxy/password",
+        f"{SSM}*",
+        f"{SSM}*/password",
+        f"{SSM}/x",
+        f"{SSM}x?",
+        "arn:aws:ssm:eu-west-1:123456789012:*",
+        "arn:aws:ssm:*:123456789012:parameter/x",
+        "arn:aws:ssm:eu-west-1:*:parameter/x",
+        f"{SECRET}*",
+        f"{SECRET}haproxy-*-AbC123",
+        "arn:aws:s3:::bucket/x",
+        f"{KEY}x",
+        f"{SSM}x,",
+        f"{SSM}x, {SSM}y",
+        filled(SECRET, 512, 1201),
+    ],
+    "SecretKeys": [
+        "*",
+        f"{KEY}*",
+        "arn:aws:kms:eu-west-1:123456789012:alias/haproxy",
+        f"{SSM}x",
+        f"{KEY}x,",
+        f"{KEY}x, {KEY}y",
+        filled(KEY, 64, 401),
+    ],
     "SweepRate": [
         "rate(1 minutes)",
         "rate(5 minute)",

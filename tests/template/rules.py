@@ -37,6 +37,8 @@ RULES: tuple[Rule, ...] = (
     parameters.defaults_are_the_codes,
     parameters.defaults_are_careful,
     parameters.contradictions_are_refused,
+    parameters.companions_come_together,
+    parameters.conditions_ask_for_one_parameter,
     function.code_is_ours,
     function.function_has_its_measures,
     function.environment_is_what_settings_read,
@@ -85,9 +87,15 @@ def others() -> dict[str, str]:
 
 
 def stacks(plain: Template) -> Iterator[Stack]:
-    """The translated template as two stacks: with defaults, and elsewhere with another value of every parameter."""
+    """The translated template as three stacks.
+
+    With defaults; elsewhere with another value of every parameter; and with one list alone of those that are given in
+    both or in none of these, so that what asks for another one is seen.
+    """
     yield placed(plain, {"Environment": "staging"}, PSEUDO)
     yield placed(plain, others(), ELSEWHERE)
+    secrets = {"Environment": "staging", "SecretArns": others()["SecretArns"]}
+    yield placed(plain, secrets, PSEUDO)
 
 
 def problems(plain: Template, rules: Iterable[Rule] = RULES) -> Iterator[str]:

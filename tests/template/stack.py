@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from haproxy_sync.aws import url_suffix
 from tests.template.translate import REGION, Template, translate
 
 ACCOUNT = "123456789012"
@@ -105,7 +106,6 @@ def placed(plain: Template, parameters: Mapping[str, str], place: Pseudo) -> Sta
 # Of values that are resolved.
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "Fn::Equals": lambda left, right: left == right,
-    "Fn::And": lambda *values: all(values),
     "Fn::Not": lambda value: not value,
     "Fn::Or": lambda *values: any(values),
     "Fn::Select": lambda index, values: values[int(index)],

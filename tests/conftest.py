@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from haproxy_sync.config import render
+
 # Read when moto is imported. It would make 1,296 images for each account and region, and search them at each launch.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
@@ -52,6 +54,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest first."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
+@pytest.fixture(scope="module")
+def rendered_here() -> Iterator[None]:
+    """Renderings of this module in its own process: there are thousands, and a test's process is costly to fork."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(render, "bounded", lambda work, _file: work())
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -24,6 +24,8 @@ functions that stand for Python's own raise what those raise, which the same pac
 tests/unit/test_errors.py, which holds this picture and that rule against the code.
 """
 
+from typing import Self
+
 
 class SyncError(Exception):
     """Root of the tree."""
@@ -59,6 +61,10 @@ class TemplateError(SyncError):
         self.reason = reason
         place = file if line is None else f"{file}:{line}"
         super().__init__(f"{place}: {reason}")
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, int | None, str]]:
+        """What it was made of: it comes out of another process."""
+        return type(self), (self.file, self.line, self.reason)
 
 
 class CorruptState(SyncError):

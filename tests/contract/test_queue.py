@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from haproxy_sync import handler
+from haproxy_sync.config import bounded
+from haproxy_sync.config.bounded import Bounds
 from haproxy_sync.errors import BadRequest, SettingsError
 from haproxy_sync.fleet import inventory
 from haproxy_sync.reconcile import events
@@ -278,18 +280,36 @@ def test_a_broken_template_keeps_the_old_config(running: World) -> None:
 
 
 @pytest.mark.fault("F41")
-def test_a_template_without_end_costs_the_message_and_nothing_else(
-    running: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("endless", "reason"),
+    [
+        (
+            "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+            "rendering takes more than 0.2 s of processor time",
+        ),
+        ("{{ 'a' * 10**9 }}", "rendering needs more than 32 MB of memory"),
+    ],
+)
+def test_a_template_without_end_costs_one_publication_and_nothing_else(
+    running: World, monkeypatch: pytest.MonkeyPatch, endless: str, reason: str
 ) -> None:
-    """The function's deadline ends it, nothing is stored, and the message goes where the alarm is."""
-    before = running.state
+    """Nothing is stored, an operator reads why, and the next template is rendered as ever by the same process."""
+    small = Bounds(cpu_seconds=0.2, memory_bytes=32 * 1024 * 1024)
+    monkeypatch.setattr(bounded, "BOUNDS", small)
+    s3, before = running.clients.s3, running.state
+    key = {"Bucket": "bucket", "Key": "templates/staging/haproxy.cfg.j2"}
+    s3.put_object(**key, Body=f"# one line\n{endless}\n".encode())
+    objects = s3.list_objects_v2(Bucket="bucket")["KeyCount"]
+    assert running.sweep() == []
+    assert running.sweep() == []
+    assert s3.list_objects_v2(Bucket="bucket")["KeyCount"] == objects
+    assert running.state.generation == before.generation
+    told = running.act("status")["template_error"]
+    assert told.startswith(f"haproxy.cfg.j2:2: {reason}")
+    s3.delete_object(**key)
     running.launch()
-    stored = running.clients.s3.list_objects_v2(Bucket="bucket")["KeyCount"]
-
-    def never_ends(*_: Any) -> None:
-        raise TimeoutError
-
-    monkeypatch.setattr(running, "renderer", never_ends)
-    assert running.sweep() == ["m-0"]
-    assert running.clients.s3.list_objects_v2(Bucket="bucket")["KeyCount"] == stored
-    assert apart_from_failure(running.state, before) == before
+    running.sweep()
+    running.settle()
+    status = running.act("status")
+    assert (status["template_error"], status["converged"]) == ("", True)
+    assert running.state.generation == before.generation + 1

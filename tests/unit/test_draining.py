@@ -14,6 +14,8 @@ from haproxy_sync.settings import Settings
 from local.prices import HIDDEN_DRAINS
 from tests.fleet import instance
 
+pytestmark = pytest.mark.usefixtures("rendered_here")
+
 SETTINGS = Settings(
     "staging", "ap-southeast-2", "bucket", "https://queue", "document", "stack"
 )

@@ -17,6 +17,7 @@ import pytest
 
 import haproxy_sync
 from haproxy_sync import errors
+from haproxy_sync.config.bounded import OutOfTime
 from haproxy_sync.errors import SyncError
 
 PACKAGE = Path(haproxy_sync.__file__).parent
@@ -28,7 +29,7 @@ class CaughtAtHome:
     """Errors of Python's own that a module, or all modules of a package, may raise, for a module there catches them."""
 
     raised_in: str
-    kinds: tuple[type[Exception], ...]
+    kinds: tuple[type[BaseException], ...]
     caught_in: str
 
     def allows(self, module: str, kind: type[BaseException]) -> bool:
@@ -45,6 +46,8 @@ CAUGHT_AT_HOME = (
     CaughtAtHome("config.ansible", (ValueError, TypeError), "config.ansible.engine"),
     # Python and Jinja ask with these whether a name exists; a template that insists gets a TemplateError.
     CaughtAtHome("config", (AttributeError, KeyError), "config.ansible.engine"),
+    # No error of a template that a rendering may go on after: the child that it is in sends a TemplateError.
+    CaughtAtHome("config.bounded", (OutOfTime,), "config.bounded"),
     # A deployment that lost the package's own template: nobody's mistake to handle, and no message may be lost by it.
     CaughtAtHome("config.sources", (FileNotFoundError,), "handler"),
 )
@@ -175,6 +178,7 @@ def test_the_picture_shows_the_tree() -> None:
 
 EXAMPLE = """
 from haproxy_sync import errors
+from haproxy_sync.config.bounded import OutOfTime
 from haproxy_sync.errors import SyncError
 
 def made() -> SyncError: ...

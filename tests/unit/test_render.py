@@ -21,6 +21,8 @@ from haproxy_sync.fleet.model import Backend, Config, Fleet, Skipped
 from haproxy_sync.settings import Settings
 from tests.fleet import instance
 
+pytestmark = pytest.mark.usefixtures("rendered_here")
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

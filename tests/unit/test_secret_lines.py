@@ -25,6 +25,8 @@ from haproxy_sync.fleet.model import Backend, Config, Fleet, Proxy
 from haproxy_sync.reconcile.changes import in_lines
 from haproxy_sync.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("rendered_here")
+
 SETTINGS = Settings(
     "staging", "ap-southeast-2", "bucket", "https://queue", "document", "stack"
 )
@@ -240,11 +242,11 @@ def test_without_marked_variables_nothing_is_rendered_once_more(
     from haproxy_sync.config.ansible.engine import Engine  # noqa: PLC0415
 
     renders: list[object] = []
-    render = Engine.render
+    render_one = Engine.render
 
     def counted(self: Engine, variables: Any) -> str:
         renders.append(self)
-        return render(self, variables)
+        return render_one(self, variables)
 
     monkeypatch.setattr(Engine, "render", counted)
     templates = TemplateSet("main.j2", {"main.j2": frame("{{ x }}")})

@@ -6,12 +6,16 @@ anything is stored.
 """
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from haproxy_sync.config import draining, sources
-from haproxy_sync.config.ansible.engine import Engine
+from haproxy_sync.config.ansible import passwords
+from haproxy_sync.config.ansible.engine import Compiled, Engine
+from haproxy_sync.config.ansible.passwords import Hashes
+from haproxy_sync.config.bounded import bounded
 from haproxy_sync.config.checks import problems
 from haproxy_sync.config.drafts import Drafts, Job, draft_fleet, texts
 from haproxy_sync.config.marked import Marks, readable
@@ -22,6 +26,9 @@ from haproxy_sync.settings import Settings
 
 if TYPE_CHECKING:
     from haproxy_sync.config.secret_values import SecretValues
+
+MAX_KEPT_CHARACTERS = 64 * 1024
+"""Larger templates are compiled each time: what nothing but names makes of so many may take 130 MB, and stay."""
 
 type NewEngine = Callable[[str, Mapping[str, str]], Engine]
 """An engine for the name of the main template and the files by name (`TemplateError`)."""
@@ -93,11 +100,9 @@ class Renderer:
         # Who was left out before does not change what the others get.
         fleet = replace(fleet, skipped=())
         if self._cached is None or not self._cached.answers(source, fleet):
-            rendering = render_fleet(
-                source.templates, source.variables, fleet, settings
-            )
+            rendering = _rendering_or_error(source, settings, fleet)
             self._cached = _Cached(source.version, fleet, rendering)
-        return self._cached.rendering
+        return self._cached.told()
 
 
 def _no_values() -> "SecretValues":
@@ -114,11 +119,28 @@ class _Cached:
 
     version: str
     fleet: Fleet
-    rendering: Rendering
+    rendering: Rendering | TemplateError
+    """An error, too: a look that begins anew has no time to pass a bound twice."""
+
+    def told(self) -> Rendering:
+        """The rendering (`TemplateError`)."""
+        if isinstance(self.rendering, TemplateError):
+            error = copy(self.rendering)  # the same one would collect tracebacks
+            raise error
+        return self.rendering
 
     def answers(self, source: Source, fleet: Fleet) -> bool:
         """Whether rendering this would give the same again."""
         return (self.version, self.fleet) == (source.version, fleet)
+
+
+def _rendering_or_error(
+    source: Source, settings: Settings, fleet: Fleet
+) -> Rendering | TemplateError:
+    try:
+        return render_fleet(source.templates, source.variables, fleet, settings)
+    except TemplateError as error:
+        return error
 
 
 def render_fleet(
@@ -131,12 +153,16 @@ def render_fleet(
 
     Raises `TemplateError`: the template or its variables are at fault, or the config lacks a listener or a backend.
     """
-    rendering = render_unchecked(templates, variables, fleet, settings)
-    backends = fleet.without(rendering.untold_ids).backends
-    problem = next(problems(rendering.configs, backends, variables), None)
-    if problem:
-        raise TemplateError(templates.main, None, problem)
-    return rendering
+
+    def checked(engine: Engine) -> Rendering:
+        rendering = _rendered(engine, variables, fleet, settings)
+        backends = fleet.without(rendering.untold_ids).backends
+        problem = next(problems(rendering.configs, backends, variables), None)
+        if problem:
+            raise TemplateError(templates.main, None, problem)
+        return rendering
+
+    return _bounded(templates, Engine, checked)
 
 
 def render_unchecked(
@@ -147,8 +173,32 @@ def render_unchecked(
     engine_class: NewEngine = Engine,
 ) -> Rendering:
     """As `render_fleet`, whatever the result is worth. Raises `TemplateError` where there is none."""
+    work = partial(_rendered, variables=variables, fleet=fleet, settings=settings)
+    return _bounded(templates, engine_class, work)
+
+
+def _bounded(
+    templates: TemplateSet,
+    engine_class: NewEngine,
+    work: Callable[[Engine], Rendering],
+) -> Rendering:
+    """What the work makes of the engine, both within the bounds (`TemplateError`)."""
     files = tuple(sorted(templates.files.items()))
-    engine = _engine(engine_class, templates.main, files)
+    workshop = _workshop(engine_class, templates.main, files)
+    workshop.prepare()
+
+    def all_of_it() -> tuple[Rendering, Compiled, Hashes]:
+        rendering = work(workshop.engine)
+        return rendering, workshop.engine.compiled, passwords.known()
+
+    rendering, workshop.known, hashes = bounded(all_of_it, templates.main)
+    passwords.remember(hashes)
+    return rendering
+
+
+def _rendered(
+    engine: Engine, variables: Mapping[str, Any], fleet: Fleet, settings: Settings
+) -> Rendering:
     job = Job(engine, readable(variables), settings, Marks.of(variables))
     whole = _taken(job, fleet)
     left_out = draining.unseen(whole.fleet, whole.drafts.texts, partial(texts, job))
@@ -213,11 +263,35 @@ def _rendering(taken: _Taken) -> Rendering:
     )
 
 
-@lru_cache(maxsize=2)
-def _engine(
-    engine_class: NewEngine, main: str, files: tuple[tuple[str, str], ...]
-) -> Engine:
-    # HAProxy wants no byte order mark, which some editors write.
-    return engine_class(
-        main, {path: source.removeprefix("\ufeff") for path, source in files}
-    )
+@dataclass
+class _Workshop:
+    """The engine for one set of files, which is made here once it is known to be made within the bounds."""
+
+    new_engine: NewEngine
+    main: str
+    files: tuple[tuple[str, str], ...]
+    known: Compiled | None = None
+    """What a rendering within the bounds had to compile; this process forgets what its children compile."""
+
+    @cached_property
+    def engine(self) -> Engine:
+        """It compiles the main template when it is made (`TemplateError`)."""
+        # HAProxy wants no byte order mark, which some editors write.
+        return self.new_engine(
+            self.main,
+            {path: source.removeprefix("\ufeff") for path, source in self.files},
+        )
+
+    def prepare(self) -> None:
+        """Compile what is known to be needed."""
+        if self.known and self._size <= MAX_KEPT_CHARACTERS:
+            self.engine.compile(self.known)
+
+    @property
+    def _size(self) -> int:
+        """Characters of all that is compiled, at most."""
+        values = self.known.values if self.known else ()
+        return sum(map(len, (*dict(self.files).values(), *values)))
+
+
+_workshop = lru_cache(maxsize=2)(_Workshop)

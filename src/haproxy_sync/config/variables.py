@@ -21,12 +21,18 @@ from haproxy_sync.config.scope import GROUP_VARS, HOST_VARS
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.secrets import MASK, masked
 
+MAX_CHARACTERS = 256 * 1024
+"""Of the file: PyYAML takes a second and a half of the function's processor for a tenth of that."""
+MAX_VALUES = 20_000
+"""In the file, with what merges (`<<`) copy: a file of 10,000 lines, which takes four seconds there."""
+
 ENCRYPTED_FILE = "$ANSIBLE_VAULT;"
 _ENCRYPTED = "it is encrypted with Ansible Vault; give it in the clear"
 _NO_PLACE = (
     "is a reference, which can be a value and no name of one; put it behind the colon"
 )
-_NO_VALUE = "a value looks like a date or a number and is none; put it in quotes"
+_NO_VALUE = "a value looks like a date or a number or says so (!!int), and is none; put it in quotes"
+_TOO_DEEP = "a value stands inside too many others"
 # What YAML quotes of the file may be a secret; its own tokens stand in <>.
 _QUOTED = re.compile(r"(?<!\w)'(?!<)[^']{2,}'")
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -34,6 +40,8 @@ _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 def parse_variables(text: str, file: str) -> Mapping[str, Any]:
     """The variables by name. Raises `TemplateError` with file, line and name."""
+    if len(text) > MAX_CHARACTERS:
+        raise TemplateError(file, None, f"larger than {MAX_CHARACTERS} characters")
     if text.startswith(ENCRYPTED_FILE):
         raise TemplateError(file, 1, _ENCRYPTED)
     variables = _loaded(text, file)
@@ -131,37 +139,67 @@ def _is_decided_by_ec2(name: str) -> bool:
     return name in reserved() or name.startswith("ec2_tag_")
 
 
-def _loaded(text: str, file: str) -> Any:
-    """What the YAML holds (`TemplateError`)."""
+def _counting_loader(file: str) -> type[Any]:
+    """Safe YAML that counts what the file holds and repeats (`TemplateError`)."""
     import yaml  # noqa: PLC0415 - only those who state variables pay for it
 
     class Loader(yaml.SafeLoader):
-        """Safe YAML with Ansible's two tags and ours, and sets in order."""
+        values = 0
 
-    def vault(_loader: Loader, node: Any) -> Unreadable:
+        def count(self, more: int, node: Any) -> None:
+            self.values += more
+            if self.values > MAX_VALUES:
+                problem = f"more than {MAX_VALUES} values: leave out some, or merge (<<) fewer"
+                raise TemplateError(file, node.start_mark.line + 1, problem)
+
+        def compose_node(self, *args: Any) -> Any:
+            node = super().compose_node(*args)
+            self.count(1, node)
+            return node
+
+        def flatten_mapping(self, node: Any) -> None:
+            super().flatten_mapping(node)
+            self.count(len(node.value), node)
+
+    return Loader
+
+
+def _loaded(text: str, file: str) -> Any:
+    """What the YAML holds (`TemplateError`), with Ansible's two tags and ours, and sets in order."""
+    loader_class = _counting_loader(file)
+
+    def vault(_loader: Any, node: Any) -> Unreadable:
         return Unreadable(file, node.start_mark.line + 1, _ENCRYPTED)
 
-    def unsafe(loader: Loader, node: Any) -> Data:
+    def unsafe(loader: Any, node: Any) -> Data:
         return Data(loader.construct_scalar(node))
 
-    def reference(loader: Loader, node: Any) -> Reference:
+    def reference(loader: Any, node: Any) -> Reference:
         from haproxy_sync.config.references import parse  # noqa: PLC0415 - as above
 
         text = loader.construct_scalar(node)
         return parse(node.tag, text, file, node.start_mark.line + 1)
 
-    def ordered(loader: Loader, node: Any) -> SortedSet:
+    def ordered(loader: Any, node: Any) -> SortedSet:
         return SortedSet(loader.construct_mapping(node))
 
-    Loader.add_constructor("tag:yaml.org,2002:set", ordered)
-    Loader.add_constructor("!vault", vault)
-    Loader.add_constructor("!vault-encrypted", vault)
-    Loader.add_constructor("!unsafe", unsafe)
-    Loader.add_constructor("!ssm", reference)
-    Loader.add_constructor("!secret", reference)
+    loader_class.add_constructor("tag:yaml.org,2002:set", ordered)
+    loader_class.add_constructor("!vault", vault)
+    loader_class.add_constructor("!vault-encrypted", vault)
+    loader_class.add_constructor("!unsafe", unsafe)
+    loader_class.add_constructor("!ssm", reference)
+    loader_class.add_constructor("!secret", reference)
+    return _parsed(text, file, loader_class)
+
+
+def _parsed(text: str, file: str, loader_class: type[Any]) -> Any:
+    import yaml  # noqa: PLC0415 - as above
+
     try:
-        return yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError) as error:
+        return yaml.load(text, loader_class)  # noqa: S506 - a SafeLoader
+    except TemplateError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of wrong values PyYAML raises what Python does: KeyError, IndexError
         raise _refusal(error, file) from None
 
 
@@ -176,5 +214,7 @@ def _refusal(error: Exception, file: str) -> TemplateError:
             return TemplateError(file, line, problem)
         case yaml.YAMLError():
             return TemplateError(file, None, str(error))
+        case RecursionError():
+            return TemplateError(file, None, _TOO_DEEP)
         case _:
             return TemplateError(file, None, _NO_VALUE)

@@ -2,6 +2,8 @@
 
 import posixpath
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import FunctionLoader, TemplateSyntaxError
@@ -22,7 +24,17 @@ from haproxy_sync.config.ansible.source import (
     with_newlines_of,
     with_unix_newlines,
 )
+from haproxy_sync.config.bounded import OutOfTime
 from haproxy_sync.errors import TemplateError
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What an engine has compiled: included files by name, and values of variables by their source."""
+
+    files: tuple[str, ...]
+    values: tuple[str, ...]
+
 
 _VARIABLE = "variable "
 """Begins the `file` of an error in a variable until the place that reads the variable is known."""
@@ -45,6 +57,7 @@ class Engine:
         self._environment = self.environment_class(loader=FunctionLoader(self._include))
         self._values = ValueEnvironment()
         self._compiled: dict[str, AnsibleTemplate | Exception] = {}
+        self._included: dict[str, None] = {}
         self._template = self._located(self._compile_main)
 
     def render(self, variables: Mapping[str, Any]) -> str:
@@ -81,12 +94,15 @@ class Engine:
         return own_copy(with_newlines_of(source, value))
 
     def _value_template(self, source: str) -> AnsibleTemplate:
-        compiled = self._compiled.get(source)
-        if compiled is None:
-            compiled = self._compiled[source] = self._compile_value(source)
+        compiled = self._value_template_or_error(source)
         if isinstance(compiled, Exception):
             raise compiled
         return compiled
+
+    def _value_template_or_error(self, source: str) -> AnsibleTemplate | Exception:
+        if source not in self._compiled:
+            self._compiled[source] = self._compile_value(source)
+        return self._compiled[source]
 
     def _compile_value(self, source: str) -> AnsibleTemplate | Exception:
         try:
@@ -103,15 +119,29 @@ class Engine:
             raise TemplateError(self.main, 1, str(error)) from error
         return self._environment.adjusted(options).compiled(body, self.main)
 
+    @property
+    def compiled(self) -> Compiled:
+        """Beside the main template."""
+        return Compiled(tuple(self._included), tuple(self._compiled))
+
+    def compile(self, known: Compiled) -> None:
+        """Compile what another engine for the same files had to."""
+        for name in known.files:
+            with suppress(Exception):  # whoever needs it finds out what is wrong
+                self._environment.get_template(name)
+        for source in known.values:
+            self._value_template_or_error(source)
+
     def _include(self, name: str) -> str | None:
         """An included file: beside the main one, or in `templates/` as Ansible searches it, too."""
+        self._included[name] = None
         path = posixpath.normpath(name)
         return self._files.get(path, self._files.get(path.removeprefix("templates/")))
 
     def _located[T](self, action: Callable[[], T]) -> T:
         """Do it; an error becomes a `TemplateError` with the file and the line that it arose from."""
         try:
-            return action()
+            return self._timed(action)
         except TemplateError as error:
             reader = _reader(error)
             if reader is None:
@@ -124,6 +154,14 @@ class Engine:
             raise self._error(error.place, reason(error)) from error
         except Exception as error:
             raise self._error(innermost(error.__traceback__), reason(error)) from error
+
+    def _timed[T](self, action: Callable[[], T]) -> T:
+        """Do it; an `OutOfTime` says where it was."""
+        try:
+            return action()
+        except OutOfTime as error:
+            error.located = self._error(innermost(error.__traceback__), str(error))
+            raise
 
     def _error(self, place: Place | None, why: str) -> TemplateError:
         if place is None:

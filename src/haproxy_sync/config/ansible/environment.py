@@ -16,7 +16,13 @@ from jinja2.utils import missing as absent
 
 from haproxy_sync.config.ansible.lazy import as_printed
 from haproxy_sync.config.ansible.missing import Missing, MissingError, first_missing
-from haproxy_sync.config.ansible.output import concat, listed, text
+from haproxy_sync.config.ansible.output import (
+    MAX_BITS,
+    OutputTooLarge,
+    concat,
+    listed,
+    text,
+)
 from haproxy_sync.config.ansible.plugins import FILTERS, GLOBALS, TESTS
 
 _CONTAINERS = (dict, list, tuple)
@@ -131,6 +137,7 @@ class AnsibleEnvironment(SandboxedEnvironment):
     template_class = AnsibleTemplate
     code_generator_class = _CodeGenerator
     concat = staticmethod(concat)
+    intercepted_binops = frozenset({"**"})
 
     def __init__(self, **options: Any) -> None:
         own: dict[str, Any] = {
@@ -157,6 +164,13 @@ class AnsibleEnvironment(SandboxedEnvironment):
         code = self.compile(source, name, name)
         names = self.make_globals(None)
         return cast("AnsibleTemplate", self.template_class.from_code(self, code, names))
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """A power that would take minutes is refused at once."""
+        is_whole = isinstance(left, int) and isinstance(right, int)
+        if is_whole and left.bit_length() * right > MAX_BITS:
+            raise OutputTooLarge(f"a number of more than {MAX_BITS} bits")
+        return super().call_binop(context, operator, left, right)
 
     @staticmethod
     def read(found: Any) -> Any:

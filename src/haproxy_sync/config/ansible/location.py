@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from jinja2 import Template, TemplateNotFound, TemplateSyntaxError
 
+from haproxy_sync.config.bounded import out_of_memory
+
 
 class Place(NamedTuple):
     """A line of a template file, as Jinja counts it."""
@@ -43,7 +45,12 @@ def reason(error: BaseException) -> str:
 
 @reason.register
 def _(_error: RecursionError) -> str:
-    return "a variable refers to itself"
+    return "this goes too deep: a variable, macro or include that refers to itself, or a value inside too many others"
+
+
+@reason.register
+def _(_error: MemoryError) -> str:
+    return out_of_memory()
 
 
 @reason.register

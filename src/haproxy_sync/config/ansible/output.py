@@ -6,14 +6,17 @@ from typing import Any
 
 from haproxy_sync.errors import SyncError
 
-MAX_CHARACTERS = 16 * 1024 * 1024
-"""Cap on one rendered text: ten times the config of 50,000 servers, and far below the function's memory."""
+MAX_CHARACTERS = 2 * 1024 * 1024
+"""Cap on one rendered text, the config of 37,000 servers; who parses, compares and tells it takes seconds."""
+
+MAX_BITS = 100_000
+"""Of a power of whole numbers; Python prints a sixth of that at most."""
 
 _VIEWS = (Iterator, KeysView, ValuesView, ItemsView)
 
 
 class OutputTooLarge(SyncError):
-    """A template writes more than `MAX_CHARACTERS`: it has lost count, and must not take the function's memory."""
+    """A template writes more than `MAX_CHARACTERS`, or makes a number of more than `MAX_BITS`: it has lost count."""
 
 
 def plain(value: Any) -> Any:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import cycle, islice
 from typing import Any
 
@@ -22,6 +21,12 @@ _UNSAID_ROUNDS = 5000
 _ROUNDS = range(1000, 999_999_999 + 1)
 
 _is_quick: ContextVar[bool] = ContextVar("_is_quick", default=False)
+
+_REMEMBERED = 64
+
+type Hashes = dict[tuple[str, bytes, bytes, int], str]
+"""Hashes by scheme, password, salt and rounds."""
+_HASHES: Hashes = {}
 
 type _Step = Callable[[int, int, int], tuple[int, int, int]]
 
@@ -133,10 +138,24 @@ def password_hash(
     return hashed(scheme, password.encode(), str(salt).encode(), given)
 
 
-@lru_cache(maxsize=64)
 def hashed(scheme: _Scheme, password: bytes, salt: bytes, rounds: int) -> str:
     """Remembered, for half a million rounds take a second, and each config is rendered twice."""
-    return _written(scheme, password, salt, rounds, done=rounds)
+    key = (scheme.ident, password, salt, rounds)
+    if key not in _HASHES:
+        remember({key: _written(scheme, password, salt, rounds, done=rounds)})
+    return _HASHES[key]
+
+
+def known() -> Hashes:
+    """What this process remembers."""
+    return dict(_HASHES)
+
+
+def remember(hashes: Hashes) -> None:
+    """Know these, which another process made, instead of making them again."""
+    _HASHES.update(hashes)
+    for key in list(_HASHES)[:-_REMEMBERED]:
+        del _HASHES[key]
 
 
 def _written(

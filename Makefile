@@ -43,7 +43,7 @@ export AWS_DEFAULT_REGION ?= ap-southeast-2
 SETUPS := setup setup-ansible setup-pythons setup-haproxies setup-supply
 
 .PHONY: help $(SETUPS) lock sbom licenses audit demo invoke launch terminate retag test \
-	test-host-all test-haproxies lint format document build known-environment deploy template-test render bench-reload \
+	test-host-all test-haproxies fuzz lint format document build known-environment deploy template-test render bench-reload \
 	bench-apply bench-scale clean
 
 help: ## this list
@@ -116,6 +116,9 @@ test-host-all: setup setup-pythons ## the tests of the host, with every cell of 
 test-haproxies: setup setup-pythons ## the tests of the host on each HAProxy from 2.2 to 3.2, one after the other
 	@bin/setup haproxies
 	$(AS_ROOT) $(PYTHON) -m tests.haproxies -n $(call workers,8) --maxschedchunk 1 $(SELECTED)
+
+fuzz: setup ## 20,000 odd inputs of every kind, other ones each time; `make test` runs a hundredth, the same each time
+	pytest -n 2 --hypothesis-profile fuzz tests/fuzz $(SELECTED)
 
 lint: setup ## what CI runs first
 	bin/lint

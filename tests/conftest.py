@@ -1,4 +1,4 @@
-"""What every suite shares: one hypothesis profile for everybody, and an environment without anybody's credentials."""
+"""What every suite shares: one hypothesis profile, another one for `make fuzz`, and no credentials of anybody."""
 
 import os
 from collections.abc import Iterator
@@ -24,7 +24,14 @@ settings.register_profile(
     deadline=None,  # a busy machine is no fault
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("ci")
+settings.load_profile("ci")  # `--hypothesis-profile` replaces it
+settings.register_profile(
+    "fuzz",  # of `make fuzz`
+    derandomize=False,  # others each time; what was found once is kept in .hypothesis, and printed to be tried again
+    print_blob=True,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 LONGEST = (
     "tests/host/test_kill_sweep.py",

@@ -8,6 +8,7 @@
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, cached_property
@@ -170,8 +171,10 @@ def _uploaded(objects: Objects) -> Origin | None:
 
 
 def _modified_at(item: Mapping[str, Any]) -> UnixSeconds:
-    """A listing's LastModified, which our own clients leave as the text that S3 sends."""
-    return datetime.fromisoformat(str(item["LastModified"])).timestamp()
+    """A listing's LastModified, which our own clients leave as the text that S3 sends; 0 where that is no time."""
+    with suppress(ValueError, OverflowError):
+        return datetime.fromisoformat(str(item.get("LastModified"))).timestamp()
+    return 0.0
 
 
 def _deployed_file(path: Path) -> Origin:

@@ -92,9 +92,8 @@ def _check_options(name: str, action: Action, request: Mapping[str, Any]) -> Non
     unknown = sorted(request.keys() - {"action", *action.options})
     if unknown:
         options = ", ".join(action.options) or "none"
-        raise BadRequest(
-            f"{name} has no option {', '.join(map(str, unknown))[:64]}; options: {options}"
-        )
+        named = repr(", ".join(map(str, unknown))[:64])[1:-1]  # one line of text
+        raise BadRequest(f"{name} has no option {named}; options: {options}")
 
 
 def _replied(reconciler: Reconciler, result: Result, **more: Any) -> Reply:

@@ -53,6 +53,7 @@ KINDS = {
     "aws.ssm": Kind.COMMAND,
     OWN_SOURCE: Kind.REQUEUE,
 }
+MAX_TIME = float(1 << 53)
 ADVANCE = "Advance"
 OWN_KINDS = {ADVANCE: Kind.ADVANCE}
 """Of our own messages by detail type, but for those that want a look."""
@@ -122,7 +123,7 @@ def parse_record(record: Mapping[str, Any], home: Home) -> Event:
     try:
         body = json.loads(record["body"])
         sent_at = int(record["attributes"]["SentTimestamp"]) / 1000
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise BadEvent(
             f"record is no SQS message with a JSON body: {type(error).__name__}: {error}"
         ) from error
@@ -234,8 +235,9 @@ def _requeued_for(detail: Mapping[str, Any]) -> str:
 
 
 def _look_after(detail: Mapping[str, Any]) -> UnixSeconds:
-    look_after = detail.get("look_after")
-    if not isinstance(look_after, int | float) or isinstance(look_after, bool):
+    look_after: Any = detail.get("look_after")
+    # JSON has whole numbers of any length, and Python's reads NaN.
+    if type(look_after) not in {int, float} or not 0 <= look_after <= MAX_TIME:
         raise BadEvent("requeue without look_after")
     return float(look_after)
 

@@ -63,7 +63,7 @@ def judged(
     left = frozenset(command.targets).difference(silent)
     shown = {each["InstanceId"]: each for each in invocations}
     waiting = frozenset(
-        key for key in left & shown.keys() if shown[key]["Status"] in WAITING
+        key for key in left & shown.keys() if str(shown[key].get("Status")) in WAITING
     )
     # One that is not listed may have it all the same.
     at_work = left - waiting

@@ -185,8 +185,13 @@ class _Invocation:
 
 def reports_of(invocations: Iterable[Mapping[str, Any]]) -> tuple[Report, ...]:
     """A report of each invocation that is over, or whose apply step is; none for those still under way."""
-    reports = map(_report, map(_parse, invocations))
+    reports = map(_report, map(_parse, filter(says_whom, invocations)))
     return tuple(report for report in reports if report)
+
+
+def says_whom(raw: object) -> bool:
+    """Whether it says whom it is about; of what else it says nothing is taken for granted."""
+    return isinstance(raw, Mapping) and isinstance(raw.get("InstanceId"), str)
 
 
 def awaits_download(invocation: Mapping[str, Any]) -> bool:
@@ -195,7 +200,13 @@ def awaits_download(invocation: Mapping[str, Any]) -> bool:
 
 
 def _parse(raw: Mapping[str, Any]) -> _Invocation:
-    steps = {plugin.get("Name"): plugin for plugin in raw.get("CommandPlugins") or ()}
+    plugins = raw.get("CommandPlugins")
+    listed = plugins if isinstance(plugins, list) else []
+    steps = {
+        _text(plugin.get("Name")): plugin
+        for plugin in listed
+        if isinstance(plugin, Mapping)
+    }
     status = _text(raw.get("Status"))
     details = _text(raw.get("StatusDetails")) or status
     return _Invocation(

@@ -11,7 +11,12 @@ from botocore.exceptions import ClientError
 from haproxy_sync.aws import error_code, pages, url_suffix
 from haproxy_sync.rollout import shipped
 from haproxy_sync.rollout.limits import MAX_INSTANCES
-from haproxy_sync.rollout.reports import APPLY_STEP, DETAIL_LENGTH, Report
+from haproxy_sync.rollout.reports import (
+    APPLY_STEP,
+    DETAIL_LENGTH,
+    Report,
+    says_whom,
+)
 from haproxy_sync.settings import MAX_PERCENT, Limit, Settings
 from haproxy_sync.state.model import (
     Agent,
@@ -67,12 +72,20 @@ def agents(
             Filters=filters,
             MaxResults=MAX_INSTANCES,
         )
-        found.update((each["InstanceId"], _agent(each, now)) for each in listed)
+        about = filter(says_whom, listed)
+        found.update(
+            (each["InstanceId"], _agent(each, now))
+            for each in about
+            if each["InstanceId"] in found
+        )
     return found
 
 
 def _agent(listed: Mapping[str, Any], now: UnixSeconds) -> Agent:
-    return Agent(listed.get("AgentVersion", ""), listed["PingStatus"], now)
+    """One of which the service does not say how it is, is as one that it does not know."""
+    return Agent(
+        str(listed.get("AgentVersion", "")), str(listed.get("PingStatus", "")), now
+    )
 
 
 def is_mismatch(error: Exception) -> bool:
@@ -107,13 +120,14 @@ def invocations(ssm: Any, command: Command) -> Iterator[Mapping[str, Any]]:
     `ClientError` or `BotoCoreError` for any other failure.
     """
     try:
-        yield from pages(
+        listed = pages(
             ssm.list_command_invocations,
             "CommandInvocations",
             CommandId=command.command_id,
             Details=True,
             MaxResults=MAX_INSTANCES,
         )
+        yield from filter(says_whom, listed)
     except ClientError as error:
         if error_code(error) not in NOT_FOUND:
             raise
@@ -134,7 +148,7 @@ def output(ssm: Any, command: Command, instance_id: str) -> str:
         if error_code(error) not in NOT_FOUND:
             raise
         return ""
-    return str(answer["StandardOutputContent"])
+    return str(answer.get("StandardOutputContent", ""))
 
 
 def send(

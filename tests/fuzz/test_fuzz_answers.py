@@ -87,16 +87,16 @@ def invocations(draw: st.DrawFn) -> Any:
 
 
 def is_said(invocation: Any) -> bool:
-    """Whether some step's first line holds a marker with an outcome, a fence and two digests, and something is over."""
+    """Whether the last apply step's first line is a marker, and the step or the whole command is over."""
     listed = invocation.get("CommandPlugins")
-    steps = listed if isinstance(listed, list) else []
-    outputs = [step.get("Output") for step in steps if isinstance(step, dict)]
-    over = [
-        str(each.get("Status"))
-        for each in (invocation, *steps)
-        if isinstance(each, dict)
+    steps = [
+        each
+        for each in (listed if isinstance(listed, list) else [])
+        if isinstance(each, dict) and each.get("Name") == "apply"
     ]
-    return bool(FINAL.intersection(over)) and any(map(is_marker, outputs))
+    over = {str(each.get("Status")) for each in (invocation, *steps[-1:])}
+    marked = any(is_marker(each.get("Output")) for each in steps[-1:])
+    return marked and bool(FINAL & over)
 
 
 def is_marker(output: Any) -> bool:

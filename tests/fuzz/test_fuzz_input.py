@@ -1,6 +1,7 @@
 """Whatever lies in the queue, the bucket and an operator's hand: an answer or a refusal, and nothing is lost."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -206,7 +207,8 @@ def test_a_listing_is_a_source_or_a_template_error(
     listed: list[Any], content: bytes
 ) -> None:
     """With keys, sizes and times of any kind."""
-    uploads = Uploads(Bucket(listed, content), SETTINGS)
+    clients: Any = SimpleNamespace(s3=Bucket(listed, content))
+    uploads = Uploads(clients, SETTINGS)
     try:
         source = sources.load(uploads)
     except TemplateError:

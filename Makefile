@@ -25,7 +25,7 @@ flag = $(if $(filter-out 0 no false,$(call given,$(2))),--$(1))
 TRIED = $(if $(call given,TEMPLATE),$(call quoted,$(call given,TEMPLATE))) $(call option,vars,VARS) \
 	$(call option,backend-port,BACKEND_PORT) $(call option,backend-type,BACKEND_TYPE) \
 	$(call option,proxy-type,PROXY_TYPE) $(call option,environment-tag,ENVIRONMENT_TAG) \
-	$(call option,type-tag,TYPE_TAG)
+	$(call option,type-tag,TYPE_TAG) $(call option,allow-unsafe-keywords,ALLOW_UNSAFE_KEYWORDS)
 # What `make test` runs the host program with: what most hosts have, and the newest that Debian keeps.
 HAPROXIES := 2.6 3.0
 # Of dependencies.

@@ -29,6 +29,7 @@ PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0
 LINES = "[1-9][0-9]{0,5}(-[1-9][0-9]{0,5})?"
 OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 ADDRESS = rf"({OCTET}(\.{OCTET}){{3}}|\[[0-9a-f:]+\]):{PORT}"
+KEYWORDS = f"{settings.KEYWORD}(,{settings.KEYWORD}){{0,39}}"
 STACK_ID = f"^{settings.STACK_ID.pattern}$"
 PLACEHOLDER = "PROGRAM_SHA256"
 
@@ -90,6 +91,11 @@ def parameters(program: str) -> dict[str, dict[str, str]]:
         "SecretLines": parameter(
             "Lines of the config that hold a secret; 0: none",
             f"^(0|{LINES}(,{LINES}){{0,199}})$",
+            "0",
+        ),
+        "AllowUnsafeKeywords": parameter(
+            "Keywords of HAProxy's that else would be refused; 0: none",
+            f"^(0|{KEYWORDS})$",
             "0",
         ),
         "Watch": parameter(

@@ -22,7 +22,7 @@ from haproxy_sync.config.variables import parse_variables
 from haproxy_sync.errors import SyncError, TemplateError
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import Config, Fleet
-from haproxy_sync.settings import Settings
+from haproxy_sync.settings import Settings, parse_keywords
 from local.fleets import (
     NotInstances,
     environments,
@@ -98,6 +98,9 @@ def add_stack(arguments: argparse.ArgumentParser) -> None:
     )
     arguments.add_argument("--environment-tag", default="Environment", help="tag key")
     arguments.add_argument("--type-tag", default="Type", help="tag key")
+    arguments.add_argument(
+        "--allow-unsafe-keywords", default="", help="as the parameter takes them"
+    )
 
 
 def stack_of(options: argparse.Namespace, environment: str, **more: Any) -> Settings:
@@ -109,6 +112,7 @@ def stack_of(options: argparse.Namespace, environment: str, **more: Any) -> Sett
         proxy_tag_value=options.proxy_type,
         environment_tag_key=options.environment_tag,
         type_tag_key=options.type_tag,
+        allow_unsafe_keywords=parse_keywords(options.allow_unsafe_keywords),
         **more,
     )
 
@@ -244,12 +248,13 @@ def _remarks(
     rendering: Rendering,
     variables: Mapping[str, Any],
     fleet: Fleet,
+    stack: Settings,
     options: argparse.Namespace,
 ) -> Iterator[str]:
     """What a person should know beside the config."""
     yield from _left_out(rendering, fleet)
     backends = fleet.without(rendering.untold_ids).backends
-    for problem in problems(rendering.configs, backends, variables):
+    for problem in problems(rendering.configs, backends, variables, stack):
         yield f"would not be published: {problem}"
     if rendering.completed:
         yield "the template has no final newline; the function appends one, as HAProxy 2.3 and later need it"
@@ -285,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SyncError, NotInstances, Unusable, OSError) as error:
         print(f"error: {what(error)}", file=sys.stderr)
         return 1
-    for remark in (*said, *_remarks(rendering, variables, fleet, options)):
+    for remark in (*said, *_remarks(rendering, variables, fleet, stack, options)):
         print(remark, file=sys.stderr)
     # Exactly what the template says, so that it can be compared with what Ansible wrote.
     sys.stdout.write(text.removesuffix("\n") if rendering.completed else text)

@@ -112,7 +112,7 @@ def _fixture_findings(
         for id_ in sorted(rendering.skipped_ids)
     ]
     backends = fleet.without(rendering.untold_ids).backends
-    for problem in problems(rendering.configs, backends, trial.variables):
+    for problem in problems(rendering.configs, backends, trial.variables, stack):
         text = f"{trial.templates.main}: {problem}"
         found.append(Finding(name, text, is_failure=True, kind=_kind(text, fleet)))
     for config in rendering.configs:

@@ -37,6 +37,9 @@ class Row:
     style: str
     agent_version: str
     publisher: str
+    unsafe_keywords: tuple[str, ...]
+    """Of its live file, as the parameter AllowUnsafeKeywords takes them."""
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,11 @@ class Check:
     """The answer of a check that was begun."""
 
     rows: tuple[Row, ...]
+
+    @property
+    def unsafe_keywords(self) -> tuple[str, ...]:
+        """Those of all live files."""
+        return tuple(sorted({key for row in self.rows for key in row.unsafe_keywords}))
 
     def named(self, result: str) -> tuple[str, ...]:
         """The names of the proxies with this result."""
@@ -78,6 +86,8 @@ def _row(instance_id: str, fields: Fields) -> Row:
         style=fields.text("style"),
         agent_version=fields.text("agent_version"),
         publisher=fields.text("publisher"),
+        unsafe_keywords=fields.texts("unsafe_keywords"),
+        notes=fields.texts("notes"),
     )
 
 

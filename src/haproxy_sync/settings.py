@@ -27,7 +27,14 @@ TAG_VALUE = re.compile(r"[\w+\-=.:/@](?:[\w +\-=.:/@]{0,254}[\w+\-=.:/@])?")
 POLICY_TAG_VALUE = re.compile(
     r"[A-Za-z0-9À-ÖØ-öø-ÿ+\-=._:/@](?:[A-Za-z0-9À-ÖØ-öø-ÿ +\-=._:/@]{0,254}[A-Za-z0-9À-ÖØ-öø-ÿ+\-=._:/@])?"
 )
-CONFIG_PATH = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._-]+)+", re.ASCII)
+# Not among our own files on a host: their names are no config's.
+CONFIG_PATH = re.compile(
+    r"(?!/var/(?:lib|cache)/haproxy-ec2-sync(?:/|$))(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._-]+)+",
+    re.ASCII,
+)
+# A keyword of HAProxy's; 40 of them are more than there are unsafe ones.
+KEYWORD = "[a-z0-9][a-z0-9._-]{0,23}"
+KEYWORDS = re.compile(f"(?:{KEYWORD}(?:,{KEYWORD}){{0,39}})?", re.ASCII)
 LIFECYCLE_HOOK_PREFIX = re.compile(r"[A-Za-z0-9_/-]{1,255}", re.ASCII)
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 QUEUE_URL = re.compile(r"https?://\S+", re.ASCII)
@@ -87,6 +94,7 @@ _decimal = _matching(FRACTION)
 _subnet = _matching(SUBNET)
 _limit = _matching(LIMIT)
 _limit_from_one = _matching(LIMIT_FROM_ONE)
+_keywords = _matching(KEYWORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +176,11 @@ def _subnets(text: str) -> frozenset[str]:
     return frozenset(map(_subnet, words))
 
 
+def parse_keywords(text: str) -> frozenset[str]:
+    """The keywords between the commas, none where the text is empty; `SettingsError` for what is none."""
+    return frozenset(filter(None, _keywords(text).split(",")))
+
+
 @dataclass(frozen=True, slots=True)
 class Variable:
     """One environment variable: its name, what reads its text, and the text it has when nobody sets it."""
@@ -231,6 +244,9 @@ class Settings:
     listen_ports: tuple[int, ...] = _optional("LISTEN_PORTS", _ports, "80,443")
     config_path: str = _optional(
         "CONFIG_PATH", _matching(CONFIG_PATH), "/etc/haproxy/haproxy.cfg"
+    )
+    allow_unsafe_keywords: frozenset[str] = _optional(
+        "ALLOW_UNSAFE_KEYWORDS", parse_keywords, ""
     )
     reload_method: str = _optional("RELOAD_METHOD", _one_of(RELOAD_METHODS), "syn-drop")
     canary: bool = _optional("CANARY", _boolean, "true")

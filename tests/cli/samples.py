@@ -322,6 +322,8 @@ def row(instance_id: str, **changes: Any) -> dict[str, Any]:
             "style": "master-worker",
             "agent_version": "3.3.3572.0",
             "publisher": "",
+            "unsafe_keywords": [],
+            "notes": [],
         }
         | changes
     )
@@ -340,7 +342,7 @@ def silent(instance_id: str, result: str) -> dict[str, Any]:
     """One that said nothing."""
     kept = {"name", "address", "zone", "result"}
     full = row(instance_id, result=result)
-    nothing = {"diff_lines": 0, "diff_shown": 0}
+    nothing = {"diff_lines": 0, "diff_shown": 0, "unsafe_keywords": [], "notes": []}
     return {key: value if key in kept else "" for key, value in full.items()} | nothing
 
 
@@ -351,6 +353,8 @@ def check(rows: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
         "reason": "invalid-config",
         "detail": "[ALERT] parsing [haproxy.cfg:14]: unknown keyword 'blance'; did you mean 'balance' maybe ?",
         "running": STRANGE,
+        "unsafe_keywords": ["lua-load", "program"],
+        "notes": ["runs-as-root", "no-chroot"],
         "publisher": "arn:aws:cloudformation:eu-west-1:123456789012:stack/other/0a1b2c3d",
         "diff_lines": 412,
     }

@@ -457,7 +457,7 @@ def test_nobody_waits_for_an_inspection(running: World) -> None:
 def test_a_document_that_takes_no_inspection_is_asked_later(fresh: World) -> None:
     """Function and document of two releases: nothing fails, and the proxies are asked once they agree."""
     content = document(fresh.program)
-    for name in ("Publisher", "Adopt", "Action", "SecretLines"):
+    for name in ("Publisher", "Adopt", "Action", "SecretLines", "AllowUnsafeKeywords"):
         del content["parameters"][name]
     fresh.update_document(parameters=content["parameters"])
     for _ in range(3):

@@ -38,6 +38,8 @@ STACK = (
     "arn:aws:cloudformation:ap-southeast-2:123456789012:stack/haproxy-backends-staging/"
     "0f3c1a60-cbd5-11f0-8f2e-0a1b2c3d4e5f"
 )
+# By these the tests of other things make a load fail, or last.
+LEVERS = "errorfile,lua-load"
 STYLES = tuple(Style)
 # What HAProxys have since when; older ones skip the tests of it.
 CONDITIONS = pytest.mark.since("2.4", "`.if`")
@@ -132,6 +134,7 @@ class ApplyStep:
             "Adopt": "false",
             "Action": "apply",
             "SecretLines": "0",
+            "AllowUnsafeKeywords": LEVERS,
             "Watch": "0",
             **parameters,
         }

@@ -36,6 +36,7 @@ GOOD = {
     "Adopt": "true",
     "Action": "inspect",
     "SecretLines": "3,17-19",
+    "AllowUnsafeKeywords": "acl-file,program",
     "Watch": "10.77.1.1:8080,[fd00::1]:80",
 }
 BAD = {
@@ -73,6 +74,14 @@ BAD = {
     "Adopt": ["", "yes", "TRUE", "true;id"],
     "Action": ["", "install", "Inspect"],
     "SecretLines": ["", "0,1", "3-", "03", "3;id", ",".join(["3"] * 201)],
+    "AllowUnsafeKeywords": [
+        "",
+        "0,program",
+        "program;id",
+        "program, map",
+        "-f",
+        ",".join(["program"] * 41),
+    ],
     "Watch": [
         "",
         "0,10.77.1.1:80",

@@ -65,6 +65,7 @@ def refused(
         "Adopt",
         "Action",
         "SecretLines",
+        "AllowUnsafeKeywords",
         "Watch",
     ],
 )
@@ -101,6 +102,8 @@ def test_an_agent_that_does_not_set_the_environment_changes_nothing(
         ("Adopt", "maybe"),
         ("Action", "`touch /run/executed`"),
         ("SecretLines", "$(touch /run/executed)"),
+        ("AllowUnsafeKeywords", "$(touch /run/executed)"),
+        ("ConfigPath", "/var/lib/haproxy-ec2-sync/haproxy.cfg"),
         ("Watch", "`touch /run/executed`"),
     ],
 )

@@ -245,6 +245,7 @@ def test_the_real_document_refuses_values_that_could_be_shell(
         "Publisher": PUBLISHER,
         "Adopt": "false",
         "SecretLines": "3,17-19",
+        "AllowUnsafeKeywords": "program",
         "Watch": "10.0.0.1:8080",
         "Action": "apply",
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from haproxy_sync.config.unsafe import found
 from tests.oracle.fleet import PROXY, PYTHON, Case, ansible, inventory, ours
 
 HERE = Path(__file__).parent
@@ -189,3 +190,14 @@ def _play(folder: Path, names: list[str]) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+
+
+def test_what_others_wrote_is_ordinary(corpus: list[Case]) -> None:
+    """No config of the corpus has a keyword that is refused unless somebody allows it."""
+    texts = {case.name: text for case in corpus if (text := ours(case))}
+    assert len(texts) > len(corpus) / 2
+    assert {
+        name: [str(each) for each in unsafe]
+        for name, text in texts.items()
+        if (unsafe := found(text, "/etc/haproxy/haproxy.cfg"))
+    } == {}

@@ -51,6 +51,7 @@ GOOD: Mapping[str, list[str]] = {
     ],
     "ProxyRoles": ["", "lb.blue,lb_green@2,A+b=c", "haproxy-instance", "x" * 64],
     "ConfigPath": ["/etc/haproxy/haproxy.cfg", "/opt/lb/conf.d/haproxy-1.cfg"],
+    "AllowUnsafeKeywords": ["", "program", "acl-file,lua-load,map"],
     "ListenPorts": ["80,443", "8443", "1,65535", ",".join(["80"] * 15)],
     "ReloadMethod": ["syn-drop", "seamless", "runtime", "auto"],
     "ZoneAware": ["false", "true"],
@@ -112,7 +113,10 @@ BAD: Mapping[str, list[str]] = {
         "/etc/haproxy/",
         "/etc/hap roxy.cfg",
         "/etc/$x",
+        "/var/lib/haproxy-ec2-sync/haproxy.cfg",
+        "/var/cache/haproxy-ec2-sync",
     ],
+    "AllowUnsafeKeywords": ["program, map", "Program", "-f", "program,", "a;b"],
     "ListenPorts": [
         "",
         "80, 443",

@@ -40,6 +40,7 @@ GOOD = {
     "SSM_Adopt": "false",
     "SSM_Action": "apply",
     "SSM_SecretLines": "3,17-19",
+    "SSM_AllowUnsafeKeywords": "acl-file,program",
     "SSM_Watch": "10.77.1.1:8080,[fd00::1]:80",
 }
 
@@ -66,6 +67,7 @@ def test_good_parameters_are_taken() -> None:
         inspects=False,
         checks=False,
         secret_lines=((3, 3), (17, 19)),
+        allowed=frozenset({"acl-file", "program"}),
         watch=("10.77.1.1:8080", "[fd00::1]:80"),
     )
 
@@ -95,6 +97,13 @@ def test_good_parameters_are_taken() -> None:
         ("Action", ""),
         ("SecretLines", ""),
         ("SecretLines", "0,3"),
+        ("AllowUnsafeKeywords", ""),
+        ("AllowUnsafeKeywords", "program,"),
+        ("AllowUnsafeKeywords", "program lua-load"),
+        ("AllowUnsafeKeywords", ",".join(["program"] * 41)),
+        ("ConfigPath", "/var/lib/haproxy-ec2-sync/haproxy.cfg"),
+        ("ConfigPath", "/var//lib/haproxy-ec2-sync/x/haproxy.cfg"),
+        ("ConfigPath", "/var/./cache/haproxy-ec2-sync/haproxy.cfg"),
         ("SecretLines", "3-"),
         ("SecretLines", ",".join(["3"] * 201)),
         ("Watch", ""),

@@ -114,8 +114,28 @@ def test_only_what_haproxy_calls_blank(character: str) -> None:
     ]
 
 
-@given(st.text("ab \t\"'\\$é", max_size=20))
-def test_quotes_and_escapes_are_those_of_a_shell(text: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (r"lua\x2dload a", ("lua-load", "a")),
+        (r'"lua\x2Dload" a', ("lua-load", "a")),
+        (r"'lua\x2dload' a", (r"lua\x2dload", "a")),
+        (r"lua\-load a", (r"lua\-load", "a")),
+        (r"path_reg ^/a\.b$", ("path_reg", r"^/a\.b$")),
+        (r"a\ b \\ \# \' \" \$", ("a b", "\\", "#", "'", '"', "$")),
+        (r'"a\ b\t\r\n\$c\q"', ("a b\t\r\n$c\\q",)),
+        ("a\\\tb", ("a\\", "b")),
+        ("a\\", ("a\\",)),
+        (r"a\x2 b", (r"a\x2", "b")),
+    ],
+)
+def test_escapes(line: str, expected: tuple[str, ...]) -> None:
+    """Some stand for a character, all others for themselves; `tests/host/test_unsafe_keywords.py` asks HAProxy."""
+    assert words(line) == expected
+
+
+@given(st.text("ab \t\"'$é", max_size=20))
+def test_quotes_are_those_of_a_shell(text: str) -> None:
     """As the standard library reads them; where a quote stays open, blanks alone part the words."""
     try:
         expected = shlex.split(text)

@@ -59,6 +59,8 @@ def test_it_holds_the_package_and_what_it_shares_with_the_function() -> None:
         "haproxy_sync/config/__init__.py",
         "haproxy_sync/config/keywords.py",
         "haproxy_sync/config/language.py",
+        "haproxy_sync/config/readings.py",
+        "haproxy_sync/config/unsafe.py",
         "haproxy_sync/secrets.py",
     ]
     assert {entry.compress_type for entry in entries} == {ZIP_STORED}

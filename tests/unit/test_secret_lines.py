@@ -28,7 +28,13 @@ from haproxy_sync.settings import Settings
 pytestmark = pytest.mark.usefixtures("rendered_here")
 
 SETTINGS = Settings(
-    "staging", "ap-southeast-2", "bucket", "https://queue", "document", "stack"
+    "staging",
+    "ap-southeast-2",
+    "bucket",
+    "https://queue",
+    "document",
+    "stack",
+    allow_unsafe_keywords=frozenset({"errorfile", "environment"}),
 )
 APP = Backend("i-00000001", "tomcat", "app-1", "10.0.0.1", "ap-southeast-2a")
 PROXIES = tuple(

@@ -49,7 +49,7 @@ def check(answer: Any, begun: Any) -> Group:
     """Each proxy, those with trouble last; then what was checked, as the beginning of the check said."""
     parsed = checked.check(answer)
     told = Group(*_blocks(parsed.rows))
-    return Group(told, _totals(parsed), *more(plan(begun)))
+    return Group(told, _totals(parsed), *_unsafe(parsed), *more(plan(begun)))
 
 
 def trouble(parsed: Check, timeout: float) -> str:
@@ -108,7 +108,12 @@ def _facts(row: Row) -> Iterator[Text]:
         labelled("runs another config", _other(row), "yellow"),
     )
     publisher = row.publisher.rpartition(":")[2] or ("none yet" if version else "")
-    lines = (Text("  ").join(filter(None, told)), labelled("publisher", publisher))
+    lines = (
+        Text("  ").join(filter(None, told)),
+        labelled("publisher", publisher),
+        labelled("unsafe in the live file", ", ".join(row.unsafe_keywords), "yellow"),
+        labelled("noted", ", ".join(row.notes)),
+    )
     yield from filter(None, lines)
 
 
@@ -127,6 +132,14 @@ def _diff(row: Row) -> Iterator[Text]:
     if row.hidden:
         whole = count(len(row.diff) + row.hidden, "line")
         words = f"{row.hidden} of {whole} of this diff are not shown"
+        yield Text(words, "yellow")
+
+
+def _unsafe(parsed: Check) -> Iterator[Text]:
+    """The parameter that allows a template to have what live files have."""
+    if parsed.unsafe_keywords:
+        wanted = ",".join(parsed.unsafe_keywords)
+        words = f"A template that keeps them all needs AllowUnsafeKeywords={wanted}"
         yield Text(words, "yellow")
 
 

@@ -27,11 +27,15 @@ _BLANKS = " \t\n\v\f\r"
 """What `isspace` of C says, as HAProxy does; in a text read as Latin-1, what Python says splits letters of UTF-8."""
 _WORD = re.compile(rf"[^{_BLANKS}]+")
 _COMMENTED = re.compile(r"""((?:[^"'\\#]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')*)#""")
+# A backslash before any other blank than a space stands for itself.
+_ESCAPE = r"\\(x[0-9A-Fa-f]{2}|[^\t\n\v\f\r])?"
 _TOKEN = re.compile(
-    rf"""(?:[^'"\\{_BLANKS}]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+""", re.DOTALL
+    rf"""(?:[^'"\\{_BLANKS}]|\\[^\t\n\v\f\r]?|"(?:[^"\\]|\\.)*"|'[^']*')+""", re.DOTALL
 )
-_QUOTED = re.compile(r"""\\(.)|'([^']*)'|"((?:[^"\\]|\\.)*)\"""", re.DOTALL)
-_ESCAPED = re.compile(r"""\\(["\\])""")
+_QUOTED = re.compile(rf"""{_ESCAPE}|'([^']*)'|"((?:[^"\\]|\\.)*)\"""", re.DOTALL)
+_ESCAPED = re.compile(_ESCAPE)
+# What stands for another character behind a backslash, which else stands for itself (`parse_line` of `tools.c`).
+_ESCAPES = {**dict(zip(" \\#'\"$", " \\#'\"$")), "t": "\t", "n": "\n", "r": "\r"}
 _PORT = re.compile(r":[+\-0-9]*\Z")
 
 
@@ -157,5 +161,15 @@ def _unquoted(text: str) -> tuple[str, ...]:
 
 def _meant(quoted: re.Match[str]) -> str:
     """What an escape or a quoted part says."""
-    escaped, strong, weak = quoted.groups("")  # two of them are empty
-    return escaped + strong + _ESCAPED.sub(r"\1", weak)
+    if quoted[0].startswith("\\"):
+        return _character(quoted)
+    _escaped, strong, weak = quoted.groups("")  # two of them are empty
+    return strong + _ESCAPED.sub(_character, weak)
+
+
+def _character(escape: re.Match[str]) -> str:
+    """What a backslash and what stands behind it mean."""
+    code = escape[1] or ""
+    if len(code) > 1:
+        return chr(int(code[1:], 16))
+    return _ESCAPES.get(code, f"\\{code}")

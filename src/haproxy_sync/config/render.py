@@ -157,7 +157,7 @@ def render_fleet(
     def checked(engine: Engine) -> Rendering:
         rendering = _rendered(engine, variables, fleet, settings)
         backends = fleet.without(rendering.untold_ids).backends
-        problem = next(problems(rendering.configs, backends, variables), None)
+        problem = next(problems(rendering.configs, backends, variables, settings), None)
         if problem:
             raise TemplateError(templates.main, None, problem)
         return rendering

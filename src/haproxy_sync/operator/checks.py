@@ -196,6 +196,8 @@ def _row(row: Row, share: int) -> Answer:
         "haproxy_version": report.haproxy_version,
         "style": report.style,
         "publisher": report.publisher or "",
+        "unsafe_keywords": list(report.unsafe),
+        "notes": list(report.notes),
     }
 
 

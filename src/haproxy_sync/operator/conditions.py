@@ -316,6 +316,7 @@ ADVICE_BY_REASON: Mapping[str, str] = {
     "cannot-write": "make room there",
     "state-unwritable": "make room in /var/lib/haproxy-ec2-sync there",
     "invalid-config": "mend the template or the variables",
+    "unsafe-keyword": "name the keyword in AllowUnsafeKeywords, or take it out of the template",
     "slow-config": "find out what makes `haproxy -c` slow there",
     "agent-too-old": "update its SSM agent",
     "no-haproxy": "install HAProxy there",

@@ -27,6 +27,8 @@ SHARED = (
     "haproxy_sync/config/__init__.py",
     "haproxy_sync/config/keywords.py",
     "haproxy_sync/config/language.py",
+    "haproxy_sync/config/readings.py",
+    "haproxy_sync/config/unsafe.py",
     "haproxy_sync/secrets.py",
 )
 """What function and hosts have in common."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from haproxy_sync.secrets import masked_alert
+from haproxy_sync.settings import KEYWORD
 from haproxy_sync.state.model import BackendServers, HAProxy, Outcome, Watched
 
 MARKER = "haproxy-ec2-sync "
@@ -40,6 +41,8 @@ HOST_DENIALS = {(Outcome.FAILED, "other-publisher"): Outcome.DENIED}
 # What a host says that an apply would end as.
 WOULD = frozenset({"same", "differs", "refused"})
 DETAIL_LENGTH = 300  # enough for the first ALERT lines
+# As the parameter AllowUnsafeKeywords takes them.
+UNSAFE = re.compile(rf"{KEYWORD}(?: {KEYWORD}){{0,39}}", re.ASCII)
 NOTE = re.compile(r"(?<!\S)[a-z][a-z0-9-]{1,47}(?!\S)", re.ASCII)
 NOTES_LENGTH = 200  # of all, with the blanks between them
 # HAProxy's names have no other characters, and nobody has more servers.
@@ -110,6 +113,7 @@ class Report:
     would: str = ""
     diff_lines: int = 0
     diff_shown: int = 0
+    unsafe: tuple[str, ...] = ()  # keywords of the live file that have to be allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +295,7 @@ def _reported(instance_id: str, marker: Mapping[str, Any]) -> Report:
         would=would if would in WOULD else "",
         diff_lines=_whole(marker.get("diff_lines")) or 0,
         diff_shown=_whole(marker.get("diff_shown")) or 0,
+        unsafe=_unsafe(marker.get("unsafe")),
         **_serving(marker),
     )
 
@@ -374,6 +379,12 @@ def _notes(value: object) -> tuple[str, ...]:
     said = _text(value) if isinstance(value, str) else ""
     whole = said[: NOTES_LENGTH + 1].rpartition(" ")[0]
     return tuple(NOTE.findall(whole if len(said) > NOTES_LENGTH else said))
+
+
+def _unsafe(value: object) -> tuple[str, ...]:
+    """The keywords that a host names; none unless all of it is as promised."""
+    said = _text(value)
+    return tuple(said.split(" ")) if UNSAFE.fullmatch(said) else ()
 
 
 def _whole(value: object) -> int | None:

@@ -52,10 +52,20 @@ OTHER_PARAMETERS = frozenset(
 )
 # Not among those: a document of an earlier release lacks them, so a refusal that names one is a mismatch, too. Some
 # refusals of a parameter that a document lacks name none at all (claranet/ssha#71, boto/boto3#3151).
-NEWER_PARAMETERS = frozenset({"Publisher", "Adopt", "Action", "SecretLines", "Watch"})
+NEWER_PARAMETERS = frozenset(
+    {
+        "Publisher",
+        "Adopt",
+        "Action",
+        "SecretLines",
+        "AllowUnsafeKeywords",
+        "Watch",
+    }
+)
 ACTIONS = {Purpose.INSPECT: "inspect", Purpose.CHECK: "check"}
 APPLY = "apply"  # the action of all others
 NOBODY = "0"  # is asked about
+NO_KEYWORD = "0"  # is allowed
 NOT_FOUND = frozenset({"InvalidCommandId", "InvocationDoesNotExist"})
 
 
@@ -268,5 +278,7 @@ def parameters(settings: Settings, claim: Command, program: str) -> dict[str, st
         "Adopt": str(claim.adopts).lower(),
         "Action": ACTIONS.get(claim.purpose, APPLY),
         "SecretLines": claim.digest.secret_lines,
+        "AllowUnsafeKeywords": ",".join(sorted(settings.allow_unsafe_keywords))
+        or NO_KEYWORD,
         "Watch": ",".join(claim.watch) or NOBODY,
     }

@@ -26,6 +26,7 @@ from haproxy_apply import (
 from haproxy_apply.errors import Ended, Verdict, failed
 from haproxy_apply.examination import examine, is_activation, unbindable
 from haproxy_apply.state import STATE_DIR
+from haproxy_sync.config.unsafe import exposures, found, names
 
 if TYPE_CHECKING:
     from haproxy_apply.apply import Run
@@ -61,6 +62,7 @@ def check(wanted: Request, findings: Findings, journal: Journal) -> Verdict:
         raise failed(14, "download-missing", f"no {files.DOWNLOAD} in {place}")
     verdict = _verdict(run, service, content, place)
     _see(run, service)
+    _look_at_live_file(run, before or b"")
     # Which lines are secret is known of what was published, and of nothing else.
     if verdict.reason != files.MISMATCH:
         _compare(run, before or b"", content)
@@ -137,6 +139,15 @@ def _see(run: Run, service: Service | None) -> None:
         except Ended:
             version = ""
         run.findings.haproxy_version = version
+
+
+def _look_at_live_file(run: Run, live: bytes) -> None:
+    """What it may not have any more once we write it, and what makes a break-in worse."""
+    text = live.decode("latin-1")
+    every = found(text, run.request.config_path)
+    run.findings.unsafe = names(every)
+    for note in exposures(text) if text else ():
+        run.journal.note(note)
 
 
 def _compare(run: Run, before: bytes, content: bytes) -> None:

@@ -17,10 +17,11 @@ from haproxy_apply import (
     preflight,
     replacement,
 )
-from haproxy_apply.errors import Ended
+from haproxy_apply.errors import Ended, failed
 from haproxy_apply.host import Host
 from haproxy_apply.model import read
 from haproxy_apply.other_files import OtherFiles
+from haproxy_sync.config.unsafe import refused, says
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,8 @@ def examine(
 
     `make` puts the candidate where HAProxy is to read it, and gives its path.
     """
+    text = content.decode("latin-1")
+    _check_keywords(run, text)
     if service and run.findings.running_md5 != run.request.md5:
         replacement.check(service)
     binary = haproxy.find(run.request, service, run.live)
@@ -52,7 +55,6 @@ def examine(
     checked = time.monotonic() - began
     fallback = _backup_of_what_ran(run)
     told = partial(binary.told, _read_before(binary, run.live))
-    text = content.decode("latin-1")
     # The environment of a HAProxy that is stopped is not known: nothing is judged that stands under a condition.
     judged = told(text) if service else None
     host = Host(
@@ -71,6 +73,14 @@ def examine(
     run.discovery.name_pid_files(*_pid_files(host))
     preflight.check_directories(host.new, is_running=service is not None)
     return host
+
+
+def _check_keywords(run: Run, text: str) -> None:
+    """`Ended`: `unsafe-keyword`, before HAProxy reads any of it: already its check runs code and writes files."""
+    request = run.request
+    unsafe = refused(text, request.config_path, request.allowed)
+    if unsafe:
+        raise failed(17, "unsafe-keyword", says(unsafe, request.allowed))
 
 
 def _pid_files(host: Host) -> tuple[str, ...]:

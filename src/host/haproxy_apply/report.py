@@ -22,6 +22,7 @@ MAX_MARKER = 2000
 MAX_OUTPUT = 23_900
 # In characters.
 MAX_NOTES, MAX_DETAIL, MAX_DOWN, MAX_BACKENDS, MAX_LOG = 200, 500, 200, 400, 6000
+MAX_UNSAFE = 300
 
 _KEPT_DETAIL = 200  # that no backend takes the room of
 _AROUND_BACKENDS = len(',"backends":"","more_backends":1234567')
@@ -58,6 +59,8 @@ class Findings:
             str, ...
         ] = ()  # a word for each server that it is asked about
         self.would = ""  # of a check: what an apply would find
+        # of a check: keywords of the live file that have to be allowed
+        self.unsafe: tuple[str, ...] = ()
         self.diff: Printed | None = None  # of a check: live file and candidate
 
     def see(self, discovery: Discovery) -> None:
@@ -130,7 +133,14 @@ def _compared(findings: Findings) -> dict[str, str | int]:
         return {}
     diff = findings.diff
     lines, shown = (diff.lines, diff.shown) if diff else (0, 0)
-    return {"would": findings.would, "diff_lines": lines, "diff_shown": shown}
+    names = _names(findings.unsafe, MAX_UNSAFE)
+    unsafe: dict[str, str | int] = {"unsafe": names} if names else {}
+    return {
+        "would": findings.would,
+        "diff_lines": lines,
+        "diff_shown": shown,
+        **unsafe,
+    }
 
 
 def backends(

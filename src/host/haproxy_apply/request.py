@@ -18,11 +18,13 @@ _PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][
 _LINES = "[1-9][0-9]{0,5}(-[1-9][0-9]{0,5})?"
 _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _ADDRESS = rf"({_OCTET}(\.{_OCTET}){{3}}|\[[0-9a-f:]+\]):{_PORT}"
+_KEYWORD = "[a-z0-9][a-z0-9._-]{0,23}"
 PATTERNS = {
     "Md5": "[0-9a-f]{32}",
     "Sha256": "[0-9a-f]{64}",
     "Generation": "[0-9]{1,15}",
-    "ConfigPath": r"/(?!.*\.\.)[A-Za-z0-9._/-]*[A-Za-z0-9]",
+    # Not one of our own files.
+    "ConfigPath": r"(?!/+var/+(lib|cache)/+haproxy-ec2-sync/)/(?!.*(\.\.|/\./))[A-Za-z0-9._/-]*[A-Za-z0-9]",
     "ReloadMethod": "syn-drop|seamless|runtime|auto",
     "ListenPorts": f"{_PORT}(,{_PORT}){{0,14}}",
     "Publisher": (
@@ -31,6 +33,7 @@ PATTERNS = {
     "Adopt": "true|false",
     "Action": "apply|inspect|check",
     "SecretLines": f"0|{_LINES}(,{_LINES}){{0,199}}",
+    "AllowUnsafeKeywords": f"0|{_KEYWORD}(,{_KEYWORD}){{0,39}}",
     "Watch": f"0|{_ADDRESS}(,{_ADDRESS}){{0,99}}",
 }
 
@@ -49,6 +52,7 @@ class Request(NamedTuple):
     inspects: bool  # whether it only reports
     checks: bool  # whether it only compares
     secret_lines: Ranges  # of the config
+    allowed: frozenset[str]  # unsafe keywords that the config may have
     watch: tuple[str, ...]  # `address:port` of the servers that it asks about
 
     @property
@@ -107,6 +111,7 @@ def parse(environ: Mapping[str, str]) -> Request:
         inspects=given["Action"] == "inspect",
         checks=given["Action"] == "check",
         secret_lines=secret_lines_of(environ),
+        allowed=frozenset(given["AllowUnsafeKeywords"].split(",")) - {"0"},
         watch=() if given["Watch"] == "0" else tuple(given["Watch"].split(",")),
     )
 

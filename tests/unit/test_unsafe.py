@@ -1,0 +1,270 @@
+"""Which keywords of a config are not for everybody, however they are written; what is ordinary is none of them."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from haproxy_sync.config import unsafe
+from haproxy_sync.config.readings import readings, values
+from haproxy_sync.settings import KEYWORD
+
+LIVE = "/etc/haproxy/haproxy.cfg"
+
+
+def keywords(text: str, path: str = LIVE) -> list[str]:
+    """The unsafe keywords, as the parameter names them."""
+    return [each.keyword for each in unsafe.found(text, path)]
+
+
+@pytest.mark.fault("F296")
+@pytest.mark.parametrize(
+    ("text", "keyword"),
+    [
+        ("program p\n command /bin/sh", "program"),
+        ("global\n external-check", "external-check"),
+        ("global\n lua-load /etc/haproxy/a.lua", "lua-load"),
+        ("global\n lua-load-per-thread a", "lua-load-per-thread"),
+        ("global\n lua-prepend-path a", "lua-prepend-path"),
+        ("global\n ssl-engine rdrand", "ssl-engine"),
+        ("global\n ssl-provider a", "ssl-provider"),
+        ("global\n ssl-provider-path a", "ssl-provider-path"),
+        ("global\n module-load a.so", "module-load"),
+        ("global\n module-path /opt", "module-path"),
+        ("global\n setcap cap_sys_admin", "setcap"),
+        ("global\n insecure-setuid-wanted", "insecure-setuid-wanted"),
+        ("ring r\n backing-file /etc/cron.d/x", "backing-file"),
+        ("global\n shm-stats-file /etc/cron.d/x", "shm-stats-file"),
+        ("frontend f\n filter opentracing id x config y", "opentracing"),
+        ("global\n setenv LD_PRELOAD /tmp/x.so", "setenv"),
+        ("global\n presetenv OPENSSL_CONF /tmp/x", "presetenv"),
+        ('global\n setenv "LD_${X}" y', "setenv"),
+        # in the words of HAProxy
+        ('global\n "lua-load" a', "lua-load"),
+        (r"global\n lua\x2dload a".replace(r"\n", "\n"), "lua-load"),
+        ("global\n lua'-'load a", "lua-load"),
+        ("global\n\tlua-load\ta\r", "lua-load"),
+        ("global\n\v\flua-load a", "lua-load"),
+        ("global\n default lua-load a", "lua-load"),
+        ("global\n no setcap a", "setcap"),
+        ("frontend f\n program p", "program"),
+        (".if defined(X)\nprogram p\n.endif", "program"),
+        ("program\0p", "program"),
+        # by variables
+        ('global\n setenv K lua-load\n "$K" a', "lua-load"),
+        ('global\n setenv A lua\n setenv B load\n "$A-${B}" a', "lua-load"),
+        ('global\n setenv A lua-load\n setenv B "$A"\n "$B" a', "lua-load"),
+        ('global\n "${NONE-lua-load}" a', "lua-load"),
+        ('global\n setenv L "lua-load a"\n "${L[*]}"', "lua-load"),
+        ('global\n "$OF_THE_HOST" a', "environment"),
+    ],
+)  # fmt: skip
+def test_what_gives_away_the_host(text: str, keyword: str) -> None:
+    """Each is found, and named as the parameter names it."""
+    assert keyword in keywords(f"{text}\n")
+
+
+CREDENTIALS = "/root/.aws/credentials"
+
+
+@pytest.mark.fault("F297")
+@pytest.mark.parametrize(
+    ("line", "keyword"),
+    [
+        (f"errorfile 503 {CREDENTIALS}", "errorfile"),
+        (f"http-error status 503 content-type text/plain file {CREDENTIALS}", "file"),
+        (f"http-error status 503 content-type text/plain lf-file {CREDENTIALS}", "lf-file"),
+        (f"http-request return status 200 file {CREDENTIALS} if TRUE", "file"),
+        (f"http-request return status 200 errorfile {CREDENTIALS}", "errorfile"),
+        (f"http-request deny deny_status 403 lf-file {CREDENTIALS}", "lf-file"),
+        (f"http-request tarpit file {CREDENTIALS}", "file"),
+        (f"http-response return status 200 file {CREDENTIALS}", "file"),
+        (f"http-response deny file {CREDENTIALS}", "file"),
+        (f"acl a path -i -f {CREDENTIALS}", "acl-file"),
+        (f"acl a path -f opt@{CREDENTIALS}", "acl-file"),
+        (f"use_backend b if {{ src -f {CREDENTIALS} }}", "acl-file"),
+        (f"http-request set-header X %[str(a),map({CREDENTIALS})]", "map"),
+        (f'http-request set-header X "%[str(a), map_beg( {CREDENTIALS} ,x)]"', "map"),
+        (f"http-request set-var(txn.x) str(a) map_str_int({CREDENTIALS})", "map"),
+        (rf"""http-request set-header X '%[str(a),map("{CREDENTIALS}")]'""", "map"),
+        (
+            r"""http-request set-header X '%[str(a),map("/etc/haproxy/a,/../../root/x")]'""",
+            "map",
+        ),
+        (
+            r"""http-request set-header X '%[str(a),map(/etc/haproxy/../"root/x")]'""",
+            "map",
+        ),
+        (r"""http-request set-header X '%[str(a),map("/etc/haproxy/\x2e\x2e")]'""", "map"),
+        (rf"http-request set-header X %[str(a),m\x61p({CREDENTIALS})]", "map"),
+        ("errorfile 503 /etc/haproxy/../shadow", "errorfile"),
+        ("errorfile 503 /etc/haproxyx/a", "errorfile"),
+        ("errorfile 503 /etc/haproxy", "errorfile"),
+        ("errorfile 503 /proc/self/environ", "errorfile"),
+        # HAProxy is mostly started at the top, where it means /etc/shadow
+        ("http-request return file etc/shadow", "file"),
+        # keys of TLS
+        ("http-request return file /etc/haproxy/certs/site", "file"),
+        ("http-request return file /etc/haproxy/site.pem", "file"),
+        ("http-request return file /etc/haproxy/.old/site.http", "file"),
+        # by variables
+        ('errorfile 503 "$PAGE"', "errorfile"),
+        ('errorfile 503 "/etc/haproxy/${PAGE}"', "errorfile"),
+        (f'http-request return status 200 "${{X-file}}" {CREDENTIALS}', "file"),
+    ],
+)  # fmt: skip
+def test_what_shows_a_file_of_roots(line: str, keyword: str) -> None:
+    """From outside of HAProxy's directories, or a key inside of them; HAProxy would."""
+    assert keywords(f"frontend f\n {line}\n") == [keyword]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "errorfile 503 /etc/haproxy/errors/503.http",
+        "errorfile 408 /dev/null",
+        "errorfile 503 /usr/share/haproxy/503.http",
+        "errorfile 503 /usr/local/etc/haproxy/errors/503.http",
+        "errorfiles custom",
+        "http-request return status 200 content-type text/plain string file",
+        'http-request return status 200 content-type text/plain lf-string "%[src]"',
+        "http-request return status 200 file /etc/haproxy/pages/robots.txt",
+        "http-request set-header X-File /srv/file",
+        "http-request deny if { src -f /etc/haproxy/blocked.lst }",
+        "use_backend %[req.hdr(host),lower,map(/etc/haproxy/hosts.map,tomcat)]",
+        "use_backend %[req.hdr(host),lower,map_dom(virt@hosts,tomcat)]",
+        "acl m path_reg ^/map(/|$)",
+        "acl p path_end .php$ -i",
+        "bind *:443 ssl crt /etc/ssl/private/ alpn h2",
+        'bind "${BIND_ADDRESS}:443"',
+        'log "${LOGHOST}:514" local0',
+        'http-response set-header X-Host "${HOSTNAME}"',
+        "redirect prefix https://example.org code 301 if { path_beg /program }",
+        "server s1 unix@/run/app.sock check",
+        "stats socket /run/haproxy/admin.sock mode 660 level admin expose-fd listeners",
+        "option httpchk GET /external-check",
+        "filter compression",
+        "setenv REGION eu-west-1",
+        "# program p",
+        "insecure-fork-wanted",
+    ],
+)  # fmt: skip
+def test_what_is_ordinary(line: str) -> None:
+    """A false alarm costs a takeover."""
+    assert keywords(f"frontend f\n {line}\n") == []
+
+
+@pytest.mark.parametrize(
+    ("above", "path", "is_own"),
+    [
+        ("", LIVE, False),
+        ("default-path config", LIVE, True),
+        ("default-path config", "/srv/lb/haproxy.cfg", True),
+        ("default-path config", "/etc/haproxy.cfg", False),
+        ("default-path parent", LIVE, False),
+        ("default-path origin /etc/haproxy", "/srv/lb/haproxy.cfg", True),
+        ("default-path origin /root", LIVE, False),
+        ("default-path config\n default-path origin /root", LIVE, False),
+        ("default-path origin /root\n default-path config", LIVE, True),
+        ("default-path config\n.if x\n default-path origin /root\n.endif", LIVE, False),
+        (".if x\n default-path config\n.endif", LIVE, False),
+        ('setenv D /root\n default-path origin "$D"', LIVE, False),
+        ('default-path origin "$D"', LIVE, False),
+    ],
+)  # fmt: skip
+def test_relative_names(above: str, path: str, *, is_own: bool) -> None:
+    """They count from `default-path`; without it from where HAProxy was started, which no config says."""
+    text = f"global\n {above}\nfrontend f\n errorfile 503 errors/503.http\n"
+    assert (keywords(text, path) == []) == is_own
+
+
+@pytest.mark.parametrize("path", ["/haproxy.cfg", "/etc/haproxy.cfg", "/root/lb.cfg"])
+def test_a_directory_that_is_more_than_haproxys(path: str) -> None:
+    """The live file's own counts only below one that the system has."""
+    text = f"frontend f\n errorfile 503 {Path(path).parent}/x\n"
+    assert keywords(text, path) == ["errorfile"]
+    assert keywords("frontend f\n errorfile 503 /srv/lb/x\n", "/srv/lb/h.cfg") == []
+
+
+def test_every_line_is_named_and_every_keyword_once() -> None:
+    """Ready to paste, with what was allowed before."""
+    text = "global\n lua-load a\n lua-load b\nprogram p\n"
+    every = unsafe.refused(text, LIVE, {"map"})
+    assert [(each.keyword, each.line) for each in every] == [
+        ("lua-load", 2),
+        ("lua-load", 3),
+        ("program", 4),
+    ]
+    assert unsafe.says(every, {"map"}) == (
+        "line 2: lua-load: runs code as root (and 2 more); if that is meant, "
+        "set AllowUnsafeKeywords=lua-load,map,program"
+    )
+    assert [str(each) for each in unsafe.refused(text, LIVE, {"lua-load"})] == [
+        "line 4: program: runs a command as root"
+    ]
+    assert unsafe.refused(text, LIVE, {"lua-load", "program"}) == ()
+
+
+def test_the_parameter_takes_each_name() -> None:
+    """What is refused can be allowed, and all of them together."""
+    filters = {each.partition(" ")[2] for each in unsafe.FILTERS}
+    every = {
+        *unsafe.FIRST,
+        *unsafe.FILES,
+        *filters,
+        unsafe.VARIABLE_KEYWORD,
+        "setenv",
+        "presetenv",
+    }
+    assert all(re.fullmatch(KEYWORD, each) for each in every)
+    assert len(every) <= 40
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("global\n user haproxy\n chroot /var/lib/haproxy\n", []),
+        ("global\n uid 99\n chroot /var/empty\n", []),
+        ("global\n daemon\n", ["runs-as-root", "no-chroot"]),
+        ("global\n user root\n chroot /x\nuserlist u\n user haproxy\n", ["runs-as-root"]),
+        ("global\n uid 0\n chroot /x\n", ["runs-as-root"]),
+        ("global\n user haproxy\n", ["no-chroot"]),
+    ],
+)  # fmt: skip
+def test_what_makes_a_break_in_worse(text: str, words: list[str]) -> None:
+    """A worker that stays root, or sees the whole disk."""
+    assert list(unsafe.exposures(text)) == words
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "setenv A " + '"$A"' * 600 + '\nerrorfile 503 "$A"\n',
+        'setenv A "' + "$B" * 600 + '"\nsetenv B "' + "$A" * 600 + '"\n"$A" x\n',
+        "".join(f"setenv A {number}\n" for number in range(99)) + '"$A" x\n',
+    ],
+)
+def test_more_than_anybody_means_is_unsafe(text: str) -> None:
+    """It is not worked out, which could last for ever."""
+    assert "environment" in keywords(text)
+
+
+WORD = st.text("ab\"$\\{}-[*]()' ", max_size=6)
+
+
+@given(st.lists(WORD, min_size=1, max_size=4), st.dictionaries(WORD, WORD, max_size=3))
+def test_any_line_is_read(words: list[str], known: dict[str, str]) -> None:
+    """It ends, and a line without a variable is read as it is."""
+    set_to = values([("setenv", name, value) for name, value in known.items()])
+    read = list(readings(tuple(words), set_to))
+    assert read
+    if "$" not in "".join(words):
+        assert read == [tuple(words)]
+
+
+@given(st.text(max_size=60), st.sampled_from([LIVE, "/haproxy.cfg", ""]))
+def test_any_text_is_judged(text: str, path: str) -> None:
+    """Whatever a live file is, somebody may be told of it."""
+    assert all(each.line <= text.count("\n") + 1 for each in unsafe.found(text, path))

@@ -51,7 +51,7 @@ def rule(line: str) -> Callable[..., str]:
 
 def with_program(*hosts: BackendHost) -> str:
     """Its command runs as root beside the workers."""
-    return config(*hosts, extra="master-worker") + PROGRAM
+    return config(*hosts) + PROGRAM
 
 
 def with_check(*hosts: BackendHost) -> str:
@@ -148,7 +148,7 @@ def test_nothing_runs_or_writes_as_root(
     before = config(backends[0])
     text = CODE[name](*backends)
     if name == "program" and is_at_least(haproxy, "3.1"):
-        text = text.replace("worker\n", "worker\n    expose-deprecated-directives\n")
+        text = text.replace("daemon\n", "expose-deprecated-directives\n")
     refuse(proxy, text, keyword, before)
     time.sleep(1)
     assert not proxy.path(OWNED).exists()

@@ -16,8 +16,10 @@ from haproxy_apply.command_line import CommandLine, parse
 from haproxy_apply.errors import Ended, Interrupted, Verdict
 from haproxy_apply.haproxy import HAProxy
 from haproxy_apply.journal import Journal
+from haproxy_apply.ownership import Refused
 from haproxy_apply.report import Findings, marker
 from haproxy_apply.server_state import Backend, Servers
+from haproxy_sync.config import unsafe
 from haproxy_sync.errors import SettingsError
 from haproxy_sync.rollout.reports import parse_marker, reports_of
 from haproxy_sync.settings import MAX_PORT, Settings
@@ -218,6 +220,24 @@ BACKENDS = st.lists(
     max_size=60,
     unique_by=lambda each: each.name,
 )
+
+
+@pytest.mark.fault("F292")
+def test_a_marker_has_room_for_every_unsafe_keyword() -> None:
+    """Whole names, and the detail gets what is left of the bytes."""
+    journal, findings = Journal(), Findings()
+    journal.note("n" * 48)
+    findings.publisher = STACK
+    findings.refused = Refused(STACK, 1_700_000_000)
+    findings.haproxy, findings.would = "running", "refused"
+    findings.unsafe = tuple(
+        sorted({*unsafe.FIRST, *unsafe.FILES, "setenv", "presetenv"})
+    )
+    line = marker(Verdict(0, "checked", "r", "d" * 500), 41, findings, journal)
+    assert len(line) <= 2000
+    (report,) = reports_of([over(line)])
+    assert report.unsafe == findings.unsafe
+    assert len(report.detail) > 200
 
 
 @pytest.mark.fault("F148")

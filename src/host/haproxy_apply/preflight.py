@@ -42,7 +42,9 @@ def check_candidate(
 
     Any status but 0 is a no (2: it would not start). `Ended`: `invalid-config`.
     """
-    arguments = ["-c", *haproxy.command.options]
+    # A file may need a master that only the command line makes: `program`.
+    master = filter(None, (haproxy.command.master_mode,))
+    arguments = ["-c", *master, *haproxy.command.options]
     for file in files.loaded(haproxy.command.files, live):
         tried = _to_try(candidate, file) if live.is_meant_by(file) else file
         arguments += ["-f", tried]

@@ -47,9 +47,9 @@ def test_what_a_filter_refuses(call: str, message: str) -> None:
 @pytest.mark.fault("F137")
 def test_half_a_million_rounds_are_counted_once() -> None:
     """A config is rendered at least twice, and for each proxy."""
-    call = "'a' | password_hash('sha512', 'pepper', rounds=1234)"
+    call = "'a' | password_hash('sha512', 'pepper', rounds=1235)"
     rendered = render("{{ " + call + " }}")
-    (key,) = (key for key in passwords.known() if key[3] == 1234)
+    (key,) = (key for key in passwords.known() if key[3] == 1235)
     passwords.remember({key: "as it was"})
     assert render("{{ " + call + " }}") == "as it was"
     passwords.remember({key: rendered})

@@ -1,6 +1,7 @@
 """Stands for IAM's enforcement: a request with a role's session credentials may do what the deployed role allows.
 
-Requests with other keys are the account's owner (the person who deploys, launches and tags) and may do everything.
+Requests with other keys are the account's administrator (the person who deploys, launches and tags), who may do
+everything that no bucket's policy denies.
 Also checked: S3 answers 403, not 404, for a missing key to whoever may not list the bucket.
 """
 
@@ -8,20 +9,23 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
+from xml.sax.saxutils import unescape
 
 from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.exceptions import AccessDeniedError, JsonRESTError
 from moto.ec2.models import ec2_backends
+from moto.iam.access_control import PermissionResult
 from moto.iam.models import iam_backends
 from moto.s3.exceptions import S3AccessDeniedError
-from moto.s3.models import s3_backends
+from moto.s3.models import FakeBucket, s3_backends
 from moto.secretsmanager.models import secretsmanager_backends
 from moto.sts.models import sts_backends
 
 from local.cloud import ACCOUNT, PARTITION, REGION, auto_scaling
-from local.cloud.policies import Request, allows
+from local.cloud.policies import Decision, Request, allows, decide
 
 CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/[^/]+/[^/]+/(?P<service>[^/]+)/")
 # API operations that IAM knows by another action's name.
@@ -34,6 +38,11 @@ S3_ACTIONS = {
 }
 # Services that sign requests with another name.
 SERVICES = {"monitoring": "cloudwatch"}
+ADMINISTRATOR = f"arn:{PARTITION}:iam::{ACCOUNT}:user/administrator"
+EVERYTHING: Any = {
+    "Version": "2012-10-17",
+    "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"},
+}
 # Services whose errors are XML.
 QUERY = ("ec2", "cloudformation", "iam", "sts", "monitoring", "autoscaling")
 
@@ -56,20 +65,26 @@ def policies_of(role_arn: str) -> list[Any]:
 def install() -> None:
     """Judge each request to this process's moto."""
     ActionAuthenticatorMixin._authenticate_and_authorize_action = _authorize  # type: ignore[method-assign, assignment]
+    leave_bucket_policies()
+
+
+def leave_bucket_policies() -> None:
+    """Keep this process's moto from judging a bucket's policy: it knows neither conditions nor who asks."""
+    FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL  # type: ignore[method-assign]
 
 
 def _authorize(self: Any, _: type, resource: str = "*") -> None:
     # Requests without a signature, and presigned ones, are the owner's: nothing of the project sends any.
     credential = CREDENTIAL.search(self.headers.get("Authorization", ""))
     CALLER.session = _session(credential["key"]) if credential else None
-    if not credential or is_owner():
+    if not credential or (is_owner() and credential["service"] != "s3"):
         return
     service = credential["service"]
     for request in _requests(service, self._get_action(), resource, self):
         try:
             demand(request)
         except Refused as refused:
-            raise _refusal(service, CALLER.session.arn, str(refused)) from refused
+            raise _refusal(service, who(), str(refused)) from refused
 
 
 class Refused(Exception):
@@ -87,14 +102,17 @@ def is_owner() -> bool:
     return not getattr(CALLER, "session", None)
 
 
+def who() -> str:
+    """The ARN of the caller: of its role, or the administrator's."""
+    return ADMINISTRATOR if is_owner() else str(CALLER.session.role_arn)
+
+
 def demand(request: Request) -> None:
     """Let the caller do this, or raise `Refused`."""
-    if is_owner():
-        return
-    role = CALLER.session.role_arn
-    question = [role, request.action, request.resource, dict(request.context)]
+    policies = [EVERYTHING] if is_owner() else policies_of(who())
+    question = [who(), request.action, request.resource, dict(request.context)]
     JUDGED.add(json.dumps(question))
-    if not _is_permitted(policies_of(role), request):
+    if not _is_permitted(policies, request):
         raise Refused(f"{request.action} on {request.resource}")
 
 
@@ -104,7 +122,16 @@ def _session(key: str) -> Any:
 
 
 def _is_permitted(policies: list[Any], request: Request) -> bool:
-    return allows(policies, request) and not _hides_missing_key(policies, request)
+    asked = replace(request, principal=who())
+    decision = decide(asked, ACCOUNT, policies, _bucket_policies(request.resource))
+    return decision is Decision.ALLOWED and not _hides_missing_key(policies, request)
+
+
+def _bucket_policies(arn: str) -> list[Any]:
+    """The policy of the bucket that the ARN names, or whose object. Nothing here has TLS, and no request says so."""
+    name = arn.partition(":::")[2].partition("/")[0]
+    bucket = s3_backends[ACCOUNT][PARTITION].buckets.get(name)
+    return [json.loads(bucket.policy)] if bucket and bucket.policy else []
 
 
 def _refusal(service: str, who: str, what: str) -> Exception:
@@ -124,10 +151,7 @@ def _requests(
     arn = f"arn:{PARTITION}:{service}:{REGION}:{ACCOUNT}:"
     match service, operation:
         case "s3", _:
-            prefix = {"s3:prefix": call.querystring.get("prefix", [""])[0]}
-            yield Request(
-                f"s3:{S3_ACTIONS.get(operation, operation)}", resource, prefix
-            )
+            yield from _of_s3(operation, resource, call)
         case "sts", "GetCallerIdentity":
             pass  # everybody may
         case "cloudformation", _:
@@ -145,6 +169,23 @@ def _requests(
                 action.replace(":Invoke", ":InvokeFunction"),
                 f"{of}{named}" if named else "*",
             )
+
+
+def _of_s3(operation: str, resource: str, call: Any) -> Iterator[Request]:
+    """A request that deletes many objects names each of them in its body."""
+    action = f"s3:{S3_ACTIONS.get(operation, operation)}"
+    prefix = {"s3:prefix": call.querystring.get("prefix", [""])[0]}
+    keys = (
+        re.findall(r"<Key>(.*?)</Key>", call.body.decode())
+        if _deletes_many(operation, resource)
+        else []
+    )
+    for arn in [f"{resource}/{unescape(key)}" for key in keys] or [resource]:
+        yield Request(action, arn, prefix)
+
+
+def _deletes_many(operation: str, resource: str) -> bool:
+    return operation == "DeleteObject" and "/" not in resource
 
 
 # Actions that know a resource level: the end of the ARN, and the parameter of the request that has the name.

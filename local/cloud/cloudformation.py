@@ -1,9 +1,10 @@
 """Stands for CloudFormation's macros: `AWS::Include` and `AWS::Serverless`, and for what moto skips of our stack.
 
-moto takes a template as it is, ignores queue policies, names a document by chance and not by its stack, and gives a
-stack made by change set (as `sam deploy` makes it) no outputs; where `AWS::NoValue` stands in a list it leaves a hole.
-An update makes it replace rules, whose names queue policies hold, and forget what it cannot update; here a rule keeps
-its name, and the others stay as they were. The transform is AWS's own translator; it refuses what the service refuses.
+moto takes a template as it is, ignores the policies of queues and buckets, names a document by chance and not by its
+stack, and gives a stack made by change set (as `sam deploy` makes it) no outputs; where `AWS::NoValue` stands in a list
+it leaves a hole. An update makes it replace rules, whose names queue policies hold, and forget what it cannot update;
+here a rule keeps its name, and the others stay as they were. The transform is AWS's own translator; it refuses what the
+service refuses.
 """
 
 import json
@@ -86,6 +87,58 @@ class QueuePolicy(CloudFormationModel):
             policy = {"Policy": json.dumps(properties["PolicyDocument"])}
             sqs_backends[account_id][region_name].set_queue_attributes(name, policy)
         return cls(resource_name)
+
+
+class BucketPolicy(CloudFormationModel):
+    """`AWS::S3::BucketPolicy`: requests are judged by it (see `access`)."""
+
+    def __init__(self, bucket: str) -> None:
+        self.physical_resource_id = bucket
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        """No property holds its name."""
+        return ""
+
+    @staticmethod
+    def cloudformation_type() -> str:
+        """As templates spell it."""
+        return "AWS::S3::BucketPolicy"
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls,
+        resource_name: str,  # noqa: ARG003  # moto's signature
+        cloudformation_json: Any,
+        account_id: str,
+        region_name: str,  # noqa: ARG003
+        **_: Any,
+    ) -> "BucketPolicy":
+        """Put it on its bucket."""
+        properties = cloudformation_json["Properties"]
+        text = json.dumps(properties["PolicyDocument"]).encode()
+        s3_backends[account_id][PARTITION].put_bucket_policy(properties["Bucket"], text)
+        return cls(properties["Bucket"])
+
+    @classmethod
+    def update_from_cloudformation_json(
+        cls,
+        original_resource: "BucketPolicy",  # noqa: ARG003
+        new_resource_name: str,
+        cloudformation_json: Any,
+        account_id: str,
+        region_name: str,
+    ) -> "BucketPolicy":
+        """Put it in the place of the old one."""
+        return cls.create_from_cloudformation_json(
+            new_resource_name, cloudformation_json, account_id, region_name
+        )
+
+    def delete(self, *_: str) -> None:
+        """The bucket stays without, if it stays: moto deletes in no order."""
+        bucket = s3_backends[ACCOUNT][PARTITION].buckets.get(self.physical_resource_id)
+        if bucket:
+            bucket.policy = None
 
 
 replaced = Document.update_from_cloudformation_json.__func__  # type: ignore[attr-defined]

@@ -34,6 +34,7 @@ KEYS = re.compile(
     |aws:(Principal|Resource|Request)Tag/.+
     |(ssm|autoscaling):ResourceTag/.+
     |s3:(prefix|delimiter|max-keys|VersionId|DataAccessPointArn|x-amz-acl)
+    |kms:ViaService|kms:EncryptionContext:.+
     |lambda:FunctionArn|iam:PassedToService|iam:PolicyARN
     """,
     re.VERBOSE | re.IGNORECASE,

@@ -107,6 +107,10 @@ def judge(operation: str, logical_id: str, resource: Any, resources: Any) -> Non
 
     name = f"{resources._parsed_resources['AWS::StackName']}-{logical_id}-1A2B3C4D5E6F"
     type_name = resource["Type"]
+    if type_name == "AWS::S3::BucketPolicy":
+        # By the bucket that it lies on, of which there may be a policy already: it says who may change it.
+        made = resources._parsed_resources.get(logical_id)
+        name = made.physical_resource_id if made else value("Bucket")
     for action in sorted(actions(type_name, operation)):
         for arn in _asked(action, type_name, name, value):
             access.demand(Request(action, arn, _context(action, name)))

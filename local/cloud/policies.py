@@ -23,7 +23,10 @@ from local.cloud.principals import Caller, Meant
 
 type Document = Mapping[str, Any]
 
-VERSION = "2012-10-17"  # of another one policy variables would be plain text
+VERSION = "2012-10-17"
+OLD_VERSIONS = (None, "2008-10-17")
+"""Where nothing or this is said, policy variables are plain text."""
+
 DOCUMENT = frozenset({"Version", "Id", "Statement"})
 ELEMENTS = frozenset(
     {"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"}
@@ -107,13 +110,18 @@ def _effects(
     """Of each statement that is about the request, and how it means who asks."""
     check_keys(request.context)
     for document in documents:
-        if document.get("Version") != VERSION or {*document} - DOCUMENT:
-            found = f"{document.get('Version')} with {sorted(document)}"
-            raise NotJudged(f"a policy of {found}")
+        _check_version(document)
         for raw in listed(document["Statement"]):
             statement, meant = Statement.read(raw), _meant(raw, caller)
             if meant and statement.is_about(request):
                 yield statement.effect, meant
+
+
+def _check_version(document: Document) -> None:
+    version = document.get("Version")
+    is_plain = version in OLD_VERSIONS and "${" not in str(document)
+    if (version != VERSION and not is_plain) or {*document} - DOCUMENT:
+        raise NotJudged(f"a policy of {version} with {sorted(document)}")
 
 
 def _meant(statement: Mapping[str, Any], caller: Caller | None) -> Meant:

@@ -12,9 +12,11 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from local.cloud import event_source, iam, s3
+from local.cloud import access, event_source, iam, s3
 from tests.cli.conftest import Shell, Typed, _Lambda
 from tests.contract.world import ACCOUNT, REGION, World
+from tests.template.stack import deployed as staging
+from tests.template.translate import source
 
 NAME = "haproxy-ec2-sync-staging"
 CORE = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
@@ -182,6 +184,7 @@ def _complete_moto() -> None:
     iam.install()
     s3.install_notification_answer()
     event_source.install()
+    access.leave_bucket_policies()
 
 
 @contextmanager
@@ -246,7 +249,18 @@ def _make(made: Deployed) -> None:
     bucket.put_bucket_versioning(
         Bucket="bucket", VersioningConfiguration={"Status": "Enabled"}
     )
+    fence(made)
     _make_profile(made)
+
+
+def fence(made: Deployed, **parameters: str) -> None:
+    """The bucket's policy is that of template.yaml with these parameters, and the function's role the world's."""
+    stack = staging(source(), Environment="staging", **parameters)
+    document = json.dumps(stack.one("AWS::S3::BucketPolicy")["PolicyDocument"])
+    role = stack.arn("ReconcileRole")
+    made.client("s3").put_bucket_policy(
+        Bucket="bucket", Policy=document.replace(role, ROLE_ARN)
+    )
 
 
 def let_send(made: Deployed, *rules: str) -> None:

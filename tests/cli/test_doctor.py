@@ -28,10 +28,12 @@ from tests.cli import samples
 from tests.cli.conftest import Shell
 from tests.cli.deployed import (
     NAME,
+    ROLE_ARN,
     RULES,
     Deployed,
     allow,
     deployed,
+    fence,
     group,
     let_send,
     permit,
@@ -40,6 +42,7 @@ from tests.contract.faults import Fault, failing
 from tests.contract.world import ACCOUNT, REGION, World, another_program, stack
 from tests.template.translate import source
 
+NAMED = f"arn:aws:iam::{ACCOUNT}:role/platform"
 NAMES = [check.name for check in checks.CHECKS]
 QUEUE = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}"
 
@@ -297,6 +300,14 @@ def _deploying(made: Deployed) -> None:
     }
 
 
+def _parameter(made: Deployed, name: str) -> None:
+    """The stack has it, whatever the bucket's policy says."""
+    given = {"ParameterKey": name, "ParameterValue": NAMED}
+    made.said["DescribeStacks"] = lambda answer: {
+        "Stacks": [answer["Stacks"][0] | {"Parameters": [given]}]
+    }
+
+
 def _document(made: Deployed) -> None:
     made.said["DescribeDocument"] = lambda answer: {
         "Document": answer["Document"]
@@ -490,6 +501,24 @@ WRONG: dict[str, tuple[str, Callable[[Deployed], None], str, str]] = {
         "the bucket's versioning is Suspended",
         "somebody changed it by hand: deploy again",
     ),
+    "no bucket policy": (
+        "bucket-policy",
+        lambda made: made.client("s3").delete_bucket_policy(Bucket="bucket"),
+        f"the bucket's policy has no fence around configs that spares {ROLE_ARN}",
+        "a deploy that changes TemplateWriters or BreakGlass puts it back",
+    ),
+    "no break-glass": (
+        "bucket-policy",
+        lambda made: _parameter(made, "BreakGlass"),
+        f"has no fence around configs that spares {NAMED}",
+        "a deploy that changes TemplateWriters or BreakGlass puts it back",
+    ),
+    "no template writers": (
+        "template-writers",
+        lambda made: _parameter(made, "TemplateWriters"),
+        f"the bucket's policy does not name {NAMED} of TemplateWriters",
+        "a deploy that changes TemplateWriters or BreakGlass puts it back",
+    ),
     "no state": (
         "state",
         lambda made: made.client("s3").delete_object(
@@ -675,6 +704,26 @@ def test_what_is_wrong_is_named(trouble: str, stack_: Deployed) -> None:
     assert advice in line["advice"]
     assert list(dict.fromkeys(each["check"] for each in found)) == NAMES
     assert typed.status == 1
+
+
+def test_who_may_write_to_the_bucket_is_said(stack_: Deployed) -> None:
+    """As a note where nobody is named: then IAM alone says who writes templates, and who changes the policy."""
+
+    def said() -> list[str]:
+        found = (*stack_.lines("bucket-policy"), *stack_.lines("template-writers"))
+        assert [line["ok"] for line in found] == [True, True]
+        return [line["detail"] for line in found]
+
+    anybody = said()
+    assert anybody[0] == (
+        f"{ROLE_ARN} may write configs, programs and the state; whom IAM allows may change that (no BreakGlass)"
+    )
+    assert anybody[1].startswith("whom IAM allows may write templates and variables; ")
+    fence(stack_, BreakGlass=NAMED, TemplateWriters=f"{NAMED}-a,{NAMED}-b*")
+    assert said() == [
+        f"{ROLE_ARN}, {NAMED} may write configs, programs and the state",
+        f"{NAMED}-a, {NAMED}-b*, {NAMED} may write templates and variables",
+    ]
 
 
 def test_every_check_is_once_wrong() -> None:

@@ -11,7 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 from local import deployment
+from local.cloud import REGION
 from local.stack import client
 
 ANYBODY = json.dumps({"Version": "2012-10-17", "Statement": []})
@@ -41,15 +44,24 @@ class Account:
         self.make_role(name)
         iam, text = self.client("iam"), json.dumps(policy)
         iam.put_role_policy(RoleName=name, PolicyName=name, PolicyDocument=text)
+        return replace(self, keys=self._keys(name))
+
+    def _keys(self, role: str) -> dict[str, str]:
+        """Of a new session of the role."""
         keys = self.client("sts").assume_role(
-            RoleArn=f"arn:aws:iam::123456789012:role/{name}", RoleSessionName=name
+            RoleArn=f"arn:aws:iam::123456789012:role/{role}", RoleSessionName="a-person"
         )["Credentials"]
-        named = {
+        return {
             "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
             "AWS_SESSION_TOKEN": keys["SessionToken"],
         }
-        return replace(self, keys=named)
+
+    def s3_of(self, role: str) -> Any:
+        """S3, of a session of the role."""
+        key, secret, token = self._keys(role).values()
+        session = boto3.Session(key, secret, token, REGION)
+        return session.client("s3", endpoint_url=self.endpoint)
 
     def deploy(self, **parameters: str) -> None:
         """As README says."""

@@ -9,6 +9,7 @@ from typing import Any
 from botocore import xform_name
 from botocore.session import get_session
 
+from haproxy_ec2_sync.doctor import fences
 from local.cloud import sqs
 from local.cloud.policies import Request, allows
 from tests.template import allowed
@@ -306,23 +307,43 @@ def listed(stack: Stack, wanted: tuple[allowed.Grant, ...]) -> Iterator[str]:
         named = {"Principal": each.who, "Condition": each.when, "Resource": each.on}
         statement = {
             "Effect": each.effect,
-            "Action": [*each.actions],
+            "NotAction" if each.but else "Action": [*each.actions],
             **{key: value for key, value in named.items() if value},
         }
         text = json.loads(stack.text(json.dumps(statement)))
-        yield from grants([{"Statement": [_parted(text) if each.given else text]}])
+        yield from grants(
+            [{"Statement": [_parted(text) if each.given or each.but else text]}]
+        )
 
 
 def _parted(node: Any) -> Any:
-    """With each list of a parameter as a list."""
+    """With each list of a parameter as a list, in which an empty one is nothing."""
     match node:
         case dict():
             return {key: _parted(value) for key, value in node.items()}
         case list():
             return [part for each in node for part in as_list(_parted(each))]
         case str() if "," in node:
-            return node.split(",")
+            return [each for each in node.split(",") if each]
     return node
+
+
+def fences_have_their_names(stack: Stack) -> Iterator[str]:
+    """By which `doctor` finds them in the bucket's policy."""
+    document = stack.one("AWS::S3::BucketPolicy")["PolicyDocument"]
+    named = {
+        "": fences.CONFIGS,
+        "TemplateWriters": fences.TEMPLATES,
+        "BreakGlass": fences.BUCKET,
+    }
+    wanted = {
+        name
+        for parameter, name in named.items()
+        if not parameter or stack.parameters[parameter]
+    }
+    found = {each.get("Sid") for each in statements(document) if "NotAction" in each}
+    if found != wanted:
+        yield f"the fences of the bucket are called {found}, not {wanted}"
 
 
 def plainly(node: Any) -> str:

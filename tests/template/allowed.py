@@ -22,6 +22,8 @@ CONDITIONS: Mapping[str, str] = {
     "HasProxyRoles": "ProxyRoles",
     "HasSecrets": "SecretArns",
     "HasSecretKeys": "SecretKeys",
+    "HasTemplateWriters": "TemplateWriters",
+    "HasBreakGlass": "BreakGlass",
 }
 
 # By logical id, after the transform. SAM ends a layer's with a digest of what is in it, which is left out here.
@@ -178,6 +180,8 @@ class Grant:
     when: Mapping[str, Any] = field(default_factory=dict)
     who: Any = None
     effect: str = "Allow"
+    but: bool = False
+    """All actions but these."""
     given: str = ""
 
 
@@ -193,6 +197,13 @@ def without_tls(who: str, action: str, *on: str) -> Grant:
     """Everybody who comes without TLS is refused."""
     when = {"Bool": {"aws:SecureTransport": "false"}}
     return Grant((action,), on, when, who, "Deny")
+
+
+def kept_for(names: str, *on: str, given: str = "") -> Grant:
+    """Whatever is no reading is refused to everybody but these, by ARN and comma separated; an empty one is none."""
+    reads = ("s3:Get*", "s3:List*")
+    when = {"ArnNotLike": {"aws:PrincipalArn": names}}
+    return Grant(reads, on, when, "*", "Deny", but=True, given=given)
 
 
 ARN = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:%s"
@@ -298,6 +309,16 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
     ),
     "ConfigBucketPolicy.PolicyDocument": (
         without_tls("*", "s3:*", BUCKET, f"{BUCKET}/*"),
+        kept_for(
+            "${ReconcileRole.Arn},${BreakGlass}",
+            *(f"{BUCKET}/{folder}/*" for folder in ("program", "configs", "state")),
+        ),
+        kept_for(
+            "${TemplateWriters},${BreakGlass}",
+            *(f"{BUCKET}/{folder}/*" for folder in ("templates", "vars")),
+            given="TemplateWriters",
+        ),
+        kept_for("${BreakGlass}", BUCKET, given="BreakGlass"),
     ),
 }
 

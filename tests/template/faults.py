@@ -15,6 +15,10 @@ HOOKS = f"{ROLE}.lifecycle-actions.PolicyDocument.Fn::Sub"
 OUR_RULES = "QueuePolicy.PolicyDocument.Statement.OurRules"
 QUEUE_TLS = "QueuePolicy.PolicyDocument.Statement.TlsOnly"
 BUCKET_TLS = "ConfigBucketPolicy.PolicyDocument.Statement.TlsOnly"
+BUCKET_STATEMENTS = "ConfigBucketPolicy.PolicyDocument.Statement"
+CONFIG_FENCE = f"{BUCKET_STATEMENTS}.OnlyTheFunctionWrites"
+TEMPLATE_FENCE = f"{BUCKET_STATEMENTS}.2.Fn::If.1"
+BUCKET_FENCE = f"{BUCKET_STATEMENTS}.3.Fn::If.1"
 PROXIES = "ProxyPolicy.PolicyDocument.Statement"
 FUNCTION, VARIABLES = "ReconcileFunction", "ReconcileFunction.Environment.Variables"
 MAPPING = "ReconcileFunction.Events.Queue.Properties"
@@ -1040,6 +1044,54 @@ BUCKET = {
     ),
     "objects without TLS": Fault(
         drop(f"{BUCKET_TLS}.Resource.1"), "tls_only", "/* takes requests without TLS"
+    ),
+    "configs that anybody writes": Fault(
+        drop(CONFIG_FENCE), GRANTED, "missing:  on arn:aws:s3:::haproxy"
+    ),
+    "a state that anybody writes": Fault(
+        drop(f"{CONFIG_FENCE}.Resource.2"), GRANTED, "/state/*"
+    ),
+    "a fence of puts alone": Fault(
+        put(f"{CONFIG_FENCE}.NotAction", ["s3:Get*", "s3:List*", "s3:Delete*"]),
+        GRANTED,
+        "s3:Delete*",
+    ),
+    "a fence that services climb": Fault(
+        put(f"{CONFIG_FENCE}.Condition.Null", {"aws:PrincipalArn": "false"}),
+        GRANTED,
+        "Null",
+    ),
+    "a fence for our account alone": Fault(
+        put(f"{CONFIG_FENCE}.Principal", {"AWS": ref("AWS::AccountId")}),
+        GRANTED,
+        '"AWS"',
+    ),
+    "template writers who write configs": Fault(
+        put(
+            f"{CONFIG_FENCE}.Condition.ArnNotLike.aws:PrincipalArn.Fn::If.1",
+            {
+                "Fn::Split": [
+                    ",",
+                    sub("${ReconcileRole.Arn},${BreakGlass},${TemplateWriters}"),
+                ]
+            },
+        ),
+        GRANTED,
+        "auth*",
+    ),
+    "variables that anybody writes": Fault(
+        drop(f"{TEMPLATE_FENCE}.Resource.1"), GRANTED, "/vars/*"
+    ),
+    "a lifecycle that anybody sets": Fault(
+        drop(f"{BUCKET_FENCE}.NotAction"), GRANTED, "deploy"
+    ),
+    "a fence under another name": Fault(
+        put(f"{CONFIG_FENCE}.Sid", "OnlyUs"), "fences_have_their_names", "OnlyUs"
+    ),
+    "writers that another parameter names": Fault(
+        put("Conditions.HasTemplateWriters.Fn::Not.0.Fn::Equals.0", ref("BreakGlass")),
+        "conditions_ask_for_one_parameter",
+        "HasTemplateWriters",
     ),
     "a bucket that another account reads": Fault(
         add(

@@ -109,6 +109,8 @@ CAREFUL: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "ProxyRoles": ("".__eq__, "no role that nobody named gets a policy"),
     "SecretArns": ("".__eq__, "no secret that nobody named is read"),
     "SecretKeys": ("".__eq__, "nor decrypted"),
+    "TemplateWriters": ("".__eq__, "nobody is kept out whom nobody thought of"),
+    "BreakGlass": ("".__eq__, "who deploys is not locked out"),
 }
 """What each is by default, in the world's terms and of times in seconds; the others are a matter of taste."""
 

@@ -31,6 +31,21 @@ def filled(begin: str, most: int, length: int) -> str:
     return f"{whole},{filled(begin, most, left)}"
 
 
+SINGLE_SIGN_ON = "aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Authors_????"
+# What begins with a wildcard would be everybody; a session is named by its role.
+NO_ARNS = (
+    *("*", "author", "123456789012", ","),
+    "arn:aws:iam::123456789012:role/*",
+    "arn:aws:iam::123456789012:role/?uthor",
+    "arn:aws:iam::*:role/author",
+    "arn:*:iam::123456789012:role/author",
+    "arn:aws:iam::123456789012:role/a,",
+    "arn:aws:iam::123456789012:role/a, arn:aws:iam::123456789012:role/b",
+    "arn:aws:iam::123456789012:role/a\nb",
+    "arn:aws:iam::123456789012:role/${aws:username}",
+    "arn:aws:iam::123456789012:group/authors",
+    "arn:aws:sts::123456789012:assumed-role/author/martha",
+)
 GOOD: Mapping[str, list[str]] = {
     "Environment": ["staging", "eu.prod-2", "x" * 63],
     "EnvironmentTagKey": ["Environment", "team:stage", "cost centre", "x" * 127],
@@ -81,6 +96,16 @@ GOOD: Mapping[str, list[str]] = {
         "",
         f"{KEY}1234abcd-12ab-34cd-56ef-1234567890ab,{KEY}mrk-1234abcd12ab34cd56ef1234567890ab",
         filled(KEY, 64, 400),
+    ],
+    "TemplateWriters": [
+        "",
+        "arn:aws:iam::123456789012:role/team/auth*,arn:aws-cn:iam::123456789012:user/martha",
+        f"arn:aws:iam::123456789012:role/{SINGLE_SIGN_ON}",
+    ],
+    "BreakGlass": [
+        "",
+        "arn:aws:iam::123456789012:role/glass,arn:aws-us-gov:iam::123456789012:role/deploy",
+        "arn:aws:iam::123456789012:root",
     ],
     "SweepRate": [
         "rate(1 minute)",
@@ -171,6 +196,8 @@ BAD: Mapping[str, list[str]] = {
         f"{KEY}x, {KEY}y",
         filled(KEY, 64, 401),
     ],
+    "TemplateWriters": [*NO_ARNS],
+    "BreakGlass": [*NO_ARNS],
     "SweepRate": [
         "rate(1 minutes)",
         "rate(5 minute)",

@@ -59,6 +59,7 @@ RULES: tuple[Rule, ...] = (
     access.sqs_takes_queue_policies,
     access.nobody_is_everybody,
     access.tls_only,
+    access.fences_have_their_names,
     access.function_acts_exactly,
     access.function_reaches_its_own,
     document.content_is_the_file,
@@ -94,8 +95,8 @@ def stacks(plain: Template) -> Iterator[Stack]:
     """
     yield placed(plain, {"Environment": "staging"}, PSEUDO)
     yield placed(plain, others(), ELSEWHERE)
-    secrets = {"Environment": "staging", "SecretArns": others()["SecretArns"]}
-    yield placed(plain, secrets, PSEUDO)
+    alone = {name: others()[name] for name in ("SecretArns", "TemplateWriters")}
+    yield placed(plain, {"Environment": "staging", **alone}, PSEUDO)
 
 
 def problems(plain: Template, rules: Iterable[Rule] = RULES) -> Iterator[str]:

@@ -15,7 +15,7 @@ NAMES = {rule.__name__ for rule in (*RULES, *SOURCE_RULES)}
 
 @pytest.fixture(scope="session")
 def each(source: Template) -> list[Stack]:
-    """The stack with defaults, the one elsewhere in which every parameter is another, and one with secrets alone."""
+    """The stack with defaults, the one elsewhere in which every parameter is another, and one with some lists alone."""
     return list(rules.stacks(translate(source)))
 
 

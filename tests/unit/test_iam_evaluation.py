@@ -379,6 +379,12 @@ def test_arns_part_by_part(
     assert arn_like(pattern, value) == is_like
 
 
+def test_a_policy_without_version_is_an_old_one() -> None:
+    """Which has no policy variables, and is judged where it has nothing that looks like one."""
+    for document in ({**ALL, "Version": "2008-10-17"}, {"Statement": ALL["Statement"]}):
+        assert said(ROLE, [document]) is Decision.ALLOWED
+
+
 # Policy variables.
 
 
@@ -404,8 +410,9 @@ def test_policy_variables() -> None:
 @pytest.mark.parametrize(
     "document",
     [
-        {**ALL, "Version": "2008-10-17"},
-        {"Statement": ALL["Statement"]},
+        {**ALL, "Version": "2012-10-18"},
+        {**policy(Resource="arn:aws:s3:::${aws:username}"), "Version": "2008-10-17"},
+        {"Statement": policy(Resource="arn:aws:s3:::${aws:username}")["Statement"]},
         {**ALL, "Comment": ""},
         policy(Effects="Allow"),
         policy(effect="allow"),

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from haproxy_ec2_sync import function
 from haproxy_ec2_sync.doctor.facts import (
     Agent,
+    BucketPolicy,
     Document,
     Endpoint,
     EventSource,
@@ -349,6 +350,17 @@ class Account:
         """Whether the bucket keeps what is overwritten: `Enabled`, `Suspended` or empty."""
         raw = self.ask("s3", "get_bucket_versioning", Bucket=self.output("BucketName"))
         return str(raw.get("Status", ""))
+
+    @_once
+    def bucket_policy(self) -> BucketPolicy:
+        """Who may write to the bucket."""
+        try:
+            raw = self.ask("s3", "get_bucket_policy", Bucket=self.output("BucketName"))
+        except Unanswered as error:
+            if "NoSuchBucketPolicy" in error.words:
+                return BucketPolicy.read("")
+            raise
+        return BucketPolicy.read(raw["Policy"])
 
     @property
     def state_key(self) -> str:

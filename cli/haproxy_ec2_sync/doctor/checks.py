@@ -4,7 +4,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from haproxy_ec2_sync.doctor import answers, events, fleet, function, groups, stack
+from haproxy_ec2_sync.doctor import (
+    answers,
+    events,
+    fences,
+    fleet,
+    function,
+    groups,
+    stack,
+)
 from haproxy_ec2_sync.doctor.account import CORE, Account, Unanswered, aws_policy
 from haproxy_ec2_sync.doctor.facts import last
 from haproxy_ec2_sync.doctor.lines import Line, right
@@ -77,6 +85,16 @@ def _queue_age(account: Account) -> tuple[Line, ...]:
     return events.queue_age(
         account.metric("AWS/SQS", metric, "Maximum", QueueName=_queue(account))
     )
+
+
+def _configs(account: Account) -> tuple[Line, ...]:
+    role, named = account.function.role_arn, account.stack.listed("BreakGlass")
+    return fences.configs(account.bucket_policy, role, named)
+
+
+def _templates(account: Account) -> tuple[Line, ...]:
+    named = account.stack.listed("TemplateWriters")
+    return fences.templates(account.bucket_policy, named)
 
 
 def _state(account: Account) -> tuple[Line, ...]:
@@ -167,6 +185,8 @@ CHECKS = (
         lambda asked: events.notifications(sends_events=asked.sends_events),
     ),
     Check("bucket-versions", lambda asked: events.versioning(asked.versioning)),
+    Check("bucket-policy", _configs, is_optional=True),
+    Check("template-writers", _templates, is_optional=True),
     Check("state", _state),
     Check("release", lambda asked: stack.release(asked.status)),
     Check("look", lambda asked: answers.look(asked.status, time.time())),

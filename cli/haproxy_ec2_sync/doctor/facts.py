@@ -31,6 +31,7 @@ class Stack:
     status: str
     reason: str
     outputs: Mapping[str, str]
+    parameters: Mapping[str, str]
 
     @classmethod
     def read(cls, raw: Raw, region: str) -> "Stack":
@@ -38,8 +39,17 @@ class Stack:
         outputs = {
             each["OutputKey"]: each["OutputValue"] for each in raw.get("Outputs", ())
         }
+        parameters = {
+            each["ParameterKey"]: each.get("ParameterValue", "")
+            for each in raw.get("Parameters", ())
+        }
         reason = raw.get("StackStatusReason", "")
-        return cls(raw["StackName"], region, raw["StackStatus"], reason, outputs)
+        name, status = raw["StackName"], raw["StackStatus"]
+        return cls(name, region, status, reason, outputs, parameters)
+
+    def listed(self, parameter: str) -> tuple[str, ...]:
+        """What a parameter has, comma separated."""
+        return tuple(filter(None, self.parameters.get(parameter, "").split(",")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +152,28 @@ def _sources(statement: Raw) -> list[str]:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+@dataclass(frozen=True, slots=True)
+class BucketPolicy:
+    """S3's word: whom each fence of template.yaml spares, by the fence's name."""
+
+    spared: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def read(cls, text: str) -> "BucketPolicy":
+        """From GetBucketPolicy; empty where there is none."""
+        statements = _listed(json.loads(text or "{}").get("Statement", []))
+        return cls({each.get("Sid", ""): _spared(each) for each in statements})
+
+    def __getitem__(self, fence: str) -> tuple[str, ...]:
+        """Whom it spares; nobody where there is no such fence."""
+        return self.spared.get(fence, ())
+
+
+def _spared(statement: Raw) -> tuple[str, ...]:
+    condition = statement.get("Condition", {}).get("ArnNotLike", {})
+    return tuple(_listed(condition.get("aws:PrincipalArn", [])))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ CONFIG_PATH = re.compile(
     re.ASCII,
 )
 # A keyword of HAProxy's; 40 of them are more than there are unsafe ones.
-KEYWORD = "[a-z0-9][a-z0-9._-]{0,23}"
+KEYWORD = "[a-z][a-z0-9._-]{0,23}"
 KEYWORDS = re.compile(f"(?:{KEYWORD}(?:,{KEYWORD}){{0,39}})?", re.ASCII)
 LIFECYCLE_HOOK_PREFIX = re.compile(r"[A-Za-z0-9_/-]{1,255}", re.ASCII)
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)

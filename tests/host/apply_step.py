@@ -39,7 +39,7 @@ STACK = (
     "0f3c1a60-cbd5-11f0-8f2e-0a1b2c3d4e5f"
 )
 # By these the tests of other things make a load fail, or last.
-LEVERS = "errorfile,lua-load"
+LEVERS = "acl-file,errorfile,lua-load,map"
 STYLES = tuple(Style)
 # What HAProxys have since when; older ones skip the tests of it.
 CONDITIONS = pytest.mark.since("2.4", "`.if`")

@@ -94,7 +94,7 @@ CREDENTIALS = "/root/.aws/credentials"
             "map",
         ),
         (
-            r"""http-request set-header X '%[str(a),map(/etc/haproxy/../"root/x")]'""",
+            r"""http-request set-header X '%[str(a),map(/etc/haproxy/a"/../../../root/x")]'""",
             "map",
         ),
         (r"""http-request set-header X '%[str(a),map("/etc/haproxy/\x2e\x2e")]'""", "map"),
@@ -133,6 +133,7 @@ def test_what_shows_a_file_of_roots(line: str, keyword: str) -> None:
         "http-request return status 200 file /etc/haproxy/pages/robots.txt",
         "http-request set-header X-File /srv/file",
         "http-request deny if { src -f /etc/haproxy/blocked.lst }",
+        "http-request deny if { src -f opt@/etc/haproxy/blocked.lst }",
         "use_backend %[req.hdr(host),lower,map(/etc/haproxy/hosts.map,tomcat)]",
         "use_backend %[req.hdr(host),lower,map_dom(virt@hosts,tomcat)]",
         "acl m path_reg ^/map(/|$)",

@@ -99,9 +99,10 @@ class Renderer:
         """The configs of the fleet from this source (`TemplateError`)."""
         # Who was left out before does not change what the others get.
         fleet = replace(fleet, skipped=())
-        if self._cached is None or not self._cached.answers(source, fleet):
+        asked = (source.version, settings, fleet)
+        if self._cached is None or self._cached.asked != asked:
             rendering = _rendering_or_error(source, settings, fleet)
-            self._cached = _Cached(source.version, fleet, rendering)
+            self._cached = _Cached(asked, rendering)
         return self._cached.told()
 
 
@@ -117,8 +118,7 @@ def _no_values() -> "SecretValues":
 class _Cached:
     """The last rendering, and what it is of."""
 
-    version: str
-    fleet: Fleet
+    asked: tuple[str, Settings, Fleet]
     rendering: Rendering | TemplateError
     """An error, too: a look that begins anew has no time to pass a bound twice."""
 
@@ -128,10 +128,6 @@ class _Cached:
             error = copy(self.rendering)  # the same one would collect tracebacks
             raise error
         return self.rendering
-
-    def answers(self, source: Source, fleet: Fleet) -> bool:
-        """Whether rendering this would give the same again."""
-        return (self.version, self.fleet) == (source.version, fleet)
 
 
 def _rendering_or_error(

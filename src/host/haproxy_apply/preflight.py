@@ -16,6 +16,7 @@ from haproxy_apply.errors import failed
 from haproxy_apply.haproxy import alerts
 from haproxy_apply.sockets import held_by_haproxy, is_here
 from haproxy_apply.state import STAND_IN
+from haproxy_sync.config.language import lines
 
 if TYPE_CHECKING:
     from haproxy_apply.bind_addresses import Held
@@ -42,18 +43,27 @@ def check_candidate(
 
     Any status but 0 is a no (2: it would not start). `Ended`: `invalid-config`.
     """
-    # A file may need a master that only the command line makes: `program`.
-    master = filter(None, (haproxy.command.master_mode,))
-    arguments = ["-c", *master, *haproxy.command.options]
-    for file in files.loaded(haproxy.command.files, live):
-        tried = _to_try(candidate, file) if live.is_meant_by(file) else file
-        arguments += ["-f", tried]
-    said = haproxy.check(*arguments)
+    tried = [
+        _to_try(candidate, file) if live.is_meant_by(file) else file
+        for file in files.loaded(haproxy.command.files, live)
+    ]
+    # Only a master takes programs. Of one HAProxy does not say that no listener is there: it has one of its own.
+    needs_master = haproxy.command.master_mode and any(map(_has_program, tried))
+    master = [haproxy.command.master_mode] if needs_master else []
+    options = chain.from_iterable(("-f", file) for file in tried)
+    said = haproxy.check("-c", *master, *haproxy.command.options, *options)
     durable.remove(STAND_IN)
     journal.add(said.output)
     if said.status != 0:
         detail = f"haproxy -c exits {said.status}: {alerts(said)}"
         raise failed(17, "invalid-config", detail)
+
+
+def _has_program(file: str) -> bool:
+    """Whether a file has a section of that kind."""
+    return any(
+        line.section_keyword == "program" for line in lines(durable.read_text(file))
+    )
 
 
 def _to_try(candidate: str, file: str) -> str:

@@ -31,6 +31,7 @@ GOOD = {
     "Action": "apply",
     "SecretLines": "3,17-19",
     "Watch": "10.77.1.1:8080,[fd00::1]:80",
+    "AllowUnsafeKeywords": "lua-load,program",
 }
 
 

@@ -222,7 +222,7 @@ BACKENDS = st.lists(
 )
 
 
-@pytest.mark.fault("F292")
+@pytest.mark.fault("F298")
 def test_a_marker_has_room_for_every_unsafe_keyword() -> None:
     """Whole names, and the detail gets what is left of the bytes."""
     journal, findings = Journal(), Findings()

@@ -41,7 +41,7 @@ class Bounds:
     memory_bytes: int = 192 * _MIB
     """Beside what the process had before, which is 150 MB of the function's 512 MB; the result is there twice."""
     result_bytes: int = 8 * _MIB
-    """Of all different configs together: 200 proxies with a config each of 1,000 backends. A megabyte of them takes the
+    """Of all different configs together: 100 proxies with a config each of 1,000 backends. A megabyte of them takes the
     function a second to four for all that comes after the rendering, on a whole processor."""
 
 

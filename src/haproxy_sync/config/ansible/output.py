@@ -7,10 +7,10 @@ from typing import Any
 from haproxy_sync.errors import SyncError
 
 MAX_CHARACTERS = 2 * 1024 * 1024
-"""Cap on one rendered text, the config of 37,000 servers; who parses, compares and tells it takes seconds."""
+"""Cap on one rendered text, the config of 27,000 servers; who parses, compares and tells it takes seconds."""
 
 MAX_BITS = 100_000
-"""Of a power of whole numbers; Python prints a sixth of that at most."""
+"""Of a power of whole numbers; Python prints a seventh of that at most."""
 
 _VIEWS = (Iterator, KeysView, ValuesView, ItemsView)
 

@@ -91,7 +91,7 @@ STATE = json.loads(
 )
 
 
-@pytest.mark.fault("F07")
+@pytest.mark.fault("F48")
 @fuzzed(3000, value=mutated(STATE))
 @example(value=STATE | {"looked_at": 10**400})
 @example(value=STATE | {"looked_at": float("nan")})
@@ -108,7 +108,7 @@ def test_a_state_is_read_or_refused(value: Any) -> None:
     assert codec.dumps(codec.loads(again)) == again
 
 
-@pytest.mark.fault("F07")
+@pytest.mark.fault("F48")
 @fuzzed(
     1000,
     body=st.binary(max_size=50)

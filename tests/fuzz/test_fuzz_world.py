@@ -110,7 +110,7 @@ def stored(world: World) -> bytes:
     return body
 
 
-@pytest.mark.fault("F07")
+@pytest.mark.fault("F48")
 @fuzzed(200, data=st.data())
 def test_a_reconcile_lives_with_any_state(data: st.DataObject) -> None:
     """It is read, or rebuilt from what is there; one of a newer release is left alone."""

@@ -15,13 +15,13 @@ CONFIGS, TEMPLATES, BUCKET = (
 PUT_BACK = "somebody changed the bucket's policy: a deploy that changes TemplateWriters or BreakGlass puts it back"
 
 
-def configs(
-    found: BucketPolicy, function: str, named: Sequence[str]
-) -> tuple[Line, ...]:
-    """Configs, programs and the state are written by the function, by its role, and by break-glass alone."""
-    missing = [arn for arn in (function, *named) if arn not in found[CONFIGS]]
-    open_ = "; whom IAM allows may change that (no BreakGlass)"
-    fine = f"{some(found[CONFIGS])} may write configs, programs and the state{'' if found[BUCKET] else open_}"
+def configs(found: BucketPolicy, role: str, named: Sequence[str]) -> tuple[Line, ...]:
+    """Configs, programs and the state are written by the function's role and those that BreakGlass names."""
+    missing = [arn for arn in (role, *named) if arn not in found[CONFIGS]]
+    changed = (
+        "" if found[BUCKET] else "; whom IAM allows may change that (no BreakGlass)"
+    )
+    fine = f"{some(found[CONFIGS])} may write configs, programs and the state{changed}"
     lacks = (
         f"the bucket's policy has no fence around configs that spares {some(missing)}"
     )
@@ -29,7 +29,7 @@ def configs(
 
 
 def templates(found: BucketPolicy, named: Sequence[str]) -> tuple[Line, ...]:
-    """Templates and variables are written by whom the stack names; a note says that it names nobody."""
+    """Templates and variables are written by those that TemplateWriters names, or by anybody whom IAM allows."""
     spared = found[TEMPLATES]
     missing = [arn for arn in named if arn not in spared]
     anybody = "whom IAM allows may write templates and variables; TemplateWriters would name them (docs/security.md)"

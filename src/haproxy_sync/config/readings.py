@@ -25,7 +25,7 @@ SETTING = ("setenv", "presetenv")
 UNREADABLE = ("$",)
 """Stands for a line that may be anything."""
 
-# `${NAME[*]}` is several words (configuration manual, 2.3).
+# `$NAME`, `${NAME}`, `${NAME-default}`; `${NAME[*]}` is several words (configuration manual, 2.3).
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{([.\w]+)(?:\[\*\])?(?:-([^}]*))?\})", re.ASCII)
 _MAX_READINGS = 16  # of one line
 _MAX_LENGTH = 1 << 13  # of each, in characters
@@ -45,12 +45,18 @@ def values(every: Iterable[Words]) -> Values:
 def readings(words: Words, known: Values) -> Iterable[Words]:
     """The line with each of the values; more than anybody means are `UNREADABLE`."""
     read: tuple[Words, ...] = (words,)
-    for _depth in range(_MAX_DEPTH * ("$" in "".join(words))):
+    if "$" not in "".join(words):
+        return read
+    for _depth in range(_MAX_DEPTH):
         replaced = chain.from_iterable(_replaced(each, known) for each in read)
         read = tuple(dict.fromkeys(islice(replaced, _MAX_READINGS + 1)))
-        if len(read) > _MAX_READINGS or any(map(_is_long, read)):
+        if _is_too_much(read):
             return words, UNREADABLE
     return read
+
+
+def _is_too_much(read: Sequence[Words]) -> bool:
+    return len(read) > _MAX_READINGS or any(map(_is_long, read))
 
 
 def _is_long(words: Words) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import posixpath
 import re
 from itertools import chain
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_sync.config.language import every_line
@@ -98,7 +98,9 @@ _KEYS = re.compile(
 )
 # Where nothing is to be sent, and a list that has a name and no file.
 _NO_FILE = re.compile(r"/dev/null|virt@.*", re.DOTALL)
+# A variable that nobody here can fill, or a `..`, which behind a link leads elsewhere than it says.
 _UNKNOWN = re.compile(r".*\$.*|(?:.*/)?\.\.(?:/.*)?", re.DOTALL)
+# Before the name of a map or a list: whether it has to be there.
 _PREFIX = re.compile(r"(?:opt|file)@")
 
 _ANSWERS = frozenset({
@@ -158,7 +160,7 @@ def says(unsafe: Sequence[Unsafe], allowed: Iterable[str]) -> str:
     """Where the first one stands and why it is refused, and the parameter that allows them all."""
     wanted = ",".join(sorted({*allowed, *names(unsafe)}))
     others = len(unsafe) - 1
-    more = f" (and {others} more)" * bool(others)
+    more = f" (and {others} more)" if others else ""
     return f"{unsafe[0]}{more}; if that is meant, set AllowUnsafeKeywords={wanted}"
 
 
@@ -171,7 +173,7 @@ def exposures(text: str) -> Iterable[str]:
     }
     user = said.get("user", said.get("uid", "0"))
     words = {"runs-as-root": user in {"root", "0"}, "no-chroot": "chroot" not in said}
-    return filter(words.get, words)
+    return [word for word, is_so in words.items() if is_so]
 
 
 class _Places:
@@ -188,9 +190,9 @@ class _Places:
 
     def judged(self, words: Sequence[str]) -> Iterator[tuple[str, str]]:
         """The unsafe keywords of the next line, and why."""
-        first, *rest = words[words[0] in {"no", "default"} :] or ("",)
+        first, *rest = _without_prefix(words)
         self._follow(first, *rest[:2])
-        yield from _by_first_words(first, "".join(rest[:1]))
+        yield from _by_first_words(first, next(iter(rest), ""))
         for keyword, path in chain(_named(first, rest), _maps(words)):
             if not self._may_show(path):
                 yield keyword, FILES[keyword]
@@ -217,16 +219,24 @@ class _Places:
         return inside is not None and not _KEYS.search(inside[1])
 
 
-def _by_first_words(first: str, second: str) -> Iterable[tuple[str, str]]:
+def _without_prefix(words: Sequence[str]) -> Sequence[str]:
+    """The line from its keyword on, one word at least; `no` and `default` may stand before it."""
+    if words[0] in {"no", "default"}:
+        return words[1:] or ("",)
+    return words
+
+
+def _by_first_words(first: str, second: str) -> Iterator[tuple[str, str]]:
     """What a line is, whichever files it names."""
     both = f"{first} {second}"
-    judged = (
-        (first, FIRST.get(first, "")),
-        (second, FILTERS.get(both, "")),
-        (first, _SETS * bool(_TRUSTED.fullmatch(both))),
-        (VARIABLE_KEYWORD, "decides what the line is" * ("$" in first)),
-    )
-    return filter(itemgetter(1), judged)
+    if first in FIRST:
+        yield first, FIRST[first]
+    if both in FILTERS:
+        yield second, FILTERS[both]
+    if _TRUSTED.fullmatch(both):
+        yield first, _SETS
+    if "$" in first:
+        yield VARIABLE_KEYWORD, "decides what the line is"
 
 
 def _named(first: str, rest: Sequence[str]) -> Iterable[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """Work that a template's author decides, in a process of its own: whatever becomes of it, this process goes on.
 
-An exception stops no loop of C, such as a comparison of lists that hold each other twice, thirty levels deep; nor
+An exception stops no loop of C, such as a comparison of lists that hold each other twice, forty levels deep; nor
 does it help where the system is out of memory. A child process can be given less of both, and be killed.
 """
 

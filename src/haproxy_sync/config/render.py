@@ -291,3 +291,4 @@ class _Workshop:
 
 
 _workshop = lru_cache(maxsize=2)(_Workshop)
+"""Only the last two are kept: each holds all that its engine compiled."""

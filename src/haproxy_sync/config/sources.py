@@ -68,8 +68,8 @@ class Origins:
 class Uploads:
     """The uploads of an environment, as two list requests find them: templates and variables share no prefix.
 
-    The requests are made when somebody reads what they answer, once; a look has one of these. They raise botocore's
-    `ClientError` and `BotoCoreError`.
+    The requests are made when somebody reads what they answer, once; a look has one of these, and with it the stores
+    that its variables refer to. They raise botocore's `ClientError` and `BotoCoreError`.
     """
 
     clients: Clients
@@ -83,7 +83,7 @@ class Uploads:
 
     @cached_property
     def secret_stores(self) -> "SecretStores":
-        """Where what variables refer to is kept."""
+        """SSM and Secrets Manager, which are asked for each version once a look."""
         from haproxy_sync.config.secret_stores import (  # noqa: PLC0415 - only who refers to something pays for it
             SecretStores,
         )

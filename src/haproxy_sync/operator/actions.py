@@ -92,7 +92,7 @@ def _check_options(name: str, action: Action, request: Mapping[str, Any]) -> Non
     unknown = sorted(request.keys() - {"action", *action.options})
     if unknown:
         options = ", ".join(action.options) or "none"
-        named = repr(", ".join(map(str, unknown))[:64])[1:-1]  # one line of text
+        named = repr(", ".join(map(str, unknown))[:64])[1:-1]  # no line breaks
         raise BadRequest(f"{name} has no option {named}; options: {options}")
 
 

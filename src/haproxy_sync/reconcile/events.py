@@ -53,10 +53,11 @@ KINDS = {
     "aws.ssm": Kind.COMMAND,
     OWN_SOURCE: Kind.REQUEUE,
 }
-MAX_TIME = float(1 << 53)
 ADVANCE = "Advance"
 OWN_KINDS = {ADVANCE: Kind.ADVANCE}
 """Of our own messages by detail type, but for those that want a look."""
+MAX_TIME = float(1 << 53)
+"""Unix seconds, beyond which a float tells none from the next."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ HOST_DENIALS = {(Outcome.FAILED, "other-publisher"): Outcome.DENIED}
 # What a host says that an apply would end as.
 WOULD = frozenset({"same", "differs", "refused"})
 DETAIL_LENGTH = 300  # enough for the first ALERT lines
-# As the parameter AllowUnsafeKeywords takes them.
+# As many as the parameter AllowUnsafeKeywords takes, but with blanks between them.
 UNSAFE = re.compile(rf"{KEYWORD}(?: {KEYWORD}){{0,39}}", re.ASCII)
 NOTE = re.compile(r"(?<!\S)[a-z][a-z0-9-]{1,47}(?!\S)", re.ASCII)
 NOTES_LENGTH = 200  # of all, with the blanks between them
@@ -188,14 +188,12 @@ class _Invocation:
 
 
 def reports_of(invocations: Iterable[Mapping[str, Any]]) -> tuple[Report, ...]:
-    """A report of each invocation that is over, or whose apply step is; none for those still under way."""
-    reports = map(_report, map(_parse, filter(says_whom, invocations)))
+    """A report of each invocation that is over, or whose apply step is; none for those still under way.
+
+    Of what one says nothing is taken for granted but whom it is about.
+    """
+    reports = map(_report, map(_parse, invocations))
     return tuple(report for report in reports if report)
-
-
-def says_whom(raw: object) -> bool:
-    """Whether it says whom it is about; of what else it says nothing is taken for granted."""
-    return isinstance(raw, Mapping) and isinstance(raw.get("InstanceId"), str)
 
 
 def awaits_download(invocation: Mapping[str, Any]) -> bool:

@@ -11,12 +11,7 @@ from botocore.exceptions import ClientError
 from haproxy_sync.aws import error_code, pages, url_suffix
 from haproxy_sync.rollout import shipped
 from haproxy_sync.rollout.limits import MAX_INSTANCES
-from haproxy_sync.rollout.reports import (
-    APPLY_STEP,
-    DETAIL_LENGTH,
-    Report,
-    says_whom,
-)
+from haproxy_sync.rollout.reports import APPLY_STEP, DETAIL_LENGTH, Report
 from haproxy_sync.settings import MAX_PERCENT, Limit, Settings
 from haproxy_sync.state.model import (
     Agent,
@@ -91,8 +86,13 @@ def agents(
     return found
 
 
+def says_whom(raw: object) -> bool:
+    """Whether what the service lists is of an instance, which it names; all else is passed over."""
+    return isinstance(raw, Mapping) and isinstance(raw.get("InstanceId"), str)
+
+
 def _agent(listed: Mapping[str, Any], now: UnixSeconds) -> Agent:
-    """One of which the service does not say how it is, is as one that it does not know."""
+    """One without a state is as one that the service does not know."""
     return Agent(
         str(listed.get("AgentVersion", "")), str(listed.get("PingStatus", "")), now
     )

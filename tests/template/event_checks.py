@@ -53,6 +53,7 @@ OF_THE_SAMPLES = {
 
 type Case = tuple[str, dict[str, Any], str | None]
 """What it is, the event, and the rule that lets it through."""
+KNOWN: dict[tuple[str, ...], tuple[list[Case], tuple[str, ...]]] = {}
 
 
 @cache
@@ -102,22 +103,17 @@ def _passes(pattern: str, events: tuple[str, ...]) -> tuple[bool, ...]:
 
 def patterns_let_through(stack: Stack) -> Iterator[str]:
     """Each event passes exactly the rule that is there for it."""
-    known = list(cases(stack))
-    found = {name: _passes(each, texts(known)) for name, each in patterns(stack)}
+    known, events = cases(stack)
+    found = {name: _passes(each, events) for name, each in patterns(stack)}
     for number, (what, _, rule) in enumerate(known):
         passed = [name for name, passes in found.items() if passes[number]]
         if passed != ([rule] if rule else []):
             yield f"{what} passes {passed}, not {rule}"
 
 
-def texts(known: list[Case]) -> tuple[str, ...]:
-    """The events, one text each."""
-    return tuple(json.dumps(event) for _, event, _ in known)
-
-
 def patterns_say_nothing_idle(stack: Stack) -> Iterator[str]:
     """Each item of a pattern counts for some event: what nobody sends today lets through tomorrow."""
-    events = texts(list(cases(stack)))
+    _, events = cases(stack)
     for name, pattern in patterns(stack):
         yield from (f"{name}: {idle}" for idle in _idle(pattern, events))
 
@@ -139,7 +135,16 @@ def _idle(pattern: str, events: tuple[str, ...]) -> list[str]:
     return found
 
 
-def cases(stack: Stack) -> Iterator[Case]:
+def cases(stack: Stack) -> tuple[list[Case], tuple[str, ...]]:
+    """All cases, and the text of each event; made once for all stacks whose names in events are the same."""
+    names = tuple(map(stack.text, OF_THE_SAMPLES.values()))
+    if names not in KNOWN:
+        known = list(_cases(stack))
+        KNOWN[names] = known, tuple(json.dumps(event) for _, event, _ in known)
+    return KNOWN[names]
+
+
+def _cases(stack: Stack) -> Iterator[Case]:
     """Every sample, and what the services may send beside them."""
     for name in sample_texts():
         event = sample(stack, name)

@@ -25,6 +25,16 @@ CONDITIONS: Mapping[str, str] = {
     "HasTemplateWriters": "TemplateWriters",
     "HasBreakGlass": "BreakGlass",
 }
+# Of two parameters that must differ, and of one that says nothing without the other.
+DIFFERENT: Mapping[str, tuple[str, str]] = {
+    "TagKeysDiffer": ("EnvironmentTagKey", "TypeTagKey"),
+    "TagValuesDiffer": ("BackendTagValue", "ProxyTagValue"),
+}
+COMPANIONS: Mapping[str, tuple[str, str]] = {
+    "KeysAreOfSecrets": ("SecretKeys", "SecretArns")
+}
+# What may stand in descriptions: short, and of letters that every service takes.
+DESCRIBED = {"Environment", "AWS::StackName"}
 
 # By logical id, after the transform. SAM ends a layer's with a digest of what is in it, which is left out here.
 RESOURCES = {
@@ -58,13 +68,28 @@ ATTRIBUTES: Mapping[str, set[str]] = {
     "AWS::SQS::Queue": {"DeletionPolicy", "UpdateReplacePolicy"},
 }
 
+# What patterns ask for, and how. A region, an account or the beginning of an ARN would be right in one place only.
+ASKED = (
+    "source",
+    "detail-type",
+    "detail.bucket.name",
+    "detail.changed-tag-keys",
+    "detail.document-name",
+    "detail.object.key",
+    "detail.object.key.prefix",
+    "detail.resource-type",
+    "detail.service",
+    "detail.state.anything-but",
+    "detail.status.anything-but",
+)
+
 # By type, at any depth: `?` may be missing, `*` is judged as a whole by another rule. What is not here is refused: it
 # could grant (a layer, a function's address), divert (replication, another bus) or stop (a filter, a reservation); and
 # no resource has a name of its own, so that a second stack can stand beside the first.
 PROPERTIES: Mapping[str, tuple[str, ...]] = {
     "AWS::Events::Rule": (
         "Description",
-        "EventPattern*?",
+        *(f"EventPattern.{path}?" for path in ASKED),
         "ScheduleExpression?",
         "Targets.Id",
         "Targets.Arn",

@@ -4,7 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.template.document_faults import DOCUMENT
-from tests.template.planting import Fault, add, arn, create, drop, edit, put, ref, sub
+from tests.template.planting import (
+    Fault,
+    Plant,
+    add,
+    arn,
+    create,
+    drop,
+    edit,
+    place,
+    put,
+    ref,
+    sub,
+    together,
+)
+from tests.template.translate import Template
 
 LISTED, GRANTED = "properties_are_listed", "policies_grant_what_is_listed"
 KNOWN, ATTRIBUTES = "resources_are_listed", "attributes_are_listed"
@@ -35,6 +49,28 @@ def policy(action: str, resource: Any = "*", **more: Any) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [allowed]}
 
 
+def only_with(condition: str, path: str) -> Plant:
+    """What is there already, where another condition holds, too."""
+
+    def plant(template: Template) -> None:
+        parent, key = place(template, path)
+        parent[key] = {"Fn::If": [condition, parent[key], ref("AWS::NoValue")]}
+
+    return plant
+
+
+def in_production_too(path: str) -> Plant:
+    """What is asked there already, or that it is the one environment."""
+
+    def plant(template: Template) -> None:
+        parent, key = place(template, path)
+        production = {"Fn::Equals": [ref("Environment"), "production"]}
+        parent[key] = {"Fn::Or": [parent[key], production]}
+
+    return plant
+
+
+ONCE, LETTERS = "names_are_taken_once", "parameters_take_no_strange_letter"
 RESOURCES = {
     "a separate policy on the function's role": Fault(
         create(
@@ -200,6 +236,36 @@ RESOURCES = {
     "no output of the bucket": Fault(
         drop("Outputs.BucketName"), "outputs_are_listed", "BucketName"
     ),
+    "two statements of one name": Fault(
+        put(f"{REASONS}.ReadUploads.Sid", "Log"), ONCE, "Sid Log is there twice"
+    ),
+    "two policies of one name": Fault(
+        put(f"{ROLE}.send-command.PolicyName", "reconcile"),
+        ONCE,
+        "PolicyName reconcile is there twice",
+    ),
+    "a policy without a name": Fault(
+        drop(f"{ROLE}.send-command.PolicyName"), ONCE, "no name"
+    ),
+    "two lifecycle rules of one name": Fault(
+        put(f"{LIFECYCLE}.templates/.Id", "state-history"), ONCE, "state-history"
+    ),
+    "a statement called what none can be": Fault(
+        put(f"{OUR_RULES}.Sid", "Our rules"), ONCE, "Our rules is no name"
+    ),
+    "a target called what none can be": Fault(
+        put(f"{TARGET}.Id", "*"), ONCE, "Id * is no name"
+    ),
+    "a description that may be too long": Fault(
+        put(f"{FUNCTION}.Description", sub("For ${BackendTagValue}")),
+        "descriptions_are_short",
+        "BackendTagValue",
+    ),
+    "a description of letters that IAM refuses": Fault(
+        put("ReconcileRole.Description", sub("Function of ${BackendTagValue}")),
+        "descriptions_are_short",
+        "BackendTagValue",
+    ),
     "a scanner silenced without a reason": Fault(
         drop("Resources.EventQueue.Metadata.checkov.skip.CKV_AWS_27.comment"),
         "findings_are_listed",
@@ -236,6 +302,31 @@ EVENTS = {
     ),
     "a rule switched off": Fault(
         put("SweepRule.State", "DISABLED"), LISTED, "SweepRule: State"
+    ),
+    "a rule for one region": Fault(
+        put("UploadRule.EventPattern.region", ["ap-southeast-2"]),
+        LISTED,
+        "EventPattern.region",
+    ),
+    "a rule for one account": Fault(
+        put("UploadRule.EventPattern.account", ["123456789012"]),
+        LISTED,
+        "EventPattern.account",
+    ),
+    "a rule for one partition": Fault(
+        put("InstanceStateRule.EventPattern.resources", [{"prefix": "arn:aws:"}]),
+        LISTED,
+        "EventPattern.resources",
+    ),
+    "a rule of some instances": Fault(
+        put("InstanceStateRule.EventPattern.detail.instance-id", [{"prefix": "i-0"}]),
+        LISTED,
+        "instance-id",
+    ),
+    "a rule of events with a field of today": Fault(
+        put("CommandRule.EventPattern.detail.requested-date-time", [{"exists": True}]),
+        LISTED,
+        "requested-date-time",
     ),
     "a rule with a name": Fault(put("SweepRule.Name", "sweep"), LISTED, "Name"),
     "a target without a dead-letter queue": Fault(
@@ -571,6 +662,11 @@ FUNCTIONS = {
         "environment_is_what_settings_read",
         "MAX_ERRORS",
     ),
+    "one switch from another": Fault(
+        put(f"{VARIABLES}.START_FROZEN", ref("Canary")),
+        "environment_is_what_settings_read",
+        "START_FROZEN",
+    ),
     "a setting forgotten": Fault(
         drop(f"{VARIABLES}.EMPTY_POOL"),
         "environment_is_what_settings_read",
@@ -630,6 +726,24 @@ FUNCTIONS = {
         put("Resources.DependencyLayer.Metadata.BuildArchitecture", "arm64"),
         "build_is_of_one_kind",
         "arm64",
+    ),
+    "another processor everywhere": Fault(
+        together(
+            put(f"{FUNCTION}.Architectures", ["arm64"]),
+            put("DependencyLayer.CompatibleArchitectures", ["arm64"]),
+            put("Resources.DependencyLayer.Metadata.BuildArchitecture", "arm64"),
+        ),
+        "function_has_its_measures",
+        "arm64",
+    ),
+    "an older runtime everywhere": Fault(
+        together(
+            put(f"{FUNCTION}.Runtime", "python3.9"),
+            put("DependencyLayer.CompatibleRuntimes", ["python3.9"]),
+            put("Resources.DependencyLayer.Metadata.BuildMethod", "python3.9"),
+        ),
+        "function_has_its_measures",
+        "python3.9",
     ),
     "a layer for another runtime": Fault(
         put("DependencyLayer.CompatibleRuntimes", ["python3.12"]),
@@ -886,6 +1000,11 @@ ACCESS = {
         "policies_hang_where_they_should",
         "the proxies' policy",
     ),
+    "proxies' roles where secrets are named": Fault(
+        only_with("HasSecrets", "ProxyPolicy.Roles.Fn::If.1"),
+        "policies_hang_where_they_should",
+        "the proxies' policy",
+    ),
     "a policy for users, too": Fault(
         put("ProxyPolicy.Users", ["someone"]), LISTED, "ProxyPolicy: Users"
     ),
@@ -1005,6 +1124,19 @@ BUCKET = {
         "no_config_expires",
         "365",
     ),
+    "a lifecycle rule twice": Fault(
+        add(
+            LIFECYCLE,
+            {
+                "Id": "again",
+                "Status": "Enabled",
+                "Prefix": "state/",
+                "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+            },
+        ),
+        "no_config_expires",
+        "is there twice",
+    ),
     "old states for ever": Fault(
         put(f"{LIFECYCLE}.state/.Status", "Disabled"), "no_config_expires", "Disabled"
     ),
@@ -1085,12 +1217,15 @@ BUCKET = {
     "a lifecycle that anybody sets": Fault(
         drop(f"{BUCKET_FENCE}.NotAction"), GRANTED, "deploy"
     ),
+    "a lifecycle that anybody sets where no writers are named": Fault(
+        only_with("HasTemplateWriters", BUCKET_FENCE), GRANTED, "glass"
+    ),
     "a fence under another name": Fault(
         put(f"{CONFIG_FENCE}.Sid", "OnlyUs"), "fences_have_their_names", "OnlyUs"
     ),
     "writers that another parameter names": Fault(
         put("Conditions.HasTemplateWriters.Fn::Not.0.Fn::Equals.0", ref("BreakGlass")),
-        "conditions_ask_for_one_parameter",
+        "conditions_ask_for_their_parameters",
         "HasTemplateWriters",
     ),
     "a bucket that another account reads": Fault(
@@ -1193,6 +1328,53 @@ PARAMETERS = {
         "parameters_are_listed",
         "Environment",
     ),
+    "an environment with a wildcard": Fault(
+        put(
+            "Parameters.Environment.AllowedPattern", "[A-Za-z0-9][A-Za-z0-9_.?-]{0,62}"
+        ),
+        LETTERS,
+        "Environment takes 's?aging'",
+    ),
+    "an environment with a variable of policies": Fault(
+        put("Parameters.Environment.AllowedPattern", r"[A-Za-z0-9][\w.${}-]{0,62}"),
+        LETTERS,
+        "Environment takes '",
+    ),
+    "a tag key with a quote": Fault(
+        edit("Parameters.TypeTagKey.AllowedPattern", " +=._:/@-", ' "+=._:/@-'),
+        LETTERS,
+        "TypeTagKey takes",
+    ),
+    "roles by a wildcard": Fault(
+        edit("Parameters.ProxyRoles.AllowedPattern", ".@-", ".@*-"),
+        LETTERS,
+        "ProxyRoles takes",
+    ),
+    "keywords by a wildcard": Fault(
+        edit("Parameters.AllowUnsafeKeywords.AllowedPattern", "._-", "._*-"),
+        LETTERS,
+        "AllowUnsafeKeywords takes",
+    ),
+    "more keywords than a command takes": Fault(
+        edit("Parameters.AllowUnsafeKeywords.AllowedPattern", "{0,39}", "*"),
+        "parameters_take_what_they_should",
+        "AllowUnsafeKeywords takes",
+    ),
+    "a path deeper than a command takes": Fault(
+        edit("Parameters.ConfigPath.AllowedPattern", "{1,16}", "+"),
+        "parameters_take_what_they_should",
+        "ConfigPath takes",
+    ),
+    "an account that is none": Fault(
+        edit("Parameters.TemplateWriters.AllowedPattern", "{12}", "{1,12}"),
+        "parameters_take_what_they_should",
+        "TemplateWriters takes",
+    ),
+    "a guard of less than no time": Fault(
+        put("Parameters.HoldMinutes.MinValue", -0.5),
+        "parameters_take_what_they_should",
+        "HoldMinutes takes",
+    ),
     "an environment of any text": Fault(
         put("Parameters.Environment.AllowedPattern", ".+"),
         "parameters_take_what_they_should",
@@ -1241,6 +1423,16 @@ PARAMETERS = {
     "tag keys that are one": Fault(
         drop("Rules.TagKeysDiffer"), "contradictions_are_refused", "EnvironmentTagKey"
     ),
+    "tag keys that are one in one environment": Fault(
+        in_production_too("Rules.TagKeysDiffer.Assertions.0.Assert"),
+        "conditions_ask_for_their_parameters",
+        "TagKeysDiffer",
+    ),
+    "writers whom one environment asks for unnamed": Fault(
+        in_production_too("Conditions.HasTemplateWriters"),
+        "conditions_ask_for_their_parameters",
+        "HasTemplateWriters",
+    ),
     "a rule that refuses all": Fault(
         put("Rules.TagValuesDiffer.Assertions.0.Assert", {"Fn::Equals": ["a", "b"]}),
         "contradictions_are_refused",
@@ -1277,13 +1469,18 @@ SECRETS = {
     "any key": Fault(
         put(f"{KEYS_ARE}.DecryptSecrets.Resource", "*"), GRANTED, "kms:Decrypt on *"
     ),
+    "keys where proxies' roles are named": Fault(
+        only_with("HasProxyRoles", "ReconcileRole.Policies.4.Fn::If.1"),
+        GRANTED,
+        "missing: kms:Decrypt",
+    ),
     "keys of nothing": Fault(
         drop("Rules.KeysAreOfSecrets"), "companions_come_together", "SecretArns"
     ),
     "secrets where keys are named": Fault(
         put("Conditions.HasSecrets.Fn::Not.0.Fn::Equals.0", ref("SecretKeys")),
-        "conditions_ask_for_one_parameter",
-        "HasSecrets is False",
+        "conditions_ask_for_their_parameters",
+        "HasSecrets",
     ),
     "a pattern of all secrets": Fault(
         put("Parameters.SecretArns.AllowedPattern", ".*"),

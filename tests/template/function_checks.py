@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from haproxy_sync.settings import Settings
 from tests.template import allowed
@@ -11,6 +12,8 @@ from tests.template.translate import PROJECT, Template
 
 # Cost, speed and the queue's times hang on them: to change one is a decision, made here, too.
 MEMORY_MB, TIMEOUT_SECONDS = 512, 60
+# The code is written for it, and the layer's lock file is tried with it.
+RUNTIME, ARCHITECTURES = "python3.13", ["x86_64"]
 # What SAM itself adds.
 TAGS = [{"Key": "lambda:createdBy", "Value": "SAM"}]
 
@@ -33,6 +36,7 @@ def code_is_ours(stack: Stack) -> Iterator[str]:
         yield "two stacks would make versions of one layer"
 
 
+@cache
 def _defines(handler: str) -> bool:
     """Whether our package has the function."""
     *modules, name = handler.split(".")
@@ -47,6 +51,8 @@ def function_has_its_measures(stack: Stack) -> Iterator[str]:
     found = (function["MemorySize"], function["Timeout"])
     if found != (MEMORY_MB, TIMEOUT_SECONDS):
         yield f"memory and timeout are {found}, not {MEMORY_MB} MB, {TIMEOUT_SECONDS} s"
+    if (function["Runtime"], function["Architectures"]) != (RUNTIME, ARCHITECTURES):
+        yield f"it runs on {function['Runtime']}, {function['Architectures']}"
     if function["Role"] != stack.arn("ReconcileRole"):
         yield "the function has another role"
     if function["Tags"] != TAGS:

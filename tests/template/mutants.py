@@ -103,6 +103,7 @@ def numbers(number: int) -> Iterator[tuple[str, Any]]:
         yield "turned", not number
         return
     yield from (("halved", number // 2), ("ten times", number * 10), ("none", 0))
+    yield from (("one more", number + 1), ("one less", number - 1))
 
 
 def moved(reference: Mapping[str, Any], name: str, other: str) -> Any:

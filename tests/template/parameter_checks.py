@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from haproxy_sync.errors import SettingsError
 from haproxy_sync.settings import Settings
 from tests.template import allowed
 from tests.template.function_checks import parameter
-from tests.template.parameter_values import BAD, GOOD, NUMBERS
+from tests.template.parameter_values import BAD, GOOD, LETTERS, NUMBERS, STRANGE
+from tests.template.planting import ref
 from tests.template.shape_checks import differences, misshapen
 from tests.template.stack import Resolver, Stack
 
@@ -25,6 +27,8 @@ CONSOLE = tuple(
     for end in ("Label.default", "Parameters")
 )
 MUST_BE_GIVEN = {"Environment"}
+# Longer values have no places of another kind.
+A_GLANCE = 140
 
 
 def parameters_are_listed(stack: Stack) -> Iterator[str]:
@@ -57,6 +61,31 @@ def parameters_take_what_they_should(stack: Stack) -> Iterator[str]:
             yield f"{name} is of type {each['Type']}"
         yield from (f"{name} refuses {value!r}" for value in refused)
         yield from (f"{name} takes {value!r}" for value in [*taken, *sorted(others)])
+
+
+def parameters_take_no_strange_letter(stack: Stack) -> Iterator[str]:
+    """Each letter that values have no use for is refused, wherever it stands in a good one."""
+    for name, each in stack.template["Parameters"].items():
+        if "AllowedPattern" in each:
+            yield from strange(name, each["AllowedPattern"])
+
+
+@lru_cache(maxsize=256)
+def strange(name: str, pattern: str) -> tuple[str, ...]:
+    """What the parameter's pattern takes of that; kept, since most changes of a template are not of its patterns."""
+    letters = re.compile(f"[{LETTERS[name]}]")
+    refused_, whole = [x for x in STRANGE if not letters.match(x)], java(pattern)
+    values = {
+        f"{good[:place]}{letter}{good[end:]}"
+        for good in GOOD[name]
+        if len(good) <= A_GLANCE
+        for place in range(len(good) + 1)
+        for letter in refused_
+        for end in (place, place + 1)
+    }
+    return tuple(
+        f"{name} takes {value!r}" for value in sorted(values) if whole.fullmatch(value)
+    )
 
 
 def takes(parameter: Mapping[str, Any], value: str) -> bool:
@@ -140,15 +169,6 @@ def _holds(
         return False
 
 
-# Two of one text say two things.
-CONTRADICTIONS = (
-    ("EnvironmentTagKey", "TypeTagKey"),
-    ("BackendTagValue", "ProxyTagValue"),
-)
-# One says nothing without the other.
-COMPANIONS = (("SecretKeys", "SecretArns"),)
-
-
 def contradictions_are_refused(stack: Stack) -> Iterator[str]:
     """By a rule of CloudFormation, so before anything is made, and by none of its own the stack itself."""
     shape = ("Assertions.Assert*", "Assertions.AssertDescription")
@@ -156,30 +176,59 @@ def contradictions_are_refused(stack: Stack) -> Iterator[str]:
         yield from misshapen(name, rule, shape)
     if refused(stack, {}):
         yield f"Rules refuse this stack: {refused(stack, {})}"
-    for one, other in CONTRADICTIONS:
-        said = refused(stack, {one: stack.parameters[other]})
-        if not (len(said) == 1 and one in said[0] and other in said[0]):
-            yield f"{one} as {other} gets the answer {said}"
+    for one, other in allowed.DIFFERENT.values():
+        yield from _told(stack, one, other, {one: stack.parameters[other]})
 
 
 def companions_come_together(stack: Stack) -> Iterator[str]:
     """A rule refuses one without the other."""
-    for one, other in COMPANIONS:
-        said = refused(stack, {one: GOOD[one][1], other: ""})
-        if not (len(said) == 1 and one in said[0] and other in said[0]):
-            yield f"{one} without {other} gets the answer {said}"
+    for one, other in allowed.COMPANIONS.values():
+        yield from _told(stack, one, other, {one: GOOD[one][1], other: ""})
 
 
-def conditions_ask_for_one_parameter(stack: Stack) -> Iterator[str]:
-    """Whether that one is empty, whatever the others are."""
-    lists = allowed.CONDITIONS.values()
-    nothing = {**stack.parameters, **dict.fromkeys(lists, "")}
-    for name, parameter_ in allowed.CONDITIONS.items():
-        for given in lists:
-            resolver = Resolver({**nothing, given: GOOD[given][1]}, {})
-            found = resolver.resolve(stack.template["Conditions"][name])
-            if found != (given == parameter_):
-                yield f"{name} is {found} where only {given} is given"
+def _told(
+    stack: Stack, one: str, other: str, parameters: Mapping[str, str]
+) -> Iterator[str]:
+    said = refused(stack, parameters)
+    if not (len(said) == 1 and one in said[0] and other in said[0]):
+        yield f"{one} and {other} of {parameters} get the answer {said}"
+
+
+def conditions_ask_for_their_parameters(stack: Stack) -> Iterator[str]:
+    """Conditions and rules are written the one way, so that they hold whatever all other parameters are."""
+    conditions = {name: given(each) for name, each in allowed.CONDITIONS.items()}
+    yield from _written("Conditions", stack.template["Conditions"], conditions)
+    found = {
+        name: [each["Assert"] for each in rule["Assertions"]]
+        for name, rule in stack.template["Rules"].items()
+    }
+    rules = {
+        name: [{"Fn::Not": [same(ref(one), ref(other))]}]
+        for name, (one, other) in allowed.DIFFERENT.items()
+    } | {
+        name: [{"Fn::Or": [same(ref(one), ""), given(other)]}]
+        for name, (one, other) in allowed.COMPANIONS.items()
+    }
+    yield from _written("Rules", found, rules)
+
+
+def given(parameter: str) -> dict[str, Any]:
+    """That it is not empty."""
+    return {"Fn::Not": [same(ref(parameter), "")]}
+
+
+def same(one: Any, other: Any) -> dict[str, Any]:
+    """That both are one."""
+    return {"Fn::Equals": [one, other]}
+
+
+def _written(
+    section: str, found: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> Iterator[str]:
+    yield from differences(section, found.keys(), wanted.keys())
+    for name in found.keys() & wanted.keys():
+        if found[name] != wanted[name]:
+            yield f"{name} asks for {found[name]}, not for {wanted[name]}"
 
 
 def refused(stack: Stack, parameters: Mapping[str, str]) -> list[str]:

@@ -3,6 +3,7 @@
 A parameter without its lines here is refused itself.
 """
 
+import string
 from collections.abc import Mapping
 
 # CloudFormation itself takes nothing else for them.
@@ -31,17 +32,47 @@ def filled(begin: str, most: int, length: int) -> str:
     return f"{whole},{filled(begin, most, left)}"
 
 
+# By parameter with a pattern: what its values consist of. Anything else, at any place of a good value, is refused.
+LETTERS: Mapping[str, str] = {
+    "Environment": "A-Za-z0-9_.-",
+    "EnvironmentTagKey": "A-Za-z0-9 +=._:/@-",
+    "TypeTagKey": "A-Za-z0-9 +=._:/@-",
+    "BackendTagValue": r"\w +=.:/@-",
+    "ProxyTagValue": "A-Za-zÀ-ÖØ-öø-ÿ0-9 +=._:/@-",
+    "BackendSubnets": "subnet0-9a-f,-",
+    "ProxyRoles": "A-Za-z0-9_+=.@,-",
+    "ConfigPath": "A-Za-z0-9_./-",
+    "AllowUnsafeKeywords": "a-z0-9._,-",
+    "ListenPorts": "0-9,",
+    "LifecycleHookPrefix": "A-Za-z0-9_/-",
+    "SlowStartSeconds": "0-9",
+    "MaxConcurrency": "0-9%",
+    "MaxErrors": "0-9%",
+    "SecretArns": "A-Za-z0-9/_+=.@:,*?-",
+    "SecretKeys": "A-Za-z0-9/:,-",
+    "TemplateWriters": "A-Za-z0-9/_+=.@:,*?-",
+    "BreakGlass": "A-Za-z0-9/_+=.@:,*?-",
+    "SweepRate": "a-z0-9() ",
+}
+STRANGE = string.printable + "\u00a0éя÷٣€"
+
 SINGLE_SIGN_ON = "aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Authors_????"
 # What begins with a wildcard would be everybody; a session is named by its role.
 NO_ARNS = (
     *("*", "author", "123456789012", ","),
     "arn:aws:iam::123456789012:role/*",
     "arn:aws:iam::123456789012:role/?uthor",
+    "arn:aws:iam::123456789012:role//author",
     "arn:aws:iam::*:role/author",
+    "arn:aws:iam::12345678901:role/author",
+    "arn:aws:iam::1234567890123:role/author",
     "arn:*:iam::123456789012:role/author",
     "arn:aws:iam::123456789012:role/a,",
     "arn:aws:iam::123456789012:role/a, arn:aws:iam::123456789012:role/b",
     "arn:aws:iam::123456789012:role/a\nb",
+    "arn:aws:iam::123456789012:role/a,arn:aws:iam::123456789012:role/*",
+    "arn:aws:iam::123456789012:role/a,arn:aws:iam::12345678901:role/b",
+    "arn:aws:iam::123456789012:role/a,arn:aws:iam::1234567890123:role/b",
     "arn:aws:iam::123456789012:role/${aws:username}",
     "arn:aws:iam::123456789012:group/authors",
     "arn:aws:sts::123456789012:assumed-role/author/martha",
@@ -61,13 +92,27 @@ GOOD: Mapping[str, list[str]] = {
     "BackendPort": ["8080", "1", "65535"],
     "BackendSubnets": [
         "",
+        f"subnet-{'0' * 32},subnet-{'f' * 32}",
         "subnet-0a1b2c3d",
         "subnet-0a1b2c3d4e5f60718,subnet-0a1b2c3d",
     ],
     "ProxyRoles": ["", "lb.blue,lb_green@2,A+b=c", "haproxy-instance", "x" * 64],
-    "ConfigPath": ["/etc/haproxy/haproxy.cfg", "/opt/lb/conf.d/haproxy-1.cfg"],
-    "AllowUnsafeKeywords": ["", "program", "acl-file,lua-load,map"],
-    "ListenPorts": ["80,443", "8443", "1,65535", ",".join(["80"] * 15)],
+    "ConfigPath": [
+        "/etc/haproxy/haproxy.cfg",
+        "/opt/lb/conf.d/haproxy-1.cfg",
+        "/x" * 16,
+    ],
+    "AllowUnsafeKeywords": [
+        "",
+        "program",
+        "acl-file,lua-load,map",
+        ",".join(["x" * 24] * 40),
+    ],
+    "ListenPorts": [
+        *("80,443", "8443", "1,65535", ",".join(["80"] * 15)),
+        *("59999", "64999", "65499", "65529", "65535"),
+        "59999,64999,65499,65529,65535,59999,64999,65499,65529,9999",
+    ],
     "ReloadMethod": ["syn-drop", "seamless", "runtime", "auto"],
     "ZoneAware": ["false", "true"],
     "JoinWhen": ["in-service", "running"],
@@ -88,6 +133,9 @@ GOOD: Mapping[str, list[str]] = {
         f"{SSM}haproxy/*,{SSM}plain,{SECRET}haproxy/staging-??????",
         f"{SSM}haproxy/staging/password",
         f"{SSM}haproxy*",
+        f"{SSM}x/y,{SSM}x/y/*",
+        f"{SSM}x*",
+        f"{SECRET}x-??????,{SECRET}x",
         f"{SECRET}haproxy-AbC123",
         f"{SECRET}haproxy*",
         filled(SECRET, 512, 1200),
@@ -95,6 +143,7 @@ GOOD: Mapping[str, list[str]] = {
     "SecretKeys": [
         "",
         f"{KEY}1234abcd-12ab-34cd-56ef-1234567890ab,{KEY}mrk-1234abcd12ab34cd56ef1234567890ab",
+        f"{KEY}mrk-1,{KEY}mrk-2",
         filled(KEY, 64, 400),
     ],
     "TemplateWriters": [
@@ -123,14 +172,22 @@ GOOD: Mapping[str, list[str]] = {
     ],
 }
 BAD: Mapping[str, list[str]] = {
-    "Environment": ["", "a/b", "*", "staging ", "-x", "x" * 64, "pre prod", "größe"],
+    "Environment": ["", "a/b", "*", "staging ", "-x", "x" * 64, ".x", "_x"],
     "EnvironmentTagKey": ["", 'a"b', "a\\b", " x", "${x}", "*", "x" * 128],
     "TypeTagKey": ["", "a\nb", "?", "x" * 128],
     "BackendTagValue": ["", " tomcat", "tomcat ", "tom\u00a0cat", '"', "*", "x" * 257],
     "ProxyTagValue": ["", "a,b", "${aws:userid}", "прокси", "a÷b", "x" * 257],
     "BackendPort": ["0", "65536"],
-    "BackendSubnets": ["vpc-0a1b2c3d", "subnet-0a1b2c3d, subnet-0a1b2c3e", ","],
-    "ProxyRoles": [",", "a, b", "arn:aws:iam::123456789012:role/x", "x/y", "x" * 65],
+    "BackendSubnets": [
+        *("vpc-0a1b2c3d", "subnet-0a1b2c3d, subnet-0a1b2c3e", ",", "subnet-0a1b2c3"),
+        "subnet-0a1b2c3d,subnet-0a1b2c3",
+        f"subnet-{'0' * 33}",
+        f"subnet-0a1b2c3d,subnet-{'0' * 33}",
+    ],
+    "ProxyRoles": [
+        *(",", "a, b", "arn:aws:iam::123456789012:role/x", "x/y", "x" * 65),
+        f"x,{'x' * 65}",
+    ],
     "ConfigPath": [
         "haproxy.cfg",
         "/etc/../passwd",
@@ -138,10 +195,16 @@ BAD: Mapping[str, list[str]] = {
         "/etc/haproxy/",
         "/etc/hap roxy.cfg",
         "/etc/$x",
+        "/etc/.x",
+        "/x" * 17,
         "/var/lib/haproxy-ec2-sync/haproxy.cfg",
         "/var/cache/haproxy-ec2-sync",
     ],
-    "AllowUnsafeKeywords": ["program, map", "Program", "-f", "program,", "a;b"],
+    "AllowUnsafeKeywords": [
+        *("program, map", "Program", "-f", "1x", "program,", ",map", "a;b"),
+        "x" * 25,
+        ",".join(["map"] * 41),
+    ],
     "ListenPorts": [
         "",
         "80, 443",
@@ -158,16 +221,16 @@ BAD: Mapping[str, list[str]] = {
     "ZoneAware": ["yes"],
     "JoinWhen": ["InService", "pending"],
     "LifecycleHookPrefix": ["", "haproxy.sync", "haproxy sync", "*", "x" * 256],
-    "DrainSeconds": ["-1", "7201"],
+    "DrainSeconds": ["-0.1", "7200.1"],
     "SlowStartSeconds": ["", "-1", "3601", "10000", "030", "0.5", "30s"],
     "Canary": ["True"],
-    "MaxConcurrency": ["0", "0%", "101%", "-1", "ten"],
-    "MaxErrors": ["-1", "101%", "1.5"],
+    "MaxConcurrency": ["0", "0%", "101%", "-1", "ten", "10000000"],
+    "MaxErrors": ["-1", "101%", "1.5", "10000000"],
     "RolloutSpacingSeconds": ["-1", "901"],
     "StartFrozen": ["yes", ""],
     "MinBackends": ["-1", "10001"],
     "MaxLossPercent": ["-1", "101"],
-    "HoldMinutes": ["-1", "1441"],
+    "HoldMinutes": ["-0.1", "1440.1"],
     "EmptyPool": ["empty"],
     "SecretArns": [
         "*",
@@ -209,7 +272,7 @@ BAD: Mapping[str, list[str]] = {
         "1 minute",
         "",
     ],
-    "DriftCheckMinutes": ["0", "0.009", "10081"],
+    "DriftCheckMinutes": ["0", "0.009", "10080.1"],
     # Powertools takes them, and says nothing any more, or breaks off.
     "LogLevel": ["FATAL", "CRITICAL", "info", ""],
     "LogRetentionDays": ["0", "2", "31"],

@@ -23,11 +23,20 @@ class Fault:
     words: str = ""
 
 
+def place(template: Template, path: str) -> tuple[Any, Any]:
+    """Where the path's last step is, and the step."""
+    *steps, last = _steps(template, path)
+    node: Any = template
+    for step in steps:
+        node = node[_key(node, step)]
+    return node, _key(node, last)
+
+
 def put(path: str, value: Any) -> Plant:
     """Another value; a new one, too."""
 
     def plant(template: Template) -> None:
-        parent, key = _place(template, path)
+        parent, key = place(template, path)
         assert _get(parent, key) != value, f"{path} is {value} already"
         parent[key] = value
 
@@ -38,7 +47,7 @@ def drop(path: str) -> Plant:
     """Without it."""
 
     def plant(template: Template) -> None:
-        parent, key = _place(template, path)
+        parent, key = place(template, path)
         del parent[key]
 
     return plant
@@ -48,7 +57,7 @@ def add(path: str, *values: Any) -> Plant:
     """More in a list."""
 
     def plant(template: Template) -> None:
-        parent, key = _place(template, path)
+        parent, key = place(template, path)
         assert values
         parent[key].extend(values)
 
@@ -59,7 +68,7 @@ def edit(path: str, old: str, new: str) -> Plant:
     """Another word in a text."""
 
     def plant(template: Template) -> None:
-        parent, key = _place(template, path)
+        parent, key = place(template, path)
         assert old in parent[key], f"{path} has no {old}"
         parent[key] = parent[key].replace(old, new)
 
@@ -72,6 +81,16 @@ def create(name: str, of_type: str, **properties: Any) -> Plant:
     def plant(template: Template) -> None:
         assert name not in template["Resources"]
         template["Resources"][name] = {"Type": of_type, "Properties": properties}
+
+    return plant
+
+
+def together(*plants: Plant) -> Plant:
+    """One after the other."""
+
+    def plant(template: Template) -> None:
+        for each in plants:
+            each(template)
 
     return plant
 
@@ -89,15 +108,6 @@ def arn(name: str) -> dict[str, Any]:
 def sub(text: str) -> dict[str, Any]:
     """A text with references."""
     return {"Fn::Sub": text}
-
-
-def _place(template: Template, path: str) -> tuple[Any, Any]:
-    """Where the path's last step is, and the step."""
-    *steps, last = _steps(template, path)
-    node: Any = template
-    for step in steps:
-        node = node[_key(node, step)]
-    return node, _key(node, last)
 
 
 def _steps(template: Template, path: str) -> list[str]:

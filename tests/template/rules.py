@@ -7,6 +7,7 @@ from moto.events.exceptions import InvalidEventPatternException
 from samtranslator.model.exceptions import InvalidDocumentException
 
 from tests.template import access_checks as access
+from tests.template import allowed
 from tests.template import document_checks as document
 from tests.template import event_checks as events
 from tests.template import function_checks as function
@@ -28,17 +29,20 @@ RULES: tuple[Rule, ...] = (
     shape.properties_are_listed,
     shape.outputs_are_listed,
     shape.findings_are_listed,
+    shape.names_are_taken_once,
+    shape.descriptions_are_short,
     parameters.parameters_are_listed,
     access.policies_grant_what_is_listed,
     access.policies_are_of_one_version,
     access.policies_hang_where_they_should,
     # What is listed means what it should.
     parameters.parameters_take_what_they_should,
+    parameters.parameters_take_no_strange_letter,
     parameters.defaults_are_the_codes,
     parameters.defaults_are_careful,
     parameters.contradictions_are_refused,
     parameters.companions_come_together,
-    parameters.conditions_ask_for_one_parameter,
+    parameters.conditions_ask_for_their_parameters,
     function.code_is_ours,
     function.function_has_its_measures,
     function.environment_is_what_settings_read,
@@ -88,15 +92,22 @@ def others() -> dict[str, str]:
 
 
 def stacks(plain: Template) -> Iterator[Stack]:
-    """The translated template as three stacks.
+    """The translated template as it may be deployed.
 
-    With defaults; elsewhere with another value of every parameter; and with one list alone of those that are given in
-    both or in none of these, so that what asks for another one is seen.
+    With defaults; elsewhere with another value of every parameter; and for each condition with what it asks for, with
+    what that cannot be without, and with none of the other lists, all else being called as its parameter is: so each
+    pair of conditions is seen with one alone, and no reference to another parameter gives the same.
     """
     yield placed(plain, {"Environment": "staging"}, PSEUDO)
     yield placed(plain, others(), ELSEWHERE)
-    alone = {name: others()[name] for name in ("SecretArns", "TemplateWriters")}
-    yield placed(plain, {"Environment": "staging", **alone}, PSEUDO)
+    named_alike = {name: name for name in GOOD}
+    named_alike |= dict.fromkeys(allowed.CONDITIONS.values(), "")
+    companions = dict(allowed.COMPANIONS.values())
+    for name in allowed.CONDITIONS.values():
+        given = {name, companions.get(name, name)}
+        yield placed(
+            plain, named_alike | {each: others()[each] for each in given}, PSEUDO
+        )
 
 
 def problems(plain: Template, rules: Iterable[Rule] = RULES) -> Iterator[str]:

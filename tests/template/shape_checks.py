@@ -79,6 +79,57 @@ def paths(node: Any, whole: set[str], prefix: str = "") -> Iterator[str]:
             yield from paths(value, whole, f"{prefix}.{key}".removeprefix("."))
 
 
+# What a name within a resource consists of, by the element that has it.
+NAMES = {
+    "Id": re.compile(r"[A-Za-z0-9_.-]{1,64}"),
+    "PolicyName": re.compile(r"[A-Za-z0-9_+=,.@-]{1,128}"),
+    "Sid": re.compile(r"[A-Za-z0-9]+"),
+}
+
+
+def names_are_taken_once(stack: Stack) -> Iterator[str]:
+    """Statements, policies, targets and lifecycle rules of one list are called differently, as the services want it.
+
+    Of two policies with one name, the second would take the first one's place.
+    """
+    for name, each in stack.resources.items():
+        for siblings in lists(each["Properties"]):
+            yield from (f"{name}: {problem}" for problem in misnamed(siblings))
+
+
+def lists(node: Any) -> Iterator[list[Any]]:
+    """All lists in it, at any depth."""
+    if isinstance(node, list):
+        yield node
+    if isinstance(node, list | dict):
+        for each in node.values() if isinstance(node, dict) else node:
+            yield from lists(each)
+
+
+def misnamed(siblings: list[Any]) -> Iterator[str]:
+    """What in one list is called as another, or as nothing can be."""
+    mappings = [each for each in siblings if isinstance(each, dict)]
+    if any("PolicyDocument" in each and "PolicyName" not in each for each in mappings):
+        yield "a policy has no name"
+    for key, letters in NAMES.items():
+        names = [each[key] for each in mappings if key in each]
+        yield from (
+            f"{key} {each} is no name" for each in names if not letters.fullmatch(each)
+        )
+        yield from (
+            f"{key} {each} is there twice" for each in {*names} if names.count(each) > 1
+        )
+
+
+def descriptions_are_short(stack: Stack) -> Iterator[str]:
+    """They hold nothing that may be too long, or of letters that a service refuses: a deploy would fail."""
+    for name, each in stack.template["Resources"].items():
+        described = each["Properties"].get("Description", "")
+        text = described["Fn::Sub"] if isinstance(described, dict) else described
+        found = {*re.findall(r"\$\{(.+?)\}", text)} - allowed.DESCRIBED
+        yield from (f"{name} is described by {each}" for each in sorted(found))
+
+
 def outputs_are_listed(stack: Stack) -> Iterator[str]:
     """Each leads to its resource; none is exported, since another stack would hold this one."""
     yield from differences("Outputs", stack.outputs.keys(), allowed.OUTPUTS.keys())

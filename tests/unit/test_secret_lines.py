@@ -179,6 +179,28 @@ def test_no_secret_is_shown_whatever_a_template_makes_of_it(
     assert any(each.strip() not in seen for each in lines)
 
 
+@pytest.mark.fault("F172")
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("{{ (vault_x | from_yaml).password }}", "password: hunter2"),
+        ("{{ vault_x | regex_search('key=(.*)', '\\\\1') | first }}", "key=hunter2"),
+        ("{{ {'plain': 5}[vault_way] }} {{ vault_x | b64encode }}", "hunter2"),
+    ],
+    ids=["its keys", "its form", "another value"],
+)
+def test_where_no_other_value_will_do_every_line_is_secret(
+    line: str, value: str
+) -> None:
+    """Nobody knows which depend on it; the value itself stands in none of them."""
+    empty = Config(frame("").replace("{{ number }}", "1"))
+    variables = {"vault_x": value, "vault_way": "plain"}
+    (config,) = rendering(f"    description {line}", variables).configs
+    (made,) = {*config.text.splitlines()} - {*empty.text.splitlines()}
+    assert config.secret_lines == tuple(range(1, config.text.count("\n") + 1))
+    assert made.split()[-1] not in shown(empty, config) + shown(config, empty)
+
+
 def test_a_variable_of_one_host_is_secret_in_its_config_alone() -> None:
     """Each distinct config has lines of its own."""
     name, text = MARKED[-1]

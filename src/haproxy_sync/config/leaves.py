@@ -14,6 +14,7 @@ from haproxy_sync.config.ansible.lazy import LazyDict, LazyList
 from haproxy_sync.config.ansible.raw import Data, SortedSet
 
 _ANOTHER_DAY = timedelta(days=397)  # in another month of another year, too
+_LATE = 9000  # whoever means "never" writes 9999, the last year there is
 
 
 class _Table(dict[int, int]):
@@ -161,7 +162,9 @@ def _replaced_text(value: str, by: Replacement) -> str:
 @replaced.register(int)
 @replaced.register(float)
 def _replaced_number(value: Any, _by: Replacement) -> Any:
-    return type(value)(str(value).translate(_DIGITS))
+    with suppress(ValueError):  # Python prints no number of so many digits
+        return type(value)(str(value).translate(_DIGITS))
+    return value + 1
 
 
 @replaced.register
@@ -176,7 +179,7 @@ def _replaced_data(value: Data, by: Replacement) -> Data:
 
 @replaced.register
 def _replaced_day(value: date, _by: Replacement) -> date:
-    return value + _ANOTHER_DAY
+    return value - _ANOTHER_DAY if value.year > _LATE else value + _ANOTHER_DAY
 
 
 @replaced.register

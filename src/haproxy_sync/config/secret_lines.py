@@ -38,10 +38,12 @@ def _item(first: int, last: int) -> str:
 def found(text: str, twin: str | None, values: Iterable[str]) -> tuple[int, ...]:
     """The secret lines of a text: where its twin says something else, and where one of the values stands in one line.
 
-    No twin: it could not be rendered, and only the values tell.
+    No twin: it could not be rendered, so nobody knows what depends on a secret, and every line is one.
     """
-    lines = text.split("\n")
-    places = set(_differing(lines, lines if twin is None else twin.split("\n")))
+    lines = text.removesuffix("\n").split("\n")
+    if twin is None:
+        return tuple(range(1, len(lines) + 1))
+    places = set(_differing(lines, twin.removesuffix("\n").split("\n")))
     for value in filter(text.__contains__, values):
         places.update(_holding(value, lines))
     return tuple(sorted(place + 1 for place in places))

@@ -256,7 +256,8 @@ def _make(made: Deployed) -> None:
 def fence(made: Deployed, **parameters: str) -> None:
     """The bucket's policy is that of template.yaml with these parameters, and the function's role the world's."""
     stack = staging(source(), Environment="staging", **parameters)
-    document = json.dumps(stack.one("AWS::S3::BucketPolicy")["PolicyDocument"])
+    policy = stack.one("AWS::S3::BucketPolicy")
+    document = json.dumps(policy["PolicyDocument"]).replace(policy["Bucket"], "bucket")
     role = stack.arn("ReconcileRole")
     made.client("s3").put_bucket_policy(
         Bucket="bucket", Policy=document.replace(role, ROLE_ARN)

@@ -300,12 +300,43 @@ def _deploying(made: Deployed) -> None:
     }
 
 
-def _parameter(made: Deployed, name: str) -> None:
-    """The stack has it, whatever the bucket's policy says."""
-    given = {"ParameterKey": name, "ParameterValue": NAMED}
+def _parameters(made: Deployed, **named: str) -> None:
+    """The stack has them, whatever the bucket's policy says."""
+    given = [
+        {"ParameterKey": name, "ParameterValue": value} for name, value in named.items()
+    ]
     made.said["DescribeStacks"] = lambda answer: {
-        "Stacks": [answer["Stacks"][0] | {"Parameters": [given]}]
+        "Stacks": [answer["Stacks"][0] | {"Parameters": given}]
     }
+
+
+def _named(made: Deployed, **parameters: str) -> None:
+    """The stack has the parameters, and its bucket the policy that goes with them."""
+    _parameters(made, **parameters)
+    fence(made, **parameters)
+
+
+def _change_fence(made: Deployed, position: int, change: Callable[[Any], Any]) -> None:
+    """Somebody changed a statement of the policy by hand, or took it away."""
+    _named(made, BreakGlass=NAMED, TemplateWriters=f"{NAMED}-a")
+    s3 = made.client("s3")
+    policy = json.loads(s3.get_bucket_policy(Bucket="bucket")["Policy"])
+    changed = change(policy["Statement"].pop(position))
+    policy["Statement"] += [changed] if changed else []
+    s3.put_bucket_policy(Bucket="bucket", Policy=json.dumps(policy))
+
+
+def _spare(statement: Any, arn: str) -> Any:
+    spared = statement["Condition"]["ArnNotLike"]["aws:PrincipalArn"]
+    return statement | {
+        "Condition": {"ArnNotLike": {"aws:PrincipalArn": [*spared, arn]}}
+    }
+
+
+def _excepted(statement: Any) -> Any:
+    """Who comes from that network passes."""
+    network = {"NotIpAddress": {"aws:SourceIp": "192.0.2.0/24"}}
+    return statement | {"Condition": statement["Condition"] | network}
 
 
 def _document(made: Deployed) -> None:
@@ -509,14 +540,52 @@ WRONG: dict[str, tuple[str, Callable[[Deployed], None], str, str]] = {
     ),
     "no break-glass": (
         "bucket-policy",
-        lambda made: _parameter(made, "BreakGlass"),
+        lambda made: _parameters(made, BreakGlass=NAMED),
         f"has no fence around configs that spares {NAMED}",
+        "a deploy that changes TemplateWriters or BreakGlass puts it back",
+    ),
+    "one more who writes configs": (
+        "bucket-policy",
+        lambda made: _change_fence(made, 1, lambda each: _spare(each, f"{NAMED}-x")),
+        f"its fence around configs spares {NAMED}-x, too",
+        "a deploy that changes TemplateWriters or BreakGlass puts it back",
+    ),
+    "a fence that lets through": (
+        "bucket-policy",
+        lambda made: _change_fence(made, 1, lambda each: each | {"NotAction": "s3:*"}),
+        f"the bucket's policy has no fence around configs that spares {ROLE_ARN}, {NAMED}",
+        "a deploy that changes TemplateWriters or BreakGlass puts it back",
+    ),
+    "a fence with an exception": (
+        "bucket-policy",
+        lambda made: _change_fence(made, 1, _excepted),
+        f"the bucket's policy has no fence around configs that spares {ROLE_ARN}, {NAMED}",
+        "a deploy that changes TemplateWriters or BreakGlass puts it back",
+    ),
+    "a fence with a gap": (
+        "bucket-policy",
+        lambda made: _change_fence(
+            made, 1, lambda each: each | {"Resource": each["Resource"][:2]}
+        ),
+        f"the bucket's policy has no fence around configs that spares {ROLE_ARN}, {NAMED}",
+        "a deploy that changes TemplateWriters or BreakGlass puts it back",
+    ),
+    "no fence around the bucket": (
+        "bucket-policy",
+        lambda made: _change_fence(made, 3, lambda _: None),
+        f"the bucket's policy has no fence around the bucket itself that spares {NAMED}",
         "a deploy that changes TemplateWriters or BreakGlass puts it back",
     ),
     "no template writers": (
         "template-writers",
-        lambda made: _parameter(made, "TemplateWriters"),
-        f"the bucket's policy does not name {NAMED} of TemplateWriters",
+        lambda made: _parameters(made, TemplateWriters=NAMED),
+        f"the bucket's policy has no fence around templates that spares {NAMED}",
+        "a deploy that changes TemplateWriters or BreakGlass puts it back",
+    ),
+    "one more who writes templates": (
+        "template-writers",
+        lambda made: _change_fence(made, 2, lambda each: _spare(each, f"{NAMED}-x")),
+        f"its fence around templates spares {NAMED}-x, too",
         "a deploy that changes TemplateWriters or BreakGlass puts it back",
     ),
     "no state": (
@@ -719,7 +788,7 @@ def test_who_may_write_to_the_bucket_is_said(stack_: Deployed) -> None:
         f"{ROLE_ARN} may write configs, programs and the state; whom IAM allows may change that (no BreakGlass)"
     )
     assert anybody[1].startswith("whom IAM allows may write templates and variables; ")
-    fence(stack_, BreakGlass=NAMED, TemplateWriters=f"{NAMED}-a,{NAMED}-b*")
+    _named(stack_, BreakGlass=NAMED, TemplateWriters=f"{NAMED}-a,{NAMED}-b*")
     assert said() == [
         f"{ROLE_ARN}, {NAMED} may write configs, programs and the state",
         f"{NAMED}-a, {NAMED}-b*, {NAMED} may write templates and variables",

@@ -93,8 +93,8 @@ def _configs(account: Account) -> tuple[Line, ...]:
 
 
 def _templates(account: Account) -> tuple[Line, ...]:
-    named = account.stack.listed("TemplateWriters")
-    return fences.templates(account.bucket_policy, named)
+    writers, named = map(account.stack.listed, ("TemplateWriters", "BreakGlass"))
+    return fences.templates(account.bucket_policy, writers, named)
 
 
 def _state(account: Account) -> tuple[Line, ...]:

@@ -1,7 +1,7 @@
 """What AWS says, as far as it is judged; each is read from the answer of one API."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -156,24 +156,46 @@ def _listed(value: Any) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class BucketPolicy:
-    """S3's word: whom each fence of template.yaml spares, by the fence's name."""
+    """S3's word: whom each fence spares, by the keys around which it is; the bucket itself is the key of no letters.
 
-    spared: Mapping[str, tuple[str, ...]]
+    A fence is a statement that denies everybody else all but reading; whatever another one is, it is none.
+    """
+
+    spared: Mapping[frozenset[str], tuple[str, ...]]
 
     @classmethod
     def read(cls, text: str) -> "BucketPolicy":
         """From GetBucketPolicy; empty where there is none."""
         statements = _listed(json.loads(text or "{}").get("Statement", []))
-        return cls({each.get("Sid", ""): _spared(each) for each in statements})
+        fences = filter(_is_fence, statements)
+        return cls({_keys(each): _spared(each) for each in fences})
 
-    def __getitem__(self, fence: str) -> tuple[str, ...]:
-        """Whom it spares; nobody where there is no such fence."""
-        return self.spared.get(fence, ())
+    def __getitem__(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Whom the fence around these spares; nobody where there is no such fence."""
+        return self.spared.get(frozenset(keys), ())
+
+
+def _is_fence(statement: Raw) -> bool:
+    operators = statement.get("Condition", {})
+    return all(
+        (
+            statement["Effect"] == "Deny",
+            statement.get("Principal") in ("*", {"AWS": "*"}),
+            {*_listed(statement.get("NotAction", []))} == {"s3:Get*", "s3:List*"},
+            [*operators] == ["ArnNotLike"],
+            [*operators.get("ArnNotLike", {})] == ["aws:PrincipalArn"],
+        )
+    )
 
 
 def _spared(statement: Raw) -> tuple[str, ...]:
-    condition = statement.get("Condition", {}).get("ArnNotLike", {})
-    return tuple(_listed(condition.get("aws:PrincipalArn", [])))
+    return tuple(_listed(statement["Condition"]["ArnNotLike"]["aws:PrincipalArn"]))
+
+
+def _keys(statement: Raw) -> frozenset[str]:
+    """Of the bucket, in whose policy no other may be."""
+    named = _listed(statement.get("Resource", []))
+    return frozenset(arn.partition("/")[2] for arn in named)
 
 
 @dataclass(frozen=True, slots=True)

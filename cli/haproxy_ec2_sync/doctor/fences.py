@@ -6,33 +6,51 @@ from haproxy_ec2_sync.doctor.facts import BucketPolicy
 from haproxy_ec2_sync.doctor.lines import Line, judged, some
 
 CONFIGS, TEMPLATES, BUCKET = (
-    "OnlyTheFunctionWrites",
-    "OnlyTemplateWritersWrite",
-    "OnlyBreakGlassChangesTheBucket",
+    ("program/*", "configs/*", "state/*"),
+    ("templates/*", "vars/*"),
+    ("",),
 )
-"""The names of its statements, as template.yaml has them."""
+"""The keys of each fence, as template.yaml has them."""
 
 PUT_BACK = "somebody changed the bucket's policy: a deploy that changes TemplateWriters or BreakGlass puts it back"
 
 
 def configs(found: BucketPolicy, role: str, named: Sequence[str]) -> tuple[Line, ...]:
-    """Configs, programs and the state are written by the function's role and those that BreakGlass names."""
-    missing = [arn for arn in (role, *named) if arn not in found[CONFIGS]]
-    changed = (
-        "" if found[BUCKET] else "; whom IAM allows may change that (no BreakGlass)"
-    )
+    """Configs, programs and the state are written by the function's role and those that BreakGlass names alone.
+
+    And the latter alone change the bucket, where somebody is named.
+    """
+    changed = "" if named else "; whom IAM allows may change that (no BreakGlass)"
     fine = f"{some(found[CONFIGS])} may write configs, programs and the state{changed}"
-    lacks = (
-        f"the bucket's policy has no fence around configs that spares {some(missing)}"
-    )
-    return judged(not missing, lacks if missing else fine, PUT_BACK)
+    lacks = [
+        _lacks(found[CONFIGS], (role, *named), "configs"),
+        _lacks(found[BUCKET], named, "the bucket itself"),
+    ]
+    return _judged(lacks, fine)
 
 
-def templates(found: BucketPolicy, named: Sequence[str]) -> tuple[Line, ...]:
+def templates(
+    found: BucketPolicy, writers: Sequence[str], named: Sequence[str]
+) -> tuple[Line, ...]:
     """Templates and variables are written by those that TemplateWriters names, or by anybody whom IAM allows."""
     spared = found[TEMPLATES]
-    missing = [arn for arn in named if arn not in spared]
     anybody = "whom IAM allows may write templates and variables; TemplateWriters would name them (docs/security.md)"
     fine = f"{some(spared)} may write templates and variables" if spared else anybody
-    lacks = f"the bucket's policy does not name {some(missing)} of TemplateWriters"
-    return judged(not missing, lacks if missing else fine, PUT_BACK)
+    # Break-glass writes them, too, where somebody has to be named for that.
+    expected = (*writers, *(named if writers else ()))
+    return _judged([_lacks(spared, expected, "templates")], fine)
+
+
+def _lacks(spared: Sequence[str], expected: Sequence[str], what: str) -> str:
+    """What is wrong with a fence; nothing where it spares just these."""
+    missing = [arn for arn in expected if arn not in spared]
+    others = [arn for arn in spared if arn not in expected]
+    if missing:
+        return f"the bucket's policy has no fence around {what} that spares {some(missing)}"
+    return f"its fence around {what} spares {some(others)}, too" if others else ""
+
+
+def _judged(lacks: Sequence[str], fine: str) -> tuple[Line, ...]:
+    """One line: the first that is wrong, or that all is well."""
+    wrong = next(filter(None, lacks), "")
+    return judged(not wrong, wrong or fine, PUT_BACK)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from botocore import xform_name
@@ -106,10 +106,15 @@ def may_send(
     documents: list[Mapping[str, Any]], queue: str, rule: str, tls: str = "true"
 ) -> bool:
     """Whether a queue with these policies takes a message from EventBridge's rule."""
+    return _may_send(json.dumps(documents), queue, rule, tls)
+
+
+@lru_cache(maxsize=1024)
+def _may_send(documents: str, queue: str, rule: str, tls: str) -> bool:
+    """Kept, since most changes of a template are not of its queues' policies."""
     context = {"aws:SourceArn": rule, "aws:SecureTransport": tls}
-    return allows(
-        documents, Request("sqs:SendMessage", queue, context, "events.amazonaws.com")
-    )
+    request = Request("sqs:SendMessage", queue, context, "events.amazonaws.com")
+    return allows(json.loads(documents), request)
 
 
 def only_our_rules_send(stack: Stack) -> Iterator[str]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from moto.iam.aws_managed_policies import aws_managed_policies_data
+
 from local.cloud.policies import Decision, Document, Request, decide
 from local.cloud.principals import ANONYMOUS
 from tests.command_line_reference import policy as operators_policy
@@ -21,6 +23,8 @@ ANYTHING_IN_S3: Document = {
     "Version": "2012-10-17",
     "Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"},
 }
+CORE: Document = json.loads(aws_managed_policies_data)["AmazonSSMManagedInstanceCore"]["Document"]  # fmt: skip
+"""What SSM's agent needs, as AWS has it; README.md asks for it."""
 DEPLOYING: Document = json.loads((PROJECT / "docs/deploying-user.json").read_text())
 
 
@@ -72,9 +76,9 @@ def function(stack: Stack) -> Principal:
 
 
 def proxy(stack: Stack) -> Principal:
-    """A proxy whose role has the stack's policy, and nothing else that matters here."""
+    """A proxy whose role has what it needs: the stack's policy, and AWS's own."""
     document = stack.one("AWS::IAM::ManagedPolicy")["PolicyDocument"]
-    return Principal(role("haproxy"), (document,))
+    return Principal(role("haproxy"), (document, CORE))
 
 
 OPERATOR = Principal(role("operator"), (operators_policy(),))

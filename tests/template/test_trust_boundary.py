@@ -33,6 +33,7 @@ STATE = "state/staging.json"
 FENCED = (
     *(CONFIG, f"configs/production/{DIGEST}/haproxy.cfg", PROGRAM, STATE),
     *("configs/staging/last-good/haproxy.cfg", "state/staging.json.newer"),
+    *("program/x", "configs/x", "state/x"),
 )
 UPLOADS = (
     "templates/staging/haproxy.cfg.j2",
@@ -41,6 +42,8 @@ UPLOADS = (
 )
 SSM = "arn:aws:ssm:ap-southeast-2"
 INSTANCE = f"arn:aws:ec2:ap-southeast-2:{ACCOUNT}:instance/i-0a1b2c3d4e5f60001"
+SECRET = f"arn:aws:secretsmanager:ap-southeast-2:{ACCOUNT}:secret:other-AbC123"
+KEY = f"arn:aws:kms:ap-southeast-2:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 POLICY_OF_ITS_OWN = f"arn:aws:iam::{ACCOUNT}:policy/haproxy-ec2-sync-x"
 TAGGED = {
     "ssm__resourceTag/Environment": "staging",
@@ -270,7 +273,7 @@ def test_a_proxys_role_reads_its_configs_and_the_program_alone(either: Stack) ->
     """No writing, no listing, no queue, no command, and of no other environment."""
     asked, names = principals.proxy(either), Names(either)
     reads = {key for key in (*FENCED, *UPLOADS) if asked.may(either, "s3:GetObject", names.key(key))}  # fmt: skip
-    assert reads == {CONFIG, PROGRAM, "configs/staging/last-good/haproxy.cfg"}
+    assert reads == {CONFIG, PROGRAM, "program/x", "configs/staging/last-good/haproxy.cfg"}  # fmt: skip
     for key in (*FENCED, *UPLOADS):
         allowed = {each for each in ACTIONS["object"] if asked.may(either, each, names.key(key))}  # fmt: skip
         assert allowed <= {"s3:getobject"}
@@ -278,6 +281,20 @@ def test_a_proxys_role_reads_its_configs_and_the_program_alone(either: Stack) ->
     for queue in ("EventQueue", "DeadLetterQueue"):
         assert not asked.may(either, "sqs:SendMessage", names.arn(queue))
     assert not asked.may(either, "ssm:SendCommand", INSTANCE, **TAGGED)
+
+
+@pytest.mark.fault("F99")
+def test_a_proxys_role_reads_every_parameter_and_no_key_of_ours(either: Stack) -> None:
+    """By AWS's own policy. What the key aws/ssm encrypts, that key's policy lets everybody decrypt who may read it."""
+    asked = principals.proxy(either)
+    assert asked.may(either, "ssm:GetParameters", f"{SSM}:{ACCOUNT}:parameter/other/db")
+    for action, resource in (
+        ("ssm:GetParametersByPath", f"{SSM}:{ACCOUNT}:parameter/other"),
+        ("ssm:PutParameter", f"{SSM}:{ACCOUNT}:parameter/other/db"),
+        ("secretsmanager:GetSecretValue", SECRET),
+        ("kms:Decrypt", KEY),
+    ):
+        assert not asked.may(either, action, resource), action
 
 
 # Operators.
@@ -341,18 +358,19 @@ def test_a_foreign_account_reaches_nothing(who: str, either: Stack) -> None:
     for queue in ("EventQueue", "DeadLetterQueue"):
         for action in ("SendMessage", "ReceiveMessage", "SetQueueAttributes"):
             assert not asked.may(either, f"sqs:{action}", names.arn(queue))
+    # Lambda lets in nobody of another account but by a policy of the function, or by its URL.
+    types = {each["Type"] for each in either.resources.values()}
+    assert not types & {"AWS::Lambda::Permission", "AWS::Lambda::Url"}
 
 
 def test_the_functions_role_is_lambdas(staging: Stack) -> None:
-    """Nobody else assumes it, and no other account invokes the function: it has no policy of its own."""
+    """Nobody else assumes it."""
     (trust,) = staging.one("AWS::IAM::Role")["AssumeRolePolicyDocument"]["Statement"]
     assert trust == {
         "Effect": "Allow",
         "Principal": {"Service": "lambda.amazonaws.com"},
         "Action": "sts:AssumeRole",
     }
-    types = {each["Type"] for each in staging.resources.values()}
-    assert not types & {"AWS::Lambda::Permission", "AWS::Lambda::Url"}
 
 
 # A stolen CI role.

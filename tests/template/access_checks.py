@@ -10,6 +10,7 @@ from botocore import xform_name
 from botocore.session import get_session
 
 from haproxy_ec2_sync.doctor import fences
+from haproxy_ec2_sync.doctor.facts import BucketPolicy
 from local.cloud import sqs
 from local.cloud.policies import Request, allows
 from tests.template import allowed
@@ -333,22 +334,18 @@ def _parted(node: Any) -> Any:
     return node
 
 
-def fences_have_their_names(stack: Stack) -> Iterator[str]:
-    """By which `doctor` finds them in the bucket's policy."""
+def doctor_finds_the_fences(stack: Stack) -> Iterator[str]:
+    """Each that the parameters ask for, and no other, by what `doctor` takes for one."""
     document = stack.one("AWS::S3::BucketPolicy")["PolicyDocument"]
-    named = {
-        "": fences.CONFIGS,
-        "TemplateWriters": fences.TEMPLATES,
-        "BreakGlass": fences.BUCKET,
+    asked = {
+        fences.CONFIGS: True,
+        fences.TEMPLATES: stack.parameters["TemplateWriters"],
+        fences.BUCKET: stack.parameters["BreakGlass"],
     }
-    wanted = {
-        name
-        for parameter, name in named.items()
-        if not parameter or stack.parameters[parameter]
-    }
-    found = {each.get("Sid") for each in statements(document) if "NotAction" in each}
+    wanted = {frozenset(keys) for keys, value in asked.items() if value}
+    found = {*BucketPolicy.read(json.dumps(document)).spared}
     if found != wanted:
-        yield f"the fences of the bucket are called {found}, not {wanted}"
+        yield f"the fences of the bucket are around {found}, not around {wanted}"
 
 
 def plainly(node: Any) -> str:

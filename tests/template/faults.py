@@ -1220,8 +1220,13 @@ BUCKET = {
     "a lifecycle that anybody sets where no writers are named": Fault(
         only_with("HasTemplateWriters", BUCKET_FENCE), GRANTED, "glass"
     ),
-    "a fence under another name": Fault(
-        put(f"{CONFIG_FENCE}.Sid", "OnlyUs"), "fences_have_their_names", "OnlyUs"
+    "a fence in words that the doctor does not read": Fault(
+        put(
+            f"{CONFIG_FENCE}.Condition",
+            {"StringNotLike": {"aws:PrincipalArn": arn("ReconcileRole")}},
+        ),
+        "doctor_finds_the_fences",
+        "state",
     ),
     "writers that another parameter names": Fault(
         put("Conditions.HasTemplateWriters.Fn::Not.0.Fn::Equals.0", ref("BreakGlass")),

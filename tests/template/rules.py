@@ -63,7 +63,7 @@ RULES: tuple[Rule, ...] = (
     access.sqs_takes_queue_policies,
     access.nobody_is_everybody,
     access.tls_only,
-    access.fences_have_their_names,
+    access.doctor_finds_the_fences,
     access.function_acts_exactly,
     access.function_reaches_its_own,
     document.content_is_the_file,

@@ -42,7 +42,7 @@ def clients() -> aws.Clients:
 
 @cache
 def renderer() -> Renderer:
-    """Remembers the last rendering."""
+    """Remembers the last rendering that succeeded."""
     return Renderer()
 
 
@@ -86,7 +86,7 @@ def _reconciler(context: Any) -> Reconciler:
         home=Home(account=arn[4], region=arn[3]),
         writer=context.aws_request_id,
         clock=time.time,
-        renderer=renderer(),
+        renderer=renderer().anew(),
         program=program,
     )
 

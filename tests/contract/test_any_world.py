@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from haproxy_sync.config.render import Rendering
+from haproxy_sync.config.render import Renderer, Rendering
 from haproxy_sync.fleet.model import NO_TAGS, Config, Fleet
 from haproxy_sync.settings import EMPTY_POOLS, Limit
 from haproxy_sync.state.model import EnvironmentState
@@ -58,13 +58,16 @@ class Ec2:
         return {"Reservations": [{"Instances": [each]} for each in reversed(found)]}
 
 
-def render(_uploads: object, fleet: Fleet) -> Rendering:
+class EachServer(Renderer):
     """A config that differs whenever the pool does."""
-    lines = [
-        f"server {each.name} {each.address}:{each.port} weight {each.weight}\n"
-        for each in fleet.backends
-    ]
-    return Rendering({}, Config("".join(lines)), ())
+
+    def __call__(self, _uploads: object, fleet: Fleet) -> Rendering:
+        """A line of each backend."""
+        lines = [
+            f"server {each.name} {each.address}:{each.port} weight {each.weight}\n"
+            for each in fleet.backends
+        ]
+        return Rendering({}, Config("".join(lines)), ())
 
 
 class AnyWorld(RuleBasedStateMachine):
@@ -83,7 +86,7 @@ class AnyWorld(RuleBasedStateMachine):
         self.world: World = self.context.__enter__()
         self.ec2 = Ec2()
         self.world.clients = replace(self.world.clients, ec2=self.ec2)
-        self.world.renderer = render
+        self.world.renderer = EachServer()
         self.number = 0
         self.batches: list[tuple[float, list[dict[str, Any]]]] = []
         self.newest = EnvironmentState()
@@ -278,7 +281,7 @@ class AnyWorld(RuleBasedStateMachine):
             assert not backends
             assert self.world.orders() == 0
             return
-        text = render(None, SimpleNamespace(backends=state.backends)).shared  # type: ignore[arg-type]
+        text = EachServer()(None, SimpleNamespace(backends=state.backends)).shared  # type: ignore[arg-type]
         assert text
         installed = {
             host.installed for key, host in self.world.proxies.items() if key in proxies

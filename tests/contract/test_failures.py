@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import ClientError
 
+from haproxy_sync.config import bounded
+from haproxy_sync.config.bounded import Bounds
 from haproxy_sync.state.failures import MESSAGE_LENGTH, REFRESH_SECONDS, failure
 from haproxy_sync.state.model import Outcome
 from haproxy_sync.state.store import Store
@@ -263,3 +265,20 @@ def test_a_failure_ends_a_rollout_no_second_time(
     running.sweep()
     assert Store.of(running.clients, running.settings).read().state.converged_at
     assert "Rollouts" not in capsys.readouterr().out
+
+
+@pytest.mark.fault("F41")
+def test_a_machine_that_was_busy_once_blocks_nothing_for_good(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same process looks again at the same fleet and template, and publishes."""
+    running.launch()
+    with monkeypatch.context() as busy:
+        busy.setattr(bounded, "BOUNDS", Bounds(seconds=0))
+        running.sweep()
+        assert "rendering takes more than" in running.state.template_error
+    before = running.state.generation
+    running.pass_time(60)
+    running.sweep()
+    assert not running.state.template_error
+    assert running.state.generation == before + 1

@@ -1,6 +1,8 @@
 """A template without end is an error with its place, and the process that asked for it goes on."""
 
 import os
+import resource
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,13 +15,14 @@ from haproxy_sync.config import bounded, variables
 from haproxy_sync.config.ansible.engine import Engine
 from haproxy_sync.config.bounded import Bounds
 from haproxy_sync.config.render import Renderer, render_unchecked
-from haproxy_sync.config.sources import Source, TemplateSet
+from haproxy_sync.config.sources import Source, TemplateSet, deployed
 from haproxy_sync.errors import TemplateError
 from haproxy_sync.fleet import inventory
 from haproxy_sync.fleet.model import NO_TAGS
 from haproxy_sync.settings import Settings
 from tests.fleet import instance
 
+BUNDLED = deployed()["haproxy.cfg.j2"]
 SETTINGS = Settings(
     "staging", "ap-southeast-2", "bucket", "https://queue", "document", "stack"
 )
@@ -82,6 +85,7 @@ ENDLESS = {
     TWINS + "{{ n.a | to_json }}": f"{MEMORY}|{TIME}",
     "{{ '" + YAML + "' | from_yaml | to_json }}": f"{MEMORY}|{TIME}",
 }  # fmt: skip
+LETTERS = "àáâãäåæçèéêëìíîïðñòóôõöø"  # two bytes each in UTF-8, one in memory
 IN_C = TWINS + "{{ n.a == n.b }}"
 TOO_LARGE_TO_COMPILE = {
     "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}": DEPTH,
@@ -96,6 +100,18 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fraction of what a function has, so that nobody waits."""
     small = Bounds(cpu_seconds=0.2, memory_bytes=32 * MIB, result_bytes=4 * MIB)
     monkeypatch.setattr(bounded, "BOUNDS", small)
+
+
+def used_bytes(column: int) -> int:
+    """What this process has: 0 of addresses, 1 of memory."""
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[column]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def pipes() -> set[int]:
+    """The pipes that this process has open."""
+    links = Path("/proc/self/fd").glob("*")
+    return {int(each.name) for each in links if each.is_fifo()}
 
 
 def render(source: str, stated: Mapping[str, Any] = NO_TAGS) -> str:
@@ -175,19 +191,47 @@ def test_configs_are_bounded_together() -> None:
 
 
 @pytest.mark.fault("F41")
+def test_what_is_too_large_is_not_made_twice() -> None:
+    """A result of 24 MB, which is 48 MB to send, in a process that has no memory for that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used_bytes(0) + 64 * MIB, hard))
+    try:
+        with pytest.raises(TemplateError, match="all proxies together have more than"):
+            bounded.bounded(lambda: [letter * MIB for letter in LETTERS], "main")
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@pytest.mark.fault("F41")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGXCPU, signal.SIGTERM])
+def test_a_child_that_dies_while_it_answers_is_a_template_error(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The kernel kills whoever takes the memory or the time, also in the middle of an answer."""
+    answered = bounded._answer  # noqa: SLF001 - what is written to the parent
+
+    def half(*arguments: Any) -> NoReturn:
+        (writer,) = pipes() - before
+        answer = answered(*arguments)
+        os.write(writer, answer[: len(answer) // 2])
+        os.kill(os.getpid(), number)
+        raise AssertionError
+
+    before = pipes()
+    monkeypatch.setattr(bounded, "_answer", half)
+    with pytest.raises(TemplateError, match=r"^main: rendering (takes|ended)"):
+        bounded.bounded(lambda: "a" * 1000, "main")
+
+
+@pytest.mark.fault("F41")
 def test_the_memory_comes_back() -> None:
     """The process that asked is not larger than before."""
-
-    def used() -> int:
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
-
     render("warm")
-    before = used()
+    before = used_bytes(1)
     for _ in range(3):
         with pytest.raises(TemplateError):
             render("{% set a = 'a' * (20 * 10**6) %}{{ [a] * 10**9 }}")
-    assert used() - before < 8 * MIB
+    assert used_bytes(1) - before < 8 * MIB
 
 
 @pytest.mark.fault("F41")
@@ -207,6 +251,28 @@ def test_an_error_that_took_long_is_not_sought_twice(
     with pytest.raises(TemplateError, match=TIME) as second:
         renderer.render(source, SETTINGS, FLEET)
     assert str(second.value) == str(first.value)
+
+
+@pytest.mark.fault("F41")
+def test_an_error_of_a_busy_moment_is_none_of_the_next_invocation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same template, settings and fleet, in the same process, on a machine that has time again."""
+    source = Source(TemplateSet("main", {"main": BUNDLED}), {}, "version")
+    renderer = Renderer()
+    with monkeypatch.context() as busy:
+        busy.setattr(bounded, "BOUNDS", Bounds(seconds=0))
+        with pytest.raises(TemplateError, match="rendering takes more than 0 s"):
+            renderer.render(source, SETTINGS, FLEET)
+    assert renderer.anew().render(source, SETTINGS, FLEET).shared
+
+
+def test_a_rendering_is_kept_for_the_next_invocation() -> None:
+    """Nothing has changed, so nothing is rendered."""
+    source = Source(TemplateSet("main", {"main": BUNDLED}), {}, "version")
+    renderer = Renderer()
+    rendering = renderer.render(source, SETTINGS, FLEET)
+    assert renderer.anew().render(source, SETTINGS, FLEET) is rendering
 
 
 def test_what_a_child_had_to_compile_its_parent_does_once(

@@ -13,10 +13,11 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Buffer, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from traceback import format_exc
 from typing import Any, Never
@@ -109,10 +110,11 @@ def _received(reader: int, file: str, bounds: Bounds) -> Iterator[bytes]:
 
 
 def _result(answer: bytes, file: str, bounds: Bounds, status: int) -> Any:
-    """What the child sent (`TemplateError` where it died before)."""
-    if not answer:
-        raise _death(file, bounds, status)
-    is_error, result = pickle.loads(answer)  # noqa: S301 - of our own process
+    """What the child sent (`TemplateError` where it died before that was all)."""
+    try:
+        is_error, result = pickle.loads(answer)  # noqa: S301 - of our own process
+    except (EOFError, pickle.UnpicklingError):
+        raise _death(file, bounds, status) from None
     if is_error:
         raise result
     return result
@@ -143,11 +145,28 @@ def _answer(work: Callable[[], Any], file: str, bounds: Bounds) -> bytes:
     lift = _limited(bounds)
     outcome = _outcome(work, file)
     lift()
-    answer = pickle.dumps(outcome, pickle.HIGHEST_PROTOCOL)
-    if len(answer) <= bounds.result_bytes:
-        return answer
-    reason = f"the configs of all proxies together have more than {bounds.result_bytes} bytes: {_HELP}"
-    return pickle.dumps((True, TemplateError(file, None, reason)))
+    pickled = _Pickled(file, bounds.result_bytes)
+    try:
+        pickle.dump(outcome, pickled, pickle.HIGHEST_PROTOCOL)
+    except TemplateError as error:
+        return pickle.dumps((True, error))
+    return pickled.getvalue()
+
+
+class _Pickled(BytesIO):
+    """So many bytes at most: what has more is not made a second time as a whole."""
+
+    def __init__(self, file: str, most: int) -> None:
+        super().__init__()
+        self._file = file
+        self._most = most
+
+    def write(self, data: Buffer) -> int:
+        """Add them (`TemplateError` where they are too many)."""
+        if self.tell() + memoryview(data).nbytes > self._most:
+            reason = f"the configs of all proxies together have more than {self._most} bytes: {_HELP}"
+            raise TemplateError(self._file, None, reason)
+        return super().write(data)
 
 
 def _outcome(work: Callable[[], Any], file: str) -> tuple[bool, Any]:

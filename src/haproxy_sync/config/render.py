@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from haproxy_sync.config import draining, sources
 from haproxy_sync.config.ansible import passwords
@@ -78,6 +78,12 @@ class Renderer:
         self._values: SecretValues | None = None
         self._cached: _Cached | None = None
 
+    def anew(self) -> Self:
+        """The same for another invocation: an error may have been one of the moment, such as a busy machine's."""
+        if self._cached and isinstance(self._cached.rendering, TemplateError):
+            self._cached = None
+        return self
+
     def __call__(self, uploads: Uploads, fleet: Fleet) -> Rendering:
         """The configs of the fleet, from these uploads or what was deployed.
 
@@ -120,7 +126,7 @@ class _Cached:
 
     asked: tuple[str, Settings, Fleet]
     rendering: Rendering | TemplateError
-    """An error, too: a look that begins anew has no time to pass a bound twice."""
+    """An error, too, within an invocation: a look that begins anew has no time to pass a bound twice."""
 
     def told(self) -> Rendering:
         """The rendering (`TemplateError`)."""

@@ -122,14 +122,35 @@ def test_audit_that_nobody_answers() -> None:
     assert done.returncode != 0
 
 
-def test_each_platform_finds_its_files() -> None:
-    """The lock files do for Linux and macOS, on Intel and ARM. It asks the package index, as the setup does."""
-    done = subprocess.run(
+def locks_checked(folder: Path) -> subprocess.CompletedProcess[str]:
+    """What is wrong with the lock files there. It asks the package index, as the setup does."""
+    return subprocess.run(
         ["bin/lock", "check"],
-        cwd=PROJECT,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
+
+
+def test_each_platform_finds_its_files() -> None:
+    """The lock files do for Linux and macOS, on Intel and ARM."""
+    done = locks_checked(PROJECT)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_file_without_its_hash_is_missed(tmp_path: Path) -> None:
+    """Of one package the wheels of some platform, whichever that is."""
+    for name in ("bin", "layers", "requirements"):
+        copytree(PROJECT / name, tmp_path / name)
+    (tmp_path / ".tools").symlink_to(PROJECT / ".tools")
+    lock = tmp_path / LAYER_LOCK.relative_to(PROJECT)
+    before, markupsafe, after = lock.read_text().partition("markupsafe==")
+    _lost, kept = after.split("\n    --hash=", 2)[1:]
+    version = after.partition("\n")[0]
+    lock.write_text(f"{before}{markupsafe}{version}\n    --hash={kept}")
+    done = locks_checked(tmp_path)
+    assert done.returncode != 0
+    assert "requirements.txt lacks hashes" in done.stderr
+    assert "markupsafe" in done.stderr

@@ -50,7 +50,11 @@ SOUND = {
     "diff_lines": 2,
     "diff_shown": 2,
 }
-LINES = mutated(SOUND).map(lambda marker: f"{MARKER}{json.dumps(marker)}\nlog\n")
+LINES = st.builds(
+    lambda begin, marker: f"{begin}{json.dumps(marker)}\nlog\n",
+    st.sampled_from([MARKER] * 8 + ["", MARKER.lower(), f" {MARKER}"]),
+    mutated(SOUND),
+)
 OUTPUTS = LINES | st.builds(
     lambda line, at, odd: line[:at] + odd + line[at:],
     LINES,
@@ -100,11 +104,13 @@ def is_said(invocation: Any) -> bool:
 
 def is_marker(output: Any) -> bool:
     """As docs/architecture.md has it."""
+    begin, _, rest = str(output).partition("\n")[0].partition(MARKER)
     try:
-        said = json.loads(str(output).partition("\n")[0].removeprefix(MARKER))
+        said = json.loads(rest)
         digests = (said["md5_after"], said["running_md5"])
         return (
-            said["outcome"] in HOST_OUTCOMES
+            not begin
+            and said["outcome"] in HOST_OUTCOMES
             and type(said["generation"]) is int
             and all(re.fullmatch("|[0-9a-f]{32}", digest) for digest in digests)
         )
@@ -117,6 +123,13 @@ def is_marker(output: Any) -> bool:
 @example(raw={"Status": "Success"})
 @example(raw=None)
 @example(raw={"InstanceId": "i-0a1b2c3d", "Status": "Success", "CommandPlugins": [7]})
+@example(
+    raw={
+        "InstanceId": "i-0a1b2c3d",
+        "Status": "Success",
+        "CommandPlugins": [{"Name": "apply", "Output": json.dumps(SOUND)}],
+    }
+)
 @example(raw={"InstanceId": ["i"], "Status": {}, "CommandPlugins": 7})
 def test_only_a_marker_is_a_report(raw: Any) -> None:
     """And each report can be stored and told."""

@@ -59,6 +59,13 @@ BODIES = mutated(EVENT) | st.builds(
 @example(
     body={**EVENT, "source": "haproxy-ec2-sync", "detail": {"look_after": float("nan")}}
 )
+@example(
+    body={
+        **EVENT,
+        "source": "haproxy-ec2-sync",
+        "detail": {"look_after": 7, "why": "a sweep\nof somebody else's"},
+    }
+)
 @example(body={**EVENT, "source": ["aws.ec2"]})
 @example(body={**EVENT, "detail-type": 7})
 @example(body={**EVENT, "source": "aws.tag", "detail": {"tags": {"a": 7}}})
@@ -201,6 +208,7 @@ LISTED = st.builds(
     content=st.binary(max_size=20)
     | TEXTS.map(lambda text: text.encode("utf-8", "replace")),
 )
+@example(listed=[ITEM | {"Key": "vars/staging.yml.bak"}], content=b"a: 1")
 @example(listed=[ITEM | {"LastModified": "now"}], content=b"")
 @example(listed=[ITEM | {"LastModified": "0001-01-01T00:00:00"}], content=b"")
 def test_a_listing_is_a_source_or_a_template_error(
@@ -216,3 +224,4 @@ def test_a_listing_is_a_source_or_a_template_error(
     else:
         assert sources.MAIN in source.templates.files
     json.dumps(codec.jsonable(uploads.origins))
+    assert uploads.variables.keys() <= {"vars/staging.yml"}

@@ -2,8 +2,17 @@
 
 import pytest
 
+from haproxy_sync.config.bounded import Bounds
+from haproxy_sync.config.sources import deployed
+from haproxy_sync.reconcile import changes
 from haproxy_sync.reconcile.changes import MAX_LINES
 from tests.contract.world import World
+
+REPEATED = (
+    "{% for i in range(60) %}{% for j in range(101) %}# {{ i * (j + groups.tomcat|length) % 101 }}\n"
+    "{% endfor %}{% endfor %}"
+)
+"""Few texts in thousands of lines, in another order for each number of servers: what a comparison takes longest for."""
 
 
 def test_the_history_says_what_changed_in_the_config(running: World) -> None:
@@ -43,6 +52,27 @@ def test_a_great_change_stays_small_in_the_state(running: World) -> None:
     diff = _newest(running)
     assert len(diff) == MAX_LINES + 1
     assert diff[-1] == "... and 60 lines more"
+
+
+@pytest.mark.fault("F41")
+def test_a_change_that_is_hard_to_tell_is_published(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The comparison ends in time, whatever the template repeats, and history and `plan` say that it was too much."""
+    monkeypatch.setattr(changes, "BOUNDS", Bounds(cpu_seconds=0.2))
+    template = deployed()["haproxy.cfg.j2"] + REPEATED
+    key = {"Bucket": "bucket", "Key": "templates/staging/haproxy.cfg.j2"}
+    running.clients.s3.put_object(**key, Body=template.encode())
+    _next_sweep(running)
+    generation = running.state.generation
+    running.launch()
+    (planned,) = running.act("plan")["diff"]
+    assert "differ by more than can be told" in planned["other"]
+    _next_sweep(running)
+    assert running.state.generation == generation + 1
+    (line,) = _newest(running)
+    assert line.startswith("~ these configs differ by more than can be told")
+    assert running.act("status")["converged"]
 
 
 def _next_sweep(world: World) -> None:

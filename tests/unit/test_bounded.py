@@ -275,6 +275,30 @@ def test_a_rendering_is_kept_for_the_next_invocation() -> None:
     assert renderer.anew().render(source, SETTINGS, FLEET) is rendering
 
 
+def test_whom_a_template_left_out_it_is_not_asked_about_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The look then counts on all others, whose rendering this was: a template as slow as may be is rendered once."""
+    reads = (
+        BUNDLED
+        + "{% for h in groups.backends %}# {{ hostvars[h].tags.Name }}\n{% endfor %}"
+    )
+    source = Source(TemplateSet("main", {"main": reads}), {}, "version")
+    named = {1: "one", 3: "two\nlines", 4: "three"}
+    backends = [instance(number, tags={"Name": name}) for number, name in named.items()]
+    found = [*backends, instance(2, "haproxy")]
+    fleet, renderer = inventory.parse(found, SETTINGS), Renderer()
+    rendering = renderer.render(source, SETTINGS, fleet)
+    assert rendering.skipped_ids
+    monkeypatch.setattr(bounded, "BOUNDS", Bounds(seconds=0))
+    others = fleet.without(rendering.skipped_ids)
+    assert renderer.render(source, SETTINGS, others) is rendering
+    with pytest.raises(TemplateError, match="rendering takes more than 0 s"):
+        renderer.render(
+            source, SETTINGS, others.without({fleet.backends[0].instance_id})
+        )
+
+
 def test_what_a_child_had_to_compile_its_parent_does_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

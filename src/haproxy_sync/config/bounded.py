@@ -64,12 +64,15 @@ class OutOfTime(BaseException):
         )
 
 
-def bounded[Result](work: Callable[[], Result], file: str) -> Result:
+def bounded[Result](
+    work: Callable[[], Result], file: str, bounds: Bounds | None = None
+) -> Result:
     """What the work returns, or raises; both must be things that can be pickled.
 
-    Raises `TemplateError` with the file, and the line where it is known, where the work takes more than `BOUNDS`.
+    Raises `TemplateError` with the file, and the line where it is known, where the work takes more than the bounds
+    (None: `BOUNDS`).
     """
-    bounds = BOUNDS
+    bounds = bounds or BOUNDS
     reader, writer = os.pipe()
     child = _forked()
     if child == 0:

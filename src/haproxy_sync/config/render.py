@@ -21,7 +21,7 @@ from haproxy_sync.config.drafts import Drafts, Job, draft_fleet, texts
 from haproxy_sync.config.marked import Marks, readable
 from haproxy_sync.config.sources import Source, TemplateSet, Uploads
 from haproxy_sync.errors import TemplateError
-from haproxy_sync.fleet.model import Config, Fleet, Skipped, by_id, ids
+from haproxy_sync.fleet.model import Config, Fleet, Skipped, by_id, ids, without
 from haproxy_sync.settings import Settings
 
 if TYPE_CHECKING:
@@ -105,10 +105,10 @@ class Renderer:
         """The configs of the fleet from this source (`TemplateError`)."""
         # Who was left out before does not change what the others get.
         fleet = replace(fleet, skipped=())
-        asked = (source.version, settings, fleet)
-        if self._cached is None or self._cached.asked != asked:
+        asked = (source.version, settings)
+        if self._cached is None or not self._cached.answers(asked, fleet):
             rendering = _rendering_or_error(source, settings, fleet)
-            self._cached = _Cached(asked, rendering)
+            self._cached = _Cached(asked, fleet, rendering)
         return self._cached.told()
 
 
@@ -124,9 +124,21 @@ def _no_values() -> "SecretValues":
 class _Cached:
     """The last rendering, and what it is of."""
 
-    asked: tuple[str, Settings, Fleet]
+    asked: tuple[str, Settings]
+    fleet: Fleet
     rendering: Rendering | TemplateError
     """An error, too, within an invocation: a look that begins anew has no time to pass a bound twice."""
+
+    def answers(self, asked: tuple[str, Settings], fleet: Fleet) -> bool:
+        """Whether it is what would be rendered; without those that it left out it would be the same."""
+        return self.asked == asked and fleet in (self.fleet, self._taken)
+
+    @property
+    def _taken(self) -> Fleet:
+        if isinstance(self.rendering, TemplateError):
+            return self.fleet
+        backends = without(self.fleet.backends, self.rendering.skipped_ids)
+        return replace(self.fleet, backends=backends)
 
     def told(self) -> Rendering:
         """The rendering (`TemplateError`)."""

@@ -1,10 +1,13 @@
 """What a publication changes in the configs themselves: for a plan in full, for history and log in bounded lines."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from haproxy_sync.config.bounded import Bounds, bounded
 from haproxy_sync.config.diff import ConfigDiff, semantic_diff
+from haproxy_sync.errors import TemplateError
 from haproxy_sync.fleet.model import Backend, Config
 from haproxy_sync.state.model import Assignment, Digest, EnvironmentState
 from haproxy_sync.state.store import Store
@@ -12,6 +15,12 @@ from haproxy_sync.state.store import Store
 NO_CONFIG = Config("")
 MAX_LINES = 40  # of one history entry; fifty of them are in every state
 MAX_LENGTH = 160  # characters of a line
+
+BOUNDS = Bounds(cpu_seconds=3.0, seconds=12.0)
+"""No publication may wait because its change is hard to tell, as thousands of lines that repeat each other are."""
+_TOO_MUCH = "these configs differ by more than can be told: compare them in the bucket"
+UNTOLD = ConfigDiff((), (), (), other=(_TOO_MUCH,), keywords=(f"~ {_TOO_MUCH}",))
+"""What is said of a change that takes more than the bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +69,6 @@ class _Texts:
             self.known[digest] = Config(text, lines)
         return self.known[digest]
 
-    def diff(self, move: Move, backends: Iterable[Backend]) -> ConfigDiff:
-        """What the move changes."""
-        old, new = self.config(move.old), self.config(move.new)
-        secret_lines = (old.secret_lines, new.secret_lines)
-        return semantic_diff(old.text, new.text, backends, secret_lines)
-
 
 def differences(
     store: Store,
@@ -87,10 +90,29 @@ def explained(
     backends: Iterable[Backend],
     configs: Iterable[Config] = (),
 ) -> Differences:
-    """What each move changes; the backends give servers their instance ids. Errors as above."""
+    """What each move changes, `UNTOLD` where that takes too long; the backends give servers their instance ids.
+
+    Errors as above.
+    """
     texts = _Texts(store, {Digest.of(config): config for config in configs})
-    known = tuple(backends)
-    return [(proxies, texts.diff(move, known)) for move, proxies in found.items()]
+    pairs = [(texts.config(move.old), texts.config(move.new)) for move in found]
+    every = partial(_diffs, pairs, tuple(backends))
+    try:
+        diffs = bounded(every, "", BOUNDS)
+    except TemplateError:
+        diffs = [UNTOLD for _ in pairs]
+    return list(zip(found.values(), diffs, strict=True))
+
+
+def _diffs(
+    pairs: Iterable[tuple[Config, Config]], backends: Collection[Backend]
+) -> list[ConfigDiff]:
+    return [
+        semantic_diff(
+            old.text, new.text, backends, (old.secret_lines, new.secret_lines)
+        )
+        for old, new in pairs
+    ]
 
 
 def in_lines(differences: Differences) -> tuple[str, ...]:

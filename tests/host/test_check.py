@@ -352,7 +352,9 @@ ring events
 
 
 @pytest.mark.fault("F185")
-@pytest.mark.parametrize("keyword", ["backing-file", '"backing-file"'])
+@pytest.mark.parametrize(
+    "keyword", ["backing-file", '"backing-file"', r"backing\x2dfile"]
+)
 @pytest.mark.since("2.6", "`backing-file`")
 def test_what_haproxy_itself_would_make(
     step: ApplyStep, backends: tuple[BackendHost, ...], keyword: str

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from haproxy_sync.config.keywords import COMMON
 from haproxy_sync.config.language import words
+from haproxy_sync.config.readings import read
 from haproxy_sync.config.unsafe import FILTERS
 from haproxy_sync.config.unsafe import FIRST as UNSAFE
 from local.lab import BackendHost, Client, ProxyHost, Style, wait_until
@@ -291,3 +292,31 @@ def test_words_are_haproxys(binary: str, tmp_path: Path, line: str) -> None:
         assert words(f"zz{line} end")[0] == unknown[1]
     else:
         assert "quote" in said.stderr or "haproxy.cfg:2]" in said.stderr
+
+
+PARTS = st.sampled_from([
+    "$", "${A}", "$A", "${AB-", "${NONE-", "${A[*]}", "{", "}", "-", "[*]", '"', "'", "#", "a", "B", " ", "\t", "\r",
+    "\f", "\v", "\\", "\\x41", "\\x7d", "\\x22", "\\x00", "\\x4", "\\$", '\\"', "\\ ",
+])  # fmt: skip
+
+
+@given(line=st.lists(PARTS, max_size=12).map("".join))
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_readings_are_haproxys(binary: str, tmp_path: Path, line: str) -> None:
+    """The same with variables, with defaults of theirs, and with what ends a line or a word early."""
+    text = f"global\nsetenv A one\nsetenv AB two\nzz{line} end\n"
+    file = tmp_path / "haproxy.cfg"
+    file.write_bytes(text.encode())
+    command = [binary, "-c", "-f", str(file)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    unknown = re.search(
+        r"unknown keyword '(.*?)' in 'global' section", said.stderr, re.DOTALL
+    )
+    if unknown:
+        readings = list(read(text))[3].readings
+        assert unknown[1] in {each[0] for each in readings} or any(
+            re.fullmatch(
+                re.sub("\udfff+", ".*", re.escape(each[0])), unknown[1], re.DOTALL
+            )
+            for each in readings
+        )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haproxy_sync.config import unsafe
-from haproxy_sync.config.readings import readings, values
+from haproxy_sync.config.readings import UNKNOWN, read
 from haproxy_sync.settings import KEYWORD
 
 LIVE = "/etc/haproxy/haproxy.cfg"
@@ -61,6 +61,31 @@ def keywords(text: str, path: str = LIVE) -> list[str]:
         ('global\n "${NONE-lua-load}" a', "lua-load"),
         ('global\n setenv L "lua-load a"\n "${L[*]}"', "lua-load"),
         ('global\n "$OF_THE_HOST" a', "environment"),
+        ('global\n setenv K lua-\n setenv Kload description\n "$K"load a', "lua-load"),
+        ('global\n setenv S setenv\n "$S" K lua-load\n "${K-log}" a', "lua-load"),
+        ('global\n setenv S K\n setenv "$S" lua-load\n "${K-log}" a', "lua-load"),
+        ('global\n setenv K lua-load\n "$K" a\n setenv K log', "lua-load"),
+        # An earlier config may have set them, or the host has
+        ('global\n "${K-log}" a', "environment"),
+        ('global\n presetenv K log\n "$K" a', "environment"),
+        ('global\n "$K" a\n setenv K log', "environment"),
+        ('global\n.if 0\n setenv K log\n.endif\n "$K" a', "environment"),
+        ('global\n.endif\n.if 0\n setenv K log\n.endif\n "$K" a', "environment"),
+        ('frontend f\n setenv K log\nglobal\n "$K" a', "environment"),
+        ('global\n setenv K log more\n "$K" a', "environment"),
+        ('global\n no setenv K log\n "$K" a', "environment"),
+        ('global\n setenv E x\n unsetenv E\n "lua-load$E" a', "environment"),
+        ('global\n setenv E x\n resetenv PATH\n "lua-load$E" a', "environment"),
+        ('global\n localpeer lua-load\n "$HAPROXY_LOCALPEER" a', "environment"),
+        ('global\n setenv HAPROXY_X log\n "$HAPROXY_X" a', "environment"),
+        ('frontend f\n filter "$X" id x config y', "environment"),
+        # What HAProxy does not read of a word or a line, and what it reads as it is
+        ("global\n \"lua-load\" a\r'", "lua-load"),
+        ("global\n \"lua-load\" a\0'", "lua-load"),
+        (r"global\n lua-load\x00z a".replace(r"\n", "\n"), "lua-load"),
+        ('global\n setenv X /\n "lua-load" "${X-"}a"', "lua-load"),
+        ('global\n setenv X l\n "${X-\\x7d}ua-load" a', "lua-load"),
+        ('global\n "lua-load" a "', "lua-load"),
     ],
 )  # fmt: skip
 def test_what_gives_away_the_host(text: str, keyword: str) -> None:
@@ -103,6 +128,10 @@ CREDENTIALS = "/root/.aws/credentials"
         (f"http-request tarpit file {CREDENTIALS}", "file"),
         (f"http-response return status 200 file {CREDENTIALS}", "file"),
         (f"http-response deny file {CREDENTIALS}", "file"),
+        (f"stats http-request return file {CREDENTIALS}", "file"),
+        (f"stats http-request deny errorfile {CREDENTIALS}", "errorfile"),
+        (rf"http-request return file\x00z {CREDENTIALS}", "file"),
+        (f"http-request set-header X %[src,map(virt@/..{CREDENTIALS})]", "map"),
         (f"acl a path -i -f {CREDENTIALS}", "acl-file"),
         (f"acl a path -f opt@{CREDENTIALS}", "acl-file"),
         (f"use_backend b if {{ src -f {CREDENTIALS} }}", "acl-file"),
@@ -133,7 +162,20 @@ CREDENTIALS = "/root/.aws/credentials"
         # by variables
         ('errorfile 503 "$PAGE"', "errorfile"),
         ('errorfile 503 "/etc/haproxy/${PAGE}"', "errorfile"),
-        (f'http-request return status 200 "${{X-file}}" {CREDENTIALS}', "file"),
+        (f'http-request return content-type "${{X-"}}t # " file {CREDENTIALS}', "file"),
+        (f'http-request return status 200 "$X" {CREDENTIALS}', "environment"),
+        (f'http-request return status 200 "fi${{X}}e" {CREDENTIALS}', "environment"),
+        ('http-request return status 200 "${X[*]}"', "environment"),
+        (f'http-request "$X" status 200 file {CREDENTIALS}', "file"),
+        (f'http-error status 503 "$X" {CREDENTIALS}', "environment"),
+        (f'stats "$X" return file {CREDENTIALS}', "file"),
+        (f'http-request deny if {{ src "$X" {CREDENTIALS} }}', "environment"),
+        ('http-request deny if { src "${X[*]}" }', "environment"),
+        (f'acl a path -i "$X" {CREDENTIALS}', "environment"),
+        (f'http-request set-header X "%[src,${{X}}({CREDENTIALS})]"', "map"),
+        (f'http-request set-header X "%[src,${{X}}p({CREDENTIALS})]"', "map"),
+        (f'http-request set-header X "%[src,m${{X}}p({CREDENTIALS})]"', "map"),
+        ('errorfile 503 "${X-/etc/haproxy}/x"', "errorfile"),
     ],
 )  # fmt: skip
 def test_what_shows_a_file_of_roots(line: str, keyword: str) -> None:
@@ -163,6 +205,14 @@ def test_what_shows_a_file_of_roots(line: str, keyword: str) -> None:
         'bind "${BIND_ADDRESS}:443"',
         'log "${LOGHOST}:514" local0',
         'http-response set-header X-Host "${HOSTNAME}"',
+        'http-response set-header X-Host "${HOSTNAME-none}" if { path /a }',
+        'http-request return status 200 content-type "$TYPE" string "a/b"',
+        'http-request deny hdr X-Host "$HOSTNAME" if { path /a }',
+        'server "${NAME}" "${ADDRESS}:80" check',
+        'acl a hdr(host) "$HOST"',
+        "http-request set-path /${X}",
+        "acl p path_reg '^/(a|b)$' ",
+        "stats auth admin:$file",
         "redirect prefix https://example.org code 301 if { path_beg /program }",
         "server s1 unix@/run/app.sock check",
         "stats socket /run/haproxy/admin.sock mode 660 level admin expose-fd listeners",
@@ -193,6 +243,18 @@ def test_what_is_ordinary(line: str) -> None:
         ("default-path config\n.if x\n default-path origin /root\n.endif", LIVE, False),
         (".if x\n default-path config\n.endif", LIVE, False),
         ('setenv D /root\n default-path origin "$D"', LIVE, False),
+        ('setenv D /etc/haproxy\n default-path origin "$D"', LIVE, True),
+        ('presetenv D /etc/haproxy\n default-path origin "$D"', LIVE, False),
+        (
+            ".if x\n" + "".join(f" default-path origin /etc/haproxy/{n}\n" for n in range(20)) + ".endif",
+            LIVE,
+            False,
+        ),
+        (
+            '.if x\n setenv D /root\n.else\n setenv D /etc/haproxy\n.endif\n default-path origin "$D"',
+            LIVE,
+            False,
+        ),
         ('default-path origin "$D"', LIVE, False),
     ],
 )  # fmt: skip
@@ -263,27 +325,28 @@ def test_what_makes_a_break_in_worse(text: str, words: list[str]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "setenv A " + '"$A"' * 600 + '\nerrorfile 503 "$A"\n',
-        'setenv A "' + "$B" * 600 + '"\nsetenv B "' + "$A" * 600 + '"\n"$A" x\n',
-        "".join(f"setenv A {number}\n" for number in range(99)) + '"$A" x\n',
+        "global\n setenv A x\n" + ' setenv A "$A$A"\n' * 20 + ' "$A" x\n',
+        'global\n setenv A "' + "$B" * 600 + '"\n setenv B "' + "$A" * 600 + '"\n "$A" x\n',
+        "global\n"
+        + "".join(f".if x\n setenv A {number}\n.endif\n" for number in range(99))
+        + ' "$A" x\n',
+        f"global\n setenv A {'a' * 8000}\n" + ' setenv B "$A"\n' * 600 + ' "$A" x\n',
     ],
-)
+)  # fmt: skip
 def test_more_than_anybody_means_is_unsafe(text: str) -> None:
     """It is not worked out, which could last for ever."""
     assert "environment" in keywords(text)
 
 
-WORD = st.text("ab\"$\\{}-[*]()' ", max_size=6)
-
-
-@given(st.lists(WORD, min_size=1, max_size=4), st.dictionaries(WORD, WORD, max_size=3))
-def test_any_line_is_read(words: list[str], known: dict[str, str]) -> None:
+@given(st.text("ab\"$\\{}-[*]()' #x0\r\0\n", max_size=24))
+def test_any_line_is_read(text: str) -> None:
     """It ends, and a line without a variable is read as it is."""
-    set_to = values([("setenv", name, value) for name, value in known.items()])
-    read = list(readings(tuple(words), set_to))
-    assert read
-    if "$" not in "".join(words):
-        assert read == [tuple(words)]
+    every = list(read(text))
+    assert len(every) == text.count("\n") + 1
+    assert all(each.readings for each in every)
+    if "$" not in text:
+        assert all(len(each.readings) == 1 for each in every)
+        assert UNKNOWN not in "".join("".join(each.readings[0]) for each in every)
 
 
 @given(st.text(max_size=60), st.sampled_from([LIVE, "/haproxy.cfg", ""]))

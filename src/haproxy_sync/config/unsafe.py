@@ -18,10 +18,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from haproxy_sync.config.language import every_line
-from haproxy_sync.config.readings import SETTING, readings, values
+from haproxy_sync.config.readings import SETTING, UNKNOWN, read
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from haproxy_sync.config.readings import Read
 
 VARIABLE_KEYWORD = "environment"
 """Names what nobody can know: a line that begins with a variable, or has too many of its own."""
@@ -63,12 +65,13 @@ FILES = {
 }
 """What names a file, and why it is unsafe where that lies outside of the directories below."""
 
+_PERHAPS = "decides whether a file is shown"
 _SETS = "sets a variable that decides what code a program runs"
 # What glibc passes over in a program that becomes root (`unsecvars.h`), and what OpenSSL, Lua and shells look for. A
 # master that is reloaded executes itself anew, and so do programs and checks.
 _TRUSTED = re.compile(
     rf"""
-    (?: {"|".join(SETTING)} ) [ ] (?: .* \$ .*
+    (?: {"|".join(SETTING)} ) [ ] (?: .* {UNKNOWN} .*
     | LD_.* | GLIBC_TUNABLES | GCONV_PATH | GETCONF_DIR | HOSTALIASES | LOCALDOMAIN | LOCPATH | MALLOC_.* | NIS_PATH
     | NLSPATH | RESOLV_HOST_CONF | RES_OPTIONS | TMPDIR | TZDIR
     | OPENSSL_.* | SSLKEYLOGFILE | CTLOG_FILE | SSL_CERT_(?:DIR|FILE)
@@ -86,6 +89,7 @@ DIRECTORIES = (
 )
 """What HAProxy may show, apart from the directory of the config itself."""
 
+_MAX_ORIGINS = 16  # more than anybody means
 # A directory such as `/etc` or `/root` is more than HAProxy's.
 _OWN = re.compile(r"/[^/]+/.+", re.DOTALL)
 # In HAProxy's directories lie keys of TLS, too.
@@ -99,15 +103,20 @@ _KEYS = re.compile(
 # Where nothing is to be sent, and a list that has a name and no file.
 _NO_FILE = re.compile(r"/dev/null|virt@.*", re.DOTALL)
 # A variable that nobody here can fill, or a `..`, which behind a link leads elsewhere than it says.
-_UNKNOWN = re.compile(r".*\$.*|(?:.*/)?\.\.(?:/.*)?", re.DOTALL)
+_UNKNOWN = re.compile(rf".*{UNKNOWN}.*|(?:.*/)?\.\.(?:/.*)?", re.DOTALL)
 # Before the name of a map or a list: whether it has to be there.
 _PREFIX = re.compile(r"(?:opt|file)@")
 
-_ANSWERS = frozenset({
-    "http-error", "http-request return", "http-request deny", "http-request tarpit", "http-response return",
-    "http-response deny",
-})  # fmt: skip
-"""Lines that describe an answer."""
+_ANSWERS = re.compile(
+    rf"""
+    (?: http-error
+    | (?: stats [ ] )? http-(?: request | response ) [ ] (?: return | deny | tarpit | \S*{UNKNOWN}\S* )
+    | stats [ ] \S*{UNKNOWN}\S* )
+    (?: [ ] .* )?
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+"""Lines that describe an answer, by their first words."""
 _ANYWHERE = {"errorfile": "errorfile", "-f": "acl-file"}
 _IN_ANSWERS = {**_ANYWHERE, "file": "file", "lf-file": "lf-file"}
 """Words before the name of a file, and how the parameter calls them."""
@@ -116,6 +125,9 @@ _MAP = re.compile(
     r"""(?<![^,\s]) map (?:_[a-z0-9_]+)? \( \s* (?: "([^"\\]*)" | '([^'\\]*)' | ([^"'\\,)]*) ) ([,)]?)""",
     re.VERBOSE,
 )
+
+# So does one whose name a variable decides, wholly or in part; a run of letters is looked at once.
+_NAMES = re.compile(rf"[-.\w{UNKNOWN}]+\(?")
 
 
 class Unsafe(NamedTuple):
@@ -132,14 +144,11 @@ class Unsafe(NamedTuple):
 
 def found(text: str, config_path: str) -> tuple[Unsafe, ...]:
     """Every unsafe keyword of the config that is to lie there, with each line that it stands on."""
-    # HAProxy reads a line up to a NUL, if it reads it at all.
-    every = [each.words for each in every_line(text.replace("\0", " ").split("\n"))]
-    known, places = values(every), _Places(config_path)
+    places = _Places(config_path)
     unsafe: dict[Unsafe, None] = {}
-    for number, written in enumerate(every, 1):
-        for words in filter(None, readings(written, known)):
-            judged = places.judged(words)
-            unsafe.update((Unsafe(each, number, why), None) for each, why in judged)
+    for number, line in enumerate(read(text), 1):
+        judged = places.judged(line)
+        unsafe.update((Unsafe(each, number, why), None) for each, why in judged)
     return tuple(unsafe)
 
 
@@ -186,33 +195,50 @@ class _Places:
         self._allowed = re.compile(rf"(?:{allowed})(/.+)", re.DOTALL)
         # Of `default-path`; one under a condition counts beside what was before. Empty: nobody knows.
         self._origins: tuple[str, ...] = ("",)
-        self._depth = 0
 
-    def judged(self, words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    def judged(self, line: Read) -> Iterator[tuple[str, str]]:
         """The unsafe keywords of the next line, and why."""
-        first, *rest = _without_prefix(words)
-        self._follow(first, *rest[:2])
-        yield from _by_first_words(first, next(iter(rest), ""))
-        for keyword, path in chain(_named(first, rest), _maps(words)):
-            if not self._may_show(path):
-                yield keyword, FILES[keyword]
+        every = [_without_prefix(words) for words in line.readings if words]
+        self._follow(every, is_certain=line.is_certain)
+        return chain.from_iterable(map(self._judged, every))
 
-    def _follow(self, first: str, kind: str = "", directory: str = "") -> None:
-        """What conditions and `default-path` mean for what follows."""
-        self._depth += {".if": 1, ".endif": -1}.get(first, 0)
-        if first == "default-path":
-            own = self._directory
-            known = {"config": own, "parent": f"{own}/..", "origin": directory}
-            before = self._origins if self._depth else ()
-            self._origins = (*before, known.get(kind, ""))
+    def _judged(self, words: Sequence[str]) -> Iterator[tuple[str, str]]:
+        first, *rest = words
+        yield from _by_first_words(first, next(iter(rest), ""))
+        named = chain(_named(first, rest), _maps(words))
+        perhaps = filter(self._is_file, _perhaps_named(first, rest))
+        files = chain(
+            ((keyword, path, FILES[keyword]) for keyword, path in named),
+            ((VARIABLE_KEYWORD, path, _PERHAPS) for path in perhaps),
+        )
+        yield from (
+            (each, why) for each, path, why in files if not self._may_show(path)
+        )
+
+    def _follow(self, every: Sequence[Sequence[str]], *, is_certain: bool) -> None:
+        """What `default-path` means for what follows."""
+        own = self._directory
+        known = {"config": own, "parent": f"{own}/.."}
+        new = [
+            {**known, "origin": "".join(words[2:3])}.get("".join(words[1:2]), "")
+            for words in every
+            if words[0] == "default-path"
+        ]
+        before = () if is_certain else self._origins
+        origins = tuple(dict.fromkeys((*before, *new))) or self._origins
+        self._origins = origins if len(origins) <= _MAX_ORIGINS else ("",)
+
+    def _is_file(self, word: str) -> bool:
+        """Whether it looks like the name of a file, below the directory that HAProxy was started in."""
+        return any((*self._origins, "/" in word, UNKNOWN in word))
 
     def _may_show(self, name: str) -> bool:
         """Whether it is one of HAProxy's own files, from wherever it counts."""
         name = _PREFIX.sub("", name, count=1)
-        if _NO_FILE.fullmatch(name):
-            return True
+        if _UNKNOWN.fullmatch(name):
+            return False
         paths = (posixpath.join(origin, name) for origin in self._origins)
-        return not _UNKNOWN.fullmatch(name) and all(map(self._is_own, paths))
+        return _NO_FILE.fullmatch(name) is not None or all(map(self._is_own, paths))
 
     def _is_own(self, path: str) -> bool:
         inside = self._allowed.fullmatch(posixpath.normpath(path))
@@ -226,30 +252,60 @@ def _without_prefix(words: Sequence[str]) -> Sequence[str]:
     return words
 
 
-def _by_first_words(first: str, second: str) -> Iterator[tuple[str, str]]:
+def _by_first_words(first: str, second: str) -> Iterable[tuple[str, str]]:
     """What a line is, whichever files it names."""
     both = f"{first} {second}"
-    if first in FIRST:
-        yield first, FIRST[first]
-    if both in FILTERS:
-        yield second, FILTERS[both]
-    if _TRUSTED.fullmatch(both):
-        yield first, _SETS
-    if "$" in first:
-        yield VARIABLE_KEYWORD, "decides what the line is"
+    decides = both if first == "filter" else first
+    said = (
+        (first, FIRST.get(first)),
+        (second, FILTERS.get(both)),
+        (first, _TRUSTED.fullmatch(both) and _SETS),
+        (VARIABLE_KEYWORD, UNKNOWN in decides and "decides what the line is"),
+    )
+    return ((keyword, why) for keyword, why in said if why)
 
 
 def _named(first: str, rest: Sequence[str]) -> Iterable[tuple[str, str]]:
     """The files that a line names behind a word, with that word."""
-    both = " ".join((first, *rest[:1]))
-    options = _ANYWHERE if _ANSWERS.isdisjoint((first, both)) else _IN_ANSWERS
+    options = _IN_ANSWERS if _is_answer(first, rest) else _ANYWHERE
     # `errorfile <code> <file>`, else a word and the next one.
     pairs = chain(zip((first,), rest[1:2]), zip(rest, rest[1:]))
     return ((options[word], file) for word, file in pairs if word in options)
 
 
+def _perhaps_named(first: str, rest: Sequence[str]) -> Iterable[str]:
+    """What stands behind a word that a variable may make one of those: in an answer, or in a condition."""
+    options, words = _IN_ANSWERS, rest
+    if not _is_answer(first, rest):
+        options, words = _ANYWHERE, _condition(first, rest)
+    pairs = zip(words, words[1:])
+    return (file for word, file in pairs if _may_be(word, options))
+
+
+def _is_answer(first: str, rest: Sequence[str]) -> bool:
+    return _ANSWERS.fullmatch(" ".join((first, *rest[:2]))) is not None
+
+
+def _condition(first: str, rest: Sequence[str]) -> Sequence[str]:
+    """What a list of patterns may stand in."""
+    return rest if first == "acl" else rest[[*rest, "{"].index("{") :]
+
+
+def _may_be(word: str, options: Iterable[str]) -> bool:
+    pattern = ".*".join(map(re.escape, re.split(f"{UNKNOWN}+", word)))
+    return UNKNOWN in word and any(re.fullmatch(pattern, each) for each in options)
+
+
 def _maps(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The files of converters; of one that cannot be told, a variable."""
-    for argument in _MAP.finditer(" ".join(words)):
+    """The files of converters; of one that cannot be told, what nobody knows."""
+    line = " ".join(words)
+    for argument in _MAP.finditer(line):
         *name, end = argument.groups("")
-        yield "map", "".join(name).strip() if end else "$"
+        yield "map", "".join(name).strip() if end else UNKNOWN
+    if UNKNOWN in line:
+        names = filter(_decides_converter, _NAMES.findall(line))
+        yield from (("map", UNKNOWN) for _name in names)
+
+
+def _decides_converter(name: str) -> bool:
+    return UNKNOWN in name and name.endswith("(")

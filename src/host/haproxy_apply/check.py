@@ -7,7 +7,6 @@ an apply is judged by.
 from __future__ import annotations
 
 import os
-import re
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from haproxy_apply import (
 from haproxy_apply.errors import Ended, Verdict, failed
 from haproxy_apply.examination import examine, is_activation, unbindable
 from haproxy_apply.state import STATE_DIR
+from haproxy_sync.config.readings import read
 from haproxy_sync.config.unsafe import exposures, found, names
 
 if TYPE_CHECKING:
@@ -34,11 +34,10 @@ if TYPE_CHECKING:
     from haproxy_apply.processes import Service
     from haproxy_apply.report import Findings
     from haproxy_apply.request import Request
+    from haproxy_sync.config.readings import Read
 
 # HAProxy's own check makes this file anew where there is one (`sink.c`).
-_BACKING_FILE = re.compile(
-    rb"""^[ \t]*(["']?)backing-file\1[ \t][^\n]*""", re.MULTILINE
-)
+_BACKING_FILE = "backing-file"
 
 SAME, DIFFERS, REFUSED = "same", "differs", "refused"
 
@@ -126,7 +125,15 @@ def _make(run: Run, content: bytes, candidate: str, directory: str) -> str:
 
 def _to_try(directory: str, content: bytes) -> bytes:
     """The candidate without what HAProxy would write; relative paths are as in that directory. No line moves."""
-    return _BACKING_FILE.sub(b"", relative_names.as_in(directory, content))
+    text = relative_names.as_in(directory, content).decode("latin-1")
+    every = zip(text.split("\n"), read(text))
+    kept = ("" if _writes(line) else written for written, line in every)
+    return "\n".join(kept).encode("latin-1")
+
+
+def _writes(line: Read) -> bool:
+    """Whether it may name a file that is written, however it is spelled."""
+    return any(_BACKING_FILE in words[:2] for words in line.readings)
 
 
 def _see(run: Run, service: Service | None) -> None:

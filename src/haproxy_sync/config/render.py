@@ -5,7 +5,7 @@ Values from EC2 are data and never rendered as templates. A config that lacks a 
 anything is stored.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
@@ -106,10 +106,11 @@ class Renderer:
         # Who was left out before does not change what the others get.
         fleet = replace(fleet, skipped=())
         asked = (source.version, settings)
-        if self._cached is None or not self._cached.answers(asked, fleet):
-            rendering = _rendering_or_error(source, settings, fleet)
-            self._cached = _Cached(asked, fleet, rendering)
-        return self._cached.told()
+        known = self._cached
+        if known is None or known.asked != asked or fleet not in known.fleets:
+            known = _answered(source, settings, fleet)
+        self._cached = known
+        return known.told()
 
 
 def _no_values() -> "SecretValues":
@@ -125,20 +126,10 @@ class _Cached:
     """The last rendering, and what it is of."""
 
     asked: tuple[str, Settings]
-    fleet: Fleet
+    fleets: Collection[Fleet]
+    """Also the one without those that it left out, for which it would be the same."""
     rendering: Rendering | TemplateError
     """An error, too, within an invocation: a look that begins anew has no time to pass a bound twice."""
-
-    def answers(self, asked: tuple[str, Settings], fleet: Fleet) -> bool:
-        """Whether it is what would be rendered; without those that it left out it would be the same."""
-        return self.asked == asked and fleet in (self.fleet, self._taken)
-
-    @property
-    def _taken(self) -> Fleet:
-        if isinstance(self.rendering, TemplateError):
-            return self.fleet
-        backends = without(self.fleet.backends, self.rendering.skipped_ids)
-        return replace(self.fleet, backends=backends)
 
     def told(self) -> Rendering:
         """The rendering (`TemplateError`)."""
@@ -148,13 +139,15 @@ class _Cached:
         return self.rendering
 
 
-def _rendering_or_error(
-    source: Source, settings: Settings, fleet: Fleet
-) -> Rendering | TemplateError:
+def _answered(source: Source, settings: Settings, fleet: Fleet) -> _Cached:
+    """What there is to say of that, a `TemplateError` included."""
+    asked = (source.version, settings)
     try:
-        return render_fleet(source.templates, source.variables, fleet, settings)
+        rendering = render_fleet(source.templates, source.variables, fleet, settings)
     except TemplateError as error:
-        return error
+        return _Cached(asked, (fleet,), error)
+    backends = without(fleet.backends, rendering.skipped_ids)
+    return _Cached(asked, (fleet, replace(fleet, backends=backends)), rendering)
 
 
 def render_fleet(

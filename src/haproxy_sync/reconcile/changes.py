@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import starmap
 
 from haproxy_sync.config.bounded import Bounds, bounded
 from haproxy_sync.config.diff import ConfigDiff, semantic_diff
@@ -96,23 +97,17 @@ def explained(
     """
     texts = _Texts(store, {Digest.of(config): config for config in configs})
     pairs = [(texts.config(move.old), texts.config(move.new)) for move in found]
-    every = partial(_diffs, pairs, tuple(backends))
+    differ = partial(_diff, tuple(backends))
     try:
-        diffs = bounded(every, "", BOUNDS)
+        diffs = bounded(lambda: list(starmap(differ, pairs)), "", BOUNDS)
     except TemplateError:
-        diffs = [UNTOLD for _ in pairs]
+        diffs = [UNTOLD] * len(pairs)
     return list(zip(found.values(), diffs, strict=True))
 
 
-def _diffs(
-    pairs: Iterable[tuple[Config, Config]], backends: Collection[Backend]
-) -> list[ConfigDiff]:
-    return [
-        semantic_diff(
-            old.text, new.text, backends, (old.secret_lines, new.secret_lines)
-        )
-        for old, new in pairs
-    ]
+def _diff(backends: Collection[Backend], old: Config, new: Config) -> ConfigDiff:
+    secret_lines = (old.secret_lines, new.secret_lines)
+    return semantic_diff(old.text, new.text, backends, secret_lines)
 
 
 def in_lines(differences: Differences) -> tuple[str, ...]:

@@ -47,6 +47,7 @@ def keywords(text: str, path: str = LIVE) -> list[str]:
         ('global\n "lua-load" a', "lua-load"),
         (r"global\n lua\x2dload a".replace(r"\n", "\n"), "lua-load"),
         ("global\n lua'-'load a", "lua-load"),
+        (r"global\n lu\x61-\x6Coad a".replace(r"\n", "\n"), "lua-load"),
         ("global\n\tlua-load\ta\r", "lua-load"),
         ("global\n\v\flua-load a", "lua-load"),
         ("global\n default lua-load a", "lua-load"),
@@ -74,6 +75,10 @@ def keywords(text: str, path: str = LIVE) -> list[str]:
         ('frontend f\n setenv K log\nglobal\n "$K" a', "environment"),
         ('global\n setenv K log more\n "$K" a', "environment"),
         ('global\n no setenv K log\n "$K" a', "environment"),
+        ('global\n default setenv A lua\n "$A-load" a', "lua-load"),
+        ('global\n setenv K ""\n "${K-log}" a', "environment"),
+        ('global\n setenv L " "\n setenv K "${L[*]}"\n "${K-log}" a', "environment"),
+        ('global\n setenv N K\n.if x\n setenv N J\n.endif\n setenv "$N" log\n "$K" a', "environment"),
         ('global\n setenv E x\n unsetenv E\n "lua-load$E" a', "environment"),
         ('global\n setenv E x\n resetenv PATH\n "lua-load$E" a', "environment"),
         ('global\n localpeer lua-load\n "$HAPROXY_LOCALPEER" a', "environment"),
@@ -189,6 +194,7 @@ def test_what_shows_a_file_of_roots(line: str, keyword: str) -> None:
         "errorfile 503 /etc/haproxy/errors/503.http",
         "errorfile 408 /dev/null",
         "errorfile 503 /usr/share/haproxy/503.http",
+        "errorfile 503 /usr//share/haproxy/503.http",
         "errorfile 503 /usr/local/etc/haproxy/errors/503.http",
         "errorfiles custom",
         "http-request return status 200 content-type text/plain string file",
@@ -246,7 +252,9 @@ def test_what_is_ordinary(line: str) -> None:
         ('setenv D /etc/haproxy\n default-path origin "$D"', LIVE, True),
         ('presetenv D /etc/haproxy\n default-path origin "$D"', LIVE, False),
         (
-            ".if x\n" + "".join(f" default-path origin /etc/haproxy/{n}\n" for n in range(20)) + ".endif",
+            "default-path config\n.if x\n"
+            + "".join(f" default-path origin /etc/haproxy/{n}\n" for n in range(20))
+            + ".endif",
             LIVE,
             False,
         ),
@@ -330,12 +338,29 @@ def test_what_makes_a_break_in_worse(text: str, words: list[str]) -> None:
         "global\n"
         + "".join(f".if x\n setenv A {number}\n.endif\n" for number in range(99))
         + ' "$A" x\n',
+        "global\n"
+        + "".join(f".if x\n setenv {each} {each}\n.endif\n" for each in "ABCDE")
+        + ' x "$A$B$C$D$E"\n',
         f"global\n setenv A {'a' * 8000}\n" + ' setenv B "$A"\n' * 600 + ' "$A" x\n',
     ],
 )  # fmt: skip
 def test_more_than_anybody_means_is_unsafe(text: str) -> None:
     """It is not worked out, which could last for ever."""
     assert "environment" in keywords(text)
+
+
+def test_a_variable_of_many_values() -> None:
+    """It may be anything, which is no harm where nothing depends on it."""
+    many = "".join(f".if x\n setenv A {number}\n.endif\n" for number in range(99))
+    assert keywords(f'global\n{many}frontend f\n use_backend "$A"\n') == []
+    assert keywords(f'global\n{many}frontend f\n errorfile 503 "$A"\n') == ["errorfile"]
+
+
+def test_a_word_that_may_name_a_file_of_default_path() -> None:
+    """A bare name counts from there, wherever that is."""
+    line = 'frontend f\n http-request return status 200 "$X" credentials\n'
+    assert keywords(f"global\n default-path origin /root\n{line}") == ["environment"]
+    assert keywords(f"global\n default-path config\n{line}") == []
 
 
 @given(st.text("ab\"$\\{}-[*]()' #x0\r\0\n", max_size=24))

@@ -53,7 +53,7 @@ _IN_QUOTES = re.compile(
     """,
     re.VERBOSE,
 )
-_QUOTED = re.compile(r"""["'\\]|\r.""", re.DOTALL)
+_QUOTED = re.compile(r"""["'\\]""")
 _WORD = re.compile(rf"[^{_BLANKS}]+")
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r"}
 _QUOTING = str.maketrans("\"'\\", "   ")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple, Tuple
+from typing import TYPE_CHECKING, NamedTuple, Tuple
 
 from haproxy_sync.config.language import KEYWORDS
 
@@ -27,13 +27,11 @@ SETTING = ("setenv", "presetenv")
 UNKNOWN = "\udfff"
 """Stands in a word for whatever the host has there, nothing and several words included."""
 
-
 _CUT, _BETWEEN = "\udffe", "\udffd"  # the end of a word, as C sees it; where words part
 _BLANKS = " \t\v\f\r"
 _NAME = r"[A-Za-z_.][A-Za-z0-9_]*"
-_BRACE = (
-    rf"\{{{_NAME}(?:\[\*\])?-"  # up to it all is a default, quotes and escapes included
-)
+# What begins a default: up to the next brace all is one, quotes and escapes included.
+_BRACE = rf"\{{{_NAME}(?:\[\*\])?-"
 _PIECE = re.compile(
     rf"""
     ([ \t\v\f][ \t\v\f\r]*)
@@ -136,7 +134,7 @@ class _Variables:
     def readings(self, written: Words) -> Sequence[Words]:
         """The line with each of their values; one that has more than anybody means may be anything."""
         line = _BETWEEN.join(written)
-        every = [each.groups() for each in _VARIABLE.finditer(line)]
+        every: list[Words] = [each.groups() for each in _VARIABLE.finditer(line)]
         if not every:
             return (written,)
         choices = {each: self._choices(*each) for each in every}
@@ -189,5 +187,5 @@ def _several(value: str) -> str:
     return _BETWEEN.join(value.replace(UNKNOWN, f"{UNKNOWN} {UNKNOWN}").split())
 
 
-def _put(line: str, meant: dict[tuple[str | Any, ...], str]) -> str:
+def _put(line: str, meant: dict[Words, str]) -> str:
     return _VARIABLE.sub(lambda variable: meant[variable.groups()], line)
